@@ -1,0 +1,41 @@
+"""From an instruction's kernel name to the address of compiled code, compiled when first asked for."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from types import FunctionType
+from typing import Any
+
+from fama_fast.backends.numba_vm.caching import compile_kernel
+
+_KERNELS = "fama_fast.backends.numba_vm.kernels"
+_COMPILED: dict[str, Any] = {}
+_LOCK = threading.Lock()
+
+
+def kernel_function(name: str) -> FunctionType:
+    """The Python function of a kernel: "family.name" of this package, or "package.module:function" from outside.
+
+    A function may end in an underscore where the bare name is a builtin's.
+    """
+    if ":" in name:
+        module_name, function_name = name.split(":", 1)
+    else:
+        family, function_name = name.rsplit(".", 1)
+        module_name = f"{_KERNELS}.{family}"
+    module = importlib.import_module(module_name)
+    for candidate in (function_name, f"{function_name}_"):
+        found = vars(module).get(candidate)
+        if isinstance(found, FunctionType):
+            return found
+    raise LookupError(f"kernel {name!r}: {module_name} has no function {function_name!r}")
+
+
+def kernel_address(name: str) -> int:
+    """Address of the compiled kernel; the code stays alive for the life of the process."""
+    with _LOCK:
+        found = _COMPILED.get(name)
+        if found is None:
+            found = _COMPILED[name] = compile_kernel(kernel_function(name))
+        return int(found.address)

@@ -1,0 +1,120 @@
+"""Kernels over all symbols of one date. Members only: the planner has masked the others."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from fama_fast.backends.numba_vm.abi import COLUMNS, ROWS, SCRATCH, WIDTH, address_of, as_doubles, as_small, as_unsigned
+from fama_fast.backends.numba_vm.kernels.radix import sort_row
+
+
+@njit(inline="always")
+def _row(base, row, width):
+    """Pointer to a row of a tile."""
+    return as_doubles(address_of(base) + 8 * row * width)
+
+
+@njit(inline="always")
+def _moments(x, columns):
+    """Number, mean and sum of squared deviations of the present values; the spread is exactly 0 for a constant."""
+    n, total, shift = 0, 0.0, 0.0
+    for c in range(columns):
+        v = x[c]
+        if v == v:
+            if n == 0:
+                shift = v
+            total += v - shift
+            n += 1
+    if n == 0:
+        return 0, np.nan, np.nan
+    mean = shift + total / n
+    squares = 0.0
+    for c in range(columns):
+        v = x[c]
+        if v == v:
+            e = v - mean
+            squares += e * e
+    return n, mean, squares
+
+
+def rank(slots, dims, params):
+    """Average rank among the present values, divided by their number."""
+    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    width, columns = dims[WIDTH], dims[COLUMNS]
+    for r in range(dims[ROWS]):
+        row, result = _row(x, r, width), _row(out, r, width)
+        n, keys_at, index_at = sort_row(row, columns, dims[SCRATCH])
+        keys, index = as_unsigned(keys_at), as_small(index_at)
+        for c in range(width):
+            result[c] = np.nan
+        start = 0
+        while start < n:
+            end = start + 1
+            key = keys[start]
+            while end < n and keys[end] == key:
+                end += 1
+            value = 0.5 * (start + end + 1) / n
+            for i in range(start, end):
+                result[index[i]] = value
+            start = end
+
+
+def zscore(slots, dims, params):
+    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    width, columns = dims[WIDTH], dims[COLUMNS]
+    for r in range(dims[ROWS]):
+        row, result = _row(x, r, width), _row(out, r, width)
+        n, mean, squares = _moments(row, columns)
+        deviation = np.sqrt(squares / (n - 1.0)) if n > 1 else np.nan
+        for c in range(columns):
+            v = (row[c] - mean) / deviation
+            result[c] = v if v - v == 0.0 else np.nan
+
+
+def demean(slots, dims, params):
+    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    width, columns = dims[WIDTH], dims[COLUMNS]
+    for r in range(dims[ROWS]):
+        row, result = _row(x, r, width), _row(out, r, width)
+        _, mean, _ = _moments(row, columns)
+        for c in range(columns):
+            v = row[c] - mean
+            result[c] = v if v - v == 0.0 else np.nan
+
+
+def scale(slots, dims, params):
+    """Sum of absolute values equals params[0]."""
+    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    width, columns = dims[WIDTH], dims[COLUMNS]
+    for r in range(dims[ROWS]):
+        row, result = _row(x, r, width), _row(out, r, width)
+        total = 0.0
+        for c in range(columns):
+            v = row[c]
+            if v == v:
+                total += abs(v)
+        for c in range(columns):
+            v = row[c] * params[0] / total
+            result[c] = v if v - v == 0.0 else np.nan
+
+
+def winsorize(slots, dims, params):
+    """Clip to the mean plus and minus params[0] standard deviations."""
+    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    width, columns = dims[WIDTH], dims[COLUMNS]
+    for r in range(dims[ROWS]):
+        row, result = _row(x, r, width), _row(out, r, width)
+        n, mean, squares = _moments(row, columns)
+        reach = params[0] * np.sqrt(squares / (n - 1.0)) if n > 1 else np.nan
+        low, high = mean - reach, mean + reach
+        for c in range(columns):
+            v = row[c]
+            if not (low - low == 0.0 and high - high == 0.0):
+                result[c] = np.nan
+            elif v < low:
+                result[c] = low
+            elif v > high:
+                result[c] = high
+            else:
+                result[c] = v

@@ -1,0 +1,169 @@
+"""Kernels over the members of one group on one date. Group codes are whole numbers from 0; missing means no group.
+
+Per-group sums lie in scratch, one slot a group; the runner sizes scratch by the largest number of groups.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from fama_fast.backends.numba_vm.abi import COLUMNS, ROWS, SCRATCH, WIDTH, address_of, as_doubles, as_small, as_unsigned
+from fama_fast.backends.numba_vm.kernels.radix import scratch_size, sort_row
+
+MEAN, SUM, COUNT, NEUTRALIZE, Z_SCORE, DEVIATION, LARGEST, SMALLEST, UNIT = range(9)
+
+
+@njit(inline="always")
+def _row(base, row, width):
+    return as_doubles(address_of(base) + 8 * row * width)
+
+
+@njit(inline="always")
+def _n_groups(codes, columns):
+    largest = -1.0
+    for c in range(columns):
+        g = codes[c]
+        if g == g and g > largest:
+            largest = g
+    return int(largest) + 1
+
+
+@njit(inline="always")
+def _statistic(slots, dims, what):
+    out, x, codes = as_doubles(slots[0]), as_doubles(slots[1]), as_doubles(slots[2])
+    width, columns = dims[WIDTH], dims[COLUMNS]
+    for r in range(dims[ROWS]):
+        row, code, result = _row(x, r, width), _row(codes, r, width), _row(out, r, width)
+        groups = _n_groups(code, columns)
+        count = as_doubles(dims[SCRATCH])
+        first = as_doubles(dims[SCRATCH] + 8 * groups)
+        total = as_doubles(dims[SCRATCH] + 16 * groups)
+        squares = as_doubles(dims[SCRATCH] + 24 * groups)
+        low = as_doubles(dims[SCRATCH] + 32 * groups)
+        high = as_doubles(dims[SCRATCH] + 40 * groups)
+        for g in range(groups):
+            count[g], first[g], total[g], squares[g] = 0.0, 0.0, 0.0, 0.0
+            low[g], high[g] = np.inf, -np.inf
+        for c in range(columns):
+            v = row[c]
+            if v == v and code[c] == code[c]:
+                g = int(code[c])
+                if count[g] == 0.0:
+                    first[g] = v
+                count[g] += 1.0
+                total[g] += v if what == SUM else v - first[g]
+                low[g] = min(low[g], v)
+                high[g] = max(high[g], v)
+        if what in (Z_SCORE, DEVIATION):
+            for c in range(columns):
+                v = row[c]
+                if v == v and code[c] == code[c]:
+                    g = int(code[c])
+                    e = v - (first[g] + total[g] / count[g])
+                    squares[g] += e * e
+        for c in range(columns):
+            v = row[c]
+            value = np.nan
+            if v == v and code[c] == code[c]:
+                g = int(code[c])
+                n = count[g]
+                mean = first[g] + total[g] / n
+                if what == MEAN:
+                    value = mean
+                elif what == SUM:
+                    value = total[g]
+                elif what == COUNT:
+                    value = n
+                elif what == NEUTRALIZE:
+                    value = v - mean
+                elif what == LARGEST:
+                    value = high[g]
+                elif what == SMALLEST:
+                    value = low[g]
+                elif what == UNIT:
+                    value = (v - low[g]) / (high[g] - low[g])
+                elif n > 1.0:
+                    value = np.sqrt(squares[g] / (n - 1.0)) if low[g] < high[g] else 0.0
+                    if what == Z_SCORE:
+                        value = (v - mean) / value
+            result[c] = value if value - value == 0.0 else np.nan
+
+
+def mean(slots, dims, params):
+    _statistic(slots, dims, MEAN)
+
+
+def sum_(slots, dims, params):
+    _statistic(slots, dims, SUM)
+
+
+def count(slots, dims, params):
+    _statistic(slots, dims, COUNT)
+
+
+def neutralize(slots, dims, params):
+    _statistic(slots, dims, NEUTRALIZE)
+
+
+def zscore(slots, dims, params):
+    _statistic(slots, dims, Z_SCORE)
+
+
+def std(slots, dims, params):
+    _statistic(slots, dims, DEVIATION)
+
+
+def max_(slots, dims, params):
+    _statistic(slots, dims, LARGEST)
+
+
+def min_(slots, dims, params):
+    _statistic(slots, dims, SMALLEST)
+
+
+def scale(slots, dims, params):
+    _statistic(slots, dims, UNIT)
+
+
+def rank(slots, dims, params):
+    """Average rank among the group's present members, divided by their number: one sort serves all groups."""
+    out, x, codes = as_doubles(slots[0]), as_doubles(slots[1]), as_doubles(slots[2])
+    width, columns = dims[WIDTH], dims[COLUMNS]
+    for r in range(dims[ROWS]):
+        row, code, result = _row(x, r, width), _row(codes, r, width), _row(out, r, width)
+        groups = _n_groups(code, columns)
+        n, keys_at, index_at = sort_row(row, columns, dims[SCRATCH])
+        keys, index = as_unsigned(keys_at), as_small(index_at)
+        size = as_doubles(dims[SCRATCH] + 8 * scratch_size(columns))
+        below = as_doubles(dims[SCRATCH] + 8 * (scratch_size(columns) + groups))
+        ties = as_doubles(dims[SCRATCH] + 8 * (scratch_size(columns) + 2 * groups))
+        for g in range(groups):
+            size[g], below[g], ties[g] = 0.0, 0.0, 0.0
+        for c in range(width):
+            result[c] = np.nan
+        for i in range(n):
+            g = code[index[i]]
+            if g == g:
+                size[int(g)] += 1.0
+        start = 0
+        while start < n:
+            end = start + 1
+            key = keys[start]
+            while end < n and keys[end] == key:
+                end += 1
+            for i in range(start, end):
+                g = code[index[i]]
+                if g == g:
+                    ties[int(g)] += 1.0
+            for i in range(start, end):
+                c = index[i]
+                if code[c] == code[c]:
+                    g = int(code[c])
+                    result[c] = (below[g] + 0.5 * (ties[g] + 1.0)) / size[g]
+            for i in range(start, end):
+                g = code[index[i]]
+                if g == g and ties[int(g)] > 0.0:
+                    below[int(g)] += ties[int(g)]
+                    ties[int(g)] = 0.0
+            start = end

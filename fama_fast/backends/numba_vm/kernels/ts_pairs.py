@@ -1,0 +1,144 @@
+"""Rolling covariance and correlation of two series, on half-blocks as in `ts_moments`.
+
+Strict windows shift both series by the block's first row; relaxed ones merge complete pairs (Chan, Golub and LeVeque).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles
+from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
+from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, sqrt, store
+
+COVARIANCE, CORRELATION = 0, 1
+
+
+@njit(inline="always")
+def _finite(v):
+    return select(v - v == 0.0, v, splat(np.nan))
+
+
+@njit(inline="always")
+def _result(what, cross, squares_x, squares_y, n):
+    if what == COVARIANCE:
+        return _finite(cross / (n - 1.0))
+    # A constant window has squares of exactly zero; roots apart, so that their product cannot underflow first.
+    value = _finite(cross / (sqrt(squares_x) * sqrt(squares_y)))
+    value = select(value > 1.0, splat(1.0), value)
+    return select(value < -1.0, splat(-1.0), value)
+
+
+@njit(inline="always")
+def _pairs_strict(slots, dims, params, what):
+    out, x, y = as_doubles(slots[0]), as_doubles(slots[1]), as_doubles(slots[2])
+    rows, d = dims[ROWS], int(params[0])
+    suffix = as_doubles(dims[SCRATCH])
+    n = splat(float(d))
+    zero, nothing = splat(0.0), splat(np.nan)
+    for t in range(min(d - 1, rows)):
+        store(out, t * LANES, nothing)
+    block = first_block(dims, d)
+    while block < rows:
+        if block >= 0:
+            shift_x, shift_y = load(x, block * LANES), load(y, block * LANES)
+            sx, sy, sxx, syy, sxy = zero, zero, zero, zero, zero
+            for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
+                a, b = load(x, t * LANES) - shift_x, load(y, t * LANES) - shift_y
+                sx, sy, sxy = sx + a, sy + b, sxy + a * b
+                at = (t - block + d) * 5 * LANES
+                store(suffix, at, sx)
+                store(suffix, at + LANES, sy)
+                store(suffix, at + 2 * LANES, sxy)
+                if what == CORRELATION:
+                    sxx, syy = sxx + a * a, syy + b * b
+                    store(suffix, at + 3 * LANES, sxx)
+                    store(suffix, at + 4 * LANES, syy)
+            sx, sy, sxx, syy, sxy = zero, zero, zero, zero, zero
+            for t in range(block, min(block + d, rows)):
+                a, b = load(x, t * LANES) - shift_x, load(y, t * LANES) - shift_y
+                sx, sy, sxy = sx + a, sy + b, sxy + a * b
+                if what == CORRELATION:
+                    sxx, syy = sxx + a * a, syy + b * b
+                first = t - d + 1
+                if first >= 0:
+                    tx, ty, txx, tyy, txy = sx, sy, sxx, syy, sxy
+                    if first < block:
+                        at = (first - block + d) * 5 * LANES
+                        tx = tx + load(suffix, at)
+                        ty = ty + load(suffix, at + LANES)
+                        txy = txy + load(suffix, at + 2 * LANES)
+                        if what == CORRELATION:
+                            txx = txx + load(suffix, at + 3 * LANES)
+                            tyy = tyy + load(suffix, at + 4 * LANES)
+                    mx, my = tx / n, ty / n
+                    store(out, t * LANES, _result(what, txy - tx * my, txx - tx * mx, tyy - ty * my, n))
+        block += d
+
+
+@njit(inline="always")
+def _grow(a, b, gone, n, mx, my, sxx, syy, sxy):
+    """One more pair where it is complete (Welford 1962, for two series)."""
+    more = n + 1.0
+    ex, ey = a - mx, b - my
+    nx, ny = mx + ex / more, my + ey / more
+    sxx = select(gone, sxx, sxx + ex * (a - nx))
+    syy = select(gone, syy, syy + ey * (b - ny))
+    sxy = select(gone, sxy, sxy + ex * (b - ny))
+    return select(gone, n, more), select(gone, mx, nx), select(gone, my, ny), sxx, syy, sxy
+
+
+@njit(inline="always")
+def _pairs_relaxed(slots, dims, params, what, least):
+    out, x, y = as_doubles(slots[0]), as_doubles(slots[1]), as_doubles(slots[2])
+    rows, d = dims[ROWS], int(params[0])
+    suffix = as_doubles(dims[SCRATCH])
+    zero, nothing = splat(0.0), splat(np.nan)
+    need = splat(least if least > 2.0 else 2.0)
+    block = first_block(dims, d)
+    while block < rows:
+        n, mx, my, sxx, syy, sxy = zero, zero, zero, zero, zero, zero
+        for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
+            a, b = load(x, t * LANES), load(y, t * LANES)
+            gone = missing(a) | missing(b)
+            n, mx, my, sxx, syy, sxy = _grow(a, b, gone, n, mx, my, sxx, syy, sxy)
+            at = (t - block + d) * 6 * LANES
+            store(suffix, at, n)
+            store(suffix, at + LANES, mx)
+            store(suffix, at + 2 * LANES, my)
+            store(suffix, at + 3 * LANES, sxx)
+            store(suffix, at + 4 * LANES, syy)
+            store(suffix, at + 5 * LANES, sxy)
+        n, mx, my, sxx, syy, sxy = zero, zero, zero, zero, zero, zero
+        for t in range(clip_low(block), min(block + d, rows)):
+            a, b = load(x, t * LANES), load(y, t * LANES)
+            gone = missing(a) | missing(b)
+            n, mx, my, sxx, syy, sxy = _grow(a, b, gone, n, mx, my, sxx, syy, sxy)
+            first = clip_low(t - d + 1)
+            count, txx, tyy, txy = n, sxx, syy, sxy
+            if first < block:
+                at = (first - block + d) * 6 * LANES
+                n2 = load(suffix, at)
+                count = n + n2
+                share = select(count > 0.0, n * n2 / count, zero)
+                gap_x, gap_y = load(suffix, at + LANES) - mx, load(suffix, at + 2 * LANES) - my
+                txx = txx + load(suffix, at + 3 * LANES) + gap_x * gap_x * share
+                tyy = tyy + load(suffix, at + 4 * LANES) + gap_y * gap_y * share
+                txy = txy + load(suffix, at + 5 * LANES) + gap_x * gap_y * share
+            store(out, t * LANES, select(count >= need, _result(what, txy, txx, tyy, count), nothing))
+        block += d
+
+
+def covariance(slots, dims, params):
+    if params[1] >= params[0]:
+        _pairs_strict(slots, dims, params, COVARIANCE)
+    else:
+        _pairs_relaxed(slots, dims, params, COVARIANCE, params[1])
+
+
+def correl(slots, dims, params):
+    if params[1] >= params[0]:
+        _pairs_strict(slots, dims, params, CORRELATION)
+    else:
+        _pairs_relaxed(slots, dims, params, CORRELATION, params[1])

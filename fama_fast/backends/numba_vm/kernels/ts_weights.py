@@ -1,0 +1,127 @@
+"""Weighted windows, on half-blocks: constant cost in the window, and weights cancel nothing.
+
+For linear weights 1..d the older half needs the sum of its suffix sums, the newer half its own weighted sum plus its
+plain sum times the older half's length. For exponential weights the older half is scaled by the decay over the newer.
+Windows are shifted by the block's first row as in `ts_moments`, so a constant window gives that constant exactly.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles
+from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
+from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store
+
+LINEAR, EXPONENTIAL = 0, 1
+
+
+@njit(inline="always")
+def _finite(v):
+    return select(v - v == 0.0, v, splat(np.nan))
+
+
+@njit(inline="always")
+def _weighted(slots, dims, params, what):
+    """sum(w * x) / sum(w) over the present days of the window."""
+    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    rows, d, least = dims[ROWS], int(params[0]), params[1]
+    strict = least >= d
+    suffix = as_doubles(dims[SCRATCH])
+    zero, one, nothing = splat(0.0), splat(1.0), splat(np.nan)
+    decay = 1.0 - 2.0 / (d + 1.0)
+    block = first_block(dims, d)
+    while block < rows:
+        start = clip_low(block)
+        anchor = load(x, start * LANES)
+        shift = select(missing(anchor), zero, anchor)
+        if block < 0:
+            shift = zero
+        # Per half: values (weighted, plain), weights (weighted, plain), count.
+        value, plain, weight, plain_weight, count = zero, zero, zero, zero, zero
+        scale = 1.0
+        for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
+            v = load(x, t * LANES)
+            gone = missing(v)
+            e, w = select(gone, zero, v - shift), select(gone, zero, one)
+            if what == LINEAR:
+                plain = plain + e
+                plain_weight = plain_weight + w
+                value = value + plain
+                weight = weight + plain_weight
+            else:
+                # Row block-1 has weight 1, each older one `decay` times less.
+                value = value + e * scale
+                weight = weight + w * scale
+                scale *= decay
+            count = count + w
+            at = (t - block + d) * 3 * LANES
+            store(suffix, at, value)
+            store(suffix, at + LANES, weight)
+            store(suffix, at + 2 * LANES, count)
+        value, plain, weight, plain_weight, count = zero, zero, zero, zero, zero
+        power = 1.0
+        for t in range(start, min(block + d, rows)):
+            v = load(x, t * LANES)
+            gone = missing(v)
+            e, w = select(gone, zero, v - shift), select(gone, zero, one)
+            count = count + w
+            power *= decay
+            if what == LINEAR:
+                age = float(t - block + 1)
+                value = value + e * age
+                weight = weight + w * age
+                plain = plain + e
+                plain_weight = plain_weight + w
+            else:
+                value = value * decay + e
+                weight = weight * decay + w
+            begin = t - d + 1
+            total, norm, n = value, weight, count
+            if what == LINEAR:
+                # Rows of the older half: the weights of the newer one start after them.
+                older = float(block - begin) if begin < block else 0.0
+                total = total + plain * older
+                norm = norm + plain_weight * older
+            if begin < block and block > 0:
+                first = clip_low(begin)
+                at = (first - block + d) * 3 * LANES
+                older_value, older_weight = load(suffix, at), load(suffix, at + LANES)
+                older_count = load(suffix, at + 2 * LANES)
+                if what == LINEAR:
+                    # Rows before the panel's first push every present row's weight up by as many.
+                    before = float(first - begin)
+                    if before > 0.0:
+                        total = total + _pushed(x, first, block, shift, before, False)
+                        norm = norm + _pushed(x, first, block, shift, before, True)
+                    total = total + older_value
+                    norm = norm + older_weight
+                else:
+                    total = total + older_value * power
+                    norm = norm + older_weight * power
+                n = n + older_count
+            if strict and begin < 0:
+                store(out, t * LANES, nothing)
+            else:
+                store(out, t * LANES, select(n >= least, _finite(total / norm + shift), nothing))
+        block += d
+
+
+@njit(inline="always")
+def _pushed(x, first, block, shift, before, weights):
+    total = splat(0.0)
+    for k in range(first, block):
+        v = load(x, k * LANES)
+        gone = missing(v)
+        part = splat(1.0) if weights else v - shift
+        total = total + select(gone, splat(0.0), part)
+    return total * before
+
+
+def decay_linear(slots, dims, params):
+    _weighted(slots, dims, params, LINEAR)
+
+
+def ema(slots, dims, params):
+    _weighted(slots, dims, params, EXPONENTIAL)

@@ -1,0 +1,51 @@
+"""The typer application, put together from one module a command.
+
+Command modules import numba, Polars and the like inside their functions only, so that `--help` stays quick.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fama_fast.cli import check, compute, data, mine, ops, runs, score
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            number = version("fama_fast")
+        except PackageNotFoundError:  # a plain checkout that was never installed
+            number = "(not installed)"
+        typer.echo(f"fama-fast {number}")
+        raise typer.Exit
+
+
+def build_app() -> typer.Typer:
+    """A fresh application with every command."""
+    app = typer.Typer(
+        name="fama-fast",
+        help="Mine, score and compute formulaic alphas.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+
+    @app.callback()
+    def root(
+        _version: Annotated[
+            bool,
+            typer.Option(
+                "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+            ),
+        ] = False,
+    ) -> None:
+        pass
+
+    for command in (mine, score, compute, check, ops, data, runs):
+        command.register(app)
+    return app

@@ -1,0 +1,108 @@
+"""`fama-fast check`: is an expression right, and what is it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from fama_fast.cli.common import (
+    EXPRESSION_COMMAND,
+    AsJson,
+    DataPath,
+    Dialect,
+    Expressions,
+    Groups,
+    json_text,
+    open_panel,
+    reject_options,
+)
+from fama_fast.errors import EXIT_USAGE, ExpressionError, FamaError
+
+if TYPE_CHECKING:
+    from fama_fast.engine import Alpha
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("check", context_settings=EXPRESSION_COMMAND)(check)
+
+
+def check(
+    ctx: typer.Context,
+    expressions: Expressions,
+    data: DataPath = None,
+    dialect: Dialect = "fama",
+    groups: Groups = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check expressions; with --data also that the fields and groups they name exist.
+
+    Prints canonical form, fields, lookback (rows needed before today), size and fingerprint, or what is
+    wrong and where; the exit code is 2 when any is wrong.
+    """
+    from fama_fast.evaluation.score import compile_all
+
+    reject_options(expressions, ctx)
+    panel = None if data is None else open_panel(data, groups=groups)
+    results: list[dict[str, Any]] = []
+    for text in expressions:
+        try:
+            (alpha,) = compile_all(text, panel, dialect=dialect)
+        except FamaError as error:
+            results.append(_failure(text, error))
+        else:
+            results.append(_description(text, alpha))
+    if as_json:
+        print(json_text(results))
+    else:
+        for position, result in enumerate(results):
+            _show(result, first=position == 0)
+    if not all(r["ok"] for r in results):
+        raise typer.Exit(EXIT_USAGE)
+
+
+def _description(text: str, alpha: Alpha) -> dict[str, Any]:
+    from fama_fast.ir import count_nodes
+
+    return {
+        "ok": True,
+        "expression": text,
+        "canonical": alpha.canonical,
+        "fields": list(alpha.fields),
+        "groups": list(alpha.groups),
+        "lookback": alpha.lookback,
+        "nodes": count_nodes(alpha.node),
+        "depth": alpha.node.depth,
+        "fingerprint": alpha.fingerprint,
+    }
+
+
+def _failure(text: str, error: FamaError) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "ok": False,
+        "expression": text,
+        "error": str(error),
+        "kind": type(error).__name__,
+    }
+    if isinstance(error, ExpressionError):
+        result |= {
+            "line": error.line,
+            "column": error.column,
+            "expected": list(error.expected),
+            "suggestion": error.suggestion,
+        }
+    return result
+
+
+def _show(result: dict[str, Any], *, first: bool) -> None:
+    if not result["ok"]:
+        sys.stdout.flush()  # so that the two streams keep their order in a terminal
+        print(f"error: {result['error']}", file=sys.stderr)
+        return
+    if not first:
+        print()
+    for key, value in result.items():
+        if key != "ok" and (value or key != "groups"):
+            print(f"{key:<12} {', '.join(value) if isinstance(value, list) else value}")

@@ -1,0 +1,227 @@
+"""What the commands share: options, opening data, reading expressions, tables.
+
+It imports nothing heavy at the top; Polars and the engine come in when a command runs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fama_fast.errors import ConfigError, DataError, OutputError, nearest_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from fama_fast.panel import Panel
+
+# An expression may start with a minus sign; `reject_options` then tells it from a mistyped option.
+EXPRESSION_COMMAND = {"ignore_unknown_options": True}
+
+Expressions = Annotated[
+    list[str], typer.Argument(metavar="EXPR...", help="Alpha expressions.", show_default=False)
+]
+DataPath = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="Parquet or CSV file, folder or glob (date, symbol, open, ...). Simulated data when not given.",
+        show_default=False,
+    ),
+]
+Universe = Annotated[
+    str | None,
+    typer.Option(
+        "--universe",
+        metavar="FILE|COLUMN",
+        help="Members by date: a membership file (symbol, start, end) or a boolean column of the data.",
+        show_default=False,
+    ),
+]
+Groups = Annotated[
+    str | None,
+    typer.Option(
+        "--groups",
+        metavar="FILE",
+        help="CSV or Parquet of symbol and groups (sector, ...).",
+        show_default=False,
+    ),
+]
+Dialect = Annotated[str, typer.Option("--dialect", metavar="NAME", help="Language of the expressions.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def note(message: str) -> None:
+    """One line for the person at the terminal, kept out of the results: standard error."""
+    print(message, file=sys.stderr)
+
+
+def reject_options(arguments: Iterable[str], ctx: typer.Context) -> None:
+    """Tell a mistyped option from an expression that starts with a minus sign.
+
+    Raises:
+        ConfigError: an argument looks like `--option`.
+    """
+    known = [name for p in ctx.command.params for name in p.opts if name.startswith("--")] + ["--help"]
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if re.fullmatch(r"--[A-Za-z][\w-]*", name):
+            near = nearest_name(name, known)
+            raise ConfigError(f"no such option: {name}{f' (did you mean {near}?)' if near else ''}")
+
+
+def open_panel(
+    data: str | None,
+    *,
+    universe: str | None = None,
+    groups: str | None = None,
+    fields: Sequence[str] | None = None,
+) -> Panel:
+    """The panel that the options ask for; without `--data` it is simulated, which the first line printed
+    says.
+
+    Raises:
+        DataError: the file is missing or cannot be used.
+    """
+    from fama_fast.data import load_market_data
+
+    if data is None:
+        note("no --data given: using simulated market data")
+    panel = load_market_data(data, fields=fields, universe=universe, groups=groups)
+    for warning in panel.warnings:
+        note(f"warning: {warning}")
+    return panel
+
+
+@dataclass(frozen=True)
+class NamedExpression:
+    """An expression and the column it goes to."""
+
+    name: str
+    text: str
+
+
+_NAMED = re.compile(r"\s*([A-Za-z_]\w*)\s*:\s*(\S.*)\Z", re.DOTALL)
+_FILE_ENDINGS = (".txt", ".yaml", ".yml")
+
+
+def read_expressions(arguments: Sequence[str]) -> list[NamedExpression]:
+    """Expressions from arguments, each an expression, `name: expression` or a file of them.
+
+    A text file holds one a line, with `#` comments; a YAML file is a FactorSet. Unnamed ones are f1, f2,
+    ... by their position among all.
+
+    Raises:
+        DataError: a file is missing, unreadable or empty; two expressions share a name.
+    """
+    texts: list[str] = []
+    for argument in arguments:
+        path = Path(argument)
+        if argument.lower().endswith(_FILE_ENDINGS) or _is_file(path):
+            texts += _expressions_of(path)
+        else:
+            texts.append(argument)
+    found: dict[str, NamedExpression] = {}
+    for position, text in enumerate(texts, start=1):
+        named = _NAMED.match(text)
+        name, expression = (named[1], named[2]) if named else (f"f{position}", text)
+        if name in found or name in ("date", "symbol"):
+            raise DataError(f"the name {name!r} is taken: give every expression a name of its own")
+        found[name] = NamedExpression(name, expression.strip())
+    return list(found.values())
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a long expression is no file name
+        return False
+
+
+def _expressions_of(path: Path) -> list[str]:
+    if not path.exists():
+        raise DataError(f"the file {path} does not exist")
+    if path.suffix.lower() in (".yaml", ".yml"):
+        from fama_fast.library import FactorSet
+
+        texts = list(FactorSet.from_yaml(path).expressions)
+    else:
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path} is not a text file of expressions: {error.reason}") from error
+        texts = [text for line in lines if (text := line.partition("#")[0].strip())]
+    if not texts:
+        raise DataError(f"{path} holds no expression")
+    return texts
+
+
+def check_ending(path: str | Path, endings: Sequence[str]) -> str:
+    """The lower-case ending of an output path, one of `endings`.
+
+    Raises:
+        OutputError: another ending.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in endings:
+        raise OutputError(f"cannot write {path}: the name must end in {', '.join(endings)}")
+    return ending
+
+
+def json_text(value: Any) -> str:
+    """JSON with missing numbers as null."""
+
+    def clean(v: Any) -> Any:
+        if isinstance(v, dict):
+            return {k: clean(x) for k, x in v.items()}
+        if isinstance(v, (list, tuple)):
+            return [clean(x) for x in v]
+        return None if isinstance(v, float) and not math.isfinite(v) else v
+
+    return json.dumps(clean(value), indent=2, ensure_ascii=False)
+
+
+def print_table(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    title: str | None = None,
+    show: Callable[[str, Any], str] | None = None,
+) -> None:
+    """Rows (all with the keys of the first) as a table on a terminal, tab-separated when piped."""
+    if not rows:
+        return
+    show = show or shown
+    columns = list(rows[0])
+    if not sys.stdout.isatty():
+        print("\t".join(columns))
+        for row in rows:
+            print("\t".join(" ".join(show(c, row[c]).split()) for c in columns))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title)
+    for c in columns:
+        numeric = isinstance(rows[0][c], (int, float))
+        table.add_column(c, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(show(c, row[c])) for c in columns))
+    Console().print(table)
+
+
+def shown(_column: str, value: Any) -> str:
+    """A cell as text: four decimals, `-` for missing."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

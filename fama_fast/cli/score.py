@@ -1,0 +1,132 @@
+"""`fama-fast score`: how good expressions are, as a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fama_fast.cli.common import (
+    EXPRESSION_COMMAND,
+    AsJson,
+    DataPath,
+    Dialect,
+    Expressions,
+    Groups,
+    Universe,
+    check_ending,
+    json_text,
+    note,
+    open_panel,
+    print_table,
+    read_expressions,
+    reject_options,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ENDINGS = (".parquet", ".csv", ".json")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("score", context_settings=EXPRESSION_COMMAND)(score)
+
+
+def score(
+    ctx: typer.Context,
+    expressions: Expressions,
+    data: DataPath = None,
+    horizon: Annotated[
+        list[int] | None,
+        typer.Option("--horizon", metavar="DAYS", help="Days held; repeat for several.  [default: 1]", min=1),
+    ] = None,
+    entry_lag: Annotated[
+        int,
+        typer.Option(
+            "--entry-lag", metavar="DAYS", help="Days between knowing and entering; 0: same close.", min=0
+        ),
+    ] = 1,
+    dialect: Dialect = "fama",
+    universe: Universe = None,
+    groups: Groups = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", metavar="NAME", help="Score train, valid or test only.", show_default=False),
+    ] = None,
+    splits: Annotated[
+        str | None,
+        typer.Option(
+            "--splits",
+            metavar="A/B/C",
+            help="Fractions by date, e.g. 60/20/20: one row a split.",
+            show_default=False,
+        ),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--start", metavar="DATE", help="First date scored.", show_default=False)
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--end", metavar="DATE", help="Last date scored.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="Also write the table: .parquet, .csv or .json.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Score expressions: RankIC, IC, their stability, hit rate, coverage and turnover.
+
+    Each EXPR is an expression or a file of them (see compute).
+    """
+    from fama_fast.atomic import ensure_writable
+    from fama_fast.evaluation.score import compile_all
+    from fama_fast.evaluation.score import score as score_expressions
+
+    reject_options(expressions, ctx)
+    if output is not None:
+        check_ending(output, ENDINGS)
+        ensure_writable(output)
+    named = read_expressions(expressions)
+    texts = [e.text for e in named]
+    compile_all(texts, dialect=dialect)  # mistakes show before the data are read
+    panel = open_panel(data, universe=universe, groups=groups)
+    frame = score_expressions(
+        texts,
+        panel,
+        horizon=horizon or 1,
+        entry_lag=entry_lag,
+        split=split,
+        splits=splits,
+        start=start,
+        end=end,
+        dialect=dialect,
+    )
+    rows = frame.to_dicts()
+    if output is not None:
+        _write(frame, rows, output)
+        note(f"wrote {output}")
+    if as_json:
+        print(json_text(rows))
+    else:
+        print_table([{k: v for k, v in row.items() if k != "canonical"} for row in rows])
+
+
+def _write(frame: pl.DataFrame, rows: list[dict[str, Any]], output: Path) -> None:
+    from fama_fast.atomic import atomic_write
+
+    with atomic_write(output) as temporary:
+        ending = output.suffix.lower()
+        if ending == ".json":
+            temporary.write_text(json_text(rows) + "\n", encoding="utf-8")
+        elif ending == ".csv":
+            frame.fill_nan(None).write_csv(temporary)
+        else:
+            frame.fill_nan(None).write_parquet(temporary)

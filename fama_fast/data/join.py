@@ -1,0 +1,202 @@
+"""What a data file does not carry itself, joined by symbol: index membership and group labels.
+
+Both come from small CSV or Parquet files. A symbol that a file does not know is counted, never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from fama_fast.errors import DataError, UnknownName, nearest_name
+from fama_fast.panel import GroupField
+from fama_fast.panel.columns import NAME_COLUMNS, SYMBOL_NAMES, field_name, find_key, is_number, is_text
+from fama_fast.panel.ingest import dates_to_numpy
+from fama_fast.panel.keys import read_dates, read_symbols
+from fama_fast.panel.scan import collect, scan
+
+if TYPE_CHECKING:
+    from fama_fast.panel import Panel
+    from fama_fast.types import BoolArray, FloatArray
+
+START_NAMES = ("start", "start_date", "from", "from_date")
+END_NAMES = ("end", "end_date", "to", "to_date", "thru")
+
+_SHOWN = 5
+
+
+def membership_mask(panel: Panel, path: str | Path) -> tuple[BoolArray, list[str]]:
+    """The universe that a membership file describes.
+
+    The file has one row a spell: symbol, start, end (an empty end: still in; an empty start: since ever); a symbol may have
+    several. A symbol is a member on start <= date < end: the end is the first day on which it is out, as in index change lists,
+    where a leaver's end is its replacement's start.
+
+    Returns:
+        (T, N) bool, and warnings that count symbols without any spell.
+
+    Raises:
+        DataError: unreadable file or date, a missing column, an end before its start, no symbol in common.
+    """
+    source = str(path)
+    found = scan(path)
+    table = collect(found.frame, source)
+    symbol_column = find_key(table.columns, SYMBOL_NAMES, "symbol", None, source)
+    start_column = find_key(table.columns, START_NAMES, "start", None, source)
+    end_column = find_key(table.columns, END_NAMES, "end", None, source)
+    symbols = read_symbols(table[symbol_column], source=source, locate=found.locate)
+    first = _open_dates(table[start_column], np.datetime64("0001-01-01"), source)
+    last = _open_dates(table[end_column], np.datetime64("9999-12-31"), source)
+    wrong = np.flatnonzero(last < first)
+    if wrong.size:
+        row = int(wrong[0])
+        raise DataError(
+            f"{source}, {found.locate(row)}: {symbols[row]} ends ({last[row]}) before it starts ({first[row]})"
+        )
+
+    position = {s: i for i, s in enumerate(panel.symbols)}
+    column = np.array([position.get(s, -1) for s in symbols.to_list()], dtype=np.int64)
+    known = column >= 0
+    if not known.any():
+        raise DataError(f"{source}: no symbol of the data is in this membership file")
+    # +1 where a spell begins and -1 where it ends; the running sum counts the spells that a day lies in.
+    days = panel.dates.astype("datetime64[D]")
+    steps = np.zeros((panel.shape[0] + 1, panel.shape[1]), dtype=np.int32)
+    np.add.at(steps, (np.searchsorted(days, first[known]), column[known]), 1)
+    np.add.at(steps, (np.searchsorted(days, last[known]), column[known]), -1)
+    mask = np.cumsum(steps[:-1], axis=0) > 0
+
+    never = [str(s) for s, i in zip(panel.symbols, range(panel.shape[1]), strict=True) if not known[column == i].any()]
+    return mask, _counted(never, f"symbols are not in {Path(path).name} and never members")
+
+
+def _open_dates(column: pl.Series, empty: np.datetime64, source: str) -> np.ndarray[tuple[int], np.dtype[np.datetime64]]:
+    if is_text(column.dtype):
+        column = column.cast(pl.String).str.strip_chars().replace("", None).rename(column.name)
+    out = np.full(len(column), empty, dtype="datetime64[D]")
+    present = column.is_not_null()
+    if present.any():
+        rows = present.arg_true().to_list()
+        dates = read_dates(column.filter(present), source=source, locate=lambda r: f"row {rows[r] + 1:,}")
+        out[rows] = dates_to_numpy(dates).astype("datetime64[D]")
+    return out
+
+
+def symbol_columns(
+    panel: Panel,
+    paths: Sequence[str | Path],
+    *,
+    groups: Iterable[str] | None = None,
+    fields: Mapping[str, str] | None = None,
+) -> tuple[dict[str, GroupField], dict[str, FloatArray], list[str]]:
+    """Columns of files with one row a symbol, spread over all dates of a panel.
+
+    Text columns become group fields, except company names. Numeric columns (a market value, a share count) are one
+    snapshot, often from after the data; spread over the past they would look ahead, so only those named are taken.
+
+    Args:
+        groups: group names wanted, None for every text column of the files.
+        fields: field name -> column, for numeric columns wanted as fields constant in time.
+
+    Returns:
+        Group fields, static fields (T, N), and warnings that count symbols without a value.
+
+    Raises:
+        DataError: unreadable file, two rows that disagree about a symbol, one column in two files.
+        UnknownName: a wanted group or column that no file has.
+    """
+    wanted_groups = None if groups is None else {g.upper() for g in groups}
+    wanted_fields = {column.lower(): name.upper() for name, column in (fields or {}).items()}
+    shape = panel.shape
+    found_groups: dict[str, GroupField] = {}
+    found_fields: dict[str, FloatArray] = {}
+    origin: dict[str, str] = {}
+    warnings: list[str] = []
+    seen: list[str] = []
+    for path in paths:
+        source = str(path)
+        table = _per_symbol(path, panel, source)
+        for column in table.columns[1:]:
+            name = field_name(column)
+            seen.append(column)
+            values = table[column]
+            static = wanted_fields.get(column.lower())
+            key = static or name
+            if key is None or not (static or _is_group(name or "", values.dtype, wanted_groups)):
+                continue
+            if key in origin:
+                raise DataError(f"{source}: {key} is also in {origin[key]}; keep it in one file")
+            origin[key] = source
+            if static:
+                row = _numbers(values, source)
+                missing = ~np.isfinite(row)
+                found_fields[key] = np.broadcast_to(row, shape)
+            else:
+                row, labels = _codes(values)
+                missing = np.isnan(row)
+                found_groups[key] = GroupField(np.ascontiguousarray(np.broadcast_to(row, shape)), labels)
+            without = [str(s) for s in panel.symbols[missing]]
+            warnings += _counted(without, f"symbols have no {key} in {Path(path).name}")
+    for want, have, what in (
+        (wanted_groups or set(), {*found_groups}, "group"),
+        ({*wanted_fields}, {k for k, v in wanted_fields.items() if v in found_fields}, "column"),
+    ):
+        for lacking in sorted(want - have):
+            raise UnknownName(
+                f"{', '.join(map(str, paths))}: no {what} {lacking!r} (columns: {', '.join(seen)})",
+                suggestion=nearest_name(lacking, seen),
+            )
+    return found_groups, found_fields, warnings
+
+
+def _is_group(name: str, dtype: pl.DataType, wanted: set[str] | None) -> bool:
+    if wanted is not None:
+        return name in wanted
+    return is_text(dtype) and name not in NAME_COLUMNS
+
+
+def _per_symbol(path: str | Path, panel: Panel, source: str) -> pl.DataFrame:
+    """The file's rows in the panel's order of symbols (null where it has none), the symbol first."""
+    found = scan(path)
+    table = collect(found.frame, source)
+    key = find_key(table.columns, SYMBOL_NAMES, "symbol", None, source)
+    if table.is_empty():
+        raise DataError(f"{source}: no rows")
+    symbols = read_symbols(table[key], source=source, locate=found.locate)
+    table = table.with_columns(symbols.alias(key)).select(key, pl.exclude(key))
+    if table[key].n_unique() < table.height:
+        distinct = table.unique()
+        if distinct[key].n_unique() < distinct.height:
+            twice = distinct.filter(distinct[key].is_duplicated())[key][0]
+            rows = (table[key] == twice).arg_true().to_list()
+            raise DataError(
+                f"{source}: {twice} has rows that differ ({', '.join(found.locate(r) for r in rows[:_SHOWN])})"
+            )
+        table = distinct
+    ours = pl.DataFrame({key: [str(s) for s in panel.symbols]})
+    if not table[key].is_in(ours[key].implode()).any():
+        raise DataError(f"{source}: no symbol of the data is in this file")
+    return ours.join(table, on=key, how="left", maintain_order="left")
+
+
+def _numbers(values: pl.Series, source: str) -> FloatArray:
+    if not is_number(values.dtype):
+        raise DataError(f"{source}: column {values.name!r} holds {values.dtype}, not numbers")
+    return values.cast(pl.Float64).to_numpy()
+
+
+def _codes(values: pl.Series) -> tuple[FloatArray, tuple[str, ...]]:
+    texts = values.cast(pl.String).str.strip_chars().replace("", None)
+    labels = texts.drop_nulls().unique().sort()
+    return texts.cast(pl.Enum(labels)).to_physical().cast(pl.Float64).to_numpy(), tuple(labels.to_list())
+
+
+def _counted(names: list[str], what: str) -> list[str]:
+    if not names:
+        return []
+    more = ", ..." if len(names) > _SHOWN else ""
+    return [f"{len(names):,} {what}: {', '.join(names[:_SHOWN])}{more}"]

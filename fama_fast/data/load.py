@@ -1,0 +1,152 @@
+"""Market data as a panel: from files, or from the simulator when asked for no file.
+
+The one door for commands and callers: scan, ingest, universe, groups. A missing file is an error; it never turns into
+simulated prices.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fama_fast.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from fama_fast.data.simulate import SimulationSpec
+    from fama_fast.panel import Panel
+    from fama_fast.panel.ingest import When
+
+_FILE_SUFFIXES = (".csv", ".parquet", ".pq")
+
+
+def load_market_data(
+    path: str | Path | None,
+    *,
+    fields: Iterable[str] | None = None,
+    universe: str | Path | None = None,
+    groups: str | Path | Sequence[str | Path] | None = None,
+    group_fields: Iterable[str] | None = None,
+    static_fields: Sequence[str] | Mapping[str, str] | None = None,
+    start: When | None = None,
+    end: When | None = None,
+    date: str | None = None,
+    symbol: str | None = None,
+    simulation: SimulationSpec | None = None,
+) -> Panel:
+    """Loads a panel from a CSV or Parquet file, directory or glob, or simulates one.
+
+    Args:
+        path: long data with one row a date and symbol; see `panel.ingest.panel_from_frame` for the columns. None asks for the
+            simulator, and `Panel.source` says so ("simulator (seed ...)"): show it in the first line of a run.
+        fields: fields to load (RET, VWAP, ADV{d} stand for what they derive from); None loads every numeric column.
+        universe: a boolean column of the data, or a membership file (symbol, start, end; a name that ends in .csv or
+            .parquet is a file). See `data.join.membership_mask`.
+        groups: CSV or Parquet files with one row a symbol, whose text columns become group fields; they replace group
+            fields of the same name in the data. Levels that no file has (INDUSTRY from a file of sectors) are not invented.
+        group_fields: names of the group fields to load, None for all.
+        static_fields: numeric columns of the group files to spread over all dates (name -> column, or just columns).
+            They are not taken unless asked for: one snapshot of, say, market value knows the future of every past date.
+        start, end: first and last date to keep, both included. History before `start` is gone for windows too.
+        date, symbol: key columns, where their names do not say so.
+        simulation: what to simulate when `path` is None; `data.simulate.DEFAULT_SIMULATION` otherwise.
+
+    Returns:
+        The panel; `Panel.warnings` counts what was let pass (infinite values, symbols without a group, ...).
+
+    Raises:
+        DataError: data that cannot be used; the message names the file, the column and the rows.
+        UnknownName: a field or group that is not there.
+        ConfigError: options that contradict each other.
+    """
+    files = [groups] if isinstance(groups, str | Path) else list(groups or ())
+    if static_fields and not files:
+        raise ConfigError("static_fields are columns of group files: give those with groups=")
+    if path is not None and simulation is not None:
+        raise ConfigError("give a path or a simulation, not both")
+    membership = universe if universe is not None and _is_file(universe) else None
+    wanted = None if group_fields is None else [g.upper() for g in group_fields]
+
+    if path is None:
+        from fama_fast.data.simulate import DEFAULT_SIMULATION, simulate
+
+        if universe is not None and membership is None:
+            raise ConfigError(f"the simulator has no universe column {str(universe)!r}")
+        panel = _between(simulate(simulation or DEFAULT_SIMULATION), start, end)
+        in_files = None if wanted is None else [g for g in wanted if g not in panel.groups]
+    else:
+        from fama_fast.panel.ingest import collect_schema, panel_from_frame
+        from fama_fast.panel.scan import scan
+
+        found = scan(path)
+        in_data: list[str] | None = None
+        in_files = None
+        if wanted is not None:
+            columns = {c.upper() for c in collect_schema(found.frame, str(path))}
+            # With no group file, what the data lacks is asked of it all the same: its error names what it has.
+            in_data = [g for g in wanted if g in columns or not files]
+            in_files = [g for g in wanted if g not in in_data]
+        panel = panel_from_frame(
+            found.frame,
+            fields=fields,
+            universe=None if membership is not None or universe is None else str(universe),
+            groups=in_data,
+            start=start,
+            end=end,
+            date=date,
+            symbol=symbol,
+            source=str(path),
+            locate=found.locate,
+        )
+
+    if not files and membership is None:
+        return panel
+    from fama_fast.data.join import membership_mask, symbol_columns
+
+    warnings = list(panel.warnings)
+    mask = None
+    if membership is not None:
+        mask, told = membership_mask(panel, membership)
+        warnings += told
+    joined, static, told = {}, {}, []
+    if files:
+        named = _named(static_fields)
+        joined, static, told = symbol_columns(panel, files, groups=in_files, fields=named)
+        replaced = [g for g in joined if g in panel.groups]
+        warnings += [f"group {g} of the data is replaced by the group file's" for g in replaced]
+    return panel.replace(fields=static, groups=joined, universe=mask, warnings=[*warnings, *told])
+
+
+def _is_file(universe: str | Path) -> bool:
+    return isinstance(universe, Path) or universe.lower().endswith(_FILE_SUFFIXES) or Path(universe).is_file()
+
+
+def _named(static_fields: Sequence[str] | Mapping[str, str] | None) -> dict[str, str]:
+    if static_fields is None:
+        return {}
+    if isinstance(static_fields, str):
+        return {static_fields: static_fields}
+    if hasattr(static_fields, "items"):
+        return dict(static_fields.items())
+    return {name: name for name in static_fields}
+
+
+def _between(panel: Panel, start: When | None, end: When | None) -> Panel:
+    """A simulated panel cut to dates; its source is kept."""
+    import numpy as np
+
+    from fama_fast.panel.ingest import read_when
+
+    if start is None and end is None:
+        return panel
+    first = 0 if start is None else int(np.searchsorted(panel.dates, read_when(start, "start"), side="left"))
+    last = panel.shape[0]
+    if end is not None:
+        last = int(np.searchsorted(panel.dates, read_when(end, "end"), side="right"))
+    if last <= first:
+        raise DataError(
+            f"{panel.source}: no rows between {start or 'the start'} and {end or 'the end'} "
+            f"(the data runs from {panel.dates[0]} to {panel.dates[-1]})"
+        )
+    return panel.slice_dates(first, last)

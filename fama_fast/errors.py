@@ -1,0 +1,133 @@
+"""Every error a user can meet, as a value with structured fields.
+
+One text serves the command line, the Python exception and the repair prompt of a language model, so the fields
+(position, expected, nearest name) are data and the text is made from them by pure functions here.
+This module imports nothing of the package.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+EXIT_OK = 0
+EXIT_NOTHING_FOUND = 1
+EXIT_USAGE = 2
+
+_SNIPPET_WIDTH = 100
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """The member of `known` closest to `name` (case-insensitive), or None when none is close."""
+    by_folded = {k.casefold(): k for k in known}
+    hits = difflib.get_close_matches(name.casefold()[:64], list(by_folded), n=1, cutoff=0.6)
+    return by_folded[hits[0]] if hits else None
+
+
+def line_and_column(text: str, position: int) -> tuple[int, int]:
+    """1-based line and column of a 0-based character position."""
+    before = text[:position]
+    line = before.count("\n") + 1
+    return line, position - (before.rfind("\n") + 1) + 1
+
+
+def highlight(text: str, start: int, end: int) -> str:
+    """The line of `text` that holds `start`, with carets under [start, end); long lines are cut around it."""
+    line_start = text.rfind("\n", 0, start) + 1
+    line_end = text.find("\n", start)
+    line_end = len(text) if line_end < 0 else line_end
+    column = start - line_start
+    width = max(1, min(end, line_end) - start)
+    line = text[line_start:line_end].replace("\t", " ")
+    left = max(0, column - _SNIPPET_WIDTH // 2)
+    right = min(len(line), left + _SNIPPET_WIDTH)
+    prefix = "..." if left else ""
+    suffix = "..." if right < len(line) else ""
+    shown = "".join(c if c.isprintable() else "?" for c in line[left:right])
+    carets = " " * (len(prefix) + column - left) + "^" * min(width, max(1, right - column))
+    return f"  {prefix}{shown}{suffix}\n  {carets}"
+
+
+class FamaError(Exception):
+    """Base of everything this package raises on purpose. `str(error)` is fit to show to a user as it is."""
+
+
+class ExpressionError(FamaError):
+    """Something is wrong at a place in an expression.
+
+    Attributes:
+        message: what is wrong, one sentence.
+        text: the whole expression.
+        start, end: 0-based character span; line, column: 1-based position of `start`.
+        expected: what could have stood there.
+        suggestion: the nearest right answer, if there is one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        text: str = "",
+        start: int = 0,
+        end: int | None = None,
+        expected: Sequence[str] = (),
+        suggestion: str | None = None,
+    ) -> None:
+        self.message = message
+        self.text = text
+        self.start = start
+        self.end = start + 1 if end is None else end
+        self.line, self.column = line_and_column(text, start)
+        self.expected = tuple(expected)
+        self.suggestion = suggestion
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        parts = [f"{self.message} (line {self.line}, column {self.column})" if self.text else self.message]
+        if self.text:
+            parts.append(highlight(self.text, self.start, self.end))
+        if self.expected:
+            parts.append(f"  expected: {', '.join(self.expected)}")
+        if self.suggestion:
+            parts.append(f"  did you mean {self.suggestion}?")
+        return "\n".join(parts)
+
+
+class ParseError(ExpressionError):
+    """The text is not in the language."""
+
+
+class UnknownName(ExpressionError):  # noqa: N818  (the published name)
+    """An operator, field, group or keyword that does not exist."""
+
+
+class ArgumentError(ExpressionError):
+    """Wrong number or kind of arguments."""
+
+
+class WindowError(ArgumentError):
+    """A window or lag that is not a whole number in its range."""
+
+
+class LimitError(ExpressionError):
+    """The expression is too long, too deep or has too many nodes."""
+
+
+class DataError(FamaError):
+    """Market data that cannot be used as it is; the message names the file, the rows or the column."""
+
+
+class ConfigError(FamaError):
+    """A wrong key or value in a configuration; the message names the path of the key and the nearest right one."""
+
+
+class StoreError(FamaError):
+    """The ledger or a factor cache cannot be read or written."""
+
+
+class OutputError(FamaError):
+    """A result cannot be written where it was asked to go."""
+
+
+class ProposerError(FamaError):
+    """A proposer cannot be set up or has stopped answering."""

@@ -1,0 +1,247 @@
+"""From expressions and a panel to a table of scores.
+
+This is where the evaluation meets the engine: expressions are compiled, evaluated in batches so that memory
+stays bounded, and summarised over the dates asked for. It knows nothing of mining or of the command line.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fama_fast.errors import ConfigError, DataError, ExpressionError, FamaError, nearest_name
+from fama_fast.evaluation.daily import score_batch
+from fama_fast.evaluation.ic import MIN_PAIRS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import polars as pl
+
+    from fama_fast.engine import Alpha
+    from fama_fast.panel import Panel
+    from fama_fast.types import BoolArray
+
+    Day = str | dt.date | np.datetime64 | None
+
+SPLIT_NAMES = ("train", "valid", "test")
+DEFAULT_FRACTIONS = (0.6, 0.2, 0.2)
+BATCH = 16  # expressions evaluated at once: bounds memory, still shares common work
+
+
+def score(
+    expressions: str | Alpha | Sequence[str | Alpha],
+    panel: Panel,
+    *,
+    horizon: int | Sequence[int] = 1,
+    entry_lag: int = 1,
+    split: str | None = None,
+    splits: str | Sequence[float] | None = None,
+    start: Day = None,
+    end: Day = None,
+    dialect: str = "fama",
+    min_coverage: float | None = None,
+    min_pairs: int = MIN_PAIRS,
+    threads: int | None = None,
+) -> pl.DataFrame:
+    """Scores of expressions against forward returns.
+
+    A factor known at the close of t is entered at the close of t + entry_lag and left `horizon` days later.
+    Values are computed over the whole panel (so windows are warm), masked to its universe, and summarised
+    over the dates asked for.
+
+    Args:
+        expressions: texts or compiled alphas; one alone may be given bare.
+        panel: the data.
+        horizon: days held, or several of them: one row each.
+        entry_lag: days between knowing and entering; 1 by default, 0 is the same close.
+        split: "train", "valid" or "test" of the date split; None is all dates, or all three when `splits` is
+            given.
+        splits: the fractions, "60/20/20" (default) or (0.6, 0.2, 0.2). Splits are purged for the longest
+            horizon, so the horizons of one table are compared over the same dates.
+        start, end: score only dates in [start, end], both included, splitting what is inside. With an end, no
+            label reaches past it.
+        dialect: of the texts. min_coverage: see `fama_fast.engine.evaluate`. min_pairs: see `rank_ic`.
+        threads: cores to use, all by default.
+
+    Returns:
+        One row per expression, split and horizon: expression (as given), canonical, split (only when splits
+        are asked for), horizon, and the figures of `FactorScores`.
+
+    Raises:
+        FamaError: an expression does not compile, or names what the panel lacks: the error shows which one.
+        ConfigError: a horizon, lag, split or date that makes no sense.
+        DataError: no dates are left.
+    """
+    import polars as pl
+
+    from fama_fast.data import forward_returns
+    from fama_fast.engine import evaluate
+
+    horizons = _horizons(horizon, entry_lag)
+    windows = score_windows(panel, horizons, entry_lag, split=split, splits=splits, start=start, end=end)
+    alphas = compile_all(expressions, panel, dialect=dialect)
+    labels = {h: forward_returns(panel, horizon=h, entry_lag=entry_lag) for h in horizons}
+    present = None if panel.universe is not None else trading(panel)
+    options: dict[str, Any] = {"present": present, "min_pairs": min_pairs, "threads": threads}
+    by_split = split is not None or splits is not None
+    rows: list[dict[str, Any]] = []
+    for first in range(0, len(alphas), BATCH):
+        part = alphas[first : first + BATCH]
+        values = evaluate(part, panel, threads=threads, min_coverage=min_coverage)
+        for alpha, daily in zip(
+            part, score_batch(values, labels, universe=panel.universe, **options), strict=True
+        ):
+            for name, of_horizon in windows:
+                for h in horizons:
+                    row: dict[str, Any] = {"expression": alpha.text, "canonical": alpha.canonical}
+                    if by_split:
+                        row["split"] = name
+                    rows.append({**row, "horizon": h, **daily[h].summary(of_horizon[h], h).as_dict()})
+    return pl.DataFrame(rows, schema=_schema(by_split, pl))
+
+
+def _schema(by_split: bool, pl: Any) -> dict[str, Any]:
+    head = {"expression": pl.String, "canonical": pl.String} | ({"split": pl.String} if by_split else {})
+    figures = dict.fromkeys(
+        ("rank_ic", "rank_icir", "ic", "icir", "hit_rate", "coverage", "turnover"), pl.Float64
+    )
+    return head | {"horizon": pl.Int64} | figures | {"n_days": pl.Int64, "rank_ic_t": pl.Float64}
+
+
+def trading(panel: Panel) -> BoolArray:
+    """(T, N) bool: symbols present in the data that date: with a close, or any field if there is none."""
+    if "CLOSE" in panel.supplied_fields:
+        return np.isfinite(panel["CLOSE"])
+    found = np.zeros(panel.shape, dtype=np.bool_)
+    for name in panel.supplied_fields:
+        found |= np.isfinite(panel[name])
+    return found
+
+
+def compile_all(
+    expressions: str | Alpha | Sequence[str | Alpha], panel: Panel | None = None, *, dialect: str = "fama"
+) -> list[Alpha]:
+    """Compile texts against the panel's fields and groups; alphas pass unchanged.
+
+    Raises:
+        FamaError: of the kind the compiler raised; its text shows the expression that failed.
+    """
+    from fama_fast.engine import Alpha, compile  # noqa: A004  (the published name)
+
+    items = [expressions] if isinstance(expressions, (str, Alpha)) else list(expressions)
+    known: dict[str, Any] = {} if panel is None else {"fields": panel.fields, "groups": panel.groups}
+    alphas = []
+    for item in items:
+        if isinstance(item, str):
+            try:
+                alphas.append(compile(item, dialect=dialect, **known))
+            except ExpressionError as error:
+                if error.text:
+                    raise
+                raise type(error)(
+                    f"{error.message} in {shorten(item)}", suggestion=error.suggestion
+                ) from error
+            except FamaError as error:
+                raise type(error)(f"{error} in {shorten(item)}") from error
+        else:
+            alphas.append(item)
+    return alphas
+
+
+def shorten(text: str, width: int = 100) -> str:
+    """`text` on one line, cut to `width` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else f"{line[: width - 3]}..."
+
+
+def _horizons(horizon: int | Sequence[int], entry_lag: int) -> tuple[int, ...]:
+    found = tuple(dict.fromkeys([horizon] if isinstance(horizon, int) else horizon))
+    if not found:
+        raise ConfigError("give at least one horizon")
+    for h in found:
+        if h < 1:
+            raise ConfigError(f"a horizon must be at least 1 day, not {h}")
+    if entry_lag < 0:
+        raise ConfigError(f"the entry lag must be at least 0 days, not {entry_lag}")
+    return found
+
+
+def parse_fractions(splits: str | Sequence[float] | None) -> tuple[float, float, float]:
+    """Train, validation and test fractions from "60/20/20", (60, 20, 20) or (0.6, 0.2, 0.2); they are
+    normalised.
+
+    Raises:
+        ConfigError: not three positive numbers.
+    """
+    if splits is None:
+        return DEFAULT_FRACTIONS
+    try:
+        parts = [float(p) for p in (splits.split("/") if isinstance(splits, str) else splits)]
+    except (TypeError, ValueError):
+        parts = []
+    if len(parts) != 3 or not all(np.isfinite(p) and p > 0 for p in parts):
+        raise ConfigError(f"splits must be three positive numbers such as 60/20/20, not {splits!r}")
+    total = sum(parts)
+    return parts[0] / total, parts[1] / total, parts[2] / total
+
+
+def _split_name(split: str) -> str:
+    name = {"validation": "valid"}.get(split.lower(), split.lower())
+    if name not in SPLIT_NAMES:
+        near = nearest_name(split, SPLIT_NAMES)
+        hint = f"; did you mean {near}?" if near else ""
+        raise ConfigError(f"unknown split {split!r}: it is one of {', '.join(SPLIT_NAMES)}{hint}")
+    return name
+
+
+def _day(value: Day, name: str) -> Any:
+    if value is None:
+        return None
+    try:
+        day = dt.date.fromisoformat(value if isinstance(value, str) else str(value)[:10])
+    except ValueError:
+        raise ConfigError(f"{name} must be a date such as 2016-12-31, not {value!r}") from None
+    return np.datetime64(day, "D")
+
+
+def score_windows(
+    panel: Panel,
+    horizons: Sequence[int],
+    entry_lag: int,
+    *,
+    split: str | None = None,
+    splits: str | Sequence[float] | None = None,
+    start: Day = None,
+    end: Day = None,
+) -> list[tuple[str | None, Mapping[int, slice]]]:
+    """The rows to summarise: (split name or None, rows by horizon), in the order of the splits.
+
+    Raises:
+        ConfigError: an unknown split, fractions or dates that make no sense.
+        DataError: no dates are inside [start, end].
+    """
+    from fama_fast.data import date_splits
+
+    days = panel.dates.astype("datetime64[D]")
+    low, high = _day(start, "start"), _day(end, "end")
+    first = 0 if low is None else int(np.searchsorted(days, low, "left"))
+    stop = days.size if high is None else int(np.searchsorted(days, high, "right"))
+    if first >= stop:
+        asked = f"{low if low is not None else '...'} to {high if high is not None else '...'}"
+        raise DataError(f"no dates from {asked}: the data runs from {days[0]} to {days[-1]}")
+    reach = {h: h + entry_lag if high is not None else 0 for h in horizons}
+    if split is None and splits is None:
+        return [(None, {h: slice(first, max(first, stop - reach[h])) for h in horizons})]
+    names = SPLIT_NAMES if split is None else (_split_name(split),)
+    cut = date_splits(
+        stop - first, horizon=max(horizons), entry_lag=entry_lag, fractions=parse_fractions(splits)
+    )
+    windows: list[tuple[str | None, Mapping[int, slice]]] = []
+    for name in names:
+        inside: slice = getattr(cut, name)
+        a, b = first + inside.start, first + inside.stop
+        windows.append((name, {h: slice(a, max(a, min(b, stop - reach[h]))) for h in horizons}))
+    return windows

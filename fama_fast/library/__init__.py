@@ -1,0 +1,22 @@
+"""Factors that are kept: the set with its YAML form, the cache on disk, seed alphas and the Alpha101
+formulas.
+
+It knows how factors are identified and stored, and nothing of how they are mined.
+"""
+
+from fama_fast.library.alpha101 import alpha101
+from fama_fast.library.cache import FactorCache
+from fama_fast.library.factor import Factor
+from fama_fast.library.factor_set import FactorSet
+from fama_fast.library.identity import make_factor
+from fama_fast.library.seeds import list_seed_alphas, seed_factors
+
+__all__ = [
+    "Factor",
+    "FactorCache",
+    "FactorSet",
+    "alpha101",
+    "list_seed_alphas",
+    "make_factor",
+    "seed_factors",
+]

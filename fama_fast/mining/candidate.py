@@ -1,0 +1,139 @@
+"""One proposed expression on its way through the gates, and the library it has to stand against.
+
+Plain values that gates read and fill in; no gate, no engine, no store here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fama_fast.ir import count_nodes, postorder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from fama_fast.engine import Alpha
+    from fama_fast.errors import FamaError
+    from fama_fast.evaluation import Daily
+    from fama_fast.ir import Node
+    from fama_fast.library.factor import Factor
+    from fama_fast.mining.protocol import Proposal
+    from fama_fast.types import FloatArray
+
+
+@dataclass
+class Candidate:
+    """A proposal and what became known of it.
+
+    Attributes:
+        position: its place in the round's answer, from 0.
+        alpha: the compiled expression, once it parses; `error` is why it does not.
+        values: (T, N) over the mining rows, while they are needed.
+        scores: by split, raw (not oriented). sign: orientation by training RankIC.
+        daily: daily scores over the mining rows. vector: unit rank vector on sampled training dates, not oriented.
+        replaces: fingerprint of the library member that it takes the place of.
+        gate, reason: what stopped it; gate is None when nothing did.
+    """
+
+    position: int
+    proposal: Proposal
+    alpha: Alpha | None = None
+    error: FamaError | None = None
+    nodes: int = 0
+    values: FloatArray | None = None
+    daily: Daily | None = None
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    sign: int = 1
+    vector: NDArray[np.float32] | None = None
+    replaces: str | None = None
+    gate: str | None = None
+    reason: str = ""
+    admitted: bool = False
+    seconds: float = 0.0
+
+    @property
+    def stopped(self) -> bool:
+        return self.gate is not None
+
+    @property
+    def score(self) -> float:
+        """Oriented training RankIC; NaN before it is measured."""
+        return abs(self.scores.get("train", {}).get("rank_ic", float("nan")))
+
+    @property
+    def compiled(self) -> Alpha:
+        """The compiled expression of a candidate that passed the parse gate."""
+        if self.alpha is None:
+            raise RuntimeError("the candidate is not compiled yet")
+        return self.alpha
+
+
+def subtree_sizes(root: Node) -> dict[str, int]:
+    """Nodes of every distinct subexpression by its structural key, written out as a tree."""
+    sizes: dict[str, int] = {}
+    for node in postorder(root):
+        sizes[node.key] = 1 + sum(sizes[a.key] for a in node.args)
+    return sizes
+
+
+@dataclass(frozen=True)
+class Member:
+    """A library member with what gates compare against.
+
+    `vector` is the unit rank vector on sampled training dates, not oriented; `mined` is False for seeds and for
+    factors of the cache, which the run did not find.
+    """
+
+    factor: Factor
+    node: Node
+    vector: NDArray[np.float32]
+    mined: bool = False
+
+    @property
+    def nodes(self) -> int:
+        return count_nodes(self.node)
+
+
+class LibraryView:
+    """The library in its order, with rank vectors stacked for one matrix product."""
+
+    def __init__(self, members: Iterable[Member] = ()) -> None:
+        self.members: list[Member] = list(members)
+        self._subtrees: dict[str, dict[str, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    @property
+    def mined(self) -> list[Member]:
+        """What the run itself found, in order of admission."""
+        return [m for m in self.members if m.mined]
+
+    def get(self, fingerprint: str) -> Member | None:
+        return next((m for m in self.members if m.factor.fingerprint == fingerprint), None)
+
+    def admit(self, member: Member, replaces: str | None = None) -> None:
+        """Append a member; the one it replaces leaves."""
+        self.members = [m for m in self.members if m.factor.fingerprint != replaces]
+        self.members.append(member)
+
+    def correlations(self, vector: NDArray[np.float32]) -> FloatArray:
+        """(n,) correlation of a unit rank vector with every member's."""
+        if not self.members:
+            return np.empty(0)
+        # NumPy's own sum rather than BLAS: its order depends on nothing but the length.
+        wide = vector.astype(np.float64)
+        found = np.array([float(np.sum(m.vector * wide)) for m in self.members])
+        return np.round(found, 12)
+
+    def subtrees(self, member: Member) -> dict[str, int]:
+        """`subtree_sizes` of a member, kept."""
+        key = member.factor.fingerprint
+        if key not in self._subtrees:
+            self._subtrees[key] = subtree_sizes(member.node)
+        return self._subtrees[key]

@@ -1,0 +1,16 @@
+"""Chain-of-Experience: improvement paths through the library, and what failed on the way."""
+
+from fama_fast.mining.coe.book import ChainBook, ChainEvent, Match, Outcome
+from fama_fast.mining.coe.chain import Chain
+from fama_fast.mining.coe.failures import Failure, FailureMemory, Pattern
+
+__all__ = [
+    "Chain",
+    "ChainBook",
+    "ChainEvent",
+    "Failure",
+    "FailureMemory",
+    "Match",
+    "Outcome",
+    "Pattern",
+]

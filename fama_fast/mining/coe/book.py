@@ -1,0 +1,246 @@
+"""All chains of a run: built from clusters, matched to exemplars, extended and split by admitted factors.
+
+A book is immutable; whatever changes it returns another. Correlations are the caller's (see `mining.css`): a
+function of two factors, such as a `CorrelationTable`, or a mapping from fingerprint to the correlation with
+the factor in question. Their sign does not matter here, for a factor and its mirror are one idea.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from fama_fast.errors import DataError
+from fama_fast.mining.coe.chain import Chain, strength
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import ArrayLike
+
+    from fama_fast.library.codec import OnMismatch
+    from fama_fast.library.factor import Factor
+
+    Correlations = Callable[[Factor, Factor], float] | Mapping[str, float]
+
+VISIT_PENALTY = 0.25
+
+
+class Outcome(enum.Enum):
+    """What an admitted factor did to the chains."""
+
+    EXTEND = "extend"  # it follows the chain's best, which is what it is most like
+    SPLIT = "split"  # it is most like an earlier member: a new chain branches off there, the old one stays
+    START = "start"  # there was no chain: it begins one
+    UNCHANGED = "unchanged"  # it does not beat its chain's best, or is in a chain already
+
+
+@dataclass(frozen=True)
+class ChainEvent:
+    """The result of an update.
+
+    Attributes:
+        outcome: what happened. book: the chains afterwards. chain: the one that ends in the factor now, or
+            the one it was measured against when nothing changed. pivot: the member most correlated with the
+            factor, or None.
+    """
+
+    outcome: Outcome
+    book: ChainBook
+    chain: Chain
+    pivot: Factor | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for the ledger."""
+        return {
+            "outcome": self.outcome.value,
+            "chain": self.chain.id,
+            "parent": self.chain.parent,
+            "pivot": self.pivot.fingerprint if self.pivot else None,
+        }
+
+
+@dataclass(frozen=True)
+class Match:
+    """An exemplar, and the chain whose experience belongs to it."""
+
+    exemplar: Factor
+    chain: Chain
+
+
+@dataclass(frozen=True)
+class ChainBook:
+    """The chains of a run, by ascending id.
+
+    Attributes:
+        chains: all of them. visit_penalty: what log(1 + visits) costs when chains compete, in units of the
+            spread between the best and the worst of the competing chains' scores.
+        next_id: of the next chain; ids are never used twice.
+    """
+
+    chains: tuple[Chain, ...] = ()
+    visit_penalty: float = VISIT_PENALTY
+    next_id: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.visit_penalty >= 0:
+            raise DataError(f"the visit penalty must be 0 or more, not {self.visit_penalty}")
+        ids = [c.id for c in self.chains]
+        if ids != sorted(set(ids)) or (ids and ids[-1] >= self.next_id):
+            raise DataError("chain ids must ascend and lie below next_id")
+
+    @classmethod
+    def build(
+        cls, factors: Sequence[Factor], clusters: ArrayLike, *, visit_penalty: float = VISIT_PENALTY
+    ) -> ChainBook:
+        """One chain a cluster, its members by ascending score.
+
+        Args:
+            factors: the library. clusters: (n,) labels, as `mining.css.cluster` gives them.
+        """
+        import numpy as np
+
+        labels = np.asarray(clusters, dtype=np.int64).ravel()
+        if len(labels) != len(factors):
+            raise DataError(f"there are {len(labels)} cluster labels for {len(factors)} factors")
+        grouped: dict[int, list[Factor]] = {}
+        for label, factor in zip(labels.tolist(), factors, strict=True):
+            grouped.setdefault(label, []).append(factor)
+        chains = tuple(Chain.of(i, grouped[label], cluster=label) for i, label in enumerate(sorted(grouped)))
+        return cls(chains, visit_penalty, len(chains))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: each factor once, chains naming their members by fingerprint."""
+        from fama_fast.mining.coe.serial import book_to_dict
+
+        return book_to_dict(self)
+
+    @classmethod
+    def from_dict(cls, data: Any, *, source: str = "chains", on_mismatch: OnMismatch = "error") -> ChainBook:
+        """The book that `to_dict` described; StoreError when the data is not one."""
+        from fama_fast.mining.coe.serial import book_from_dict
+
+        return book_from_dict(data, source=source, on_mismatch=on_mismatch)
+
+    def __len__(self) -> int:
+        return len(self.chains)
+
+    def __iter__(self) -> Iterator[Chain]:
+        return iter(self.chains)
+
+    def get(self, id: int) -> Chain:  # noqa: A002
+        """The chain with this id; DataError when there is none."""
+        for chain in self.chains:
+            if chain.id == id:
+                return chain
+        raise DataError(f"there is no chain {id}")
+
+    def holding(self, factor: Factor) -> tuple[Chain, ...]:
+        """The chains that hold the factor: several once a split has copied a prefix."""
+        return tuple(c for c in self.chains if factor in c)
+
+    def members(self) -> tuple[Factor, ...]:
+        """Every factor in some chain, once, in order of chains."""
+        return tuple({f.fingerprint: f for c in self.chains for f in c.members}.values())
+
+    def match(self, exemplar: Factor, correlations: Correlations) -> Chain | None:
+        """The chain that holds the exemplar, else the one that holds its most correlated factor.
+
+        Of several such chains the best after the visit penalty; None when there are no chains.
+
+        Raises:
+            DataError: a correlation that is needed is not known.
+        """
+        holders = self.holding(exemplar)
+        if not holders:
+            members = self.members()
+            if not members:
+                return None
+            holders = self.holding(_most_correlated(exemplar, members, correlations))
+        return self._favourite(holders)
+
+    def choose(self, exemplars: Iterable[Factor], correlations: Correlations | None = None) -> Match | None:
+        """The exemplar whose chain is most worth showing now: every exemplar's chain competes, visits count
+        against it.
+
+        A chain's claim is its best score, laid on [0, 1] between the worst and the best of those that
+        compete, minus `visit_penalty * log(1 + visits)`. So the strongest chain is shown first, gives way
+        after some visits without growth, and no chain is forgotten; ties go to fewer visits, then to the
+        older chain. None without chains.
+        """
+        known = correlations if correlations is not None else {}
+        matched = [(e, self.match(e, known)) for e in exemplars]
+        pairs = [Match(e, c) for e, c in matched if c is not None]
+        if not pairs:
+            return None
+        favourite = self._favourite([p.chain for p in pairs])
+        return next(p for p in pairs if p.chain is favourite)
+
+    def pick(self) -> Chain | None:
+        """The chain most worth showing now among all, by the rule of `choose`; for runs without exemplars."""
+        return self._favourite(self.chains) if self.chains else None
+
+    def visit(self, chain: Chain) -> ChainBook:
+        """The book after the chain was shown once more."""
+        return self._with(self.get(chain.id).visited())
+
+    def update(self, new: Factor, chain: Chain | None, correlations: Correlations) -> ChainEvent:
+        """The chains after `new` was admitted, having been proposed from `chain`.
+
+        If it beats the chain's best, let p be the member most correlated with it: p last, it extends the
+        chain; p earlier, the prefix through p is copied, `new` is appended to the copy, and the old chain
+        stays. Otherwise nothing changes. Without a chain (None) it starts one.
+
+        Raises:
+            DataError: the chain is not in this book, or a correlation that is needed is not known.
+        """
+        if chain is None:
+            begun = Chain(self.next_id, (new,))
+            return ChainEvent(Outcome.START, self._with(begun), begun)
+        current = self.get(chain.id)
+        if new in current or not strength(new) > strength(current.best):
+            return ChainEvent(Outcome.UNCHANGED, self, current)
+        pivot = _most_correlated(new, current.members, correlations)
+        place = current.members.index(pivot)
+        if place == len(current.members) - 1:
+            grown = current.extended(new)
+            return ChainEvent(Outcome.EXTEND, self._with(grown), grown, pivot)
+        branch = current.split_after(place, new, self.next_id)
+        return ChainEvent(Outcome.SPLIT, self._with(branch), branch, pivot)
+
+    def _with(self, chain: Chain) -> ChainBook:
+        chains = {c.id: c for c in self.chains} | {chain.id: chain}
+        return replace(self, chains=tuple(chains.values()), next_id=max(self.next_id, chain.id + 1))
+
+    def _favourite(self, chains: Sequence[Chain]) -> Chain:
+        finite = [s for s in (strength(c.best) for c in chains) if math.isfinite(s)]
+        low, high = min(finite, default=0.0), max(finite, default=0.0)
+        spread = high - low
+
+        def claim(chain: Chain) -> float:
+            score = max(strength(chain.best), low)
+            level = (score - low) / spread if spread > 0 else 0.0
+            return level - self.visit_penalty * math.log1p(chain.visits)
+
+        return min(chains, key=lambda c: (-claim(c), c.visits, c.id))
+
+
+def _most_correlated(factor: Factor, members: Sequence[Factor], correlations: Correlations) -> Factor:
+    """The member of largest |correlation| with `factor`; equal ones yield to the stronger, then the later."""
+
+    def likeness(member: Factor) -> float:
+        if isinstance(correlations, Mapping):
+            if member.fingerprint not in correlations:
+                raise DataError(
+                    f"the correlation of {factor.expression} with {member.expression} is not known"
+                )
+            value = correlations[member.fingerprint]
+        else:
+            value = correlations(factor, member)
+        return 0.0 if math.isnan(value) else abs(value)
+
+    ranked = [(likeness(m), strength(m), place) for place, m in enumerate(members)]
+    return members[max(ranked)[2]]

@@ -1,0 +1,88 @@
+"""k-means over rank vectors, the same on every run.
+
+Rank vectors are long (dates x symbols) and few, so the factors are first laid out in at most n dimensions
+with exactly the same distances (from their Gram matrix); k-means depends on distances alone, so the clusters
+are those of the long vectors at a small part of the cost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fama_fast.errors import ConfigError
+from fama_fast.mining.css.similarity import correlations, one_thread
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fama_fast.types import FloatArray, IntArray
+
+STARTS = 10  # k-means restarts; the tightest clustering is kept
+
+
+def cluster(
+    vectors: NDArray[np.floating[Any]], k: int = 7, seed: int = 0, *, matrix: FloatArray | None = None
+) -> IntArray:
+    """Cluster labels (n,) of n rank vectors, numbered by first appearance.
+
+    `k` clusters, or as many as there are different vectors if those are fewer: equal vectors, and all zero
+    vectors, always share a label. `matrix` is `correlations(vectors)` where the caller has it already.
+
+    Raises:
+        ConfigError: k is below 1.
+    """
+    if k < 1:
+        raise ConfigError(f"the number of clusters k must be at least 1, not {k}")
+    n = len(vectors)
+    if n == 0:
+        return np.empty(0, dtype=np.int64)
+    which = _distinct(vectors)
+    _, first = np.unique(which, return_index=True)
+    if len(first) <= k:
+        return which
+    gram = correlations(vectors) if matrix is None else matrix
+    points = _coordinates(gram[np.ix_(first, first)])
+    weights = np.bincount(which).astype(np.float64)
+    return _by_first_appearance(_k_means(points, weights, k, seed)[which])
+
+
+def _distinct(vectors: NDArray[np.floating[Any]]) -> IntArray:
+    """(n,) number of the different vector that each one is, by first appearance.
+
+    Factors that are monotone in each other (x and RANK(x)) have the same vector to the bit.
+    """
+    numbers: dict[bytes, int] = {}
+    # Adding 0 turns -0 into 0, which is the same rank.
+    digests = (hashlib.blake2b((v + 0.0).data, digest_size=16).digest() for v in vectors)
+    return np.array([numbers.setdefault(d, len(numbers)) for d in digests], dtype=np.int64)
+
+
+def _coordinates(gram: FloatArray) -> FloatArray:
+    """Points whose inner products are `gram`: (n, rank)."""
+    with one_thread():
+        eigenvalues, eigenvectors = np.linalg.eigh(gram)
+    kept = eigenvalues > len(gram) * np.finfo(np.float64).eps * max(float(eigenvalues[-1]), 1e-300)
+    points: FloatArray = eigenvectors[:, kept] * np.sqrt(eigenvalues[kept])
+    return points
+
+
+def _k_means(points: FloatArray, weights: FloatArray, k: int, seed: int) -> IntArray:
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    model = KMeans(n_clusters=k, n_init=STARTS, random_state=seed % 2**32, algorithm="lloyd")
+    with one_thread(), warnings.catch_warnings():
+        # Near-duplicates may leave fewer than k clusters: that is an answer, not a problem.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(np.ascontiguousarray(points), sample_weight=weights)
+    return np.asarray(model.labels_, dtype=np.int64)
+
+
+def _by_first_appearance(labels: IntArray) -> IntArray:
+    _, first, which = np.unique(labels, return_index=True, return_inverse=True)
+    order = np.argsort(np.argsort(first))
+    return order[which.ravel()].astype(np.int64)

@@ -1,0 +1,246 @@
+"""Drawing exemplars: one factor from each cluster, `l` of them.
+
+Cross-Sample Selection shows a proposer factors that differ, so that what it writes is not one more variant of
+the library's most crowded idea. How diverse they are is reported with them: it is the point of the method.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from fama_fast.errors import ConfigError, DataError, nearest_name
+from fama_fast.mining.css.clusters import cluster
+from fama_fast.mining.css.vectors import rank_vectors, sample_rows
+from fama_fast.mining.css.similarity import CorrelationTable, correlations, mean_absolute_correlation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from fama_fast.library.factor import Factor
+    from fama_fast.panel import Panel
+    from fama_fast.types import FloatArray, IntArray
+
+Draw = Literal["random", "centroid"]
+DRAWS: tuple[Draw, ...] = ("random", "centroid")
+
+_BATCH_BYTES = 512 * 2**20  # values held at once while rank vectors are made
+_KEPT_BYTES = 512 * 2**20  # rank vectors kept between calls
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a selection chose and how diverse it is.
+
+    Attributes:
+        indices: positions of the exemplars, in the order drawn. exemplars: the factors themselves.
+        labels: (n,) cluster of every factor. clusters: positions of the members of each cluster.
+        table: correlations of all factors (rank vectors, sign oriented).
+        exemplar_correlation: mean |correlation| inside the exemplar set; NaN with fewer than two.
+        library_correlation: the same over all factors, for comparison.
+    """
+
+    indices: tuple[int, ...]
+    exemplars: tuple[Factor, ...]
+    labels: IntArray
+    clusters: tuple[tuple[int, ...], ...]
+    table: CorrelationTable
+    exemplar_correlation: float
+    library_correlation: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for a ledger or a report; an unknown correlation is None."""
+        return {
+            "exemplars": [f.fingerprint for f in self.exemplars],
+            "clusters": [[self.table.fingerprints[i] for i in members] for members in self.clusters],
+            "exemplar_correlation": _known(self.exemplar_correlation),
+            "library_correlation": _known(self.library_correlation),
+        }
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def select_exemplars(
+    vectors: NDArray[np.floating[Any]],
+    factors: Sequence[Factor],
+    *,
+    k: int = 7,
+    l: int | None = None,  # noqa: E741  (the paper's name)
+    draw: Draw = "random",
+    rng: np.random.Generator | int = 0,
+) -> Selection:
+    """Cluster the factors and draw exemplars, each from another cluster.
+
+    Args:
+        vectors: (n, d) rank vectors of `factors` (see `rank_vectors`).
+        k: clusters (n if fewer). l: exemplars, at most one a cluster; None means one from every cluster.
+        draw: a random member (the paper), or the one nearest the cluster's centroid.
+        rng: decides k-means' start, which clusters are drawn and who is drawn; an int seeds a fresh one.
+
+    Raises:
+        ConfigError: k or l below 1, or an unknown way to draw. DataError: vectors and factors differ in
+        number.
+    """
+    if draw not in DRAWS:
+        near = nearest_name(str(draw), DRAWS)
+        hint = f", did you mean {near}?" if near else ""
+        raise ConfigError(f"exemplars are drawn by {' or '.join(DRAWS)}, not {draw!r}{hint}")
+    if l is not None and l < 1:
+        raise ConfigError(f"the number of exemplars l must be at least 1, not {l}")
+    if len(vectors) != len(factors):
+        raise DataError(f"there are {len(vectors)} rank vectors for {len(factors)} factors")
+    generator = np.random.default_rng(rng)
+    matrix = correlations(vectors)
+    labels = cluster(vectors, k, int(generator.integers(2**32)), matrix=matrix)
+    count = int(labels.max()) + 1 if len(labels) else 0
+    clusters = tuple(tuple(int(i) for i in np.flatnonzero(labels == c)) for c in range(count))
+    indices = tuple(
+        _draw_one(clusters[c], matrix, draw, generator)
+        for c in _cluster_order(clusters, matrix, generator)[:l]
+    )
+    return Selection(
+        indices=indices,
+        exemplars=tuple(factors[i] for i in indices),
+        labels=labels,
+        clusters=clusters,
+        table=CorrelationTable(tuple(f.fingerprint for f in factors), matrix),
+        exemplar_correlation=mean_absolute_correlation(matrix, indices),
+        library_correlation=mean_absolute_correlation(matrix),
+    )
+
+
+def _informative(members: Sequence[int], matrix: FloatArray) -> list[int]:
+    return [i for i in members if matrix[i, i] > 0]
+
+
+def _cluster_order(
+    clusters: tuple[tuple[int, ...], ...], matrix: FloatArray, generator: np.random.Generator
+) -> list[int]:
+    """A random order of the clusters; one whose factors order nothing (zero vectors) comes last."""
+    order = [int(c) for c in generator.permutation(len(clusters))]
+    return sorted(order, key=lambda c: not _informative(clusters[c], matrix))
+
+
+def _draw_one(
+    members: tuple[int, ...], matrix: FloatArray, draw: Draw, generator: np.random.Generator
+) -> int:
+    candidates = _informative(members, matrix) or list(members)
+    if draw == "random":
+        return candidates[int(generator.integers(len(candidates)))]
+    # |x - centroid|^2 = x.x - 2 x.centroid + const, and x.centroid is the mean of x's correlations with the
+    # members.
+    distance = [matrix[i, i] - 2.0 * float(matrix[i, list(members)].mean()) for i in candidates]
+    return candidates[int(np.argmin(distance))]
+
+
+class CrossSampleSelection:
+    """CSS over a panel: evaluates the factors, keeps their rank vectors, and draws anew at every call.
+
+    Args:
+        k: clusters. l: exemplars (None: one from every cluster). draw: `random` or `centroid`.
+        seed: of the sample of dates and of the draws; call n of two equal selections on equal factors is
+        equal. dates: how many dates of the mining window the vectors are made of.
+    """
+
+    def __init__(
+        self,
+        k: int = 7,
+        l: int | None = None,  # noqa: E741  (the paper's name)
+        draw: Draw = "random",
+        seed: int = 0,
+        *,
+        dates: int = 60,
+    ) -> None:
+        self.k, self.l, self.draw, self.seed, self.dates = k, l, draw, seed, dates
+        self._vectors: dict[str, NDArray[np.floating[Any]]] = {}  # latest used last
+        self._made_of: tuple[object, ...] = ()
+
+    def vectors(
+        self, factors: Sequence[Factor], panel: Panel, rows: slice | int | ArrayLike
+    ) -> NDArray[np.floating[Any]]:
+        """(n, sampled dates * N) rank vectors of the factors on the mining window `rows`.
+
+        Vectors are kept between calls while data and window stay the same, the latest used up to a byte
+        budget.
+
+        Raises:
+            FamaError: a factor cannot be evaluated on this panel, or the window is empty.
+        """
+        sampled = sample_rows(rows, self.dates, self.seed)
+        made_of = (panel.data_hash, sampled.tobytes())
+        if made_of != self._made_of:
+            self._vectors, self._made_of = {}, made_of
+        wanted = {_key(f): f for f in factors}
+        missing = {key: f for key, f in wanted.items() if key not in self._vectors}
+        fresh = _evaluated_vectors(tuple(missing.values()), panel, sampled)
+        used = {key: self._vectors.pop(key) for key in wanted if key in self._vectors}
+        used |= dict(zip(missing, fresh, strict=True))
+        self._vectors |= used
+        held = sum(v.nbytes for v in self._vectors.values())
+        for key in list(self._vectors):
+            if held <= _KEPT_BYTES:
+                break
+            held -= self._vectors.pop(key).nbytes
+        if not factors:
+            return np.empty((0, 0), dtype=np.float32)
+        return np.stack([used[_key(f)] for f in factors])
+
+    def correlate(
+        self, factors: Iterable[Factor], panel: Panel, rows: slice | int | ArrayLike
+    ) -> CorrelationTable:
+        """Correlations of any factors (library, members of chains, new ones; repeats are dropped) for chains
+        to ask.
+
+        Raises:
+            FamaError: as `vectors`.
+        """
+        distinct = tuple({f.fingerprint: f for f in factors}.values())
+        return CorrelationTable.of(distinct, self.vectors(distinct, panel, rows))
+
+    def select(
+        self,
+        factors: Sequence[Factor],
+        panel: Panel,
+        rows: slice | int | ArrayLike,
+        *,
+        draw_number: int = 0,
+    ) -> Selection:
+        """Exemplars of `factors` by their ranks on the mining window `rows` of the panel.
+
+        `draw_number` (the round, say) makes another draw under the same seed; equal numbers give equal draws.
+
+        Raises:
+            FamaError: a factor cannot be evaluated on this panel, the window is empty, or k, l or draw is
+            wrong.
+        """
+        members = tuple(factors)
+        rng = np.random.default_rng([self.seed, draw_number])
+        return select_exemplars(
+            self.vectors(members, panel, rows), members, k=self.k, l=self.l, draw=self.draw, rng=rng
+        )
+
+
+def _key(factor: Factor) -> str:
+    return f"{factor.fingerprint}{factor.sign:+d}"
+
+
+def _evaluated_vectors(
+    factors: Sequence[Factor], panel: Panel, sampled: IntArray
+) -> list[NDArray[np.floating[Any]]]:
+    from fama_fast.engine import evaluate
+
+    dates, symbols = panel.shape
+    batch = max(1, _BATCH_BYTES // (dates * symbols * 8))
+    vectors: list[NDArray[np.floating[Any]]] = []
+    for start in range(0, len(factors), batch):
+        part = factors[start : start + batch]
+        values = evaluate([f.canonical for f in part], panel)
+        vectors += rank_vectors(values, universe=panel.universe, rows=sampled, signs=[f.sign for f in part])
+    return vectors

@@ -1,0 +1,286 @@
+"""The gates that a candidate passes, cheapest first: `GATES` is the whole list in its order.
+
+A gate is a name, a stage, a sentence and a check that returns the reason to stop, or None. Checks fill in what later
+gates need. To add one, write the check and add one entry to `GATES`; counting, logging and progress follow.
+A gate sees training rows only: no gate knows validation or test.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from fama_fast.errors import ExpressionError, FamaError, LimitError, ParseError
+from fama_fast.ir import count_nodes
+from fama_fast.mining.candidate import subtree_sizes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fama_fast.mining.candidate import Candidate, LibraryView, Member
+    from fama_fast.mining.config import GateSettings
+    from fama_fast.mining.protocol import Vocabulary
+    from fama_fast.types import FloatArray
+
+
+class Measures(Protocol):
+    """What gates may ask of the data; training rows only."""
+
+    def coverage(self, values: FloatArray) -> float:
+        """Mean share of members with a value."""
+
+    def screen(self, values: FloatArray) -> float:
+        """Mean RankIC on the sampled dates; NaN when there is none."""
+
+    def train_scores(self, candidate: Candidate) -> dict[str, float]:
+        """`FactorScores` over the training rows."""
+
+    def rank_vector(self, candidate: Candidate) -> NDArray[np.float32]:
+        """Unit rank vector on sampled training dates; all zero when it has no cross-sectional variation."""
+
+
+@dataclass
+class GateContext:
+    """What checks may consult. `tried` says where a fingerprint was met before."""
+
+    settings: GateSettings
+    vocabulary: Vocabulary
+    library: LibraryView
+    tried: dict[str, str]
+    measures: Measures
+    wanted: int  # new factors asked for in the whole run
+
+
+class Stage(enum.Enum):
+    """When a gate runs."""
+
+    TEXT = "text"  # on the expression alone
+    VALUES = "values"  # on its values, evaluated together with the batch
+    ADMISSION = "admission"  # against the library, best candidate first
+
+
+Check = Callable[["Candidate", GateContext], "str | None"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate. `check` returns the reason to stop a candidate, or None to let it pass."""
+
+    name: str
+    stage: Stage
+    doc: str
+    check: Check
+
+
+def reason_of(error: FamaError) -> str:
+    """An error on one line: message, position and suggestion, without the caret drawing."""
+    if not isinstance(error, ExpressionError):
+        return " ".join(str(error).split())
+    where = f" (line {error.line}, column {error.column})" if error.text else ""
+    hint = f"; did you mean {error.suggestion}?" if error.suggestion else ""
+    wanted = f"; expected {', '.join(error.expected[:6])}" if error.expected and not hint else ""
+    return " ".join(f"{error.message}{where}{wanted}{hint}".split())[:400]
+
+
+def check_answer(candidate: Candidate, context: GateContext) -> str | None:
+    """Empty, or visibly cut short."""
+    text = candidate.proposal.expression.strip()
+    if not text:
+        return "empty"
+    if text.endswith(("...", "\u2026")):
+        return "cut short: it ends in an ellipsis"
+    missing = text.count("(") - text.count(")")
+    if missing > 0:
+        return f"cut short: {missing} closing parenthes{'is' if missing == 1 else 'es'} missing"
+    if text.endswith((",", "(", "+", "-", "*", "/", "^", "?", ":", "&", "|", "<", ">", "=")):
+        return f"cut short: it ends in {text[-1]!r}"
+    return None
+
+
+def check_parse(candidate: Candidate, context: GateContext) -> str | None:
+    """Not in the language. What is in the language but wrong is left to the next gates."""
+    from fama_fast.engine import compile as compile_alpha
+
+    vocabulary = context.vocabulary
+    try:
+        candidate.alpha = compile_alpha(
+            candidate.proposal.expression, fields=vocabulary.fields, groups=vocabulary.groups
+        )
+    except FamaError as error:
+        candidate.error = error
+        return reason_of(error) if isinstance(error, ParseError) else None
+    candidate.nodes = count_nodes(candidate.alpha.node)
+    return None
+
+
+def check_arguments(candidate: Candidate, context: GateContext) -> str | None:
+    """Unknown operator or field, wrong arity, wrong window."""
+    error = candidate.error
+    return reason_of(error) if error is not None and not isinstance(error, LimitError) else None
+
+
+def check_size(candidate: Candidate, context: GateContext) -> str | None:
+    """Too many nodes or too deep to be an idea."""
+    if candidate.error is not None:
+        return reason_of(candidate.error)
+    limits = context.settings
+    if candidate.nodes > limits.max_nodes:
+        return f"{candidate.nodes} nodes, at most {limits.max_nodes}"
+    depth = candidate.compiled.node.depth
+    if depth > limits.max_depth:
+        return f"depth {depth}, at most {limits.max_depth}"
+    if not candidate.compiled.fields:
+        return "it reads no field: a constant"
+    return None
+
+
+def check_lookback(candidate: Candidate, context: GateContext) -> str | None:
+    """Needs more history than allowed."""
+    lookback = candidate.compiled.lookback
+    limit = context.settings.max_lookback
+    return f"needs {lookback} rows before today, at most {limit}" if lookback > limit else None
+
+
+def check_duplicate(candidate: Candidate, context: GateContext) -> str | None:
+    """The same canonical form is in the library, was proposed before, or is twice in the batch."""
+    fingerprint = candidate.compiled.fingerprint
+    before = context.tried.get(fingerprint)
+    if before is not None:
+        return before
+    context.tried[fingerprint] = "proposed before in this run"
+    return None
+
+
+def check_overlap(candidate: Candidate, context: GateContext) -> str | None:
+    """Its largest common subtree with a library member is nearly all of both."""
+    sizes = subtree_sizes(candidate.compiled.node)
+    largest_first = sorted(sizes.items(), key=lambda item: -item[1])
+    for member in context.library.members:
+        theirs = context.library.subtrees(member)
+        whole = max(candidate.nodes, theirs[member.node.key])
+        shared = next((n for key, n in largest_first if key in theirs), 0)
+        if shared > context.settings.max_overlap * whole:
+            return f"{shared} of {whole} nodes are those of {member.factor.canonical}"
+    return None
+
+
+def check_coverage(candidate: Candidate, context: GateContext) -> str | None:
+    """Too few members have a value."""
+    assert candidate.values is not None
+    covered = context.measures.coverage(candidate.values)
+    limit = context.settings.min_coverage
+    # Written so that a coverage that is not defined (NaN) stops too.
+    return None if covered >= limit else f"coverage {covered:.3f} of training rows, at least {limit:g}"
+
+
+def check_screening(candidate: Candidate, context: GateContext) -> str | None:
+    """No sign of predictive power on a sample of training dates."""
+    assert candidate.values is not None
+    found = context.measures.screen(candidate.values)
+    candidate.scores["screen"] = {"rank_ic": found}
+    if np.isnan(found):
+        return "no RankIC on the sampled dates: it does not vary across symbols"
+    limit = context.settings.screening_rank_ic
+    return None if abs(found) >= limit else f"|RankIC| {abs(found):.4f} on sampled dates, at least {limit:g}"
+
+
+def check_training(candidate: Candidate, context: GateContext) -> str | None:
+    """Too little RankIC over the whole training rows, or too uncertain a one."""
+    limits = context.settings
+    scores = context.measures.train_scores(candidate)
+    candidate.scores["train"] = scores
+    rank_ic, t = scores["rank_ic"], scores["rank_ic_t"]
+    candidate.sign = -1 if rank_ic < 0.0 else 1
+    if scores["n_days"] < limits.min_dates:
+        return f"RankIC on {scores['n_days']:.0f} training dates, at least {limits.min_dates}"
+    if not abs(rank_ic) >= limits.min_rank_ic:
+        return f"|RankIC| {abs(rank_ic):.4f} in training, at least {limits.min_rank_ic:g}"
+    if not abs(t) >= limits.min_t:
+        return f"|t| {abs(t):.2f} of the training RankIC, at least {limits.min_t:g}"
+    return None
+
+
+def check_correlation(candidate: Candidate, context: GateContext) -> str | None:
+    """Too close to the library: to more than one member, or to one that it does not beat.
+
+    A candidate close to exactly one member goes on as its rival; the admission gate decides.
+    """
+    if candidate.vector is None:
+        candidate.vector = context.measures.rank_vector(candidate)
+    found = np.abs(context.library.correlations(candidate.vector))
+    limit = context.settings.max_correlation
+    close = np.flatnonzero(found > limit)
+    if close.size == 0:
+        return None
+    nearest = context.library.members[int(np.argmax(found))]
+    if close.size > 1 or _adjusted(candidate.score, candidate.nodes, context) <= _standing(nearest, context):
+        return f"|correlation| {found.max():.3f} with {nearest.factor.canonical}, at most {limit:g}"
+    candidate.replaces = nearest.factor.fingerprint
+    return None
+
+
+def _adjusted(score: float, nodes: int, context: GateContext) -> float:
+    return score - context.settings.complexity_penalty * nodes
+
+
+def _standing(member: Member, context: GateContext) -> float:
+    """A member's score less its complexity; an unscored one stands at nothing."""
+    score = member.factor.score
+    return _adjusted(0.0 if np.isnan(score) else score, member.nodes, context)
+
+
+def check_admission(candidate: Candidate, context: GateContext) -> str | None:
+    """Not worth its complexity, or not clearly better than the member it would replace."""
+    worth = _adjusted(candidate.score, candidate.nodes, context)
+    least = context.settings.min_rank_ic
+    if candidate.replaces is not None:
+        member = context.library.get(candidate.replaces)
+        assert member is not None
+        bar = _standing(member, context) * (1.0 + context.settings.replace_margin)
+        if not worth > bar:
+            return f"worth {worth:.4f}, not clearly better than {member.factor.canonical} (needs {bar:.4f})"
+    if not worth >= least:
+        return f"worth {worth:.4f} for {candidate.nodes} nodes, at least {least:g}"
+    return None
+
+
+def check_quota(candidate: Candidate, context: GateContext) -> str | None:
+    """Enough new factors are in already; a replacement of a new factor still may pass."""
+    mined = context.library.mined
+    replaced = context.library.get(candidate.replaces) if candidate.replaces else None
+    if len(mined) >= context.wanted and not (replaced is not None and replaced.mined):
+        return f"{context.wanted} new factors are in already"
+    return None
+
+
+GATES: tuple[Gate, ...] = (
+    Gate("answer", Stage.TEXT, "empty or cut short", check_answer),
+    Gate("parse", Stage.TEXT, "not in the language", check_parse),
+    Gate("arguments", Stage.TEXT, "unknown operator or field, wrong arity or window", check_arguments),
+    Gate("size", Stage.TEXT, "too many nodes or too deep", check_size),
+    Gate("lookback", Stage.TEXT, "needs too much history", check_lookback),
+    Gate("duplicate", Stage.TEXT, "known in canonical form", check_duplicate),
+    Gate("overlap", Stage.TEXT, "nearly all of it is a library member", check_overlap),
+    Gate("coverage", Stage.VALUES, "too few values", check_coverage),
+    Gate("screening", Stage.VALUES, "no RankIC on sampled training dates", check_screening),
+    Gate("training", Stage.VALUES, "too little training RankIC", check_training),
+    Gate("correlation", Stage.ADMISSION, "too close to the library", check_correlation),
+    Gate("admission", Stage.ADMISSION, "not worth its complexity or its rival's place", check_admission),
+    Gate("quota", Stage.ADMISSION, "enough new factors are in", check_quota),
+)
+
+DROPPED = "answer"  # the gate that parts of an answer count under which no proposal could be read from
+
+
+def run_gates(candidate: Candidate, stage: Stage, context: GateContext) -> bool:
+    """Pass a candidate through the gates of a stage; on the first reason it is stopped. True when it passed."""
+    for gate in GATES:
+        if gate.stage is stage and not candidate.stopped:
+            reason = gate.check(candidate, context)
+            if reason is not None:
+                candidate.gate, candidate.reason = gate.name, reason
+    return not candidate.stopped

@@ -1,0 +1,104 @@
+"""The one protocol between the loop and whatever proposes expressions.
+
+The loop makes a `ProposalRequest` from the library's state; a proposer answers with a `ProposalBatch`. A proposer never
+sees the panel and never decides what is admitted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from fama_fast.library.factor import Factor
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What the data at hand offers: only these fields and groups may be used in a proposal."""
+
+    fields: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    max_window: int = 250
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A candidate that failed, with the reason that is shown to a model that is asked again."""
+
+    expression: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ProposalRequest:
+    """One request for new expressions.
+
+    Attributes:
+        count: how many proposals are wanted.
+        exemplars: diverse factors (Cross-Sample Selection); empty when it is switched off.
+        chain: an improvement path by ascending score (Chain-of-Experience); empty when it is switched off.
+        avoid: patterns and expressions that failed lately.
+        known: canonical texts already tried, to avoid.
+        vocabulary: fields and groups of the loaded data.
+        round, seed: identify the request; equal requests to a deterministic proposer give equal answers.
+    """
+
+    count: int
+    exemplars: tuple[Factor, ...] = ()
+    chain: tuple[Factor, ...] = ()
+    avoid: tuple[Rejection, ...] = ()
+    known: frozenset[str] = frozenset()
+    vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary(("OPEN", "HIGH", "LOW", "CLOSE", "VOLUME")))
+    round: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One proposed expression. `parents` are fingerprints; `origin` says how it arose (mutation, llm, ...)."""
+
+    expression: str
+    hypothesis: str = ""
+    explanation: str = ""
+    parents: tuple[str, ...] = ()
+    origin: str = ""
+    prompt_hash: str | None = None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a batch cost."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class ProposalBatch:
+    """A proposer's answer; `dropped` says which parts of it could not be used and why."""
+
+    proposals: tuple[Proposal, ...]
+    dropped: tuple[Rejection, ...] = ()
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What the loop may rely on."""
+
+    deterministic: bool = False  # equal requests, equal answers
+    uses_prompt: bool = False  # reads exemplars and chain as text
+    costs_money: bool = False
+
+
+@runtime_checkable
+class Proposer(Protocol):
+    """Anything that proposes expressions."""
+
+    name: str
+    capabilities: Capabilities
+
+    def propose(self, request: ProposalRequest) -> ProposalBatch:
+        """Up to `request.count` proposals. Raises ProposerError when it cannot go on."""

@@ -1,0 +1,31 @@
+"""The operators: one registration each, in one module a family. Importing this package fills the registry."""
+
+from fama_fast.ops import (  # noqa: F401  (each registers its operators when imported)
+    arithmetic,
+    cross_section,
+    group,
+    logical,
+    ts_lag,
+    ts_moments,
+    ts_order,
+    ts_pairs,
+    ts_weights,
+)
+from fama_fast.ops.registry import build, check_param, find, get, names, register, specs, unregister
+from fama_fast.ops.spec import MAX_WINDOW, MIN_PERIODS, Algebra, OpSpec, Parameter
+
+__all__ = [
+    "MAX_WINDOW",
+    "MIN_PERIODS",
+    "Algebra",
+    "OpSpec",
+    "Parameter",
+    "build",
+    "check_param",
+    "find",
+    "get",
+    "names",
+    "register",
+    "specs",
+    "unregister",
+]

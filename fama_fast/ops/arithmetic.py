@@ -1,0 +1,310 @@
+"""Arithmetic, cell by cell. Anything not finite is missing; a missing operand makes the result missing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fama_fast.ops import syntax
+from fama_fast.ops.constants import strict
+from fama_fast.ops.registry import build, register
+from fama_fast.ops.spec import Algebra, OpSpec, PolarsLowering, number, series
+from fama_fast.types import Family
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from fama_fast.ir import Node
+    from fama_fast.ops.spec import PolarsContext
+
+_DESIGN = "fama_fast binding semantics"
+_ALPHA101 = "Kakushadze (2016), 101 Formulaic Alphas, appendix A.1"
+_BRAIN = "WorldQuant BRAIN operator reference, arithmetic"
+
+
+def _element(
+    name: str,
+    operands: str,
+    doc: str,
+    example: str,
+    polars: PolarsLowering,
+    evaluate: Callable[..., float],
+    *,
+    source: str = _BRAIN,
+    missing: str = "missing when an operand is missing",
+    **more: Any,
+) -> None:
+    register(
+        OpSpec(
+            name=name,
+            family=Family.ELEMENT,
+            parameters=tuple(series(o) for o in operands.split()),
+            doc=doc,
+            example=example,
+            source=source,
+            missing=missing,
+            polars=polars,
+            kernel=f"elementwise.{name.lower()}",
+            evaluate=strict(evaluate),
+            **more,
+        )
+    )
+
+
+_element(
+    "ADD",
+    "x y",
+    "x + y.",
+    "OPEN + CLOSE",
+    lambda ctx, x, y: x + y,
+    lambda x, y: x + y,
+    algebra=Algebra(commutative=True),
+    symbol="+",
+    precedence=syntax.ADDITIVE,
+)
+_element(
+    "SUB",
+    "x y",
+    "x - y.",
+    "HIGH - LOW",
+    lambda ctx, x, y: x - y,
+    lambda x, y: x - y,
+    aliases=("SUBTRACT",),
+    symbol="-",
+    precedence=syntax.ADDITIVE,
+)
+_element(
+    "MUL",
+    "x y",
+    "x * y.",
+    "CLOSE * VOLUME",
+    lambda ctx, x, y: x * y,
+    lambda x, y: x * y,
+    aliases=("MULTIPLY",),
+    algebra=Algebra(commutative=True, odd=True),
+    symbol="*",
+    precedence=syntax.MULTIPLICATIVE,
+)
+_element(
+    "DIV",
+    "x y",
+    "x / y.",
+    "CLOSE / OPEN",
+    lambda ctx, x, y: x / y,
+    lambda x, y: x / y,
+    missing="missing when an operand is missing or y is 0",
+    aliases=("DIVIDE",),
+    algebra=Algebra(odd=True),
+    symbol="/",
+    precedence=syntax.MULTIPLICATIVE,
+)
+_element(
+    "NEG",
+    "x",
+    "-x.",
+    "-RANK(CLOSE)",
+    lambda ctx, x: -x,
+    lambda x: -x,
+    aliases=("REVERSE",),
+    algebra=Algebra(odd=True),
+    symbol="-",
+    precedence=syntax.UNARY_MINUS,
+)
+_element(
+    "POWER",
+    "x y",
+    "x to the power y.",
+    "RANK(CLOSE) ^ 2",
+    lambda ctx, x, y: x.pow(y) + 0.0 * y + 0.0 * x,
+    lambda x, y: x**y,
+    missing="missing when an operand is missing, for a negative x with a fractional y, and for 0 to a negative power",
+    aliases=("POW",),
+    symbol="^",
+    precedence=syntax.POWER,
+    notes="A negative x with a whole y is as in arithmetic, (-2)^3 = -8; see SIGNED_POWER for the other convention.",
+)
+_element(
+    "SIGNED_POWER",
+    "x y",
+    "sign(x) * |x|^y.",
+    "SIGNED_POWER(RET, 2)",
+    lambda ctx, x, y: x.sign() * x.abs().pow(y),
+    lambda x, y: math.copysign(1.0, x) * abs(x) ** y if x else 0.0 * x**y,
+    source=f"{_BRAIN}; SignedPower of {_ALPHA101}",
+    missing="missing when an operand is missing, and for 0 to a negative power",
+    aliases=("SIGNEDPOWER",),
+    algebra=Algebra(odd=True),
+    notes="Kakushadze writes x^a and computes it on positive ranks only; BRAIN keeps the sign, and so do we.",
+)
+_element(
+    "MIN",
+    "x y",
+    "The smaller of x and y.",
+    "MIN(OPEN, CLOSE)",
+    lambda ctx, x, y: ctx.pl.when(x < y).then(x).when(x >= y).then(y),
+    min,
+    aliases=("MINIMUM",),
+    algebra=Algebra(commutative=True),
+    notes="Alpha101's min(x, d) with a whole d and qlib's Min(x, d) are TS_MIN: use the dialect.",
+)
+_element(
+    "MAX",
+    "x y",
+    "The larger of x and y.",
+    "MAX(OPEN, CLOSE)",
+    lambda ctx, x, y: ctx.pl.when(x > y).then(x).when(x <= y).then(y),
+    max,
+    aliases=("MAXIMUM",),
+    algebra=Algebra(commutative=True),
+    notes="Alpha101's max(x, d) with a whole d and qlib's Max(x, d) are TS_MAX: use the dialect.",
+)
+_element(
+    "MOD",
+    "x y",
+    "x modulo y, with the sign of y: x - y * floor(x / y).",
+    "MOD(VOLUME, 100)",
+    lambda ctx, x, y: x % y,
+    lambda x, y: x % y,
+    source=_DESIGN,
+    missing="missing when an operand is missing or y is 0",
+    notes="As in Python and NumPy; C's fmod has the sign of x.",
+)
+_element(
+    "ABS",
+    "x",
+    "The absolute value.",
+    "ABS(RET)",
+    lambda ctx, x: x.abs(),
+    abs,
+    source=_ALPHA101,
+    algebra=Algebra(even=True, idempotent=True),
+)
+_element(
+    "SIGN",
+    "x",
+    "1 for a positive x, -1 for a negative, 0 for zero.",
+    "SIGN(DELTA(CLOSE, 1))",
+    lambda ctx, x: x.sign(),
+    lambda x: float((x > 0) - (x < 0)),
+    source=_ALPHA101,
+    algebra=Algebra(odd=True, idempotent=True, increasing=True),
+)
+_element(
+    "LOG",
+    "x",
+    "The natural logarithm.",
+    "LOG(VOLUME)",
+    lambda ctx, x: x.log(),
+    math.log,
+    source=_ALPHA101,
+    missing="missing when x is missing or x <= 0",
+    aliases=("LN",),
+)
+_element(
+    "LOG1P",
+    "x",
+    "The natural logarithm of 1 + x, exact for small x.",
+    "LOG1P(RET)",
+    lambda ctx, x: x.log1p(),
+    math.log1p,
+    source=_DESIGN,
+    missing="missing when x is missing or x <= -1",
+)
+_element(
+    "EXP",
+    "x",
+    "e to the power x.",
+    "EXP(RET)",
+    lambda ctx, x: x.exp(),
+    math.exp,
+    missing="missing when x is missing or the result overflows",
+)
+_element(
+    "SQRT",
+    "x",
+    "The square root.",
+    "SQRT(VOLUME)",
+    lambda ctx, x: x.sqrt(),
+    math.sqrt,
+    missing="missing when x is missing or x < 0",
+)
+_element(
+    "INVERSE",
+    "x",
+    "1 / x.",
+    "INVERSE(CLOSE)",
+    lambda ctx, x: 1.0 / x,
+    lambda x: 1.0 / x,
+    missing="missing when x is missing or 0",
+    algebra=Algebra(odd=True),
+)
+_element(
+    "FLOOR",
+    "x",
+    "The largest whole number not above x.",
+    "FLOOR(CLOSE)",
+    lambda ctx, x: x.floor(),
+    math.floor,
+    source=_DESIGN,
+    algebra=Algebra(idempotent=True, increasing=True),
+)
+_element(
+    "CEIL",
+    "x",
+    "The smallest whole number not below x.",
+    "CEIL(CLOSE)",
+    lambda ctx, x: x.ceil(),
+    math.ceil,
+    source=_DESIGN,
+    aliases=("CEILING",),
+    algebra=Algebra(idempotent=True, increasing=True),
+)
+_element(
+    "ROUND",
+    "x",
+    "The nearest whole number; a half goes to the even one.",
+    "ROUND(CLOSE)",
+    lambda ctx, x: x.round(0, mode="half_to_even"),
+    round,
+    source=f"{_BRAIN}; IEEE 754 roundTiesToEven",
+    algebra=Algebra(odd=True, idempotent=True, increasing=True),
+)
+_element(
+    "TANH",
+    "x",
+    "The hyperbolic tangent.",
+    "TANH(Z_SCORE(RET))",
+    lambda ctx, x: x.tanh(),
+    math.tanh,
+    algebra=Algebra(odd=True, increasing=True),
+)
+_element(
+    "SIGMOID",
+    "x",
+    "1 / (1 + e^-x).",
+    "SIGMOID(Z_SCORE(RET))",
+    lambda ctx, x: 1.0 / (1.0 + (-x).exp()),
+    lambda x: 1.0 / (1.0 + math.exp(-x)) if x > -700.0 else math.exp(x),
+    algebra=Algebra(increasing=True),
+)
+
+
+def _clip(x: Node, lower: float, upper: float) -> Node:
+    return build("MIN", build("MAX", x, lower), upper)
+
+
+register(
+    OpSpec(
+        name="CLIP",
+        family=Family.ELEMENT,
+        parameters=(series(), number("lower", doc="smallest result"), number("upper", doc="largest result")),
+        doc="x held between two numbers.",
+        example="CLIP(RET, -0.1, 0.1)",
+        source=_DESIGN,
+        missing="missing when x is missing",
+        algebra=Algebra(idempotent=True, increasing=True),
+        lower=_clip,
+        notes="A lower bound above the upper one gives the upper one.",
+    )
+)

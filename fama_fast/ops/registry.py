@@ -1,0 +1,127 @@
+"""The one table of operators. Everything that lists, parses, prints, plans or computes operators reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fama_fast.errors import ArgumentError, UnknownName, WindowError, nearest_name
+from fama_fast.ir import LEAVES, Node, const, make
+from fama_fast.types import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fama_fast.ir import Param
+    from fama_fast.ops.spec import OpSpec, Parameter
+
+_SPECS: dict[str, OpSpec] = {}
+_NAMES: dict[str, str] = {}  # folded name or alias -> canonical
+
+
+def register(spec: OpSpec) -> OpSpec:
+    """Add an operator. Its name and aliases must be free; its own definition was checked when it was made."""
+    names = (spec.name, *spec.aliases)
+    for name in names:
+        folded = name.upper()
+        if folded in LEAVES or _NAMES.get(folded, spec.name) != spec.name or (name == spec.name and name in _SPECS):
+            raise ValueError(f"operator name {name!r} is taken")
+    _SPECS[spec.name] = spec
+    _NAMES.update({name.upper(): spec.name for name in names})
+    return spec
+
+
+def unregister(name: str) -> None:
+    """Remove an operator that was added from outside (tests do this)."""
+    spec = _SPECS.pop(name)
+    for n in (spec.name, *spec.aliases):
+        _NAMES.pop(n.upper(), None)
+
+
+def find(name: str) -> OpSpec | None:
+    """The operator of this name or alias, without regard to case."""
+    canonical = _NAMES.get(name.upper())
+    return _SPECS[canonical] if canonical else None
+
+
+def get(name: str) -> OpSpec:
+    """Like `find`, but an unknown name is an error that carries the nearest one."""
+    spec = find(name)
+    if spec is None:
+        raise UnknownName(f"unknown operator {name[:64]!r}", suggestion=nearest_name(name, _NAMES))
+    return spec
+
+
+def specs() -> Iterator[OpSpec]:
+    """All operators in the order of registration (by family module)."""
+    return iter(tuple(_SPECS.values()))
+
+
+def names() -> tuple[str, ...]:
+    """Canonical names and aliases, folded to upper case."""
+    return tuple(_NAMES)
+
+
+def check_param(spec: OpSpec, p: Parameter, value: Any) -> Param:
+    """A static parameter in its stored form, or an error that says what it must be."""
+    if value is None and not p.required and p.default is None:
+        return None
+    if p.kind is Kind.FLAG:
+        if isinstance(value, bool) or value in (0, 1):
+            return bool(value)
+        raise ArgumentError(f"{spec.name}: {p.name} must be TRUE or FALSE")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ArgumentError(f"{spec.name}: {p.name} must be a number")
+    if p.kind is Kind.WINDOW:
+        error: type[ArgumentError] = WindowError
+        if value != value or float(value) != int(value if abs(value) < 1e18 else 0):  # noqa: PLR0124  (NaN)
+            raise WindowError(f"{spec.name}: {p.name} must be a whole number, not {value}")
+        value = int(value)
+    else:
+        error = ArgumentError
+        value = float(value)
+        if value - value != 0.0:
+            raise ArgumentError(f"{spec.name}: {p.name} must be a finite number")
+    if p.minimum is not None and value < p.minimum:
+        raise error(f"{spec.name}: {p.name} must be at least {p.minimum:g}, not {value:g}")
+    if p.maximum is not None and value > p.maximum:
+        raise error(f"{spec.name}: {p.name} must be at most {p.maximum:g}, not {value:g}")
+    return value  # type: ignore[no-any-return]
+
+
+def build(name: str, *args: Any, **keywords: Any) -> Node:
+    """A checked node: `build("TS_MEAN", x, 5, min_periods=3)`. Numbers at series operands become constants.
+
+    Raises:
+        UnknownName, ArgumentError, WindowError: without a position; the parser adds one.
+    """
+    spec = get(name)
+    positional = [p for p in spec.parameters if not p.keyword_only]
+    if len(args) > len(positional):
+        raise ArgumentError(f"{spec.signature} takes at most {len(positional)} arguments, not {len(args)}")
+    given: dict[str, Any] = {p.name: a for p, a in zip(positional, args, strict=False)}
+    for key, value in keywords.items():
+        if all(p.name != key for p in spec.parameters):
+            raise ArgumentError(
+                f"{spec.signature} has no parameter {key!r}",
+                suggestion=nearest_name(key, [p.name for p in spec.parameters]),
+            )
+        if key in given:
+            raise ArgumentError(f"{spec.name}: {key} is given twice")
+        given[key] = value
+    operands: list[Node] = []
+    statics: list[Param] = []
+    for p in spec.parameters:
+        if p.name not in given:
+            if p.required:
+                raise ArgumentError(f"{spec.signature} needs {p.name}")
+            statics.append(p.default)
+        elif p.kind.is_operand:
+            value = given[p.name]
+            operands.append(value if isinstance(value, Node) else const(value))
+        else:
+            statics.append(check_param(spec, p, given[p.name]))
+    named = spec.named(tuple(statics))
+    minimum, d = named.get("min_periods"), named.get("d")
+    if minimum is not None and d is not None and minimum > d:
+        raise WindowError(f"{spec.name}: min_periods ({minimum}) is larger than the window ({d})")
+    return make(spec.name, operands, statics)

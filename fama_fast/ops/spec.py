@@ -1,0 +1,207 @@
+"""What the package knows of one operator, as one frozen value that is checked when it registers.
+
+The grammar names no operator: parser, printer, passes, both back ends, the prompts, the command line and the common
+tests all read these entries. A kernel is named by text (`"ts_moments.mean"`, a function of
+`fama_fast.backends.numba_vm.kernels.ts_moments`, or `"package.module:function"` for an operator from outside), so that
+registering an operator imports neither numba nor Polars.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fama_fast.types import Family, Kind
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from fama_fast.ir import Node, Param
+
+MAX_WINDOW = 10_000
+
+_NAME = re.compile(r"[A-Z][A-Z0-9_]*\Z")
+_REQUIRED: Any = object()
+
+
+class PolarsContext(Protocol):
+    """What a Polars lowering may use; made by the Polars back end."""
+
+    pl: Any
+
+    def by_symbol(self, expr: pl.Expr) -> pl.Expr:
+        """`expr` evaluated over each symbol's rows in date order."""
+
+    def by_date(self, expr: pl.Expr) -> pl.Expr:
+        """`expr` evaluated over the rows of each date."""
+
+    def by_date_and(self, group: pl.Expr, expr: pl.Expr) -> pl.Expr:
+        """`expr` evaluated over each (date, group); rows without a group are missing."""
+
+    def finite(self, expr: pl.Expr) -> pl.Expr:
+        """`expr` with NaN and infinities turned into null."""
+
+    def kernel(self, op: str, operands: list[pl.Expr], params: tuple[Param, ...]) -> pl.Expr:
+        """The operator's numba kernel through `map_batches`, for what Polars has no native form of."""
+
+
+PolarsLowering = Callable[..., "pl.Expr"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter: operands (SERIES, GROUP) come first in a signature, static ones after them."""
+
+    name: str
+    kind: Kind
+    default: Any = _REQUIRED
+    minimum: float | None = None
+    maximum: float | None = None
+    keyword_only: bool = False
+    doc: str = ""
+
+    @property
+    def required(self) -> bool:
+        return self.default is _REQUIRED
+
+
+def series(name: str = "x", doc: str = "") -> Parameter:
+    return Parameter(name, Kind.SERIES, doc=doc)
+
+
+def group(name: str = "group", doc: str = "") -> Parameter:
+    return Parameter(name, Kind.GROUP, doc=doc)
+
+
+def window(name: str = "d", minimum: int = 1, default: Any = _REQUIRED) -> Parameter:
+    return Parameter(name, Kind.WINDOW, default, minimum, MAX_WINDOW, doc="days, today included")
+
+
+def lag(name: str = "d", default: Any = _REQUIRED) -> Parameter:
+    return Parameter(name, Kind.WINDOW, default, 1, MAX_WINDOW, doc="market days back")
+
+
+def number(
+    name: str, default: Any = _REQUIRED, minimum: float | None = None, maximum: float | None = None, doc: str = ""
+) -> Parameter:
+    return Parameter(name, Kind.NUMBER, default, minimum, maximum, doc=doc)
+
+
+MIN_PERIODS = Parameter(
+    "min_periods",
+    Kind.WINDOW,
+    None,
+    1,
+    MAX_WINDOW,
+    keyword_only=True,
+    doc="present days that suffice (default: all of the window)",
+)
+
+
+@dataclass(frozen=True)
+class Algebra:
+    """Laws as data: rules query them, one property test proves each on values, bit for bit."""
+
+    commutative: bool = False  # f(a, b) = f(b, a)
+    odd: bool = False  # f(-x) = -f(x), for the first operand
+    even: bool = False  # f(-x) = f(x)
+    idempotent: bool = False  # f(f(x)) = f(x)
+    increasing: bool = False  # x < y implies f(x) <= f(y): cross-sectional order is kept
+
+
+@dataclass(frozen=True)
+class OpSpec:
+    """Everything about one operator.
+
+    Attributes:
+        name: canonical, upper case. aliases: other systems' names, matched without regard to case.
+        family: the access pattern.
+        parameters: operands first, then static parameters; a windowed operator ends with MIN_PERIODS.
+        doc: the definition, one or two sentences. example: a valid expression that uses it. source: where from.
+        lookback: rows before today that the operator itself needs, from its static parameters by name.
+        missing: how missing values are treated, in words.
+        polars: lowering `(ctx, *operands, *params) -> pl.Expr`.
+        kernel: where its numba kernel is; exactly one of kernel and lower is given.
+        lower: rewrite into other operators, `(*operands, *params) -> Node`; both back ends then share it.
+        evaluate: value on constant operands for operators of constants alone (element family), used by folding.
+        symbol, precedence: infix form, where it has one. notes: how other systems differ.
+        boolean: the result is 1, 0 or missing.
+    """
+
+    name: str
+    family: Family
+    parameters: tuple[Parameter, ...]
+    doc: str
+    example: str
+    source: str
+    missing: str = ""
+    aliases: tuple[str, ...] = ()
+    lookback: Callable[[Mapping[str, Any]], int] | None = None
+    algebra: Algebra = field(default_factory=Algebra)
+    polars: PolarsLowering | None = None
+    kernel: str | None = None
+    lower: Callable[..., Node] | None = None
+    evaluate: Callable[..., float] | None = None
+    symbol: str | None = None
+    precedence: int = 0
+    notes: str = ""
+    boolean: bool = False
+
+    @property
+    def operands(self) -> tuple[Parameter, ...]:
+        return tuple(p for p in self.parameters if p.kind.is_operand)
+
+    @property
+    def statics(self) -> tuple[Parameter, ...]:
+        return tuple(p for p in self.parameters if not p.kind.is_operand)
+
+    @property
+    def windowed(self) -> bool:
+        """Takes `min_periods`."""
+        return MIN_PERIODS in self.parameters
+
+    @property
+    def signature(self) -> str:
+        """`TS_MEAN(x, d, min_periods=None)`."""
+        parts = []
+        for p in self.parameters:
+            parts.append(p.name if p.required else f"{p.name}={p.default}")
+        return f"{self.name}({', '.join(parts)})"
+
+    def named(self, params: tuple[Param, ...]) -> dict[str, Any]:
+        """Static parameters by name."""
+        return {p.name: v for p, v in zip(self.statics, params, strict=True)}
+
+    def own_lookback(self, params: tuple[Param, ...]) -> int:
+        return self.lookback(self.named(params)) if self.lookback else 0
+
+    def __post_init__(self) -> None:
+        def bad(why: str) -> ValueError:
+            return ValueError(f"operator {self.name}: {why}")
+
+        if not _NAME.match(self.name):
+            raise bad("the canonical name must be upper case letters, digits and underscores")
+        for text, label in ((self.doc, "doc"), (self.example, "example"), (self.source, "source")):
+            if not text.strip():
+                raise bad(f"it needs a {label}")
+        kinds = [p.kind.is_operand for p in self.parameters]
+        if not any(kinds):
+            raise bad("it takes no operand")
+        if kinds != sorted(kinds, reverse=True):
+            raise bad("operands must come before static parameters")
+        if len({p.name for p in self.parameters}) != len(self.parameters):
+            raise bad("two parameters share a name")
+        if (self.kernel is None) == (self.lower is None):
+            raise bad("give a kernel or a lowering into other operators, one of the two")
+        if self.kernel is not None and self.polars is None:
+            raise bad("an operator with a kernel needs a Polars lowering (ctx.kernel is one)")
+        if self.family is Family.TIME_SERIES and self.lookback is None:
+            raise bad("a time-series operator declares its lookback")
+        if self.algebra.commutative and len(self.operands) != 2:
+            raise bad("commutative means two operands")
+        if self.windowed and self.parameters[-1] is not MIN_PERIODS:
+            raise bad("min_periods comes last")
+        if self.name not in self.example.upper() and (self.symbol is None or self.symbol not in self.example):
+            raise bad("its example does not use it")

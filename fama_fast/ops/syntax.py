@@ -1,0 +1,13 @@
+"""How tightly the infix forms bind, loosest first. The grammar has the same order; the printer reads these numbers."""
+
+from __future__ import annotations
+
+TERNARY = 1
+OR = 2
+AND = 3
+NOT = 4
+COMPARISON = 5
+ADDITIVE = 6
+MULTIPLICATIVE = 7
+UNARY_MINUS = 8
+POWER = 9

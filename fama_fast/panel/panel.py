@@ -1,0 +1,231 @@
+"""The dense panel: one float64 array of T dates x N symbols a field, the universe, the groups.
+
+Missing is NaN, and only NaN: infinities become missing here. RET and VWAP are derived when the data lacks
+them.
+This module knows nothing of files (see `ingest` and `fama_fast.data`) nor of operators.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fama_fast.errors import DataError, UnknownName, nearest_name
+from fama_fast.types import DERIVED_FIELDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    import polars as pl
+
+    from fama_fast.types import BoolArray, FloatArray
+
+
+@dataclass(frozen=True)
+class GroupField:
+    """Group membership: `codes` is (T, N) float64, the index into `labels`, NaN where there is no group."""
+
+    codes: FloatArray
+    labels: tuple[str, ...]
+
+
+def _dense(name: str, values: Any, shape: tuple[int, int]) -> FloatArray:
+    array = np.array(values, dtype=np.float64, order="C", copy=True)
+    if array.shape != shape:
+        raise DataError(f"field {name} has shape {array.shape}, not (dates, symbols) = {shape}")
+    array[~np.isfinite(array)] = np.nan
+    array.flags.writeable = False
+    return array
+
+
+def _derive(name: str, get: Mapping[str, FloatArray]) -> FloatArray:
+    out: FloatArray
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        if name == "RET":
+            close = get["CLOSE"]
+            out = np.full(close.shape, np.nan)
+            out[1:] = close[1:] / close[:-1] - 1.0
+        else:
+            out = (get["HIGH"] + get["LOW"] + get["CLOSE"]) / 3.0
+    return _dense(name, out, (len(out), out.shape[1]))
+
+
+class Panel:
+    """Market data as dense arrays.
+
+    Attributes:
+        dates: (T,) numpy datetime64, ascending, unique. symbols: (N,) str, unique.
+        universe: (T, N) bool, or None when every symbol is always a member.
+        warnings: what ingestion counted and let pass.
+        source: where the data came from, for reports.
+
+    `panel["CLOSE"]` is the (T, N) float64 array of a field, read-only, case-insensitive; RET and VWAP are
+    derived from prices when they are not supplied.
+    """
+
+    def __init__(
+        self,
+        dates: Any,
+        symbols: Any,
+        fields: Mapping[str, Any],
+        *,
+        universe: Any = None,
+        groups: Mapping[str, GroupField] | None = None,
+        warnings: Sequence[str] = (),
+        source: str = "memory",
+    ) -> None:
+        self.dates = np.asarray(dates)
+        if not np.issubdtype(self.dates.dtype, np.datetime64):
+            raise DataError(f"panel dates must be datetime64, not {self.dates.dtype}")
+        self.symbols = np.asarray([str(s) for s in symbols], dtype=object)
+        if self.dates.size == 0 or self.symbols.size == 0:
+            raise DataError(f"{source}: no rows: a panel needs at least one date and one symbol")
+        if self.dates.size > 1 and not bool(np.all(self.dates[1:] > self.dates[:-1])):
+            raise DataError("panel dates must ascend without repeats")
+        if len(set(self.symbols)) != self.symbols.size:
+            raise DataError("panel symbols must be unique")
+        self._fields = {k.upper(): _dense(k.upper(), v, self.shape) for k, v in fields.items()}
+        self._derived: dict[str, FloatArray] = {}
+        self._groups = {k.upper(): v for k, v in (groups or {}).items()}
+        for name, g in self._groups.items():
+            if g.codes.shape != self.shape:
+                raise DataError(
+                    f"group {name} has shape {g.codes.shape}, not (dates, symbols) = {self.shape}"
+                )
+        self.universe: BoolArray | None = None
+        if universe is not None:
+            mask = np.array(universe, dtype=bool, order="C", copy=True)
+            if mask.shape != self.shape:
+                raise DataError(
+                    f"the universe mask has shape {mask.shape}, not (dates, symbols) = {self.shape}"
+                )
+            mask.flags.writeable = False
+            self.universe = mask
+        self.warnings = tuple(warnings)
+        self.source = source
+        self._hash: str | None = None
+
+    @classmethod
+    def from_frame(cls, frame: pl.DataFrame | pl.LazyFrame, **options: Any) -> Panel:
+        """From a long frame (`date`, `symbol`, fields); options and errors: `ingest.panel_from_frame`."""
+        from fama_fast.panel.ingest import panel_from_frame
+
+        return panel_from_frame(frame, **options)
+
+    @classmethod
+    def from_parquet(cls, path: str | Path, **options: Any) -> Panel:
+        """From a long Parquet file, directory or glob; options and errors: `ingest.panel_from_frame`."""
+        from fama_fast.panel.ingest import panel_from_parquet
+
+        return panel_from_parquet(path, **options)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(T dates, N symbols)."""
+        return self.dates.size, self.symbols.size
+
+    @property
+    def supplied_fields(self) -> tuple[str, ...]:
+        """Numeric fields that the data carries, in its order."""
+        return tuple(self._fields)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Supplied fields, then those that can be derived from them."""
+        extra = (
+            d.name
+            for d in DERIVED_FIELDS.values()
+            if d.name not in self._fields and all(i in self._fields for i in d.inputs)
+        )
+        return (*self._fields, *extra)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the group fields."""
+        return tuple(self._groups)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.upper() in self.fields
+
+    def __getitem__(self, name: str) -> FloatArray:
+        key = name.upper()
+        if key in self._fields:
+            return self._fields[key]
+        if key not in self._derived:
+            if key not in self.fields:
+                raise UnknownName(
+                    f"the data has no field {name!r} (it has {', '.join(self.fields)})",
+                    suggestion=nearest_name(name, self.fields),
+                )
+            self._derived[key] = _derive(key, self._fields)
+        return self._derived[key]
+
+    def group(self, name: str) -> GroupField:
+        """Codes and labels of a group field."""
+        found = self._groups.get(name.upper())
+        if found is None:
+            have = f"it has {', '.join(self.groups)}" if self.groups else "it has none: join a group file"
+            raise UnknownName(
+                f"the data has no group field {name!r} ({have})", suggestion=nearest_name(name, self.groups)
+            )
+        return found
+
+    @property
+    def data_hash(self) -> str:
+        """Hex digest of dates, symbols, supplied fields, groups and universe: equal data, equal hash."""
+        if self._hash is None:
+            h = hashlib.blake2b(digest_size=16)
+            h.update(np.ascontiguousarray(self.dates.astype("datetime64[us]").astype(np.int64)).data)
+            h.update("\0".join(self.symbols).encode())
+            for name in sorted(self._fields):
+                h.update(f"\0field {name}\0".encode())
+                h.update((self._fields[name] + 0.0).data)
+            for name in sorted(self._groups):
+                g = self._groups[name]
+                h.update(f"\0group {name}\0{g.labels}".encode())
+                h.update(np.ascontiguousarray(g.codes).data)
+            if self.universe is not None:
+                h.update(self.universe.data)
+            self._hash = h.hexdigest()
+        return self._hash
+
+    def replace(
+        self,
+        *,
+        fields: Mapping[str, Any] | None = None,
+        groups: Mapping[str, GroupField] | None = None,
+        universe: Any = None,
+        warnings: Iterable[str] | None = None,
+    ) -> Panel:
+        """A panel with fields and groups added or replaced, or another universe."""
+        return Panel(
+            self.dates,
+            self.symbols,
+            {**self._fields, **{k.upper(): v for k, v in (fields or {}).items()}},
+            universe=self.universe if universe is None else universe,
+            groups={**self._groups, **{k.upper(): v for k, v in (groups or {}).items()}},
+            warnings=self.warnings if warnings is None else tuple(warnings),
+            source=self.source,
+        )
+
+    def slice_dates(self, start: int, stop: int) -> Panel:
+        """Rows [start, stop) as a panel of their own."""
+        rows = slice(start, stop)
+        return Panel(
+            self.dates[rows],
+            self.symbols,
+            {k: v[rows] for k, v in self._fields.items()},
+            universe=None if self.universe is None else self.universe[rows],
+            groups={k: GroupField(g.codes[rows], g.labels) for k, g in self._groups.items()},
+            warnings=self.warnings,
+            source=self.source,
+        )
+
+    def __repr__(self) -> str:
+        t, n = self.shape
+        span = f"{self.dates[0]}..{self.dates[-1]}"
+        return f"Panel({t} dates x {n} symbols, {span}, fields {', '.join(self.fields)})"

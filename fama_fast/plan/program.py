@@ -1,0 +1,71 @@
+"""The program that a dense back end runs: stages of instructions on slots. Plain data; no array is touched here."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Axis(enum.Enum):
+    """What one tile of a stage covers."""
+
+    TIME = "time"  # one block of symbols, all dates
+    DATE = "date"  # some dates, all symbols
+
+
+class Space(enum.Enum):
+    """Where a slot lies."""
+
+    FIELD = "field"  # a field or group of the panel, blocked; index into Plan.fields
+    BUFFER = "buffer"  # a blocked intermediate that lives from stage to stage
+    REGISTER = "register"  # a thread's own tile
+    OUTPUT = "output"  # a result, (dates, symbols)
+    NUMBER = "number"  # no memory: the value is among the parameters
+
+
+@dataclass(frozen=True)
+class Slot:
+    space: Space
+    index: int = 0
+
+
+NUMBER = Slot(Space.NUMBER)
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One kernel call. `params` are the static parameters, then a value for each operand (0 where it has memory)."""
+
+    kernel: str
+    out: Slot
+    inputs: tuple[Slot, ...]
+    params: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Instructions that run tile by tile, in order; `releases` are buffers that nobody reads afterwards."""
+
+    axis: Axis
+    instructions: tuple[Instruction, ...]
+    n_registers: int
+    max_window: int
+    allocates: tuple[int, ...]
+    releases: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A program for one list of expressions.
+
+    Attributes:
+        fields: names of the panel's fields and groups that are read; groups are prefixed by "group:".
+        stages: alternate between the axes as the expressions need.
+        n_buffers, n_outputs: how many of each; `peak_buffers` is the most that live at once.
+    """
+
+    fields: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    n_buffers: int
+    n_outputs: int
+    peak_buffers: int

@@ -1,0 +1,129 @@
+"""Statistics of a daily series against their written-out definitions and scipy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from fama_fast.evaluation import inference, summarise
+
+
+def series(n=300, seed=0, rho=0.5):
+    rng = np.random.default_rng(seed)
+    e = rng.normal(size=n)
+    x = np.empty(n)
+    x[0] = e[0]
+    for t in range(1, n):
+        x[t] = rho * x[t - 1] + e[t]
+    x = 0.02 + 0.1 * x
+    x[rng.random(n) < 0.05] = np.nan
+    return x
+
+
+def test_moments_and_hit_rate_leave_missing_days_out():
+    x = series()
+    y = x[~np.isnan(x)]
+    assert inference.mean(x) == pytest.approx(y.mean())
+    assert inference.std(x) == pytest.approx(y.std(ddof=1))
+    assert inference.information_ratio(x) == pytest.approx(y.mean() / y.std(ddof=1))
+    assert inference.hit_rate([0.1, 0.0, -0.1, np.nan, 0.2]) == 0.5
+    assert inference.t_statistic(x) == pytest.approx(scipy_stats.ttest_1samp(y, 0.0).statistic)
+
+
+@pytest.mark.parametrize("x", [[], [np.nan, np.nan], [0.3], [0.3, 0.3, 0.3]])
+def test_what_is_not_defined_is_nan(x):
+    assert math.isnan(inference.information_ratio(x))
+    assert math.isnan(inference.t_statistic(x))
+    assert math.isnan(inference.newey_west_t(x))
+    assert math.isnan(inference.p_value(inference.newey_west_t(x)))
+    assert summarise(x, x).n_days == np.isfinite(np.asarray(x)).sum()
+    if not np.isfinite(np.asarray(x)).any():
+        assert math.isnan(inference.mean(x))
+        assert math.isnan(inference.hit_rate(x))
+        assert np.isnan(inference.bootstrap_interval(x)).all()
+
+
+def slow_newey_west(x, lag):
+    n = len(x)
+    m = sum(x) / n
+    total = 0.0
+    for i in range(n):
+        for j in range(n):
+            if abs(i - j) <= lag:
+                total += (1 - abs(i - j) / (lag + 1)) * (x[i] - m) * (x[j] - m)
+    return m / math.sqrt(total / n / (n - 1))
+
+
+@pytest.mark.parametrize("lag", [0, 1, 4, 10])
+def test_newey_west_equals_the_double_sum(lag):
+    x = series(80)
+    y = x[~np.isnan(x)]
+    assert inference.newey_west_t(x, lag=lag) == pytest.approx(slow_newey_west(y, lag))
+
+
+def test_newey_west_without_lags_is_student():
+    x = series()
+    assert inference.newey_west_t(x, lag=0) == pytest.approx(inference.t_statistic(x))
+
+
+def test_newey_west_lag_covers_the_overlap_and_a_shorter_one_is_refused():
+    assert inference.newey_west_lag(100) == 4
+    assert inference.newey_west_lag(1259) == 7
+    assert inference.newey_west_lag(1259, horizon=21) == 20
+    assert inference.newey_west_lag(3, horizon=21) == 2
+    with pytest.raises(ValueError, match="at least 4"):
+        inference.newey_west_t(series(), horizon=5, lag=3)
+
+
+def test_overlap_makes_the_honest_t_smaller():
+    x = series(2000, rho=0.8)
+    assert abs(inference.newey_west_t(x, horizon=10)) < 0.7 * abs(inference.t_statistic(x))
+
+
+def test_p_value_is_two_sided_normal():
+    for t in (-3.0, 0.0, 1.96, 8.0):
+        assert inference.p_value(t) == pytest.approx(2 * scipy_stats.norm.sf(abs(t)))
+
+
+def test_bootstrap_is_seeded_and_brackets_the_mean():
+    x = series(500)
+    low, high = inference.bootstrap_interval(x, seed=3)
+    assert (low, high) == inference.bootstrap_interval(x, seed=3)
+    assert (low, high) != inference.bootstrap_interval(x, seed=4)
+    assert low < inference.mean(x) < high
+
+
+def test_bootstrap_of_independent_days_is_near_the_normal_interval():
+    x = np.random.default_rng(1).normal(0.1, 1.0, size=1000)
+    low, high = inference.bootstrap_interval(x, block=1, resamples=5000)
+    half = 1.96 * x.std(ddof=1) / math.sqrt(x.size)
+    assert high - low == pytest.approx(2 * half, rel=0.06)
+    wide = inference.bootstrap_interval(series(1000, rho=0.8), horizon=20)
+    narrow = inference.bootstrap_interval(series(1000, rho=0.8), block=1)
+    assert wide[1] - wide[0] > 1.5 * (narrow[1] - narrow[0])
+
+
+def test_a_block_as_long_as_the_series_has_nothing_to_vary():
+    x = series(50)
+    low, high = inference.bootstrap_interval(x, block=1000)
+    assert low == pytest.approx(inference.mean(x))
+    assert high == pytest.approx(inference.mean(x))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_benjamini_hochberg_equals_scipy(p):
+    np.testing.assert_allclose(
+        inference.benjamini_hochberg(p), scipy_stats.false_discovery_control(p), rtol=1e-12
+    )
+
+
+def test_benjamini_hochberg_leaves_missing_out():
+    got = inference.benjamini_hochberg([0.01, np.nan, 0.04])
+    np.testing.assert_allclose(got, [0.02, np.nan, 0.04])
+    assert inference.benjamini_hochberg([]).size == 0
