@@ -38,7 +38,7 @@ def oracle(x, y, correlation, universe=None, min_pairs=3):
 
 
 def warty(seed, shape=(60, 25)):
-    """Random rows with ties, missing and infinite cells, a constant row, an all-missing row and signed zeros."""
+    """Random rows with ties, missing and infinite cells, signed zeros, a constant and an all-missing row."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=shape)
     x[::3] = np.round(x[::3], 1)
@@ -82,9 +82,7 @@ def test_rank_ic_and_ic_equal_scipy_on_warty_rows(with_universe):
 def test_rank_ic_equals_scipy_on_any_floats(pairs):
     x = np.array([[p[0] for p in pairs]])
     y = np.array([[p[1] for p in pairs]])
-    np.testing.assert_allclose(
-        rank_ic(x, y), oracle(x, y, scipy_stats.spearmanr), rtol=1e-12, atol=1e-14
-    )
+    np.testing.assert_allclose(rank_ic(x, y), oracle(x, y, scipy_stats.spearmanr), rtol=1e-12, atol=1e-14)
 
 
 def test_ic_survives_numbers_whose_squares_overflow_or_vanish():
@@ -253,3 +251,19 @@ def test_a_batch_equals_one_at_a_time_and_rows_are_a_slice():
     assert part.rank_ic == pytest.approx(np.nanmean(whole))
     assert part == score_values(x, y2, rows=rows, horizon=5)
     assert list(part.as_dict())[:3] == ["rank_ic", "rank_icir", "ic"]
+
+
+def test_rows_are_sorted_exactly_even_where_numbers_differ_in_the_last_bits_only():
+    rng = np.random.default_rng(8)
+    near = 1.0 + rng.integers(-300, 300, size=(3, 400)) * np.finfo(float).eps
+    mixed = np.concatenate([near, -near, rng.normal(size=(3, 400)), np.full((3, 5), 5e-324)], axis=1)
+    mixed = rng.permuted(mixed, axis=1)
+    for x in (near, mixed, -mixed):
+        rows = SortedRows.of(x)
+        np.testing.assert_array_equal(rows.order, np.argsort(x, axis=1, kind="stable"))
+        np.testing.assert_array_equal(rows.count, x.shape[1])
+    member = rng.random(mixed.shape) < 0.5
+    rows = SortedRows.of(mixed, member)
+    for t in range(3):
+        expected = [i for i in np.argsort(mixed[t], kind="stable") if member[t, i]]
+        assert rows.order[t, : rows.count[t]].tolist() == expected

@@ -45,8 +45,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: cannot read or write: {where}{error.strerror or error}", file=sys.stderr)
         return EXIT_USAGE
     return EXIT_OK
-
-
-def run() -> None:
-    """The console script."""
-    sys.exit(main())

@@ -9,18 +9,13 @@ from typing import Annotated
 
 import typer
 
+from fama_fast import __version__
 from fama_fast.cli import check, compute, data, mine, ops, runs, score
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            number = version("fama_fast")
-        except PackageNotFoundError:  # a plain checkout that was never installed
-            number = "(not installed)"
-        typer.echo(f"fama-fast {number}")
+        typer.echo(f"fama-fast {__version__}")
         raise typer.Exit
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fama_fast.cli.common import (
     EXPRESSION_COMMAND,
     AsJson,
-    DataPath,
     Dialect,
     Expressions,
     Groups,
@@ -18,7 +17,7 @@ from fama_fast.cli.common import (
     open_panel,
     reject_options,
 )
-from fama_fast.errors import EXIT_USAGE, ExpressionError, FamaError
+from fama_fast.errors import EXIT_USAGE, ConfigError, ExpressionError, FamaError
 
 if TYPE_CHECKING:
     from fama_fast.engine import Alpha
@@ -32,12 +31,17 @@ def register(app: typer.Typer) -> None:
 def check(
     ctx: typer.Context,
     expressions: Expressions,
-    data: DataPath = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", metavar="PATH", help="Also check against the columns of these data.", show_default=False
+        ),
+    ] = None,
     dialect: Dialect = "fama",
     groups: Groups = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check expressions; with --data also that the fields and groups they name exist.
+    """Check expressions without computing them.
 
     Prints canonical form, fields, lookback (rows needed before today), size and fingerprint, or what is
     wrong and where; the exit code is 2 when any is wrong.
@@ -45,6 +49,8 @@ def check(
     from fama_fast.evaluation.score import compile_all
 
     reject_options(expressions, ctx)
+    if groups is not None and data is None:
+        raise ConfigError("--groups adds groups to data: give --data too")
     panel = None if data is None else open_panel(data, groups=groups)
     results: list[dict[str, Any]] = []
     for text in expressions:
@@ -64,8 +70,6 @@ def check(
 
 
 def _description(text: str, alpha: Alpha) -> dict[str, Any]:
-    from fama_fast.ir import count_nodes
-
     return {
         "ok": True,
         "expression": text,
@@ -73,8 +77,8 @@ def _description(text: str, alpha: Alpha) -> dict[str, Any]:
         "fields": list(alpha.fields),
         "groups": list(alpha.groups),
         "lookback": alpha.lookback,
-        "nodes": count_nodes(alpha.node),
-        "depth": alpha.node.depth,
+        "nodes": alpha.n_nodes,
+        "depth": alpha.depth,
         "fingerprint": alpha.fingerprint,
     }
 

@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fama_fast.errors import ConfigError, DataError, OutputError, nearest_name
+from fama_fast.errors import ConfigError, DataError, OutputError, UnknownName, nearest_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from fama_fast.engine import Alpha
     from fama_fast.panel import Panel
 
 # An expression may start with a minus sign; `reject_options` then tells it from a mistyped option.
 EXPRESSION_COMMAND = {"ignore_unknown_options": True}
 
 Expressions = Annotated[
-    list[str], typer.Argument(metavar="EXPR...", help="Alpha expressions.", show_default=False)
+    list[str], typer.Argument(metavar="EXPR", help="Alpha expressions.", show_default=False)
 ]
 DataPath = Annotated[
     str | None,
@@ -83,19 +84,33 @@ def open_panel(
     *,
     universe: str | None = None,
     groups: str | None = None,
-    fields: Sequence[str] | None = None,
+    needed_by: Sequence[Alpha] | None = None,
 ) -> Panel:
-    """The panel that the options ask for; without `--data` it is simulated, which the first line printed
-    says.
+    """The panel that the options ask for; without `--data` it is simulated, as the first line printed says.
+
+    Args:
+        needed_by: load only what these alphas (and returns) need; None loads every field and group.
 
     Raises:
         DataError: the file is missing or cannot be used.
     """
     from fama_fast.data import load_market_data
 
+    if needed_by is None:
+        panel = load_market_data(data, universe=universe, groups=groups)
+    else:
+        fields = dict.fromkeys(["CLOSE", *(f for a in needed_by for f in a.fields)])
+        group_fields = dict.fromkeys(g for a in needed_by for g in a.groups)
+        try:
+            panel = load_market_data(
+                data, fields=fields, group_fields=group_fields, universe=universe, groups=groups
+            )
+        except UnknownName:
+            # With all that there is, the compiler can say where in the expression the unknown name stands.
+            panel = load_market_data(data, universe=universe, groups=groups)
     if data is None:
-        note("no --data given: using simulated market data")
-    panel = load_market_data(data, fields=fields, universe=universe, groups=groups)
+        t, n = panel.shape
+        note(f"no --data given: simulated market data, {panel.source}, {t} dates x {n} symbols")
     for warning in panel.warnings:
         note(f"warning: {warning}")
     return panel
@@ -178,6 +193,10 @@ def check_ending(path: str | Path, endings: Sequence[str]) -> str:
     return ending
 
 
+_ROOM = 9  # characters a column of figures takes on a terminal
+_LEAST_TEXT = 30  # and a column of expressions at least
+
+
 def json_text(value: Any) -> str:
     """JSON with missing numbers as null."""
 
@@ -194,34 +213,50 @@ def json_text(value: Any) -> str:
 def print_table(
     rows: Sequence[Mapping[str, Any]],
     *,
-    title: str | None = None,
-    show: Callable[[str, Any], str] | None = None,
+    long_column: str | None = None,
+    decimals: Mapping[str, int] | None = None,
 ) -> None:
-    """Rows (all with the keys of the first) as a table on a terminal, tab-separated when piped."""
+    """Rows (all with the keys of the first) as a table on a terminal, tab-separated when piped.
+
+    Args:
+        long_column: a column of long texts; a terminal too narrow for it gets numbers there and a key above.
+        decimals: of a column's figures, by its name; 4 elsewhere.
+    """
     if not rows:
         return
-    show = show or shown
     columns = list(rows[0])
+    places = decimals or {}
+    cells = [[shown(row[c], places.get(c, 4)) for c in columns] for row in rows]
     if not sys.stdout.isatty():
-        print("\t".join(columns))
-        for row in rows:
-            print("\t".join(" ".join(show(c, row[c]).split()) for c in columns))
+        print("\n".join("\t".join(" ".join(cell.split()) for cell in line) for line in [columns, *cells]))
         return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title)
-    for c in columns:
-        numeric = isinstance(rows[0][c], (int, float))
-        table.add_column(c, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(show(c, row[c])) for c in columns))
-    Console().print(table)
+    console = Console()
+    if long_column is not None and console.width < _ROOM * (len(columns) - 1) + _LEAST_TEXT:
+        at = columns.index(long_column)
+        numbers = {text: str(i) for i, text in enumerate(dict.fromkeys(line[at] for line in cells), start=1)}
+        for text, number in numbers.items():
+            console.print(Text(f"{number:>3}  {text}"))
+        for line in cells:
+            line[at] = numbers[line[at]]
+        columns[at] = "#"
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for i, (c, first) in enumerate(zip(columns, rows[0].values(), strict=True)):
+        numeric = c == "#" or isinstance(first, (int, float))
+        # Headings may fold, so that ten figures fit eighty characters; numbers may not.
+        least = max(len(line[i]) for line in cells) if numeric else None
+        heading = c.replace("_", "\n", 1)
+        table.add_column(heading, justify="right" if numeric else "left", overflow="fold", min_width=least)
+    for line in cells:
+        table.add_row(*map(Text, line))
+    console.print(table)
 
 
-def shown(_column: str, value: Any) -> str:
-    """A cell as text: four decimals, `-` for missing."""
+def shown(value: Any, decimals: int = 4) -> str:
+    """A cell as text, `-` for missing."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.{decimals}f}" if isinstance(value, float) else str(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from pathlib import Path
+from pathlib import Path  # noqa: TC003  (typer reads annotations)
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -50,8 +50,8 @@ def compute(
     expressions: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE|EXPR...",
-            help="Expressions, 'name: expression', or files: text with one a line and # comments, or a factor YAML.",
+            metavar="FILE|EXPR",
+            help="Expressions, 'name: expression', or files of them: text, one a line, or a factor YAML.",
             show_default=False,
         ),
     ],
@@ -88,8 +88,8 @@ def compute(
     if layout is Layout.WIDE and len(named) != 1:
         raise ConfigError(f"--format wide holds one factor, not {len(named)}: use --format long")
     texts = [e.text for e in named]
-    compile_all(texts, dialect=dialect)  # mistakes show before the data are read
-    panel = open_panel(data, universe=universe, groups=groups)
+    alphas = compile_all(texts, dialect=dialect)  # mistakes show before the data are read
+    panel = open_panel(data, universe=universe, groups=groups, needed_by=alphas)
     values = evaluate(compile_all(texts, panel, dialect=dialect), panel)
     by_name = {e.name: v for e, v in zip(named, values, strict=True)}
     frame = long_frame(panel, by_name) if layout is Layout.LONG else wide_frame(panel, values[0])

@@ -26,7 +26,7 @@ def ops(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the operators, or show one: definition, arguments, aliases, missing values, an example."""
+    """List the operators, or show one in full."""
     from fama_fast.ops import get, specs
 
     if name is not None:

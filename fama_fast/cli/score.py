@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path  # noqa: TC003  (typer reads annotations)
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 ENDINGS = (".parquet", ".csv", ".json")
+DECIMALS = {"rank_icir": 3, "icir": 3, "hit_rate": 3, "coverage": 3, "turnover": 3, "rank_ic_t": 2}
 
 
 def register(app: typer.Typer) -> None:
@@ -82,9 +83,10 @@ def score(
         ),
     ] = None,
 ) -> None:
-    """Score expressions: RankIC, IC, their stability, hit rate, coverage and turnover.
+    """Score expressions against forward returns.
 
-    Each EXPR is an expression or a file of them (see compute).
+    Prints RankIC, IC, their stability, hit rate, coverage and turnover of ranks. Each EXPR is an expression
+    or a file of them (see compute).
     """
     from fama_fast.atomic import ensure_writable
     from fama_fast.evaluation.score import compile_all
@@ -96,8 +98,8 @@ def score(
         ensure_writable(output)
     named = read_expressions(expressions)
     texts = [e.text for e in named]
-    compile_all(texts, dialect=dialect)  # mistakes show before the data are read
-    panel = open_panel(data, universe=universe, groups=groups)
+    alphas = compile_all(texts, dialect=dialect)  # mistakes show before the data are read
+    panel = open_panel(data, universe=universe, groups=groups, needed_by=alphas)
     frame = score_expressions(
         texts,
         panel,
@@ -116,7 +118,8 @@ def score(
     if as_json:
         print(json_text(rows))
     else:
-        print_table([{k: v for k, v in row.items() if k != "canonical"} for row in rows])
+        figures = [{k: v for k, v in row.items() if k != "canonical"} for row in rows]
+        print_table(figures, long_column="expression", decimals=DECIMALS)
 
 
 def _write(frame: pl.DataFrame, rows: list[dict[str, Any]], output: Path) -> None:

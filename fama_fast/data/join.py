@@ -5,7 +5,6 @@ Both come from small CSV or Parquet files. A symbol that a file does not know is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +14,12 @@ import polars as pl
 from fama_fast.errors import DataError, UnknownName, nearest_name
 from fama_fast.panel import GroupField
 from fama_fast.panel.columns import NAME_COLUMNS, SYMBOL_NAMES, field_name, find_key, is_number, is_text
-from fama_fast.panel.ingest import dates_to_numpy
-from fama_fast.panel.keys import read_dates, read_symbols
+from fama_fast.panel.keys import dates_to_numpy, read_dates, read_symbols
 from fama_fast.panel.scan import collect, scan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from fama_fast.panel import Panel
     from fama_fast.types import BoolArray, FloatArray
 
@@ -32,9 +32,9 @@ _SHOWN = 5
 def membership_mask(panel: Panel, path: str | Path) -> tuple[BoolArray, list[str]]:
     """The universe that a membership file describes.
 
-    The file has one row a spell: symbol, start, end (an empty end: still in; an empty start: since ever); a symbol may have
-    several. A symbol is a member on start <= date < end: the end is the first day on which it is out, as in index change lists,
-    where a leaver's end is its replacement's start.
+    The file has one row a spell: symbol, start, end (an empty end: still in; an empty start: since ever); a
+    symbol may have several. A symbol is a member on start <= date < end: the end is the first day on which
+    it is out, as in index change lists, where a leaver's end is its replacement's start.
 
     Returns:
         (T, N) bool, and warnings that count symbols without any spell.
@@ -54,9 +54,8 @@ def membership_mask(panel: Panel, path: str | Path) -> tuple[BoolArray, list[str
     wrong = np.flatnonzero(last < first)
     if wrong.size:
         row = int(wrong[0])
-        raise DataError(
-            f"{source}, {found.locate(row)}: {symbols[row]} ends ({last[row]}) before it starts ({first[row]})"
-        )
+        spell = f"ends ({last[row]}) before it starts ({first[row]})"
+        raise DataError(f"{source}, {found.locate(row)}: {symbols[row]} {spell}")
 
     position = {s: i for i, s in enumerate(panel.symbols)}
     column = np.array([position.get(s, -1) for s in symbols.to_list()], dtype=np.int64)
@@ -70,11 +69,14 @@ def membership_mask(panel: Panel, path: str | Path) -> tuple[BoolArray, list[str
     np.add.at(steps, (np.searchsorted(days, last[known]), column[known]), -1)
     mask = np.cumsum(steps[:-1], axis=0) > 0
 
-    never = [str(s) for s, i in zip(panel.symbols, range(panel.shape[1]), strict=True) if not known[column == i].any()]
+    listed = set(symbols.to_list())
+    never = [str(s) for s in panel.symbols if s not in listed]
     return mask, _counted(never, f"symbols are not in {Path(path).name} and never members")
 
 
-def _open_dates(column: pl.Series, empty: np.datetime64, source: str) -> np.ndarray[tuple[int], np.dtype[np.datetime64]]:
+def _open_dates(
+    column: pl.Series, empty: np.datetime64, source: str
+) -> np.ndarray[tuple[int], np.dtype[np.datetime64]]:
     if is_text(column.dtype):
         column = column.cast(pl.String).str.strip_chars().replace("", None).rename(column.name)
     out = np.full(len(column), empty, dtype="datetime64[D]")
@@ -95,8 +97,9 @@ def symbol_columns(
 ) -> tuple[dict[str, GroupField], dict[str, FloatArray], list[str]]:
     """Columns of files with one row a symbol, spread over all dates of a panel.
 
-    Text columns become group fields, except company names. Numeric columns (a market value, a share count) are one
-    snapshot, often from after the data; spread over the past they would look ahead, so only those named are taken.
+    Text columns become group fields, except company names. Numeric columns (a market value, a share count)
+    are one snapshot, often from after the data; spread over the past they would look ahead, so only those
+    named are taken.
 
     Args:
         groups: group names wanted, None for every text column of the files.
@@ -173,9 +176,8 @@ def _per_symbol(path: str | Path, panel: Panel, source: str) -> pl.DataFrame:
         if distinct[key].n_unique() < distinct.height:
             twice = distinct.filter(distinct[key].is_duplicated())[key][0]
             rows = (table[key] == twice).arg_true().to_list()
-            raise DataError(
-                f"{source}: {twice} has rows that differ ({', '.join(found.locate(r) for r in rows[:_SHOWN])})"
-            )
+            where = ", ".join(found.locate(r) for r in rows[:_SHOWN])
+            raise DataError(f"{source}: {twice} has rows that differ ({where})")
         table = distinct
     ours = pl.DataFrame({key: [str(s) for s in panel.symbols]})
     if not table[key].is_in(ours[key].implode()).any():

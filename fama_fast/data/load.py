@@ -1,7 +1,7 @@
 """Market data as a panel: from files, or from the simulator when asked for no file.
 
-The one door for commands and callers: scan, ingest, universe, groups. A missing file is an error; it never turns into
-simulated prices.
+The one door for commands and callers: scan, ingest, universe, groups. A missing file is an error; it never
+turns into simulated prices.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from fama_fast.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from fama_fast.data.simulate import SimulationSpec
-    from fama_fast.panel import Panel
+    from fama_fast.data.simulator import SimulationSpec
+    from fama_fast.panel import GroupField, Panel
     from fama_fast.panel.ingest import When
+    from fama_fast.types import FloatArray
 
 _FILE_SUFFIXES = (".csv", ".parquet", ".pq")
 
@@ -38,19 +39,25 @@ def load_market_data(
     """Loads a panel from a CSV or Parquet file, directory or glob, or simulates one.
 
     Args:
-        path: long data with one row a date and symbol; see `panel.ingest.panel_from_frame` for the columns. None asks for the
-            simulator, and `Panel.source` says so ("simulator (seed ...)"): show it in the first line of a run.
-        fields: fields to load (RET, VWAP, ADV{d} stand for what they derive from); None loads every numeric column.
-        universe: a boolean column of the data, or a membership file (symbol, start, end; a name that ends in .csv or
-            .parquet is a file). See `data.join.membership_mask`.
-        groups: CSV or Parquet files with one row a symbol, whose text columns become group fields; they replace group
-            fields of the same name in the data. Levels that no file has (INDUSTRY from a file of sectors) are not invented.
+        path: long data with one row a date and symbol; see `panel.ingest.panel_from_frame` for the columns.
+            None asks for the simulator, and `Panel.source` says so ("simulator (seed ...)"): show it in the
+            first line of a run.
+        fields: fields to load (RET, VWAP, ADV{d} stand for what they derive from); None loads every numeric
+        column.
+        universe: a boolean column of the data, or a membership file (symbol, start, end; a name that ends
+            in .csv or .parquet is a file). See `data.join.membership_mask`.
+        groups: CSV or Parquet files with one row a symbol, whose text columns become group fields; they
+            replace group fields of the same name in the data. Levels that no file has (INDUSTRY from a file
+            of sectors) are not invented.
         group_fields: names of the group fields to load, None for all.
-        static_fields: numeric columns of the group files to spread over all dates (name -> column, or just columns).
-            They are not taken unless asked for: one snapshot of, say, market value knows the future of every past date.
-        start, end: first and last date to keep, both included. History before `start` is gone for windows too.
+        static_fields: numeric columns of the group files to spread over all dates (name -> column, or just
+        columns).
+            They are not taken unless asked for: one snapshot of, say, market value knows the future of
+            every past date.
+        start, end: first and last date to keep, both included. History before `start` is gone for windows
+        too.
         date, symbol: key columns, where their names do not say so.
-        simulation: what to simulate when `path` is None; `data.simulate.DEFAULT_SIMULATION` otherwise.
+        simulation: what to simulate when `path` is None; `data.simulator.DEFAULT_SIMULATION` otherwise.
 
     Returns:
         The panel; `Panel.warnings` counts what was let pass (infinite values, symbols without a group, ...).
@@ -69,7 +76,7 @@ def load_market_data(
     wanted = None if group_fields is None else [g.upper() for g in group_fields]
 
     if path is None:
-        from fama_fast.data.simulate import DEFAULT_SIMULATION, simulate
+        from fama_fast.data.simulator import DEFAULT_SIMULATION, simulate
 
         if universe is not None and membership is None:
             raise ConfigError(f"the simulator has no universe column {str(universe)!r}")
@@ -84,7 +91,8 @@ def load_market_data(
         in_files = None
         if wanted is not None:
             columns = {c.upper() for c in collect_schema(found.frame, str(path))}
-            # With no group file, what the data lacks is asked of it all the same: its error names what it has.
+            # With no group file, what the data lacks is asked of it all the same: its error names what it
+            # has.
             in_data = [g for g in wanted if g in columns or not files]
             in_files = [g for g in wanted if g not in in_data]
         panel = panel_from_frame(
@@ -109,7 +117,9 @@ def load_market_data(
     if membership is not None:
         mask, told = membership_mask(panel, membership)
         warnings += told
-    joined, static, told = {}, {}, []
+    joined: dict[str, GroupField] = {}
+    static: dict[str, FloatArray] = {}
+    told = []
     if files:
         named = _named(static_fields)
         joined, static, told = symbol_columns(panel, files, groups=in_files, fields=named)

@@ -1,7 +1,8 @@
 """Training, validation and test rows, kept apart by date.
 
-A label reaches horizon + entry_lag rows ahead. So that many rows are dropped from the end of a split (the purge),
-and `embargo` more from the start of the next, so that what a model saw in one says nothing of the next.
+A label reaches horizon + entry_lag rows ahead. So that many rows are dropped from the end of a split (the
+purge), and `embargo` more from the start of the next, so that what a model saw in one says nothing of the
+next.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ def date_splits(
     """Splits rows 0..n_dates - 1 into train, validation and test, in that order.
 
     The borders stand at the given fractions of all rows. No label of a split uses a price of a later one:
-    `train.stop - 1 + horizon + entry_lag < valid.start`, and so on. The labels of the last horizon + entry_lag rows of
-    the test split do not exist.
+    `train.stop - 1 + horizon + entry_lag < valid.start`, and so on. The labels of the last horizon +
+    entry_lag rows of the test split do not exist.
 
     Args:
         fractions: positive, summing to 1. embargo: rows left out after each border, at least 0.
@@ -74,13 +75,17 @@ def date_splits(
     purge = check_days(horizon, "horizon", 1) + check_days(entry_lag, "entry_lag", 0)
     gap = check_days(embargo, "embargo", 0)
     parts = tuple(float(f) for f in fractions)
-    if len(parts) != 3 or not all(0 < f < 1 for f in parts) or not math.isclose(sum(parts), 1.0, abs_tol=1e-6):
+    if (
+        len(parts) != 3
+        or not all(0 < f < 1 for f in parts)
+        or not math.isclose(sum(parts), 1.0, abs_tol=1e-6)
+    ):
         raise ConfigError(f"split fractions must be three positive numbers that sum to 1, not {fractions!r}")
     splits = _cut(n_dates, parts, purge, gap)
     if not _enough(splits):
         raise DataError(
-            f"{n_dates} dates are too few to split {parts[0]:g}/{parts[1]:g}/{parts[2]:g} with a purge of {purge} "
-            f"and an embargo of {gap}: at least {_least(parts, purge, gap)} are needed"
+            f"{n_dates} dates are too few to split {parts[0]:g}/{parts[1]:g}/{parts[2]:g} with a purge of "
+            f"{purge} and an embargo of {gap}: at least {_least(parts, purge, gap)} are needed"
         )
     return splits
 

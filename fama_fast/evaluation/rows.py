@@ -71,7 +71,10 @@ def frozen(array: Any) -> Any:
 
 
 def default_threads() -> int:
-    """Cores that this process may use."""
+    """`FAMA_THREADS` where it is set, else the cores that this process may use."""
+    asked = os.environ.get("FAMA_THREADS", "")
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

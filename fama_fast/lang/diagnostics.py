@@ -1,4 +1,5 @@
-"""Error messages: from what the parser saw to a sentence with a place, what was expected and the nearest right answer.
+"""Error messages: from what the parser saw to a sentence with a place, what was expected and the nearest
+right answer.
 
 Pure functions of their arguments; they know the grammar's terminals, no operator and no data.
 """

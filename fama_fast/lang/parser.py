@@ -1,7 +1,7 @@
 """Text to syntax tree, within limits, without recursion and without evaluating anything.
 
-The grammar is `grammar/alpha.lark`; its parser is built once, when first needed. Tree nodes are made while parsing, so
-the limits hold before anything grows. It knows no operator, field or group.
+The grammar is `grammar/alpha.lark`; its parser is built once, when first needed. Tree nodes are made while
+parsing, so the limits hold before anything grows. It knows no operator, field or group.
 """
 
 from __future__ import annotations
@@ -62,7 +62,12 @@ class _Callbacks:
     def keyword(self, token: Token, _equal: Token, value: Expr) -> Expr:
         # A keyword is not a level of its own, so that how an argument is passed does not change the depth.
         return Keyword(
-            name=str(token), value=value, start=token.start_pos or 0, end=value.end, depth=value.depth, size=value.size
+            name=str(token),
+            value=value,
+            start=token.start_pos or 0,
+            end=value.end,
+            depth=value.depth,
+            size=value.size,
         )
 
     def arguments(self, *items: Any) -> list[Expr]:
@@ -88,7 +93,7 @@ class _Callbacks:
 
     def choice(self, condition: Expr, _question: Token, x: Expr, _colon: Token, y: Expr) -> Expr:
         extent = _extent(condition.start, y.end, condition, x, y)
-        return Infix(symbol="?:", operands=(condition, x, y), **extent)
+        return Infix(symbol="?", operands=(condition, x, y), **extent)
 
 
 @functools.cache
@@ -106,8 +111,8 @@ def parse_syntax(text: str) -> Expr:
     """The syntax tree of one expression.
 
     Raises:
-        LimitError: longer than MAX_LENGTH characters, deeper than MAX_DEPTH (operations or parentheses), or more than
-            MAX_NODES parts; found before any work grows with the excess.
+        LimitError: longer than MAX_LENGTH characters, deeper than MAX_DEPTH (operations or parentheses), or
+            more than MAX_NODES parts; found before any work grows with the excess.
         ParseError: not in the language, with what was expected.
     """
     if not isinstance(text, str):
@@ -128,7 +133,7 @@ def parse_syntax(text: str) -> Expr:
 def _drive(text: str) -> Expr:
     from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
-    parser = _lark().parse_interactive(text)
+    parser: Any = _lark().parse_interactive(text)
     fed: list[Token] = []
     opened: list[int] = []
     try:
@@ -138,13 +143,15 @@ def _drive(text: str) -> Expr:
             fed.append(token)
         result: Expr = parser.feed_eof()
     except UnexpectedCharacters as error:
-        raise diagnostics.unexpected_character(text, error.pos_in_stream, _accepts(fed)) from None
+        raise diagnostics.unexpected_character(text, error.pos_in_stream or 0, _accepts(fed)) from None
     except UnexpectedToken as error:
         kind, accepts = error.token.type, _accepts(fed)
         if kind == diagnostics.END:
             raise diagnostics.unexpected_end(text, opened, accepts) from None
         start, value = error.token.start_pos or 0, str(error.token)
-        raise diagnostics.unexpected_token(text, kind, value, start, accepts, str(fed[-1]) if fed else "") from None
+        raise diagnostics.unexpected_token(
+            text, kind, value, start, accepts, str(fed[-1]) if fed else ""
+        ) from None
     return result
 
 
@@ -158,14 +165,18 @@ def _guard(token: Token, text: str, fed: list[Token], opened: list[int]) -> None
     elif token.type == "RPAR" and opened:
         opened.pop()
     elif token.type in ("AND", "OR") and token[0].isalpha() and _is_word(text[end : end + 1]):
-        # `a ANDb`: where an operator is due, only the grammar's operators are read, so the lexer took its beginning.
+        # `a ANDb`: where an operator is due only operators are read, so the lexer took the word's beginning.
         while _is_word(text[end : end + 1]):
             end += 1
         word = text[start:end]
         raise diagnostics.unexpected_token(text, "NAME", word, start, _accepts(fed), str(fed[-1]))
     elif len(fed) >= 2 * MAX_NODES and sum(t.type in _OPERANDS for t in fed) > MAX_NODES:
         raise LimitError(f"the expression has more than {MAX_NODES} parts", start=start)
-    elif token.type in _PREFIXES and len(fed) >= MAX_DEPTH and all(t.type in _PREFIXES for t in fed[-MAX_DEPTH:]):
+    elif (
+        token.type in _PREFIXES
+        and len(fed) >= MAX_DEPTH
+        and all(t.type in _PREFIXES for t in fed[-MAX_DEPTH:])
+    ):
         raise LimitError(f"the expression is nested more than {MAX_DEPTH} levels deep", start=start)
 
 
@@ -174,8 +185,8 @@ def _is_word(c: str) -> bool:
 
 
 def _accepts(fed: list[Token]) -> Set[str]:
-    """Terminals that may follow these tokens. Asked afresh, since a parser that met an error has already moved on."""
-    parser = _lark().parse_interactive("")
+    """Terminals that may follow these tokens; asked afresh, since a parser that met an error has moved on."""
+    parser: Any = _lark().parse_interactive("")
     for token in fed:
         parser.feed_token(token)
     return set(parser.accepts())

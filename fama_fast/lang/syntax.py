@@ -51,7 +51,7 @@ class Call(Expr):
 
 @dataclass(frozen=True, slots=True)
 class Infix(Expr):
-    """A symbol on one operand (`-x`, `!x`), two (`x + y`) or three (`?:`). Symbols are in their canonical spelling."""
+    """A symbol, in its canonical spelling, on one operand (`-x`), two (`x + y`) or three (`?`, for `?:`)."""
 
     symbol: str
     operands: tuple[Expr, ...]

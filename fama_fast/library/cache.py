@@ -19,6 +19,8 @@ from fama_fast.errors import OutputError, StoreError
 from fama_fast.library.factor_set import FactorSet
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -62,15 +64,21 @@ class FactorCache:
         """The YAML file of the factor set."""
         return self.path if self._is_file else self.path / "factors.yaml"
 
-    def load(self, *, on_mismatch: OnMismatch = "error") -> FactorSet:
-        """The factors kept here; empty when none were saved yet.
+    def load(
+        self,
+        *,
+        on_mismatch: OnMismatch = "error",
+        fields: Collection[str] | None = None,
+        groups: Collection[str] | None = None,
+    ) -> FactorSet:
+        """The factors kept here; empty when none were saved yet. Options as in `FactorSet.from_dict`.
 
         Raises:
             StoreError: the file cannot be read or is wrong (see `FactorSet.from_yaml`).
         """
         if not self.factors_path.exists():
             return FactorSet()
-        return FactorSet.from_yaml(self.factors_path, on_mismatch=on_mismatch)
+        return FactorSet.from_yaml(self.factors_path, on_mismatch=on_mismatch, fields=fields, groups=groups)
 
     def save(self, factors: FactorSet) -> None:
         """Write the factor set, whole or not at all; a folder is made when it is missing.

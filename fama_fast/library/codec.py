@@ -15,7 +15,7 @@ from fama_fast.library.identity import identify
 from fama_fast.library.strict_yaml import as_number, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 OnMismatch = Literal["error", "warn"]
 
@@ -55,7 +55,14 @@ def factor_to_dict(factor: Factor) -> dict[str, Any]:
     return data
 
 
-def factor_from_dict(data: Any, *, where: str = "factor", on_mismatch: OnMismatch = "error") -> Factor:
+def factor_from_dict(
+    data: Any,
+    *,
+    where: str = "factor",
+    on_mismatch: OnMismatch = "error",
+    fields: Collection[str] | None = None,
+    groups: Collection[str] | None = None,
+) -> Factor:
     """The factor of one entry: a mapping with at least `expression`, or just the expression as text.
 
     The expression is compiled again. A canonical text or fingerprint in the entry must agree with it: when it
@@ -83,7 +90,7 @@ def factor_from_dict(data: Any, *, where: str = "factor", on_mismatch: OnMismatc
         provenance["data_hash"] = stated
     dialect = provenance.get("dialect", "fama")
     try:
-        canonical, fingerprint = identify(expression, dialect=dialect)
+        canonical, fingerprint = identify(expression, dialect=dialect, fields=fields, groups=groups)
     except ExpressionError as error:
         raise StoreError(f"{where}: the expression is not valid: {error}") from error
     for key, today in (("fingerprint", fingerprint), ("canonical", canonical)):

@@ -15,7 +15,7 @@ from fama_fast.library.factor import Factor
 from fama_fast.library.strict_yaml import dump, load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 SCHEMA = 1
 
@@ -127,8 +127,21 @@ class FactorSet:
         return {"schema": SCHEMA, "factors": [factor_to_dict(f) for f in self]}
 
     @classmethod
-    def from_dict(cls, data: Any, *, source: str = "factors", on_mismatch: OnMismatch = "error") -> FactorSet:
-        """The set that `to_dict` described; entries may be bare expressions. `source` names it in errors.
+    def from_dict(
+        cls,
+        data: Any,
+        *,
+        source: str = "factors",
+        on_mismatch: OnMismatch = "error",
+        fields: Collection[str] | None = None,
+        groups: Collection[str] | None = None,
+    ) -> FactorSet:
+        """The set that `to_dict` described; entries may be bare expressions.
+
+        Args:
+            source: names the data in errors. on_mismatch: `error` or `warn` when an expression is no longer
+                the one that was scored. fields, groups: those of the data at hand; any other name is then an
+                error.
 
         Raises:
             StoreError: anything wrong, with the number of the entry (the first is 1) and the key.
@@ -147,7 +160,9 @@ class FactorSet:
         found = cls()
         for number, entry in enumerate(entries, start=1):
             where = f"{source}, entry {number}"
-            factor = factor_from_dict(entry, where=where, on_mismatch=on_mismatch)
+            factor = factor_from_dict(
+                entry, where=where, on_mismatch=on_mismatch, fields=fields, groups=groups
+            )
             if factor in found:
                 earlier = found.fingerprints.index(factor.fingerprint) + 1
                 raise StoreError(f"{where} ({factor.expression}): the same factor as entry {earlier}")
@@ -167,8 +182,17 @@ class FactorSet:
             temporary.write_text(text, encoding="utf-8")
 
     @classmethod
-    def from_yaml(cls, path: str | Path, *, on_mismatch: OnMismatch = "error") -> FactorSet:
+    def from_yaml(
+        cls,
+        path: str | Path,
+        *,
+        on_mismatch: OnMismatch = "error",
+        fields: Collection[str] | None = None,
+        groups: Collection[str] | None = None,
+    ) -> FactorSet:
         """Read a set from a file; every expression is compiled again and checked against its fingerprint.
+
+        Options as in `from_dict`.
 
         Raises:
             StoreError: missing, not YAML, wrong keys, an expression that does not parse or is not the one
@@ -184,4 +208,4 @@ class FactorSet:
         data = load(text, str(file))
         if data is None:
             raise StoreError(f"{file}: the file is empty")
-        return cls.from_dict(data, source=str(file), on_mismatch=on_mismatch)
+        return cls.from_dict(data, source=str(file), on_mismatch=on_mismatch, fields=fields, groups=groups)

@@ -10,20 +10,27 @@ from typing import TYPE_CHECKING, Any
 from fama_fast.library.factor import Factor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 
-def identify(expression: str, *, dialect: str = "fama") -> tuple[str, str]:
+def identify(
+    expression: str,
+    *,
+    dialect: str = "fama",
+    fields: Collection[str] | None = None,
+    groups: Collection[str] | None = None,
+) -> tuple[str, str]:
     """Canonical text and fingerprint (hex) of an expression.
 
-    Fields and groups are not checked against any data: a stored factor outlives the panel it was found on.
+    `fields` and `groups` are those of the data, when it is known; without them a name that is not close to a
+    standard one is taken to be a column, for a stored factor outlives the panel it was found on.
 
     Raises:
         ExpressionError: the text is not a valid expression of the dialect.
     """
     from fama_fast.engine import compile as compile_alpha
 
-    alpha = compile_alpha(expression, dialect=dialect)
+    alpha = compile_alpha(expression, dialect=dialect, fields=fields, groups=groups)
     return alpha.canonical, alpha.fingerprint
 
 
@@ -31,6 +38,8 @@ def make_factor(
     expression: str,
     *,
     dialect: str = "fama",
+    fields: Collection[str] | None = None,
+    groups: Collection[str] | None = None,
     sign: int = 1,
     scores: Mapping[str, Mapping[str, float]] | None = None,
     hypothesis: str = "",
@@ -38,12 +47,13 @@ def make_factor(
 ) -> Factor:
     """A Factor with its identity filled in.
 
-    A dialect other than `fama` is noted in the provenance, for without it the text cannot be read again.
+    `fields` and `groups` as in `identify`. A dialect other than `fama` is noted in the provenance, for
+    without it the text cannot be read again.
 
     Raises:
         ExpressionError: the text is not a valid expression of the dialect.
     """
-    canonical, fingerprint = identify(expression, dialect=dialect)
+    canonical, fingerprint = identify(expression, dialect=dialect, fields=fields, groups=groups)
     origin = dict(provenance or {})
     if dialect != "fama":
         origin["dialect"] = dialect

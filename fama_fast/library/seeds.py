@@ -74,9 +74,9 @@ SEEDS: tuple[tuple[str, str, str], ...] = (
         "Amihud (2002)",
     ),
     (
-        "CORREL(RANK(OPEN), RANK(VOLUME), 10) * -1",
+        "CORREL(OPEN, VOLUME, 10) * -1",
         "Price and volume rising together is a crowd.",
-        f"{_K101}, alpha 3",
+        f"{_K101}, alpha 6",
     ),
     ("CORREL(HIGH, RANK(VOLUME), 5) * -1", "Highs made on volume are sold into.", f"{_K101}, alpha 44"),
     (

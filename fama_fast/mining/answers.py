@@ -1,8 +1,8 @@
 """Finds proposals in what a language model wrote, and says which parts it could not use and why.
 
-JSON first (whole, fenced, in prose, as lines, half broken), then `expression:` blocks, then lists and bare lines, then
-expressions in backticks. The text is only ever read, never evaluated, and the time is bounded. It knows nothing of
-prompts, servers or data; whether an expression is right is decided by whoever compiles it.
+JSON first (whole, fenced, in prose, as lines, half broken), then `expression:` blocks, then lists and bare
+lines, then expressions in backticks. The text is only ever read, never evaluated, and the time is bounded. It
+knows nothing of prompts, servers or data; whether an expression is right is decided by whoever compiles it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fama_fast.mining.protocol import Proposal, Rejection
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MAX_ANSWER = 262_144  # characters read of one answer
+MAX_ANSWER = 131_072  # characters read of one answer
 MAX_EXPRESSION = 4_000
 MAX_PROSE = 2_000
 _MAX_DROPPED = 100
@@ -36,10 +36,14 @@ _KEYS: dict[str, tuple[str, ...]] = {
 }
 _KEY_LINE = re.compile(
     r"\s{0,20}(?:[-*+>\u2022#]{1,4}\s{1,4}|\d{1,3}[.)]\s{0,4})?[*_`\"']{0,3}"
-    r"(?P<key>[A-Za-z]{3,12}(?:[ _][A-Za-z]{3,12})?)\s{0,2}#?\d{0,3}[*_`\"']{0,3}\s{0,4}[:=\uff1a][*_]{0,3}(?P<value>.*)"
+    r"(?P<key>[A-Za-z]{3,12}(?:[ _][A-Za-z]{3,12})?)\s{0,2}#?\d{0,3}[*_`\"']{0,3}\s{0,4}[:=\uff1a]"
+    r"[*_]{0,3}(?P<value>.*)"
 )
 _BULLET = re.compile(r"\s{0,20}(?:[-*+\u2022\u2013>]\s+|\(?\d{1,3}\)?[.):]?\s+|[a-z]\)\s+)")
-_INLINE_KEY = re.compile(r"[,;|]\s{0,4}[*_\"']{0,3}(?:hypothesis|explanation|rationale|reason)[*_\"']{0,3}\s{0,2}:", re.I)
+_INLINE_KEY = re.compile(
+    r"[,;|]\s{0,4}[*_\"']{0,3}(?:hypothesis|explanation|rationale|reason)[*_\"']{0,3}\s{0,2}:",
+    re.IGNORECASE,
+)
 _FENCE = re.compile(r"\s{0,20}(?:```|~~~)[A-Za-z0-9_+-]{0,20}\s{0,20}\Z")
 _BACKTICKED = re.compile(r"`{1,3}([^`\n]{3,4000})`{1,3}")
 
@@ -110,8 +114,10 @@ class _Collector:
         if reason:
             self.dropped.append(Rejection(_short(text), reason))
         else:
-            notes = (" ".join(t.split())[:MAX_PROSE] for t in (item.hypothesis, item.explanation))
-            self.proposals.append(Proposal(text, *notes))
+            hypothesis, explanation = (
+                " ".join(t.split())[:MAX_PROSE] for t in (item.hypothesis, item.explanation)
+            )
+            self.proposals.append(Proposal(text, hypothesis, explanation))
 
     def answer(self) -> Answer:
         surplus = len(self.dropped) - _MAX_DROPPED
@@ -146,9 +152,9 @@ def _object_items(members: Members) -> Iterator[_Item]:
         if role and (isinstance(value, str) or (value is None and role[0] == "expression")):
             rank, texts = best.setdefault(role[0], (role[1], []))
             if role[1] < rank:
-                best[role[0]] = (role[1], [value or ""])
+                best[role[0]] = (role[1], ["" if value is None else value])
             elif role[1] == rank:
-                texts.append(value or "")
+                texts.append("" if value is None else value)
         elif isinstance(value, str):
             named.append((key, value))
         else:
@@ -303,8 +309,8 @@ def parse_answer(text: str, count: int, *, is_expression: Callable[[str], bool] 
         text: a model's answer, however broken. At most `MAX_ANSWER` characters are read.
         count: proposals wanted; the surplus is dropped with a reason.
         is_expression: decides about text that only might be an expression (infix text in a list, backticks in
-            prose); default: it parses. Expressions under a key or written as a call are taken as they are, so that
-            what is wrong with them can be said to the model.
+            prose); default: it parses. Expressions under a key or written as a call are taken as they are, so
+            that what is wrong with them can be said to the model.
     """
     out = _Collector(count)
     accept = is_expression or _parses

@@ -35,7 +35,8 @@ class Candidate:
         alpha: the compiled expression, once it parses; `error` is why it does not.
         values: (T, N) over the mining rows, while they are needed.
         scores: by split, raw (not oriented). sign: orientation by training RankIC.
-        daily: daily scores over the mining rows. vector: unit rank vector on sampled training dates, not oriented.
+        daily: daily scores over the mining rows. vector: unit rank vector on sampled training dates, not
+            oriented.
         replaces: fingerprint of the library member that it takes the place of.
         gate, reason: what stopped it; gate is None when nothing did.
     """
@@ -85,8 +86,8 @@ def subtree_sizes(root: Node) -> dict[str, int]:
 class Member:
     """A library member with what gates compare against.
 
-    `vector` is the unit rank vector on sampled training dates, not oriented; `mined` is False for seeds and for
-    factors of the cache, which the run did not find.
+    `vector` is the unit rank vector on sampled training dates, not oriented; `mined` is False for seeds and
+    for factors of the cache, which the run did not find.
     """
 
     factor: Factor

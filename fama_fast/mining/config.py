@@ -1,8 +1,8 @@
 """What a mining run may be told, as validated settings with defaults: an empty file is a whole configuration.
 
-The key names of the original scaffold are kept (`k l u css.* coe.* run.* paths.* llm.* logging.*`). Reading YAML,
-folding older names and turning validation errors into messages is `config_file`'s work; this module is only the
-table of keys, their types and their meaning.
+The key names of the original scaffold are kept (`k l u css.* coe.* run.* paths.* llm.* logging.*`). Reading
+YAML, folding older names and turning validation errors into messages is `config_file`'s work; this module is
+only the table of keys, their types and their meaning.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt  # noqa: TC003  (pydantic reads the annotations when the models are made)
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fama_fast.mining.proposers.settings import LLMSettings
 
@@ -27,7 +27,9 @@ class Section(BaseModel):
 class CSSSettings(Section):
     """Cross-Sample Selection."""
 
-    draw: Literal["random", "centroid"] = "random"  # from each cluster: at random (the paper), or the most central
+    draw: Literal["random", "centroid"] = (
+        "random"  # from each cluster: at random (the paper), or the most central
+    )
     n_dates: Count = 64  # dates of the training rows that rank vectors are taken on
     similarity_metric: Literal["spearman"] = "spearman"  # rank vectors make it Spearman's
 
@@ -36,7 +38,7 @@ class CoESettings(Section):
     """Chain-of-Experience."""
 
     max_length: Count = 5  # members of a chain that are shown, the best ones
-    visit_penalty: Annotated[float, Field(ge=0.0)] = 0.1  # taken off a chain's match for each earlier visit
+    visit_penalty: Annotated[float, Field(ge=0.0)] = 0.25  # what being shown often costs a chain
     min_edge_score: Share = 0.0  # least |correlation| that ties an exemplar to a chain it is not in
     split_threshold: Share = 0.0  # a chain splits only when the better parent is closer by this much
 
@@ -54,7 +56,9 @@ class RunSettings(Section):
     max_tokens: Count | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     threads: Count | None = None
-    min_coverage: Annotated[float, Field(gt=0.0, le=1.0)] | None = None  # share of a window that must be present
+    min_coverage: Annotated[float, Field(gt=0.0, le=1.0)] | None = (
+        None  # share of a window that must be present
+    )
     update_cache: bool = True  # write admitted factors to paths.factor_cache, where one is set
 
 
@@ -70,14 +74,20 @@ class PathSettings(Section):
     replay: str | None = None  # what `proposer: replay` replays
 
 
-class SimulatorSettings(Section):
-    """The data when `paths.market_data` is not given."""
+class SignalSettings(Section):
+    """A planted signal of the simulator."""
 
-    symbols: Count = 120
-    dates: Count = 600
-    seed: Annotated[int, Field(ge=0)] = 0
-    signal: str | None = "RANK(TS_MEAN(VOLUME, 5) / TS_MEAN(VOLUME, 20)) * -1"  # planted; null: pure noise
-    rank_ic: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05  # of the planted signal with the next day's return
+    expression: str
+    rank_ic: Annotated[float, Field(gt=-1.0, lt=1.0)]
+
+
+class SimulatorSettings(Section):
+    """The data when `paths.market_data` is not given; what is not set is the packaged default's."""
+
+    symbols: Count | None = None
+    dates: Count | None = None
+    seed: Annotated[int, Field(ge=0)] | None = None
+    signals: list[SignalSettings] | None = None  # [] is pure noise
 
 
 class DataSettings(Section):
@@ -97,11 +107,12 @@ class SplitSettings(Section):
     entry_lag: Annotated[int, Field(ge=0)] = 1  # 1: enter at the next close; 0: the FAMA paper's same close
     embargo: Annotated[int, Field(ge=0)] = 0  # dates left out after each split, beyond the purge
 
-    @model_validator(mode="after")
-    def _sum_to_one(self) -> SplitSettings:
-        if min(self.fractions) <= 0.0 or abs(sum(self.fractions) - 1.0) > 1e-9:
+    @field_validator("fractions")
+    @classmethod
+    def _sum_to_one(cls, value: list[float]) -> list[float]:
+        if min(value) <= 0.0 or abs(sum(value) - 1.0) > 1e-9:
             raise ValueError("must be three shares above 0 that add up to 1")
-        return self
+        return value
 
 
 class GateSettings(Section):
@@ -110,7 +121,9 @@ class GateSettings(Section):
     max_nodes: Count = 40
     max_depth: Count = 12
     max_lookback: Count = 250
-    max_overlap: Share = 0.9  # largest subtree shared with a library member, as a share of the larger of the two
+    max_overlap: Share = (
+        0.9  # largest subtree shared with a library member, as a share of the larger of the two
+    )
     min_coverage: Share = 0.5  # members with a value, mean over training dates
     min_dates: Count = 20  # training dates with a defined RankIC
     screening_dates: Count = 60  # training dates of the cheap first look
@@ -141,7 +154,7 @@ class MiningConfig(Section):
 
     k: Count = 7  # clusters of CSS
     l: Count = 5  # noqa: E741  (the paper's name)  exemplars shown; never more than one a cluster
-    u: Count = 10  # new factors wanted
+    u: Count = 20  # new factors wanted
     proposer: Literal["evolve", "llm", "replay"] = "evolve"
     ledger: str | None = None  # file or SQLAlchemy URL; default <paths.output_dir>/ledger.sqlite
     css: CSSSettings = CSSSettings()

@@ -100,7 +100,8 @@ def config_from_dict(
         if value is not None:
             key = tuple(dotted.split("."))
             is_path = key in (*_INPUT_PATHS, *_OUTPUT_PATHS) and isinstance(value, str)
-            _put(raw, key, _resolved(value, here, search=False) if is_path else value)
+            relative = is_path and not _is_column(key, value, here)
+            _put(raw, key, _resolved(value, here, search=False) if relative else value)
     try:
         return MiningConfig.model_validate(raw)
     except ValidationError as error:
@@ -115,11 +116,8 @@ def document(config: MiningConfig) -> dict[str, Any]:
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], ignore: frozenset[str]) -> list[str]:
     """Dotted keys whose values differ between two documents, with both values."""
     left, right = dict(_leaves(ours)), dict(_leaves(theirs))
-    out = []
-    for key in sorted(set(left) | set(right)):
-        if key not in ignore and left.get(key) != right.get(key):
-            out.append(f"{key} is {left.get(key)!r}, was {right.get(key)!r}")
-    return out
+    changed = [k for k in sorted(set(left) | set(right)) if k not in ignore and left.get(k) != right.get(k)]
+    return [f"{key} is {left.get(key)!r}, was {right.get(key)!r}" for key in changed]
 
 
 def _leaves(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -157,7 +155,7 @@ def known_keys() -> tuple[str, ...]:
 
 def _copy(data: Any) -> Any:
     if isinstance(data, Mapping):
-        return {k: _copy(v) for k, v in data.items()}
+        return {str(k): _copy(v) for k, v in data.items()}
     if isinstance(data, list):
         return [_copy(v) for v in data]
     # YAML 1.1 reads 1e-5 (no dot) as text.
@@ -204,10 +202,17 @@ def _fold_aliases(raw: dict[str, Any], source: str) -> None:
 def _resolve_paths(raw: dict[str, Any], folder: Path) -> None:
     for path in (*_INPUT_PATHS, *_OUTPUT_PATHS):
         value = _get(raw, path)
-        if isinstance(value, str) and value:
+        if isinstance(value, str) and value and not _is_column(path, value, folder):
             _put(raw, path, _resolved(value, folder, search=path in _INPUT_PATHS))
         elif isinstance(value, list):
             _put(raw, path, [_resolved(v, folder, search=True) if isinstance(v, str) else v for v in value])
+
+
+def _is_column(path: Path_, value: str, folder: Path) -> bool:
+    """`paths.universe` may name a column of the data rather than a file."""
+    if path != ("paths", "universe") or value.lower().endswith((".csv", ".parquet", ".pq")):
+        return False
+    return not (_exists(folder / value) or _exists(Path.cwd() / value))
 
 
 def _resolved(value: str, folder: Path, *, search: bool) -> str:
@@ -242,7 +247,8 @@ def _message(error: ValidationError, source: str) -> str:
         location = tuple(str(part) for part in problem["loc"])
         line = f"{source}: {_describe(location, problem)}"
         # A union reports each of its branches; one line a key is enough.
-        if not any(line.split(" must ")[0] == known.split(" must ")[0] for known in lines):
+        subject = line.partition(" must ")[0]
+        if all(subject != known.partition(" must ")[0] for known in lines):
             lines.append(line)
     more = len(lines) - _SHOWN_ERRORS
     return "\n".join(lines[:_SHOWN_ERRORS]) + (f"\n... and {more} more" if more > 0 else "")
@@ -254,7 +260,8 @@ def _describe(location: Path_, problem: Any) -> str:
     if kind == "extra_forbidden":
         return f"unknown key {key}{_suggest(location)}"
     value = problem.get("input")
-    given = f", not {_shown(value)}"
+    # What was put where the name of a key belongs may be the key itself.
+    given = "" if key.endswith(("api_key_env", "base_url")) else f", not {_shown(value)}"
     allowed = _ALLOWED.get(kind)
     if allowed is not None:
         return f"{key} must be {allowed.format(**context)}{given}"

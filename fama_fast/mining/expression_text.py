@@ -1,4 +1,5 @@
-"""Text that may be an expression: cleaning off what models put around it, and telling it from prose by its shape.
+"""Text that may be an expression: cleaning off what models put around it, and telling it from prose by its
+shape.
 
 It knows tokens, not operators or fields: whether an expression is right is the parser's business.
 """
@@ -126,7 +127,7 @@ def shape_of(text: str) -> Shape:
 
 
 def pieces(line: str) -> Iterator[tuple[str, str]]:
-    """Parts of a line that may be the expression, likeliest first, each cleaned, with the rest of the line."""
+    """Parts of a line that may be the expression, likeliest first, cleaned, with the rest of the line."""
     line = " ".join(line.split())
     ticked = _TICKED.search(line)
     if ticked:

@@ -1,8 +1,8 @@
 """The gates that a candidate passes, cheapest first: `GATES` is the whole list in its order.
 
-A gate is a name, a stage, a sentence and a check that returns the reason to stop, or None. Checks fill in what later
-gates need. To add one, write the check and add one entry to `GATES`; counting, logging and progress follow.
-A gate sees training rows only: no gate knows validation or test.
+A gate is a name, a stage, a sentence and a check that returns the reason to stop, or None. Checks fill in
+what later gates need. To add one, write the check and add one entry to `GATES`; counting, logging and
+progress follow. A gate sees training rows only: no gate knows validation or test.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Measures(Protocol):
     def train_scores(self, candidate: Candidate) -> dict[str, float]:
         """`FactorScores` over the training rows."""
 
-    def rank_vector(self, candidate: Candidate) -> NDArray[np.float32]:
-        """Unit rank vector on sampled training dates; all zero when it has no cross-sectional variation."""
+    def vector(self, values: FloatArray) -> NDArray[np.float32]:
+        """Unit rank vector on sampled training dates; all zero when there is no cross-sectional variation."""
 
 
 @dataclass
@@ -190,6 +190,7 @@ def check_screening(candidate: Candidate, context: GateContext) -> str | None:
 
 def check_training(candidate: Candidate, context: GateContext) -> str | None:
     """Too little RankIC over the whole training rows, or too uncertain a one."""
+    assert candidate.values is not None
     limits = context.settings
     scores = context.measures.train_scores(candidate)
     candidate.scores["train"] = scores
@@ -201,6 +202,7 @@ def check_training(candidate: Candidate, context: GateContext) -> str | None:
         return f"|RankIC| {abs(rank_ic):.4f} in training, at least {limits.min_rank_ic:g}"
     if not abs(t) >= limits.min_t:
         return f"|t| {abs(t):.2f} of the training RankIC, at least {limits.min_t:g}"
+    candidate.vector = context.measures.vector(candidate.values)
     return None
 
 
@@ -209,8 +211,7 @@ def check_correlation(candidate: Candidate, context: GateContext) -> str | None:
 
     A candidate close to exactly one member goes on as its rival; the admission gate decides.
     """
-    if candidate.vector is None:
-        candidate.vector = context.measures.rank_vector(candidate)
+    assert candidate.vector is not None
     found = np.abs(context.library.correlations(candidate.vector))
     limit = context.settings.max_correlation
     close = np.flatnonzero(found > limit)
@@ -277,7 +278,7 @@ DROPPED = "answer"  # the gate that parts of an answer count under which no prop
 
 
 def run_gates(candidate: Candidate, stage: Stage, context: GateContext) -> bool:
-    """Pass a candidate through the gates of a stage; on the first reason it is stopped. True when it passed."""
+    """Pass a candidate through the gates of a stage; the first reason stops it. True when it passed."""
     for gate in GATES:
         if gate.stage is stage and not candidate.stopped:
             reason = gate.check(candidate, context)

@@ -241,23 +241,27 @@ class Ledger:
             )
 
     def open_test(self, run: RunRecord) -> int:
-        """Log that the run opens its test split. Returns how many other runs had opened it on the same data.
+        """Log that the run opens its test split. Returns how many other runs have opened it on the same data.
 
-        Raises:
-            StoreError: this run has opened it already.
+        A run that was killed between opening its test and its end may log it again: it cannot have searched on.
         """
         table = schema.runs
         with self._begin() as c:
-            opened = c.execute(sa.select(table.c.test_opened_at).where(table.c.id == run.id)).scalar()
-            if opened is not None:
-                raise StoreError(f"run {run.id} opened its test split at {opened}: it is opened once")
-            before = c.execute(
+            others = c.execute(
                 sa.select(sa.func.count())
                 .select_from(table)
-                .where(table.c.data_hash == run.data_hash, table.c.test_opened_at.is_not(None))
+                .where(
+                    table.c.data_hash == run.data_hash,
+                    table.c.test_opened_at.is_not(None),
+                    table.c.id != run.id,
+                )
             ).scalar()
-            c.execute(table.update().where(table.c.id == run.id).values(test_opened_at=now()))
-        return int(before or 0)
+            c.execute(
+                table.update()
+                .where(table.c.id == run.id, table.c.test_opened_at.is_(None))
+                .values(test_opened_at=now())
+            )
+        return int(others or 0)
 
     def finish_run(
         self,

@@ -1,7 +1,8 @@
 """Reads JSON the way language models write it: cut short, single or curly quotes, trailing commas, bare keys.
 
-One pass with a work budget, never an exception and never `eval`: what cannot be read is skipped, a string that the
-text ends inside is marked as `Cut`. It knows nothing of factors; `answers` looks for them in what this returns.
+One pass with a work budget, never an exception and never `eval`: what cannot be read is skipped, a string
+that the text ends inside is marked as `Cut`. It knows nothing of factors; `answers` looks for them in what
+this returns.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _CLOSERS = {
     "\u00ab": "\u00bb",
 }
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-_ENDS = ",:}]"
+_ENDS = ",:}]=\uff1a"
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
@@ -36,7 +37,7 @@ class Cut(str):
 
 
 class Members:
-    """An object: its members in order; keys may repeat in a broken answer, a value without a key has key ''."""
+    """An object: its members in order; keys may repeat in a broken answer, a missing key is ''."""
 
     __slots__ = ("items",)
 
@@ -44,7 +45,7 @@ class Members:
         self.items: list[tuple[str, object]] = []
 
 
-class _Exhausted(Exception):
+class _ExhaustedError(Exception):
     """The work budget is spent."""
 
 
@@ -59,7 +60,7 @@ class Reader:
     def _spend(self, amount: int) -> None:
         self.left -= amount
         if self.left < 0:
-            raise _Exhausted
+            raise _ExhaustedError
 
     def _blank(self, extra: str = "") -> str:
         """Skip white space, comments and `extra`; the character now at hand, or '' at the end."""
@@ -114,8 +115,10 @@ class Reader:
             if c in ("", "]"):
                 return out
             if c in "{[:":
-                stray = self.value(depth + 1) if c != ":" else self._skip()
-                out.items.append(("", stray))
+                if c == ":":
+                    self.pos += 1
+                else:
+                    out.items.append(("", self.value(depth + 1)))
                 continue
             key = self._string(in_value=False) if c in _CLOSERS else self._bare(key=True)
             c = self._blank()
@@ -128,11 +131,10 @@ class Reader:
             else:
                 out.items.append(("", key))
 
-    def _skip(self) -> None:
-        self.pos += 1
-
     def _string(self, *, in_value: bool) -> str:
-        """A quoted string. A quote ends it only where JSON could go on, so inner quotes left unescaped survive."""
+        """A quoted string. A quote ends it only where JSON could go on, so inner quotes left unescaped
+        survive.
+        """
         text, n = self.text, len(self.text)
         closers = _CLOSERS[text[self.pos]]
         start = self.pos = self.pos + 1
@@ -149,7 +151,7 @@ class Reader:
                 newline = "\n" in text[here : self.pos]
                 if in_value and follow == ":" and "\n" in text[start:here]:
                     return self._unterminated(start, here)
-                if follow == "" or follow in _ENDS or (newline and follow in _CLOSERS) or follow in ("=", "\uff1a"):
+                if follow == "" or follow in _ENDS or (newline and follow in _CLOSERS):
                     return "".join(out)
                 self.pos = here + 1
                 out.append(c)
@@ -205,8 +207,9 @@ class Reader:
 def read_values(text: str, useful: Callable[[object], bool], budget: int) -> list[object]:
     """The objects (`Members`), arrays (lists) in `text` that are `useful`, from left to right.
 
-    A value is a string, None (null), a list or `Members`. Inside a value that is not useful (a brace in prose) the
-    search goes on. Reading stops when `budget` characters have been looked at: what was found until then stands.
+    A value is a string, None (null), a list or `Members`. Inside a value that is not useful (a brace in
+    prose) the search goes on. Reading stops when `budget` characters have been looked at: what was found
+    until then stands.
     """
     reader = Reader(text, budget)
     found: list[object] = []
@@ -215,7 +218,7 @@ def read_values(text: str, useful: Callable[[object], bool], budget: int) -> lis
         reader.pos = opening.start()
         try:
             value = reader.value()
-        except _Exhausted:
+        except _ExhaustedError:
             break
         if useful(value):
             found.append(value)

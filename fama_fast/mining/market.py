@@ -1,7 +1,7 @@
 """The data as the loop sees it: mining rows, labels, splits, and the measures that gates ask for.
 
-The mining panel ends where the test split begins, so nothing in the loop can look at the test, even by mistake;
-`open_test` is the one place that reads it. It knows no library, no proposer and no store.
+The mining panel ends where the test split begins, so nothing in the loop can look at the test, even by
+mistake; `open_test` is the one place that reads it. It knows no library, no proposer and no store.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ class Market:
 
         n_dates, n_symbols = panel.shape
         if n_symbols < MIN_SYMBOLS:
-            raise DataError(f"{panel.source}: mining ranks symbols against each other: {n_symbols} is too few")
+            raise DataError(
+                f"{panel.source}: mining ranks symbols against each other: {n_symbols} is too few"
+            )
         cut = config.splits
         first, second, third = cut.fractions
         found = date_splits(
@@ -81,8 +83,8 @@ class Market:
             rows: slice = getattr(self.rows, name)
             if rows.stop - rows.start < MIN_ROWS:
                 raise DataError(
-                    f"{panel.source}: {n_dates} dates leave {max(0, rows.stop - rows.start)} for the {name} split, "
-                    f"at least {MIN_ROWS} are needed"
+                    f"{panel.source}: {n_dates} dates leave {max(0, rows.stop - rows.start)} for the {name} "
+                    f"split, at least {MIN_ROWS} are needed"
                 )
         self.config = config
         self.whole = panel
@@ -144,13 +146,8 @@ class Market:
         )
         return candidate.daily.summary(self.rows.train, self.horizon).as_dict()
 
-    def rank_vector(self, candidate: Candidate) -> NDArray[np.float32]:
-        """Unit rank vector on the sampled training dates, not oriented."""
-        assert candidate.values is not None
-        return self.vector(candidate.values)
-
     def vector(self, values: FloatArray) -> NDArray[np.float32]:
-        """The same of given values."""
+        """Unit rank vector on the sampled training dates, not oriented."""
         found = rank_vectors([values], universe=self.panel.universe, rows=self.vector_rows)[0]
         return np.asarray(found, dtype=np.float32)
 

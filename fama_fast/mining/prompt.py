@@ -1,6 +1,8 @@
-"""What a language model is shown: operator cards from the registry, fields from the data, examples and failures.
+"""What a language model is shown: operator cards from the registry, fields from the data, examples and
+failures.
 
-Everything that came from a model, a library file or the data (hypotheses, expressions, column names) is untrusted
+Everything that came from a model, a library file or the data (hypotheses, expressions, column names) is
+untrusted
 here: it becomes one line of printable text of bounded length. Equal requests give equal prompts, character by
 character. This module knows no server and no SDK.
 """
@@ -67,7 +69,9 @@ class Message:
 
 
 def one_line(text: str, limit: int) -> str:
-    """Untrusted text as data: printable, one line, at most `limit` characters, unable to close its own quotation."""
+    """Untrusted text as data: printable, one line, at most `limit` characters, unable to close its own
+    quotation.
+    """
     flat = "".join(c if c.isprintable() else " " for c in text[: limit * 8])
     flat = " ".join(flat.replace("`", "'").replace("<|", "< |").split())
     return flat if len(flat) <= limit else flat[: limit - 3].rstrip() + "..."
@@ -79,7 +83,8 @@ def _score(value: float) -> str:
 
 def _factor_line(n: int, factor: Factor, extra: str = "") -> str:
     side = "" if factor.sign >= 0 else ", low values predict high returns"
-    line = f"{n}. `{one_line(factor.expression, MAX_EXPRESSION_SHOWN)}` (RankIC {_score(factor.score)}{extra}{side})"
+    shown = one_line(factor.expression, MAX_EXPRESSION_SHOWN)
+    line = f"{n}. `{shown}` (RankIC {_score(factor.score)}{extra}{side})"
     hypothesis = one_line(factor.hypothesis, MAX_HYPOTHESIS_SHOWN)
     return f"{line}: {hypothesis}" if hypothesis else line
 
@@ -100,8 +105,8 @@ def _path(chain: Sequence[Factor]) -> str:
         lines.append(_factor_line(i, factor, "" if math.isnan(gain) else f", {gain:+.4f} on the step before"))
         before = factor.score
     lines.append(
-        "Each step improved on the one before. Extend the path: find what the last step still misses. Or split it: "
-        "go back to an earlier step and develop its idea in another direction."
+        "Each step improved on the one before. Extend the path: find what the last step still misses. Or "
+        "split it: go back to an earlier step and develop its idea in another direction."
     )
     return "\n".join(lines)
 
@@ -109,12 +114,17 @@ def _path(chain: Sequence[Factor]) -> str:
 def _failures(rejections: Sequence[Rejection]) -> str:
     shown = rejections[-MAX_AVOID:]
     return "\n".join(
-        f"- `{one_line(r.expression, MAX_EXPRESSION_SHOWN)}`: {one_line(r.reason, MAX_REASON_SHOWN)}" for r in shown
+        f"- `{one_line(r.expression, MAX_EXPRESSION_SHOWN)}`: {one_line(r.reason, MAX_REASON_SHOWN)}"
+        for r in shown
     )
 
 
 def _card(spec: OpSpec) -> str:
-    parameters = [p.name if p.required else f"{p.name}={_literal(p.default)}" for p in spec.parameters if not p.keyword_only]
+    parameters = [
+        p.name if p.required else f"{p.name}={_literal(p.default)}"
+        for p in spec.parameters
+        if not p.keyword_only
+    ]
     names = [p.name for p in spec.operands]
     infix = ""
     if spec.symbol == "?":
@@ -126,7 +136,9 @@ def _card(spec: OpSpec) -> str:
         for p in spec.statics
         if p.kind is Kind.WINDOW and not p.keyword_only and (p.minimum or 1) > 1
     ]
-    return f"- {spec.name}({', '.join(parameters)}){infix}: {' '.join([spec.doc, *(f'({x})' for x in least)])}"
+    return (
+        f"- {spec.name}({', '.join(parameters)}){infix}: {' '.join([spec.doc, *(f'({x})' for x in least)])}"
+    )
 
 
 def _literal(value: object) -> str:
@@ -163,10 +175,14 @@ def _constraints(vocabulary: Vocabulary, count: int) -> str:
         (
             f"- Give exactly {count} expression{'s' if count != 1 else ''}.",
             "- Use only the listed fields and operators.",
-            f"- Windows and lags are whole numbers from 1 to {vocabulary.max_window}; all nested windows together "
-            f"reach back at most {vocabulary.max_window} days.",
-            "- The values must be comparable between stocks: end in a rank or another cross-sectional operator, or "
-            "divide out price and volume levels.",
+            (
+                f"- Windows and lags are whole numbers from 1 to {vocabulary.max_window}; nested, they add "
+                f"up to at most {vocabulary.max_window} days."
+            ),
+            (
+                "- The values must be comparable between stocks: end in a rank or another cross-sectional "
+                "operator, or divide out price and volume levels."
+            ),
             "- The result is a number, not a condition.",
         )
     )
@@ -214,6 +230,10 @@ def render_repair(
 
 def prompt_hash(messages: Sequence[Message], model: str, sampling: Mapping[str, Any]) -> str:
     """blake2b (hex, 32 digits) of messages, model and everything else that decides the answer."""
-    content = {"messages": [[m.role, m.content] for m in messages], "model": model, "sampling": dict(sampling)}
+    content = {
+        "messages": [[m.role, m.content] for m in messages],
+        "model": model,
+        "sampling": dict(sampling),
+    }
     text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

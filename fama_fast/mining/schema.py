@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -43,7 +44,7 @@ runs = Table(
     Column("version", String(32), nullable=False),
     Column("source", Text, nullable=False),
     Column("data_hash", String(64), nullable=False),
-    Column("seed", Integer, nullable=False),
+    Column("seed", BigInteger, nullable=False),
     Column("proposer", String(64), nullable=False),
     Column("config", JSON, nullable=False),
     Column("rounds", Integer, nullable=False, default=0),  # rounds committed
@@ -72,7 +73,7 @@ candidates = Table(
     Column("reason", Text, nullable=False, default=""),
     Column("admitted", Boolean, nullable=False, default=False),
     Column("scores", JSON, nullable=False),  # {"screen": {...}, "train": {...}, "valid": {...}}
-    Column("seed", Integer, nullable=False),
+    Column("seed", BigInteger, nullable=False),
     Column("data_hash", String(64), nullable=False),
     Column("seconds", Float, nullable=False, default=0.0),  # its share of the round's evaluation time
     UniqueConstraint("run_id", "round", "position", name="uq_candidate_place"),

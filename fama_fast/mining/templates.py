@@ -1,8 +1,8 @@
 """Prompt templates: finding them, checking their placeholders, filling them in once.
 
-`{name}` is a placeholder, `{{name}}` is the literal text `{name}`, any other brace is itself, so JSON can stand in a
-template as it is. What is filled in is never looked at again: a model's own `{fields}` stays as it was written.
-This module knows no operator and no factor.
+`{name}` is a placeholder, `{{name}}` is the literal text `{name}`, any other brace is itself, so JSON can
+stand in a template as it is. What is filled in is never looked at again: a model's own `{fields}` stays as it
+was written. This module knows no operator and no factor.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ REQUIRED: dict[str, frozenset[str]] = {
     "repair": frozenset({"errors"}),
 }
 ALLOWED: dict[str, frozenset[str]] = {
-    "system": COMMON - {"css_examples", "coe_path", "avoid"},  # the system message stays equal from round to round
+    "system": COMMON
+    - {"css_examples", "coe_path", "avoid"},  # the system message stays equal from round to round
     "propose": COMMON,
     "repair": COMMON | {"errors"},
 }
@@ -48,9 +49,8 @@ class Template:
         for name in sorted(used - allowed):
             near = nearest_name(name, allowed)
             hint = f"; did you mean {{{near}}}?" if near else f"; it may hold {_listed(allowed)}"
-            raise ConfigError(
-                f"{self.source}: unknown placeholder {{{name}}}{hint} (write {{{{{name}}}}} for the literal text)"
-            )
+            literal = f"(write {{{{{name}}}}} for the literal text)"
+            raise ConfigError(f"{self.source}: unknown placeholder {{{name}}}{hint} {literal}")
         for name in sorted(required - used):
             near = nearest_name(name, [m[1] for m in _PLACEHOLDER.finditer(self.text) if m[1]])
             hint = f"; it has {{{{{near}}}}}, which is literal text" if near else ""
@@ -97,11 +97,13 @@ def load_templates(
     """The packaged templates, or custom ones over them.
 
     Args:
-        prompts_dir: folder with any of `system.md`, `propose.md`, `repair.md`; those it lacks are the packaged ones.
+        prompts_dir: folder with any of `system.md`, `propose.md`, `repair.md`; those it lacks are the
+            packaged ones.
         instructions_path: one file in place of `propose.md`, whichever folder that is from.
 
     Raises:
-        ConfigError: names the file and the placeholder (or the file name) that is wrong, with the nearest right one.
+        ConfigError: names the file and the placeholder (or the file name) that is wrong, with the nearest
+            right one.
     """
     paths = {role: packaged_prompts() / f"{role}.md" for role in REQUIRED}
     if prompts_dir is not None:
@@ -111,7 +113,9 @@ def load_templates(
         own = sorted(p for p in folder.glob("*.md") if p.stem in REQUIRED)
         if not own:
             have = [p.stem for p in sorted(folder.iterdir())]
-            near = next((f"; is {s} meant to be {n}.md?" for s in have if (n := nearest_name(s, REQUIRED))), "")
+            near = next(
+                (f"; is {s} meant to be {n}.md?" for s in have if (n := nearest_name(s, REQUIRED))), ""
+            )
             raise ConfigError(
                 f"paths.prompts_dir: {folder} holds none of system.md, propose.md, repair.md{near}"
             )

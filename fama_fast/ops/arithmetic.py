@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.ops import syntax
@@ -13,6 +12,8 @@ from fama_fast.ops.spec import Algebra, OpSpec, PolarsLowering, number, series
 from fama_fast.types import Family
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import polars as pl
 
     from fama_fast.ir import Node
@@ -50,6 +51,18 @@ def _element(
             **more,
         )
     )
+
+
+def _mod(ctx: PolarsContext, x: pl.Expr, y: pl.Expr) -> Any:
+    # Polars' own % is x - y * floor(x / y), which has no digit left when x is large beside y.
+    def exact(columns: Sequence[pl.Series]) -> pl.Series:
+        import numpy as np
+
+        with np.errstate(invalid="ignore"):
+            values = np.mod(*(c.to_numpy() for c in columns))
+        return ctx.pl.Series(values, nan_to_null=True)  # type: ignore[no-any-return]
+
+    return ctx.pl.map_batches([x, y], exact, return_dtype=ctx.pl.Float64)
 
 
 _element(
@@ -116,13 +129,13 @@ _element(
     "x y",
     "x to the power y.",
     "RANK(CLOSE) ^ 2",
-    lambda ctx, x, y: x.pow(y) + 0.0 * y + 0.0 * x,
+    lambda ctx, x, y: x.pow(y),
     lambda x, y: x**y,
-    missing="missing when an operand is missing, for a negative x with a fractional y, and for 0 to a negative power",
+    missing="missing when an operand is missing, a negative x to a fraction, or 0 to a negative power",
     aliases=("POW",),
     symbol="^",
     precedence=syntax.POWER,
-    notes="A negative x with a whole y is as in arithmetic, (-2)^3 = -8; see SIGNED_POWER for the other convention.",
+    notes="A negative x to a whole y is as in arithmetic, (-2)^3 = -8; SIGNED_POWER is the other convention.",
 )
 _element(
     "SIGNED_POWER",
@@ -164,7 +177,7 @@ _element(
     "x y",
     "x modulo y, with the sign of y: x - y * floor(x / y).",
     "MOD(VOLUME, 100)",
-    lambda ctx, x, y: x % y,
+    _mod,
     lambda x, y: x % y,
     source=_DESIGN,
     missing="missing when an operand is missing or y is 0",

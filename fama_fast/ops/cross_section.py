@@ -1,4 +1,4 @@
-"""All members of the universe on one date. A missing x stays missing; non-members are missing and do not count."""
+"""All members of the universe on one date. A missing x stays missing; non-members are missing."""
 
 from __future__ import annotations
 

@@ -40,7 +40,12 @@ _group(
 )
 _group("MEAN", "The mean of the group that date.", slices.group_mean, algebra=Algebra(odd=True))
 _group("SUM", "The sum over the group that date.", slices.group_sum, algebra=Algebra(odd=True))
-_group("COUNT", "How many members of the group are present that date.", slices.group_count, algebra=Algebra(even=True))
+_group(
+    "COUNT",
+    "How many members of the group are present that date.",
+    slices.group_count,
+    algebra=Algebra(even=True),
+)
 _group(
     "NEUTRALIZE",
     "x minus the mean of its group that date.",
@@ -73,4 +78,6 @@ _group(
     missing="missing when x or the group is missing, and for a lone member",
 )
 _group("MAX", "The largest value of the group that date.", slices.group_max, algebra=Algebra(idempotent=True))
-_group("MIN", "The smallest value of the group that date.", slices.group_min, algebra=Algebra(idempotent=True))
+_group(
+    "MIN", "The smallest value of the group that date.", slices.group_min, algebra=Algebra(idempotent=True)
+)

@@ -1,16 +1,22 @@
-"""Comparisons, logic, the conditional and tests for missing values. Truth is 1 and 0; a number that is not 0 is true."""
+"""Comparisons, logic, the conditional and tests for missing values. Truth is 1 and 0; all but 0 is true."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fama_fast.ops import syntax
 from fama_fast.ops.constants import MISSING, strict
 from fama_fast.ops.registry import register
 from fama_fast.ops.spec import Algebra, OpSpec, PolarsLowering, number, series
 from fama_fast.types import Family
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import polars as pl
+
+    from fama_fast.ops.spec import PolarsContext
 
 _BRAIN = "WorldQuant BRAIN operator reference, logical"
 _DESIGN = "fama_fast binding semantics"
@@ -52,11 +58,27 @@ _comparison("LE", "<=", "at most", ("LESS_EQUAL",), lambda x, y: x <= y, lambda 
 _comparison("GT", ">", "greater than", ("GREATER_THAN",), lambda x, y: x > y, lambda x, y: x > y)
 _comparison("GE", ">=", "at least", ("GREATER_EQUAL",), lambda x, y: x >= y, lambda x, y: x >= y)
 _comparison("EQ", "==", "equal to", ("EQUAL",), lambda x, y: x == y, lambda x, y: x == y, commutative=True)
-_comparison("NE", "!=", "not equal to", ("NOT_EQUAL",), lambda x, y: x != y, lambda x, y: x != y, commutative=True)
+_comparison(
+    "NE", "!=", "not equal to", ("NOT_EQUAL",), lambda x, y: x != y, lambda x, y: x != y, commutative=True
+)
+
+
+def _both_present(truth: Callable[[Any, Any], Any]) -> PolarsLowering:
+    # Polars' own logic answers `false AND null` with false.
+    def lower(ctx: PolarsContext, x: pl.Expr, y: pl.Expr) -> Any:
+        return ctx.pl.when(x.is_not_null() & y.is_not_null()).then(truth(x, y).cast(ctx.pl.Float64))
+
+    return lower
 
 
 def _logic(
-    name: str, operands: tuple[str, ...], doc: str, example: str, polars: PolarsLowering, truth: Any, **more: Any
+    name: str,
+    operands: tuple[str, ...],
+    doc: str,
+    example: str,
+    polars: PolarsLowering,
+    truth: Any,
+    **more: Any,
 ) -> None:
     register(
         OpSpec(
@@ -81,7 +103,7 @@ _logic(
     ("x", "y"),
     "1 where both are true, else 0.",
     "OPEN < CLOSE && VOLUME > ADV20",
-    lambda ctx, x, y: ((x * 0.0 != y) & (y * 0.0 != x)).cast(ctx.pl.Float64),
+    _both_present(lambda x, y: (x != 0.0) & (y != 0.0)),
     lambda x, y: x and y,
     algebra=Algebra(commutative=True),
     symbol="&&",
@@ -93,7 +115,7 @@ _logic(
     ("x", "y"),
     "1 where at least one is true, else 0.",
     "OPEN < CLOSE || VOLUME > ADV20",
-    lambda ctx, x, y: (x.abs() + y.abs() != 0.0).cast(ctx.pl.Float64),
+    _both_present(lambda x, y: (x != 0.0) | (y != 0.0)),
     lambda x, y: x or y,
     algebra=Algebra(commutative=True),
     symbol="||",
@@ -174,7 +196,7 @@ register(
         name="MASK",
         family=Family.ELEMENT,
         parameters=(series("x"), series("members")),
-        doc="x where the second operand is true (not 0), else missing: how the universe reaches cross-sections.",
+        doc="x where the second operand is true, else missing: how the universe reaches cross-sections.",
         example="MASK(CLOSE, VOLUME > 0)",
         source=_DESIGN,
         missing="missing where either operand is missing or the second is 0",
@@ -182,6 +204,6 @@ register(
         polars=lambda ctx, x, members: ctx.pl.when(members != 0.0).then(x),
         kernel="elementwise.mask",
         evaluate=lambda x, members: x if members != 0 and not math.isnan(members) else MISSING,
-        notes="Both back ends put it in front of every cross-sectional and group operator when there is a universe.",
+        notes="With a universe, it stands in front of every cross-sectional and group operator.",
     )
 )

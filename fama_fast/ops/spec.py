@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fama_fast.types import Family, Kind
 
 if TYPE_CHECKING:
-    import polars as pl
+    from polars import Expr
 
     from fama_fast.ir import Node, Param
 
@@ -27,27 +27,34 @@ _REQUIRED: Any = object()
 
 
 class PolarsContext(Protocol):
-    """What a Polars lowering may use; made by the Polars back end."""
+    """What a Polars lowering may use; made by the Polars back end. Operands arrive as plain columns."""
 
     pl: Any
 
-    def by_symbol(self, expr: pl.Expr) -> pl.Expr:
+    def by_symbol(self, expr: Expr) -> Expr:
         """`expr` evaluated over each symbol's rows in date order."""
 
-    def by_date(self, expr: pl.Expr) -> pl.Expr:
+    def by_date(self, expr: Expr) -> Expr:
         """`expr` evaluated over the rows of each date."""
 
-    def by_date_and(self, group: pl.Expr, expr: pl.Expr) -> pl.Expr:
+    def by_date_and(self, group: Expr, expr: Expr) -> Expr:
         """`expr` evaluated over each (date, group); rows without a group are missing."""
 
-    def finite(self, expr: pl.Expr) -> pl.Expr:
+    def finite(self, expr: Expr) -> Expr:
         """`expr` with NaN and infinities turned into null."""
 
-    def kernel(self, op: str, operands: list[pl.Expr], params: tuple[Param, ...]) -> pl.Expr:
+    def step(self, expr: Expr) -> Expr:
+        """`expr` computed once as a column of its own, to be used again, or inside another window.
+
+        Polars evaluates an `.over` within an `.over` inside the outer one's groups, so windows never nest: the inner
+        one is a step.
+        """
+
+    def kernel(self, op: str, operands: list[Expr], params: tuple[Param, ...]) -> Expr:
         """The operator's numba kernel through `map_batches`, for what Polars has no native form of."""
 
 
-PolarsLowering = Callable[..., "pl.Expr"]
+PolarsLowering = Callable[..., "Expr"]
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ class OpSpec:
         doc: the definition, one or two sentences. example: a valid expression that uses it. source: where from.
         lookback: rows before today that the operator itself needs, from its static parameters by name.
         missing: how missing values are treated, in words.
-        polars: lowering `(ctx, *operands, *params) -> pl.Expr`.
+        polars: lowering `(ctx, *operands, *params) -> Expr`.
         kernel: where its numba kernel is; exactly one of kernel and lower is given.
         lower: rewrite into other operators, `(*operands, *params) -> Node`; both back ends then share it.
         evaluate: value on constant operands for operators of constants alone (element family), used by folding.

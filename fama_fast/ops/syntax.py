@@ -1,4 +1,4 @@
-"""How tightly the infix forms bind, loosest first. The grammar has the same order; the printer reads these numbers."""
+"""How tightly the infix forms bind, loosest first: the grammar's order, in numbers for the printer."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _ALL_PRESENT = "missing unless all d days are present (or min_periods of them)"
 _ARG_NOTES = (
-    "Days ago: 0 is today. BRAIN counts the same way; Kakushadze (2016) says only 'which day', pandas ports of it "
-    "count 1..d from the oldest, and qlib's IdxMax/IdxMin do too: d minus ours."
+    "Days ago: 0 is today. BRAIN counts the same way; Kakushadze (2016) says only 'which day'. Ports to "
+    "pandas, and qlib's IdxMax and IdxMin, count 1..d from the oldest: d minus ours."
 )
 
 
@@ -97,7 +97,7 @@ register(
         name="TS_RANK",
         family=Family.TIME_SERIES,
         parameters=(series(), window(), MIN_PERIODS),
-        doc="The rank of today's value among the present values of the past d days, r/n in (0, 1], average ties.",
+        doc="Today's rank among the present values of the past d days, r/n in (0, 1], average ties.",
         example="TS_RANK(CLOSE, 20)",
         source="Kakushadze (2016), Ts_Rank; WorldQuant BRAIN ts_rank; pandas rolling rank(pct=True)",
         missing=f"{_ALL_PRESENT}; missing when x is missing today",

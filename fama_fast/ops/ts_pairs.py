@@ -41,7 +41,7 @@ register(
         name="TS_COVARIANCE",
         family=Family.TIME_SERIES,
         parameters=(series("x"), series("y"), window(minimum=2), MIN_PERIODS),
-        doc="The sample covariance (ddof 1) of x and y over the past d days; exactly 0 when either is constant.",
+        doc="The sample covariance (ddof 1) of x and y over the past d days.",
         example="TS_COVARIANCE(CLOSE, VOLUME, 10)",
         source="Kakushadze (2016), covariance; WorldQuant BRAIN ts_covariance; qlib Cov",
         missing=_PAIRS,

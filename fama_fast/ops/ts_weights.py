@@ -1,4 +1,4 @@
-"""Weighted means of a window of d days that ends today; missing days lose their weight and the rest is renormalised."""
+"""Weighted means of a window of d days that ends today; the weights of the present days sum to 1."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def panel_from_frame(
     warnings = list(columns.unused)
     dense: dict[str, FloatArray] = {}
     for name, column in columns.fields.items():
-        values = _numbers(table[column], source, locate)
+        values = numbers(table[column], source, locate)
         infinite = int(np.isinf(values).sum())
         if infinite:
             warnings.append(f"{name}: {infinite:,} infinite values taken as missing")
@@ -227,7 +227,12 @@ def describe_duplicates(
     return f"{source}: {keys:,} (date, symbol) {noun} in more than one row: {shown}{rest}"
 
 
-def _numbers(column: pl.Series, source: str, locate: Locate) -> FloatArray:
+def numbers(column: pl.Series, source: str, locate: Locate = plain_row) -> FloatArray:
+    """A column as float64, NaN for null.
+
+    Raises:
+        DataError: a column of text; the message names the first row whose text is no number.
+    """
     if is_text(column.dtype):
         raise DataError(_text_found(column, source, locate))
     return column.cast(pl.Float64).to_numpy()

@@ -30,8 +30,7 @@ MISSING_TOKENS = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", 
 
 @dataclass(frozen=True)
 class Scan:
-    """Files opened lazily: their rows in the order of `files`; `locate` names the file and number of a
-    row."""
+    """Files opened lazily, their rows in the order of `files`; `locate` names a row's file and number."""
 
     frame: pl.LazyFrame
     files: tuple[Path, ...]
@@ -56,11 +55,9 @@ def find_files(path: str | Path) -> tuple[Path, ...]:
     elif place.exists():
         files = [place]
     elif glob.has_magic(text):
-        files = [
-            Path(f)
-            for f in sorted(glob.glob(text, recursive=True))  # noqa: PTH207  (Path.glob takes no absolute
-            pattern) if Path(f).is_file()
-        ]
+        # Path.glob takes no absolute pattern.
+        hits = sorted(glob.glob(text, recursive=True))  # noqa: PTH207
+        files = [Path(f) for f in hits if Path(f).is_file()]
         if not files:
             raise DataError(f"{path}: no file matches this pattern{_near(place)}")
     else:

@@ -57,7 +57,7 @@ def cache_dir() -> Path | None:
     return folder
 
 
-class _Locator(_CacheLocator):  # type: ignore[misc]
+class _Locator(_CacheLocator):
     def __init__(self, py_func: Any, py_file: str) -> None:
         self._py_file = py_file
         self._line = py_func.__code__.co_firstlineno
@@ -80,11 +80,11 @@ class _Locator(_CacheLocator):  # type: ignore[misc]
         return cls(py_func, py_file)
 
 
-class _CacheImpl(CompileResultCacheImpl):  # type: ignore[misc]
+class _CacheImpl(CompileResultCacheImpl):
     _locator_classes = [_Locator]  # noqa: RUF012  (numba's own shape)
 
 
-class _KernelCache(FunctionCache):  # type: ignore[misc]
+class _KernelCache(FunctionCache):
     _impl_class = _CacheImpl
 
 
@@ -97,9 +97,8 @@ def compile_kernel(function: Any) -> Any:
 
     `address` of the result is what the loop calls; the object must be kept alive.
     """
-    args = list(SIGNATURE.args)
-    callback = CFunc(function, (args, SIGNATURE.return_type), locals={},
-                     options={"nopython": True, "error_model": "numpy"})
+    signature: Any = (list(SIGNATURE.args), SIGNATURE.return_type)
+    callback: Any = CFunc(function, signature, locals={}, options={"nopython": True, "error_model": "numpy"})
     if _cacheable(function):
         callback._cache = _KernelCache(function)
     callback.compile()
@@ -108,7 +107,7 @@ def compile_kernel(function: Any) -> Any:
 
 def njit_cached(function: Any) -> Any:
     """`numba.njit` without the GIL, with numpy's error model and this module's cache."""
-    dispatcher = njit(nogil=True, error_model="numpy")(function)
+    dispatcher: Any = njit(nogil=True, error_model="numpy")(function)
     if _cacheable(function):
         dispatcher._cache = _KernelCache(function)
     return dispatcher

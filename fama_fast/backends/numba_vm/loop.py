@@ -25,7 +25,7 @@ INSTRUCTION_WIDTH = FIRST_SLOT + MAX_SLOTS
 
 
 @intrinsic
-def call_kernel(typingctx: Any, address: Any, slots: Any, dims: Any, params: Any) -> Any:
+def _call_kernel(typingctx: Any, address: Any, slots: Any, dims: Any, params: Any) -> Any:
     """Call the C function at `address` with the kernel signature; the rest are addresses of its arrays."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -40,6 +40,9 @@ def call_kernel(typingctx: Any, address: Any, slots: Any, dims: Any, params: Any
         return context.get_dummy_value()
 
     return types.void(address, slots, dims, params), codegen
+
+
+call_kernel: Any = _call_kernel  # mypy takes the typing context for an argument
 
 
 @njit_cached
@@ -57,4 +60,5 @@ def run_tiles(code, base, stride, params, dims, work, first, last, rows_per_tile
             for j in range(code[i, N_SLOTS]):
                 s = code[i, FIRST_SLOT + j]
                 work[j] = work[MAX_SLOTS + s] if s >= 0 else 0
-            call_kernel(code[i, KERNEL], work.ctypes.data, dims.ctypes.data, params.ctypes.data + 8 * code[i, PARAMS])
+            at = params.ctypes.data + 8 * code[i, PARAMS]
+            call_kernel(code[i, KERNEL], work.ctypes.data, dims.ctypes.data, at)

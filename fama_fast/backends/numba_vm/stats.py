@@ -12,15 +12,10 @@ will. It knows nothing of expressions, labels or splits.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_njit: Callable[[Any], Any] = numba.njit(cache=True, nogil=True, error_model="numpy")
+from fama_fast.backends.numba_vm.caching import njit_cached
 
 # Mixing a uint64 with a Python integer makes numba fall back to float64, so every constant has its type.
 _SIGN = np.uint64(0x8000000000000000)
@@ -29,13 +24,43 @@ _BYTE = np.uint64(0xFF)
 _ZERO = np.uint64(0)
 
 
-@_njit
+@njit_cached
+def _radix_passes(first, last, keys, index, keys_next, index_next, m):  # type: ignore[no-untyped-def]
+    """Stable passes over bytes first..last-1 of m keys; returns the four arrays, the sorted pair in front."""
+    histogram = np.zeros((8, 256), np.int32)
+    for k in range(m):
+        key = keys[k]
+        for d in range(first, last):
+            histogram[d, np.int64((key >> np.uint64(8 * d)) & _BYTE)] += 1
+    for d in range(first, last):
+        shift = np.uint64(8 * d)
+        if histogram[d, np.int64((keys[0] >> shift) & _BYTE)] == m:
+            continue
+        total = 0
+        for v in range(256):
+            c = histogram[d, v]
+            histogram[d, v] = total
+            total += c
+        for k in range(m):
+            key = keys[k]
+            digit = np.int64((key >> shift) & _BYTE)
+            place = histogram[d, digit]
+            histogram[d, digit] = place + 1
+            keys_next[place] = key
+            index_next[place] = index[k]
+        keys, keys_next = keys_next, keys
+        index, index_next = index_next, index
+    return keys, index, keys_next, index_next
+
+
+@njit_cached
 def sort_rows(bits, mask, start, stop, order, count):  # type: ignore[no-untyped-def]
     """Column indices of the finite (and masked-in) cells of each row by ascending value, ties by column.
 
     bits: (T, N) uint64, the float64 values' bit patterns. mask: (T, N) bool, or (0, 0) for all.
     order: (T, N) int32 out, first count[t] entries of a row are valid. count: (T,) int64 out.
-    Least-significant-byte radix sort on order-preserving integer keys; bytes that all keys share are skipped.
+    Least-significant-byte radix sort on order-preserving integer keys. The upper half of a key nearly always
+    decides, so it is sorted alone; only a row that this leaves out of order gets the passes over all bytes.
     """
     n = bits.shape[1]
     masked = mask.shape[0] > 0
@@ -43,108 +68,90 @@ def sort_rows(bits, mask, start, stop, order, count):  # type: ignore[no-untyped
     keys_next = np.empty(n, np.uint64)
     index = np.empty(n, np.int32)
     index_next = np.empty(n, np.int32)
-    histogram = np.empty((8, 256), np.int32)
     for t in range(start, stop):
         m = 0
-        histogram[:] = 0
         for i in range(n):
             b = bits[t, i]
             if (b & _EXPONENT) == _EXPONENT or (masked and not mask[t, i]):
                 continue
             # Minus zero equals zero; negative numbers order by the complement of their pattern.
-            key = _SIGN if (b << np.uint64(1)) == _ZERO else (~b if (b & _SIGN) != _ZERO else b | _SIGN)
-            keys[m] = key
+            keys[m] = _SIGN if (b << np.uint64(1)) == _ZERO else (~b if (b & _SIGN) != _ZERO else b | _SIGN)
             index[m] = i
             m += 1
-            for d in range(8):
-                histogram[d, np.int64((key >> np.uint64(8 * d)) & _BYTE)] += 1
         count[t] = m
         if m == 0:
             continue
-        for d in range(8):
-            shift = np.uint64(8 * d)
-            if histogram[d, np.int64((keys[0] >> shift) & _BYTE)] == m:
-                continue
-            total = 0
-            for v in range(256):
-                c = histogram[d, v]
-                histogram[d, v] = total
-                total += c
-            for k in range(m):
-                key = keys[k]
-                digit = np.int64((key >> shift) & _BYTE)
-                place = histogram[d, digit]
-                histogram[d, digit] = place + 1
-                keys_next[place] = key
-                index_next[place] = index[k]
-            keys, keys_next = keys_next, keys
-            index, index_next = index_next, index
+        keys, index, keys_next, index_next = _radix_passes(4, 8, keys, index, keys_next, index_next, m)
+        inversions = 0
+        for k in range(1, m):
+            inversions += keys[k - 1] > keys[k]
+        if inversions:
+            keys, index, keys_next, index_next = _radix_passes(0, 8, keys, index, keys_next, index_next, m)
         for k in range(m):
             order[t, k] = index[k]
 
 
-@_njit
-def _centred_ranks(row, order, count, chosen, n, out):  # type: ignore[no-untyped-def]
-    """Doubled centred average ranks of the chosen cells of a row into `out`; returns their sum of squares."""
-    seen = 0
-    squares = 0
-    k = 0
-    while k < count:
-        value = row[order[k]]
-        end = k
-        size = 0
-        while end < count and row[order[end]] == value:
-            size += chosen[order[end]]
-            end += 1
-        rank = 2 * seen + size - n
-        for j in range(k, end):
-            if chosen[order[j]]:
-                out[order[j]] = rank
-        squares += rank * rank * size
-        seen += size
-        k = end
-    return squares
-
-
-@_njit
+@njit_cached
 def rank_correlation(x, x_order, x_count, y, y_order, y_count, min_pairs, start, stop, out):  # type: ignore[no-untyped-def]
     """Spearman correlation of each row over the cells in both orders; NaN below min_pairs or constant."""
     n = x.shape[1]
-    chosen = np.zeros(n, np.int64)
-    ranks_x = np.empty(n, np.int64)
-    ranks_y = np.empty(n, np.int64)
+    in_y = np.full(n, -1, np.int64)  # the last row in which a cell was in y's order
+    in_both = np.full(n, -1, np.int64)
+    columns = np.empty(n + 1, np.int32)
+    ordered = np.empty(n + 1, np.float64)
+    x_rank = np.empty(n, np.int64)
     for t in range(start, stop):
-        chosen[:] = 0
-        for k in range(x_count[t]):
-            chosen[x_order[t, k]] = 1
-        pairs = 0
         for k in range(y_count[t]):
-            i = y_order[t, k]
-            chosen[i] += 1
-            pairs += chosen[i] == 2
-        for i in range(n):
-            chosen[i] = 1 if chosen[i] == 2 else 0
+            in_y[y_order[t, k]] = t
+        pairs = 0
+        for k in range(x_count[t]):
+            i = x_order[t, k]
+            columns[pairs] = i
+            ordered[pairs] = x[t, i]
+            pairs += in_y[i] == t
         out[t] = np.nan
         if pairs < min_pairs:
             continue
-        xx = _centred_ranks(x[t], x_order[t], x_count[t], chosen, pairs, ranks_x)
-        yy = _centred_ranks(y[t], y_order[t], y_count[t], chosen, pairs, ranks_y)
-        if xx == 0 or yy == 0:
-            continue
-        xy = 0
-        for i in range(n):
-            if chosen[i]:
-                xy += ranks_x[i] * ranks_y[i]
-        out[t] = xy / math.sqrt(np.float64(xx) * np.float64(yy))
+        xx = 0
+        k = 0
+        while k < pairs:
+            end = k + 1
+            while end < pairs and ordered[end] == ordered[k]:
+                end += 1
+            rank = k + end - pairs
+            for j in range(k, end):
+                x_rank[columns[j]] = rank
+                in_both[columns[j]] = t
+            xx += rank * rank * (end - k)
+            k = end
+        found = 0
+        for k in range(y_count[t]):
+            i = y_order[t, k]
+            columns[found] = i
+            ordered[found] = y[t, i]
+            found += in_both[i] == t
+        xy = yy = 0
+        k = 0
+        while k < pairs:
+            end = k + 1
+            while end < pairs and ordered[end] == ordered[k]:
+                end += 1
+            rank = k + end - pairs
+            for j in range(k, end):
+                xy += rank * x_rank[columns[j]]
+            yy += rank * rank * (end - k)
+            k = end
+        if xx > 0 and yy > 0:
+            out[t] = xy / math.sqrt(np.float64(xx) * np.float64(yy))
 
 
-@_njit
+@njit_cached
 def _exponent_scale(largest):  # type: ignore[no-untyped-def]
     """A power of two that brings `largest` near 1: scaling by it is exact, and squares cannot overflow."""
     return math.ldexp(1.0, -min(max(math.frexp(largest)[1], -1000), 1000))
 
 
-@_njit
+@njit_cached
 def correlation(x, y, mask, min_pairs, start, stop, out):  # type: ignore[no-untyped-def]
     """Pearson correlation of each row over complete (masked-in) pairs; NaN below min_pairs or constant."""
     n = x.shape[1]
@@ -186,21 +193,24 @@ def correlation(x, y, mask, min_pairs, start, stop, out):  # type: ignore[no-unt
             out[t] = min(1.0, max(-1.0, xy / spread))
 
 
-@_njit
+@njit_cached
 def rank_change(values, order, count, start, stop, out):  # type: ignore[no-untyped-def]
     """Mean |r_t / n_t - r_{t-1} / n_{t-1}| over the cells in the orders of both days; NaN where none is."""
     n = values.shape[1]
-    everyone = np.ones(n, np.int64)
-    doubled = np.empty(n, np.int64)
-    today = np.empty(n, np.float64)
+    today = np.full(n, np.nan)
     before = np.full(n, np.nan)
     for t in range(max(0, start - 1), stop):
         m = count[t]
-        _centred_ranks(values[t], order[t], m, everyone, m, doubled)
         today[:] = np.nan
-        for k in range(m):
-            i = order[t, k]
-            today[i] = (doubled[i] + m + 1) / (2.0 * m)
+        k = 0
+        while k < m:
+            end = k + 1
+            while end < m and values[t, order[t, end]] == values[t, order[t, k]]:
+                end += 1
+            rank = (k + end + 1) / (2.0 * m)
+            for j in range(k, end):
+                today[order[t, j]] = rank
+            k = end
         if t >= start:
             total, both = 0.0, 0
             for i in range(n):

@@ -17,7 +17,7 @@ from fama_fast.errors import DataError
 from fama_fast.mining.coe.chain import Chain, strength
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from numpy.typing import ArrayLike
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Correlations = Callable[[Factor, Factor], float] | Mapping[str, float]
 
-VISIT_PENALTY = 0.25
+VISIT_PENALTY = 0.5
 
 
 class Outcome(enum.Enum):
@@ -119,11 +119,20 @@ class ChainBook:
         return book_to_dict(self)
 
     @classmethod
-    def from_dict(cls, data: Any, *, source: str = "chains", on_mismatch: OnMismatch = "error") -> ChainBook:
-        """The book that `to_dict` described; StoreError when the data is not one."""
+    def from_dict(
+        cls,
+        data: Any,
+        *,
+        source: str = "chains",
+        on_mismatch: OnMismatch = "error",
+        fields: Collection[str] | None = None,
+        groups: Collection[str] | None = None,
+    ) -> ChainBook:
+        """The book that `to_dict` described; StoreError when the data is not one. Options as for a
+        FactorSet."""
         from fama_fast.mining.coe.serial import book_from_dict
 
-        return book_from_dict(data, source=source, on_mismatch=on_mismatch)
+        return book_from_dict(data, source=source, on_mismatch=on_mismatch, fields=fields, groups=groups)
 
     def __len__(self) -> int:
         return len(self.chains)

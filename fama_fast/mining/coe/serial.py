@@ -15,6 +15,8 @@ from fama_fast.mining.coe.book import ChainBook
 from fama_fast.mining.coe.chain import Chain
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from fama_fast.library.codec import OnMismatch
 
 SCHEMA = 1
@@ -43,7 +45,14 @@ def book_to_dict(book: ChainBook) -> dict[str, Any]:
     }
 
 
-def book_from_dict(data: Any, *, source: str = "chains", on_mismatch: OnMismatch = "error") -> ChainBook:
+def book_from_dict(
+    data: Any,
+    *,
+    source: str = "chains",
+    on_mismatch: OnMismatch = "error",
+    fields: Collection[str] | None = None,
+    groups: Collection[str] | None = None,
+) -> ChainBook:
     """The book that `book_to_dict` described.
 
     Raises:
@@ -57,7 +66,9 @@ def book_from_dict(data: Any, *, source: str = "chains", on_mismatch: OnMismatch
         raise StoreError(
             f"{source}: schema {data.get('schema')!r} is not known here (this version reads {SCHEMA})"
         )
-    factors = FactorSet.from_dict({"factors": data.get("factors")}, source=source, on_mismatch=on_mismatch)
+    factors = FactorSet.from_dict(
+        {"factors": data.get("factors")}, source=source, on_mismatch=on_mismatch, fields=fields, groups=groups
+    )
     entries = data.get("chains")
     if not isinstance(entries, list):
         raise StoreError(f"{source}: the key 'chains' must be a list")

@@ -14,8 +14,8 @@ import numpy as np
 
 from fama_fast.errors import ConfigError, DataError, nearest_name
 from fama_fast.mining.css.clusters import cluster
-from fama_fast.mining.css.vectors import rank_vectors, sample_rows
 from fama_fast.mining.css.similarity import CorrelationTable, correlations, mean_absolute_correlation
+from fama_fast.mining.css.vectors import rank_vectors, sample_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -242,5 +242,6 @@ def _evaluated_vectors(
     for start in range(0, len(factors), batch):
         part = factors[start : start + batch]
         values = evaluate([f.canonical for f in part], panel)
-        vectors += rank_vectors(values, universe=panel.universe, rows=sampled, signs=[f.sign for f in part])
+        made = rank_vectors(values, universe=panel.universe, rows=sampled, signs=[f.sign for f in part])
+        vectors.extend(v.copy() for v in made)  # a view would keep its whole batch alive
     return vectors

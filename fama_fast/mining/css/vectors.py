@@ -154,7 +154,7 @@ def _centred_ranks(block: FloatArray, present: BoolArray) -> FloatArray:
     with np.errstate(divide="ignore", invalid="ignore"):
         centred = (2.0 * ranks - n - 1.0) / (2.0 * n)
     centred[absent] = 0.0
-    out = np.empty_like(centred)
+    out: FloatArray = np.empty_like(centred)
     np.put_along_axis(out, order, centred, axis=1)
     return out
 

@@ -64,7 +64,11 @@ class AnthropicClient:
         """One reply; see `ChatClient`."""
         body = self._body(messages)
         return with_retries(
-            lambda: self._attempt(body), self._settings, self._secret, self._sleep, f"llm {self._settings.model}"
+            lambda: self._attempt(body),
+            self._settings,
+            self._secret,
+            self._sleep,
+            f"llm {self._settings.model}",
         )
 
     def _body(self, messages: Sequence[Message]) -> dict[str, Any]:
@@ -83,15 +87,19 @@ class AnthropicClient:
         sdk, timeout = self._sdk, self._settings.timeout_s
         try:
             with self._client.messages.with_streaming_response.create(**body, timeout=timeout) as response:
-                return _reply(decode_object(read_bounded(response.iter_bytes(), timeout)))
+                body_text = read_bounded(response.iter_bytes(), timeout)
+                return _reply(decode_object(self._secret.redact(body_text)))
         except sdk.APITimeoutError:
             fault = Fault(f"no answer within {timeout:g} s", retryable=True)
         except sdk.APIConnectionError as error:
             cause = type(error.__cause__).__name__ if error.__cause__ else "no connection"
-            fault = Fault(f"the server at {self._client.base_url} cannot be reached ({cause})", retryable=True)
+            fault = Fault(
+                f"the server at {self._client.base_url} cannot be reached ({cause})", retryable=True
+            )
         except sdk.APIStatusError as error:
             hint = f"check {self._settings.api_key_env}" if self._settings.api_key_env else ""
-            fault = status_fault(error.status_code, error.response.headers, error.response.text, hint)
+            said = self._secret.redact(error.response.text)
+            fault = status_fault(error.status_code, error.response.headers, said, hint)
         except sdk.AnthropicError as error:
             fault = Fault(f"the request failed ({type(error).__name__})")
         except self._errors as error:

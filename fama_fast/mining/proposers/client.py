@@ -1,12 +1,13 @@
 """What every model server has in common: a reply, the key that must never show, faults, bounded retries.
 
-The SDKs' own retries are switched off; this loop is the only one, so that its waits and its end are known. It imports
-no SDK.
+The SDKs' own retries are switched off; this loop is the only one, so that its waits and its end are known. It
+imports no SDK.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import email.utils
 import json
 import os
@@ -32,7 +33,9 @@ _REDACTED = "[key]"
 
 @dataclass(frozen=True)
 class Reply:
-    """A model's answer. `finish` is why it stopped (`length`: at the token limit); tokens are 0 when not reported."""
+    """A model's answer. `finish` is why it stopped (`length`: at the token limit); tokens are 0 when not
+    reported.
+    """
 
     text: str
     finish: str = "stop"
@@ -53,7 +56,9 @@ class ChatClient(Protocol):
 
 
 class Secret:
-    """A key that shows itself only to whoever asks by name: not in reprs, logs, pickles or locals of a traceback."""
+    """A key that shows itself only to whoever asks by name: not in reprs, logs, pickles or locals of a
+    traceback.
+    """
 
     __slots__ = ("_value",)
 
@@ -125,7 +130,7 @@ class Fault:
     wait: float | None = None
 
 
-class AttemptFailed(Exception):  # noqa: N818  (control flow between a client and the retry loop, never a user's)
+class AttemptFailed(Exception):  # noqa: N818  (control flow of the retry loop, never a user's)
     """Carries a fault out of an attempt."""
 
     def __init__(self, fault: Fault) -> None:
@@ -155,7 +160,7 @@ def _finite(seconds: float) -> float | None:
 
 
 def status_fault(status: int, headers: Any, body: str, hint: str = "") -> Fault:
-    """The fault of an HTTP status, with the server's own words cut short."""
+    """The fault of an HTTP status, with the server's own words (`body`, redacted already) cut short."""
     words = {401: "the key was refused", 403: "access was refused", 404: "no such model or address"}
     detail = " ".join(_server_message(body).split())[:_MAX_DETAIL]
     message = f"the server answered {status}"
@@ -211,16 +216,22 @@ def whole(value: object) -> int:
 
 
 def with_retries(
-    attempt: Callable[[], Reply], settings: LLMSettings, secret: Secret, sleep: Callable[[float], None], who: str
+    attempt: Callable[[], Reply],
+    settings: LLMSettings,
+    secret: Secret,
+    sleep: Callable[[float], None],
+    who: str,
 ) -> Reply:
-    """`attempt`, repeated after retryable faults: exponential waits with seeded jitter, or what the server asks for.
+    """`attempt`, repeated after retryable faults: exponential waits with seeded jitter, or what the server
+    asks for.
 
     Raises:
-        ProposerError: short, without the key, and with no SDK exception behind it (that would hold the request).
+        ProposerError: short, without the key, and with no SDK exception behind it (that would hold the
+            request).
     """
     rng = random.Random(f"{who} {settings.seed}")  # noqa: S311  (jitter, not cryptography)
     for n in range(settings.max_retries + 1):
-        fault, reply = _outcome(attempt)
+        fault, reply = _outcome(attempt, secret)
         if reply is not None:
             return Reply(
                 secret.redact(reply.text), reply.finish, reply.prompt_tokens, reply.completion_tokens, n + 1
@@ -232,21 +243,23 @@ def with_retries(
         if not fault.retryable or too_long or n == settings.max_retries:
             attempts = f" (after {n + 1} attempts)" if n else ""
             asked = f"; it asks to wait {wait:.0f} s, longer than llm.max_backoff_s" if too_long else ""
-            raise ProposerError(secret.redact(f"{who}: {fault.message}{attempts}{asked}"))
+            raise ProposerError(f"{who}: {fault.message}{attempts}{asked}")
         sleep(wait)
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _outcome(attempt: Callable[[], Reply]) -> tuple[Fault, Reply | None]:
+def _outcome(attempt: Callable[[], Reply], secret: Secret) -> tuple[Fault, Reply | None]:
     # Returned rather than raised, so that no error has the SDK's exception as its context.
     try:
         return Fault(""), attempt()
     except AttemptFailed as failed:
-        return failed.fault, None
+        return dataclasses.replace(failed.fault, message=secret.redact(failed.fault.message)), None
 
 
 def transport_errors() -> tuple[type[Exception], ...]:
-    """Errors that reading a response may raise past the SDK, of whichever HTTP library the SDK speaks through."""
+    """Errors that reading a response may raise past the SDK, of whichever HTTP library the SDK speaks
+    through.
+    """
     import importlib
 
     found: list[type[Exception]] = [OSError]

@@ -1,4 +1,6 @@
-"""Makes the proposer that was asked for. What cannot be made is an error that says what to set, never another one."""
+"""Makes the proposer that was asked for. What cannot be made is an error that says what to set, never another
+one.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,10 @@ class ProposerSettings:
         kind: which proposer. seed: mixed into what `evolve` draws.
         llm: settings of the language model (for `llm`, and for a replay by prompt hash); None means defaults.
         prompts_dir: folder of templates that replace the packaged ones of the same name.
-        exchange_log: folder or `.jsonl` file that every exchange is appended to and answered from on a repeat.
-        replay_path: recorded exchanges, or a list of expressions. replay_match: how recorded answers are found.
+        exchange_log: folder or `.jsonl` file that every exchange is appended to and answered from on a
+            repeat.
+        replay_path: recorded exchanges, or a list of expressions. replay_match: how recorded answers are
+            found.
     """
 
     kind: Literal["evolve", "llm", "replay"] = "evolve"
@@ -54,9 +58,13 @@ def make_proposer(settings: ProposerSettings) -> Proposer:
         from fama_fast.mining.proposers.replay import ReplayProposer
 
         if settings.replay_path is None:
-            raise ConfigError("paths.replay: the replay proposer needs a file of recorded exchanges or expressions")
+            raise ConfigError(
+                "paths.replay: the replay proposer needs a file of recorded exchanges or expressions"
+            )
         templates = load_templates(settings.prompts_dir, llm.instructions_path)
-        return ReplayProposer(settings.replay_path, match=settings.replay_match, templates=templates, settings=llm)
+        return ReplayProposer(
+            settings.replay_path, match=settings.replay_match, templates=templates, settings=llm
+        )
     if settings.kind == "llm":
         from fama_fast.mining.proposers.exchange_log import ExchangeLog
         from fama_fast.mining.proposers.llm import LLMProposer, make_client

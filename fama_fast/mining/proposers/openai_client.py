@@ -72,14 +72,22 @@ class OpenAIClient:
         """One reply; see `ChatClient`."""
         body = self._body(messages)
         return with_retries(
-            lambda: self._attempt(body), self._settings, self._secret, self._sleep, f"llm {self._settings.model}"
+            lambda: self._attempt(body),
+            self._settings,
+            self._secret,
+            self._sleep,
+            f"llm {self._settings.model}",
         )
 
     def _body(self, messages: Sequence[Message]) -> dict[str, Any]:
         s = self._settings
         key = s.max_tokens_key
         if key == "auto":
-            key = "max_completion_tokens" if (s.base_url or OFFICIAL_URL).startswith(OFFICIAL_URL) else "max_tokens"
+            key = (
+                "max_completion_tokens"
+                if (s.base_url or OFFICIAL_URL).startswith(OFFICIAL_URL)
+                else "max_tokens"
+            )
         body: dict[str, Any] = {
             "model": s.model or "",
             "messages": [{"role": m.role, "content": m.content} for m in messages],
@@ -99,15 +107,19 @@ class OpenAIClient:
         timeout = self._settings.timeout_s
         try:
             with self._client.chat.completions.with_streaming_response.create(**body) as response:
-                return _reply(decode_object(read_bounded(response.iter_bytes(), timeout)))
+                body_text = read_bounded(response.iter_bytes(), timeout)
+                return _reply(decode_object(self._secret.redact(body_text)))
         except openai.APITimeoutError:
             fault = Fault(f"no answer within {timeout:g} s", retryable=True)
         except openai.APIConnectionError as error:
             cause = type(error.__cause__).__name__ if error.__cause__ else "no connection"
-            fault = Fault(f"the server at {self._client.base_url} cannot be reached ({cause})", retryable=True)
+            fault = Fault(
+                f"the server at {self._client.base_url} cannot be reached ({cause})", retryable=True
+            )
         except openai.APIStatusError as error:
             hint = f"check {self._settings.api_key_env}" if self._settings.api_key_env else ""
-            fault = status_fault(error.status_code, error.response.headers, error.response.text, hint)
+            said = self._secret.redact(error.response.text)
+            fault = status_fault(error.status_code, error.response.headers, said, hint)
         except openai.OpenAIError as error:
             fault = Fault(f"the request failed ({type(error).__name__})")
         except self._errors as error:
@@ -126,7 +138,9 @@ def _reply(data: dict[str, Any]) -> Reply:
         raise AttemptFailed(Fault(f"the response holds no choice with a message{detail}", retryable=True))
     content = message.get("content")
     if isinstance(content, list):  # content parts, as some servers answer
-        content = "".join(p.get("text", "") for p in content if isinstance(p, dict) and isinstance(p.get("text"), str))
+        content = "".join(
+            p.get("text", "") for p in content if isinstance(p, dict) and isinstance(p.get("text"), str)
+        )
     usage = data.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     finish = choice.get("finish_reason")

@@ -17,18 +17,18 @@ class LLMSettings(BaseModel):
     """Which model to ask and how. What is None is not sent, so the server's own default holds.
 
     Attributes:
-        provider: `openai` is any server of OpenAI-compatible chat completions (OpenAI, Azure's v1 endpoint, DeepSeek,
-            Ollama, vLLM, llama.cpp), `anthropic` the Messages API (extra `anthropic`).
+        provider: `openai` is any server of OpenAI-compatible chat completions (OpenAI, Azure's v1
+            endpoint, DeepSeek, Ollama, vLLM, llama.cpp), `anthropic` the Messages API (extra `anthropic`).
         base_url: the server, `https://...` or for a local one `http://...`; None is the provider's own.
-        api_key_env: variable, in the environment or in `.env` of the working directory, that holds the key. null says
-            that the server asks for none, which only a server named by `base_url` may do.
+        api_key_env: variable, in the environment or in `.env` of the working directory, that holds the
+            key. null says that the server asks for none, which only a server named by `base_url` may do.
         timeout_s: bound in seconds on one whole request, and on each wait for the network within it.
         max_retries: attempts after the first when the server is busy, failing or out of reach.
-        backoff_s, max_backoff_s: first wait and longest wait between attempts; a Retry-After header above the longest
-            wait ends the attempts.
+        backoff_s, max_backoff_s: first wait and longest wait between attempts; a Retry-After header above
+            the longest wait ends the attempts.
         max_tries: prompts in all for one batch: the first and the repairs that carry the error messages.
-        max_tokens_key: the name this server knows the limit by; `auto` is `max_completion_tokens` for OpenAI itself
-            and `max_tokens` elsewhere.
+        max_tokens_key: the name this server knows the limit by; `auto` is `max_completion_tokens` for
+            OpenAI itself and `max_tokens` elsewhere.
         response_format: constraint the server puts on the answer (OpenAI-compatible servers only).
         seed: sent to the server when given. Determinism comes from the exchange log, not from this.
         instructions_path: a template in place of `propose.md`.
@@ -59,14 +59,18 @@ class LLMSettings(BaseModel):
     @classmethod
     def _is_a_variable(cls, value: str | None) -> str | None:
         if value is not None and not _VARIABLE.match(value):
-            raise ValueError("must be the name of an environment variable (such as LLM_API_KEY), never a key itself")
+            raise ValueError(
+                "must be the name of an environment variable (such as LLM_API_KEY), never a key itself"
+            )
         return value
 
     @field_validator("base_url")
     @classmethod
     def _is_a_plain_url(cls, value: str | None) -> str | None:
         if value is not None and not re.match(r"https?://[^\s/@?#]+(?:/[^\s@?#]*)?\Z", value):
-            raise ValueError("must be http(s)://host[:port][/path], without user, password, query or fragment")
+            raise ValueError(
+                "must be http(s)://host[:port][/path], without user, password, query or fragment"
+            )
         return value
 
     def sampling(self) -> dict[str, Any]:

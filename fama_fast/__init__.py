@@ -1,0 +1,123 @@
+"""fama_fast: formulaic-alpha mining with an alpha language, a fast panel engine and an honest search.
+
+    import fama_fast as ff
+    panel = ff.load_market_data("prices.parquet")
+    ff.score(["RANK(DELTA(CLOSE, 5)) * -1"], panel)
+
+Names below are imported when first used, so that `import fama_fast` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from fama_fast.backends.polars_expr import complete_grid
+    from fama_fast.data import date_splits, forward_returns, load_market_data, simulate
+    from fama_fast.engine.alpha import Alpha, compile
+    from fama_fast.engine.evaluate import compute_factor_values, evaluate
+    from fama_fast.errors import (
+        ArgumentError,
+        ConfigError,
+        DataError,
+        ExpressionError,
+        FamaError,
+        LimitError,
+        OutputError,
+        ParseError,
+        ProposerError,
+        StoreError,
+        UnknownName,
+        WindowError,
+    )
+    from fama_fast.evaluation.ic import ic, rank_ic
+    from fama_fast.evaluation.score import score
+    from fama_fast.library import Factor, FactorSet, list_seed_alphas
+    from fama_fast.library.alpha101 import alpha101
+    from fama_fast.mining.loop import mine
+    from fama_fast.panel import GroupField, Panel
+
+_HOME = {
+    "Alpha": "engine",
+    "ArgumentError": "errors",
+    "ConfigError": "errors",
+    "DataError": "errors",
+    "ExpressionError": "errors",
+    "Factor": "library",
+    "FactorSet": "library",
+    "FamaError": "errors",
+    "GroupField": "panel",
+    "LimitError": "errors",
+    "OutputError": "errors",
+    "Panel": "panel",
+    "ParseError": "errors",
+    "ProposerError": "errors",
+    "StoreError": "errors",
+    "UnknownName": "errors",
+    "WindowError": "errors",
+    "alpha101": "library",
+    "compile": "engine",
+    "complete_grid": "backends.polars_expr",
+    "compute_factor_values": "engine",
+    "date_splits": "data",
+    "evaluate": "engine",
+    "forward_returns": "data",
+    "ic": "evaluation",
+    "list_seed_alphas": "library",
+    "load_market_data": "data",
+    "mine": "mining.loop",
+    "rank_ic": "evaluation",
+    "score": "evaluation",
+    "simulate": "data",
+}
+
+__all__ = [  # noqa: RUF022  (one list, checked against _HOME in the tests)
+    "Alpha",
+    "ArgumentError",
+    "ConfigError",
+    "DataError",
+    "ExpressionError",
+    "Factor",
+    "FactorSet",
+    "FamaError",
+    "GroupField",
+    "LimitError",
+    "OutputError",
+    "Panel",
+    "ParseError",
+    "ProposerError",
+    "StoreError",
+    "UnknownName",
+    "WindowError",
+    "__version__",
+    "alpha101",
+    "compile",
+    "complete_grid",
+    "compute_factor_values",
+    "date_splits",
+    "evaluate",
+    "forward_returns",
+    "ic",
+    "list_seed_alphas",
+    "load_market_data",
+    "mine",
+    "rank_ic",
+    "score",
+    "simulate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'fama_fast' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"fama_fast.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_HOME))

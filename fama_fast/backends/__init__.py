@@ -1,0 +1,1 @@
+"""What turns a lowered expression into numbers: a Polars expression, or the numba virtual machine."""

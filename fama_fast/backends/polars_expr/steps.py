@@ -1,0 +1,130 @@
+"""An expression as a list of steps: each one native Polars expression that becomes one column of a frame.
+
+Steps refer to columns of the frame and to earlier steps. The frame is in (symbol, date) order, with the
+date and the symbol as whole numbers in `DATE_CODE` and `SYMBOL_CODE`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import polars as pl
+
+from fama_fast import ops
+from fama_fast.errors import DataError
+from fama_fast.ir import CONST, FIELD, GROUP, Node, postorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from polars import Expr
+
+    from fama_fast.ir import Param
+
+DATE_CODE = "__date"
+SYMBOL_CODE = "__symbol"
+
+
+class Step(NamedTuple):
+    """One column: its name, how it is computed, whether an infinity or NaN in it must become null."""
+
+    name: str
+    expr: pl.Expr
+    may_overflow: bool
+
+
+class Context:
+    """What a lowering may use (see `fama_fast.ops.spec.PolarsContext`); it collects the steps in order."""
+
+    pl: Any = pl
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+
+    def by_symbol(self, expr: Expr) -> Expr:
+        return expr.over(SYMBOL_CODE)
+
+    def by_date(self, expr: Expr) -> Expr:
+        return expr.over(DATE_CODE)
+
+    def by_date_and(self, group: Expr, expr: Expr) -> Expr:
+        return pl.when(group.is_not_null()).then(expr.over(DATE_CODE, group))
+
+    def finite(self, expr: Expr) -> Expr:
+        return pl.when(expr.is_finite()).then(expr)
+
+    def step(self, expr: Expr) -> Expr:
+        return self._add(expr, may_overflow=False)
+
+    def kernel(self, op: str, operands: list[Expr], params: tuple[Param, ...]) -> Expr:
+        def run(columns: Any) -> pl.Series:
+            from fama_fast.backends.numba_vm.single import apply
+
+            symbol, *values = columns
+            n_symbols = symbol.n_unique()
+            if len(symbol) % n_symbols:
+                raise DataError(f"{op} needs a complete grid: complete it first with complete_grid(frame)")
+            arrays = [_numbers(v).reshape(n_symbols, -1).T.copy() for v in values]
+            return pl.Series(apply(op, arrays, params).T.ravel(), nan_to_null=True)
+
+        return pl.map_batches([pl.col(SYMBOL_CODE), *operands], run, return_dtype=pl.Float64)
+
+    def _add(self, expr: Expr, *, may_overflow: bool) -> Expr:
+        name = f"__{len(self.steps)}"
+        self.steps.append(Step(name, expr, may_overflow))
+        return pl.col(name)
+
+    def node(self, expr: Expr) -> Expr:
+        """The step of a whole node: whatever is not finite in it is missing at once."""
+        return self._add(expr, may_overflow=True)
+
+
+def _numbers(values: pl.Series) -> Any:
+    """As a float64 array, NaN for null; group labels become codes from 0."""
+    if not values.dtype.is_numeric():
+        values = values.rank("dense") - 1
+    return values.cast(pl.Float64).to_numpy()
+
+
+def build_steps(root: Node, column: Callable[[Node], str]) -> tuple[list[Step], str]:
+    """The steps that compute a lowered expression, and the column its result is in.
+
+    Args:
+        root: lowered: operators with kernels only.
+        column: the column of a FIELD or GROUP leaf.
+    """
+    context = Context()
+    values: dict[Node, pl.Expr] = {}
+    for node in postorder(root):
+        values[node] = _lower(context, node, values, column)
+    return context.steps, values[root].meta.output_name()
+
+
+def _lower(
+    context: Context, node: Node, values: Mapping[Node, pl.Expr], column: Callable[[Node], str]
+) -> pl.Expr:
+    if node.op in (FIELD, GROUP):
+        return pl.col(column(node))
+    if node.op == CONST:
+        return context.node(pl.lit(node.value, dtype=pl.Float64))
+    spec = ops.get(node.op)
+    if spec.polars is None:
+        raise ValueError(f"{node.op} is not lowered")
+    return context.node(spec.polars(context, *(values[a] for a in node.args), *node.params))
+
+
+def run_steps(frame: pl.DataFrame, steps: list[Step], result: str) -> pl.Series:
+    """Execute the steps on a sorted frame; a column is dropped after its last use."""
+    last_use: dict[str, int] = {result: len(steps)}
+    for i, step in enumerate(steps):
+        for name in step.expr.meta.root_names():
+            last_use[name] = max(last_use.get(name, 0), i)
+    keep = {DATE_CODE, SYMBOL_CODE}
+    for i, (name, expr, may_overflow) in enumerate(steps):
+        frame = frame.with_columns(expr.alias(name))
+        if may_overflow:
+            value = pl.col(name)
+            # Adding 0 makes a minus zero plain, so that it ties with zero in a rank.
+            frame = frame.with_columns(pl.when(value.is_finite()).then(value + 0.0).alias(name))
+        frame = frame.drop([c for c in frame.columns if c not in keep and last_use.get(c, -1) <= i])
+    return frame[result]

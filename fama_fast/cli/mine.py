@@ -1,0 +1,163 @@
+"""`fama-fast mine`: a mining run from the command line.
+
+Exit codes: 0 something was found, 1 the run ended and nothing met the bar, 2 wrong use or bad input.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path  # noqa: TC003  (typer reads the annotations when it runs)
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fama_fast.cli.common import AsJson, DataPath, Groups, Universe, note
+
+if TYPE_CHECKING:
+    from fama_fast.mining.config import MiningConfig
+    from fama_fast.mining.progress import Progress
+    from fama_fast.mining.results import MiningResult
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("mine")(mine)
+
+
+def mine(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="YAML configuration.", show_default=False),
+    ] = None,
+    data: DataPath = None,
+    universe: Universe = None,
+    groups: Groups = None,
+    proposer: Annotated[
+        str | None,
+        typer.Option("--proposer", metavar="NAME", help="evolve, llm or replay.", show_default=False),
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", metavar="N", help="Rounds at most.", show_default=False)
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="S", help="Equal seeds, equal results.", show_default=False),
+    ] = None,
+    skip_css: Annotated[bool, typer.Option("--skip-css", help="Without Cross-Sample Selection.")] = False,
+    skip_coe: Annotated[bool, typer.Option("--skip-coe", help="Without Chain-of-Experience.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Write the result as YAML.", show_default=False),
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            "--resume",
+            metavar="RUN",
+            help="Go on with an unfinished run of the ledger ('last' is the latest).",
+            show_default=False,
+        ),
+    ] = None,
+    ledger: Annotated[
+        str | None,
+        typer.Option("--ledger", metavar="FILE", help="Where runs are recorded.", show_default=False),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", metavar="N", help="Cores to use (default: all).", show_default=False),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only data and result.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Mine new factors: propose, check, score, and admit what earns its place.
+
+    Without --data the market is simulated, and the first line says so. Exit code 1 means that the run ended
+    but nothing met the bar on validation and test.
+    """
+    from fama_fast.atomic import ensure_writable
+    from fama_fast.errors import OutputError
+    from fama_fast.mining.loop import mine as run_loop
+
+    if output is not None:
+        if config is not None and output.expanduser().resolve() == config.expanduser().resolve():
+            raise OutputError(f"--output {output} would overwrite the configuration: give another name")
+        ensure_writable(output)
+    overrides: dict[str, Any] = {
+        "paths.market_data": data,
+        "paths.universe": universe,
+        "paths.groups": groups,
+        "proposer": proposer,
+        "run.rounds": rounds,
+        "run.seed": seed,
+        "run.use_css": False if skip_css else None,
+        "run.use_coe": False if skip_coe else None,
+        "run.threads": threads,
+        "ledger": ledger,
+    }
+    settings = _settings(config, overrides, resume)
+    progress = _progress(settings, quiet=quiet, as_json=as_json)
+    try:
+        result = run_loop(settings, progress=progress, resume=resume)
+    except KeyboardInterrupt:
+        note("stopped; committed rounds are kept, and --resume last goes on with them")
+        raise
+    if output is not None:
+        result.to_yaml(output)
+    _show(result, as_json=as_json)
+    if output is not None:
+        note(f"wrote {output}")
+    raise typer.Exit(result.exit_code)
+
+
+def _settings(config: Path | None, overrides: dict[str, Any], resume: str | None) -> MiningConfig:
+    from fama_fast.mining.config_file import config_from_dict, load_config
+
+    settings = load_config(config, overrides)
+    if resume is None or config is not None:
+        return settings
+    # Without a file, a resumed run keeps the settings it was made with.
+    from fama_fast.mining.ledger import Ledger
+    from fama_fast.mining.loop import ledger_place
+
+    place = ledger_place(settings)
+    with Ledger.open(place, create=False) as store:
+        stored = store.get_run(resume)
+    return config_from_dict(
+        stored.config, source=f"the settings of run {stored.id}", overrides={**overrides, "ledger": place}
+    )
+
+
+def _progress(settings: MiningConfig, *, quiet: bool, as_json: bool) -> Progress:
+    from fama_fast.mining.progress import LoggedProgress, PlainProgress, RichProgress
+
+    shown: Progress
+    if as_json:
+        shown = PlainProgress(sys.stderr, rounds=not quiet)
+    elif sys.stdout.isatty() and not quiet:
+        shown = RichProgress()
+    else:
+        shown = PlainProgress(rounds=not quiet)
+    if settings.logging.log_file is None:
+        return shown
+    return LoggedProgress(shown, settings.logging.log_file, settings.logging.level)
+
+
+def _show(result: MiningResult, *, as_json: bool) -> None:
+    from fama_fast.mining.records import plain
+    from fama_fast.mining.results import factor_table, funnel_line, plain_lines
+
+    document = result.to_dict()
+    if as_json:
+        print(json.dumps(plain(document), indent=2, ensure_ascii=False))
+        return
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        if result.factors:
+            Console().print(factor_table(document))
+    else:
+        for line in plain_lines(document):
+            print(line)
+    print(f"{funnel_line(document)}; ended: {result.stop}")
+    print(result.verdict.headline)

@@ -1,0 +1,181 @@
+"""`fama-fast runs`: what the ledger holds: list, show, export, report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fama_fast.cli.common import AsJson, note, print_table
+
+if TYPE_CHECKING:
+    from fama_fast.mining.ledger import Ledger
+    from fama_fast.mining.records import RunRecord
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="Run id, the beginning of one, or 'last'.")]
+LedgerPath = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger", metavar="FILE", help="The ledger (default: runs/ledger.sqlite).", show_default=False
+    ),
+]
+ConfigPath = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Configuration that names the ledger.", show_default=False),
+]
+OutputPath = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="FILE", help="Write there instead of printing.", show_default=False),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the sub-commands."""
+    runs = typer.Typer(
+        name="runs", help="Look into recorded mining runs.", no_args_is_help=True, rich_markup_mode=None
+    )
+    runs.command("list")(list_runs)
+    runs.command("show")(show)
+    runs.command("export")(export)
+    runs.command("report")(report)
+    app.add_typer(runs)
+
+
+def _open(ledger: str | None, config: Path | None) -> Ledger:
+    from fama_fast.mining.config_file import load_config
+    from fama_fast.mining.ledger import Ledger
+    from fama_fast.mining.loop import ledger_place
+
+    return Ledger.open(ledger_place(load_config(config, {"ledger": ledger})), create=False)
+
+
+def list_runs(ledger: LedgerPath = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """List the runs, oldest first."""
+    with _open(ledger, config) as store:
+        runs = store.list_runs()
+    rows = [
+        {
+            "run": r.id,
+            "status": r.status,
+            "rounds": r.rounds,
+            "verdict": (r.verdict or {}).get("status", "-"),
+            "proposer": r.proposer,
+            "seed": r.seed,
+            "data": r.source,
+        }
+        for r in runs
+    ]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        print_table(rows)
+
+
+def show(
+    run: RunId,
+    ledger: LedgerPath = None,
+    config: ConfigPath = None,
+    candidates: Annotated[
+        bool, typer.Option("--candidates", help="List every candidate and the gate that stopped it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show one run: its state, its funnel and its new factors."""
+    from fama_fast.mining.loop import funnel
+    from fama_fast.mining.results import factor_rows
+
+    with _open(ledger, config) as store:
+        record = store.get_run(run)
+        proposed = store.candidates(record.id)
+    if as_json:
+        print(json.dumps(_as_data(record, proposed, candidates), indent=2, ensure_ascii=False))
+        return
+    counts = ", ".join(f"{gate} {n}" for gate, n in funnel(proposed).items() if n)
+    print(f"run {record.id}: {record.status}, {record.rounds} rounds, {len(proposed)} candidates")
+    print(f"data: {record.source} (hash {record.data_hash})")
+    print(f"proposer {record.proposer}, seed {record.seed}, started {record.started_at}")
+    print(f"gates: {counts or 'no candidate yet'}")
+    if candidates:
+        print_table([_candidate_row(c) for c in proposed])
+    if record.summary is not None:
+        print_table(factor_rows(record.summary))
+        print(record.summary["verdict"]["headline"])
+    else:
+        print(f"not finished: go on with --resume {record.id}")
+
+
+def _candidate_row(row: dict[str, Any]) -> dict[str, Any]:
+    train = row["scores"].get("train", {}).get("rank_ic")
+    return {
+        "round": row["round"],
+        "position": row["position"],
+        "gate": row["gate"] or "admitted",
+        "train": train,
+        "expression": row["text"],
+        "reason": row["reason"],
+    }
+
+
+def _as_data(record: RunRecord, proposed: list[dict[str, Any]], candidates: bool) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from fama_fast.mining.loop import funnel
+
+    data = asdict(record)
+    del data["state"]
+    data["funnel"] = funnel(proposed)
+    if candidates:
+        data["candidates"] = proposed
+    return data
+
+
+def export(
+    run: RunId, ledger: LedgerPath = None, config: ConfigPath = None, output: OutputPath = None
+) -> None:
+    """Export a run's new factors as a factor set (YAML), which score, compute and a factor cache read."""
+    from fama_fast.errors import StoreError
+    from fama_fast.library import FactorSet
+    from fama_fast.library.codec import factor_from_dict
+    from fama_fast.library.strict_yaml import dump
+
+    with _open(ledger, config) as store:
+        record = store.get_run(run)
+        results = store.results(record.id)
+    if record.state is None:
+        raise StoreError(f"run {record.id} has no committed round: nothing to export")
+    factors = FactorSet()
+    for entry in record.state["library"]:
+        if entry["mined"]:
+            data = dict(entry["factor"])
+            test = results.get(data["fingerprint"], {}).get("test")
+            if test is not None:
+                data["scores"] = {**data["scores"], "test": test}
+            factors.add(factor_from_dict(data, where=f"run {record.id}"))
+    if output is None:
+        print(dump(factors.to_dict()), end="")
+    else:
+        factors.to_yaml(output)
+        note(f"wrote {len(factors)} factors to {output}")
+
+
+def report(
+    run: RunId, ledger: LedgerPath = None, config: ConfigPath = None, output: OutputPath = None
+) -> None:
+    """Write a short report (Markdown) of a finished run."""
+    from fama_fast.atomic import atomic_write
+    from fama_fast.errors import StoreError
+    from fama_fast.mining.results import markdown
+
+    with _open(ledger, config) as store:
+        record = store.get_run(run)
+    if record.summary is None:
+        raise StoreError(f"run {record.id} is not finished: go on with --resume {record.id}")
+    text = markdown(record.summary)
+    if output is None:
+        print(text, end="")
+        return
+    with atomic_write(output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    note(f"wrote {output}")

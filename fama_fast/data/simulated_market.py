@@ -1,0 +1,125 @@
+"""The noise of a simulated market, and the bars that given returns make.
+
+Returns = beta x market + sector + own part, each symmetric about zero with clustered volatility: by
+symmetry the expected RankIC of anything known beforehand is exactly zero. It knows nothing of signals,
+dates or missing rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fama_fast.types import FloatArray
+
+_MARKET_VOL = 0.008  # daily
+_SECTOR_VOL = 0.005
+_OWN_VOL = 0.016  # of the median symbol
+_GARCH_SHOCK, _GARCH_MEMORY = 0.10, 0.87
+_TAIL = 5.0  # degrees of freedom of the shocks
+_LARGEST = 0.4  # no day moves further
+
+
+@dataclass(frozen=True)
+class Market:
+    """Every random draw of a market of T dates x N symbols.
+
+    `noise` (T, N) are simple returns without signals, `vol` (T, N) their scale; `gap`, `up`, `down`, `flow`
+    (T, N) are the draws behind open, high, low and volume; `sector`, `industry` (N,) are group codes.
+    """
+
+    noise: FloatArray
+    vol: FloatArray
+    gap: FloatArray
+    up: FloatArray
+    down: FloatArray
+    flow: FloatArray
+    price: FloatArray
+    turnover: FloatArray
+    sector: NDArray[np.int64]
+    industry: NDArray[np.int64]
+
+
+def draw_market(
+    rng: np.random.Generator, n_dates: int, n_symbols: int, sectors: int, industries_per_sector: int
+) -> Market:
+    """Draws a market: GARCH(1,1) own volatility, log-AR(1) market volatility, Student-t shocks."""
+    shape = (n_dates, n_symbols)
+    industry = rng.permutation(np.arange(n_symbols) % (sectors * industries_per_sector))
+    sector = industry // industries_per_sector
+    weather = np.exp(_ar1(rng.normal(0.0, 0.12, (n_dates, 1)), 0.97))
+    market = _MARKET_VOL * weather * rng.normal(size=(n_dates, 1))
+    sectoral = _SECTOR_VOL * np.sqrt(weather) * rng.normal(size=(n_dates, sectors))
+    beta = np.clip(rng.normal(1.0, 0.25, n_symbols), 0.2, 2.0)
+
+    shocks = rng.standard_t(_TAIL, size=shape) / np.sqrt(_TAIL / (_TAIL - 2.0))
+    level = (_OWN_VOL * np.exp(rng.normal(0.0, 0.35, n_symbols))) ** 2
+    own, own_variance = _garch(shocks, level)
+    own *= np.sqrt(weather)
+    noise = np.clip(beta * market + sectoral[:, sector] + own, -_LARGEST, _LARGEST)
+    return Market(
+        noise=noise,
+        vol=np.sqrt(own_variance * weather + (_MARKET_VOL * weather) ** 2 + _SECTOR_VOL**2),
+        gap=rng.normal(0.0, 0.35, shape),
+        up=np.abs(rng.normal(0.0, 0.4, shape)),
+        down=np.abs(rng.normal(0.0, 0.4, shape)),
+        flow=_ar1(rng.normal(0.0, 0.25, shape), 0.7),
+        price=np.exp(rng.normal(3.7, 0.6, n_symbols)),
+        turnover=np.exp(rng.normal(13.5, 1.0, n_symbols)),
+        sector=sector,
+        industry=industry,
+    )
+
+
+def bars(
+    market: Market, start: int, stop: int, returns: FloatArray, before: FloatArray
+) -> dict[str, FloatArray]:
+    """OPEN, HIGH, LOW, CLOSE and VOLUME of rows [start, stop), each (stop - start, N).
+
+    Args:
+        returns: (stop - start, N) close-to-close returns of these rows.
+        before: (N,) closes of the row before them, `market.price` for the first.
+    """
+    rows = slice(start, stop)
+    vol = market.vol[rows]
+    close = before * np.cumprod(1.0 + returns, axis=0)
+    # A third of the day's move happens overnight, with some noise of its own.
+    opened = close / (1.0 + returns) * np.exp(0.3 * np.log1p(returns) + market.gap[rows] * vol)
+    high = np.maximum(opened, close) * np.exp(market.up[rows] * vol)
+    low = np.minimum(opened, close) * np.exp(-market.down[rows] * vol)
+    size = np.log1p(np.abs(returns) / vol)
+    volume = np.rint(market.turnover * np.exp(0.8 * size + market.flow[rows])) + 1.0
+    return {"OPEN": opened, "HIGH": high, "LOW": low, "CLOSE": close, "VOLUME": volume}
+
+
+def _ar1(shocks: FloatArray, memory: float) -> FloatArray:
+    out: FloatArray = np.empty_like(shocks)
+    last: Any = shocks[0] / np.sqrt(1.0 - memory**2)
+    out[0] = last
+    for t in range(1, len(shocks)):
+        last = memory * last + shocks[t]
+        out[t] = last
+    return out
+
+
+def _garch(shocks: FloatArray, level: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Returns and variances with long-run variance `level` (N,)."""
+    out: FloatArray = np.empty_like(shocks)
+    variances: FloatArray = np.empty_like(shocks)
+    variance = level
+    for t in range(len(shocks)):
+        variances[t] = variance
+        out[t] = np.sqrt(variance) * shocks[t]
+        new = (
+            (1.0 - _GARCH_SHOCK - _GARCH_MEMORY) * level
+            + _GARCH_SHOCK * out[t] ** 2
+            + _GARCH_MEMORY * variance
+        )
+        # One wild shock must not blow a symbol up for good.
+        variance = np.minimum(new, 25.0 * level)
+    return out, variances

@@ -1,0 +1,155 @@
+"""The data-quality report: what is wrong or odd in a set of market data, counted and named.
+
+What makes data unusable (unreadable keys, text for prices) raises; two rows for one key are an error in the
+report, with their rows; everything else is a warning or a note. Nothing is mended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from fama_fast.data.checks import CHECKS, ERROR, WARNING, Finding, Table
+from fama_fast.errors import ConfigError, DataError
+from fama_fast.panel.columns import assign_columns
+from fama_fast.panel.ingest import collect_schema, describe_duplicates, duplicate_rows, lay_out, numbers
+from fama_fast.panel.keys import Locate, plain_row, read_dates, read_symbols
+from fama_fast.panel.scan import collect, scan
+
+if TYPE_CHECKING:
+    from fama_fast.panel.ingest import Grid
+
+DEFAULT_JUMP = 0.2
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """What `quality_report` found. `fields` and `groups` are the names in expressions; dates are ISO text."""
+
+    source: str
+    n_rows: int
+    n_symbols: int
+    n_dates: int
+    first_date: str
+    last_date: str
+    fields: tuple[str, ...]
+    groups: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Findings that make the data unusable."""
+        return tuple(f for f in self.findings if f.severity == ERROR)
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """Findings that a reader should look at."""
+        return tuple(f for f in self.findings if f.severity == WARNING)
+
+    @property
+    def size(self) -> str:
+        """Rows, symbols, dates and their span, in words."""
+        span = f"{self.first_date}..{self.last_date}"
+        return f"{self.n_rows:,} rows, {self.n_symbols:,} symbols, {self.n_dates:,} dates ({span})"
+
+    @property
+    def ok(self) -> bool:
+        """True when the data can be loaded."""
+        return not self.errors
+
+    def count(self, check: str) -> int:
+        """How often the named check struck; 0 if it did not."""
+        return sum(f.count for f in self.findings if f.check == check)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {**asdict(self), "ok": self.ok}
+
+    def to_text(self) -> str:
+        """Plain lines, for a log."""
+        lines = [
+            f"{self.source}: {self.size}",
+            f"fields: {', '.join(self.fields) or 'none'}; groups: {', '.join(self.groups) or 'none'}",
+        ]
+        for f in self.findings:
+            examples = f": {'; '.join(f.examples)}" if f.examples else ""
+            lines.append(f"{f.severity:<8}{f.count:>10,}  {f.message}{examples}")
+        if not self.findings:
+            lines.append("nothing to report")
+        return "\n".join(lines)
+
+
+def quality_report(
+    data: str | Path | pl.DataFrame | pl.LazyFrame,
+    *,
+    jump: float = DEFAULT_JUMP,
+    date: str | None = None,
+    symbol: str | None = None,
+) -> QualityReport:
+    """Looks through long market data (a path as in `panel.scan.scan`, or a frame).
+
+    Args:
+        jump: size of a close-to-close move (0.2 is 20%) beyond which it is reported.
+        date, symbol: key columns, where their names do not say so.
+
+    Raises:
+        DataError: data that cannot be read at all: a missing or corrupt file, no rows, null or unreadable
+            keys, text in place of numbers.
+        ConfigError: a jump that is not positive.
+    """
+    if not jump > 0:
+        raise ConfigError(f"jump must be positive, not {jump!r}")
+    locate: Locate = plain_row
+    if isinstance(data, str | Path):
+        found = scan(data)
+        lazy, locate, source = found.frame, found.locate, str(data)
+    else:
+        lazy, source = data.lazy(), "frame"
+    columns = assign_columns(collect_schema(lazy, source), date=date, symbol=symbol, source=source)
+    frame = collect(lazy.select(columns.date, columns.symbol, *columns.fields.values()), source)
+    if frame.is_empty():
+        raise DataError(f"{source}: no rows")
+    dates = read_dates(frame[columns.date], source=source, locate=locate).alias("date")
+    symbols = read_symbols(frame[columns.symbol], source=source, locate=locate).alias("symbol")
+    values = [
+        pl.Series(name, numbers(frame[column], source, locate)) for name, column in columns.fields.items()
+    ]
+    grid = lay_out(dates, symbols)
+
+    findings: list[Finding] = []
+    rows, keys = duplicate_rows(grid)
+    if keys:
+        text = describe_duplicates(dates, symbols, rows, keys, source, locate)
+        findings.append(Finding("duplicate_keys", ERROR, keys, text.removeprefix(f"{source}: {keys:,} ")))
+    findings += [Finding("unused_columns", WARNING, 1, text) for text in columns.unused]
+    table = _prepare(pl.DataFrame([dates, symbols, *values]), grid, jump)
+    findings += [f for f in (check(table) for check in CHECKS) if f is not None]
+    return QualityReport(
+        source=source,
+        n_rows=frame.height,
+        n_symbols=grid.shape[1],
+        n_dates=grid.shape[0],
+        first_date=str(grid.dates[0]),
+        last_date=str(grid.dates[-1]),
+        fields=tuple(columns.fields),
+        groups=tuple(columns.groups),
+        findings=tuple(findings),
+    )
+
+
+def _prepare(raw: pl.DataFrame, grid: Grid, jump: float) -> Table:
+    fields = [c for c in raw.columns if c not in ("date", "symbol")]
+    rows = raw.with_columns(
+        pl.Series("day", grid.cells // grid.shape[1]),
+        *(pl.when(pl.col(f).is_finite()).then(pl.col(f)).alias(f) for f in fields),
+    ).sort("symbol", "day")
+    spans = rows.group_by("symbol").agg(
+        pl.col("day").min().alias("first"),
+        pl.col("day").max().alias("last"),
+        # A day that occurs twice is one day.
+        pl.col("day").n_unique().alias("n"),
+    )
+    return Table(rows, spans, raw, grid.shape[0], jump)

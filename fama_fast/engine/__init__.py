@@ -1,0 +1,6 @@
+"""Compiled expressions and their values: what embeds in other code."""
+
+from fama_fast.engine.alpha import Alpha, compile
+from fama_fast.engine.evaluate import compute_factor_values, evaluate
+
+__all__ = ["Alpha", "compile", "compute_factor_values", "evaluate"]

@@ -1,0 +1,215 @@
+"""Syntax tree to checked IR: what each name means, and whether the arguments fit.
+
+Operators come from the registry, fields and groups from the scope, spellings from the dialect. Nothing is
+rewritten here (that is the passes' work) except that arithmetic on literals in a static parameter becomes its
+value.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NoReturn
+
+from fama_fast.errors import ArgumentError, ExpressionError, UnknownName, WindowError, nearest_name
+from fama_fast.ir import Node, const, field, group
+from fama_fast.lang.constants import constant_value
+from fama_fast.lang.diagnostics import placed, shown
+from fama_fast.lang.syntax import Call, Expr, Infix, Keyword, Name, Number
+from fama_fast.ops import MAX_WINDOW, build, check_param, find, get, names, specs
+from fama_fast.types import Kind, adv_window
+
+if TYPE_CHECKING:
+    from fama_fast.ir import Param
+    from fama_fast.lang.dialects import Dialect
+    from fama_fast.lang.scope import Scope
+    from fama_fast.ops import OpSpec, Parameter
+
+CONSTANTS = {"TRUE": 1.0, "FALSE": 0.0, "NAN": math.nan}
+
+
+class Binder:
+    """Binds the trees of one text. `text` is only quoted in errors."""
+
+    def __init__(self, text: str, dialect: Dialect, scope: Scope) -> None:
+        self._text = text
+        self._dialect = dialect
+        self._scope = scope
+
+    def series(self, expr: Expr) -> Node:
+        """The node of an expression that stands for a value per (date, symbol).
+
+        Recursion is as deep as the tree, which the parser has bounded.
+        """
+        match expr:
+            case Number():
+                return const(expr.value)
+            case Name():
+                return self._field(expr)
+            case Infix():
+                spec = infix_spec(expr.symbol, len(expr.operands))
+                return build(spec.name, *[self.series(o) for o in expr.operands])
+            case Call():
+                return self._call(expr)
+            case _:
+                raise TypeError(f"{type(expr).__name__} is not a value")
+
+    def _fail(
+        self,
+        kind: type[ExpressionError],
+        message: str,
+        at: Expr,
+        suggestion: str | None = None,
+        end: int | None = None,
+    ) -> NoReturn:
+        raise kind(message, text=self._text, start=at.start, end=end or at.end, suggestion=suggestion)
+
+    # Names
+
+    def _field(self, expr: Name) -> Node:
+        folded = expr.name.upper()
+        if folded in CONSTANTS:
+            return const(CONSTANTS[folded])
+        if not self._scope.is_field(folded):
+            if self._scope.is_group(folded):
+                self._fail(ArgumentError, f"{expr.name} is a group, not a series of numbers", expr)
+            spec = self._operator(folded)
+            if spec is not None:
+                self._fail(ArgumentError, f"{expr.name} is an operator: write {_usage(spec)}", expr)
+        name = self._scope.field(folded)
+        if name is None:
+            message, suggestion = self._scope.no_field(shown(expr.name))
+            self._fail(UnknownName, message, expr, suggestion)
+        if (adv_window(name) or 0) > MAX_WINDOW:
+            self._fail(WindowError, f"{name}: the window must be at most {MAX_WINDOW}", expr)
+        return field(name)
+
+    def _group(self, expr: Expr, spec: OpSpec) -> Node:
+        if not isinstance(expr, Name):
+            self._fail(ArgumentError, f"{spec.name} needs the name of a group here, such as SECTOR", expr)
+        if self._scope.is_field(expr.name) and not self._scope.is_group(expr.name):
+            self._fail(
+                ArgumentError, f"{expr.name} is a field; {spec.name} needs a group here, such as SECTOR", expr
+            )
+        name = self._scope.group(expr.name)
+        if name is None:
+            message, suggestion = self._scope.no_group(shown(expr.name))
+            self._fail(UnknownName, message, expr, suggestion)
+        return group(name)
+
+    def _operator(self, folded: str) -> OpSpec | None:
+        canonical = self._dialect.operators.get(folded)
+        return get(canonical) if canonical else find(folded)
+
+    # Calls
+
+    def _call(self, expr: Call) -> Node:
+        spec = self._operator(expr.name.upper())
+        if spec is None:
+            if self._scope.is_field(expr.name):
+                self._fail(
+                    UnknownName, f"{expr.name} is a field: it takes no arguments", expr, end=expr.name_end
+                )
+            suggestion = nearest_name(expr.name, {*names(), *self._dialect.operators})
+            self._fail(UnknownName, f"unknown operator {shown(expr.name)!r}", expr, suggestion, expr.name_end)
+        spec = self._rolling(spec, expr.arguments)
+        given = self._arguments(spec, expr)
+        values: dict[str, Node | Param] = {}
+        for p in spec.parameters:
+            if p.name not in given:
+                if p.required:
+                    self._fail(ArgumentError, f"{spec.signature} needs {p.name}", expr)
+                continue
+            argument = given[p.name]
+            if p.kind is Kind.SERIES:
+                values[p.name] = self.series(argument)
+            elif p.kind is Kind.GROUP:
+                values[p.name] = self._group(argument, spec)
+            else:
+                values[p.name] = self._static(argument, spec, p)
+        try:
+            return build(spec.name, **values)
+        except ExpressionError as error:
+            at = given.get("min_periods", expr)
+            raise placed(error, self._text, at.start, at.end) from None
+
+    def _rolling(self, spec: OpSpec, arguments: tuple[Expr, ...]) -> OpSpec:
+        """`max(x, 5)` where the dialect means the highest of 5 days."""
+        rolling = self._dialect.rolling.get(spec.name)
+        if rolling and len(arguments) == 2 and isinstance(arguments[1], Number) and arguments[1].value >= 1:
+            return get(rolling)
+        return spec
+
+    def _arguments(self, spec: OpSpec, call: Call) -> dict[str, Expr]:
+        """Arguments by parameter name."""
+        positional = [p.name for p in spec.parameters if not p.keyword_only]
+        by_folded = {p.name.casefold(): p.name for p in spec.parameters}
+        given: dict[str, Expr] = {}
+        after_keyword = False
+        for i, argument in enumerate(call.arguments):
+            if isinstance(argument, Keyword):
+                after_keyword = True
+                name = by_folded.get(argument.name.casefold())
+                if name is None:
+                    self._fail(
+                        UnknownName,
+                        f"{spec.signature} has no parameter {shown(argument.name)!r}",
+                        argument,
+                        nearest_name(argument.name, by_folded.values()),
+                        argument.start + len(argument.name),
+                    )
+                if name in given:
+                    self._fail(ArgumentError, f"{spec.name}: {name} is given twice", argument)
+                given[name] = argument.value
+            elif after_keyword:
+                self._fail(
+                    ArgumentError, f"{spec.name}: this argument must come before those with a name", argument
+                )
+            elif i >= len(positional):
+                most = "1 argument" if len(positional) == 1 else f"{len(positional)} arguments"
+                named = [p.name for p in spec.parameters if p.keyword_only]
+                hint = f" ({', '.join(f'{n}=' for n in named)} by name)" if named else ""
+                message = (
+                    f"{spec.name}({', '.join(positional)}) takes {most}{hint}, not {len(call.arguments)}"
+                )
+                self._fail(ArgumentError, message, argument)
+            else:
+                given[positional[i]] = argument
+        return given
+
+    def _static(self, expr: Expr, spec: OpSpec, p: Parameter) -> Param:
+        """A constant in its stored form."""
+        folded = expr.name.upper() if isinstance(expr, Name) else ""
+        if folded == "NONE" and not p.required and p.default is None:
+            return None
+        value: float | bool | None
+        if p.kind is Kind.FLAG and folded in ("TRUE", "FALSE"):
+            value = folded == "TRUE"
+        else:
+            value = constant_value(self.series(expr))
+        if value is None:
+            what = " number of days" if p.kind is Kind.WINDOW else ""
+            self._fail(ArgumentError, f"{spec.name}: {p.name} must be a constant{what}", expr)
+        if p.kind is Kind.WINDOW:
+            if value < 0:
+                message = (
+                    f"{spec.name}: {p.name} must be at least 1, not {value:g}: an alpha cannot look ahead"
+                )
+                self._fail(WindowError, message, expr)
+            if self._dialect.whole_windows and math.isfinite(value):
+                value = math.floor(value)
+        try:
+            return check_param(spec, p, value)
+        except ExpressionError as error:
+            raise placed(error, self._text, expr.start, expr.end) from None
+
+
+def infix_spec(symbol: str, operands: int) -> OpSpec:
+    """The operator that the registry gives to an infix symbol with so many operands."""
+    for spec in specs():
+        if spec.symbol == symbol and len(spec.operands) == operands:
+            return spec
+    raise LookupError(f"no operator is registered for {symbol!r} with {operands} operands")
+
+
+def _usage(spec: OpSpec) -> str:
+    return f"{spec.name}({', '.join(p.name for p in spec.parameters if p.required)})"

@@ -1,0 +1,499 @@
+"""The mining loop.
+
+1. `open_panel` loads the data, or simulates it when no file is named.
+2. The library starts from the factor cache or the seeds, measured on training rows (`state.first_state`); its
+   clusters become chains (`steps.build_chains`).
+3. Each round: exemplars and a chain (`steps.choose_context`), proposals, gates and admission
+   (`steps.pass_gates`), chains (`steps.grow_chains`), failures, the pool's validation score
+   (`steps.update_pool`), one ledger transaction.
+4. Rounds end by number, wanted factors, budget, patience on validation, or an exhausted proposer (`_stop`).
+5. The verdict counts every candidate; what holds is scored on the test split, once (`_conclude`).
+
+Equal configuration, data and seed give equal factors and scores, bit for bit: no decision reads the clock.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fama_fast.errors import ConfigError, ProposerError
+from fama_fast.mining import steps
+from fama_fast.mining.candidate import Candidate
+from fama_fast.mining.config import MiningConfig
+from fama_fast.mining.config_file import config_from_dict, differences, document
+from fama_fast.mining.gates import DROPPED, GATES
+from fama_fast.mining.ledger import Ledger
+from fama_fast.mining.market import Market
+from fama_fast.mining.progress import NoProgress, RoundReport
+from fama_fast.mining.protocol import Proposal
+from fama_fast.mining.records import CandidateRecord, ExchangeRecord, RunRecord, now
+from fama_fast.mining.results import MiningResult
+from fama_fast.mining.state import first_state, known_figures, restored_state, save_factors, starting_factors
+from fama_fast.mining.verdict import conclude, judge_factors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fama_fast.library.factor import Factor
+    from fama_fast.mining.progress import Progress
+    from fama_fast.mining.protocol import ProposalBatch, Proposer
+    from fama_fast.mining.state import LoopState
+    from fama_fast.panel import Panel
+
+# A resumed run may go on for longer, elsewhere or with more cores; what decides must be as it was.
+MAY_CHANGE = frozenset(
+    {
+        "ledger",
+        "logging.level",
+        "logging.log_file",
+        "paths.market_data",
+        "paths.output_dir",
+        "run.max_candidates",
+        "run.max_tokens",
+        "run.rounds",
+        "run.threads",
+    }
+)
+
+
+def mine(
+    config: MiningConfig | Mapping[str, Any] | None = None,
+    *,
+    panel: Panel | None = None,
+    proposer: Proposer | None = None,
+    progress: Progress | None = None,
+    resume: str | None = None,
+) -> MiningResult:
+    """Mine factors.
+
+    Args:
+        config: settings, or a mapping of them; defaults for what is not given.
+        panel: the data, in place of what `config.paths` names. proposer: in place of the configured one.
+        progress: where to report to; nowhere by default.
+        resume: id of an unfinished run in the ledger (or "last") to go on with.
+
+    Returns:
+        The result; `exit_code` is 1 when nothing met the bar.
+
+    Raises:
+        ConfigError: wrong settings, or a resumed run whose settings or data were different.
+        DataError: data that cannot be mined. StoreError: the ledger. ProposerError: the proposer gave up;
+            rounds that were committed stay and can be resumed.
+    """
+    settings = config if isinstance(config, MiningConfig) else config_from_dict(config or {})
+    progress = progress or NoProgress()
+    record = None
+    try:
+        if resume is not None:
+            with Ledger.open(ledger_place(settings), create=False) as ledger:
+                record = _resumable(ledger, resume, settings)
+        # Everything that can be wrong is met before the ledger is written to, or made.
+        data = panel if panel is not None else open_panel(settings)
+        _say_source(data, progress)
+        if record is not None and record.data_hash != data.data_hash:
+            raise ConfigError(
+                f"run {record.id} was made on other data: {record.source} with hash {record.data_hash}, "
+                f"now {data.source} with hash {data.data_hash}"
+            )
+        proposer = proposer or configured_proposer(settings)
+        market = Market(data, settings)
+        with Ledger.open(ledger_place(settings)) as ledger:
+            return Miner(settings, market, proposer, ledger, progress, record).run()
+    finally:
+        progress.close()
+
+
+def _say_source(panel: Panel, progress: Progress) -> None:
+    t, n = panel.shape
+    first, last = str(panel.dates[0])[:10], str(panel.dates[-1])[:10]
+    progress.note(f"data: {panel.source}: {t} dates x {n} symbols, {first} to {last}")
+    for warning in panel.warnings:
+        progress.note(f"warning: {warning}")
+
+
+def ledger_place(config: MiningConfig) -> str:
+    """File or URL of the ledger."""
+    return config.ledger or str(Path(config.paths.output_dir) / "ledger.sqlite")
+
+
+def open_panel(config: MiningConfig) -> Panel:
+    """The data that the configuration names; the simulator only when it names none."""
+    from fama_fast.data import DEFAULT_SIMULATION, PlantedSignal, load_market_data
+
+    paths, part, simulator = config.paths, config.data, config.data.simulator
+    simulation = None
+    if paths.market_data is None:
+        given = {
+            "n_symbols": simulator.symbols,
+            "n_dates": simulator.dates,
+            "seed": simulator.seed,
+            "signals": None
+            if simulator.signals is None
+            else tuple(PlantedSignal(s.expression, s.rank_ic) for s in simulator.signals),
+        }
+        chosen: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+        simulation = replace(DEFAULT_SIMULATION, **chosen)
+    return load_market_data(
+        paths.market_data,
+        fields=part.fields,
+        universe=paths.universe,
+        groups=paths.groups,
+        start=part.start,
+        end=part.end,
+        simulation=simulation,
+    )
+
+
+def configured_proposer(config: MiningConfig) -> Proposer:
+    """The proposer that the configuration asks for, and never another."""
+    from fama_fast.mining.proposers import ProposerSettings, make_proposer
+
+    def path(value: str | None) -> Path | None:
+        return None if value is None else Path(value)
+
+    return make_proposer(
+        ProposerSettings(
+            kind=config.proposer,
+            seed=config.run.seed,
+            llm=config.llm,
+            prompts_dir=path(config.paths.prompts_dir),
+            exchange_log=Path(config.paths.output_dir) / "exchanges",
+            replay_path=path(config.paths.replay),
+        )
+    )
+
+
+def _resumable(ledger: Ledger, run_id: str, config: MiningConfig) -> RunRecord:
+    record = ledger.get_run(run_id)
+    if record.status != "running":
+        raise ConfigError(f"run {record.id} is finished ({record.finished_at}): start a new one")
+    if record.state is None:
+        raise ConfigError(f"run {record.id} stopped before its first round: start a new one")
+    changed = differences(document(config), record.config, MAY_CHANGE)
+    if changed:
+        raise ConfigError(f"run {record.id} was made with other settings: {'; '.join(changed)}")
+    return record
+
+
+class Miner:
+    """One run. Use `mine`."""
+
+    def __init__(
+        self,
+        config: MiningConfig,
+        market: Market,
+        proposer: Proposer,
+        ledger: Ledger,
+        progress: Progress,
+        resumed: RunRecord | None,
+    ) -> None:
+        self.config, self.market, self.proposer = config, market, proposer
+        self.ledger, self.progress, self.resumed = ledger, progress, resumed
+        self.began, self.started_at = time.perf_counter(), now()
+        self._pool_ranks: dict[str, NDArray[np.float64]] = {}
+        self._evaluated_seconds = 0.0
+        self._candidates_here = 0
+
+    def run(self) -> MiningResult:
+        """All rounds, then the verdict."""
+        self.progress.phase("measuring the library")
+        factors, where = starting_factors(self.config.paths.factor_cache)
+        state, notes = self._restore() if self.resumed is not None else first_state(self.market, factors)
+        for text in notes:
+            self.progress.note(text)
+        if self.resumed is not None:
+            run = self.resumed
+            self.progress.note(
+                f"run {run.id}: going on after {state.round} rounds, ledger {self.ledger.place}"
+            )
+        else:
+            steps.build_chains(state, self.config)
+            run = self._new_run(state)
+            self.progress.note(
+                f"run {run.id}: {len(state.library)} factors from {where}; proposer {self.proposer.name}; "
+                f"ledger {self.ledger.place}"
+            )
+        stop = self._stop(state)
+        # A run that was killed after it opened its test must not search on.
+        while stop is None and run.test_opened_at is None:
+            self._round(run, state)
+            stop = self._stop(state)
+        return self._conclude(run, state, stop or "ended before")
+
+    def _restore(self) -> tuple[LoopState, list[str]]:
+        assert self.resumed is not None
+        assert self.resumed.state is not None
+        return restored_state(self.market, self.resumed.state, self.ledger.candidates(self.resumed.id)), []
+
+    def _new_run(self, state: LoopState) -> RunRecord:
+        stamp = self.started_at.replace("-", "").replace(":", "")[:15]
+        panel = self.market.whole
+        run = RunRecord(
+            id=f"{stamp}-{secrets.token_hex(3)}",
+            source=panel.source,
+            data_hash=panel.data_hash,
+            seed=self.config.run.seed,
+            proposer=self.proposer.name,
+            config=document(self.config),
+            version=_version(),
+            started_at=self.started_at,
+            state=state.to_dict(),
+        )
+        self.ledger.start_run(run)
+        return run
+
+    def _stop(self, state: LoopState) -> str | None:
+        """Why the search is over, or None. A function of the state alone."""
+        run, new = self.config.run, len(state.new_factors)
+        if state.round == 0:
+            return None
+        if new >= self.config.u:
+            return f"{new} new factors, as many as were wanted"
+        if state.exhausted:
+            return "the proposer has nothing more to propose"
+        if state.round >= run.rounds:
+            return f"{state.round} rounds done"
+        if run.max_candidates is not None and state.proposed >= run.max_candidates:
+            return f"{state.proposed} candidates, the budget is {run.max_candidates}"
+        if run.max_tokens is not None and state.tokens >= run.max_tokens:
+            return f"{state.tokens} tokens, the budget is {run.max_tokens}"
+        if state.stale >= run.patience:
+            return f"no gain of the pool's validation RankIC for {state.stale} rounds"
+        return None
+
+    def _round(self, run: RunRecord, state: LoopState) -> None:
+        number, began = state.round + 1, time.perf_counter()
+        config, market = self.config, self.market
+        context = steps.choose_context(state, config, number)
+        count = config.batch_size
+        if config.run.max_candidates is not None:
+            count = min(count, config.run.max_candidates - state.proposed)
+        self.progress.phase(f"round {number}: asking {self.proposer.name} for {count} candidates")
+        batch = self._propose(run, steps.make_request(state, config, market, context, number, count), number)
+        candidates = _candidates(batch)
+        self.progress.phase(f"round {number}: {len(candidates)} candidates at the gates")
+        evaluated = time.perf_counter()
+        admitted = steps.pass_gates(candidates, state, config, market, number, self.proposer.name)
+        each = (time.perf_counter() - evaluated) / max(1, len(candidates))
+        chain_steps = steps.grow_chains(state, config, context.chain, admitted)
+        steps.remember_failures(state, candidates)
+        steps.update_pool(state, market, self._pool_ranks, config.run.min_gain)
+        state.round = number
+        state.proposed += len(candidates)
+        state.tokens += batch.usage.prompt_tokens + batch.usage.completion_tokens
+        state.exhausted = not candidates
+        for candidate in candidates:
+            candidate.seconds = each
+        self.ledger.commit_round(
+            run,
+            number,
+            [_record(c, self.proposer.name) for c in candidates],
+            exchange=_exchange(batch, context),
+            steps=chain_steps,
+            state=state.to_dict(),
+        )
+        self._candidates_here += len(candidates)
+        self._evaluated_seconds += each * len(candidates)
+        self.progress.round_done(self._report(run, state, len(candidates), len(admitted), began, each))
+
+    def _propose(self, run: RunRecord, request: Any, number: int) -> ProposalBatch:
+        try:
+            return self.proposer.propose(request)
+        except ProposerError as error:
+            kept = f"; the {number - 1} rounds before are kept: --resume {run.id}" if number > 1 else ""
+            raise ProposerError(f"{error} (round {number}{kept})") from error
+
+    def _report(
+        self, run: RunRecord, state: LoopState, proposed: int, admitted: int, began: float, each: float
+    ) -> RoundReport:
+        new = state.new_factors
+        return RoundReport(
+            number=state.round,
+            of=self.config.run.rounds,
+            proposed=proposed,
+            admitted=admitted,
+            new_factors=len(new),
+            wanted=self.config.u,
+            funnel=funnel(self.ledger.candidates(run.id)),
+            best_train=max((f.score for f in new), default=None),
+            pool_valid=state.pool.get("rank_ic"),
+            seconds=time.perf_counter() - began,
+            rate=1.0 / each if each > 0.0 else 0.0,
+        )
+
+    def _conclude(self, run: RunRecord, state: LoopState, stop: str) -> MiningResult:
+        config, bar = self.config, self.config.verdict
+        rows = self.ledger.candidates(run.id)
+        new = state.new_factors
+        judged, measured = judge_factors(new, [(r["fingerprint"], r["scores"]) for r in rows], bar.fdr)
+        holds = {f.fingerprint for f in judged if f.holds}
+        holding = [f for f in new if f.fingerprint in holds]
+        before = 0
+        test: dict[str, dict[str, float]] = {}
+        if holding:
+            self.progress.phase("opening the test split")
+            before = self.ledger.open_test(run)
+            test = {k: known_figures(v) for k, v in self.market.open_test(holding).items()}
+        verdict = conclude(
+            judged,
+            measured,
+            level=bar.fdr,
+            test_level=bar.test_level,
+            signs={f.fingerprint: f.sign for f in new},
+            pool_valid=state.pool,
+            test=test,
+        )
+        result = MiningResult(
+            factors=tuple(new),
+            library=tuple(m.factor for m in state.library.members),
+            verdict=verdict,
+            funnel=funnel(rows),
+            rounds=state.round,
+            stop=stop,
+            data=_describe(self.market.whole),
+            splits=_split_days(self.market),
+            settings=_settings(config),
+            proposer=self.proposer.name,
+            test=test,
+            record=self._timings(run, before),
+        )
+        self._save(new)
+        scores = {f.fingerprint: dict(f.scores) for f in new}
+        for fingerprint, figures in test.items():
+            scores.setdefault(fingerprint, {})["test"] = figures
+        if state.pool:
+            scores.setdefault("pool", {})["valid"] = state.pool
+        self.ledger.finish_run(run.id, verdict=verdict.as_dict(), summary=result.to_dict(), scores=scores)
+        return result
+
+    def _save(self, new: Sequence[Factor]) -> None:
+        cache = self.config.paths.factor_cache
+        if cache is not None and self.config.run.update_cache and new:
+            save_factors(cache, new, starting_factors(cache)[0])
+            self.progress.note(f"added {len(new)} new factors to the factor cache {cache}")
+
+    def _timings(self, run: RunRecord, before: int) -> dict[str, Any]:
+        seconds = time.perf_counter() - self.began
+        rate = self._candidates_here / self._evaluated_seconds if self._evaluated_seconds > 0.0 else 0.0
+        return {
+            "run": run.id,
+            "ledger": self.ledger.place,
+            "version": run.version,
+            "started_at": run.started_at or self.started_at,
+            "finished_at": now(),
+            "seconds": round(seconds, 3),
+            "candidates_per_second": round(rate, 1),
+            "test_opened_before_on_this_data": before,
+        }
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("fama_fast")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _candidates(batch: ProposalBatch) -> list[Candidate]:
+    """Proposals as candidates, then what could not be read, stopped at the first gate."""
+    found = [Candidate(i, p) for i, p in enumerate(batch.proposals)]
+    for dropped in batch.dropped:
+        found.append(
+            Candidate(
+                len(found),
+                Proposal(dropped.expression, origin="dropped"),
+                gate=DROPPED,
+                reason=dropped.reason,
+            )
+        )
+    return found
+
+
+def _record(candidate: Candidate, proposer: str) -> CandidateRecord:
+    proposal, alpha = candidate.proposal, candidate.alpha
+    return CandidateRecord(
+        position=candidate.position,
+        text=proposal.expression,
+        proposer=proposer,
+        canonical=None if alpha is None else alpha.canonical,
+        fingerprint=None if alpha is None else alpha.fingerprint,
+        parents=proposal.parents,
+        origin=proposal.origin,
+        hypothesis=proposal.hypothesis,
+        explanation=proposal.explanation,
+        prompt_hash=proposal.prompt_hash,
+        gate=candidate.gate,
+        reason=candidate.reason,
+        admitted=candidate.admitted,
+        scores=candidate.scores,
+        seconds=candidate.seconds,
+    )
+
+
+def _exchange(batch: ProposalBatch, context: steps.Context) -> ExchangeRecord:
+    hashes = dict.fromkeys(p.prompt_hash for p in batch.proposals if p.prompt_hash is not None)
+    usage = batch.usage
+    return ExchangeRecord(
+        prompt_hashes=tuple(hashes),
+        exemplars=tuple(f.fingerprint for f in context.exemplars),
+        chain=tuple(f.fingerprint for f in context.shown),
+        usage={
+            "requests": usage.requests,
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+        },
+    )
+
+
+def funnel(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Candidates by the gate that stopped them, in the gates' order, then those admitted."""
+    counts = {gate.name: 0 for gate in GATES} | {"admitted": 0}
+    for row in rows:
+        counts[row["gate"] or "admitted"] += 1
+    return counts
+
+
+def _describe(panel: Panel) -> dict[str, Any]:
+    return {
+        "source": panel.source,
+        "hash": panel.data_hash,
+        "dates": panel.shape[0],
+        "symbols": panel.shape[1],
+        "first": str(panel.dates[0])[:10],
+        "last": str(panel.dates[-1])[:10],
+        "fields": list(panel.fields),
+        "groups": list(panel.groups),
+        "universe": panel.universe is not None,
+        "warnings": list(panel.warnings),
+    }
+
+
+def _split_days(market: Market) -> dict[str, Any]:
+    dates = market.whole.dates
+    out = {}
+    for name in ("train", "valid", "test"):
+        rows: slice = getattr(market.rows, name)
+        out[name] = {
+            "first": str(dates[rows.start])[:10],
+            "last": str(dates[rows.stop - 1])[:10],
+            "days": rows.stop - rows.start,
+        }
+    return out
+
+
+def _settings(config: MiningConfig) -> dict[str, Any]:
+    """The settings that decide; where things are stored is in the record."""
+    found = document(config)
+    found.pop("ledger")
+    found.pop("logging")
+    found["paths"].pop("output_dir")
+    return found

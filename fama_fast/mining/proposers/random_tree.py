@@ -1,0 +1,239 @@
+"""Random expressions from the registry, typed by kind: the random-formula control and the fresh blood of
+`evolve`.
+
+No operator is named here: the registry says what takes what. Everything is drawn from the generator that is
+passed in, so a seed decides the result.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fama_fast.errors import FamaError
+from fama_fast.ir import FIELD, GROUP, LEAVES, Node, const, count_nodes, field, group, postorder
+from fama_fast.mining.proposable import proposable_specs
+from fama_fast.types import Family, Kind, adv_window, derived_field
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Sequence
+
+    from fama_fast.ir import Param
+    from fama_fast.mining.protocol import Vocabulary
+    from fama_fast.ops import OpSpec, Parameter
+
+WINDOWS = (2, 3, 5, 10, 15, 20, 30, 40, 60, 90, 120, 180, 250)
+MAX_DEPTH = 6
+MAX_NODES = 20
+_CONSTANTS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
+_WEIGHTS = {Family.TIME_SERIES: 5.0, Family.ELEMENT: 4.0, Family.CROSS_SECTION: 2.0, Family.GROUP: 1.0}
+_ATTEMPTS = 200
+# How often the result is made comparable between stocks by its outermost operator, rather than by a ratio.
+_CROSS_SECTIONAL_ROOT = 0.8
+
+
+def lookback(node: Node) -> int:
+    """Rows before today that an expression needs."""
+    from fama_fast import ops
+
+    need: dict[Node, int] = {}
+    for n in postorder(node):
+        spec = ops.find(n.op)
+        own = spec.own_lookback(n.params) if spec else 0
+        if n.op == FIELD and (derived := derived_field(n.name)) is not None:
+            own = derived.lookback
+        need[n] = own + max((need[a] for a in n.args), default=0)
+    return need[node]
+
+
+def is_boolean(node: Node) -> bool:
+    """The outermost operator gives a condition."""
+    from fama_fast import ops
+
+    spec = ops.find(node.op)
+    return spec is not None and spec.boolean
+
+
+def _explodes(spec: OpSpec) -> bool:
+    """Numbers of ordinary size give one beyond use, as a power or an exponential does."""
+    if spec.evaluate is None or spec.statics or any(p.kind is not Kind.SERIES for p in spec.operands):
+        return False
+    value = spec.evaluate(*[100.0] * len(spec.operands))
+    return not abs(value) < 1e9
+
+
+def fits(node: Node, vocabulary: Vocabulary, max_depth: int = MAX_DEPTH, max_nodes: int = MAX_NODES) -> bool:
+    """The expression can be a proposal: fields, groups and windows of the data, bounded, not a leaf or a
+    condition.
+    """
+    from fama_fast import ops
+
+    if node.op in LEAVES or is_boolean(node) or node.depth > max_depth or count_nodes(node) > max_nodes:
+        return False
+    fields = {f.upper() for f in vocabulary.fields}
+    groups = {g.upper() for g in vocabulary.groups}
+    seen_field = False
+    for n in postorder(node):
+        if n.op == FIELD:
+            seen_field = True
+            adv = adv_window(n.name)
+            if n.name not in fields and not (adv and {"CLOSE", "VOLUME"} <= fields):
+                return False
+        elif n.op == GROUP and n.name not in groups:
+            return False
+        elif (spec := ops.find(n.op)) is not None:
+            for p, value in zip(spec.statics, n.params, strict=True):
+                if p.kind is Kind.WINDOW and value is not None and float(value) > vocabulary.max_window:
+                    return False
+            if len(set(n.args)) < len(n.args):  # x / x, x - x: no information
+                return False
+    return seen_field and lookback(node) <= vocabulary.max_window
+
+
+class TreeMaker:
+    """Draws typed trees for one vocabulary."""
+
+    def __init__(self, rng: random.Random, vocabulary: Vocabulary) -> None:
+        if not vocabulary.fields:
+            raise ValueError("a vocabulary without fields has no expressions")
+        self.rng = rng
+        self.vocabulary = vocabulary
+        self.specs = proposable_specs(vocabulary)
+        self.numeric = tuple(s for s in self.specs if not s.boolean)
+        self.explosive = frozenset(s.name for s in self.specs if _explodes(s))
+        self.conditions = tuple(s for s in self.specs if s.boolean)
+        self.roots = tuple(s for s in self.numeric if s.family in (Family.CROSS_SECTION, Family.GROUP))
+        self.ratios = tuple(s for s in self.numeric if s.symbol == "/" and len(s.operands) == 2)
+
+    def window(self, p: Parameter) -> int:
+        """A window on the grid, shorter ones more often."""
+        least = int(p.minimum or 1)
+        grid = [w for w in WINDOWS if least <= w <= self.vocabulary.max_window] or [least]
+        return self.rng.choice(grid[: max(1, self.rng.randint(1, len(grid)))])
+
+    def statics(self, spec: OpSpec) -> dict[str, Param]:
+        """Static parameters by name; what is optional mostly keeps its default."""
+        out: dict[str, Param] = {}
+        bare: list[str] = []
+        for p in spec.statics:
+            if p.keyword_only or (not p.required and self.rng.random() < 0.7):
+                continue
+            if p.kind is Kind.WINDOW:
+                out[p.name] = self.window(p)
+            elif p.kind is Kind.FLAG:
+                out[p.name] = self.rng.random() < 0.5
+            elif p.minimum is not None and p.maximum is not None:
+                share = self.rng.choice((0.1, 0.25, 0.5, 0.75, 0.9))
+                out[p.name] = p.minimum + share * (p.maximum - p.minimum)
+            elif isinstance(p.default, (int, float)) and not p.required and p.default:
+                out[p.name] = float(p.default) * self.rng.choice((0.5, 0.75, 1.5, 2.0))
+            else:
+                bare.append(p.name)
+        # Free numbers of one operator are bounds, given from low to high.
+        drawn = sorted(self.rng.sample((-2.0, -1.0, -0.5, 0.5, 1.0, 2.0), k=min(len(bare), 6)))
+        out.update(zip(bare, drawn, strict=False))
+        return out
+
+    def leaf(self) -> Node:
+        """A field of the data."""
+        return field(self.rng.choice(self.vocabulary.fields))
+
+    def group(self) -> Node:
+        """A group field of the data."""
+        return group(self.rng.choice(self.vocabulary.groups))
+
+    def _pick(self, specs: Sequence[OpSpec]) -> OpSpec:
+        families = sorted({s.family for s in specs}, key=lambda f: f.value)
+        family = self.rng.choices(families, [_WEIGHTS[f] for f in families])[0]
+        mine = [s for s in specs if s.family is family]
+        mine = [s for s in mine if s.name not in self.explosive or len(s.operands) > 1] or mine
+        # Infix forms are what people write: they are drawn as often as all other cell-by-cell operators
+        # together.
+        infix = [s for s in mine if s.symbol]
+        if infix and len(infix) < len(mine) and self.rng.random() < 0.6:
+            mine = infix
+        return self.rng.choice(mine)
+
+    def tree(self, depth: int, *, condition: bool = False) -> Node:
+        """A series of at most this depth; a condition where one is asked for and there is room."""
+        if condition and self.conditions:
+            return self.apply(self._pick(self.conditions), max(depth, 2))
+        if depth <= 1 or self.rng.random() < 0.15:
+            return self.leaf()
+        return self.apply(self._pick(self.numeric), depth)
+
+    def apply(self, spec: OpSpec, depth: int, first: Node | None = None) -> Node:
+        """`spec` over random operands of lesser depth; `first` takes the place of its first series operand."""
+        from fama_fast.ops import build
+
+        args: list[Node] = []
+        for p in spec.operands:
+            if p.kind is Kind.GROUP:
+                args.append(self.group())
+            elif first is not None and all(a is not first for a in args) and p.name != "condition":
+                args.append(first)
+            elif p.name == "condition":
+                args.append(self.tree(depth - 1, condition=True))
+            elif (
+                args and spec.family is Family.ELEMENT and self.rng.random() < self._share_of_constants(spec)
+            ):
+                args.append(const(self.rng.choice(_CONSTANTS)))
+            elif not args and spec in self.roots:
+                args.append(self._below_root(depth - 1))
+            else:
+                args.append(self._another(args, depth - 1))
+        return build(spec.name, *args, **self.statics(spec))
+
+    def _share_of_constants(self, spec: OpSpec) -> float:
+        if spec.family is not Family.ELEMENT:
+            return 0.0
+        if spec.name in self.explosive:
+            return 1.0
+        return 0.4 if spec.boolean else 0.05
+
+    def _below_root(self, depth: int) -> Node:
+        """What a cross-sectional operator compares: often a ratio, seldom cross-sectional itself."""
+        if depth >= 2 and self.ratios and self.rng.random() < 0.4:
+            return self.apply(self.rng.choice(self.ratios), depth)
+        return self._another((), depth, without=self.roots)
+
+    def _another(self, args: Sequence[Node], depth: int, without: Sequence[OpSpec] = ()) -> Node:
+        """A tree unlike its neighbours, and not one of some operators if a few draws can avoid it."""
+        barred = {s.name for s in without}
+        found = self.tree(depth)
+        for _ in range(7):
+            if all(found is not a for a in args) and found.op not in barred:
+                break
+            found = self.tree(depth)
+        return found
+
+    def expression(self, depth: int) -> Node:
+        """A tree whose outermost operator makes stocks comparable."""
+        if self.roots and (not self.ratios or self.rng.random() < _CROSS_SECTIONAL_ROOT):
+            return self.apply(self._pick(self.roots), depth)
+        return self.apply(self.rng.choice(self.ratios), depth) if self.ratios else self.tree(depth)
+
+
+def random_expression(
+    rng: random.Random, vocabulary: Vocabulary, *, max_depth: int = MAX_DEPTH, max_nodes: int = MAX_NODES
+) -> Node:
+    """A random expression over the vocabulary, checked but not canonical.
+
+    Args:
+        rng: decides everything. vocabulary: fields, groups and longest window (also the longest lookback).
+        max_depth: levels, leaves included, at least 2. max_nodes: operators and leaves.
+
+    Raises:
+        ValueError: no fields, or limits that admit no expression.
+    """
+    maker = TreeMaker(rng, vocabulary)
+    for _ in range(_ATTEMPTS):
+        try:
+            node = maker.expression(rng.randint(min(3, max_depth), max_depth))
+        except FamaError:  # parameters that do not go together
+            continue
+        if fits(node, vocabulary, max_depth, max_nodes):
+            return node
+    raise ValueError(
+        f"no expression of depth {max_depth} and {max_nodes} nodes was found in {_ATTEMPTS} draws"
+    )

@@ -1,0 +1,208 @@
+"""Ways to vary an expression: each takes typed trees and gives another, or None where it does not apply.
+
+Trees are addressed by paths (operand indices from the root). No operator is named: what may stand where
+follows from the registry. Limits and duplicates are the caller's business.
+"""
+
+from __future__ import annotations
+
+import bisect
+from typing import TYPE_CHECKING
+
+from fama_fast.errors import FamaError
+from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, Node, const, make
+from fama_fast.mining.proposers.random_tree import WINDOWS, TreeMaker, is_boolean
+from fama_fast.types import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fama_fast.ir import Param
+    from fama_fast.ops import OpSpec, Parameter
+
+Path = tuple[int, ...]
+
+
+def walk(node: Node, path: Path = ()) -> Iterator[tuple[Path, Node]]:
+    """Every position of the tree with its subtree, in preorder."""
+    yield path, node
+    for i, a in enumerate(node.args):
+        yield from walk(a, (*path, i))
+
+
+def replace(node: Node, path: Path, new: Node) -> Node:
+    """The tree with another subtree at `path`."""
+    if not path:
+        return new
+    args = list(node.args)
+    args[path[0]] = replace(args[path[0]], path[1:], new)
+    return make(node.op, args, node.params)
+
+
+def sort_of(node: Node) -> str:
+    """What a subtree may be exchanged for: group, condition or series."""
+    return "group" if node.op == GROUP else "condition" if is_boolean(node) else "series"
+
+
+def _places(node: Node, *sorts: str) -> list[tuple[Path, Node]]:
+    return [(p, n) for p, n in walk(node) if sort_of(n) in sorts and n.op != CONST]
+
+
+def _rebuilt(spec: OpSpec, args: tuple[Node, ...], params: tuple[Param, ...]) -> Node | None:
+    from fama_fast.ops import build
+
+    named = {p.name: v for p, v in zip(spec.statics, params, strict=True) if v is not None}
+    for p in spec.statics:
+        value = named.get(p.name)
+        if p.kind is Kind.WINDOW and p.minimum is not None and isinstance(value, int):
+            named[p.name] = max(value, int(p.minimum))
+    try:
+        return build(spec.name, *args, **named)
+    except FamaError:
+        return None
+
+
+def swap_operator(maker: TreeMaker, node: Node) -> Node | None:
+    """One operator becomes another with the same kinds of parameters."""
+    from fama_fast.ops import find
+
+    places = [(p, n) for p, n in walk(node) if n.op not in LEAVES]
+    path, old = maker.rng.choice(places)
+    spec = find(old.op)
+    if spec is None:
+        return None
+    kinds = [p.kind for p in spec.parameters]
+    others = [
+        s
+        for s in maker.specs
+        if s.name != spec.name and s.boolean == spec.boolean and [p.kind for p in s.parameters] == kinds
+    ]
+    new = _rebuilt(maker.rng.choice(others), old.args, old.params) if others else None
+    return replace(node, path, new) if new else None
+
+
+def change_leaf(maker: TreeMaker, node: Node) -> Node | None:
+    """One field or group becomes another."""
+    path, old = maker.rng.choice([(p, n) for p, n in walk(node) if n.op in (FIELD, GROUP)])
+    new = maker.group() if old.op == GROUP and maker.vocabulary.groups else maker.leaf()
+    return None if new is old or (old.op == GROUP and new.op != GROUP) else replace(node, path, new)
+
+
+def wrap(maker: TreeMaker, node: Node) -> Node | None:
+    """One subtree gets an operator around it."""
+    path, old = maker.rng.choice(_places(node, "series"))
+    single = [s for s in maker.numeric if sum(p.kind is Kind.SERIES for p in s.operands) == 1]
+    return replace(node, path, maker.apply(maker.rng.choice(single), 2, first=old)) if single else None
+
+
+def unwrap(maker: TreeMaker, node: Node) -> Node | None:
+    """One operator gives way to one of its operands."""
+    hoists = [
+        (p, a)
+        for p, n in walk(node)
+        for a in n.args
+        if sort_of(a) == sort_of(n) and a.op not in (CONST, GROUP)
+    ]
+    if not hoists:
+        return None
+    path, inner = maker.rng.choice(hoists)
+    return replace(node, path, inner)
+
+
+def replace_subtree(maker: TreeMaker, node: Node) -> Node | None:
+    """One subtree becomes a fresh one of the same sort."""
+    places = [(p, n) for p, n in _places(node, "series", "condition") if p]
+    if not places:
+        return None
+    path, old = maker.rng.choice(places)
+    return replace(node, path, maker.tree(maker.rng.randint(1, 3), condition=sort_of(old) == "condition"))
+
+
+def _step(maker: TreeMaker, p: Parameter, value: Param) -> Param:
+    rng = maker.rng
+    if p.kind is Kind.WINDOW:
+        least = int(p.minimum or 1)
+        grid = [w for w in WINDOWS if least <= w <= maker.vocabulary.max_window and w != value]
+        if not grid:
+            return value
+        at = bisect.bisect_left(grid, float(value or 0))
+        return rng.choice(grid[max(0, at - 2) : at + 2])
+    if p.kind is Kind.NUMBER and isinstance(value, (int, float)):
+        new = value * rng.choice((0.5, 0.8, 1.25, 2.0))
+        new = max(new, p.minimum) if p.minimum is not None else new
+        return min(new, p.maximum) if p.maximum is not None else new
+    return not value if p.kind is Kind.FLAG else value
+
+
+def step_parameter(maker: TreeMaker, node: Node) -> Node | None:
+    """One window or number moves a little; of constants, only thresholds of conditions do (others rank
+    alike).
+    """
+    from fama_fast.ops import find
+
+    choices: list[tuple[Path, Node, int]] = []
+    for path, n in walk(node):
+        spec = find(n.op)
+        if spec is None:
+            continue
+        choices += [
+            (path, n, i)
+            for i, (p, v) in enumerate(zip(spec.statics, n.params, strict=True))
+            if v is not None and not p.keyword_only
+        ]
+        if spec.boolean:
+            choices += [((*path, i), a, 0) for i, a in enumerate(n.args) if a.op == CONST]
+    if not choices:
+        return None
+    path, old, i = maker.rng.choice(choices)
+    if old.op == CONST:
+        return replace(node, path, const(old.value * maker.rng.choice((0.5, 0.8, 1.25, 2.0))))
+    spec = find(old.op)
+    if spec is None:
+        return None
+    params = list(old.params)
+    params[i] = _step(maker, spec.statics[i], params[i])
+    new = _rebuilt(spec, old.args, tuple(params))
+    return replace(node, path, new) if new and new is not old else None
+
+
+def crossover(maker: TreeMaker, node: Node, other: Node) -> Node | None:
+    """A subtree of one parent takes the place of one of the same sort in the other."""
+    path, old = maker.rng.choice(_places(node, "series", "condition"))
+    donors = [n for p, n in _places(other, sort_of(old)) if (p or path) and n is not old]
+    return replace(node, path, maker.rng.choice(donors)) if donors else None
+
+
+def difference(before: Node, after: Node) -> tuple[Node, Node] | None:
+    """The smallest pair of subtrees at the same position in which two trees differ, or None when they are
+    equal.
+    """
+    if before is after:
+        return None
+    if before.op == after.op and before.params == after.params and len(before.args) == len(after.args):
+        apart = [(a, b) for a, b in zip(before.args, after.args, strict=True) if a is not b]
+        if len(apart) == 1:
+            return difference(*apart[0])
+    return before, after
+
+
+def graft(maker: TreeMaker, exemplar: Node, before: Node, after: Node) -> Node | None:
+    """What the last step of a chain changed is done to the exemplar."""
+    pair = difference(before, after)
+    if pair is None:
+        return None
+    old, new = pair
+    for path, n in walk(exemplar):  # the exemplar has what the step replaced
+        if n is old:
+            return replace(exemplar, path, new)
+    around = next((p for p, n in walk(new) if n is old and p), None)
+    if around is not None:  # the step put something around it
+        places = _places(exemplar, sort_of(old))
+        path, inner = maker.rng.choice(places) if places else ((), exemplar)
+        return replace(exemplar, path, replace(new, around, inner))
+    if old.op == new.op and old.args == new.args:  # the step moved a parameter
+        for path, n in walk(exemplar):
+            if n.op == new.op and n.params != new.params:
+                return replace(exemplar, path, make(n.op, n.args, new.params))
+    places = [(p, n) for p, n in _places(exemplar, sort_of(new)) if p]
+    return replace(exemplar, maker.rng.choice(places)[0], new) if places else None

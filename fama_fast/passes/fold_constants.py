@@ -1,0 +1,16 @@
+"""Operations on constants alone become their value; one that is not finite is the missing constant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fama_fast.ir import rewrite
+from fama_fast.lang.constants import fold
+
+if TYPE_CHECKING:
+    from fama_fast.ir import Node
+
+
+def fold_constants(root: Node) -> Node:
+    """The same values with every constant operation computed."""
+    return rewrite(root, fold)

@@ -1,0 +1,40 @@
+"""Composite operators and derived fields written out in what the back ends compute."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from fama_fast.ir import FIELD, LEAVES, fixpoint
+from fama_fast.lang import parse
+from fama_fast.ops import get
+from fama_fast.types import derived_field
+
+if TYPE_CHECKING:
+    from fama_fast.ir import Node
+
+
+def lower(root: Node, available: frozenset[str] | None = None) -> Node:
+    """The same values, by operators with kernels over fields that the data has.
+
+    Args:
+        available: fields that the data carries: RET, VWAP and ADV{d} among them are read, not derived. None:
+            only fields that derive from nothing are there.
+    """
+    have = frozenset() if available is None else frozenset(name.upper() for name in available)
+
+    def rule(node: Node) -> Node:
+        if node.op == FIELD:
+            return node if node.name in have else _derived(node)
+        if node.op in LEAVES:
+            return node
+        spec = get(node.op)
+        return node if spec.lower is None else spec.lower(*node.args, *node.params)
+
+    return fixpoint(root, rule)
+
+
+@functools.lru_cache(maxsize=256)
+def _derived(field: Node) -> Node:
+    derived = derived_field(field.name)
+    return field if derived is None else parse(derived.formula)

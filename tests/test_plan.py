@@ -1,0 +1,208 @@
+"""Stages, registers and buffers of the program, checked as data and by running it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from fama_fast import ir, ops
+from fama_fast.backends.numba_vm.run import execute
+from fama_fast.panel import GroupField, Panel
+from fama_fast.plan import Axis, Plan, Space, make_plan, mask_members, set_min_coverage
+
+if TYPE_CHECKING:
+    from fama_fast.types import FloatArray
+
+CLOSE, OPEN, VOLUME = ir.field("CLOSE"), ir.field("OPEN"), ir.field("VOLUME")
+b = ops.build
+
+
+def panel(t: int = 70, n: int = 21, seed: int = 0, universe: bool = False) -> Panel:
+    rng = np.random.default_rng(seed)
+    fields = {}
+    for name in ("OPEN", "CLOSE", "VOLUME"):
+        values = np.exp(rng.normal(size=(t, n)))
+        values[rng.random((t, n)) < 0.05] = np.nan
+        fields[name] = values
+    member = rng.random((t, n)) < 0.8 if universe else None
+    codes = np.broadcast_to(rng.integers(0, 3, n).astype(float), (t, n)).copy()
+    dates = np.datetime64("2020-01-01") + np.arange(t)
+    return Panel(dates, range(n), fields, universe=member, groups={"SECTOR": GroupField(codes, ("a", "b", "c"))})
+
+
+def mixed_roots() -> list[ir.Node]:
+    change = b("SUB", CLOSE, b("DELAY", CLOSE, 3))
+    ranked = b("RANK", change)
+    smooth = b("TS_MEAN", ranked, 4)
+    return [
+        b("RANK", b("ADD", smooth, b("RANK", VOLUME))),
+        b("GROUP_NEUTRALIZE", b("MUL", change, -1.0), ir.group("SECTOR")),
+        smooth,
+        change,
+        CLOSE,
+        ir.const(2.5),
+        b("IF_ELSE", b("LT", CLOSE, OPEN), 1.0, b("CORREL", ranked, b("RANK", VOLUME), 6)),
+        b("TS_SUM", ir.const(1.0), 3),
+    ]
+
+
+def check_registers(plan: Plan) -> None:
+    """Every register is written before it is read, and no stage names one beyond its count."""
+    for stage in plan.stages:
+        written = set()
+        for i in stage.instructions:
+            for slot in i.inputs:
+                if slot.space is Space.REGISTER:
+                    assert slot in written
+            if i.out.space is Space.REGISTER:
+                assert i.out.index < stage.n_registers
+                assert i.out not in i.inputs
+                written.add(i.out)
+
+
+def test_stages_alternate_and_registers_are_sound() -> None:
+    plan = make_plan(mixed_roots())
+    axes = [s.axis for s in plan.stages]
+    assert axes == [Axis.TIME, Axis.DATE, Axis.TIME, Axis.DATE]
+    check_registers(plan)
+    allocated = [i for s in plan.stages for i in s.allocates]
+    released = [i for s in plan.stages for i in s.releases]
+    assert sorted(allocated) == sorted(released) == list(range(plan.n_buffers))
+
+
+def test_a_long_chain_needs_few_registers() -> None:
+    node = CLOSE
+    for _ in range(50):
+        node = b("ADD", b("ABS", node), 1.0)
+    (stage,) = make_plan([node]).stages
+    assert stage.n_registers <= 2
+
+
+def test_common_work_appears_once() -> None:
+    shared = b("TS_MEAN", CLOSE, 20)
+    plan = make_plan([b("RANK", shared), b("SUB", CLOSE, shared), b("ABS", shared)])
+    kernels = [i.kernel for s in plan.stages for i in s.instructions]
+    assert kernels.count("ts_moments.mean") == 1
+
+
+@pytest.mark.parametrize("universe", [False, True])
+def test_company_threads_and_tiles_change_no_bit(universe: bool) -> None:
+    data = panel(universe=universe)
+    roots = mixed_roots()
+    if universe:
+        roots = list(mask_members(roots))
+    alone = [execute(make_plan([r]), data, threads=1)[0] for r in roots]
+    for threads, rows in itertools.product((1, 2, 3), (None, 1, 7)):
+        together = execute(make_plan(roots), data, threads=threads, tile_rows=rows)
+        for x, y in zip(alone, together, strict=True):
+            np.testing.assert_array_equal(x.view(np.int64) | (np.isnan(x)), y.view(np.int64) | np.isnan(y))
+
+
+def test_values_by_hand() -> None:
+    data = panel()
+    close = data["CLOSE"]
+    roots = mixed_roots()
+    out = execute(make_plan(roots), data)
+    change = np.full(close.shape, np.nan)
+    change[3:] = close[3:] - close[:-3]
+    np.testing.assert_array_equal(out[3], change)
+    np.testing.assert_array_equal(out[4], close)
+    assert (out[5] == 2.5).all()
+    assert np.isnan(out[7][:2]).all()
+    assert (out[7][2:] == 3.0).all()
+    codes = data.group("SECTOR").codes[0]
+    expected = -change
+    with np.errstate(invalid="ignore"):
+        for t in range(close.shape[0]):
+            for g in range(3):
+                rows = codes == g
+                if np.isfinite(expected[t, rows]).any():
+                    expected[t, rows] -= np.nanmean(expected[t, rows])
+    np.testing.assert_allclose(out[1], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_members_only_take_part_in_cross_sections() -> None:
+    data = panel(universe=True)
+    assert data.universe is not None
+    (rank,) = execute(make_plan(mask_members([b("RANK", CLOSE)])), data)
+    masked = np.where(data.universe, data["CLOSE"], np.nan)
+    counts = np.isfinite(masked).sum(axis=1)
+    assert np.isnan(rank[~data.universe]).all()
+    np.testing.assert_allclose(np.nanmax(rank, axis=1), 1.0)
+    np.testing.assert_allclose(np.nanmin(rank, axis=1), 1.0 / counts)
+    (mean,) = execute(make_plan(mask_members([b("TS_MEAN", CLOSE, 5)])), data)
+    (free,) = execute(make_plan([b("TS_MEAN", CLOSE, 5)]), data)
+    np.testing.assert_array_equal(mean, free)
+
+
+def test_min_coverage_relaxes_windows_that_say_nothing() -> None:
+    plain, explicit = b("TS_MEAN", CLOSE, 10), b("TS_MEAN", CLOSE, 10, min_periods=9)
+    relaxed, kept = set_min_coverage([plain, explicit], 0.25)
+    assert relaxed is b("TS_MEAN", CLOSE, 10, min_periods=3)
+    assert kept is explicit
+    assert set_min_coverage([plain], 1.0)[0] is plain
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (3, 8), (5, 17)])
+def test_odd_shapes(shape: tuple[int, int]) -> None:
+    t, n = shape
+    data = panel(t, n, seed=3)
+    out = execute(make_plan(mixed_roots()), data, threads=2)
+    assert all(o.shape == shape for o in out)
+
+
+def hard_series(rng: np.random.Generator, t: int) -> dict[str, FloatArray]:
+    noise = rng.normal(size=t)
+    jump = np.where((np.arange(t) // 37) % 2 == 0, noise, 1e10 + noise)
+    constant = np.where((np.arange(t) // 40) % 2 == 0, 3.3, noise)
+    spike = noise.copy()
+    spike[t // 2] = 1e300
+    spike[t // 3] = np.inf
+    return {
+        "offset": 1e12 + noise,
+        "jump": jump,
+        "constant then noise": constant,
+        "denormal": noise * 1e-310,
+        "one spike": spike,
+    }
+
+
+@pytest.mark.parametrize("d", [2, 7, 60, 250])
+def test_hard_series_keep_nine_digits(d: int) -> None:
+    """Sums, means, deviations, covariances and correlations against extended precision."""
+    rng = np.random.default_rng(7)
+    t = 600
+    series = hard_series(rng, t)
+    x = np.column_stack(list(series.values()))
+    y = rng.normal(size=x.shape)
+    data = Panel(np.datetime64("2000-01-01") + np.arange(t), list(series), {"X": x, "Y": y})
+    X, Y = ir.field("X"), ir.field("Y")
+    names = ("TS_SUM", "TS_MEAN", "TS_STDDEV")
+    out = execute(make_plan([*(b(n, X, d) for n in names), b("TS_COVARIANCE", X, Y, d), b("CORREL", X, Y, d)]), data)
+    xl = np.where(np.isfinite(x), x, np.nan).astype(np.longdouble)
+    yl = y.astype(np.longdouble)
+    for j, name in enumerate(series):
+        for i in range(d - 1, t):
+            w, v = xl[i - d + 1 : i + 1, j], yl[i - d + 1 : i + 1, j]
+            if np.isnan(w).any():
+                assert all(np.isnan(o[i, j]) for o in out), (name, i)
+                continue
+            with np.errstate(all="ignore"):
+                total, mean = w.sum(), w.mean()
+                e, f = w - mean, v - v.mean()
+                deviation = np.sqrt((e * e).sum() / (d - 1))
+                covariance = (e * f).sum() / (d - 1)
+                spread = np.sqrt((e * e).sum() * (f * f).sum())
+            scale = np.abs(w).max()
+            assert abs(out[0][i, j] - total) <= 1e-9 * max(abs(total), 1e-6 * scale), (name, i)
+            assert abs(out[1][i, j] - mean) <= 1e-9 * max(abs(mean), 1e-6 * scale), (name, i)
+            if w.min() == w.max():
+                assert out[2][i, j] == 0.0
+                assert np.isnan(out[4][i, j])
+            elif np.isfinite(float(deviation * deviation)) and float(deviation) > 1e-150:
+                assert abs(out[2][i, j] - deviation) <= 1e-9 * deviation, (name, i)
+                assert abs(out[3][i, j] - covariance) <= 1e-9 * float(spread) / (d - 1), (name, i)
+                assert abs(out[4][i, j] - covariance * (d - 1) / spread) <= 1e-9, (name, i)
