@@ -165,7 +165,10 @@ def glitches(table: Table) -> Finding | None:
     found = _with_moves(table).filter(_glitch(table.jump))
     if found.is_empty():
         return None
-    text = f"closes that move more than {table.jump:.0%} and are back within {_RETURNED:.0%} the next day (bad ticks?)"
+    text = (
+        f"closes that move more than {table.jump:.0%} and are back within {_RETURNED:.0%} the next day "
+        "(bad ticks?)"
+    )
     return Finding("glitches", WARNING, found.height, text, _examples(found, "move", "CLOSE"))
 
 

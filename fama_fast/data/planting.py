@@ -7,9 +7,11 @@ a, for several signals, from their correlations). The day's set of returns stays
 market and sector moves are untouched; only who gets which changes. As noise has no expected RankIC, the
 mean is as stated; from day to day it varies as much as noise does.
 
-How it is made consistent. The expression sees prices that earlier planting moved, so time runs forward: its
-values on days t and t + 1 need returns up to t + 1 alone and settle those of t + 2 and t + 3. Two days at a
-time are evaluated on a window of the expression's lookback, and every value is final when it is used.
+How it is made consistent. The expression sees prices that earlier planting moved, so time runs forward in
+blocks of days. Inside a block the values are computed on the returns so far and the noise is dealt out by
+them, again and again until no return changes. A value on day t depends on returns up to t and moves those
+of t + 2 alone, so every round makes two more days final whatever the expression; as a RankIC is small, a
+few rounds do for the block.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ DELAY = 2
 later."""
 
 _FEWEST = 3  # symbols with a value on a day; below this the day is left as it is
+_BLOCK = 32  # days
 _STEPS = 3  # of Newton's method for a
 _TOLERANCE = 0.005
 
@@ -46,7 +49,7 @@ def plant(
         noise: (T, N) returns without signals.
         rank_ics: stated mean RankIC of each signal.
         observe: given rows [start, stop) and their returns (stop - start, N), the values (stop - start, N) of
-            every signal on them. Called with rows that follow one another, from row 0 on.
+            every signal on them. Called for one block of rows after another, several times for each.
         names: the signals' expressions, for messages.
 
     Raises:
@@ -56,18 +59,28 @@ def plant(
     n_dates = noise.shape[0]
     returns = noise.copy()
     unmet = np.full((n_dates, target.size), np.nan)
-    for start in range(0, n_dates - DELAY, DELAY):
-        stop = min(start + DELAY, n_dates - DELAY)
-        values = np.stack(observe(start, stop, returns[start:stop]))
-        later = slice(start + DELAY, stop + DELAY)
-        returns[later], unmet[start:stop] = _deal(noise[later], values, target)
+    for start in range(0, n_dates - DELAY, _BLOCK):
+        stop = min(start + _BLOCK, n_dates - DELAY)
+        seen: FloatArray | None = None
+        for _ in range(0, stop - start, DELAY):
+            values = np.stack(observe(start, stop, returns[start:stop]))
+            stale = np.arange(start, stop)
+            if seen is not None:
+                stale = stale[
+                    ~np.equal(values, seen).all(axis=(0, 2), where=~np.isnan(values) | ~np.isnan(seen))
+                ]
+            seen = values
+            dealt, unmet[stale] = _deal(noise[stale + DELAY], values[:, stale - start], target)
+            if np.array_equal(dealt, returns[stale + DELAY]):
+                break
+            returns[stale + DELAY] = dealt
     for name, left, stated in zip(names, unmet.T, rank_ics, strict=True):
         missed = left[np.isfinite(left)]
         if not missed.size:
             raise ConfigError(f"the planted signal {name} has no values: too few dates or symbols for it")
         if abs(float(missed.mean())) > _TOLERANCE:
             raise ConfigError(
-                f"the planted signal {name} cannot have a RankIC of {stated:g} with the other signals as stated: "
+                f"the planted signal {name} cannot have a RankIC of {stated:g} beside the other signals: "
                 "they overlap too much"
             )
     return returns

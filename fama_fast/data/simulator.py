@@ -138,7 +138,7 @@ def simulate(
         return [values[start - first :] for values in run(expressions, recorder.panel(first, stop))]
 
     returns = plant(market.noise, [s.rank_ic for s in spec.signals], observe, expressions)
-    recorder.record(recorder.done, spec.n_dates, returns[recorder.done :])
+    recorder.record(0, spec.n_dates, returns)
     return recorder.panel(0, spec.n_dates)
 
 
@@ -159,14 +159,13 @@ class _Recorder:
     """Turns returns into observed fields, rows after rows."""
 
     def __init__(self, spec: SimulationSpec, market: Market, present: BoolArray) -> None:
-        self.done = 0
         self._spec = spec
         self._market = market
         self._present = present
         self._dates = _weekdays(spec)
         width = max(4, len(str(spec.n_symbols)))
         self._symbols = [f"SIM{i + 1:0{width}d}" for i in range(spec.n_symbols)]
-        self._last = market.price
+        self._close = np.empty(present.shape)
         self._fields: dict[str, FloatArray] = {}
         self._groups: dict[str, GroupField] = {}
         sectors = tuple(f"S{k + 1:02d}" for k in range(spec.sectors))
@@ -178,15 +177,14 @@ class _Recorder:
             self._groups[name] = GroupField(np.where(present, codes.astype(np.float64), np.nan), labels)
 
     def record(self, start: int, stop: int, returns: FloatArray) -> None:
-        """Observes rows [start, stop), which follow those recorded before."""
-        if start == stop:
-            return
-        made = bars(self._market, start, stop, returns, self._last)
-        self._last = made["CLOSE"][-1]
+        """Observes rows [start, stop), anew if need be; the row before them must have been recorded."""
+        before = self._close[start - 1] if start else self._market.price
+        made = bars(self._market, start, stop, returns, before)
+        self._close[start:stop] = made["CLOSE"]
         for name, values in made.items():
-            field = self._fields.setdefault(name, np.full(self._present.shape, np.nan))
-            field[start:stop] = np.where(self._present[start:stop], values, np.nan)
-        self.done = stop
+            if name not in self._fields:
+                self._fields[name] = np.full(self._present.shape, np.nan)
+            self._fields[name][start:stop] = np.where(self._present[start:stop], values, np.nan)
 
     def panel(self, start: int, stop: int) -> Panel:
         """Rows [start, stop) as a panel."""

@@ -35,8 +35,7 @@ def _check_names(alpha: Alpha, root: Node, panel: Panel) -> None:
     for node in postorder(root):
         if node.op == FIELD and node.name not in panel and node.name != UNIVERSE:
             raise UnknownName(
-                f"the data has no field {node.name} (it has {', '.join(panel.fields)})",
-                text=alpha.text,
+                f"{alpha.text[:80]}: the data has no field {node.name} (it has {', '.join(panel.fields)})",
                 suggestion=nearest_name(node.name, panel.fields),
             )
         if node.op == GROUP:

@@ -98,7 +98,12 @@ def float_bits(typingctx: Any, x: Any) -> Any:
     return types.int64(x), codegen
 
 
-@njit(inline="always")
+# Decorators of functions that kernels call. Division by zero must give infinity, not an exception that nobody sees.
+helper = njit(error_model="numpy")
+inlined = njit(inline="always", error_model="numpy")
+
+
+@inlined
 def finite_or_missing(x):  # type: ignore[no-untyped-def]
     """x, or NaN when x is infinite."""
     return x if x - x == 0.0 else np.nan

@@ -163,7 +163,7 @@ class TreeMaker:
         return self.apply(self._pick(self.numeric), depth)
 
     def apply(self, spec: OpSpec, depth: int, first: Node | None = None) -> Node:
-        """`spec` over random operands of lesser depth; `first` takes the place of its first series operand."""
+        """`spec` over random operands of lesser depth; `first` stands in for its first series operand."""
         from fama_fast.ops import build
 
         args: list[Node] = []

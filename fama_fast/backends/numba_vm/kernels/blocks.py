@@ -8,18 +8,16 @@ anchor is absolute, a chunk of dates gives the same bits as the whole history.
 
 from __future__ import annotations
 
-from numba import njit
-
-from fama_fast.backends.numba_vm.abi import ORIGIN
+from fama_fast.backends.numba_vm.abi import ORIGIN, inlined
 
 
-@njit(inline="always")
+@inlined
 def first_block(dims, d):
     """Row (maybe negative) where the block that holds row 0 begins."""
     return -(dims[ORIGIN] % d)
 
 
-@njit(inline="always")
+@inlined
 def clip_low(row):
     """A block's first row that exists."""
     return row if row > 0 else 0

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
-
-from fama_fast.backends.numba_vm.abi import COLUMNS, ROWS, SCRATCH, WIDTH, address_of, as_doubles, as_small, as_unsigned
+from fama_fast.backends.numba_vm.abi import (
+    COLUMNS,
+    ROWS,
+    SCRATCH,
+    WIDTH,
+    address_of,
+    as_doubles,
+    as_small,
+    as_unsigned,
+    inlined,
+)
 from fama_fast.backends.numba_vm.kernels.radix import sort_row
 
 
-@njit(inline="always")
+@inlined
 def _row(base, row, width):
     """Pointer to a row of a tile."""
     return as_doubles(address_of(base) + 8 * row * width)
 
 
-@njit(inline="always")
+@inlined
 def _moments(x, columns):
     """Number, mean and sum of squared deviations of the present values; the spread is exactly 0 for a constant."""
     n, total, shift = 0, 0.0, 0.0

@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
-
-from fama_fast.backends.numba_vm.abi import ROWS, WIDTH, as_doubles, finite_or_missing
+from fama_fast.backends.numba_vm.abi import ROWS, WIDTH, as_doubles, finite_or_missing, helper, inlined
 
 
-@njit(inline="always")
+@inlined
 def _unary(slots, dims, f):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     for i in range(dims[ROWS] * dims[WIDTH]):
         out[i] = f(x[i])
 
 
-@njit(inline="always")
+@inlined
 def _binary(slots, dims, params, f):
     out = as_doubles(slots[0])
     n = dims[ROWS] * dims[WIDTH]
@@ -38,38 +36,38 @@ def _binary(slots, dims, params, f):
             out[i] = f(x[i], y[i])
 
 
-@njit(inline="always")
+@inlined
 def _truth(value, a, b):
     return value if a == a and b == b else np.nan
 
 
-@njit
+@helper
 def _add(a, b):
     return finite_or_missing(a + b)
 
 
-@njit
+@helper
 def _sub(a, b):
     return finite_or_missing(a - b)
 
 
-@njit
+@helper
 def _mul(a, b):
     return finite_or_missing(a * b)
 
 
-@njit
+@helper
 def _div(a, b):
     return finite_or_missing(a / b)
 
 
-@njit
+@helper
 def _power(a, b):
     # pow(NaN, 0) and pow(1, NaN) are 1 in C: a missing side is missing here.
     return finite_or_missing(a**b) if a == a and b == b else np.nan
 
 
-@njit
+@helper
 def _signed_power(a, b):
     if not (a == a and b == b):
         return np.nan
@@ -77,131 +75,130 @@ def _signed_power(a, b):
     return p if a > 0.0 else (-p if a < 0.0 else 0.0 * p)
 
 
-@njit
+@helper
 def _min(a, b):
     return a if a <= b else (b if b < a else np.nan)
 
 
-@njit
+@helper
 def _max(a, b):
     return a if a >= b else (b if b > a else np.nan)
 
 
-@njit
+@helper
 def _mod(a, b):
     # The sign of the divisor, as in Python and NumPy.
     if not (a == a and b == b) or b == 0.0:
         return np.nan
-    r = math.fmod(a, b)
-    return r + b if r != 0.0 and (r < 0.0) != (b < 0.0) else r
+    return a % b
 
 
-@njit
+@helper
 def _lt(a, b):
     return _truth(1.0 if a < b else 0.0, a, b)
 
 
-@njit
+@helper
 def _le(a, b):
     return _truth(1.0 if a <= b else 0.0, a, b)
 
 
-@njit
+@helper
 def _gt(a, b):
     return _truth(1.0 if a > b else 0.0, a, b)
 
 
-@njit
+@helper
 def _ge(a, b):
     return _truth(1.0 if a >= b else 0.0, a, b)
 
 
-@njit
+@helper
 def _eq(a, b):
     return _truth(1.0 if a == b else 0.0, a, b)
 
 
-@njit
+@helper
 def _ne(a, b):
     return _truth(1.0 if a != b else 0.0, a, b)
 
 
-@njit
+@helper
 def _and(a, b):
     return _truth(1.0 if (a != 0.0) & (b != 0.0) else 0.0, a, b)
 
 
-@njit
+@helper
 def _or(a, b):
     return _truth(1.0 if (a != 0.0) | (b != 0.0) else 0.0, a, b)
 
 
-@njit
+@helper
 def _mask(x, member):
-    return x if member == 1.0 else np.nan
+    return x if member == member and member != 0.0 else np.nan
 
 
-@njit
+@helper
 def _neg(a):
     return -a
 
 
-@njit
+@helper
 def _abs(a):
     return abs(a)
 
 
-@njit
+@helper
 def _sign(a):
     return 1.0 if a > 0.0 else (-1.0 if a < 0.0 else a + 0.0)
 
 
-@njit
+@helper
 def _log(a):
     return math.log(a) if a > 0.0 else np.nan
 
 
-@njit
+@helper
 def _log1p(a):
     return math.log1p(a) if a > -1.0 else np.nan
 
 
-@njit
+@helper
 def _exp(a):
     return finite_or_missing(math.exp(a))
 
 
-@njit
+@helper
 def _sqrt(a):
     return math.sqrt(a) if a >= 0.0 else np.nan
 
 
-@njit
+@helper
 def _inverse(a):
     return finite_or_missing(1.0 / a)
 
 
-@njit
+@helper
 def _floor(a):
     return np.floor(a)
 
 
-@njit
+@helper
 def _ceil(a):
     return np.ceil(a)
 
 
-@njit
+@helper
 def _round(a):
     return np.rint(a)
 
 
-@njit
+@helper
 def _tanh(a):
     return math.tanh(a)
 
 
-@njit
+@helper
 def _sigmoid(a):
     # Two forms, so that exp never overflows.
     if a >= 0.0:
@@ -210,12 +207,12 @@ def _sigmoid(a):
     return e / (1.0 + e)
 
 
-@njit
+@helper
 def _not(a):
     return _truth(1.0 if a == 0.0 else 0.0, a, a)
 
 
-@njit
+@helper
 def _is_nan(a):
     return 0.0 if a == a else 1.0
 

@@ -6,20 +6,28 @@ Per-group sums lie in scratch, one slot a group; the runner sizes scratch by the
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
-
-from fama_fast.backends.numba_vm.abi import COLUMNS, ROWS, SCRATCH, WIDTH, address_of, as_doubles, as_small, as_unsigned
+from fama_fast.backends.numba_vm.abi import (
+    COLUMNS,
+    ROWS,
+    SCRATCH,
+    WIDTH,
+    address_of,
+    as_doubles,
+    as_small,
+    as_unsigned,
+    inlined,
+)
 from fama_fast.backends.numba_vm.kernels.radix import scratch_size, sort_row
 
 MEAN, SUM, COUNT, NEUTRALIZE, Z_SCORE, DEVIATION, LARGEST, SMALLEST, UNIT = range(9)
 
 
-@njit(inline="always")
+@inlined
 def _row(base, row, width):
     return as_doubles(address_of(base) + 8 * row * width)
 
 
-@njit(inline="always")
+@inlined
 def _n_groups(codes, columns):
     largest = -1.0
     for c in range(columns):
@@ -29,7 +37,7 @@ def _n_groups(codes, columns):
     return int(largest) + 1
 
 
-@njit(inline="always")
+@inlined
 def _statistic(slots, dims, what):
     out, x, codes = as_doubles(slots[0]), as_doubles(slots[1]), as_doubles(slots[2])
     width, columns = dims[WIDTH], dims[COLUMNS]

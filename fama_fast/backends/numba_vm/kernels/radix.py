@@ -9,15 +9,13 @@ returns seldom share that many bits. Where many do, a heap sort of the equal run
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
-
-from fama_fast.backends.numba_vm.abi import as_small, as_unsigned, float_bits
+from fama_fast.backends.numba_vm.abi import as_small, as_unsigned, float_bits, helper, inlined
 
 SMALL_UNIVERSE = 1024
 _RUN_LIMIT = 24
 
 
-@njit(inline="always")
+@inlined
 def order_key(x):
     """Unsigned integer that orders as x does; both zeros are one."""
     bits = float_bits(x + 0.0)
@@ -25,13 +23,13 @@ def order_key(x):
     return np.uint64(bits) ^ (np.uint64(bits >> 63) | np.uint64(1 << 63))
 
 
-@njit(inline="always")
+@inlined
 def scratch_size(columns):
     """Doubles of scratch that `sort_row` needs."""
     return 3 * columns + 2048 + 64
 
 
-@njit
+@helper
 def _sift(keys, index, start, root, n):
     while True:
         child = 2 * root + 1
@@ -46,7 +44,7 @@ def _sift(keys, index, start, root, n):
         root = child
 
 
-@njit
+@helper
 def _heap_sort(keys, index, start, n):
     for root in range(n // 2 - 1, -1, -1):
         _sift(keys, index, start, root, n)
@@ -56,7 +54,7 @@ def _heap_sort(keys, index, start, n):
         _sift(keys, index, start, 0, end)
 
 
-@njit
+@helper
 def sort_row(x, columns, scratch):
     """Sort the present values of x[0..columns): returns (n, address of keys, address of indices).
 
@@ -123,7 +121,7 @@ def sort_row(x, columns, scratch):
     return n, scratch + 8 * half, scratch + 16 * half + 4 * half
 
 
-@njit
+@helper
 def _settle(keys, index, n, low):
     """Order runs that agree in all bits from `low` up."""
     start = 0

@@ -15,9 +15,7 @@ Third and fourth moments take two passes over the window.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
-
-from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles
+from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, sqrt, store
 
@@ -26,12 +24,12 @@ VARIANCE, DEVIATION, Z_SCORE = 0, 1, 2
 SKEWNESS, KURTOSIS = 0, 1
 
 
-@njit(inline="always")
+@inlined
 def _finite(v):
     return select(v - v == 0.0, v, splat(np.nan))
 
 
-@njit(inline="always")
+@inlined
 def _sums_strict(slots, dims, params, what):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, d = dims[ROWS], int(params[0])
@@ -64,7 +62,7 @@ def _sums_strict(slots, dims, params, what):
         block += d
 
 
-@njit(inline="always")
+@inlined
 def _sums_relaxed(slots, dims, params, what, least):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, d = dims[ROWS], int(params[0])
@@ -106,7 +104,7 @@ def _sums_relaxed(slots, dims, params, what, least):
         block += d
 
 
-@njit(inline="always")
+@inlined
 def _dispersion(what, squares, n, mean, today):
     """Variance, deviation or z-score from the sum of squared deviations of n values around their mean."""
     variance = squares / (n - 1.0)
@@ -119,7 +117,7 @@ def _dispersion(what, squares, n, mean, today):
     return _finite((today - mean) / deviation)
 
 
-@njit(inline="always")
+@inlined
 def _dispersion_strict(slots, dims, params, what):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, d = dims[ROWS], int(params[0])
@@ -157,7 +155,7 @@ def _dispersion_strict(slots, dims, params, what):
         block += d
 
 
-@njit(inline="always")
+@inlined
 def _dispersion_relaxed(slots, dims, params, what, least):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, d = dims[ROWS], int(params[0])
@@ -277,7 +275,7 @@ def product(slots, dims, params):
         block += d
 
 
-@njit(inline="always")
+@inlined
 def _higher(slots, dims, params, what):
     """Bias-corrected skewness or excess kurtosis (as pandas), by two passes over the window."""
     out, x = as_doubles(slots[0]), as_doubles(slots[1])

@@ -7,14 +7,12 @@ symbols at once. Quantiles keep each symbol's window sorted: one removal and one
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
-
-from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles
+from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store
 
 
-@njit(inline="always")
+@inlined
 def _extreme(slots, dims, params, side, age):
     """Maximum (side 1) or minimum (side -1) of the window, or the days since it (latest on ties)."""
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
@@ -99,7 +97,7 @@ def rank(slots, dims, params):
         store(out, t * LANES, select((count >= least) & (today == today), value, nothing))
 
 
-@njit(inline="always")
+@inlined
 def _position(window, n, value):
     """First index in the sorted window whose value is not below `value`."""
     low, high = 0, n

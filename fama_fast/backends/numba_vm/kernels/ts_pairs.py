@@ -6,21 +6,19 @@ Strict windows shift both series by the block's first row; relaxed ones merge co
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
-
-from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles
+from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, sqrt, store
 
 COVARIANCE, CORRELATION = 0, 1
 
 
-@njit(inline="always")
+@inlined
 def _finite(v):
     return select(v - v == 0.0, v, splat(np.nan))
 
 
-@njit(inline="always")
+@inlined
 def _result(what, cross, squares_x, squares_y, n):
     if what == COVARIANCE:
         return _finite(cross / (n - 1.0))
@@ -30,7 +28,7 @@ def _result(what, cross, squares_x, squares_y, n):
     return select(value < -1.0, splat(-1.0), value)
 
 
-@njit(inline="always")
+@inlined
 def _pairs_strict(slots, dims, params, what):
     out, x, y = as_doubles(slots[0]), as_doubles(slots[1]), as_doubles(slots[2])
     rows, d = dims[ROWS], int(params[0])
@@ -72,12 +70,13 @@ def _pairs_strict(slots, dims, params, what):
                         if what == CORRELATION:
                             txx = txx + load(suffix, at + 3 * LANES)
                             tyy = tyy + load(suffix, at + 4 * LANES)
-                    mx, my = tx / n, ty / n
-                    store(out, t * LANES, _result(what, txy - tx * my, txx - tx * mx, tyy - ty * my, n))
+                    # Products before quotients: both orders of the operands then give the same bits.
+                    cross = txy - tx * ty / n
+                    store(out, t * LANES, _result(what, cross, txx - tx * tx / n, tyy - ty * ty / n, n))
         block += d
 
 
-@njit(inline="always")
+@inlined
 def _grow(a, b, gone, n, mx, my, sxx, syy, sxy):
     """One more pair where it is complete (Welford 1962, for two series)."""
     more = n + 1.0
@@ -85,11 +84,11 @@ def _grow(a, b, gone, n, mx, my, sxx, syy, sxy):
     nx, ny = mx + ex / more, my + ey / more
     sxx = select(gone, sxx, sxx + ex * (a - nx))
     syy = select(gone, syy, syy + ey * (b - ny))
-    sxy = select(gone, sxy, sxy + ex * (b - ny))
+    sxy = select(gone, sxy, sxy + ex * ey * (n / more))
     return select(gone, n, more), select(gone, mx, nx), select(gone, my, ny), sxx, syy, sxy
 
 
-@njit(inline="always")
+@inlined
 def _pairs_relaxed(slots, dims, params, what, least):
     out, x, y = as_doubles(slots[0]), as_doubles(slots[1]), as_doubles(slots[2])
     rows, d = dims[ROWS], int(params[0])
@@ -125,7 +124,7 @@ def _pairs_relaxed(slots, dims, params, what, least):
                 gap_x, gap_y = load(suffix, at + LANES) - mx, load(suffix, at + 2 * LANES) - my
                 txx = txx + load(suffix, at + 3 * LANES) + gap_x * gap_x * share
                 tyy = tyy + load(suffix, at + 4 * LANES) + gap_y * gap_y * share
-                txy = txy + load(suffix, at + 5 * LANES) + gap_x * gap_y * share
+                txy = txy + load(suffix, at + 5 * LANES) + (gap_x * gap_y) * share
             store(out, t * LANES, select(count >= need, _result(what, txy, txx, tyy, count), nothing))
         block += d
 

@@ -8,21 +8,19 @@ Windows are shifted by the block's first row as in `ts_moments`, so a constant w
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
-
-from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles
+from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store
 
 LINEAR, EXPONENTIAL = 0, 1
 
 
-@njit(inline="always")
+@inlined
 def _finite(v):
     return select(v - v == 0.0, v, splat(np.nan))
 
 
-@njit(inline="always")
+@inlined
 def _weighted(slots, dims, params, what):
     """sum(w * x) / sum(w) over the present days of the window."""
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
@@ -108,7 +106,7 @@ def _weighted(slots, dims, params, what):
         block += d
 
 
-@njit(inline="always")
+@inlined
 def _pushed(x, first, block, shift, before, weights):
     total = splat(0.0)
     for k in range(first, block):
