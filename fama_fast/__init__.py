@@ -74,7 +74,7 @@ _HOME = {
     "simulate": "data",
 }
 
-__all__ = [  # noqa: RUF022  (one list, checked against _HOME in the tests)
+__all__ = [
     "Alpha",
     "ArgumentError",
     "ConfigError",

@@ -8,7 +8,10 @@ This module imports nothing of the package.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 EXIT_OK = 0
 EXIT_NOTHING_FOUND = 1

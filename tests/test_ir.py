@@ -48,7 +48,11 @@ def test_fingerprint_is_the_same_in_another_process() -> None:
     code = "from tests.test_ir import tree; print(tree().key)"
     for seed in ("0", "1"):
         out = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PYTHONHASHSEED": seed},
         )
         assert out.stdout.strip() == tree().key
 

@@ -82,9 +82,7 @@ def missing_values(table: Table) -> Finding | None:
         return None
     by_field = ", ".join(f"{f} {n:,}" for f, n in counts.items() if n)
     lacking = table.rows.filter(pl.any_horizontal(pl.col(f).is_null() for f in fields if counts[f]))
-    return Finding(
-        "missing_values", WARNING, total, f"values missing in rows: {by_field}", _examples(lacking)
-    )
+    return Finding("missing_values", WARNING, total, f"values missing in rows: {by_field}", _examples(lacking))
 
 
 def infinite_values(table: Table) -> Finding | None:
@@ -165,10 +163,7 @@ def glitches(table: Table) -> Finding | None:
     found = _with_moves(table).filter(_glitch(table.jump))
     if found.is_empty():
         return None
-    text = (
-        f"closes that move more than {table.jump:.0%} and are back within {_RETURNED:.0%} the next day "
-        "(bad ticks?)"
-    )
+    text = f"closes that move more than {table.jump:.0%} and are back within {_RETURNED:.0%} the next day (bad ticks?)"
     return Finding("glitches", WARNING, found.height, text, _examples(found, "move", "CLOSE"))
 
 

@@ -7,11 +7,11 @@ a, for several signals, from their correlations). The day's set of returns stays
 market and sector moves are untouched; only who gets which changes. As noise has no expected RankIC, the
 mean is as stated; from day to day it varies as much as noise does.
 
-How it is made consistent. The expression sees prices that earlier planting moved, so time runs forward in
-blocks of days. Inside a block the values are computed on the returns so far and the noise is dealt out by
-them, again and again until no return changes. A value on day t depends on returns up to t and moves those
-of t + 2 alone, so every round makes two more days final whatever the expression; as a RankIC is small, a
-few rounds do for the block.
+How it is made consistent. The expression sees prices that earlier planting moved, so time runs forward: its
+values on days t and t + 1 need returns up to t + 1 alone and settle those of t + 2 and t + 3. Two days at a
+time are evaluated on a window of the expression's lookback, and every value is final when it is used.
+(Iterating
+over longer blocks until nothing changes gives the same answer with as many evaluations: ranks settle slowly.)
 """
 
 from __future__ import annotations
@@ -25,15 +25,14 @@ from fama_fast.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fama_fast.types import FloatArray
+    from fama_fast.types import FloatArray, IntArray
 
 DELAY = 2
 """Days from knowing a signal to the return that carries it: enter at the next close, leave one close
 later."""
 
 _FEWEST = 3  # symbols with a value on a day; below this the day is left as it is
-_BLOCK = 32  # days
-_STEPS = 3  # of Newton's method for a
+_STEPS = 2  # of Newton's method for a
 _TOLERANCE = 0.005
 
 
@@ -49,7 +48,7 @@ def plant(
         noise: (T, N) returns without signals.
         rank_ics: stated mean RankIC of each signal.
         observe: given rows [start, stop) and their returns (stop - start, N), the values (stop - start, N) of
-            every signal on them. Called for one block of rows after another, several times for each.
+            every signal on them. Called with rows that follow one another, from row 0 on.
         names: the signals' expressions, for messages.
 
     Raises:
@@ -59,21 +58,11 @@ def plant(
     n_dates = noise.shape[0]
     returns = noise.copy()
     unmet = np.full((n_dates, target.size), np.nan)
-    for start in range(0, n_dates - DELAY, _BLOCK):
-        stop = min(start + _BLOCK, n_dates - DELAY)
-        seen: FloatArray | None = None
-        for _ in range(0, stop - start, DELAY):
-            values = np.stack(observe(start, stop, returns[start:stop]))
-            stale = np.arange(start, stop)
-            if seen is not None:
-                stale = stale[
-                    ~np.equal(values, seen).all(axis=(0, 2), where=~np.isnan(values) | ~np.isnan(seen))
-                ]
-            seen = values
-            dealt, unmet[stale] = _deal(noise[stale + DELAY], values[:, stale - start], target)
-            if np.array_equal(dealt, returns[stale + DELAY]):
-                break
-            returns[stale + DELAY] = dealt
+    for start in range(0, n_dates - DELAY, DELAY):
+        stop = min(start + DELAY, n_dates - DELAY)
+        values = np.stack(observe(start, stop, returns[start:stop]))
+        later = slice(start + DELAY, stop + DELAY)
+        returns[later], unmet[start:stop] = _deal(noise[later], values, target)
     for name, left, stated in zip(names, unmet.T, rank_ics, strict=True):
         missed = left[np.isfinite(left)]
         if not missed.size:
@@ -91,32 +80,31 @@ def _deal(noise: FloatArray, values: FloatArray, target: FloatArray) -> tuple[Fl
 
     Unmet is NaN on days on which a signal has too few values.
     """
+    n_signals, n_rows, n_symbols = values.shape
     present = np.isfinite(values)
     takes_part = present.any(axis=0)
-    z = np.stack([standardised_ranks(np.where(p, v, np.nan)) for v, p in zip(values, present, strict=True)])
-    x = standardised_ranks(np.where(takes_part, noise, np.nan))
+    seen = np.where(present, values, np.nan).reshape(n_signals * n_rows, n_symbols)
+    z = _order_and_ranks(seen)[1].reshape(values.shape)
+    by_noise, x = _order_and_ranks(np.where(takes_part, noise, np.nan))
     counts = np.maximum(present.sum(axis=2), 1).T
     # overlap[m, k, j]: what a unit of signal j adds to the RankIC of signal k on day m.
     overlap = np.einsum("kmn,jmn->mkj", z, z) / counts[:, :, None]
     solve = np.linalg.pinv(overlap, rcond=1e-6)
     by_chance = np.einsum("kmn,mn->mk", z, x) / counts
-    weights = np.einsum("mkj,j->mk", solve, target)
-    unmet = np.zeros(weights.shape)
-    order = x
-    for step in range(_STEPS):
-        # Expression and volatility share extreme symbols, so ranks of the sum move less than the sum does.
-        weights = weights + (np.einsum("mkj,mj->mk", solve, unmet) if step else 0.0)
+    weights = np.zeros((n_rows, n_signals))
+    unmet = np.broadcast_to(target, weights.shape)
+    by_order = by_noise
+    for _ in range(_STEPS):
+        # Newton, for expression and volatility share extreme symbols: ranks move less there than scores do.
+        weights = weights + np.einsum("mkj,mj->mk", solve, unmet)
         signal = np.einsum("mk,kmn->mn", weights, z)
         strength = (signal**2).sum(axis=1) / np.maximum(takes_part.sum(axis=1), 1)
         rest = np.sqrt(np.maximum(0.0, 1.0 - strength))
-        order = np.where(takes_part, signal + rest[:, None] * x, np.nan)
-        gained = np.einsum("kmn,mn->mk", z, standardised_ranks(order)) / counts - by_chance
-        unmet = target - gained
+        by_order, ranks = _order_and_ranks(np.where(takes_part, signal + rest[:, None] * x, np.nan))
+        unmet = target - (np.einsum("kmn,mn->mk", z, ranks) / counts - by_chance)
 
     # Stable sorts put symbols that take no part last, in the same sequence in both: they keep their own
     # return.
-    by_noise = np.argsort(np.where(takes_part, noise, np.nan), axis=1, kind="stable")
-    by_order = np.argsort(order, axis=1, kind="stable")
     dealt = np.empty_like(noise)
     np.put_along_axis(dealt, by_order, np.take_along_axis(noise, by_noise, axis=1), axis=1)
     too_few = takes_part.sum(axis=1) < _FEWEST
@@ -126,6 +114,11 @@ def _deal(noise: FloatArray, values: FloatArray, target: FloatArray) -> tuple[Fl
 
 def standardised_ranks(values: FloatArray) -> FloatArray:
     """Ranks along each row of (M, N): ties averaged, mean 0 and variance 1 over present values, missing 0."""
+    return _order_and_ranks(values)[1]
+
+
+def _order_and_ranks(values: FloatArray) -> tuple[IntArray, FloatArray]:
+    """The stable sorting order of each row of (M, N), NaN last, and `standardised_ranks`."""
     n = values.shape[1]
     order = np.argsort(values, axis=1, kind="stable")
     ordered = np.take_along_axis(values, order, axis=1)
@@ -145,4 +138,4 @@ def standardised_ranks(values: FloatArray) -> FloatArray:
     ranks = np.where(present, ranks - ranks.sum(axis=1, keepdims=True) / count, 0.0)
     spread = np.sqrt((ranks**2).sum(axis=1, keepdims=True) / count)
     out: FloatArray = np.divide(ranks, spread, out=np.zeros_like(ranks), where=spread > 0)
-    return out
+    return order, out

@@ -76,9 +76,7 @@ def draw_market(
     )
 
 
-def bars(
-    market: Market, start: int, stop: int, returns: FloatArray, before: FloatArray
-) -> dict[str, FloatArray]:
+def bars(market: Market, start: int, stop: int, returns: FloatArray, before: FloatArray) -> dict[str, FloatArray]:
     """OPEN, HIGH, LOW, CLOSE and VOLUME of rows [start, stop), each (stop - start, N).
 
     Args:
@@ -115,11 +113,7 @@ def _garch(shocks: FloatArray, level: FloatArray) -> tuple[FloatArray, FloatArra
     for t in range(len(shocks)):
         variances[t] = variance
         out[t] = np.sqrt(variance) * shocks[t]
-        new = (
-            (1.0 - _GARCH_SHOCK - _GARCH_MEMORY) * level
-            + _GARCH_SHOCK * out[t] ** 2
-            + _GARCH_MEMORY * variance
-        )
+        new = (1.0 - _GARCH_SHOCK - _GARCH_MEMORY) * level + _GARCH_SHOCK * out[t] ** 2 + _GARCH_MEMORY * variance
         # One wild shock must not blow a symbol up for good.
         variance = np.minimum(new, 25.0 * level)
     return out, variances

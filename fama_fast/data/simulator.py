@@ -76,9 +76,7 @@ class SimulationSpec:
         ):  # fmt: skip
             value: Any = getattr(self, name)
             if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-                raise ConfigError(
-                    f"simulation: {name} must be a whole number, at least {least}, not {value!r}"
-                )
+                raise ConfigError(f"simulation: {name} must be a whole number, at least {least}, not {value!r}")
         for name in ("late_listing", "missing"):
             share: Any = getattr(self, name)
             if not isinstance(share, int | float) or not 0.0 <= share < 1.0:

@@ -75,11 +75,7 @@ def date_splits(
     purge = check_days(horizon, "horizon", 1) + check_days(entry_lag, "entry_lag", 0)
     gap = check_days(embargo, "embargo", 0)
     parts = tuple(float(f) for f in fractions)
-    if (
-        len(parts) != 3
-        or not all(0 < f < 1 for f in parts)
-        or not math.isclose(sum(parts), 1.0, abs_tol=1e-6)
-    ):
+    if len(parts) != 3 or not all(0 < f < 1 for f in parts) or not math.isclose(sum(parts), 1.0, abs_tol=1e-6):
         raise ConfigError(f"split fractions must be three positive numbers that sum to 1, not {fractions!r}")
     splits = _cut(n_dates, parts, purge, gap)
     if not _enough(splits):

@@ -114,9 +114,7 @@ def quality_report(
         raise DataError(f"{source}: no rows")
     dates = read_dates(frame[columns.date], source=source, locate=locate).alias("date")
     symbols = read_symbols(frame[columns.symbol], source=source, locate=locate).alias("symbol")
-    values = [
-        pl.Series(name, numbers(frame[column], source, locate)) for name, column in columns.fields.items()
-    ]
+    values = [pl.Series(name, numbers(frame[column], source, locate)) for name, column in columns.fields.items()]
     grid = lay_out(dates, symbols)
 
     findings: list[Finding] = []

@@ -42,9 +42,7 @@ def _check_names(alpha: Alpha, root: Node, panel: Panel) -> None:
             panel.group(node.name)
 
 
-def _lowered(
-    alphas: Sequence[Alpha], panel: Panel, min_coverage: float | None, optimise: bool
-) -> tuple[Node, ...]:
+def _lowered(alphas: Sequence[Alpha], panel: Panel, min_coverage: float | None, optimise: bool) -> tuple[Node, ...]:
     available = frozenset(panel.fields)
     roots = []
     for alpha in alphas:

@@ -48,7 +48,9 @@ def rewrite_all(roots: Iterable[Node], rule: Callable[[Node], Node]) -> tuple[No
     done: dict[Node, Node] = {}
     for node in postorder(*roots):
         args = tuple(done[a] for a in node.args)
-        rebuilt = node if all(a is b for a, b in zip(args, node.args, strict=True)) else make(node.op, args, node.params)
+        rebuilt = (
+            node if all(a is b for a, b in zip(args, node.args, strict=True)) else make(node.op, args, node.params)
+        )
         done[node] = rule(rebuilt)
     return tuple(done[r] for r in roots)
 

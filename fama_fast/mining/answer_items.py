@@ -1,7 +1,7 @@
 """The ways in which a model's answer holds proposals, each a function from text to items in document order.
 
-JSON, `expression:` blocks, lists and bare lines, expressions in backticks. Which way is tried first, what counts as
-a repeat and what is said of the rest is the business of `answers`.
+JSON, `expression:` blocks, lists and bare lines, expressions in backticks. Which way is tried first, what
+counts as a repeat and what is said of the rest is the business of `answers`.
 """
 
 from __future__ import annotations

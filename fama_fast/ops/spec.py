@@ -91,7 +91,11 @@ def lag(name: str = "d", default: Any = _REQUIRED) -> Parameter:
 
 
 def number(
-    name: str, default: Any = _REQUIRED, minimum: float | None = None, maximum: float | None = None, doc: str = ""
+    name: str,
+    default: Any = _REQUIRED,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    doc: str = "",
 ) -> Parameter:
     return Parameter(name, Kind.NUMBER, default, minimum, maximum, doc=doc)
 
@@ -172,9 +176,7 @@ class OpSpec:
     @property
     def signature(self) -> str:
         """`TS_MEAN(x, d, min_periods=None)`."""
-        parts = []
-        for p in self.parameters:
-            parts.append(p.name if p.required else f"{p.name}={p.default}")
+        parts = [p.name if p.required else f"{p.name}={p.default}" for p in self.parameters]
         return f"{self.name}({', '.join(parts)})"
 
     def named(self, params: tuple[Param, ...]) -> dict[str, Any]:

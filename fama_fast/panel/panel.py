@@ -93,16 +93,12 @@ class Panel:
         self._groups = {k.upper(): v for k, v in (groups or {}).items()}
         for name, g in self._groups.items():
             if g.codes.shape != self.shape:
-                raise DataError(
-                    f"group {name} has shape {g.codes.shape}, not (dates, symbols) = {self.shape}"
-                )
+                raise DataError(f"group {name} has shape {g.codes.shape}, not (dates, symbols) = {self.shape}")
         self.universe: BoolArray | None = None
         if universe is not None:
             mask = np.array(universe, dtype=bool, order="C", copy=True)
             if mask.shape != self.shape:
-                raise DataError(
-                    f"the universe mask has shape {mask.shape}, not (dates, symbols) = {self.shape}"
-                )
+                raise DataError(f"the universe mask has shape {mask.shape}, not (dates, symbols) = {self.shape}")
             mask.flags.writeable = False
             self.universe = mask
         self.warnings = tuple(warnings)

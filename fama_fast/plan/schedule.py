@@ -3,7 +3,7 @@
 1. Every node gets a level (`_levels`): even levels run along time (a block of symbols, all dates), odd ones across
    symbols (some dates, all symbols). A time-series operator sits at the lowest even level at or above its operands, a
    cross-sectional one at the lowest odd level, and elementwise work joins the highest of its operands.
-2. A value that another level reads is kept in a buffer (`_Stager._needs_buffer`); everything else lives in registers.
+2. A value that another level reads is kept in a buffer (`_Planner.buffer_of`); everything else lives in registers.
 3. Within a stage, registers are reused as soon as their value has been read for the last time (`_Stager._take`), so
    the working set is the widest moment of the program, not its length.
 """

@@ -35,7 +35,11 @@ def _call_kernel(typingctx: Any, address: Any, slots: Any, dims: Any, params: An
         fn = builder.inttoptr(args[0], fnty.as_pointer())
         builder.call(
             fn,
-            [builder.inttoptr(args[1], i64p), builder.inttoptr(args[2], i64p), builder.inttoptr(args[3], f64p)],
+            [
+                builder.inttoptr(args[1], i64p),
+                builder.inttoptr(args[2], i64p),
+                builder.inttoptr(args[3], f64p),
+            ],
         )
         return context.get_dummy_value()
 

@@ -24,7 +24,15 @@ import numpy as np
 
 from fama_fast.backends.numba_vm import abi
 from fama_fast.backends.numba_vm.compile import kernel_address
-from fama_fast.backends.numba_vm.loop import FIRST_SLOT, INSTRUCTION_WIDTH, KERNEL, MAX_SLOTS, N_SLOTS, PARAMS, run_tiles
+from fama_fast.backends.numba_vm.loop import (
+    FIRST_SLOT,
+    INSTRUCTION_WIDTH,
+    KERNEL,
+    MAX_SLOTS,
+    N_SLOTS,
+    PARAMS,
+    run_tiles,
+)
 from fama_fast.backends.numba_vm.simd import LANES
 from fama_fast.plan import UNIVERSE, Axis, Plan, Slot, Space, Stage
 

@@ -91,8 +91,13 @@ def _define_operator(op: Any, emit: Any, result: Any, operand: Any) -> None:
     if operand is mask:
         lower_builtin(op, mask, mask)(lowered)
     else:
-        for ta, tb in ((vector, vector), (vector, types.Float), (types.Float, vector), (vector, types.Integer),
-                       (types.Integer, vector)):
+        for ta, tb in (
+            (vector, vector),
+            (vector, types.Float),
+            (types.Float, vector),
+            (vector, types.Integer),
+            (types.Integer, vector),
+        ):
             lower_builtin(op, ta, tb)(lowered)
 
 

@@ -1,4 +1,4 @@
-"""One operator on plain arrays: what the Polars back end uses where Polars has no native form, and tests use everywhere."""
+"""One operator on plain arrays: for the Polars back end, where Polars has no native form, and for tests."""
 
 from __future__ import annotations
 

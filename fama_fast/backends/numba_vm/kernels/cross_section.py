@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from fama_fast.backends.numba_vm.abi import (
     COLUMNS,
     ROWS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+
 from fama_fast.backends.numba_vm.abi import ROWS, WIDTH, as_doubles, finite_or_missing, helper, inlined
 
 

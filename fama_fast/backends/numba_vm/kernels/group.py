@@ -6,6 +6,7 @@ Per-group sums lie in scratch, one slot a group; the runner sizes scratch by the
 from __future__ import annotations
 
 import numpy as np
+
 from fama_fast.backends.numba_vm.abi import (
     COLUMNS,
     ROWS,

@@ -9,6 +9,7 @@ returns seldom share that many bits. Where many do, a heap sort of the equal run
 from __future__ import annotations
 
 import numpy as np
+
 from fama_fast.backends.numba_vm.abi import as_small, as_unsigned, float_bits, helper, inlined
 
 SMALL_UNIVERSE = 1024

@@ -15,6 +15,7 @@ Third and fourth moments take two passes over the window.
 from __future__ import annotations
 
 import numpy as np
+
 from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, sqrt, store

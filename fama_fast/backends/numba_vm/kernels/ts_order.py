@@ -7,6 +7,7 @@ symbols at once. Quantiles keep each symbol's window sorted: one removal and one
 from __future__ import annotations
 
 import numpy as np
+
 from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store

@@ -6,6 +6,7 @@ Strict windows shift both series by the block's first row; relaxed ones merge co
 from __future__ import annotations
 
 import numpy as np
+
 from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, sqrt, store

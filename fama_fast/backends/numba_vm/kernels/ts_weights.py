@@ -8,6 +8,7 @@ Windows are shifted by the block's first row as in `ts_moments`, so a constant w
 from __future__ import annotations
 
 import numpy as np
+
 from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store
