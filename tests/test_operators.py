@@ -95,7 +95,7 @@ def holes(x: Array, rng: np.random.Generator, share: float = 0.2) -> Array:
 @functools.cache
 def panel_of(name: str) -> Panel:
     rng = np.random.default_rng(5)
-    x, y = rng.normal(size=(2, 60, 7))
+    x, y = rng.normal(size=(2, 40, 7))
     if name == "plain":
         return make_panel(x, y + 0.5 * x)
     if name == "missing":
@@ -106,13 +106,13 @@ def panel_of(name: str) -> Panel:
         return make_panel(x, y)
     if name == "ties":  # ties, constant stretches, constant dates, zeros of both signs
         x, y = np.round(holes(x, rng, 0.1)), np.round(y)
-        x[10:35, 2], y[20:45, 2], x[40], x[50] = 3.0, 1e12, 0.1, 0.0
-        x[25:40, 4] = -0.0
+        x[5:25, 2], y[10:30, 2], x[30], x[35] = 3.0, 1e12, 0.1, 0.0
+        x[15:30, 4] = -0.0
         return make_panel(x, y)
     if name == "offset":  # small moves on a large level
         return make_panel(x + 1e12, holes(y, rng) * 1e3 - 1e12)
     if name == "jumps":  # to 1e10 and back
-        x[15, :4], x[33, 2:], y[16] = 1e10, -1e10, 1e10
+        x[15, :4], x[28, 2:], y[16] = 1e10, -1e10, 1e10
         return make_panel(x, y)
     if name == "universe":
         return make_panel(holes(x, rng, 0.1), y, universe=rng.random(x.shape) < 0.7)
@@ -134,8 +134,7 @@ def node_of(name: str, params: tuple[Any, ...]) -> Node:
     """The operator on the fields X and Y (and on C and SECTOR, where it takes a condition or a group)."""
     names = {"condition": "C", "members": "C", "y": "Y"}
     operands = [
-        group("SECTOR") if p.kind is Kind.GROUP else field(names.get(p.name, "X"))
-        for p in SPECS[name].operands
+        group("SECTOR") if p.kind is Kind.GROUP else field(names.get(p.name, "X")) for p in SPECS[name].operands
     ]
     if name == "IF_ELSE":
         operands[1:] = [field("X"), field("Y")]

@@ -1,13 +1,13 @@
 """Polars forms of the operators over one date, or one group on one date.
 
-Means and deviations are taken about the smallest member, so that a large common offset costs no digits. Every
-result is missing where x is. This module imports no Polars: the context carries it.
+Deviations are taken from the rounded mean and then corrected by their own mean, so that a large common offset
+costs no digits. Every result is missing where x is. This module imports no Polars: the context carries it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,18 +23,30 @@ def _where_present(ctx: PolarsContext, x: pl.Expr, value: Any) -> pl.Expr:
     return result
 
 
-def _centred(ctx: PolarsContext, x: pl.Expr, over: _Over) -> Any:
-    """x minus the slice's mean, as a step."""
-    above = ctx.step(x - over(x.min()))
-    return ctx.step(above - over(above.mean()))
+class _Slice(NamedTuple):
+    """Of each row: how many members its slice has, whether they are all one value, their mean, x minus it."""
+
+    n: pl.Expr
+    flat: pl.Expr
+    mean: pl.Expr
+    centred: pl.Expr
 
 
-def _spread(ctx: PolarsContext, centred: Any, over: _Over) -> Any:
-    """The standard deviation (ddof 1), 0 for one value, missing for a lone member, as a step."""
-    n = ctx.step(over(centred.count().cast(ctx.pl.Float64)))
-    variance = over((centred * centred).sum()) / (n - 1.0)
-    flat = ctx.step(over(centred.max() == centred.min()))
-    return ctx.step(ctx.pl.when(n < 2.0).then(None).when(flat).then(0.0).otherwise(variance.sqrt()))
+def _about_mean(ctx: PolarsContext, x: pl.Expr, over: _Over) -> _Slice:
+    n = ctx.step(over(x.count().cast(ctx.pl.Float64)))
+    flat = ctx.step(over(x.max() == x.min()))
+    rounded = ctx.step(over(x.mean()))
+    rest = ctx.step(x - rounded)
+    correction = ctx.step(over(rest.mean()))
+    centred = ctx.step(_where_present(ctx, x, ctx.pl.when(flat).then(0.0).otherwise(rest - correction)))
+    return _Slice(n, flat, rounded + correction, centred)
+
+
+def _spread(ctx: PolarsContext, s: _Slice, over: _Over) -> pl.Expr:
+    """The standard deviation (ddof 1), 0 for one value, missing for a lone member."""
+    variance = over((s.centred * s.centred).sum()) / (s.n - 1.0)
+    value = ctx.pl.when(s.n < 2.0).then(None).when(s.flat).then(0.0).otherwise(variance.sqrt())
+    return ctx.step(value)
 
 
 def _rank(x: Any, over: _Over) -> Any:
@@ -42,9 +54,9 @@ def _rank(x: Any, over: _Over) -> Any:
 
 
 def _zscore(ctx: PolarsContext, x: pl.Expr, over: _Over) -> pl.Expr:
-    centred = _centred(ctx, x, over)
-    spread = _spread(ctx, centred, over)
-    result: pl.Expr = ctx.pl.when(spread > 0.0).then(centred / spread)
+    s = _about_mean(ctx, x, over)
+    spread = _spread(ctx, s, over)
+    result: pl.Expr = ctx.pl.when(spread > 0.0).then(s.centred / spread)
     return result
 
 
@@ -58,8 +70,7 @@ def zscore(ctx: PolarsContext, x: pl.Expr) -> pl.Expr:
 
 
 def demean(ctx: PolarsContext, x: pl.Expr) -> pl.Expr:
-    result: pl.Expr = _centred(ctx, x, ctx.by_date)
-    return result
+    return _about_mean(ctx, x, ctx.by_date).centred
 
 
 def scale(ctx: PolarsContext, x: pl.Expr, a: float) -> pl.Expr:
@@ -67,11 +78,12 @@ def scale(ctx: PolarsContext, x: pl.Expr, a: float) -> pl.Expr:
 
 
 def winsorize(ctx: PolarsContext, x: pl.Expr, std: float) -> pl.Expr:
-    centred = _centred(ctx, x, ctx.by_date)
-    reach = ctx.step(std * _spread(ctx, centred, ctx.by_date))
-    middle = ctx.step(x - centred)
-    held = ctx.pl.when(centred > reach).then(middle + reach).when(centred < -reach).then(middle - reach)
-    return held.otherwise(x)  # type: ignore[no-any-return]
+    s = _about_mean(ctx, x, ctx.by_date)
+    reach = ctx.step(std * _spread(ctx, s, ctx.by_date))
+    high, low = ctx.step(s.mean + reach), ctx.step(s.mean - reach)
+    when = ctx.pl.when
+    held: pl.Expr = when(s.flat).then(x).when(x > high).then(high).when(x < low).then(low).otherwise(x)
+    return held
 
 
 def _in_group(ctx: PolarsContext, group: pl.Expr) -> _Over:
@@ -104,8 +116,7 @@ def group_min(ctx: PolarsContext, x: pl.Expr, group: pl.Expr) -> pl.Expr:
 
 
 def group_neutralize(ctx: PolarsContext, x: pl.Expr, group: pl.Expr) -> pl.Expr:
-    result: pl.Expr = _centred(ctx, x, _in_group(ctx, group))
-    return result
+    return _about_mean(ctx, x, _in_group(ctx, group)).centred
 
 
 def group_zscore(ctx: PolarsContext, x: pl.Expr, group: pl.Expr) -> pl.Expr:
@@ -114,7 +125,7 @@ def group_zscore(ctx: PolarsContext, x: pl.Expr, group: pl.Expr) -> pl.Expr:
 
 def group_std(ctx: PolarsContext, x: pl.Expr, group: pl.Expr) -> pl.Expr:
     over = _in_group(ctx, group)
-    return _where_present(ctx, x, _spread(ctx, _centred(ctx, x, over), over))
+    return _where_present(ctx, x, _spread(ctx, _about_mean(ctx, x, over), over))
 
 
 def group_scale(ctx: PolarsContext, x: pl.Expr, group: pl.Expr) -> pl.Expr:

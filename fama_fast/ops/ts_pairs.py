@@ -25,7 +25,7 @@ register(
         name="CORREL",
         family=Family.TIME_SERIES,
         parameters=(series("x"), series("y"), window(minimum=2), MIN_PERIODS),
-        doc="The Pearson correlation of x and y over the past d days.",
+        doc="The Pearson correlation of x and y over the past d days; within 1e-14 of 1 or -1 it is exactly that.",
         example="CORREL(CLOSE, VOLUME, 10)",
         source="Kakushadze (2016), correlation; WorldQuant BRAIN ts_corr; qlib Corr",
         missing=f"{_PAIRS}; missing when either is constant over the window",

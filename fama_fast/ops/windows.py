@@ -214,8 +214,9 @@ def _pair_moments(ctx: PolarsContext, x: pl.Expr, y: pl.Expr, d: int) -> _Pairs:
 
 def correlation(ctx: PolarsContext, x: pl.Expr, y: pl.Expr, d: int, min_periods: int | None) -> pl.Expr:
     p = _pair_moments(ctx, x, y, d)
-    value = p.cross / (p.x_square.sqrt() * p.y_square.sqrt())
-    varied = ctx.pl.when(~(p.x_constant | p.y_constant)).then(value)
+    value = ctx.step(p.cross / (p.x_square.sqrt() * p.y_square.sqrt()))
+    exact = ctx.pl.when(value.abs() > 1.0 - 1e-14).then(value.sign()).otherwise(value)
+    varied = ctx.pl.when(~(p.x_constant | p.y_constant)).then(exact)
     return _enough(ctx, p.n, d, min_periods, varied, least=2)
 
 

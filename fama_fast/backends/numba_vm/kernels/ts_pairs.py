@@ -12,6 +12,7 @@ from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, sqrt, store
 
 COVARIANCE, CORRELATION = 0, 1
+PERFECT = 1.0 - 1e-14
 
 
 @inlined
@@ -25,8 +26,9 @@ def _result(what, cross, squares_x, squares_y, n):
         return _finite(cross / (n - 1.0))
     # A constant window has squares of exactly zero; roots apart, so that their product cannot underflow first.
     value = _finite(cross / (sqrt(squares_x) * sqrt(squares_y)))
-    value = select(value > 1.0, splat(1.0), value)
-    return select(value < -1.0, splat(-1.0), value)
+    # Nearer to a perfect correlation than rounding can tell is perfect: two days always correlate by exactly 1 or -1.
+    value = select(value > PERFECT, splat(1.0), value)
+    return select(value < -PERFECT, splat(-1.0), value)
 
 
 @inlined
