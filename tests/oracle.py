@@ -233,7 +233,9 @@ def scaled(v: Array, a: float) -> Any:
 
 
 def winsorized(v: Array, std: float) -> Any:
-    if len(v) < 2 or constant(v):
+    if len(v) < 2:
+        return np.full(len(v), NAN)
+    if constant(v):
         return v
     mean, reach = v.astype(np.longdouble).mean(), std * np.sqrt(variance(v))
     return np.clip(v, mean - reach, mean + reach)

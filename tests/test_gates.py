@@ -194,7 +194,9 @@ def test_the_quota_lets_only_replacements_pass() -> None:
 def test_a_gate_is_added_by_adding_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     from fama_fast.mining import gates as module
 
-    extra = module.Gate("no_volume", Stage.TEXT, "uses volume", lambda c, _: "volume" if "VOLUME" in c.compiled.fields else None)
+    extra = module.Gate(
+        "no_volume", Stage.TEXT, "uses volume", lambda c, _: "volume" if "VOLUME" in c.compiled.fields else None
+    )
     monkeypatch.setattr(module, "GATES", (*GATES[:5], extra, *GATES[5:]))
     assert text_gate("RANK(VOLUME)", context()).gate == "no_volume"
     assert not text_gate("RANK(CLOSE)", context()).stopped

@@ -38,7 +38,12 @@ def test_a_run_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     place = tmp_path / "deep" / "ledger.sqlite"
     first = candidate(0, fingerprint="a", canonical="A", admitted=True, scores={"train": {"rank_ic": 0.1 + 0.2}})
     second = candidate(
-        1, fingerprint="b", parents=("a", "seed", "a"), gate="training", reason="weak", scores={"x": {"y": float("nan")}}
+        1,
+        fingerprint="b",
+        parents=("a", "seed", "a"),
+        gate="training",
+        reason="weak",
+        scores={"x": {"y": float("nan")}},
     )
     with Ledger.open(place) as ledger:
         run = run_record()
@@ -111,7 +116,9 @@ def test_the_test_split_is_logged_and_earlier_openings_are_counted(tmp_path: Pat
 def test_a_finished_run_has_verdict_summary_and_results(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "l.sqlite") as ledger:
         ledger.start_run(run_record())
-        ledger.finish_run("r1", verdict={"status": "found"}, summary={"x": 1}, scores={"pool": {"valid": {"rank_ic": 0.1}}})
+        ledger.finish_run(
+            "r1", verdict={"status": "found"}, summary={"x": 1}, scores={"pool": {"valid": {"rank_ic": 0.1}}}
+        )
         run = ledger.get_run("r1")
         assert (run.status, run.verdict, run.summary) == ("finished", {"status": "found"}, {"x": 1})
         assert ledger.results("r1") == {"pool": {"valid": {"rank_ic": 0.1}}}

@@ -25,7 +25,11 @@ SIGNAL = "RANK(TS_MEAN(VOLUME, 5) / TS_MEAN(VOLUME, 20)) * -1"
 
 ROUNDS = (
     ("RANK(DELTA(VOLUME, 4))", "RANK(CLOSE", "RANK(TS_MEAN(VOLUME, 5) / TS_MEAN(VOLUME, 20))", "RANK(CLOZE)"),
-    ("TS_MEAN(VOLUME, 6) / TS_MEAN(VOLUME, 22)", "RANK(TS_MEAN(VOLUME, 5) / TS_MEAN(VOLUME, 20)) * 1", "RANK(HIGH - LOW)"),
+    (
+        "TS_MEAN(VOLUME, 6) / TS_MEAN(VOLUME, 22)",
+        "RANK(TS_MEAN(VOLUME, 5) / TS_MEAN(VOLUME, 20)) * 1",
+        "RANK(HIGH - LOW)",
+    ),
     ("RANK(TS_STDDEV(RET, 10))", "DELTA(CLOSE, 3)", "RANK(DELTA(VOLUME, 2)) * RANK(CLOSE / OPEN)"),
 )
 
@@ -37,7 +41,7 @@ class Scripted:
     rounds: tuple[tuple[str, ...], ...] = ROUNDS
     fails_in: int = 0
     name: str = "scripted"
-    capabilities: Capabilities = Capabilities(deterministic=True)
+    capabilities: Capabilities = field(default_factory=lambda: Capabilities(deterministic=True))
     requests: list[ProposalRequest] = field(default_factory=list)
 
     def propose(self, request: ProposalRequest) -> ProposalBatch:
@@ -179,6 +183,20 @@ def test_a_run_is_not_resumed_with_other_settings_or_data(tmp_path: Path, plante
         mine(config, panel=market_of(seed=4), proposer=Scripted(), resume="last")
     longer = mine(config | {"run": {"rounds": 1, "seed": 1}}, panel=planted, proposer=Scripted(), resume="last")
     assert longer.rounds == 1
+
+
+def test_data_without_a_known_return_is_an_error(tmp_path: Path, planted: Panel) -> None:
+    empty = planted.replace(fields={"CLOSE": np.full(planted.shape, np.nan)})
+    with pytest.raises(DataError, match="CLOSE is missing"):
+        mine(settings(tmp_path), panel=empty, proposer=Scripted())
+
+
+def test_fields_that_the_data_lacks_shrink_the_library(tmp_path: Path, planted: Panel) -> None:
+    bare = Panel(planted.dates, planted.symbols, {"CLOSE": planted["CLOSE"]})
+    progress = Recorder()
+    result = mine(settings(tmp_path), panel=bare, proposer=Scripted(), progress=progress)
+    assert any(n.startswith("left out of the library: ") and "VOLUME" in n for n in progress.notes)
+    assert all("VOLUME" not in f.canonical for f in result.library)
 
 
 @pytest.mark.parametrize("seed", range(4))

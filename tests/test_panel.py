@@ -96,11 +96,11 @@ def test_unreadable_dates_name_column_row_and_value(dates: list[object], message
 
 
 def test_symbols_null_empty_or_of_a_wrong_type() -> None:
-    with pytest.raises(DataError, match="'symbol', row 2: an empty value is not a symbol"):
+    with pytest.raises(DataError, match=r"'symbol', row 2: an empty value is not a symbol"):
         Panel.from_frame(long(symbol=["A", None, "A", "B"]))
-    with pytest.raises(DataError, match="'symbol', row 4: an empty value"):
+    with pytest.raises(DataError, match=r"'symbol', row 4: an empty value"):
         Panel.from_frame(long(symbol=["A", "B", "A", ""]))
-    with pytest.raises(DataError, match="Float64"):
+    with pytest.raises(DataError, match=r"Float64"):
         Panel.from_frame(long(symbol=[1.0, 2.0, 1.0, 2.0]))
     assert Panel.from_frame(long(symbol=[7, 11, 7, 11])).symbols.tolist() == ["11", "7"]
 
@@ -125,22 +125,22 @@ def test_many_duplicates_are_counted_quickly() -> None:
 
 
 def test_text_prices_name_column_row_and_value() -> None:
-    with pytest.raises(DataError, match="'close' holds text, not numbers: row 3 is 'abc'"):
+    with pytest.raises(DataError, match=r"'close' holds text, not numbers: row 3 is 'abc'"):
         Panel.from_frame(long(close=["1", "2.5", "abc", "4"]))
-    with pytest.raises(DataError, match="'close' holds text, not numbers: row 1 is '1'"):
+    with pytest.raises(DataError, match=r"'close' holds text, not numbers: row 1 is '1'"):
         Panel.from_frame(long(close=["1", "2.5", "3", "4"]))
-    with pytest.raises(DataError, match="'close' has type Boolean"):
+    with pytest.raises(DataError, match=r"'close' has type Boolean"):
         Panel.from_frame(long(close=[True, True, False, False]))
 
 
 def test_empty_and_without_columns() -> None:
-    with pytest.raises(DataError, match="no rows"):
+    with pytest.raises(DataError, match=r"no rows"):
         Panel.from_frame(long()[:0])
-    with pytest.raises(DataError, match="no date column 'date'.*columns: symbol, dates, close.*did you mean 'dates'"):
+    with pytest.raises(DataError, match=r"no date column 'date'.*columns: symbol, dates, close.*did you mean 'dates'"):
         Panel.from_frame(long().rename({"date": "dates"}).select("symbol", "dates", "close"))
-    with pytest.raises(DataError, match="no symbol column"):
+    with pytest.raises(DataError, match=r"no symbol column"):
         Panel.from_frame(long(symbol=None))
-    with pytest.raises(DataError, match="no column of numbers"):
+    with pytest.raises(DataError, match=r"no column of numbers"):
         Panel.from_frame(long(close=None))
 
 
@@ -164,7 +164,7 @@ def test_key_aliases_and_their_rule() -> None:
     renamed = long().rename({"date": "Trade_Date", "symbol": "TICKER"})
     assert Panel.from_frame(renamed).shape == (2, 2)
     both = renamed.with_columns(code=pl.lit("x"))
-    with pytest.raises(DataError, match="which column is the symbol, 'TICKER' or 'code'"):
+    with pytest.raises(DataError, match=r"which column is the symbol, 'TICKER' or 'code'"):
         Panel.from_frame(both)
     assert Panel.from_frame(both, symbol="ticker").shape == (2, 2)
     # The preferred name wins over aliases, and says that they are not used.
@@ -172,14 +172,14 @@ def test_key_aliases_and_their_rule() -> None:
     assert panel.groups == ()
     assert panel.fields == ("CLOSE", "RET")
     assert len(panel.warnings) == 2
-    with pytest.raises(DataError, match="no date column 'dat'.*did you mean 'date'"):
+    with pytest.raises(DataError, match=r"no date column 'dat'.*did you mean 'date'"):
         Panel.from_frame(long(), date="dat")
 
 
 def test_names_that_clash_or_cannot_be_named() -> None:
-    with pytest.raises(DataError, match="'close' and 'Close' differ only in case"):
+    with pytest.raises(DataError, match=r"'close' and 'Close' differ only in case"):
         Panel.from_frame(long(Close=[1, 2, 3, 4]))
-    with pytest.raises(DataError, match="'adj close' and 'adj-close' would both be called ADJ_CLOSE"):
+    with pytest.raises(DataError, match=r"'adj close' and 'adj-close' would both be called ADJ_CLOSE"):
         Panel.from_frame(long(**{"adj close": [1] * 4, "adj-close": [1] * 4}))
     panel = Panel.from_frame(long(**{"Adj Close": [1, 2, 3, 4], "成交": [1, 2, 3, 4], "5d": [1, 2, 3, 4]}))
     assert panel.supplied_fields == ("CLOSE", "ADJ_CLOSE")
@@ -207,9 +207,9 @@ def test_universe_by_name_by_option_and_refused() -> None:
     assert panel.universe is not None
     np.testing.assert_array_equal(panel.universe, [[False, True], [True, False]])
     assert Panel.from_frame(long(liquid=[True] * 4)).supplied_fields == ("CLOSE", "LIQUID")
-    with pytest.raises(DataError, match="row 2: 3.0 is neither 0 nor 1"):
+    with pytest.raises(DataError, match=r"row 2: 3.0 is neither 0 nor 1"):
         Panel.from_frame(long(member=[1, 3, 1, 1]))
-    with pytest.raises(DataError, match="no universe column 'liqid'.*did you mean 'liquid'"):
+    with pytest.raises(DataError, match=r"no universe column 'liqid'.*did you mean 'liquid'"):
         Panel.from_frame(long(liquid=[1] * 4), universe="liqid")
 
 
@@ -217,7 +217,7 @@ def test_fields_asked_for_only_and_derived_ones_expanded() -> None:
     frame = long(open=["x"] * 4, high=[4.0] * 4, low=[1.0] * 4, volume=[5] * 4)
     assert Panel.from_frame(frame, fields=["ret"]).supplied_fields == ("CLOSE",)
     assert Panel.from_frame(frame, fields=["VWAP", "adv20"]).supplied_fields == ("HIGH", "LOW", "CLOSE", "VOLUME")
-    with pytest.raises(UnknownName, match="no field 'CLOS'") as caught:
+    with pytest.raises(UnknownName, match=r"no field 'CLOS'") as caught:
         Panel.from_frame(frame, fields=["CLOS"])
     assert caught.value.suggestion == "CLOSE"
     # A lazy frame is asked only for the columns needed: the text prices are never read.
@@ -235,10 +235,10 @@ def test_only_needed_columns_are_collected() -> None:
 def test_start_and_end_are_included() -> None:
     assert Panel.from_frame(long(), start="2020-01-03").shape == (1, 2)
     assert Panel.from_frame(long(), end=20200102).shape == (1, 2)
-    assert Panel.from_frame(long(), start=dt.date(2020, 1, 2), end=dt.datetime(2020, 1, 3)).shape == (2, 2)
-    with pytest.raises(DataError, match="no rows between 2021-01-01 and the end .*2020-01-02 to 2020-01-03"):
+    assert Panel.from_frame(long(), start=dt.date(2020, 1, 2), end=dt.date(2020, 1, 3)).shape == (2, 2)
+    with pytest.raises(DataError, match=r"no rows between 2021-01-01 and the end .*2020-01-02 to 2020-01-03"):
         Panel.from_frame(long(), start="2021-01-01")
-    with pytest.raises(DataError, match="'soon' is not a date"):
+    with pytest.raises(DataError, match=r"'soon' is not a date"):
         Panel.from_frame(long(), start="soon")
 
 
@@ -294,7 +294,16 @@ def test_csv_with_semicolons_and_a_late_letter(tmp_path: Path) -> None:
     path = tmp_path / "p.csv"
     rows = [f"2020-01-02;S{i};{i}.5" for i in range(3000)]
     path.write_text("date;symbol;close\n" + "\n".join(rows) + "\n2020-01-02;Z;12a\n")
-    with pytest.raises(DataError, match="'close' holds text, not numbers: row 3,001 is '12a'"):
+    with pytest.raises(DataError, match=r"'close' holds text, not numbers: row 3,001 is '12a'"):
+        Panel.from_parquet(path)
+
+
+def test_csv_blank_lines_are_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("date,symbol,close\n2020-01-02,A,1\n\n2020-01-03,A,2\n,,\n\n")
+    np.testing.assert_array_equal(Panel.from_parquet(path)["CLOSE"], [[1], [2]])
+    path.write_text("date,symbol,close\n2020-01-02,A,1\n,,3\n")
+    with pytest.raises(DataError, match=r"'date', row 2: an empty value"):
         Panel.from_parquet(path)
 
 
@@ -323,7 +332,7 @@ def test_mixed_columns_name_the_file(tmp_path: Path) -> None:
         scan(tmp_path)
     (tmp_path / "b.parquet").unlink()
     write(tmp_path, "c.csv", long())
-    with pytest.raises(DataError, match="both CSV and Parquet"):
+    with pytest.raises(DataError, match=r"both CSV and Parquet"):
         scan(tmp_path)
 
 
@@ -331,12 +340,12 @@ def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
     write(tmp_path, "prices.parquet", long())
     with pytest.raises(DataError, match=r"price.parquet: no such file; did you mean .*prices.parquet\?"):
         scan(tmp_path / "price.parquet")
-    with pytest.raises(DataError, match="there is no directory"):
+    with pytest.raises(DataError, match=r"there is no directory"):
         scan(tmp_path / "no" / "prices.parquet")
-    with pytest.raises(DataError, match="no file matches"):
+    with pytest.raises(DataError, match=r"no file matches"):
         scan(tmp_path / "*.csv")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="holds no .parquet or .csv"):
+    with pytest.raises(DataError, match=r"holds no .parquet or .csv"):
         scan(tmp_path / "empty")
 
 
@@ -353,7 +362,7 @@ def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
         ("a.xlsx", b"PK", "neither CSV nor Parquet"),
         ("a.csv", b"date,symbol,close\n2020-01-02,A,1\n2020-01-02,B,1,2,3\n", "cannot be read"),
         ("a.csv", b"date,symbol,close,sector\n2020-01-02,A,1,\xff\xfe\xe9\n", "cannot be read"),
-        ("a.csv", b"date,symbol,close,close\n2020-01-02,A,1,2\n", "cannot be read|would both|differ only|close"),
+        ("a.csv", b"date,symbol,close,close\n2020-01-02,A,1,2\n", "the header has two columns 'close'"),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -367,7 +376,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: bytes, me
 def test_truncated_parquet(tmp_path: Path) -> None:
     path = write(tmp_path, "a.parquet", long())
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"cannot be read"):
         Panel.from_parquet(path)
 
 

@@ -55,9 +55,9 @@ def values(frame: pl.DataFrame, expr: pl.Expr) -> Any:
     "text",
     [
         "TS_MEAN(RANK(DELTA(CLOSE, 1)), 3)",
-        "RANK(TS_STDDEV(RANK(CLOSE), 5))",
+        "RANK(TS_STDDEV(RANK(CLOSE) * CLOSE, 5))",
         "CORREL(RANK(CLOSE), RANK(VOLUME), 6)",
-        "DELTA(RANK(DELTA(RANK(DELTA(CLOSE, 1)), 2)), 1)",
+        "DELTA(RANK(DELTA(CLOSE * RANK(DELTA(CLOSE, 1)), 2)), 1)",
         "RET > 0 ? VWAP : ADV5",
         "RANK(ADV10) - TS_RANK(RET * VOLUME, 4)",
     ],
@@ -205,17 +205,17 @@ def test_an_operator_from_outside_may_use_a_kernel(frame: pl.DataFrame, outside_
 # --- random expressions -----------------------------------------------------------------------------
 
 # Operators whose answer jumps when a rounding error breaks a tie stand at the bottom only, on raw data.
-_SMOOTH = [
-    "ADD SUB MUL MIN MAX TANH ABS NEG TS_MEAN TS_SUM TS_STDDEV TS_ZSCORE DECAY_LINEAR EMA DELTA DELAY TS_MIN".split(),
-    "TS_MEDIAN CORREL TS_COVARIANCE Z_SCORE DEMEAN SCALE WINSORIZE GROUP_NEUTRALIZE GROUP_MEAN BACKFILL".split(),
-]
+_SMOOTH = (
+    "ADD SUB MUL MIN MAX TANH ABS NEG TS_MEAN TS_SUM TS_STDDEV TS_ZSCORE DECAY_LINEAR EMA DELTA DELAY TS_MIN "
+    "TS_MEDIAN CORREL TS_COVARIANCE Z_SCORE DEMEAN SCALE WINSORIZE GROUP_NEUTRALIZE GROUP_MEAN BACKFILL"
+)
 _STEPS = ["RANK", "TS_RANK", "TS_ARGMAX", "SIGN", "GT", "GROUP_RANK", "IS_NAN"]
 
 
 def random_node(rng: np.random.Generator, depth: int) -> Node:
     if depth == 0:
         return field(str(rng.choice(["X", "Y"])))
-    name = str(rng.choice(_STEPS if depth == 1 else sum(_SMOOTH, [])))
+    name = str(rng.choice(_STEPS if depth == 1 else _SMOOTH.split()))
     spec = ops.get(name)
     arguments: list[Any] = []
     for p in spec.parameters:

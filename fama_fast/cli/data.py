@@ -153,7 +153,7 @@ def _about(panel: Panel) -> dict[str, Any]:
 
 
 def simulate(
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write, .parquet or .csv.")],
+    output: OutputPath,
     symbols: Annotated[int, typer.Option("--symbols", min=1, help="Symbols.")] = 200,
     dates: Annotated[int, typer.Option("--dates", min=1, help="Trading days.")] = 756,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of every random draw.")] = 0,

@@ -118,7 +118,7 @@ def _settings(config: Path | None, overrides: dict[str, Any], resume: str | None
         return settings
     # Without a file, a resumed run keeps the settings it was made with.
     from fama_fast.mining.ledger import Ledger
-    from fama_fast.mining.loop import ledger_place
+    from fama_fast.mining.setup import ledger_place
 
     place = ledger_place(settings)
     with Ledger.open(place, create=False) as store:

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Run id, the beginning of one, or 'last'.")]
 LedgerPath = Annotated[
     str | None,
-    typer.Option(
-        "--ledger", metavar="FILE", help="The ledger (default: runs/ledger.sqlite).", show_default=False
-    ),
+    typer.Option("--ledger", metavar="FILE", help="The ledger (default: runs/ledger.sqlite).", show_default=False),
 ]
 ConfigPath = Annotated[
     Path | None,
@@ -33,9 +31,7 @@ OutputPath = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
-    runs = typer.Typer(
-        name="runs", help="Look into recorded mining runs.", no_args_is_help=True, rich_markup_mode=None
-    )
+    runs = typer.Typer(name="runs", help="Look into recorded mining runs.", no_args_is_help=True, rich_markup_mode=None)
     runs.command("list")(list_runs)
     runs.command("show")(show)
     runs.command("export")(export)
@@ -46,7 +42,7 @@ def register(app: typer.Typer) -> None:
 def _open(ledger: str | None, config: Path | None) -> Ledger:
     from fama_fast.mining.config_file import load_config
     from fama_fast.mining.ledger import Ledger
-    from fama_fast.mining.loop import ledger_place
+    from fama_fast.mining.setup import ledger_place
 
     return Ledger.open(ledger_place(load_config(config, {"ledger": ledger})), create=False)
 
@@ -83,7 +79,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one run: its state, its funnel and its new factors."""
-    from fama_fast.mining.loop import funnel
+    from fama_fast.mining.bookkeeping import funnel
     from fama_fast.mining.results import factor_rows
 
     with _open(ledger, config) as store:
@@ -121,7 +117,7 @@ def _candidate_row(row: dict[str, Any]) -> dict[str, Any]:
 def _as_data(record: RunRecord, proposed: list[dict[str, Any]], candidates: bool) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from fama_fast.mining.loop import funnel
+    from fama_fast.mining.bookkeeping import funnel
 
     data = asdict(record)
     del data["state"]
@@ -131,9 +127,7 @@ def _as_data(record: RunRecord, proposed: list[dict[str, Any]], candidates: bool
     return data
 
 
-def export(
-    run: RunId, ledger: LedgerPath = None, config: ConfigPath = None, output: OutputPath = None
-) -> None:
+def export(run: RunId, ledger: LedgerPath = None, config: ConfigPath = None, output: OutputPath = None) -> None:
     """Export a run's new factors as a factor set (YAML), which score, compute and a factor cache read."""
     from fama_fast.errors import StoreError
     from fama_fast.library import FactorSet
@@ -160,9 +154,7 @@ def export(
         note(f"wrote {len(factors)} factors to {output}")
 
 
-def report(
-    run: RunId, ledger: LedgerPath = None, config: ConfigPath = None, output: OutputPath = None
-) -> None:
+def report(run: RunId, ledger: LedgerPath = None, config: ConfigPath = None, output: OutputPath = None) -> None:
     """Write a short report (Markdown) of a finished run."""
     from fama_fast.atomic import atomic_write
     from fama_fast.errors import StoreError

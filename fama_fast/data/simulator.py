@@ -172,7 +172,9 @@ class _Recorder:
             ("SECTOR", market.sector, sectors),
             ("INDUSTRY", market.industry, industries),
         ):
-            self._groups[name] = GroupField(np.where(present, codes.astype(np.float64), np.nan), labels)
+            # Codes are dealt from 0 up: a small market lacks the last labels.
+            used = labels[: int(codes.max()) + 1]
+            self._groups[name] = GroupField(np.where(present, codes.astype(np.float64), np.nan), used)
 
     def record(self, start: int, stop: int, returns: FloatArray) -> None:
         """Observes rows [start, stop), anew if need be; the row before them must have been recorded."""

@@ -27,9 +27,7 @@ class Section(BaseModel):
 class CSSSettings(Section):
     """Cross-Sample Selection."""
 
-    draw: Literal["random", "centroid"] = (
-        "random"  # from each cluster: at random (the paper), or the most central
-    )
+    draw: Literal["random", "centroid"] = "random"  # from each cluster: at random (the paper), or the most central
     n_dates: Count = 64  # dates of the training rows that rank vectors are taken on
     similarity_metric: Literal["spearman"] = "spearman"  # rank vectors make it Spearman's
 
@@ -56,9 +54,7 @@ class RunSettings(Section):
     max_tokens: Count | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     threads: Count | None = None
-    min_coverage: Annotated[float, Field(gt=0.0, le=1.0)] | None = (
-        None  # share of a window that must be present
-    )
+    min_coverage: Annotated[float, Field(gt=0.0, le=1.0)] | None = None  # share of a window that must be present
     update_cache: bool = True  # write admitted factors to paths.factor_cache, where one is set
 
 
@@ -121,9 +117,7 @@ class GateSettings(Section):
     max_nodes: Count = 40
     max_depth: Count = 12
     max_lookback: Count = 250
-    max_overlap: Share = (
-        0.9  # largest subtree shared with a library member, as a share of the larger of the two
-    )
+    max_overlap: Share = 0.9  # largest subtree shared with a library member, as a share of the larger of the two
     min_coverage: Share = 0.5  # members with a value, mean over training dates
     min_dates: Count = 20  # training dates with a defined RankIC
     screening_dates: Count = 60  # training dates of the cheap first look

@@ -93,36 +93,20 @@ class Ledger:
             tables = set(sa.inspect(c).get_table_names())
         if not tables:
             if not create:
-                raise StoreError(
-                    f"ledger {self.place}: the database is empty, no run was ever recorded in it"
-                )
-            if self._engine.dialect.name == "sqlite":
-                with self._begin() as c:
-                    c.exec_driver_sql("PRAGMA journal_mode=WAL")
-            with self._begin() as c:
-                schema.metadata.create_all(c)
-                c.execute(
-                    schema.meta.insert(),
-                    [
-                        {"key": "name", "value": schema.SCHEMA_NAME},
-                        {"key": "version", "value": str(schema.SCHEMA_VERSION)},
-                    ],
-                )
-            return
+                raise StoreError(f"ledger {self.place}: the database is empty, no run was ever recorded in it")
+            if self._create():
+                return
+            with self._begin() as c:  # another process made it just now
+                tables = set(sa.inspect(c).get_table_names())
         found: dict[str, str] = {}
         if "meta" in tables:
             try:
                 with self._begin() as c:
-                    found = {
-                        str(k): str(v)
-                        for k, v in c.execute(sa.select(schema.meta.c.key, schema.meta.c.value))
-                    }
+                    found = {str(k): str(v) for k, v in c.execute(sa.select(schema.meta.c.key, schema.meta.c.value))}
             except StoreError:
                 found = {}  # another program's table of that name
         if found.get("name") != schema.SCHEMA_NAME:
-            raise StoreError(
-                f"ledger {self.place}: this is a database of something else, not a fama_fast ledger"
-            )
+            raise StoreError(f"ledger {self.place}: this is a database of something else, not a fama_fast ledger")
         if found.get("version") != str(schema.SCHEMA_VERSION):
             raise StoreError(
                 f"ledger {self.place}: its layout is version {found.get('version')}, this program writes "
@@ -130,9 +114,27 @@ class Ledger:
             )
         missing = set(schema.metadata.tables) - tables
         if missing:
-            raise StoreError(
-                f"ledger {self.place}: damaged, the tables {', '.join(sorted(missing))} are missing"
-            )
+            raise StoreError(f"ledger {self.place}: damaged, the tables {', '.join(sorted(missing))} are missing")
+
+    def _create(self) -> bool:
+        """Make the tables; False when another process was quicker."""
+        if self._engine.dialect.name == "sqlite":
+            with self._begin() as c:
+                c.exec_driver_sql("PRAGMA journal_mode=WAL")
+        entries = [
+            {"key": "name", "value": schema.SCHEMA_NAME},
+            {"key": "version", "value": str(schema.SCHEMA_VERSION)},
+        ]
+        try:
+            with self._begin() as c:
+                schema.metadata.create_all(c)
+                c.execute(schema.meta.insert(), entries)
+        except StoreError:
+            with self._begin() as c:
+                if not sa.inspect(c).has_table("meta"):
+                    raise
+            return False
+        return True
 
     # Writing
 
@@ -192,9 +194,7 @@ class Ledger:
                     )
                 )
             c.execute(
-                schema.runs.update()
-                .where(schema.runs.c.id == run.id)
-                .values(rounds=number, state=plain(dict(state)))
+                schema.runs.update().where(schema.runs.c.id == run.id).values(rounds=number, state=plain(dict(state)))
             )
 
     def _insert_candidate(
@@ -296,9 +296,7 @@ class Ledger:
     def list_runs(self) -> list[RunRecord]:
         """All runs, oldest first."""
         with self._begin() as c:
-            rows = c.execute(
-                sa.select(schema.runs).order_by(schema.runs.c.started_at, schema.runs.c.id)
-            ).mappings()
+            rows = c.execute(sa.select(schema.runs).order_by(schema.runs.c.started_at, schema.runs.c.id)).mappings()
             return [RunRecord(**row) for row in rows]
 
     def get_run(self, run_id: str) -> RunRecord:
@@ -345,9 +343,9 @@ class Ledger:
         out: dict[str, dict[str, dict[str, float]]] = {}
         with self._begin() as c:
             rows = c.execute(
-                sa.select(
-                    schema.results.c.fingerprint, schema.results.c.split, schema.results.c.scores
-                ).where(schema.results.c.run_id == run_id)
+                sa.select(schema.results.c.fingerprint, schema.results.c.split, schema.results.c.scores).where(
+                    schema.results.c.run_id == run_id
+                )
             )
             for fingerprint, split, scores in rows:
                 out.setdefault(fingerprint, {})[split] = scores

@@ -16,23 +16,36 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fama_fast.errors import ConfigError, ProposerError
+from fama_fast import __version__
+from fama_fast.errors import ConfigError, ProposerError, StoreError
 from fama_fast.mining import steps
-from fama_fast.mining.candidate import Candidate
+from fama_fast.mining.bookkeeping import (
+    candidates_of,
+    deciding_settings,
+    describe,
+    exchange_of,
+    funnel,
+    record_of,
+    split_days,
+)
 from fama_fast.mining.config import MiningConfig
-from fama_fast.mining.config_file import config_from_dict, differences, document
-from fama_fast.mining.gates import DROPPED, GATES
+from fama_fast.mining.config_file import config_from_dict, document
 from fama_fast.mining.ledger import Ledger
 from fama_fast.mining.market import Market
 from fama_fast.mining.progress import NoProgress, RoundReport
-from fama_fast.mining.protocol import Proposal
-from fama_fast.mining.records import CandidateRecord, ExchangeRecord, RunRecord, now
+from fama_fast.mining.records import RunRecord, now
 from fama_fast.mining.results import MiningResult
-from fama_fast.mining.state import first_state, known_figures, restored_state, save_factors, starting_factors
+from fama_fast.mining.setup import configured_proposer, ledger_place, open_panel, resumable, say_source
+from fama_fast.mining.state import (
+    check_cache,
+    first_state,
+    known_figures,
+    restored_state,
+    save_factors,
+    starting_factors,
+)
 from fama_fast.mining.verdict import conclude, judge_factors
 
 if TYPE_CHECKING:
@@ -46,21 +59,6 @@ if TYPE_CHECKING:
     from fama_fast.mining.protocol import ProposalBatch, Proposer
     from fama_fast.mining.state import LoopState
     from fama_fast.panel import Panel
-
-# A resumed run may go on for longer, elsewhere or with more cores; what decides must be as it was.
-MAY_CHANGE = frozenset(
-    {
-        "ledger",
-        "logging.level",
-        "logging.log_file",
-        "paths.market_data",
-        "paths.output_dir",
-        "run.max_candidates",
-        "run.max_tokens",
-        "run.rounds",
-        "run.threads",
-    }
-)
 
 
 def mine(
@@ -93,10 +91,10 @@ def mine(
     try:
         if resume is not None:
             with Ledger.open(ledger_place(settings), create=False) as ledger:
-                record = _resumable(ledger, resume, settings)
+                record = resumable(ledger, resume, settings)
         # Everything that can be wrong is met before the ledger is written to, or made.
         data = panel if panel is not None else open_panel(settings)
-        _say_source(data, progress)
+        say_source(data, progress)
         if record is not None and record.data_hash != data.data_hash:
             raise ConfigError(
                 f"run {record.id} was made on other data: {record.source} with hash {record.data_hash}, "
@@ -104,82 +102,12 @@ def mine(
             )
         proposer = proposer or configured_proposer(settings)
         market = Market(data, settings)
+        if settings.paths.factor_cache is not None and settings.run.update_cache:
+            check_cache(settings.paths.factor_cache)
         with Ledger.open(ledger_place(settings)) as ledger:
             return Miner(settings, market, proposer, ledger, progress, record).run()
     finally:
         progress.close()
-
-
-def _say_source(panel: Panel, progress: Progress) -> None:
-    t, n = panel.shape
-    first, last = str(panel.dates[0])[:10], str(panel.dates[-1])[:10]
-    progress.note(f"data: {panel.source}: {t} dates x {n} symbols, {first} to {last}")
-    for warning in panel.warnings:
-        progress.note(f"warning: {warning}")
-
-
-def ledger_place(config: MiningConfig) -> str:
-    """File or URL of the ledger."""
-    return config.ledger or str(Path(config.paths.output_dir) / "ledger.sqlite")
-
-
-def open_panel(config: MiningConfig) -> Panel:
-    """The data that the configuration names; the simulator only when it names none."""
-    from fama_fast.data import DEFAULT_SIMULATION, PlantedSignal, load_market_data
-
-    paths, part, simulator = config.paths, config.data, config.data.simulator
-    simulation = None
-    if paths.market_data is None:
-        given = {
-            "n_symbols": simulator.symbols,
-            "n_dates": simulator.dates,
-            "seed": simulator.seed,
-            "signals": None
-            if simulator.signals is None
-            else tuple(PlantedSignal(s.expression, s.rank_ic) for s in simulator.signals),
-        }
-        chosen: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-        simulation = replace(DEFAULT_SIMULATION, **chosen)
-    return load_market_data(
-        paths.market_data,
-        fields=part.fields,
-        universe=paths.universe,
-        groups=paths.groups,
-        start=part.start,
-        end=part.end,
-        simulation=simulation,
-    )
-
-
-def configured_proposer(config: MiningConfig) -> Proposer:
-    """The proposer that the configuration asks for, and never another."""
-    from fama_fast.mining.proposers import ProposerSettings, make_proposer
-
-    def path(value: str | None) -> Path | None:
-        return None if value is None else Path(value)
-
-    return make_proposer(
-        ProposerSettings(
-            kind=config.proposer,
-            seed=config.run.seed,
-            llm=config.llm,
-            prompts_dir=path(config.paths.prompts_dir),
-            exchange_log=Path(config.paths.output_dir) / "exchanges",
-            replay_path=path(config.paths.replay),
-        )
-    )
-
-
-def _resumable(ledger: Ledger, run_id: str, config: MiningConfig) -> RunRecord:
-    record = ledger.get_run(run_id)
-    if record.status != "running":
-        raise ConfigError(f"run {record.id} is finished ({record.finished_at}): start a new one")
-    if record.state is None:
-        raise ConfigError(f"run {record.id} stopped before its first round: start a new one")
-    changed = differences(document(config), record.config, MAY_CHANGE)
-    if changed:
-        raise ConfigError(f"run {record.id} was made with other settings: {'; '.join(changed)}")
-    return record
 
 
 class Miner:
@@ -204,22 +132,7 @@ class Miner:
     def run(self) -> MiningResult:
         """All rounds, then the verdict."""
         self.progress.phase("measuring the library")
-        factors, where = starting_factors(self.config.paths.factor_cache)
-        state, notes = self._restore() if self.resumed is not None else first_state(self.market, factors)
-        for text in notes:
-            self.progress.note(text)
-        if self.resumed is not None:
-            run = self.resumed
-            self.progress.note(
-                f"run {run.id}: going on after {state.round} rounds, ledger {self.ledger.place}"
-            )
-        else:
-            steps.build_chains(state, self.config)
-            run = self._new_run(state)
-            self.progress.note(
-                f"run {run.id}: {len(state.library)} factors from {where}; proposer {self.proposer.name}; "
-                f"ledger {self.ledger.place}"
-            )
+        run, state = self._begin() if self.resumed is None else self._go_on(self.resumed)
         stop = self._stop(state)
         # A run that was killed after it opened its test must not search on.
         while stop is None and run.test_opened_at is None:
@@ -227,10 +140,27 @@ class Miner:
             stop = self._stop(state)
         return self._conclude(run, state, stop or "ended before")
 
-    def _restore(self) -> tuple[LoopState, list[str]]:
-        assert self.resumed is not None
-        assert self.resumed.state is not None
-        return restored_state(self.market, self.resumed.state, self.ledger.candidates(self.resumed.id)), []
+    def _go_on(self, run: RunRecord) -> tuple[RunRecord, LoopState]:
+        if run.state is None:
+            raise StoreError(f"run {run.id} has no stored state to go on from: start a new one")
+        state = restored_state(self.market, run.state, self.ledger.candidates(run.id))
+        self.progress.note(f"run {run.id}: going on after {state.round} rounds, ledger {self.ledger.place}")
+        return run, state
+
+    def _begin(self) -> tuple[RunRecord, LoopState]:
+        factors, where = starting_factors(self.config.paths.factor_cache)
+        state, notes = first_state(self.market, factors)
+        for text in notes:
+            self.progress.note(text)
+        steps.build_chains(state, self.config)
+        run = self._new_run(state)
+        self.progress.note(
+            f"run {run.id}: {len(state.library)} factors from {where}; proposer {self.proposer.name}; "
+            f"ledger {self.ledger.place}"
+        )
+        if self.config.proposer == "evolve" and self.config.llm != type(self.config.llm)():
+            self.progress.note("the llm settings are not used: set 'proposer: llm' to ask a language model")
+        return run, state
 
     def _new_run(self, state: LoopState) -> RunRecord:
         stamp = self.started_at.replace("-", "").replace(":", "")[:15]
@@ -242,7 +172,7 @@ class Miner:
             seed=self.config.run.seed,
             proposer=self.proposer.name,
             config=document(self.config),
-            version=_version(),
+            version=__version__,
             started_at=self.started_at,
             state=state.to_dict(),
         )
@@ -277,7 +207,7 @@ class Miner:
             count = min(count, config.run.max_candidates - state.proposed)
         self.progress.phase(f"round {number}: asking {self.proposer.name} for {count} candidates")
         batch = self._propose(run, steps.make_request(state, config, market, context, number, count), number)
-        candidates = _candidates(batch)
+        candidates = candidates_of(batch)
         self.progress.phase(f"round {number}: {len(candidates)} candidates at the gates")
         evaluated = time.perf_counter()
         admitted = steps.pass_gates(candidates, state, config, market, number, self.proposer.name)
@@ -294,8 +224,8 @@ class Miner:
         self.ledger.commit_round(
             run,
             number,
-            [_record(c, self.proposer.name) for c in candidates],
-            exchange=_exchange(batch, context),
+            [record_of(c, self.proposer.name) for c in candidates],
+            exchange=exchange_of(batch, context),
             steps=chain_steps,
             state=state.to_dict(),
         )
@@ -357,9 +287,9 @@ class Miner:
             funnel=funnel(rows),
             rounds=state.round,
             stop=stop,
-            data=_describe(self.market.whole),
-            splits=_split_days(self.market),
-            settings=_settings(config),
+            data=describe(self.market.whole),
+            splits=split_days(self.market),
+            settings=deciding_settings(config),
             proposer=self.proposer.name,
             test=test,
             record=self._timings(run, before),
@@ -392,108 +322,3 @@ class Miner:
             "candidates_per_second": round(rate, 1),
             "test_opened_before_on_this_data": before,
         }
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("fama_fast")
-    except PackageNotFoundError:
-        return "(not installed)"
-
-
-def _candidates(batch: ProposalBatch) -> list[Candidate]:
-    """Proposals as candidates, then what could not be read, stopped at the first gate."""
-    found = [Candidate(i, p) for i, p in enumerate(batch.proposals)]
-    for dropped in batch.dropped:
-        found.append(
-            Candidate(
-                len(found),
-                Proposal(dropped.expression, origin="dropped"),
-                gate=DROPPED,
-                reason=dropped.reason,
-            )
-        )
-    return found
-
-
-def _record(candidate: Candidate, proposer: str) -> CandidateRecord:
-    proposal, alpha = candidate.proposal, candidate.alpha
-    return CandidateRecord(
-        position=candidate.position,
-        text=proposal.expression,
-        proposer=proposer,
-        canonical=None if alpha is None else alpha.canonical,
-        fingerprint=None if alpha is None else alpha.fingerprint,
-        parents=proposal.parents,
-        origin=proposal.origin,
-        hypothesis=proposal.hypothesis,
-        explanation=proposal.explanation,
-        prompt_hash=proposal.prompt_hash,
-        gate=candidate.gate,
-        reason=candidate.reason,
-        admitted=candidate.admitted,
-        scores=candidate.scores,
-        seconds=candidate.seconds,
-    )
-
-
-def _exchange(batch: ProposalBatch, context: steps.Context) -> ExchangeRecord:
-    hashes = dict.fromkeys(p.prompt_hash for p in batch.proposals if p.prompt_hash is not None)
-    usage = batch.usage
-    return ExchangeRecord(
-        prompt_hashes=tuple(hashes),
-        exemplars=tuple(f.fingerprint for f in context.exemplars),
-        chain=tuple(f.fingerprint for f in context.shown),
-        usage={
-            "requests": usage.requests,
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-        },
-    )
-
-
-def funnel(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Candidates by the gate that stopped them, in the gates' order, then those admitted."""
-    counts = {gate.name: 0 for gate in GATES} | {"admitted": 0}
-    for row in rows:
-        counts[row["gate"] or "admitted"] += 1
-    return counts
-
-
-def _describe(panel: Panel) -> dict[str, Any]:
-    return {
-        "source": panel.source,
-        "hash": panel.data_hash,
-        "dates": panel.shape[0],
-        "symbols": panel.shape[1],
-        "first": str(panel.dates[0])[:10],
-        "last": str(panel.dates[-1])[:10],
-        "fields": list(panel.fields),
-        "groups": list(panel.groups),
-        "universe": panel.universe is not None,
-        "warnings": list(panel.warnings),
-    }
-
-
-def _split_days(market: Market) -> dict[str, Any]:
-    dates = market.whole.dates
-    out = {}
-    for name in ("train", "valid", "test"):
-        rows: slice = getattr(market.rows, name)
-        out[name] = {
-            "first": str(dates[rows.start])[:10],
-            "last": str(dates[rows.stop - 1])[:10],
-            "days": rows.stop - rows.start,
-        }
-    return out
-
-
-def _settings(config: MiningConfig) -> dict[str, Any]:
-    """The settings that decide; where things are stored is in the record."""
-    found = document(config)
-    found.pop("ledger")
-    found.pop("logging")
-    found["paths"].pop("output_dir")
-    return found

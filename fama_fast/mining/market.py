@@ -66,9 +66,7 @@ class Market:
 
         n_dates, n_symbols = panel.shape
         if n_symbols < MIN_SYMBOLS:
-            raise DataError(
-                f"{panel.source}: mining ranks symbols against each other: {n_symbols} is too few"
-            )
+            raise DataError(f"{panel.source}: mining ranks symbols against each other: {n_symbols} is too few")
         cut = config.splits
         first, second, third = cut.fractions
         found = date_splits(
@@ -92,6 +90,9 @@ class Market:
         # Labels of the last validation dates reach to the test's first row at most: the purge sees to that.
         self.panel = panel.slice_dates(0, self.rows.test.start)
         labels = forward_returns(self.panel, horizon=cut.horizon, entry_lag=cut.entry_lag)
+        for name in ("train", "valid"):
+            if not np.isfinite(labels[getattr(self.rows, name)]).any():
+                raise DataError(f"{panel.source}: no forward return is known in the {name} split: CLOSE is missing")
         threads = config.run.threads
         self.labels = SortedRows.of(labels, threads=threads)
         self.present: BoolArray = trading(self.panel) if self.panel.universe is None else self.panel.universe
@@ -103,9 +104,7 @@ class Market:
     @property
     def vocabulary(self) -> Vocabulary:
         """What the data offers to proposals."""
-        return Vocabulary(
-            self.panel.fields, self.panel.groups, max_window=min(self.config.gates.max_lookback + 1, 250)
-        )
+        return Vocabulary(self.panel.fields, self.panel.groups, max_window=min(self.config.gates.max_lookback + 1, 250))
 
     def evaluate(self, alphas: Sequence[Alpha]) -> Iterator[FloatArray]:
         """Values (T, N) over the mining rows, in order; work common to a batch is done once."""
@@ -130,9 +129,7 @@ class Market:
         """Mean RankIC on the sampled training dates."""
         rows = self.screening_rows
         universe = None if self.panel.universe is None else self.panel.universe[rows]
-        return mean(
-            rank_ic(values[rows], self._screening_labels, universe=universe, threads=self.config.run.threads)
-        )
+        return mean(rank_ic(values[rows], self._screening_labels, universe=universe, threads=self.config.run.threads))
 
     def train_scores(self, candidate: Candidate) -> dict[str, float]:
         """Scores over the training rows; the daily series stay with the candidate."""
@@ -199,9 +196,7 @@ class Market:
         out: dict[str, dict[str, float]] = {}
         ranks = []
         for factor in factors:
-            values = evaluate(
-                [factor.canonical], self.whole, threads=run.threads, min_coverage=run.min_coverage
-            )[0]
+            values = evaluate([factor.canonical], self.whole, threads=run.threads, min_coverage=run.min_coverage)[0]
             out[factor.fingerprint] = score_values(
                 values,
                 labels,

@@ -165,10 +165,7 @@ def markdown(document: dict[str, Any]) -> str:
         f"**{verdict['headline']}**",
         "",
         f"- data: {data['source']}, {data['dates']} dates x {data['symbols']} symbols, hash {data['hash']}",
-        *(
-            f"- {name}: {s['first']} to {s['last']}, {s['days']} days"
-            for name, s in document["splits"].items()
-        ),
+        *(f"- {name}: {s['first']} to {s['last']}, {s['days']} days" for name, s in document["splits"].items()),
         f"- search: {search['proposer']}, {funnel_line(document)}; ended: {search['stop']}",
         (
             f"- bar: false discovery rate {verdict['false_discovery_rate']:g} over "

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from fama_fast.atomic import ensure_writable
 from fama_fast.errors import ExpressionError, StoreError
 from fama_fast.library import Factor, FactorSet
 from fama_fast.library.codec import factor_from_dict, factor_to_dict
@@ -114,9 +115,7 @@ def first_state(market: Market, factors: Sequence[Factor]) -> tuple[LoopState, l
     return state, notes
 
 
-def restored_state(
-    market: Market, data: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]
-) -> LoopState:
+def restored_state(market: Market, data: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> LoopState:
     """The state that `to_dict` described, with the run's candidates from the ledger.
 
     Raises:
@@ -125,9 +124,7 @@ def restored_state(
     from fama_fast.engine import compile as compile_alpha
 
     try:
-        entries = [
-            (factor_from_dict(e["factor"], where="the run's library"), e["mined"]) for e in data["library"]
-        ]
+        entries = [(factor_from_dict(e["factor"], where="the run's library"), e["mined"]) for e in data["library"]]
         book = None if data["book"] is None else ChainBook.from_dict(data["book"])
         state = LoopState(
             LibraryView(),
@@ -147,9 +144,7 @@ def restored_state(
         if row["fingerprint"]:
             state.tried[row["fingerprint"]] = PROPOSED
             state.known.add(row["canonical"])
-    gone = [
-        f for f in (book.members() if book else ()) if all(f.fingerprint != e.fingerprint for e, _ in entries)
-    ]
+    gone = [f for f in (book.members() if book else ()) if all(f.fingerprint != e.fingerprint for e, _ in entries)]
     everyone = [(f, bool(mined), True) for f, mined in entries] + [(f, False, False) for f in gone]
     alphas = [compile_alpha(f.canonical) for f, _, _ in everyone]
     for (factor, mined, member), alpha, values in zip(everyone, alphas, market.evaluate(alphas), strict=True):
@@ -190,9 +185,7 @@ def factor_of(candidate: Candidate, *, proposer: str, number: int, seed: int, da
         candidate.compiled.canonical,
         candidate.compiled.fingerprint,
         sign=candidate.sign,
-        scores={
-            split: known_figures(s) for split, s in candidate.scores.items() if split in ("train", "valid")
-        },
+        scores={split: known_figures(s) for split, s in candidate.scores.items() if split in ("train", "valid")},
         hypothesis=proposal.hypothesis,
         provenance=provenance,
     )
@@ -212,9 +205,20 @@ def starting_factors(path: str | None) -> tuple[list[Factor], str]:
     found = list(cache.load())
     if found:
         return found, f"the factor cache {cache.factors_path}"
-    return list(
-        seed_factors()
-    ), f"the packaged seed alphas (the factor cache {cache.factors_path} holds none yet)"
+    return list(seed_factors()), f"the packaged seed alphas (the factor cache {cache.factors_path} holds none yet)"
+
+
+def check_cache(path: str) -> None:
+    """Prove that the cache can be written before a run begins that will want to.
+
+    Raises:
+        StoreError: it is not a factor cache. OutputError: it cannot be written.
+    """
+    from fama_fast.library import FactorCache
+
+    cache = FactorCache(path)
+    if not cache.stores_values or cache.factors_path.parent.exists():
+        ensure_writable(cache.factors_path)
 
 
 def save_factors(path: str, new: Sequence[Factor], start: Sequence[Factor]) -> None:

@@ -90,11 +90,7 @@ def _tied(
     members = book.members()
     everyone = list({f.fingerprint: f for f in (*members, *exemplars)}.values())
     table = CorrelationTable.of(everyone, oriented_vectors(state, everyone))
-    kept = [
-        e
-        for e in exemplars
-        if book.holding(e) or max((abs(table(e, m)) for m in members), default=0.0) >= least
-    ]
+    kept = [e for e in exemplars if book.holding(e) or max((abs(table(e, m)) for m in members), default=0.0) >= least]
     return kept, table
 
 
@@ -153,9 +149,7 @@ def pass_gates(
             data_hash=market.whole.data_hash,
         )
         assert candidate.vector is not None
-        state.library.admit(
-            Member(factor, candidate.compiled.node, candidate.vector, mined=True), candidate.replaces
-        )
+        state.library.admit(Member(factor, candidate.compiled.node, candidate.vector, mined=True), candidate.replaces)
         state.vectors[factor.fingerprint] = candidate.vector
         state.tried[factor.fingerprint] = IN_LIBRARY
         candidate.admitted = True
@@ -214,9 +208,7 @@ def remember_failures(state: LoopState, candidates: Sequence[Candidate]) -> None
     state.failures = state.failures.record(failed, [c.compiled.node for c in candidates if c.admitted])
 
 
-def update_pool(
-    state: LoopState, market: Market, ranks: dict[str, NDArray[np.float64]], min_gain: float
-) -> None:
+def update_pool(state: LoopState, market: Market, ranks: dict[str, NDArray[np.float64]], min_gain: float) -> None:
     """Validation score of the equal-weight pool of new factors; counts rounds without gain.
 
     `ranks` keeps each factor's share between rounds.

@@ -181,9 +181,7 @@ def conclude(
             f.valid_t,
             f.valid_p,
             f.holds,
-            signs[f.fingerprint] * _figure(test, f.fingerprint, "rank_ic_t")
-            if f.fingerprint in test
-            else None,
+            signs[f.fingerprint] * _figure(test, f.fingerprint, "rank_ic_t") if f.fingerprint in test else None,
         )
         for f in factors
     )

@@ -84,6 +84,6 @@ _cross(
     slices.winsorize,
     number("std", 4.0, minimum=0.0, doc="standard deviations kept"),
     algebra=Algebra(odd=True, increasing=True),
-    missing="missing when x is missing; a lone member stays as it is",
+    missing="missing when x is missing or with fewer than 2 members",
     example="WINSORIZE(RET, 3)",
 )

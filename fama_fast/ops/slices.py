@@ -49,8 +49,10 @@ def _spread(ctx: PolarsContext, s: _Slice, over: _Over) -> pl.Expr:
     return ctx.step(value)
 
 
-def _rank(x: Any, over: _Over) -> Any:
-    return over(x.rank(method="average") / x.count())
+def _rank(ctx: PolarsContext, x: Any, over: _Over) -> Any:
+    # Two columns, then the quotient: Polars divides by one number through its reciprocal, a bit off.
+    n = ctx.step(over(x.count().cast(ctx.pl.Float64)))
+    return over(x.rank(method="average")) / n
 
 
 def _zscore(ctx: PolarsContext, x: pl.Expr, over: _Over) -> pl.Expr:
@@ -61,7 +63,7 @@ def _zscore(ctx: PolarsContext, x: pl.Expr, over: _Over) -> pl.Expr:
 
 
 def rank(ctx: PolarsContext, x: pl.Expr) -> pl.Expr:
-    ranked: pl.Expr = _rank(x, ctx.by_date)
+    ranked: pl.Expr = _rank(ctx, x, ctx.by_date)
     return ranked
 
 
@@ -82,8 +84,9 @@ def winsorize(ctx: PolarsContext, x: pl.Expr, std: float) -> pl.Expr:
     reach = ctx.step(std * _spread(ctx, s, ctx.by_date))
     high, low = ctx.step(s.mean + reach), ctx.step(s.mean - reach)
     when = ctx.pl.when
-    held: pl.Expr = when(s.flat).then(x).when(x > high).then(high).when(x < low).then(low).otherwise(x)
-    return held
+    held = when(x > high).then(high).when(x < low).then(low).otherwise(x)
+    result: pl.Expr = when(s.n < 2.0).then(None).when(s.flat).then(x).otherwise(held)
+    return result
 
 
 def _in_group(ctx: PolarsContext, group: pl.Expr) -> _Over:
@@ -91,7 +94,7 @@ def _in_group(ctx: PolarsContext, group: pl.Expr) -> _Over:
 
 
 def group_rank(ctx: PolarsContext, x: pl.Expr, group: pl.Expr) -> pl.Expr:
-    ranked: pl.Expr = _rank(x, _in_group(ctx, group))
+    ranked: pl.Expr = _rank(ctx, x, _in_group(ctx, group))
     return ranked
 
 

@@ -6,6 +6,7 @@ neighbours) and gives a LazyFrame; what the columns mean is decided elsewhere.
 
 from __future__ import annotations
 
+import csv
 import glob
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -47,9 +48,7 @@ def find_files(path: str | Path) -> tuple[Path, ...]:
     place = Path(path).expanduser()
     text = str(place)
     if place.is_dir():
-        files = [
-            f for f in sorted(place.iterdir()) if _kind(f) and f.is_file() and not f.name.startswith(".")
-        ]
+        files = [f for f in sorted(place.iterdir()) if _kind(f) and f.is_file() and not f.name.startswith(".")]
         if not files:
             raise DataError(f"{path}: the directory holds no .parquet or .csv file")
     elif place.exists():
@@ -64,16 +63,12 @@ def find_files(path: str | Path) -> tuple[Path, ...]:
         raise DataError(f"{path}: no such file{_near(place)}")
     for file in files:
         if not _kind(file):
-            raise DataError(
-                f"{file}: neither CSV nor Parquet (expected a name ending in .csv, .parquet or .pq)"
-            )
+            raise DataError(f"{file}: neither CSV nor Parquet (expected a name ending in .csv, .parquet or .pq)")
         if file.stat().st_size == 0:
             raise DataError(f"{file}: the file is empty")
     kinds = {_kind(f) for f in files}
     if len(kinds) > 1:
-        raise DataError(
-            f"{path}: both CSV and Parquet files; name one kind, such as {Path(path) / '*.parquet'}"
-        )
+        raise DataError(f"{path}: both CSV and Parquet files; name one kind, such as {Path(path) / '*.parquet'}")
     return tuple(files)
 
 
@@ -157,7 +152,10 @@ def _scan_csv(file: Path) -> pl.LazyFrame:
         raise DataError(f"{file}: not a CSV text file (it holds binary data)")
     header = raw.decode("utf-8-sig", errors="replace").partition("\n")[0]
     separator = next((s for s in (",", ";", "\t", "|") if s in header), ",")
-    names = [c.strip().strip('"') for c in header.rstrip("\r").split(separator)]
+    names = next(csv.reader([header.rstrip("\r")], delimiter=separator), [])
+    twice = next((n for n in names if n and names.count(n) > 1), None)
+    if twice is not None:
+        raise DataError(f"{file}: the header has two columns {twice!r}")
     # Symbols stay text: 000001 is not 1, and TRUE is a company.
     keys = {n: pl.String for n in names if n.lower() in SYMBOL_NAMES}
     try:
@@ -172,6 +170,8 @@ def _scan_csv(file: Path) -> pl.LazyFrame:
         schema = frame.collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{file}: cannot be read as CSV: {_first_line(error)}") from error
+    # Blank lines, and lines of bare commas as spreadsheets leave them, are no rows.
+    frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
     texts = [n for n, t in schema.items() if isinstance(t, pl.String) and n not in keys]
     return frame.with_columns(_as_number(n) for n in _numeric_texts(frame, texts, file))
 
@@ -211,8 +211,7 @@ def _same_columns(
         missing = [n for n in names if n not in reference]
         if missing:
             raise DataError(
-                f"{file}: columns differ from {first_file}: only {holder.name} has "
-                f"{', '.join(map(repr, missing))}"
+                f"{file}: columns differ from {first_file}: only {holder.name} has {', '.join(map(repr, missing))}"
             )
     for name, dtype in first.items():
         a, b = _class_of(dtype), _class_of(other[name])

@@ -106,7 +106,8 @@ def _lower(
     if node.op in (FIELD, GROUP):
         return pl.col(column(node))
     if node.op == CONST:
-        return context.node(pl.lit(node.value, dtype=pl.Float64))
+        # A whole column, not a literal: Polars divides by a literal through its reciprocal, one bit off.
+        return context.node(pl.col(SYMBOL_CODE) * 0.0 + node.value)
     spec = ops.get(node.op)
     if spec.polars is None:
         raise ValueError(f"{node.op} is not lowered")

@@ -26,7 +26,10 @@ def _row(base, row, width):
 
 @inlined
 def _moments(x, columns):
-    """Number, mean and sum of squared deviations of the present values; the spread is exactly 0 for a constant."""
+    """Of the present values: number, the first one, the mean's distance from it, the sum of squared deviations.
+
+    Deviations are (v - first) - distance: a large common level costs no digits, and a constant row deviates by 0.
+    """
     n, total, shift = 0, 0.0, 0.0
     for c in range(columns):
         v = x[c]
@@ -36,15 +39,15 @@ def _moments(x, columns):
             total += v - shift
             n += 1
     if n == 0:
-        return 0, np.nan, np.nan
-    mean = shift + total / n
+        return 0, np.nan, np.nan, np.nan
+    offset = total / n
     squares = 0.0
     for c in range(columns):
         v = x[c]
         if v == v:
-            e = v - mean
+            e = (v - shift) - offset
             squares += e * e
-    return n, mean, squares
+    return n, shift, offset, squares
 
 
 def rank(slots, dims, params):
@@ -74,10 +77,10 @@ def zscore(slots, dims, params):
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
         row, result = _row(x, r, width), _row(out, r, width)
-        n, mean, squares = _moments(row, columns)
+        n, shift, offset, squares = _moments(row, columns)
         deviation = np.sqrt(squares / (n - 1.0)) if n > 1 else np.nan
         for c in range(columns):
-            v = (row[c] - mean) / deviation
+            v = ((row[c] - shift) - offset) / deviation
             result[c] = v if v - v == 0.0 else np.nan
 
 
@@ -86,9 +89,9 @@ def demean(slots, dims, params):
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
         row, result = _row(x, r, width), _row(out, r, width)
-        _, mean, _ = _moments(row, columns)
+        _, shift, offset, _ = _moments(row, columns)
         for c in range(columns):
-            v = row[c] - mean
+            v = (row[c] - shift) - offset
             result[c] = v if v - v == 0.0 else np.nan
 
 
@@ -114,9 +117,9 @@ def winsorize(slots, dims, params):
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
         row, result = _row(x, r, width), _row(out, r, width)
-        n, mean, squares = _moments(row, columns)
+        n, shift, offset, squares = _moments(row, columns)
         reach = params[0] * np.sqrt(squares / (n - 1.0)) if n > 1 else np.nan
-        low, high = mean - reach, mean + reach
+        low, high = shift + (offset - reach), shift + (offset + reach)
         for c in range(columns):
             v = row[c]
             if not (low - low == 0.0 and high - high == 0.0):

@@ -69,7 +69,7 @@ def _statistic(slots, dims, what):
                 v = row[c]
                 if v == v and code[c] == code[c]:
                     g = int(code[c])
-                    e = v - (first[g] + total[g] / count[g])
+                    e = (v - first[g]) - total[g] / count[g]
                     squares[g] += e * e
         for c in range(columns):
             v = row[c]
@@ -77,15 +77,15 @@ def _statistic(slots, dims, what):
             if v == v and code[c] == code[c]:
                 g = int(code[c])
                 n = count[g]
-                mean = first[g] + total[g] / n
+                offset = total[g] / n
                 if what == MEAN:
-                    value = mean
+                    value = first[g] + offset
                 elif what == SUM:
                     value = total[g]
                 elif what == COUNT:
                     value = n
                 elif what == NEUTRALIZE:
-                    value = v - mean
+                    value = (v - first[g]) - offset
                 elif what == LARGEST:
                     value = high[g]
                 elif what == SMALLEST:
@@ -95,7 +95,7 @@ def _statistic(slots, dims, what):
                 elif n > 1.0:
                     value = np.sqrt(squares[g] / (n - 1.0)) if low[g] < high[g] else 0.0
                     if what == Z_SCORE:
-                        value = (v - mean) / value
+                        value = ((v - first[g]) - offset) / value
             result[c] = value if value - value == 0.0 else np.nan
 
 

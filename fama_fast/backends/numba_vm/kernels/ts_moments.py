@@ -7,7 +7,7 @@ whatever its level. A missing day makes every half that holds it missing by itse
 
 Relaxed windows (min_periods) count what is present. Sums then shift only where the anchor row is present (an absent
 anchor's neighbour may have left the window), and variances merge counts, means and squared deviations (Chan, Golub and
-LeVeque 1979), which cancels nothing.
+LeVeque 1979), which cancels nothing; each half measures from its own first present day, so a large level costs no digits.
 
 Third and fourth moments take two passes over the window.
 """
@@ -157,51 +157,51 @@ def _dispersion_strict(slots, dims, params, what):
 
 
 @inlined
+def _grow(v, count, shift, mean, squares):
+    """One more day (Welford 1962), relative to the half's first present value."""
+    gone = missing(v)
+    shift = select(gone, shift, select(count == 0.0, v, shift))
+    e = v - shift
+    n = count + 1.0
+    step = e - mean
+    new_mean = mean + step / n
+    squares = select(gone, squares, squares + step * (e - new_mean))
+    return select(gone, count, n), shift, select(gone, mean, new_mean), squares
+
+
+@inlined
 def _dispersion_relaxed(slots, dims, params, what, least):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, d = dims[ROWS], int(params[0])
     suffix = as_doubles(dims[SCRATCH])
-    zero, one, nothing = splat(0.0), splat(1.0), splat(np.nan)
+    zero, nothing = splat(0.0), splat(np.nan)
+    need = splat(max(least, 2.0))
     block = first_block(dims, d)
     while block < rows:
-        start = clip_low(block)
-        count, mean, squares = zero, zero, zero
+        count, older_shift, mean, squares = zero, zero, zero, zero
         for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
-            v = load(x, t * LANES)
-            gone = missing(v)
-            n = count + one
-            step = v - mean
-            new_mean = mean + step / n
-            squares = select(gone, squares, squares + step * (v - new_mean))
-            mean = select(gone, mean, new_mean)
-            count = select(gone, count, n)
+            count, older_shift, mean, squares = _grow(load(x, t * LANES), count, older_shift, mean, squares)
             at = (t - block + d) * 3 * LANES
             store(suffix, at, count)
             store(suffix, at + LANES, mean)
             store(suffix, at + 2 * LANES, squares)
-        count, mean, squares = zero, zero, zero
-        for t in range(start, min(block + d, rows)):
+        count, shift, mean, squares = zero, zero, zero, zero
+        for t in range(clip_low(block), min(block + d, rows)):
             v = load(x, t * LANES)
-            gone = missing(v)
-            n = count + one
-            step = v - mean
-            new_mean = mean + step / n
-            squares = select(gone, squares, squares + step * (v - new_mean))
-            mean = select(gone, mean, new_mean)
-            count = select(gone, count, n)
+            count, shift, mean, squares = _grow(v, count, shift, mean, squares)
             first = clip_low(t - d + 1)
             n, m, q = count, mean, squares
             if first < block:
                 at = (first - block + d) * 3 * LANES
-                n2, m2, q2 = load(suffix, at), load(suffix, at + LANES), load(suffix, at + 2 * LANES)
+                n2 = load(suffix, at)
                 both = n + n2
-                gap = m2 - m
-                share = select(both > 0.0, n2 / both, zero)
-                q = q + q2 + select(both > 0.0, gap * gap * n * share, zero)
-                m = m + gap * share
+                gap = (older_shift - shift) + (load(suffix, at + LANES) - m)
+                share = n2 / both
+                two = (n > 0.0) & (n2 > 0.0)
+                q = q + load(suffix, at + 2 * LANES) + select(two, gap * gap * n * share, zero)
+                m = select(two, m + gap * share, m)
                 n = both
-            enough = n >= select(splat(least) > 2.0, splat(least), splat(2.0))
-            store(out, t * LANES, select(enough, _dispersion(what, q, n, m, v), nothing))
+            store(out, t * LANES, select(n >= need, _dispersion(what, q, n, m, v - shift), nothing))
         block += d
 
 
@@ -299,11 +299,11 @@ def _higher(slots, dims, params, what):
             count = count + select(gone, zero, one)
             low = select(v < low, v, low)
             high = select(v > high, v, high)
-        center = shift + total / count
+        offset = total / count
         m2, m3, m4 = zero, zero, zero
         for k in range(begin, t + 1):
             v = load(x, k * LANES)
-            e = select(missing(v), zero, v - center)
+            e = select(missing(v), zero, (v - shift) - offset)
             square = e * e
             m2 = m2 + square
             m3 = m3 + square * e

@@ -80,15 +80,18 @@ def _pairs_strict(slots, dims, params, what):
 
 
 @inlined
-def _grow(a, b, gone, n, mx, my, sxx, syy, sxy):
-    """One more pair where it is complete (Welford 1962, for two series)."""
+def _grow(a, b, gone, n, cx, cy, mx, my, sxx, syy, sxy):
+    """One more pair where it is complete (Welford 1962, for two series), relative to the half's first pair."""
+    start = n == 0.0
+    cx = select(gone, cx, select(start, a, cx))
+    cy = select(gone, cy, select(start, b, cy))
     more = n + 1.0
-    ex, ey = a - mx, b - my
-    nx, ny = mx + ex / more, my + ey / more
-    sxx = select(gone, sxx, sxx + ex * (a - nx))
-    syy = select(gone, syy, syy + ey * (b - ny))
+    ex, ey = (a - cx) - mx, (b - cy) - my
+    sxx = select(gone, sxx, sxx + ex * ex * (n / more))
+    syy = select(gone, syy, syy + ey * ey * (n / more))
     sxy = select(gone, sxy, sxy + ex * ey * (n / more))
-    return select(gone, n, more), select(gone, mx, nx), select(gone, my, ny), sxx, syy, sxy
+    mx, my = select(gone, mx, mx + ex / more), select(gone, my, my + ey / more)
+    return select(gone, n, more), cx, cy, mx, my, sxx, syy, sxy
 
 
 @inlined
@@ -97,14 +100,14 @@ def _pairs_relaxed(slots, dims, params, what, least):
     rows, d = dims[ROWS], int(params[0])
     suffix = as_doubles(dims[SCRATCH])
     zero, nothing = splat(0.0), splat(np.nan)
-    need = splat(least if least > 2.0 else 2.0)
+    need = splat(max(least, 2.0))
     block = first_block(dims, d)
     while block < rows:
-        n, mx, my, sxx, syy, sxy = zero, zero, zero, zero, zero, zero
+        n, cx2, cy2, mx, my, sxx, syy, sxy = zero, zero, zero, zero, zero, zero, zero, zero
         for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
             a, b = load(x, t * LANES), load(y, t * LANES)
             gone = missing(a) | missing(b)
-            n, mx, my, sxx, syy, sxy = _grow(a, b, gone, n, mx, my, sxx, syy, sxy)
+            n, cx2, cy2, mx, my, sxx, syy, sxy = _grow(a, b, gone, n, cx2, cy2, mx, my, sxx, syy, sxy)
             at = (t - block + d) * 6 * LANES
             store(suffix, at, n)
             store(suffix, at + LANES, mx)
@@ -112,22 +115,24 @@ def _pairs_relaxed(slots, dims, params, what, least):
             store(suffix, at + 3 * LANES, sxx)
             store(suffix, at + 4 * LANES, syy)
             store(suffix, at + 5 * LANES, sxy)
-        n, mx, my, sxx, syy, sxy = zero, zero, zero, zero, zero, zero
+        n, cx, cy, mx, my, sxx, syy, sxy = zero, zero, zero, zero, zero, zero, zero, zero
         for t in range(clip_low(block), min(block + d, rows)):
             a, b = load(x, t * LANES), load(y, t * LANES)
             gone = missing(a) | missing(b)
-            n, mx, my, sxx, syy, sxy = _grow(a, b, gone, n, mx, my, sxx, syy, sxy)
+            n, cx, cy, mx, my, sxx, syy, sxy = _grow(a, b, gone, n, cx, cy, mx, my, sxx, syy, sxy)
             first = clip_low(t - d + 1)
             count, txx, tyy, txy = n, sxx, syy, sxy
             if first < block:
                 at = (first - block + d) * 6 * LANES
                 n2 = load(suffix, at)
                 count = n + n2
-                share = select(count > 0.0, n * n2 / count, zero)
-                gap_x, gap_y = load(suffix, at + LANES) - mx, load(suffix, at + 2 * LANES) - my
-                txx = txx + load(suffix, at + 3 * LANES) + gap_x * gap_x * share
-                tyy = tyy + load(suffix, at + 4 * LANES) + gap_y * gap_y * share
-                txy = txy + load(suffix, at + 5 * LANES) + (gap_x * gap_y) * share
+                two = (n > 0.0) & (n2 > 0.0)
+                share = n * n2 / count
+                gap_x = (cx2 - cx) + (load(suffix, at + LANES) - mx)
+                gap_y = (cy2 - cy) + (load(suffix, at + 2 * LANES) - my)
+                txx = txx + load(suffix, at + 3 * LANES) + select(two, gap_x * gap_x * share, zero)
+                tyy = tyy + load(suffix, at + 4 * LANES) + select(two, gap_y * gap_y * share, zero)
+                txy = txy + load(suffix, at + 5 * LANES) + select(two, (gap_x * gap_y) * share, zero)
             store(out, t * LANES, select(count >= need, _result(what, txy, txx, tyy, count), nothing))
         block += d
 

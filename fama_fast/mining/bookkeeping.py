@@ -1,0 +1,123 @@
+"""Between the loop's values and what is stored: candidates to records, a run's head to plain data, the funnel.
+
+Pure functions; nothing here decides or writes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fama_fast.mining.candidate import Candidate
+from fama_fast.mining.config_file import document
+from fama_fast.mining.gates import DROPPED, GATES
+from fama_fast.mining.protocol import Proposal
+from fama_fast.mining.records import CandidateRecord, ExchangeRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fama_fast.mining.config import MiningConfig
+    from fama_fast.mining.market import Market
+    from fama_fast.mining.protocol import ProposalBatch
+    from fama_fast.mining.steps import Context
+    from fama_fast.panel import Panel
+
+
+def candidates_of(batch: ProposalBatch) -> list[Candidate]:
+    """Proposals as candidates, then what could not be read, stopped at the first gate."""
+    found = [Candidate(i, p) for i, p in enumerate(batch.proposals)]
+    for dropped in batch.dropped:
+        found.append(
+            Candidate(
+                len(found),
+                Proposal(dropped.expression, origin="dropped"),
+                gate=DROPPED,
+                reason=dropped.reason,
+            )
+        )
+    return found
+
+
+def record_of(candidate: Candidate, proposer: str) -> CandidateRecord:
+    """The ledger's row of a candidate."""
+    proposal, alpha = candidate.proposal, candidate.alpha
+    return CandidateRecord(
+        position=candidate.position,
+        text=proposal.expression,
+        proposer=proposer,
+        canonical=None if alpha is None else alpha.canonical,
+        fingerprint=None if alpha is None else alpha.fingerprint,
+        parents=proposal.parents,
+        origin=proposal.origin,
+        hypothesis=proposal.hypothesis,
+        explanation=proposal.explanation,
+        prompt_hash=proposal.prompt_hash,
+        gate=candidate.gate,
+        reason=candidate.reason,
+        admitted=candidate.admitted,
+        scores=candidate.scores,
+        seconds=candidate.seconds,
+    )
+
+
+def exchange_of(batch: ProposalBatch, context: Context) -> ExchangeRecord:
+    """What the round's request showed and cost."""
+    hashes = dict.fromkeys(p.prompt_hash for p in batch.proposals if p.prompt_hash is not None)
+    usage = batch.usage
+    return ExchangeRecord(
+        prompt_hashes=tuple(hashes),
+        exemplars=tuple(f.fingerprint for f in context.exemplars),
+        chain=tuple(f.fingerprint for f in context.shown),
+        usage={
+            "requests": usage.requests,
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+        },
+    )
+
+
+def funnel(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Candidates by the gate that stopped them, in the gates' order, then those admitted."""
+    counts = {gate.name: 0 for gate in GATES} | {"admitted": 0}
+    for row in rows:
+        counts[row["gate"] or "admitted"] += 1
+    return counts
+
+
+def describe(panel: Panel) -> dict[str, Any]:
+    """The data, for the result document."""
+    return {
+        "source": panel.source,
+        "hash": panel.data_hash,
+        "dates": panel.shape[0],
+        "symbols": panel.shape[1],
+        "first": str(panel.dates[0])[:10],
+        "last": str(panel.dates[-1])[:10],
+        "fields": list(panel.fields),
+        "groups": list(panel.groups),
+        "universe": panel.universe is not None,
+        "warnings": list(panel.warnings),
+    }
+
+
+def split_days(market: Market) -> dict[str, Any]:
+    """First and last date and number of days of each split."""
+    dates = market.whole.dates
+    out = {}
+    for name in ("train", "valid", "test"):
+        rows: slice = getattr(market.rows, name)
+        out[name] = {
+            "first": str(dates[rows.start])[:10],
+            "last": str(dates[rows.stop - 1])[:10],
+            "days": rows.stop - rows.start,
+        }
+    return out
+
+
+def deciding_settings(config: MiningConfig) -> dict[str, Any]:
+    """The settings that decide; where things are stored is in the record."""
+    found = document(config)
+    found.pop("ledger")
+    found.pop("logging")
+    found["paths"].pop("output_dir")
+    return found
