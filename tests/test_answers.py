@@ -156,9 +156,7 @@ _NAMES = st.sampled_from(
     st.sampled_from([None, 2]),
 )
 @settings(max_examples=150, deadline=None)
-def test_valid_json_is_read_exactly(
-    items: list[tuple[str, str, str]], ascii_only: bool, indent: int | None
-) -> None:
+def test_valid_json_is_read_exactly(items: list[tuple[str, str, str]], ascii_only: bool, indent: int | None) -> None:
     data = [dict(zip(("hypothesis", "expression", "explanation"), t, strict=True)) for t in items]
     text = json.dumps({"alphas": data}, ensure_ascii=ascii_only, indent=indent)
     # A quote that a separator follows is where broken answers end a string: such content is theirs to lose.

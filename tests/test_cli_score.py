@@ -304,9 +304,7 @@ def test_compute_reads_a_factor_file(capsys, market, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["compute", "score"])
-def test_a_place_that_cannot_be_written_is_refused_before_computing(
-    capsys, market, tmp_path, monkeypatch, command
-):
+def test_a_place_that_cannot_be_written_is_refused_before_computing(capsys, market, tmp_path, monkeypatch, command):
     def never(*_args, **_options):
         pytest.fail("computed before the output was checked")
 

@@ -180,9 +180,7 @@ def test_any_history_keeps_the_rules(data: st.DataObject) -> None:
     steps = data.draw(st.lists(SCORES, max_size=12))
     for step, score in enumerate(steps):
         new = factor(f"N{step}", score)
-        table = {
-            f.fingerprint: data.draw(st.floats(-1, 1), label=f"corr {f.expression}") for f in book.members()
-        }
+        table = {f.fingerprint: data.draw(st.floats(-1, 1), label=f"corr {f.expression}") for f in book.members()}
         exemplar = data.draw(st.sampled_from([*book.members(), factor("outsider", 0.0)]))
         chain = book.match(exemplar, table)
         assert chain is not None

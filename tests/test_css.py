@@ -126,12 +126,8 @@ def test_values_of_different_shapes_are_an_error() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    start=st.integers(0, 50), length=st.integers(1, 200), count=st.integers(1, 80), seed=st.integers(0, 99)
-)
-def test_the_sample_of_dates_is_fixed_sorted_and_inside(
-    start: int, length: int, count: int, seed: int
-) -> None:
+@given(start=st.integers(0, 50), length=st.integers(1, 200), count=st.integers(1, 80), seed=st.integers(0, 99))
+def test_the_sample_of_dates_is_fixed_sorted_and_inside(start: int, length: int, count: int, seed: int) -> None:
     window = slice(start, start + length)
     rows = sample_rows(window, count, seed)
     assert len(rows) == min(count, length)
@@ -201,9 +197,7 @@ def test_correlation_is_the_pooled_spearman_without_missing_values() -> None:
 
     x, y = np.random.default_rng(5).normal(size=(2, 1, 50))
     y = y + x
-    assert correlations(rank_vectors([x, y]))[0, 1] == pytest.approx(
-        spearmanr(x[0], y[0]).statistic, abs=1e-6
-    )
+    assert correlations(rank_vectors([x, y]))[0, 1] == pytest.approx(spearmanr(x[0], y[0]).statistic, abs=1e-6)
 
 
 @pytest.mark.parametrize("draw", ["random", "centroid"])

@@ -118,9 +118,7 @@ def test_a_block_as_long_as_the_series_has_nothing_to_vary():
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_benjamini_hochberg_equals_scipy(p):
-    np.testing.assert_allclose(
-        inference.benjamini_hochberg(p), scipy_stats.false_discovery_control(p), rtol=1e-12
-    )
+    np.testing.assert_allclose(inference.benjamini_hochberg(p), scipy_stats.false_discovery_control(p), rtol=1e-12)
 
 
 def test_benjamini_hochberg_leaves_missing_out():

@@ -109,9 +109,7 @@ def test_training_scores_do_not_see_later_splits(panel):
     later[cut.valid.start :] *= np.linspace(1, 3, N)
     changed = panel.replace(fields={"CLOSE": later})
     for text in ("CLOSE", "-DELTA(CLOSE, 3)"):
-        assert score(text, changed, horizon=5, split="train").equals(
-            score(text, panel, horizon=5, split="train")
-        )
+        assert score(text, changed, horizon=5, split="train").equals(score(text, panel, horizon=5, split="train"))
 
 
 def test_coverage_counts_members_or_else_symbols_in_the_data(panel):
@@ -132,9 +130,7 @@ def test_a_planted_order_is_found_and_entry_lag_moves_it():
     returns = np.zeros((200, 30))
     returns[2:] = 0.01 * signal[:-2]
     close = 10 * np.cumprod(1 + returns, axis=0)
-    planted = Panel(
-        np.datetime64("2020-01-01") + np.arange(200), range(30), {"CLOSE": close, "SIGNAL": signal}
-    )
+    planted = Panel(np.datetime64("2020-01-01") + np.arange(200), range(30), {"CLOSE": close, "SIGNAL": signal})
     row = score("SIGNAL", planted).to_dicts()[0]
     assert row["rank_ic"] == pytest.approx(1.0)
     assert row["hit_rate"] == 1.0

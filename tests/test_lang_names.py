@@ -80,9 +80,7 @@ def test_constants_and_flags() -> None:
     assert parse("RANK(2)") is build("RANK", 2)
 
 
-@pytest.mark.parametrize(
-    "text", ["DELAY(CLOSE, -1)", "TS_MEAN(CLOSE, 2 - 7)", "DELTA(CLOSE, -(1))", "REF(CLOSE, -5)"]
-)
+@pytest.mark.parametrize("text", ["DELAY(CLOSE, -1)", "TS_MEAN(CLOSE, 2 - 7)", "DELTA(CLOSE, -(1))", "REF(CLOSE, -5)"])
 def test_looking_ahead_is_impossible(text: str) -> None:
     with pytest.raises(WindowError, match="look ahead"):
         parse(text)
@@ -134,10 +132,7 @@ def test_the_fama_dialect_does_not_floor_or_roll() -> None:
 
 def _formulas() -> list[str]:
     shipped = Path(__file__).parents[1] / "fama_fast" / "library" / "alpha101.txt"
-    shared = (
-        Path(os.environ.get("FAMA_DATA", Path(__file__).parents[2] / "shared" / "data")).parent
-        / "alpha101.txt"
-    )
+    shared = Path(os.environ.get("FAMA_DATA", Path(__file__).parents[2] / "shared" / "data")).parent / "alpha101.txt"
     path = next((p for p in (shipped, shared) if p.is_file()), None)
     if path is None:
         pytest.skip("the 101 formulas are neither shipped nor beside the data")

@@ -19,9 +19,7 @@ from tests.lang_support import GOLDEN
 
 def _error_cases() -> list[tuple[str, str]]:
     blocks = re.split(r"^>>>", (GOLDEN / "errors.txt").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
-    return [
-        (head.removeprefix(" "), body.strip("\n")) for head, _, body in (b.partition("\n") for b in blocks)
-    ]
+    return [(head.removeprefix(" "), body.strip("\n")) for head, _, body in (b.partition("\n") for b in blocks)]
 
 
 @pytest.mark.parametrize(("source", "message"), _error_cases())

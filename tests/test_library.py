@@ -78,9 +78,7 @@ JSON = st.recursive(
 
 @settings(max_examples=80, deadline=None)
 @given(score=FINITE, hypothesis=TEXT, provenance=st.dictionaries(TEXT, JSON, max_size=4))
-def test_every_float_and_text_reads_back(
-    score: float, hypothesis: str, provenance: dict[str, object]
-) -> None:
+def test_every_float_and_text_reads_back(score: float, hypothesis: str, provenance: dict[str, object]) -> None:
     provenance = {k: v for k, v in provenance.items() if k not in ("dialect", "data_hash")}
     factor = dataclasses.replace(
         RANK, scores={"train": {"rank_ic": score}}, hypothesis=hypothesis, provenance=provenance

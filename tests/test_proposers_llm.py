@@ -50,9 +50,7 @@ class Server:
         self.headers: list[dict[str, str]] = []
         self.script: list[Answer] = []
         self.finished = 0
-        self.url = (
-            http.url_for(path.rsplit("/chat", 1)[0]) if "chat" in path else http.url_for("").rstrip("/")
-        )
+        self.url = http.url_for(path.rsplit("/chat", 1)[0]) if "chat" in path else http.url_for("").rstrip("/")
         http.expect_request(path, method="POST").respond_with_handler(self._handle)
 
     def _handle(self, request: Request) -> Response:
@@ -64,11 +62,7 @@ class Server:
             self.finished += 1
         if isinstance(answer, str):
             answer = chat(answer)
-        return (
-            Response(json.dumps(answer), content_type="application/json")
-            if isinstance(answer, dict)
-            else answer
-        )
+        return Response(json.dumps(answer), content_type="application/json") if isinstance(answer, dict) else answer
 
 
 @pytest.fixture
@@ -161,9 +155,7 @@ def test_at_most_three_tries_then_dropped(server: Server) -> None:
     assert len(server.sent) == 3
 
 
-@pytest.mark.parametrize(
-    "bad", ["CLOSE > OPEN", "1 + 2", "TS_MEAN(CLOSE, 0)", "__import__('os')", "RANK(SECTOR)"]
-)
+@pytest.mark.parametrize("bad", ["CLOSE > OPEN", "1 + 2", "TS_MEAN(CLOSE, 0)", "__import__('os')", "RANK(SECTOR)"])
 def test_what_cannot_be_used_is_dropped_with_a_reason(server: Server, bad: str) -> None:
     server.script = [json.dumps({"expression": bad})]
     batch = proposer(server, max_tries=1).propose(REQUEST)
@@ -242,9 +234,7 @@ def test_failing_server_backs_off_exponentially_with_seeded_jitter(server: Serve
 
 def test_retries_are_bounded(server: Server) -> None:
     server.script = [Response("overloaded", status=500)] * 9
-    with pytest.raises(
-        ProposerError, match=r"llm m: the server answered 500: overloaded \(after 3 attempts\)"
-    ):
+    with pytest.raises(ProposerError, match=r"llm m: the server answered 500: overloaded \(after 3 attempts\)"):
         proposer(server, max_retries=2).propose(REQUEST)
     assert len(server.sent) == 3
 
@@ -432,9 +422,7 @@ def test_secret_is_shy() -> None:
     assert Secret("").redact("untouched") == "untouched"
 
 
-def test_key_from_dotenv_leaves_the_environment_alone(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_key_from_dotenv_leaves_the_environment_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import os
 
     monkeypatch.delenv("LLM_API_KEY")

@@ -34,9 +34,7 @@ def build_app() -> typer.Typer:
     def root(
         _version: Annotated[
             bool,
-            typer.Option(
-                "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
-            ),
+            typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
         ] = False,
     ) -> None:
         pass

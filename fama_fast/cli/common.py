@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 # An expression may start with a minus sign; `reject_options` then tells it from a mistyped option.
 EXPRESSION_COMMAND = {"ignore_unknown_options": True}
 
-Expressions = Annotated[
-    list[str], typer.Argument(metavar="EXPR", help="Alpha expressions.", show_default=False)
-]
+Expressions = Annotated[list[str], typer.Argument(metavar="EXPR", help="Alpha expressions.", show_default=False)]
 DataPath = Annotated[
     str | None,
     typer.Option(
@@ -102,9 +100,7 @@ def open_panel(
         fields = dict.fromkeys(["CLOSE", *(f for a in needed_by for f in a.fields)])
         group_fields = dict.fromkeys(g for a in needed_by for g in a.groups)
         try:
-            panel = load_market_data(
-                data, fields=fields, group_fields=group_fields, universe=universe, groups=groups
-            )
+            panel = load_market_data(data, fields=fields, group_fields=group_fields, universe=universe, groups=groups)
         except UnknownName:
             # With all that there is, the compiler can say where in the expression the unknown name stands.
             panel = load_market_data(data, universe=universe, groups=groups)

@@ -57,16 +57,12 @@ def compute(
     ],
     output: Annotated[
         Path,
-        typer.Option(
-            "--output", metavar="FILE", help="Where to write: .parquet or .csv.", show_default=False
-        ),
+        typer.Option("--output", metavar="FILE", help="Where to write: .parquet or .csv.", show_default=False),
     ],
     data: DataPath = None,
     layout: Annotated[
         Layout,
-        typer.Option(
-            "--format", help="long: date, symbol, a column a factor; wide: date by symbol, one factor."
-        ),
+        typer.Option("--format", help="long: date, symbol, a column a factor; wide: date by symbol, one factor."),
     ] = Layout.LONG,
     dialect: Dialect = "fama",
     universe: Universe = None,

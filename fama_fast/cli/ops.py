@@ -20,9 +20,7 @@ def register(app: typer.Typer) -> None:
 def ops(
     name: Annotated[
         str | None,
-        typer.Argument(
-            metavar="NAME", help="One operator, by name or alias; all when left out.", show_default=False
-        ),
+        typer.Argument(metavar="NAME", help="One operator, by name or alias; all when left out.", show_default=False),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -85,9 +83,7 @@ def _lookback(spec: OpSpec) -> str:
     is."""
     if spec.lookback is None:
         return "0"
-    at = [
-        spec.lookback({**{p.name: p.default for p in spec.statics if not p.required}, "d": d}) for d in (5, 6)
-    ]
+    at = [spec.lookback({**{p.name: p.default for p in spec.statics if not p.required}, "d": d}) for d in (5, 6)]
     return {(5, 6): "d", (4, 5): "d - 1"}.get((at[0], at[1]), f"{at[0]} for d = 5")
 
 

@@ -46,9 +46,7 @@ def score(
     ] = None,
     entry_lag: Annotated[
         int,
-        typer.Option(
-            "--entry-lag", metavar="DAYS", help="Days between knowing and entering; 0: same close.", min=0
-        ),
+        typer.Option("--entry-lag", metavar="DAYS", help="Days between knowing and entering; 0: same close.", min=0),
     ] = 1,
     dialect: Dialect = "fama",
     universe: Universe = None,

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from fama_fast import passes
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fama_fast.panel import Panel
+    from fama_fast.plan import Plan
     from fama_fast.types import FloatArray
 
 
@@ -42,12 +44,22 @@ def _check_names(alpha: Alpha, root: Node, panel: Panel) -> None:
             panel.group(node.name)
 
 
+@functools.lru_cache(maxsize=16384)
+def _lowered_root(root: Node, available: frozenset[str], optimise: bool) -> Node:
+    lowered = passes.lower(root, available)
+    return passes.share(lowered) if optimise else lowered
+
+
+@functools.lru_cache(maxsize=256)
+def _plan(roots: tuple[Node, ...]) -> Plan:
+    return make_plan(roots)
+
+
 def _lowered(alphas: Sequence[Alpha], panel: Panel, min_coverage: float | None, optimise: bool) -> tuple[Node, ...]:
     available = frozenset(panel.fields)
     roots = []
     for alpha in alphas:
-        root = passes.lower(alpha.node, available)
-        root = passes.share(root) if optimise else root
+        root = _lowered_root(alpha.node, available, optimise)
         _check_names(alpha, root, panel)
         roots.append(root)
     if min_coverage is not None:
@@ -62,7 +74,7 @@ def _run(
 ) -> list[FloatArray]:
     from fama_fast.backends.numba_vm.run import execute
 
-    plan = make_plan(roots)
+    plan = _plan(tuple(roots))
     if memory_budget is not None:
         t, n = panel.shape
         need = 8 * t * (n + 7) * (plan.peak_buffers + len(plan.fields)) + 8 * t * n * plan.n_outputs

@@ -120,9 +120,7 @@ def daily(
     Raises:
         DataError: shapes differ.
     """
-    by_horizon = daily_by_horizon(
-        values, {1: labels}, universe, present=present, min_pairs=min_pairs, threads=threads
-    )
+    by_horizon = daily_by_horizon(values, {1: labels}, universe, present=present, min_pairs=min_pairs, threads=threads)
     return by_horizon[1]
 
 

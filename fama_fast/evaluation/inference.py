@@ -90,9 +90,7 @@ def newey_west_t(series: Any, *, horizon: int = 1, lag: int | None = None) -> fl
     mean.
     """
     if lag is not None and lag < horizon - 1:
-        raise ValueError(
-            f"labels of {horizon} days overlap: the lag must be at least {horizon - 1}, not {lag}"
-        )
+        raise ValueError(f"labels of {horizon} days overlap: the lag must be at least {horizon - 1}, not {lag}")
     x = present(series)
     n = x.size
     if n < 2 or x.min() == x.max():

@@ -50,9 +50,7 @@ def mask_matrix(universe: Any, shape: tuple[int, ...], name: str = "universe") -
     if universe is not None:
         same_shape(universe, shape, name)
     out: BoolArray = frozen(
-        np.empty((0, 0), dtype=np.bool_)
-        if universe is None
-        else np.ascontiguousarray(universe, dtype=np.bool_)
+        np.empty((0, 0), dtype=np.bool_) if universe is None else np.ascontiguousarray(universe, dtype=np.bool_)
     )
     return out
 
@@ -111,9 +109,7 @@ class SortedRows:
     count: IntArray
 
     @classmethod
-    def of(
-        cls, values: Any, universe: Any = None, *, threads: int | None = None, name: str = "values"
-    ) -> SortedRows:
+    def of(cls, values: Any, universe: Any = None, *, threads: int | None = None, name: str = "values") -> SortedRows:
         """Sort the rows of `values` (T, N) over the members of `universe`; infinite cells are missing."""
         from fama_fast.backends.numba_vm import stats
 
@@ -126,9 +122,7 @@ class SortedRows:
         return cls(array, frozen(order), frozen(count))
 
 
-def sorted_rows(
-    values: Any, universe: Any = None, *, threads: int | None = None, name: str = "values"
-) -> SortedRows:
+def sorted_rows(values: Any, universe: Any = None, *, threads: int | None = None, name: str = "values") -> SortedRows:
     """`values` itself when it is sorted already (`universe` must then be None), else `SortedRows.of`."""
     if isinstance(values, SortedRows):
         if universe is not None:

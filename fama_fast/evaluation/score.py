@@ -91,9 +91,7 @@ def score(
     for first in range(0, len(alphas), BATCH):
         part = alphas[first : first + BATCH]
         values = evaluate(part, panel, threads=threads, min_coverage=min_coverage)
-        for alpha, daily in zip(
-            part, score_batch(values, labels, universe=panel.universe, **options), strict=True
-        ):
+        for alpha, daily in zip(part, score_batch(values, labels, universe=panel.universe, **options), strict=True):
             for name, of_horizon in windows:
                 for h in horizons:
                     row: dict[str, Any] = {"expression": alpha.text, "canonical": alpha.canonical}
@@ -105,9 +103,7 @@ def score(
 
 def _schema(by_split: bool, pl: Any) -> dict[str, Any]:
     head = {"expression": pl.String, "canonical": pl.String} | ({"split": pl.String} if by_split else {})
-    figures = dict.fromkeys(
-        ("rank_ic", "rank_icir", "ic", "icir", "hit_rate", "coverage", "turnover"), pl.Float64
-    )
+    figures = dict.fromkeys(("rank_ic", "rank_icir", "ic", "icir", "hit_rate", "coverage", "turnover"), pl.Float64)
     return head | {"horizon": pl.Int64} | figures | {"n_days": pl.Int64, "rank_ic_t": pl.Float64}
 
 
@@ -129,7 +125,7 @@ def compile_all(
     Raises:
         FamaError: of the kind the compiler raised; its text shows the expression that failed.
     """
-    from fama_fast.engine import Alpha, compile  # noqa: A004  (the published name)
+    from fama_fast.engine import Alpha, compile
 
     items = [expressions] if isinstance(expressions, (str, Alpha)) else list(expressions)
     known: dict[str, Any] = {} if panel is None else {"fields": panel.fields, "groups": panel.groups}
@@ -141,9 +137,7 @@ def compile_all(
             except ExpressionError as error:
                 if error.text:
                     raise
-                raise type(error)(
-                    f"{error.message} in {shorten(item)}", suggestion=error.suggestion
-                ) from error
+                raise type(error)(f"{error.message} in {shorten(item)}", suggestion=error.suggestion) from error
             except FamaError as error:
                 raise type(error)(f"{error} in {shorten(item)}") from error
         else:
@@ -236,9 +230,7 @@ def score_windows(
     if split is None and splits is None:
         return [(None, {h: slice(first, max(first, stop - reach[h])) for h in horizons})]
     names = SPLIT_NAMES if split is None else (_split_name(split),)
-    cut = date_splits(
-        stop - first, horizon=max(horizons), entry_lag=entry_lag, fractions=parse_fractions(splits)
-    )
+    cut = date_splits(stop - first, horizon=max(horizons), entry_lag=entry_lag, fractions=parse_fractions(splits))
     windows: list[tuple[str | None, Mapping[int, slice]]] = []
     for name in names:
         inside: slice = getattr(cut, name)

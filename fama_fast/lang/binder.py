@@ -87,9 +87,7 @@ class Binder:
         if not isinstance(expr, Name):
             self._fail(ArgumentError, f"{spec.name} needs the name of a group here, such as SECTOR", expr)
         if self._scope.is_field(expr.name) and not self._scope.is_group(expr.name):
-            self._fail(
-                ArgumentError, f"{expr.name} is a field; {spec.name} needs a group here, such as SECTOR", expr
-            )
+            self._fail(ArgumentError, f"{expr.name} is a field; {spec.name} needs a group here, such as SECTOR", expr)
         name = self._scope.group(expr.name)
         if name is None:
             message, suggestion = self._scope.no_group(shown(expr.name))
@@ -106,9 +104,7 @@ class Binder:
         spec = self._operator(expr.name.upper())
         if spec is None:
             if self._scope.is_field(expr.name):
-                self._fail(
-                    UnknownName, f"{expr.name} is a field: it takes no arguments", expr, end=expr.name_end
-                )
+                self._fail(UnknownName, f"{expr.name} is a field: it takes no arguments", expr, end=expr.name_end)
             suggestion = nearest_name(expr.name, {*names(), *self._dialect.operators})
             self._fail(UnknownName, f"unknown operator {shown(expr.name)!r}", expr, suggestion, expr.name_end)
         spec = self._rolling(spec, expr.arguments)
@@ -161,16 +157,12 @@ class Binder:
                     self._fail(ArgumentError, f"{spec.name}: {name} is given twice", argument)
                 given[name] = argument.value
             elif after_keyword:
-                self._fail(
-                    ArgumentError, f"{spec.name}: this argument must come before those with a name", argument
-                )
+                self._fail(ArgumentError, f"{spec.name}: this argument must come before those with a name", argument)
             elif i >= len(positional):
                 most = "1 argument" if len(positional) == 1 else f"{len(positional)} arguments"
                 named = [p.name for p in spec.parameters if p.keyword_only]
                 hint = f" ({', '.join(f'{n}=' for n in named)} by name)" if named else ""
-                message = (
-                    f"{spec.name}({', '.join(positional)}) takes {most}{hint}, not {len(call.arguments)}"
-                )
+                message = f"{spec.name}({', '.join(positional)}) takes {most}{hint}, not {len(call.arguments)}"
                 self._fail(ArgumentError, message, argument)
             else:
                 given[positional[i]] = argument
@@ -191,9 +183,7 @@ class Binder:
             self._fail(ArgumentError, f"{spec.name}: {p.name} must be a constant{what}", expr)
         if p.kind is Kind.WINDOW:
             if value < 0:
-                message = (
-                    f"{spec.name}: {p.name} must be at least 1, not {value:g}: an alpha cannot look ahead"
-                )
+                message = f"{spec.name}: {p.name} must be at least 1, not {value:g}: an alpha cannot look ahead"
                 self._fail(WindowError, message, expr)
             if self._dialect.whole_windows and math.isfinite(value):
                 value = math.floor(value)

@@ -88,9 +88,7 @@ def unexpected_character(text: str, position: int, accepts: Set[str]) -> ParseEr
     )
 
 
-def unexpected_token(
-    text: str, kind: str, value: str, start: int, accepts: Set[str], previous: str
-) -> ParseError:
+def unexpected_token(text: str, kind: str, value: str, start: int, accepts: Set[str], previous: str) -> ParseError:
     """A token where the grammar allows others. `previous` is the text of the token before it."""
     wants_operand = "NAME" in accepts
     word = value.strip()
@@ -112,9 +110,7 @@ def unexpected_token(
         message = f"a name is longer than {MAX_NAME} characters"
     elif previous.upper() == "NOT" and kind in ("NAME", "NUMBER"):
         message = "NOT inside arithmetic or a comparison needs parentheses: (NOT x)"
-    return ParseError(
-        message, text=text, start=start, end=end, expected=expected_words(accepts), suggestion=suggestion
-    )
+    return ParseError(message, text=text, start=start, end=end, expected=expected_words(accepts), suggestion=suggestion)
 
 
 def unexpected_end(text: str, open_parentheses: Sequence[int], accepts: Set[str]) -> ParseError:

@@ -106,9 +106,5 @@ def get_dialect(name: str | Dialect) -> Dialect:
 
 
 # What names of any dialect are here, for suggestions: RETURNS is RET, INDCLASS.SECTOR is SECTOR.
-FOREIGN_FIELDS: Mapping[str, str] = MappingProxyType(
-    {k: v for d in DIALECTS.values() for k, v in d.fields.items()}
-)
-FOREIGN_GROUPS: Mapping[str, str] = MappingProxyType(
-    {k: v for d in DIALECTS.values() for k, v in d.groups.items()}
-)
+FOREIGN_FIELDS: Mapping[str, str] = MappingProxyType({k: v for d in DIALECTS.values() for k, v in d.fields.items()})
+FOREIGN_GROUPS: Mapping[str, str] = MappingProxyType({k: v for d in DIALECTS.values() for k, v in d.groups.items()})

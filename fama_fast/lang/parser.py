@@ -149,9 +149,7 @@ def _drive(text: str) -> Expr:
         if kind == diagnostics.END:
             raise diagnostics.unexpected_end(text, opened, accepts) from None
         start, value = error.token.start_pos or 0, str(error.token)
-        raise diagnostics.unexpected_token(
-            text, kind, value, start, accepts, str(fed[-1]) if fed else ""
-        ) from None
+        raise diagnostics.unexpected_token(text, kind, value, start, accepts, str(fed[-1]) if fed else "") from None
     return result
 
 
@@ -172,11 +170,7 @@ def _guard(token: Token, text: str, fed: list[Token], opened: list[int]) -> None
         raise diagnostics.unexpected_token(text, "NAME", word, start, _accepts(fed), str(fed[-1]))
     elif len(fed) >= 2 * MAX_NODES and sum(t.type in _OPERANDS for t in fed) > MAX_NODES:
         raise LimitError(f"the expression has more than {MAX_NODES} parts", start=start)
-    elif (
-        token.type in _PREFIXES
-        and len(fed) >= MAX_DEPTH
-        and all(t.type in _PREFIXES for t in fed[-MAX_DEPTH:])
-    ):
+    elif token.type in _PREFIXES and len(fed) >= MAX_DEPTH and all(t.type in _PREFIXES for t in fed[-MAX_DEPTH:]):
         raise LimitError(f"the expression is nested more than {MAX_DEPTH} levels deep", start=start)
 
 

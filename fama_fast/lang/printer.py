@@ -71,9 +71,7 @@ def _print(node: Node, operands: list[tuple[str, int]]) -> tuple[str, int]:
     # A minus before a literal is part of the literal, so the negation of a constant is written as a call.
     if spec is None or needs is None or (needs == (syntax.UNARY_MINUS,) and node.args[0].is_const):
         return _call(node, spec, [text for text, _ in operands]), _ATOM
-    parts = [
-        text if binds >= need else f"({text})" for (text, binds), need in zip(operands, needs, strict=True)
-    ]
+    parts = [text if binds >= need else f"({text})" for (text, binds), need in zip(operands, needs, strict=True)]
     if len(parts) == 1:
         return f"{spec.symbol}{parts[0]}", spec.precedence
     if len(parts) == 3:

@@ -111,9 +111,7 @@ class Scope:
         """Why there is no such group, and the nearest one."""
         name = written.upper()
         if self._groups is None:
-            return f"unknown group {written!r}", FOREIGN_GROUPS.get(name) or nearest_name(
-                name, STANDARD_GROUPS
-            )
+            return f"unknown group {written!r}", FOREIGN_GROUPS.get(name) or nearest_name(name, STANDARD_GROUPS)
         have = _listed(self._groups) if self._groups else "it has none: join a group file"
         return f"the data has no group {written!r} ({have})", nearest_name(name, self._groups)
 

@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
 _YAML = frozenset({".yaml", ".yml"})
 # Names of other formats: making a folder of such a name would only hide a wrong setting.
-_OTHER = frozenset(
-    {".parquet", ".csv", ".json", ".npy", ".npz", ".pkl", ".pickle", ".sqlite", ".db", ".txt", ".h5"}
-)
+_OTHER = frozenset({".parquet", ".csv", ".json", ".npy", ".npz", ".pkl", ".pickle", ".sqlite", ".db", ".txt", ".h5"})
 _KEY = re.compile(r"[0-9A-Za-z_-]{1,128}\Z")
 
 
@@ -48,9 +46,7 @@ class FactorCache:
         if self._is_file:
             return
         if self.path.exists() and not self.path.is_dir():
-            raise StoreError(
-                f"{self.path}: a factor cache is a folder or a file that ends in .yaml, not this file"
-            )
+            raise StoreError(f"{self.path}: a factor cache is a folder or a file that ends in .yaml, not this file")
         if suffix in _OTHER and not self.path.exists():
             raise StoreError(f"{self.path}: a factor cache is a folder or a .yaml file, not {suffix}")
 
@@ -96,9 +92,7 @@ class FactorCache:
         pairs = [tuple(note.name.removesuffix(".json").split(".")) for note in notes]
         return tuple(sorted((p[0], p[1]) for p in pairs if len(p) == 2))
 
-    def values(
-        self, fingerprint: str, data_hash: str, *, verify: bool = True
-    ) -> NDArray[np.floating[Any]] | None:
+    def values(self, fingerprint: str, data_hash: str, *, verify: bool = True) -> NDArray[np.floating[Any]] | None:
         """Values (T, N) of a factor on some data, memory-mapped and read-only; None when they are not kept.
 
         `verify` compares the digest, which reads the file once.
@@ -140,9 +134,7 @@ class FactorCache:
             raise StoreError(f"{self.path}: a factor cache that is a file keeps no values; give a folder")
         array = np.ascontiguousarray(values)
         if array.ndim != 2 or array.size == 0 or array.dtype not in (np.float64, np.float32):
-            raise StoreError(
-                f"values must be float64 or float32 of shape (T, N), not {array.dtype} {array.shape}"
-            )
+            raise StoreError(f"values must be float64 or float32 of shape (T, N), not {array.dtype} {array.shape}")
         file, note = self._entry(fingerprint, data_hash)
         stated = {"shape": list(array.shape), "dtype": str(array.dtype), "digest": _digest(array)}
         if file.exists() and note.exists() and _read_note(note) == stated:
@@ -166,9 +158,7 @@ def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(
-            f"cannot make the folder {path}: {error.strerror or type(error).__name__}"
-        ) from error
+        raise OutputError(f"cannot make the folder {path}: {error.strerror or type(error).__name__}") from error
 
 
 def _digest(array: NDArray[np.floating[Any]]) -> str:

@@ -92,9 +92,7 @@ class FactorSet:
         found = self._by_fingerprint.get(fingerprint)
         if found is None:
             near = nearest_name(fingerprint, self._by_fingerprint)
-            raise StoreError(
-                f"no factor has the fingerprint {fingerprint!r}{f' (nearest: {near})' if near else ''}"
-            )
+            raise StoreError(f"no factor has the fingerprint {fingerprint!r}{f' (nearest: {near})' if near else ''}")
         return found
 
     def __contains__(self, item: object) -> bool:
@@ -160,9 +158,7 @@ class FactorSet:
         found = cls()
         for number, entry in enumerate(entries, start=1):
             where = f"{source}, entry {number}"
-            factor = factor_from_dict(
-                entry, where=where, on_mismatch=on_mismatch, fields=fields, groups=groups
-            )
+            factor = factor_from_dict(entry, where=where, on_mismatch=on_mismatch, fields=fields, groups=groups)
             if factor in found:
                 earlier = found.fingerprints.index(factor.fingerprint) + 1
                 raise StoreError(f"{where} ({factor.expression}): the same factor as entry {earlier}")

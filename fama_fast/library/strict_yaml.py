@@ -115,9 +115,7 @@ def _check_tree(root: yaml.Node, source: str) -> None:
     while stack:
         node = stack.pop()
         if id(node) in seen:
-            raise StoreError(
-                f"{_at(source, node.start_mark)}: anchors and aliases are not allowed: write it out"
-            )
+            raise StoreError(f"{_at(source, node.start_mark)}: anchors and aliases are not allowed: write it out")
         seen.add(id(node))
         if isinstance(node, yaml.SequenceNode):
             stack.extend(node.value)

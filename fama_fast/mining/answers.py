@@ -78,9 +78,7 @@ class _Collector:
         if reason:
             self.dropped.append(Rejection(_short(text), reason))
         else:
-            hypothesis, explanation = (
-                " ".join(t.split())[:MAX_PROSE] for t in (item.hypothesis, item.explanation)
-            )
+            hypothesis, explanation = (" ".join(t.split())[:MAX_PROSE] for t in (item.hypothesis, item.explanation))
             self.proposals.append(Proposal(text, hypothesis, explanation))
 
     def answer(self) -> Answer:

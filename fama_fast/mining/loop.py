@@ -255,7 +255,7 @@ class Miner:
             best_train=max((f.score for f in new), default=None),
             pool_valid=state.pool.get("rank_ic"),
             seconds=time.perf_counter() - began,
-            rate=1.0 / each if each > 0.0 else 0.0,
+            rate=1.0 / each if proposed and each > 0.0 else 0.0,
         )
 
     def _conclude(self, run: RunRecord, state: LoopState, stop: str) -> MiningResult:

@@ -114,16 +114,13 @@ def _path(chain: Sequence[Factor]) -> str:
 def _failures(rejections: Sequence[Rejection]) -> str:
     shown = rejections[-MAX_AVOID:]
     return "\n".join(
-        f"- `{one_line(r.expression, MAX_EXPRESSION_SHOWN)}`: {one_line(r.reason, MAX_REASON_SHOWN)}"
-        for r in shown
+        f"- `{one_line(r.expression, MAX_EXPRESSION_SHOWN)}`: {one_line(r.reason, MAX_REASON_SHOWN)}" for r in shown
     )
 
 
 def _card(spec: OpSpec) -> str:
     parameters = [
-        p.name if p.required else f"{p.name}={_literal(p.default)}"
-        for p in spec.parameters
-        if not p.keyword_only
+        p.name if p.required else f"{p.name}={_literal(p.default)}" for p in spec.parameters if not p.keyword_only
     ]
     names = [p.name for p in spec.operands]
     infix = ""
@@ -136,9 +133,7 @@ def _card(spec: OpSpec) -> str:
         for p in spec.statics
         if p.kind is Kind.WINDOW and not p.keyword_only and (p.minimum or 1) > 1
     ]
-    return (
-        f"- {spec.name}({', '.join(parameters)}){infix}: {' '.join([spec.doc, *(f'({x})' for x in least)])}"
-    )
+    return f"- {spec.name}({', '.join(parameters)}){infix}: {' '.join([spec.doc, *(f'({x})' for x in least)])}"
 
 
 def _literal(value: object) -> str:

@@ -23,12 +23,8 @@ def proposable_specs(vocabulary: Vocabulary) -> tuple[OpSpec, ...]:
     from fama_fast import ops
 
     def usable(spec: OpSpec) -> bool:
-        if spec.name in INTERNAL or (
-            not vocabulary.groups and any(p.kind is Kind.GROUP for p in spec.operands)
-        ):
+        if spec.name in INTERNAL or (not vocabulary.groups and any(p.kind is Kind.GROUP for p in spec.operands)):
             return False
-        return all(
-            p.kind is not Kind.WINDOW or (p.minimum or 1) <= vocabulary.max_window for p in spec.statics
-        )
+        return all(p.kind is not Kind.WINDOW or (p.minimum or 1) <= vocabulary.max_window for p in spec.statics)
 
     return tuple(s for s in ops.specs() if usable(s))

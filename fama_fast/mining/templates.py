@@ -28,8 +28,7 @@ REQUIRED: dict[str, frozenset[str]] = {
     "repair": frozenset({"errors"}),
 }
 ALLOWED: dict[str, frozenset[str]] = {
-    "system": COMMON
-    - {"css_examples", "coe_path", "avoid"},  # the system message stays equal from round to round
+    "system": COMMON - {"css_examples", "coe_path", "avoid"},  # the system message stays equal from round to round
     "propose": COMMON,
     "repair": COMMON | {"errors"},
 }
@@ -91,9 +90,7 @@ def _read(role: str, path: Path) -> Template:
     return Template(role, text, str(path))
 
 
-def load_templates(
-    prompts_dir: str | Path | None = None, instructions_path: str | Path | None = None
-) -> Templates:
+def load_templates(prompts_dir: str | Path | None = None, instructions_path: str | Path | None = None) -> Templates:
     """The packaged templates, or custom ones over them.
 
     Args:
@@ -113,12 +110,8 @@ def load_templates(
         own = sorted(p for p in folder.glob("*.md") if p.stem in REQUIRED)
         if not own:
             have = [p.stem for p in sorted(folder.iterdir())]
-            near = next(
-                (f"; is {s} meant to be {n}.md?" for s in have if (n := nearest_name(s, REQUIRED))), ""
-            )
-            raise ConfigError(
-                f"paths.prompts_dir: {folder} holds none of system.md, propose.md, repair.md{near}"
-            )
+            near = next((f"; is {s} meant to be {n}.md?" for s in have if (n := nearest_name(s, REQUIRED))), "")
+            raise ConfigError(f"paths.prompts_dir: {folder} holds none of system.md, propose.md, repair.md{near}")
         paths.update({p.stem: p for p in own})
     if instructions_path is not None:
         paths["propose"] = Path(instructions_path)

@@ -78,6 +78,4 @@ _group(
     missing="missing when x or the group is missing, and for a lone member",
 )
 _group("MAX", "The largest value of the group that date.", slices.group_max, algebra=Algebra(idempotent=True))
-_group(
-    "MIN", "The smallest value of the group that date.", slices.group_min, algebra=Algebra(idempotent=True)
-)
+_group("MIN", "The smallest value of the group that date.", slices.group_min, algebra=Algebra(idempotent=True))

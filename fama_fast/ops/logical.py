@@ -58,9 +58,7 @@ _comparison("LE", "<=", "at most", ("LESS_EQUAL",), lambda x, y: x <= y, lambda 
 _comparison("GT", ">", "greater than", ("GREATER_THAN",), lambda x, y: x > y, lambda x, y: x > y)
 _comparison("GE", ">=", "at least", ("GREATER_EQUAL",), lambda x, y: x >= y, lambda x, y: x >= y)
 _comparison("EQ", "==", "equal to", ("EQUAL",), lambda x, y: x == y, lambda x, y: x == y, commutative=True)
-_comparison(
-    "NE", "!=", "not equal to", ("NOT_EQUAL",), lambda x, y: x != y, lambda x, y: x != y, commutative=True
-)
+_comparison("NE", "!=", "not equal to", ("NOT_EQUAL",), lambda x, y: x != y, lambda x, y: x != y, commutative=True)
 
 
 def _both_present(truth: Callable[[Any, Any], Any]) -> PolarsLowering:

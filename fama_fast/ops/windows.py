@@ -43,9 +43,7 @@ def _present(ctx: PolarsContext, x: pl.Expr, d: int) -> pl.Expr:
     return ctx.step(ctx.by_symbol(x.is_not_null().cast(ctx.pl.Float64).rolling_sum(d, min_samples=1)))
 
 
-def _enough(
-    ctx: PolarsContext, n: pl.Expr, d: int, min_periods: int | None, value: Any, least: int = 1
-) -> pl.Expr:
+def _enough(ctx: PolarsContext, n: pl.Expr, d: int, min_periods: int | None, value: Any, least: int = 1) -> pl.Expr:
     result: pl.Expr = ctx.pl.when(n >= max(min_periods or d, least)).then(value)
     return result
 
@@ -177,9 +175,7 @@ def rank(ctx: PolarsContext, x: pl.Expr, d: int, min_periods: int | None) -> pl.
 
 
 def quantile(ctx: PolarsContext, x: pl.Expr, d: int, q: float, min_periods: int | None) -> pl.Expr:
-    return ctx.by_symbol(
-        x.rolling_quantile(q, interpolation="linear", window_size=d, min_samples=min_periods or d)
-    )
+    return ctx.by_symbol(x.rolling_quantile(q, interpolation="linear", window_size=d, min_samples=min_periods or d))
 
 
 class _Pairs(NamedTuple):
@@ -226,9 +222,7 @@ def covariance(ctx: PolarsContext, x: pl.Expr, y: pl.Expr, d: int, min_periods: 
     return _enough(ctx, p.n, d, min_periods, value, least=2)
 
 
-def _weighted_mean(
-    ctx: PolarsContext, x: pl.Expr, weights: Sequence[float], min_periods: int | None
-) -> pl.Expr:
+def _weighted_mean(ctx: PolarsContext, x: pl.Expr, weights: Sequence[float], min_periods: int | None) -> pl.Expr:
     d = len(weights)
     given = _weighted(ctx, x.is_not_null().cast(ctx.pl.Float64), weights)
     return _enough(ctx, _present(ctx, x, d), d, min_periods, _weighted(ctx, x, weights) / given)

@@ -47,9 +47,7 @@ class Columns:
     def needed(self) -> list[str]:
         """Columns to collect, each once."""
         extra = [] if self.universe is None else [self.universe]
-        return list(
-            dict.fromkeys([self.date, self.symbol, *self.fields.values(), *self.groups.values(), *extra])
-        )
+        return list(dict.fromkeys([self.date, self.symbol, *self.fields.values(), *self.groups.values(), *extra]))
 
 
 def is_text(dtype: pl.DataType) -> bool:
@@ -147,12 +145,8 @@ def assign_columns(
         taken[name] = column
         alias = column.lower() in DATE_NAMES or column.lower() in SYMBOL_NAMES or column.startswith("__")
         if alias and name not in wanted_names:
-            unused.append(
-                f"column {column!r} is not used: {date_column!r} and {symbol_column!r} are the keys"
-            )
-        elif name in MARKET_FIELDS and not (
-            is_text(dtype) or dtype.is_numeric() or isinstance(dtype, pl.Null)
-        ):
+            unused.append(f"column {column!r} is not used: {date_column!r} and {symbol_column!r} are the keys")
+        elif name in MARKET_FIELDS and not (is_text(dtype) or dtype.is_numeric() or isinstance(dtype, pl.Null)):
             raise DataError(f"{source}: column {column!r} has type {dtype}, not numbers")
         elif name in STANDARD_GROUPS and (is_text(dtype) or dtype.is_integer()):
             texts[name] = column
@@ -161,9 +155,7 @@ def assign_columns(
         elif is_text(dtype) and (name not in NAME_COLUMNS or name in wanted_names):
             texts[name] = column
         elif is_text(dtype):
-            unused.append(
-                f"column {column!r} is not used: it names companies (ask for it as a group to use it)"
-            )
+            unused.append(f"column {column!r} is not used: it names companies (ask for it as a group to use it)")
         else:
             unused.append(f"column {column!r} is not used: its type is {dtype}")
     return Columns(
@@ -191,9 +183,7 @@ def _mask_column(schema: Mapping[str, pl.DataType], chosen: str | None, source: 
         if column is None:
             raise DataError(_no_column(source, "universe", chosen, schema))
         if not (schema[column].is_numeric() or isinstance(schema[column], pl.Boolean)):
-            raise DataError(
-                f"{source}: the universe column {column!r} has type {schema[column]}, not true and false"
-            )
+            raise DataError(f"{source}: the universe column {column!r} has type {schema[column]}, not true and false")
         return column
     for name in UNIVERSE_NAMES:
         column = by_lower.get(name)

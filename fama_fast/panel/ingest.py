@@ -98,12 +98,8 @@ def panel_from_frame(
         schema, fields=names, groups=group_names, universe=universe, date=date, symbol=symbol, source=source
     )
     if group_names is not None:
-        kept = {
-            k: v for k, v in columns.fields.items() if v not in columns.groups.values() or k in (names or ())
-        }
-        columns = Columns(
-            columns.date, columns.symbol, kept, columns.groups, columns.universe, columns.unused
-        )
+        kept = {k: v for k, v in columns.fields.items() if v not in columns.groups.values() or k in (names or ())}
+        columns = Columns(columns.date, columns.symbol, kept, columns.groups, columns.universe, columns.unused)
     if names is None and not columns.fields:
         raise DataError(f"{source}: there is no column of numbers (columns: {', '.join(schema)})")
     table = collect(lazy.select(columns.needed), source)
@@ -251,9 +247,7 @@ def _mask(column: pl.Series, grid: Grid, source: str, locate: Locate) -> BoolArr
     odd = (values != 0.0) & (values != 1.0)
     if odd.any():
         row = int(np.flatnonzero(odd)[0])
-        raise DataError(
-            f"{source}: universe column {column.name!r}, {locate(row)}: {values[row]} is neither 0 nor 1"
-        )
+        raise DataError(f"{source}: universe column {column.name!r}, {locate(row)}: {values[row]} is neither 0 nor 1")
     return np.equal(grid.spread(values), 1.0)
 
 

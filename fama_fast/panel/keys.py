@@ -45,9 +45,7 @@ def read_dates(column: pl.Series, *, source: str, locate: Locate = plain_row) ->
         # Each distinct value is parsed once: there are far fewer dates than rows.
         texts = column.cast(pl.String).str.strip_chars()
         distinct = texts.unique().drop_nulls()
-        parsed = texts.replace_strict(
-            distinct, _parse(distinct), default=None, return_dtype=pl.Datetime("us")
-        )
+        parsed = texts.replace_strict(distinct, _parse(distinct), default=None, return_dtype=pl.Datetime("us"))
     elif isinstance(dtype, pl.Null):
         parsed = column.cast(pl.Date)
     else:

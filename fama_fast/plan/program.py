@@ -42,7 +42,7 @@ class Instruction:
     params: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stage:
     """Instructions that run tile by tile, in order; `releases` are buffers that nobody reads afterwards."""
 
@@ -54,7 +54,7 @@ class Stage:
     releases: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """A program for one list of expressions.
 

@@ -13,6 +13,7 @@ of threads and any tile size.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import threading
@@ -115,8 +116,12 @@ class _Memory:
         return array.ctypes.data, 8 * self.dates * LANES
 
 
+@functools.lru_cache(maxsize=1024)
 def _assemble(stage: Stage) -> tuple[IntArray, FloatArray, list[Slot]]:
-    """Code rows, parameters, and the distinct slots that the code's slot numbers mean (registers first)."""
+    """Code rows, parameters, and the distinct slots that the code's slot numbers mean (registers first).
+
+    Kept for the stages of plans that run again, which small panels notice.
+    """
     slots = {Slot(Space.REGISTER, i): i for i in range(stage.n_registers)}
     code = np.zeros((len(stage.instructions), INSTRUCTION_WIDTH), dtype=np.int64)
     params: list[float] = []

@@ -26,9 +26,7 @@ def complete_grid(frame: Frame) -> Frame:
     lazy = frame.lazy()
     missing = {DATE, SYMBOL} - set(lazy.collect_schema().names())
     if missing:
-        raise DataError(
-            f"a long frame needs the columns date and symbol; it lacks {', '.join(sorted(missing))}"
-        )
+        raise DataError(f"a long frame needs the columns date and symbol; it lacks {', '.join(sorted(missing))}")
     dates = lazy.select(pl.col(DATE).drop_nulls().unique())
     symbols = lazy.select(pl.col(SYMBOL).drop_nulls().unique())
     grid = dates.join(symbols, how="cross").join(lazy, on=[DATE, SYMBOL], how="left").sort(DATE, SYMBOL)

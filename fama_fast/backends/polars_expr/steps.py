@@ -100,9 +100,7 @@ def build_steps(root: Node, column: Callable[[Node], str]) -> tuple[list[Step], 
     return context.steps, values[root].meta.output_name()
 
 
-def _lower(
-    context: Context, node: Node, values: Mapping[Node, pl.Expr], column: Callable[[Node], str]
-) -> pl.Expr:
+def _lower(context: Context, node: Node, values: Mapping[Node, pl.Expr], column: Callable[[Node], str]) -> pl.Expr:
     if node.op in (FIELD, GROUP):
         return pl.col(column(node))
     if node.op == CONST:

@@ -243,9 +243,7 @@ def _most_correlated(factor: Factor, members: Sequence[Factor], correlations: Co
     def likeness(member: Factor) -> float:
         if isinstance(correlations, Mapping):
             if member.fingerprint not in correlations:
-                raise DataError(
-                    f"the correlation of {factor.expression} with {member.expression} is not known"
-                )
+                raise DataError(f"the correlation of {factor.expression} with {member.expression} is not known")
             value = correlations[member.fingerprint]
         else:
             value = correlations(factor, member)

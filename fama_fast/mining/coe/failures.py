@@ -92,9 +92,7 @@ class FailureMemory:
 
         Of two parts with equal counts where one lies within the other only the larger is given.
         """
-        found = [
-            Pattern(text, failed, ok) for text, (failed, ok) in self.counts.items() if failed >= min_failed
-        ]
+        found = [Pattern(text, failed, ok) for text, (failed, ok) in self.counts.items() if failed >= min_failed]
         found = [p for p in found if p.failure_rate >= min_rate]
         found.sort(key=lambda p: (-p.failed, p.admitted, -len(p.text), p.text))
         chosen: list[Pattern] = []

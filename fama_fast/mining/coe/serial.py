@@ -63,9 +63,7 @@ def book_from_dict(
         raise StoreError(f"{source}: expected a mapping with the keys {', '.join(_KEYS)}")
     check_keys(data, _KEYS, source)
     if data.get("schema") != SCHEMA:
-        raise StoreError(
-            f"{source}: schema {data.get('schema')!r} is not known here (this version reads {SCHEMA})"
-        )
+        raise StoreError(f"{source}: schema {data.get('schema')!r} is not known here (this version reads {SCHEMA})")
     factors = FactorSet.from_dict(
         {"factors": data.get("factors")}, source=source, on_mismatch=on_mismatch, fields=fields, groups=groups
     )

@@ -102,8 +102,7 @@ def select_exemplars(
     count = int(labels.max()) + 1 if len(labels) else 0
     clusters = tuple(tuple(int(i) for i in np.flatnonzero(labels == c)) for c in range(count))
     indices = tuple(
-        _draw_one(clusters[c], matrix, draw, generator)
-        for c in _cluster_order(clusters, matrix, generator)[:l]
+        _draw_one(clusters[c], matrix, draw, generator) for c in _cluster_order(clusters, matrix, generator)[:l]
     )
     return Selection(
         indices=indices,
@@ -128,9 +127,7 @@ def _cluster_order(
     return sorted(order, key=lambda c: not _informative(clusters[c], matrix))
 
 
-def _draw_one(
-    members: tuple[int, ...], matrix: FloatArray, draw: Draw, generator: np.random.Generator
-) -> int:
+def _draw_one(members: tuple[int, ...], matrix: FloatArray, draw: Draw, generator: np.random.Generator) -> int:
     candidates = _informative(members, matrix) or list(members)
     if draw == "random":
         return candidates[int(generator.integers(len(candidates)))]
@@ -192,9 +189,7 @@ class CrossSampleSelection:
             return np.empty((0, 0), dtype=np.float32)
         return np.stack([used[_key(f)] for f in factors])
 
-    def correlate(
-        self, factors: Iterable[Factor], panel: Panel, rows: slice | int | ArrayLike
-    ) -> CorrelationTable:
+    def correlate(self, factors: Iterable[Factor], panel: Panel, rows: slice | int | ArrayLike) -> CorrelationTable:
         """Correlations of any factors (library, members of chains, new ones; repeats are dropped) for chains
         to ask.
 
@@ -231,9 +226,7 @@ def _key(factor: Factor) -> str:
     return f"{factor.fingerprint}{factor.sign:+d}"
 
 
-def _evaluated_vectors(
-    factors: Sequence[Factor], panel: Panel, sampled: IntArray
-) -> list[NDArray[np.floating[Any]]]:
+def _evaluated_vectors(factors: Sequence[Factor], panel: Panel, sampled: IntArray) -> list[NDArray[np.floating[Any]]]:
     from fama_fast.engine import evaluate
 
     dates, symbols = panel.shape

@@ -120,9 +120,7 @@ def _checked_rows(rows: ArrayLike | None, shape: tuple[int, ...]) -> IntArray:
     return picked.astype(np.int64)
 
 
-def _checked_universe(
-    universe: BoolArray | None, shape: tuple[int, ...], picked: IntArray
-) -> BoolArray | None:
+def _checked_universe(universe: BoolArray | None, shape: tuple[int, ...], picked: IntArray) -> BoolArray | None:
     if universe is None:
         return None
     if universe.shape != shape:

@@ -32,15 +32,11 @@ OFFICIAL_URL = "https://api.anthropic.com"
 class AnthropicClient:
     """One model behind the Messages API."""
 
-    def __init__(
-        self, settings: LLMSettings, secret: Secret, *, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, settings: LLMSettings, secret: Secret, *, sleep: Callable[[float], None] = time.sleep) -> None:
         try:
             sdk = importlib.import_module("anthropic")
         except ImportError:
-            raise ConfigError(
-                'llm.provider: anthropic needs its SDK: pip install "fama_fast[anthropic]"'
-            ) from None
+            raise ConfigError('llm.provider: anthropic needs its SDK: pip install "fama_fast[anthropic]"') from None
         if settings.response_format != "text":
             raise ConfigError(
                 f"llm.response_format: {settings.response_format} is for OpenAI-compatible servers; "
@@ -93,9 +89,7 @@ class AnthropicClient:
             fault = Fault(f"no answer within {timeout:g} s", retryable=True)
         except sdk.APIConnectionError as error:
             cause = type(error.__cause__).__name__ if error.__cause__ else "no connection"
-            fault = Fault(
-                f"the server at {self._client.base_url} cannot be reached ({cause})", retryable=True
-            )
+            fault = Fault(f"the server at {self._client.base_url} cannot be reached ({cause})", retryable=True)
         except sdk.APIStatusError as error:
             hint = f"check {self._settings.api_key_env}" if self._settings.api_key_env else ""
             said = self._secret.redact(error.response.text)
@@ -112,9 +106,7 @@ def _reply(data: dict[str, Any]) -> Reply:
     if not isinstance(content, list):
         raise AttemptFailed(Fault("the response holds no content", retryable=True))
     text = "".join(
-        p["text"]
-        for p in content
-        if isinstance(p, dict) and p.get("type") == "text" and isinstance(p.get("text"), str)
+        p["text"] for p in content if isinstance(p, dict) and p.get("type") == "text" and isinstance(p.get("text"), str)
     )
     usage = data.get("usage")
     usage = usage if isinstance(usage, dict) else {}

@@ -27,9 +27,7 @@ def compiled(text: str, vocabulary: Vocabulary) -> Node:
     node = parse(text, fields=vocabulary.fields, groups=vocabulary.groups)
     spec = ops.find(node.op)
     if spec is not None and spec.boolean:
-        raise ArgumentError(
-            "the result is a condition (1 or 0), not a number that ranks", text=text, end=len(text)
-        )
+        raise ArgumentError("the result is a condition (1 or 0), not a number that ranks", text=text, end=len(text))
     uses_field = False
     for n in postorder(node):
         uses_field = uses_field or n.op == FIELD

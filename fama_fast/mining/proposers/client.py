@@ -233,9 +233,7 @@ def with_retries(
     for n in range(settings.max_retries + 1):
         fault, reply = _outcome(attempt, secret)
         if reply is not None:
-            return Reply(
-                secret.redact(reply.text), reply.finish, reply.prompt_tokens, reply.completion_tokens, n + 1
-            )
+            return Reply(secret.redact(reply.text), reply.finish, reply.prompt_tokens, reply.completion_tokens, n + 1)
         wait = min(settings.max_backoff_s, settings.backoff_s * 2.0**n) * (0.5 + rng.random() / 2.0)
         if fault.wait is not None:
             wait = max(wait, fault.wait)

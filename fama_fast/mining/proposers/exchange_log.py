@@ -78,9 +78,7 @@ def read_exchanges(path: Path) -> list[Exchange]:
     try:
         content = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ProposerError(
-            f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}"
-        ) from None
+        raise ProposerError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
     lines = content.split("\n")
     out = []
     for n, line in enumerate(lines, 1):
@@ -131,9 +129,7 @@ class ExchangeLog:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise ProposerError(
-                f"{self.path}: the exchange cannot be recorded: {error.strerror or error}"
-            ) from None
+            raise ProposerError(f"{self.path}: the exchange cannot be recorded: {error.strerror or error}") from None
         self._by_hash[exchange.prompt_hash] = exchange
 
     @staticmethod

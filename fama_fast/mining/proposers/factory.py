@@ -58,13 +58,9 @@ def make_proposer(settings: ProposerSettings) -> Proposer:
         from fama_fast.mining.proposers.replay import ReplayProposer
 
         if settings.replay_path is None:
-            raise ConfigError(
-                "paths.replay: the replay proposer needs a file of recorded exchanges or expressions"
-            )
+            raise ConfigError("paths.replay: the replay proposer needs a file of recorded exchanges or expressions")
         templates = load_templates(settings.prompts_dir, llm.instructions_path)
-        return ReplayProposer(
-            settings.replay_path, match=settings.replay_match, templates=templates, settings=llm
-        )
+        return ReplayProposer(settings.replay_path, match=settings.replay_match, templates=templates, settings=llm)
     if settings.kind == "llm":
         from fama_fast.mining.proposers.exchange_log import ExchangeLog
         from fama_fast.mining.proposers.llm import LLMProposer, make_client

@@ -160,18 +160,14 @@ class LLMProposer:
                 notes.append(Rejection("", _TOO_LONG))
         return failures, notes
 
-    def _identity(
-        self, messages: Sequence[Message], request: ProposalRequest
-    ) -> tuple[str, str, dict[str, Any]]:
+    def _identity(self, messages: Sequence[Message], request: ProposalRequest) -> tuple[str, str, dict[str, Any]]:
         """Prompt hash, model and sampling settings of a prompt."""
         # The draw is part of the identity: a later round may show the same prompt and wants another answer.
         sampling = {**self.settings.sampling(), "draw": [request.seed, request.round]}
         model = self.settings.model or ""
         return prompt_hash(messages, model, sampling), model, sampling
 
-    def _exchange(
-        self, messages: Sequence[Message], request: ProposalRequest, tally: _Tally
-    ) -> tuple[str, Reply]:
+    def _exchange(self, messages: Sequence[Message], request: ProposalRequest, tally: _Tally) -> tuple[str, Reply]:
         """One answer: from the log when this prompt was sent before, else from the model, recorded before
         use.
         """

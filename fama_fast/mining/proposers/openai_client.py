@@ -51,9 +51,7 @@ ANSWER_SCHEMA: dict[str, Any] = {
 class OpenAIClient:
     """One model on one OpenAI-compatible server."""
 
-    def __init__(
-        self, settings: LLMSettings, secret: Secret, *, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, settings: LLMSettings, secret: Secret, *, sleep: Callable[[float], None] = time.sleep) -> None:
         from openai import OpenAI
 
         self._settings = settings
@@ -83,11 +81,7 @@ class OpenAIClient:
         s = self._settings
         key = s.max_tokens_key
         if key == "auto":
-            key = (
-                "max_completion_tokens"
-                if (s.base_url or OFFICIAL_URL).startswith(OFFICIAL_URL)
-                else "max_tokens"
-            )
+            key = "max_completion_tokens" if (s.base_url or OFFICIAL_URL).startswith(OFFICIAL_URL) else "max_tokens"
         body: dict[str, Any] = {
             "model": s.model or "",
             "messages": [{"role": m.role, "content": m.content} for m in messages],
@@ -113,9 +107,7 @@ class OpenAIClient:
             fault = Fault(f"no answer within {timeout:g} s", retryable=True)
         except openai.APIConnectionError as error:
             cause = type(error.__cause__).__name__ if error.__cause__ else "no connection"
-            fault = Fault(
-                f"the server at {self._client.base_url} cannot be reached ({cause})", retryable=True
-            )
+            fault = Fault(f"the server at {self._client.base_url} cannot be reached ({cause})", retryable=True)
         except openai.APIStatusError as error:
             hint = f"check {self._settings.api_key_env}" if self._settings.api_key_env else ""
             said = self._secret.redact(error.response.text)
@@ -138,9 +130,7 @@ def _reply(data: dict[str, Any]) -> Reply:
         raise AttemptFailed(Fault(f"the response holds no choice with a message{detail}", retryable=True))
     content = message.get("content")
     if isinstance(content, list):  # content parts, as some servers answer
-        content = "".join(
-            p.get("text", "") for p in content if isinstance(p, dict) and isinstance(p.get("text"), str)
-        )
+        content = "".join(p.get("text", "") for p in content if isinstance(p, dict) and isinstance(p.get("text"), str))
     usage = data.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     finish = choice.get("finish_reason")

@@ -174,9 +174,7 @@ class TreeMaker:
                 args.append(first)
             elif p.name == "condition":
                 args.append(self.tree(depth - 1, condition=True))
-            elif (
-                args and spec.family is Family.ELEMENT and self.rng.random() < self._share_of_constants(spec)
-            ):
+            elif args and spec.family is Family.ELEMENT and self.rng.random() < self._share_of_constants(spec):
                 args.append(const(self.rng.choice(_CONSTANTS)))
             elif not args and spec in self.roots:
                 args.append(self._below_root(depth - 1))
@@ -234,6 +232,4 @@ def random_expression(
             continue
         if fits(node, vocabulary, max_depth, max_nodes):
             return node
-    raise ValueError(
-        f"no expression of depth {max_depth} and {max_nodes} nodes was found in {_ATTEMPTS} draws"
-    )
+    raise ValueError(f"no expression of depth {max_depth} and {max_nodes} nodes was found in {_ATTEMPTS} draws")

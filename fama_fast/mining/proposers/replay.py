@@ -33,9 +33,7 @@ class _RecordedClient:
 
     def complete(self, messages: Sequence[Message]) -> Reply:
         if self._next >= len(self._exchanges):
-            raise ProposerError(
-                f"{self._source}: all {len(self._exchanges)} recorded answers have been replayed"
-            )
+            raise ProposerError(f"{self._source}: all {len(self._exchanges)} recorded answers have been replayed")
         found = self._exchanges[self._next]
         self._next += 1
         return Reply(found.text, found.finish, requests=0)
@@ -51,9 +49,7 @@ class _HashedProposer(LLMProposer):
         self._found = {e.prompt_hash: e for e in exchanges}
         self._source = source
 
-    def _exchange(
-        self, messages: Sequence[Message], request: ProposalRequest, tally: Any
-    ) -> tuple[str, Reply]:
+    def _exchange(self, messages: Sequence[Message], request: ProposalRequest, tally: Any) -> tuple[str, Reply]:
         key = self._identity(messages, request)[0]
         found = self._found.get(key)
         if found is None:
@@ -98,11 +94,7 @@ class ReplayProposer:
         self._next = 0
         if _holds_exchanges(path):
             exchanges = read_exchanges(path)
-            llm = (
-                settings
-                if settings is not None and settings.model
-                else _recorded_settings(exchanges, settings)
-            )
+            llm = settings if settings is not None and settings.model else _recorded_settings(exchanges, settings)
             if match == "hash":
                 self._dialogue = _HashedProposer(llm, exchanges, path, templates)
             else:
@@ -138,9 +130,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}"
-        ) from None
+        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
 
 
 def _holds_exchanges(path: Path) -> bool:

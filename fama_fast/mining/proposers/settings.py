@@ -59,18 +59,14 @@ class LLMSettings(BaseModel):
     @classmethod
     def _is_a_variable(cls, value: str | None) -> str | None:
         if value is not None and not _VARIABLE.match(value):
-            raise ValueError(
-                "must be the name of an environment variable (such as LLM_API_KEY), never a key itself"
-            )
+            raise ValueError("must be the name of an environment variable (such as LLM_API_KEY), never a key itself")
         return value
 
     @field_validator("base_url")
     @classmethod
     def _is_a_plain_url(cls, value: str | None) -> str | None:
         if value is not None and not re.match(r"https?://[^\s/@?#]+(?:/[^\s@?#]*)?\Z", value):
-            raise ValueError(
-                "must be http(s)://host[:port][/path], without user, password, query or fragment"
-            )
+            raise ValueError("must be http(s)://host[:port][/path], without user, password, query or fragment")
         return value
 
     def sampling(self) -> dict[str, Any]:

@@ -97,12 +97,7 @@ def wrap(maker: TreeMaker, node: Node) -> Node | None:
 
 def unwrap(maker: TreeMaker, node: Node) -> Node | None:
     """One operator gives way to one of its operands."""
-    hoists = [
-        (p, a)
-        for p, n in walk(node)
-        for a in n.args
-        if sort_of(a) == sort_of(n) and a.op not in (CONST, GROUP)
-    ]
+    hoists = [(p, a) for p, n in walk(node) for a in n.args if sort_of(a) == sort_of(n) and a.op not in (CONST, GROUP)]
     if not hoists:
         return None
     path, inner = maker.rng.choice(hoists)
