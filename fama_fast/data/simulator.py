@@ -92,10 +92,11 @@ class SimulationSpec:
 
 
 DEFAULT_SIMULATION = SimulationSpec(
+    n_dates=504,
     seed=7,
     signals=(
         PlantedSignal("RANK(DELTA(CLOSE, 5) / DELAY(CLOSE, 5)) * -1", 0.04),
-        PlantedSignal("RANK(CORREL(CLOSE, VOLUME, 10)) * -1", 0.03),
+        PlantedSignal("RANK(CORREL(CLOSE, VOLUME, 10)) * -1", 0.06),
     ),
 )
 """What a run without a data file mines: small, and with something to find, as its `source` says."""

@@ -49,7 +49,7 @@ def misspelt(name: str, known: Iterable[str]) -> str | None:
         return None
     for k in known:
         limit = 2 if len(k) >= 8 else 1
-        if len(k) < 4:
+        if len(k) < 4:  # noqa: SIM108  (two rules, each with its own line)
             slip = sorted(name) == sorted(k) or name == f"{k}S"
         else:
             slip = edit_distance(name, k, limit) <= limit

@@ -152,12 +152,12 @@ class Miner:
         state, notes = first_state(self.market, factors)
         for text in notes:
             self.progress.note(text)
+        best = max((m.factor for m in state.library.members), key=lambda f: f.score, default=None)
+        known = f", best training RankIC {best.score:+.4f}: {best.canonical}" if best else ""
+        self.progress.note(f"scored {len(state.library)} factors from {where}{known}")
         steps.build_chains(state, self.config)
         run = self._new_run(state)
-        self.progress.note(
-            f"run {run.id}: {len(state.library)} factors from {where}; proposer {self.proposer.name}; "
-            f"ledger {self.ledger.place}"
-        )
+        self.progress.note(f"run {run.id}: proposer {self.proposer.name}; ledger {self.ledger.place}")
         if self.config.proposer == "evolve" and self.config.llm != type(self.config.llm)():
             self.progress.note("the llm settings are not used: set 'proposer: llm' to ask a language model")
         return run, state

@@ -7,7 +7,8 @@ whatever its level. A missing day makes every half that holds it missing by itse
 
 Relaxed windows (min_periods) count what is present. Sums then shift only where the anchor row is present (an absent
 anchor's neighbour may have left the window), and variances merge counts, means and squared deviations (Chan, Golub and
-LeVeque 1979), which cancels nothing; each half measures from its own first present day, so a large level costs no digits.
+LeVeque 1979), which cancels nothing; each half measures from its own first present day, so a large level costs no
+digits.
 
 Third and fourth moments take two passes over the window.
 """
