@@ -382,3 +382,23 @@ def test_a_missing_figure_is_a_dash(capsys):
     assert capsys.readouterr().out == "expression\trank_ic\tn_days\nA B\t-\t-\n"
     print_table([])
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("cut", ["one symbol", "one date", "no close"])
+def test_data_that_cannot_score_anything_are_an_error(capsys, tmp_path, cut):
+    from fama_fast.data import SimulationSpec, simulate, to_frame
+
+    frame = to_frame(simulate(SimulationSpec(n_symbols=6, n_dates=40, seed=1)))
+    if cut == "one symbol":
+        frame = frame.filter(pl.col("symbol") == frame["symbol"][0])
+    elif cut == "one date":
+        frame = frame.filter(pl.col("date") == frame["date"][0])
+    else:
+        frame = frame.with_columns(close=pl.lit(None, dtype=pl.Float64))
+    path = tmp_path / "prices.parquet"
+    frame.write_parquet(path)
+    table = tmp_path / "scores.csv"
+    code, out, err = run(capsys, "score", "RANK(DELTA(CLOSE, 1))", "--data", str(path), "--output", str(table))
+    assert (code, out) == (2, "")
+    assert "prices.parquet: no day could be scored" in err
+    assert not table.exists()

@@ -23,11 +23,15 @@ from fama_fast.cli.common import (
     read_expressions,
     reject_options,
 )
+from fama_fast.errors import DataError
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from fama_fast.panel import Panel
+
 ENDINGS = (".parquet", ".csv", ".json")
+MIN_PAIRS = 3  # symbols that a day's RankIC needs
 DECIMALS = {"rank_icir": 3, "icir": 3, "hit_rate": 3, "coverage": 3, "turnover": 3, "rank_ic_t": 2}
 
 
@@ -110,6 +114,8 @@ def score(
         dialect=dialect,
     )
     rows = frame.to_dicts()
+    if not any(row["n_days"] for row in rows):
+        _refuse_unscorable(panel, min(horizon or [1]), entry_lag)
     if output is not None:
         _write(frame, rows, output)
         note(f"wrote {output}")
@@ -118,6 +124,21 @@ def score(
     else:
         figures = [{k: v for k, v in row.items() if k != "canonical"} for row in rows]
         print_table(figures, long_column="expression", decimals=DECIMALS)
+
+
+def _refuse_unscorable(panel: Panel, horizon: int, entry_lag: int) -> None:
+    """Data in which no day can be scored, whatever the expression: a table of blanks would look like an answer."""
+    import numpy as np
+
+    from fama_fast.data import forward_returns
+
+    known = np.isfinite(forward_returns(panel, horizon, entry_lag)).sum(axis=1)
+    if known.max() < MIN_PAIRS:
+        dates, symbols = panel.shape
+        raise DataError(
+            f"{panel.source}: no day could be scored ({dates:,} dates x {symbols:,} symbols): "
+            f"none has a forward return for {MIN_PAIRS} symbols"
+        )
 
 
 def _write(frame: pl.DataFrame, rows: list[dict[str, Any]], output: Path) -> None:
