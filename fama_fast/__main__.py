@@ -1,0 +1,5 @@
+"""`python -m fama_fast`: the command line."""
+
+from fama_fast.cli import main
+
+raise SystemExit(main())
