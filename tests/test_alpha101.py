@@ -23,18 +23,24 @@ def with_industry_levels_and_cap(panel: ff.Panel) -> ff.Panel:
 
 @pytest.fixture(scope="module")
 def market() -> ff.Panel:
-    spec = SimulationSpec(n_symbols=24, n_dates=520, seed=5, sectors=3, industries_per_sector=2, missing=0.0)
+    spec = SimulationSpec(n_symbols=150, n_dates=520, seed=5, sectors=3, industries_per_sector=2, missing=0.0)
     return with_industry_levels_and_cap(simulate(spec))
 
 
 def test_all_have_values_on_a_simulated_market(market: ff.Panel) -> None:
-    alphas = [ff.compile(text, dialect="alpha101") for text in FORMULAS.values()]
-    for number, alpha, values in zip(FORMULAS, alphas, ff.evaluate(alphas, market), strict=True):
+    alphas = {n: ff.compile(text, dialect="alpha101") for n, text in FORMULAS.items()}
+    few = []
+    for (number, alpha), values in zip(alphas.items(), ff.evaluate(list(alphas.values()), market), strict=True):
         assert alpha.lookback < 520, number
         known = np.isfinite(values)
-        assert not known[: min(alpha.lookback, 5)].all() or alpha.lookback == 0, number
-        # Few for some: among 24 symbols a rank often stays the same for days, and constant windows do not correlate.
-        assert known[alpha.lookback :].mean() > 0.02, f"Alpha#{number} has few values"
+        assert alpha.lookback == 0 or not known[0].any() or known[0].mean() < 1.0, number
+        if known[alpha.lookback :].mean() < 0.1:
+            few.append(number)
+    # These correlate short windows of ranks over days; such a window is often constant, which has no correlation, and
+    # the long strict windows above it then lack a day. Relaxed windows give them values.
+    assert set(few) <= {96, 97}
+    for values in ff.evaluate([alphas[n] for n in few], market, min_coverage=0.5):
+        assert np.isfinite(values[120:]).mean() > 0.5
 
 
 @pytest.mark.parametrize("number", [1, 6, 12, 24, 41, 48, 56, 60, 67, 83, 101])
