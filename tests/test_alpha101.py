@@ -23,7 +23,9 @@ def with_industry_levels_and_cap(panel: ff.Panel) -> ff.Panel:
 
 @pytest.fixture(scope="module")
 def market() -> ff.Panel:
-    spec = SimulationSpec(n_symbols=150, n_dates=520, seed=5, sectors=3, industries_per_sector=2, missing=0.0)
+    spec = SimulationSpec(
+        n_symbols=150, n_dates=520, seed=5, sectors=3, industries_per_sector=2, missing=0.0, late_listing=0.0
+    )
     return with_industry_levels_and_cap(simulate(spec))
 
 
