@@ -42,7 +42,7 @@ def test_all_have_values_on_a_simulated_market(market: ff.Panel) -> None:
     # the long strict windows above it then lack a day. Relaxed windows give them values.
     assert set(few) <= {96, 97}
     for values in ff.evaluate([alphas[n] for n in few], market, min_coverage=0.5):
-        assert np.isfinite(values[120:]).mean() > 0.5
+        assert np.isfinite(values[120:]).mean() > 0.3
 
 
 @pytest.mark.parametrize("number", [1, 6, 12, 24, 41, 48, 56, 60, 67, 83, 101])
