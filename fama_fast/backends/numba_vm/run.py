@@ -147,7 +147,7 @@ def _scratch_doubles(stage: Stage, memory: _Memory) -> int:
     return size(memory.columns) + 8 * (memory.groups + memory.columns + 8)
 
 
-def _run_stage(stage: Stage, memory: _Memory, threads: int, tile_rows: int | None) -> None:
+def _run_stage(stage: Stage, memory: _Memory, threads: int, tile_rows: int | None, origin: int) -> None:
     code, params, slots = _assemble(stage)
     time_axis = stage.axis is Axis.TIME
     width = LANES if time_axis else memory.blocks * LANES
@@ -173,7 +173,7 @@ def _run_stage(stage: Stage, memory: _Memory, threads: int, tile_rows: int | Non
         scratch = np.empty(scratch_doubles)
         dims = np.zeros(abi.N_DIMS, dtype=np.int64)
         dims[abi.ROWS], dims[abi.WIDTH], dims[abi.COLUMNS] = rows, width, memory.columns
-        dims[abi.SCRATCH], dims[abi.DATES] = scratch.ctypes.data, memory.dates
+        dims[abi.SCRATCH], dims[abi.DATES], dims[abi.ORIGIN] = scratch.ctypes.data, memory.dates, origin
         mine = base.copy()
         for r in range(stage.n_registers):
             mine[r] = registers[r].ctypes.data
@@ -192,14 +192,20 @@ def _run_stage(stage: Stage, memory: _Memory, threads: int, tile_rows: int | Non
             future.result()
 
 
-def execute(plan: Plan, panel: Panel, *, threads: int | None = None, tile_rows: int | None = None) -> list[FloatArray]:
+def execute(
+    plan: Plan, panel: Panel, *, threads: int | None = None, tile_rows: int | None = None, origin: int = 0
+) -> list[FloatArray]:
     """The plan's outputs on `panel`, each (T, N) float64 with NaN where missing.
 
-    `tile_rows` sets the dates of a date-stage tile; it changes speed, never a bit of the result.
+    Args:
+        threads: default `default_threads()`.
+        tile_rows: dates of a date-stage tile; it changes speed, never a bit of the result.
+        origin: index of the panel's first date in the history it was cut from: windows are anchored there, so that a
+            cut gives the bits of the whole.
     """
     memory = _Memory(plan, panel)
     for stage in plan.stages:
         memory.allocate(stage)
-        _run_stage(stage, memory, threads or default_threads(), tile_rows)
+        _run_stage(stage, memory, threads or default_threads(), tile_rows, origin)
         memory.release(stage)
     return memory.outputs
