@@ -39,7 +39,8 @@ def _binary(slots, dims, params, f):
 
 @inlined
 def _truth(value, a, b):
-    return value if a == a and b == b else np.nan
+    # a - a is 0 for a number and missing for a missing one: no branch, so the loop stays a vector loop.
+    return value + (a - a) + (b - b)
 
 
 @helper
@@ -126,12 +127,14 @@ def _ne(a, b):
 
 @helper
 def _and(a, b):
-    return _truth(1.0 if (a != 0.0) & (b != 0.0) else 0.0, a, b)
+    both = (1.0 if a != 0.0 else 0.0) * (1.0 if b != 0.0 else 0.0)
+    return _truth(both, a, b)
 
 
 @helper
 def _or(a, b):
-    return _truth(1.0 if (a != 0.0) | (b != 0.0) else 0.0, a, b)
+    neither = (1.0 if a == 0.0 else 0.0) * (1.0 if b == 0.0 else 0.0)
+    return _truth(1.0 - neither, a, b)
 
 
 @helper
@@ -364,6 +367,7 @@ def if_else(slots, dims, params):
     out, c = as_doubles(slots[0]), as_doubles(slots[1])
     x, y = as_doubles(slots[2]), as_doubles(slots[3])
     for i in range(dims[ROWS] * dims[WIDTH]):
-        a = c[i]
-        chosen = x[i] if a != 0.0 else y[i]
+        # Both sides are read before one is chosen: a load under a condition would keep the loop from vectorising.
+        a, yes, no = c[i], x[i], y[i]
+        chosen = yes if a != 0.0 else no
         out[i] = chosen if a == a else np.nan
