@@ -27,7 +27,7 @@ _ROW = "__row"
 def to_expr(
     node: Node,
     *,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | pl.Expr] | None = None,
     universe: str | None = None,
     groups: Mapping[str, str] | None = None,
     check_grid: bool = True,
@@ -38,8 +38,9 @@ def to_expr(
     it is. It must stand in a `select` or `with_columns`, not inside another window or a `group_by`.
 
     Args:
-        columns: field to column, where it is not the field's name in lower case: `{"CLOSE": "px_last"}`. RET,
-            VWAP and ADV{d} are computed from the other fields unless they are mapped here.
+        columns: field to column or expression, where it is not the field's name in lower case:
+            `{"CLOSE": "px_last"}`. RET, VWAP and ADV{d} are computed from the other fields unless they are
+            mapped here.
         universe: a column, true or 1 for members; cross-sectional and group operators see only those.
         groups: group field to column, where it is not the group's name in lower case.
         check_grid: make sure, when the query runs, that the frame is a complete date x symbol grid. Without
@@ -58,10 +59,13 @@ def to_expr(
     names = {leaf: f"{leaf.op}:{leaf.name}" for leaf in leaves}
     steps, result = build_steps(root, names.__getitem__)
 
-    def column(leaf: Node) -> str:
+    def column(leaf: Node) -> pl.Expr:
         if leaf.name == UNIVERSE and universe is not None:
-            return universe
-        return (group_columns if leaf.op == GROUP else mapped).get(leaf.name, leaf.name.lower())
+            return pl.col(universe)
+        if leaf.op == GROUP:
+            return pl.col(group_columns.get(leaf.name, leaf.name.lower()))
+        found = mapped.get(leaf.name, leaf.name.lower())
+        return pl.col(found) if isinstance(found, str) else found
 
     def run(series: Sequence[pl.Series]) -> pl.Series:
         date, symbol, *values = series
@@ -74,7 +78,7 @@ def to_expr(
         answer = run_steps(frame.drop(_ROW), steps, result)
         return pl.DataFrame([rows, answer.alias(RESULT)]).sort(_ROW)[RESULT]
 
-    inputs = [pl.col(grid.DATE), pl.col(grid.SYMBOL), *(pl.col(column(leaf)) for leaf in leaves)]
+    inputs = [pl.col(grid.DATE), pl.col(grid.SYMBOL), *map(column, leaves)]
     return pl.map_batches(inputs, run, return_dtype=pl.Float64).alias(RESULT)
 
 

@@ -11,11 +11,10 @@ from fama_fast.backends.numba_vm.abi import (
     WIDTH,
     address_of,
     as_doubles,
-    as_small,
     as_unsigned,
     inlined,
 )
-from fama_fast.backends.numba_vm.kernels.radix import sort_row
+from fama_fast.backends.numba_vm.kernels.radix import order_row
 
 
 @inlined
@@ -56,19 +55,21 @@ def rank(slots, dims, params):
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
         row, result = _row(x, r, width), _row(out, r, width)
-        n, keys_at, index_at = sort_row(row, columns, dims[SCRATCH])
-        keys, index = as_unsigned(keys_at), as_small(index_at)
+        n, order_at, mask = order_row(row, columns, dims[SCRATCH])
+        order = as_unsigned(order_at)
         for c in range(width):
             result[c] = np.nan
         start = 0
         while start < n:
+            first = np.int64(order[start] & mask)
+            value = row[first]
             end = start + 1
-            key = keys[start]
-            while end < n and keys[end] == key:
+            while end < n and row[np.int64(order[end] & mask)] == value:
                 end += 1
-            value = 0.5 * (start + end + 1) / n
-            for i in range(start, end):
-                result[index[i]] = value
+            share = 0.5 * (start + end + 1) / n
+            result[first] = share
+            for i in range(start + 1, end):
+                result[np.int64(order[i] & mask)] = share
             start = end
 
 

@@ -145,3 +145,142 @@ def _settle(keys, index, n, low):
                 keys[k + 1] = key
                 index[k + 1] = place
         start = end
+
+
+@inlined
+def _digit_bits(columns):
+    """Bits of a radix digit: histograms must stay smaller than the data they sort."""
+    return 9 if columns < SMALL_UNIVERSE else 11
+
+
+@helper
+def order_row(x, columns, scratch):
+    """Order the present values of x[0..columns): returns (n, address of n uint64, mask).
+
+    The column of the i-th smallest value is entry i & mask; ties stand by column. A value's highest bits and its column
+    share one integer, so a pass moves half the memory of `sort_row`, and two passes over the highest bits that differ
+    leave short runs to an insertion sort. Bits that found no room beside the column decide only between neighbours that
+    agree in all others: there the values themselves are compared.
+    """
+    index_bits = 1
+    while (1 << index_bits) < columns:
+        index_bits += 1
+    low_bits = np.uint64(index_bits)
+    mask = np.uint64((1 << index_bits) - 1)
+    digit = _digit_bits(columns)
+    buckets = 1 << digit
+    a, b = as_unsigned(scratch), as_unsigned(scratch + 8 * columns)
+    counts_low = as_small(scratch + 16 * columns)
+    counts_high = as_small(scratch + 16 * columns + 4 * buckets)
+    n = 0
+    every, some = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0)
+    for c in range(columns):
+        v = x[c]
+        key = order_key(v)
+        # Always written, counted only when present: no branch to predict.
+        b[n] = key
+        a[n] = np.uint64(c)
+        if v == v:
+            every &= key
+            some |= key
+            n += 1
+    if n < 2:
+        return n, scratch, mask
+    differ = every ^ some
+    if differ == np.uint64(0):
+        return n, scratch, mask
+    lead = 0
+    while (differ >> np.uint64(63 - lead)) == np.uint64(0):
+        lead += 1
+    shift = np.uint64(lead)
+    low_at, high_at = np.uint64(64 - 2 * digit), np.uint64(64 - digit)
+    digit_mask = np.uint64(buckets - 1)
+    for k in range(buckets):
+        counts_low[k] = 0
+        counts_high[k] = 0
+    for i in range(n):
+        key = b[i] << shift
+        counts_low[np.int64((key >> low_at) & digit_mask)] += 1
+        counts_high[np.int64(key >> high_at)] += 1
+        a[i] |= (key >> low_bits) << low_bits
+    total_low, total_high = 0, 0
+    for k in range(buckets):
+        here = counts_low[k]
+        counts_low[k] = total_low
+        total_low += here
+        here = counts_high[k]
+        counts_high[k] = total_high
+        total_high += here
+    for i in range(n):
+        key = a[i]
+        d = np.int64((key >> low_at) & digit_mask)
+        at = counts_low[d]
+        counts_low[d] = at + 1
+        b[at] = key
+    for i in range(n):
+        key = b[i]
+        d = np.int64(key >> high_at)
+        at = counts_high[d]
+        counts_high[d] = at + 1
+        a[at] = key
+    _settle_packed(x, a, n, low_at, low_bits, mask, lead >= index_bits)
+    return n, scratch, mask
+
+
+@inlined
+def _comes_after(x, p, q, low_bits, mask, exact):
+    """Whether packed p orders after packed q."""
+    if exact or (p >> low_bits) != (q >> low_bits):
+        return p > q
+    u, v = x[np.int64(p & mask)], x[np.int64(q & mask)]
+    return u > v or (u == v and p > q)
+
+
+@helper
+def _sift_packed(x, a, start, root, n, low_bits, mask, exact):
+    while True:
+        child = 2 * root + 1
+        if child >= n:
+            return
+        if child + 1 < n and _comes_after(x, a[start + child + 1], a[start + child], low_bits, mask, exact):
+            child += 1
+        if not _comes_after(x, a[start + child], a[start + root], low_bits, mask, exact):
+            return
+        a[start + root], a[start + child] = a[start + child], a[start + root]
+        root = child
+
+
+@helper
+def _settle_packed(x, a, n, low_at, low_bits, mask, exact):
+    """Order the runs that agree in the bits from `low_at` up: insertion where that is short, else a heap."""
+    start = 0
+    while start < n - 1:
+        head = a[start] >> low_at
+        end = start + 1
+        if a[end] >> low_at != head:
+            start = end
+            continue
+        budget = 16
+        done = start + 1
+        while done < n and a[done] >> low_at == head:
+            key = a[done]
+            k = done - 1
+            while k >= start and _comes_after(x, a[k], key, low_bits, mask, exact):
+                a[k + 1] = a[k]
+                k -= 1
+            a[k + 1] = key
+            budget += 16 - (done - 1 - k)
+            done += 1
+            if budget < 0:
+                break
+        end = done
+        while end < n and a[end] >> low_at == head:
+            end += 1
+        if done < end:
+            length = end - start
+            for root in range(length // 2 - 1, -1, -1):
+                _sift_packed(x, a, start, root, length, low_bits, mask, exact)
+            for last in range(length - 1, 0, -1):
+                a[start], a[start + last] = a[start + last], a[start]
+                _sift_packed(x, a, start, 0, last, low_bits, mask, exact)
+        start = end

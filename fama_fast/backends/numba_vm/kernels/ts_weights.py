@@ -22,14 +22,14 @@ def _finite(v):
 
 
 @inlined
-def _weighted(slots, dims, params, what):
-    """sum(w * x) / sum(w) over the present days of the window."""
+def _weighted(slots, dims, params, what, decay, dense, least):
+    """sum(w * x) / sum(w) over the present days of the window, or over all of its days where not dense."""
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
-    rows, d, least = dims[ROWS], int(params[0]), params[1]
+    rows, d = dims[ROWS], int(params[0])
     strict = least >= d
+    all_weights = 0.5 * d * (d + 1.0)
     suffix = as_doubles(dims[SCRATCH])
     zero, one, nothing = splat(0.0), splat(1.0), splat(np.nan)
-    decay = 1.0 - 2.0 / (d + 1.0)
     block = first_block(dims, d)
     while block < rows:
         start = clip_low(block)
@@ -103,7 +103,10 @@ def _weighted(slots, dims, params, what):
             if strict and begin < 0:
                 store(out, t * LANES, nothing)
             else:
-                store(out, t * LANES, select(n >= least, _finite(total / norm + shift), nothing))
+                mean = total / norm + shift
+                if not dense:
+                    mean = mean * (norm / all_weights)
+                store(out, t * LANES, select(n >= least, _finite(mean), nothing))
         block += d
 
 
@@ -119,8 +122,12 @@ def _pushed(x, first, block, shift, before, weights):
 
 
 def decay_linear(slots, dims, params):
-    _weighted(slots, dims, params, LINEAR)
+    _weighted(slots, dims, params, LINEAR, 1.0, params[1] != 0.0, params[2])
 
 
 def ema(slots, dims, params):
-    _weighted(slots, dims, params, EXPONENTIAL)
+    _weighted(slots, dims, params, EXPONENTIAL, 1.0 - 2.0 / (params[0] + 1.0), True, params[1])
+
+
+def decay_exp(slots, dims, params):
+    _weighted(slots, dims, params, EXPONENTIAL, params[1], True, params[2])

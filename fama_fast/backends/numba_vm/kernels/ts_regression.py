@@ -1,0 +1,226 @@
+"""Rolling least squares of one series on another or on time, and the correlation of ranks.
+
+Regressions merge two half-blocks of complete pairs as `ts_pairs` does (Welford; Chan, Golub and LeVeque), and keep the
+means, so every statistic follows from deviations: constant cost in the window, no digit lost to a large level.
+
+Ranks within a window are kept rather than computed: when a pair enters or leaves, every other rank moves by one or a
+half. Halves are exact, so nothing drifts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
+from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
+from fama_fast.backends.numba_vm.simd import LANES, absolute, load, missing, select, splat, sqrt, store
+
+# What `TS_REGRESSION` returns, numbered as WorldQuant BRAIN does.
+RESIDUAL, INTERCEPT, SLOPE, ESTIMATE, ERROR_SQUARES, TOTAL_SQUARES = 0, 1, 2, 3, 4, 5
+R_SQUARE, MEAN_ERROR_SQUARE, SLOPE_ERROR, INTERCEPT_ERROR = 6, 7, 8, 9
+
+PERFECT = 1.0 - 1e-14
+NOISE = 1e-13  # residuals this small beside the spread of y are rounding
+
+
+@inlined
+def _finite(v):
+    return select(v - v == 0.0, v, splat(np.nan))
+
+
+@inlined
+def _grow(a, b, gone, n, cx, cy, mx, my, sxx, syy, sxy):
+    """One more pair where it is complete, relative to the half's first pair."""
+    start = n == 0.0
+    cx = select(gone, cx, select(start, a, cx))
+    cy = select(gone, cy, select(start, b, cy))
+    more = n + 1.0
+    ex, ey = (a - cx) - mx, (b - cy) - my
+    share = n / more
+    sxx = select(gone, sxx, sxx + ex * ex * share)
+    syy = select(gone, syy, syy + ey * ey * share)
+    sxy = select(gone, sxy, sxy + ex * ey * share)
+    mx, my = select(gone, mx, mx + ex / more), select(gone, my, my + ey / more)
+    return select(gone, n, more), cx, cy, mx, my, sxx, syy, sxy
+
+
+@inlined
+def _statistic(what, n, sxx, syy, sxy, today_x, today_y, mean_x, mean_y):
+    """From squared deviations, today's deviations from the means, and the means."""
+    slope = sxy / sxx
+    if what == SLOPE:
+        return slope
+    if what == INTERCEPT:
+        return mean_y - slope * mean_x
+    if what == ESTIMATE:
+        return mean_y + slope * today_x
+    if what == TOTAL_SQUARES:
+        return select(sxx > 0.0, syy, splat(np.nan))
+    if what == RESIDUAL:
+        value = today_y - slope * today_x
+        return select(absolute(value) <= sqrt(syy) * NOISE, splat(0.0), value)
+    r = absolute(sxy / (sqrt(sxx) * sqrt(syy)))
+    r = select(r > PERFECT, splat(1.0), r)
+    if what == R_SQUARE:
+        return r * r
+    # A constant y leaves no error.
+    error = select(syy > 0.0, syy * ((1.0 - r) * (1.0 + r)), splat(0.0))
+    error = select(sxx > 0.0, error, splat(np.nan))
+    if what == ERROR_SQUARES:
+        return error
+    error = select(n > 2.0, error / (n - 2.0), splat(np.nan))
+    if what == MEAN_ERROR_SQUARE:
+        return error
+    if what == SLOPE_ERROR:
+        return sqrt(error) / sqrt(sxx)
+    return sqrt(error) * sqrt(1.0 / n + (mean_x / sxx) * mean_x)
+
+
+@inlined
+def _pair(y, x, t, lag, timed):
+    """The regressor and the regressed at row t, and where the pair is incomplete."""
+    b = load(y, t * LANES)
+    if timed:
+        a = splat(float(t))
+    elif t >= lag:
+        a = load(x, (t - lag) * LANES)
+    else:
+        a = splat(np.nan)
+    return a, b, missing(a) | missing(b)
+
+
+@inlined
+def _regression(slots, dims, params, what, lag, least, timed):
+    out, y = as_doubles(slots[0]), as_doubles(slots[1])
+    x = y if timed else as_doubles(slots[2])
+    rows, d = dims[ROWS], int(params[0])
+    suffix = as_doubles(dims[SCRATCH])
+    zero, nothing = splat(0.0), splat(np.nan)
+    need = splat(max(least, 2.0))
+    strict = least >= d
+    block = first_block(dims, d)
+    while block < rows:
+        n, cx2, cy2, mx, my, sxx, syy, sxy = zero, zero, zero, zero, zero, zero, zero, zero
+        for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
+            a, b, gone = _pair(y, x, t, lag, timed)
+            n, cx2, cy2, mx, my, sxx, syy, sxy = _grow(a, b, gone, n, cx2, cy2, mx, my, sxx, syy, sxy)
+            at = (t - block + d) * 6 * LANES
+            store(suffix, at, n)
+            store(suffix, at + LANES, mx)
+            store(suffix, at + 2 * LANES, my)
+            store(suffix, at + 3 * LANES, sxx)
+            store(suffix, at + 4 * LANES, syy)
+            store(suffix, at + 5 * LANES, sxy)
+        n, cx, cy, mx, my, sxx, syy, sxy = zero, zero, zero, zero, zero, zero, zero, zero
+        for t in range(clip_low(block), min(block + d, rows)):
+            a, b, gone = _pair(y, x, t, lag, timed)
+            n, cx, cy, mx, my, sxx, syy, sxy = _grow(a, b, gone, n, cx, cy, mx, my, sxx, syy, sxy)
+            first = t - d + 1
+            if strict and first < 0:
+                store(out, t * LANES, nothing)
+                continue
+            first = clip_low(first)
+            count, tx, ty, txx, tyy, txy = n, mx, my, sxx, syy, sxy
+            base_x, base_y = cx, cy
+            if first < block:
+                at = (first - block + d) * 6 * LANES
+                n2 = load(suffix, at)
+                count = n + n2
+                newer, two = n > 0.0, (n > 0.0) & (n2 > 0.0)
+                base_x, base_y = select(newer, cx, cx2), select(newer, cy, cy2)
+                older_x, older_y = load(suffix, at + LANES), load(suffix, at + 2 * LANES)
+                tx, ty = select(newer, tx, older_x), select(newer, ty, older_y)
+                share = n2 / count
+                gap_x, gap_y = (cx2 - cx) + (older_x - mx), (cy2 - cy) + (older_y - my)
+                tx = select(two, tx + gap_x * share, tx)
+                ty = select(two, ty + gap_y * share, ty)
+                share = share * n
+                txx = txx + load(suffix, at + 3 * LANES) + select(two, gap_x * gap_x * share, zero)
+                tyy = tyy + load(suffix, at + 4 * LANES) + select(two, gap_y * gap_y * share, zero)
+                txy = txy + load(suffix, at + 5 * LANES) + select(two, (gap_x * gap_y) * share, zero)
+            today_x, today_y = (a - base_x) - tx, select(gone, nothing, (b - base_y) - ty)
+            today_x = select(gone, nothing, today_x)
+            mean_x = base_x + tx
+            if timed:
+                # Days are numbered 1 (the oldest) to d (today).
+                mean_x = mean_x + (float(d) - float(t))
+            value = _statistic(what, count, txx, tyy, txy, today_x, today_y, mean_x, base_y + ty)
+            store(out, t * LANES, select(count >= need, _finite(value), nothing))
+        block += d
+
+
+def regression(slots, dims, params):
+    _regression(slots, dims, params, int(params[2]), int(params[1]), params[3], False)
+
+
+def slope(slots, dims, params):
+    _regression(slots, dims, params, SLOPE, 0, params[1], True)
+
+
+def intercept(slots, dims, params):
+    _regression(slots, dims, params, INTERCEPT, 0, params[1], True)
+
+
+def rsquare(slots, dims, params):
+    _regression(slots, dims, params, R_SQUARE, 0, params[1], True)
+
+
+def residual(slots, dims, params):
+    _regression(slots, dims, params, RESIDUAL, 0, params[1], True)
+
+
+@inlined
+def _ahead(v, other):
+    """What `other` adds to the rank of v: 1 when smaller, a half when equal, 0 when larger or missing."""
+    return select(other < v, splat(1.0), select(other == v, splat(0.5), splat(0.0)))
+
+
+def rank_corr(slots, dims, params):
+    """The correlation of average ranks of the complete pairs of a window (Spearman)."""
+    out, x, y = as_doubles(slots[0]), as_doubles(slots[1]), as_doubles(slots[2])
+    rows, d, least = dims[ROWS], int(params[0]), params[1]
+    # Per day of the window, at its row modulo d: x, y, and their average ranks less a half.
+    ring = as_doubles(dims[SCRATCH])
+    zero, nothing = splat(0.0), splat(np.nan)
+    need = splat(max(least, 2.0))
+    for i in range(0, 4 * d * LANES, LANES):
+        store(ring, i, nothing)
+    count = zero
+    for t in range(rows):
+        here = (t % d) * 4 * LANES
+        old_x, old_y = load(ring, here), load(ring, here + LANES)
+        a, b = load(x, t * LANES), load(y, t * LANES)
+        gone = missing(a) | missing(b)
+        a, b = select(gone, nothing, a), select(gone, nothing, b)
+        count = count + select(gone, zero, splat(1.0)) - select(missing(old_x), zero, splat(1.0))
+        store(ring, here, nothing)
+        store(ring, here + LANES, nothing)
+        rank_a, rank_b = splat(0.5), splat(0.5)
+        sxx, syy, sxy = zero, zero, zero
+        for i in range(0, 4 * d * LANES, 4 * LANES):
+            v, w = load(ring, i), load(ring, i + LANES)
+            rank_a, rank_b = rank_a + _ahead(a, v), rank_b + _ahead(b, w)
+            rank_v = load(ring, i + 2 * LANES) + _ahead(v, a) - _ahead(v, old_x)
+            rank_w = load(ring, i + 3 * LANES) + _ahead(w, b) - _ahead(w, old_y)
+            store(ring, i + 2 * LANES, rank_v)
+            store(ring, i + 3 * LANES, rank_w)
+            gone_v = missing(v)
+            sxx = sxx + select(gone_v, zero, rank_v * rank_v)
+            syy = syy + select(gone_v, zero, rank_w * rank_w)
+            sxy = sxy + select(gone_v, zero, rank_v * rank_w)
+        store(ring, here, a)
+        store(ring, here + LANES, b)
+        store(ring, here + 2 * LANES, rank_a)
+        store(ring, here + 3 * LANES, rank_b)
+        sxx = sxx + select(gone, zero, rank_a * rank_a)
+        syy = syy + select(gone, zero, rank_b * rank_b)
+        sxy = sxy + select(gone, zero, rank_a * rank_b)
+        if least >= d and t < d - 1:
+            store(out, t * LANES, nothing)
+            continue
+        # The ranks average n / 2; all are whole or half numbers, so the differences below are exact.
+        middle = count * count * count * 0.25
+        value = _finite((sxy - middle) / (sqrt(sxx - middle) * sqrt(syy - middle)))
+        value = select(value > PERFECT, splat(1.0), value)
+        value = select(value < -PERFECT, splat(-1.0), value)
+        store(out, t * LANES, select(count >= need, value, nothing))
