@@ -19,7 +19,8 @@ class Space(enum.Enum):
     FIELD = "field"  # a field or group of the panel, blocked; index into Plan.fields
     BUFFER = "buffer"  # a blocked intermediate that lives from stage to stage
     REGISTER = "register"  # a thread's own tile
-    OUTPUT = "output"  # a result, (dates, symbols)
+    OUTPUT = "output"  # a result: values (dates, symbols), or a sink's figures (dates, 2)
+    EXTERNAL = "external"  # an array that the caller of the program brings: a sink's labels
     NUMBER = "number"  # no memory: the value is among the parameters
 
 
@@ -62,6 +63,8 @@ class Plan:
         fields: names of the panel's fields and groups that are read; groups are prefixed by "group:".
         stages: alternate between the axes as the expressions need.
         n_buffers, n_outputs: how many of each; `peak_buffers` is the most that live at once.
+        sink: whether outputs are figures per date of each expression, not its values.
+        lookback: rows before a date that its figures need, for programs that run on some dates only.
     """
 
     fields: tuple[str, ...]
@@ -69,3 +72,5 @@ class Plan:
     n_buffers: int
     n_outputs: int
     peak_buffers: int
+    sink: bool = False
+    lookback: int = 0

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from fama_fast import ops
+from fama_fast import ops, passes
 from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, Node, postorder
 from fama_fast.plan.program import NUMBER, Axis, Instruction, Plan, Slot, Space, Stage
 from fama_fast.types import Family
@@ -59,6 +59,7 @@ class _Stager:
         self.free: list[int] = []
         self.n_registers = 0
         self.max_window = 1
+        self.sinks = plan.sinks_at.get(level, [])
         self.uses: dict[Node, int] = defaultdict(int)
         for node in nodes:
             for a in node.args:
@@ -124,20 +125,68 @@ class _Stager:
         if self.uses[node] == 0:
             self._release(self.where[node])
 
-    def build(self, leaves: Iterable[Node]) -> None:
+    def _in_order(self) -> Iterable[Node]:
+        """Operands first, and elementwise work as late as it may be, so that it runs in one go (see the VM's loop).
+
+        A window or a cross-section is computed as soon as the elementwise work below it is; what is left of an
+        elementwise root follows it in one piece.
+        """
+        here = set(self.nodes)
+        done: set[Node] = set()
+
+        def flush(root: Node) -> Iterable[Node]:
+            for node in postorder(root):
+                if node in here and node not in done:
+                    done.add(node)
+                    yield node
+
         for node in self.nodes:
+            last = node in self.plan.outputs_of or node in self.plan.buffer_of or node in self.sinks
+            if last:
+                for inner in postorder(node):
+                    if inner in here and inner not in done and ops.get(inner.op).family is not Family.ELEMENT:
+                        yield from flush(inner)
+            if last or ops.get(node.op).family is not Family.ELEMENT:
+                yield from flush(node)
+        for node in self.nodes:
+            yield from flush(node)
+
+    def _sink(self, node: Node) -> None:
+        external = tuple(Slot(Space.EXTERNAL, i) for i in range(3))
+        for index in self.plan.outputs_of[node]:
+            inputs = (self._operand(node), *external)
+            self.instructions.append(
+                Instruction("sinks.rank_ic", Slot(Space.OUTPUT, index), inputs, (float(self.plan.min_pairs),))
+            )
+        self.uses[node] -= 1
+        if self.uses[node] == 0:
+            self._release(self.where.pop(node))
+
+    def build(self, leaves: Iterable[Node]) -> None:
+        """All instructions; `leaves` are results that nothing computes, `sinks` values whose figures are taken here."""
+        waiting = set(self.sinks)
+        for node in self.sinks:
+            self.uses[node] += 1
+        for node in self._in_order():
             self._compute(node)
-            if node in self.plan.outputs_of:
+            if node in waiting:
+                waiting.remove(node)
+                self._sink(node)
+            elif node in self.plan.outputs_of and not self.plan.sink:
                 self._emit(node)
             elif self.uses[node] == 0:
                 self._release(self.where[node])
+        for node in self.sinks:
+            if node in waiting:
+                self._sink(node)
         for leaf in leaves:
             self._emit(leaf)
 
 
 class _Planner:
-    def __init__(self, roots: Sequence[Node]) -> None:
+    def __init__(self, roots: Sequence[Node], *, sink: bool, min_pairs: int) -> None:
         self.levels = _levels(roots)
+        self.sink, self.min_pairs = sink, min_pairs
         self.fields: dict[str, int] = {}
         self.outputs_of: dict[Node, list[int]] = defaultdict(list)
         for i, root in enumerate(roots):
@@ -147,8 +196,20 @@ class _Planner:
         for node, level in self.levels.items():
             for a in node.args:
                 if self.levels[a] not in (_MEMORY, level):
-                    buffer = self.buffer_of.setdefault(a, len(self.buffer_of))
-                    self.last_level[buffer] = max(self.last_level.get(buffer, 0), level)
+                    self._keep(a, level)
+        self.sinks_at: dict[int, list[Node]] = defaultdict(list)
+        if sink:
+            for root in self.outputs_of:
+                level = max(self.levels[root], 0)
+                level += 1 - level % 2
+                self.sinks_at[level].append(root)
+                if self.levels[root] not in (_MEMORY, level):
+                    self._keep(root, level)
+
+    def _keep(self, node: Node, level: int) -> None:
+        """`level` reads what an earlier one computes."""
+        buffer = self.buffer_of.setdefault(node, len(self.buffer_of))
+        self.last_level[buffer] = max(self.last_level.get(buffer, 0), level)
 
     def memory(self, node: Node) -> Slot:
         """Where a leaf or a value of an earlier stage lies."""
@@ -157,14 +218,14 @@ class _Planner:
             return Slot(Space.FIELD, self.fields.setdefault(name, len(self.fields)))
         return Slot(Space.BUFFER, self.buffer_of[node])
 
-    def plan(self, n_outputs: int) -> Plan:
+    def plan(self, n_outputs: int, lookback: int) -> Plan:
         by_level: dict[int, list[Node]] = defaultdict(list)
         for node, level in self.levels.items():
             if level != _MEMORY:
                 by_level[level].append(node)
-        leaves = [n for n in self.outputs_of if self.levels[n] == _MEMORY]
-        if leaves:
-            by_level[0] = by_level.get(0, [])
+        leaves = [] if self.sink else [n for n in self.outputs_of if self.levels[n] == _MEMORY]
+        for level in [*([0] if leaves else []), *self.sinks_at]:
+            by_level[level] = by_level.get(level, [])
         stages = []
         alive = peak = 0
         for level in sorted(by_level):
@@ -185,9 +246,16 @@ class _Planner:
                     releases,
                 )
             )
-        return Plan(tuple(self.fields), tuple(stages), len(self.buffer_of), n_outputs, peak)
+        return Plan(
+            tuple(self.fields), tuple(stages), len(self.buffer_of), n_outputs, peak, sink=self.sink, lookback=lookback
+        )
 
 
-def make_plan(roots: Sequence[Node]) -> Plan:
-    """The program that computes lowered expressions `roots`; the i-th is output i."""
-    return _Planner(roots).plan(len(roots))
+def make_plan(roots: Sequence[Node], *, sink: bool = False, min_pairs: int = 3) -> Plan:
+    """The program that computes lowered expressions `roots`; the i-th is output i.
+
+    With `sink`, output i is (dates, 2): the daily RankIC of root i with labels that are brought when it runs (missing
+    with fewer than `min_pairs` pairs), and how many values it has that date.
+    """
+    lookback = max((passes.lookback(r) for r in roots), default=0) if sink else 0
+    return _Planner(roots, sink=sink, min_pairs=min_pairs).plan(len(roots), lookback)

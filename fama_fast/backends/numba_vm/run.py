@@ -17,7 +17,8 @@ import functools
 import itertools
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,8 +33,10 @@ from fama_fast.plan import UNIVERSE, Axis, Plan, Slot, Space, Stage
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
     from fama_fast.panel import Panel
-    from fama_fast.types import FloatArray, IntArray
+    from fama_fast.types import BoolArray, FloatArray, IntArray
 
 # Registers of a date stage should stay in the second-level cache of a core.
 _TILE_BYTES = 384 * 1024
@@ -73,19 +76,44 @@ def blocked(panel: Panel, name: str) -> FloatArray:
         return copies[name]
 
 
+@dataclass(frozen=True)
+class SortedLabels:
+    """What a RankIC sink correlates with, by date.
+
+    Attributes:
+        values: (T, N) float64. order: (T, N) int32, columns of the known labels in ascending order, first count[t] of
+            row t. count: (T,) int64.
+    """
+
+    values: FloatArray
+    order: NDArray[np.int32]
+    count: IntArray
+
+
 class _Memory:
     """Addresses of everything a stage's slots can name, shared by all threads."""
 
-    def __init__(self, plan: Plan, panel: Panel, out: Sequence[FloatArray] | None) -> None:
+    def __init__(self, plan: Plan, panel: Panel, out: Sequence[FloatArray] | None, labels: SortedLabels | None) -> None:
         t, n = panel.shape
         self.dates, self.columns = t, n
         self.blocks = -(-n // LANES)
         self.fields = [blocked(panel, name) for name in plan.fields]
         self.buffers: dict[int, FloatArray] = {}
-        self.outputs = [np.empty((t, n)) for _ in range(plan.n_outputs)] if out is None else list(out)
+        shape = (t, 2) if plan.sink else (t, n)
+        self.outputs = [np.full(shape, np.nan) if plan.sink else np.empty(shape) for _ in range(plan.n_outputs)]
+        if out is not None:
+            self.outputs = list(out)
+        self.external: list[NDArray[Any]] = []
+        if plan.sink:
+            assert labels is not None
+            if labels.values.shape != (t, n):
+                raise DataError(f"labels have shape {labels.values.shape}, the panel {(t, n)}")
+            order = np.ascontiguousarray(labels.order, dtype=np.int32)
+            values = np.ascontiguousarray(labels.values, dtype=np.float64)
+            self.external = [values, order, labels.count.astype(np.float64)]
         for array in self.outputs:
-            if array.shape != (t, n) or array.dtype != np.float64 or not array.flags.c_contiguous:
-                raise DataError(f"out must hold C-contiguous float64 arrays of shape {(t, n)}, one for each expression")
+            if array.shape != shape or array.dtype != np.float64 or not array.flags.c_contiguous:
+                raise DataError(f"out must hold C-contiguous float64 arrays of shape {shape}, one for each expression")
         self.groups = max((len(panel.group(f[6:]).labels) for f in plan.fields if f.startswith("group:")), default=0)
 
     def allocate(self, stage: Stage) -> None:
@@ -100,6 +128,8 @@ class _Memory:
         """(address, bytes from one symbol block to the next)."""
         if slot.space is Space.OUTPUT:
             return self.outputs[slot.index].ctypes.data, 0
+        if slot.space is Space.EXTERNAL:
+            return self.external[slot.index].ctypes.data, 0
         array = self.fields[slot.index] if slot.space is Space.FIELD else self.buffers[slot.index]
         return array.ctypes.data, 8 * self.dates * LANES
 
@@ -142,22 +172,58 @@ def _scratch_doubles(stage: Stage, memory: _Memory) -> int:
     return size(memory.columns) + 8 * (memory.groups + memory.columns + 8)
 
 
-def _date_tiles(memory: _Memory, stage: Stage, tile_rows: int | None) -> tuple[IntArray, IntArray]:
-    """First date and number of dates of each tile of a date stage."""
+def _date_tiles(
+    memory: _Memory, stage: Stage, tile_rows: int | None, needed: BoolArray | None
+) -> tuple[IntArray, IntArray]:
+    """First date and number of dates of each tile of a date stage: runs of needed dates, cut to what a cache holds."""
     fit = _TILE_BYTES // max(1, stage.n_registers * memory.blocks * LANES * 8)
     rows = tile_rows or max(1, min(_MAX_TILE_ROWS, fit))
-    first = np.arange(0, memory.dates, rows, dtype=np.int64)
-    return first, np.minimum(rows, memory.dates - first)
+    if needed is None:
+        first = np.arange(0, memory.dates, rows, dtype=np.int64)
+        return first, np.minimum(rows, memory.dates - first)
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], needed, [False])).astype(np.int8)))
+    runs = [np.arange(a, b, rows, dtype=np.int64) for a, b in edges.reshape(-1, 2)]
+    sizes = [np.minimum(rows, b - run) for run, (_, b) in zip(runs, edges.reshape(-1, 2), strict=True)]
+    return np.concatenate([_NO_TILES, *runs]), np.concatenate([_NO_TILES, *sizes])
+
+
+def _needed_dates(plan: Plan, stage: Stage, dates: int, rows: IntArray | None) -> BoolArray | None:
+    """Dates that a date stage must compute so that the sinks have `rows`; None for all.
+
+    A stage that only ends in sinks needs those dates; one that later windows read needs their lookback as well.
+    """
+    if rows is None or stage.axis is Axis.TIME:
+        return None
+    needed = np.zeros(dates, dtype=bool)
+    needed[rows] = True
+    if stage.allocates:
+        steps = np.zeros(dates + 1, dtype=np.int64)
+        np.add.at(steps, np.maximum(0, rows - plan.lookback), 1)
+        np.add.at(steps, rows + 1, -1)
+        needed = np.cumsum(steps[:-1]) > 0
+    return needed
 
 
 _NO_TILES = np.empty(0, dtype=np.int64)
 
 
-def _run_stage(stage: Stage, memory: _Memory, threads: int, tile_rows: int | None, origin: int) -> None:
+def _run_stage(
+    stage: Stage,
+    memory: _Memory,
+    threads: int,
+    tile_rows: int | None,
+    origin: int,
+    needed: BoolArray | None,
+) -> None:
     code, params, slots = _assemble(stage)
     time_axis = stage.axis is Axis.TIME
     width = LANES if time_axis else memory.blocks * LANES
-    tile_first, tile_sizes = (_NO_TILES, _NO_TILES) if time_axis else _date_tiles(memory, stage, tile_rows)
+    if time_axis:
+        tile_first, tile_sizes = _NO_TILES, _NO_TILES
+    else:
+        tile_first, tile_sizes = _date_tiles(memory, stage, tile_rows, needed)
+        if tile_first.size == 0:
+            return
     rows = memory.dates if time_axis else int(tile_sizes.max())
     tiles = memory.blocks if time_axis else tile_first.size
     base = np.zeros(len(slots), dtype=np.int64)
@@ -197,8 +263,10 @@ def execute(
     tile_rows: int | None = None,
     origin: int = 0,
     out: Sequence[FloatArray] | None = None,
+    labels: SortedLabels | None = None,
+    rows: IntArray | None = None,
 ) -> list[FloatArray]:
-    """The plan's outputs on `panel`, each (T, N) float64 with NaN where missing.
+    """The plan's outputs on `panel`, each (T, N) float64 with NaN where missing; of a plan with a sink, (T, 2).
 
     Args:
         threads: default `default_threads()`.
@@ -206,13 +274,16 @@ def execute(
         origin: index of the panel's first date in the history it was cut from: windows are anchored there, so that a
             cut gives the bits of the whole.
         out: arrays to write to, one for each output.
+        labels: what a sink correlates with. rows: dates that a sink is asked for (default all): cross-sectional work is
+            done on those and on what windows above it need, and figures of other dates are not to be read.
 
     Raises:
         DataError: `out` has the wrong shape, type or layout.
     """
-    memory = _Memory(plan, panel, out)
+    memory = _Memory(plan, panel, out, labels)
     for stage in plan.stages:
         memory.allocate(stage)
-        _run_stage(stage, memory, threads or default_threads(), tile_rows, origin)
+        needed = _needed_dates(plan, stage, memory.dates, rows)
+        _run_stage(stage, memory, threads or default_threads(), tile_rows, origin, needed)
         memory.release(stage)
     return memory.outputs
