@@ -1,6 +1,7 @@
 """Compiled expressions and their values: what embeds in other code."""
 
 from fama_fast.engine.alpha import Alpha, compile
+from fama_fast.engine.daily import daily_rank_ic
 from fama_fast.engine.evaluate import compute_factor_values, evaluate
 
-__all__ = ["Alpha", "compile", "compute_factor_values", "evaluate"]
+__all__ = ["Alpha", "compile", "compute_factor_values", "daily_rank_ic", "evaluate"]

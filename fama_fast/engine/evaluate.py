@@ -2,7 +2,7 @@
 
 1. Texts are compiled against the panel's fields and groups (`_compiled`).
 2. Derived fields that the panel lacks and composite operators are lowered, windows relaxed and members masked as the
-   run asks (`_lowered`).
+   run asks (`lowered_roots`).
 3. All expressions become one plan (`fama_fast.plan`), unless results and intermediates would not fit the memory
    budget: then the list is halved until they do (`_run`).
 4. The plan runs on all cores (`fama_fast.backends.numba_vm.run`).
@@ -17,6 +17,7 @@ from fama_fast import passes
 from fama_fast.engine.alpha import Alpha, compile
 from fama_fast.errors import ConfigError, UnknownName, nearest_name
 from fama_fast.ir import FIELD, GROUP, Node, postorder
+from fama_fast.ops.registry import on_unregister
 from fama_fast.plan import UNIVERSE, make_plan, mask_members, set_min_coverage
 
 if TYPE_CHECKING:
@@ -55,7 +56,14 @@ def _plan(roots: tuple[Node, ...]) -> Plan:
     return make_plan(roots)
 
 
-def _lowered(alphas: Sequence[Alpha], panel: Panel, min_coverage: float | None, optimise: bool) -> tuple[Node, ...]:
+on_unregister(_lowered_root.cache_clear)
+on_unregister(_plan.cache_clear)
+
+
+def lowered_roots(
+    alphas: Sequence[Alpha], panel: Panel, min_coverage: float | None = None, optimise: bool = True
+) -> tuple[Node, ...]:
+    """What the engine computes for these alphas on a panel of this kind."""
     available = frozenset(panel.fields)
     roots = []
     for alpha in alphas:
@@ -121,7 +129,7 @@ def evaluate(
     alphas = _compiled(items, panel)
     if not alphas:
         return []
-    return _run(_lowered(alphas, panel, min_coverage, optimise), panel, threads, tile_rows, memory_budget)
+    return _run(lowered_roots(alphas, panel, min_coverage, optimise), panel, threads, tile_rows, memory_budget)
 
 
 def compute_factor_values(
@@ -130,3 +138,8 @@ def compute_factor_values(
     """Values by expression text: `{text: (T, N) float64}`, in order; repeated texts appear once."""
     texts = [e.text if isinstance(e, Alpha) else e for e in expressions]
     return dict(zip(texts, evaluate(expressions, data, threads=threads), strict=True))
+
+
+def lowered(items: Sequence[str | Alpha], panel: Panel, min_coverage: float | None = None) -> tuple[Node, ...]:
+    """`lowered_roots` of texts or alphas."""
+    return lowered_roots(_compiled(items, panel), panel, min_coverage)

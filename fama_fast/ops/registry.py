@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import ArgumentError, UnknownName, WindowError, nearest_name
-from fama_fast.ir import LEAVES, Node, const, make
+from fama_fast.ir import GROUP, LEAVES, Node, const, make
 from fama_fast.types import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from fama_fast.ir import Param
     from fama_fast.ops.spec import OpSpec, Parameter
 
 _SPECS: dict[str, OpSpec] = {}
 _NAMES: dict[str, str] = {}  # folded name or alias -> canonical
+_CLEARERS: list[Callable[[], None]] = []
 
 
 def register(spec: OpSpec) -> OpSpec:
@@ -35,6 +36,13 @@ def unregister(name: str) -> None:
     spec = _SPECS.pop(name)
     for n in (spec.name, *spec.aliases):
         _NAMES.pop(n.upper(), None)
+    for clear in _CLEARERS:
+        clear()
+
+
+def on_unregister(clear: Callable[[], None]) -> None:
+    """Have a cache of what names meant cleared whenever a name stops meaning it."""
+    _CLEARERS.append(clear)
 
 
 def find(name: str) -> OpSpec | None:
@@ -49,6 +57,14 @@ def get(name: str) -> OpSpec:
     if spec is None:
         raise UnknownName(f"unknown operator {name[:64]!r}", suggestion=nearest_name(name, _NAMES))
     return spec
+
+
+def is_group(node: Node) -> bool:
+    """The node may stand where a group is asked for: a group field, or an operator that makes groups."""
+    if node.op == GROUP:
+        return True
+    spec = _SPECS.get(node.op)
+    return spec is not None and spec.gives_group
 
 
 def specs() -> Iterator[OpSpec]:
@@ -69,12 +85,17 @@ def check_param(spec: OpSpec, p: Parameter, value: Any) -> Param:
         if isinstance(value, bool) or value in (0, 1):
             return bool(value)
         raise ArgumentError(f"{spec.name}: {p.name} must be TRUE or FALSE")
+    if p.kind is Kind.CHOICE:
+        if str(value).casefold() in p.choices:
+            return str(value).casefold()
+        one = f"{spec.name}: {p.name} must be {', '.join(p.choices[:-1])} or {p.choices[-1]}"
+        raise ArgumentError(one, suggestion=nearest_name(str(value), p.choices))
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ArgumentError(f"{spec.name}: {p.name} must be a number")
-    if p.kind is Kind.WINDOW:
-        error: type[ArgumentError] = WindowError
+    if p.kind in (Kind.WINDOW, Kind.COUNT):
+        error: type[ArgumentError] = WindowError if p.kind is Kind.WINDOW else ArgumentError
         if value != value or float(value) != int(value if abs(value) < 1e18 else 0):  # noqa: PLR0124  (NaN)
-            raise WindowError(f"{spec.name}: {p.name} must be a whole number, not {value}")
+            raise error(f"{spec.name}: {p.name} must be a whole number, not {value}")
         value = int(value)
     else:
         error = ArgumentError
@@ -114,7 +135,10 @@ def build(name: str, *args: Any, **keywords: Any) -> Node:
         if p.name not in given:
             if p.required:
                 raise ArgumentError(f"{spec.signature} needs {p.name}")
-            statics.append(p.default)
+            if p.kind.is_operand:
+                operands.append(const(p.default))
+            else:
+                statics.append(p.default)
         elif p.kind.is_operand:
             value = given[p.name]
             operands.append(value if isinstance(value, Node) else const(value))
