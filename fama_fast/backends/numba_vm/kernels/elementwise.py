@@ -237,8 +237,29 @@ def div(slots, dims, params):
     _binary(slots, dims, params, _div)
 
 
+@helper
+def _square(a):
+    return finite_or_missing(a * a)
+
+
+@helper
+def _cube(a):
+    return finite_or_missing(a * a * a)
+
+
 def power(slots, dims, params):
-    _binary(slots, dims, params, _power)
+    # Small whole exponents and roots are what formulas have, and the general function costs thirty times as much.
+    exponent = params[1] if slots[2] == 0 else 0.0
+    if exponent == 2.0:
+        _unary(slots, dims, _square)
+    elif exponent == 3.0:
+        _unary(slots, dims, _cube)
+    elif exponent == 0.5:
+        _unary(slots, dims, _sqrt)
+    elif exponent == -1.0:
+        _unary(slots, dims, _inverse)
+    else:
+        _binary(slots, dims, params, _power)
 
 
 def signed_power(slots, dims, params):

@@ -119,14 +119,25 @@ def quantile(slots, dims, params):
     for lane in range(LANES):
         n = 0
         for t in range(rows):
-            if t >= d:
-                old = x[(t - d) * LANES + lane]
-                if old == old:
-                    n -= 1
-                    for k in range(_position(window, n + 1, old), n):
-                        window[k] = window[k + 1]
             new = x[t * LANES + lane]
-            if new == new:
+            old = x[(t - d) * LANES + lane] if t >= d else np.nan
+            if old == old and new == new:
+                # One value takes the other's place: only what lies between the two moves.
+                k = _position(window, n, old)
+                if new > old:
+                    while k + 1 < n and window[k + 1] < new:
+                        window[k] = window[k + 1]
+                        k += 1
+                else:
+                    while k > 0 and window[k - 1] > new:
+                        window[k] = window[k - 1]
+                        k -= 1
+                window[k] = new
+            elif old == old:
+                n -= 1
+                for k in range(_position(window, n + 1, old), n):
+                    window[k] = window[k + 1]
+            elif new == new:
                 at = _position(window, n, new)
                 for k in range(n, at, -1):
                     window[k] = window[k - 1]

@@ -1,0 +1,69 @@
+"""Where a program's time goes, kernel by kernel: `python -m benches.profile [--size A] [--what alpha101|seeds]`.
+
+Each instruction of the plan runs alone over all tiles, on registers that the whole program filled before, and its times
+are added up by kernel. Fusion of elementwise pieces is lost that way, so their share is an upper bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter, defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import fama_fast as ff
+from benches.conftest import SIZES, make_panel
+from fama_fast.backends.numba_vm import run
+from fama_fast.engine.evaluate import lowered
+from fama_fast.plan import make_plan
+
+if TYPE_CHECKING:
+    from fama_fast.engine import Alpha
+    from fama_fast.panel import Panel
+
+
+def profile(alphas: list[Alpha], panel: Panel) -> tuple[float, dict[str, float], Counter[str]]:
+    """Seconds of the whole program on one thread, seconds by kernel, calls by kernel."""
+    plan = make_plan(lowered(alphas, panel))
+    run.execute(plan, panel, threads=1)
+    start = time.perf_counter()
+    out = run.execute(plan, panel, threads=1)
+    whole = time.perf_counter() - start
+    memory = run._Memory(plan, panel, out, None)
+    seconds: dict[str, float] = defaultdict(float)
+    calls: Counter[str] = Counter()
+    for stage in plan.stages:
+        memory.allocate(stage)
+        run._run_stage(stage, memory, 1, None, 0, None)
+        for instruction in stage.instructions:
+            alone = replace(stage, instructions=(instruction,))
+            start = time.perf_counter()
+            run._run_stage(alone, memory, 1, None, 0, None)
+            seconds[instruction.kernel] += time.perf_counter() - start
+            calls[instruction.kernel] += 1
+        memory.release(stage)
+    return whole, seconds, calls
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", default="A", choices=sorted(SIZES))
+    parser.add_argument("--what", default="alpha101", choices=("alpha101", "seeds"))
+    options = parser.parse_args()
+    panel = make_panel(options.size)
+    if options.what == "seeds":
+        alphas = [ff.compile(text) for text in ff.list_seed_alphas()]
+    else:
+        groups = {"INDUSTRY": panel.group("SECTOR"), "SUBINDUSTRY": panel.group("SECTOR")}
+        panel = panel.replace(fields={"CAP": panel["CLOSE"] * 1e6}, groups=groups)
+        alphas = [ff.compile(text, dialect="alpha101") for text in ff.alpha101().values()]
+    whole, seconds, calls = profile(alphas, panel)
+    total = sum(seconds.values())
+    print(f"{len(alphas)} expressions, one thread: {whole:.3f} s; its instructions one by one: {total:.3f} s")
+    for kernel, spent in sorted(seconds.items(), key=lambda item: -item[1])[:25]:
+        print(f"  {spent / total:6.1%}  {spent:8.3f} s  {calls[kernel]:4d} x {1e3 * spent / calls[kernel]:7.2f} ms  {kernel}")
+
+
+if __name__ == "__main__":
+    main()
