@@ -1,36 +1,60 @@
 """Cut a graph of expressions into stages and put each stage's values into registers.
 
-1. Every node gets a level (`_levels`): even levels run along time (a block of symbols, all dates), odd ones across
-   symbols (some dates, all symbols). A time-series operator sits at the lowest even level at or above its operands, a
-   cross-sectional one at the lowest odd level, and elementwise work joins the highest of its operands.
-2. A value that another level reads is kept in a buffer (`_Planner.buffer_of`); everything else lives in registers.
-3. Within a stage, registers are reused as soon as their value has been read for the last time (`_Stager._take`), so
+1. Expressions are taken a few at a time (`GROUP`), so that few intermediates live at once: on the 101 alphas that is
+   faster than all at once, whose intermediates would wander through main memory. What several groups need, windows and
+   cross-sections, is computed by the first and kept until the last (`_shared`); elementwise work is repeated.
+2. Within a group every node gets a level (`_levels`): even levels run along time (a block of symbols, all dates), odd
+   ones across symbols (some dates, all symbols). A time-series operator sits at the lowest even level at or above its
+   operands, a cross-sectional one at the lowest odd level, and elementwise work joins the highest of its operands.
+3. A value that another level reads is kept in a buffer (`_Planner.buffer_of`); everything else lives in registers.
+4. Within a stage, registers are reused as soon as their value has been read for the last time (`_Stager._take`), so
    the working set is the widest moment of the program, not its length.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fama_fast import ops, passes
-from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, Node, postorder
+from fama_fast.ir import CONST, FIELD, LEAVES, Node, postorder
+from fama_fast.ir import GROUP as GROUP_LEAF
 from fama_fast.plan.program import NUMBER, Axis, Instruction, Plan, Slot, Space, Stage
 from fama_fast.types import Family
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
-_MEMORY = -1  # level of leaves: readable in every stage
+GROUP = 8  # expressions that are computed together
+
+_MEMORY = -1  # level of leaves and of what an earlier group kept: readable in every stage
 
 
-def _levels(roots: Sequence[Node]) -> dict[Node, int]:
+def _reachable(roots: Iterable[Node], known: Container[Node]) -> Iterator[Node]:
+    """Nodes under `roots`, operands first, that `known` does not hold; nothing below a known node is visited."""
+    seen: set[Node] = set()
+    for root in roots:
+        stack = [(root, False)]
+        while stack:
+            node, expanded = stack.pop()
+            if node in seen or node in known:
+                continue
+            if expanded:
+                seen.add(node)
+                yield node
+            else:
+                stack.append((node, True))
+                stack.extend((a, False) for a in reversed(node.args))
+
+
+def _levels(nodes: Iterable[Node]) -> dict[Node, int]:
+    """Level of each node (operands first); whatever is not among them is in memory already."""
     levels: dict[Node, int] = {}
-    for node in postorder(*roots):
+    for node in nodes:
         if node.op in LEAVES:
-            levels[node] = _MEMORY
             continue
-        highest = max([levels[a] for a in node.args] + [0])
+        highest = max([levels.get(a, _MEMORY) for a in node.args] + [0])
         family = ops.get(node.op).family
         if family is Family.TIME_SERIES:
             highest += highest % 2
@@ -38,6 +62,23 @@ def _levels(roots: Sequence[Node]) -> dict[Node, int]:
             highest += 1 - highest % 2
         levels[node] = highest
     return levels
+
+
+def _shared(groups: Sequence[Sequence[Node]]) -> set[Node]:
+    """Windows and cross-sections that a later group reads from an earlier one."""
+    found: dict[Node, int] = defaultdict(int)
+    for roots in groups:
+        for node in postorder(*roots):
+            if node.op not in LEAVES and ops.get(node.op).family is not Family.ELEMENT:
+                found[node] += 1
+    common = {node for node, groups_of in found.items() if groups_of > 1}
+    computed: set[Node] = set()
+    shared: set[Node] = set()
+    for roots in groups:
+        new = list(_reachable(roots, computed))
+        shared.update(a for node in new for a in node.args if a in computed)
+        computed.update(node for node in new if node in common)
+    return shared
 
 
 def _static_params(node: Node) -> tuple[float, ...]:
@@ -120,7 +161,7 @@ class _Stager:
 
     def _emit(self, node: Node) -> None:
         kernel = "memory.emit_block" if self.axis is Axis.TIME else "memory.emit_dates"
-        for index in self.plan.outputs_of[node]:
+        for index in self.plan.outputs_of.pop(node):
             self.instructions.append(Instruction(kernel, Slot(Space.OUTPUT, index), (self._operand(node),)))
         if self.uses[node] == 0:
             self._release(self.where[node])
@@ -153,7 +194,7 @@ class _Stager:
 
     def _sink(self, node: Node) -> None:
         external = tuple(Slot(Space.EXTERNAL, i) for i in range(3))
-        for index in self.plan.outputs_of[node]:
+        for index in self.plan.outputs_of.pop(node):
             inputs = (self._operand(node), *external)
             self.instructions.append(
                 Instruction("sinks.rank_ic", Slot(Space.OUTPUT, index), inputs, (float(self.plan.min_pairs),))
@@ -183,71 +224,108 @@ class _Stager:
             self._emit(leaf)
 
 
+@dataclass(frozen=True)
+class _Draft:
+    """A stage before it is known which buffers nobody reads after it."""
+
+    stager: _Stager
+    allocates: tuple[int, ...]
+
+
 class _Planner:
+    """Builds a plan group by group. What a `_Stager` may read of it describes the group at hand."""
+
     def __init__(self, roots: Sequence[Node], *, sink: bool, min_pairs: int) -> None:
-        self.levels = _levels(roots)
         self.sink, self.min_pairs = sink, min_pairs
         self.fields: dict[str, int] = {}
-        self.outputs_of: dict[Node, list[int]] = defaultdict(list)
+        self.outputs_of: dict[Node, list[int]] = defaultdict(list)  # results not written yet
         for i, root in enumerate(roots):
             self.outputs_of[root].append(i)
+        distinct = list(self.outputs_of)
+        self.groups = [distinct[i : i + GROUP] for i in range(0, len(distinct), GROUP)]
+        self.shared = _shared(self.groups)
         self.buffer_of: dict[Node, int] = {}
-        self.last_level: dict[int, int] = {}
-        for node, level in self.levels.items():
-            for a in node.args:
-                if self.levels[a] not in (_MEMORY, level):
-                    self._keep(a, level)
-        self.sinks_at: dict[int, list[Node]] = defaultdict(list)
-        if sink:
-            for root in self.outputs_of:
-                level = max(self.levels[root], 0)
-                level += 1 - level % 2
-                self.sinks_at[level].append(root)
-                if self.levels[root] not in (_MEMORY, level):
-                    self._keep(root, level)
+        self.sinks_at: dict[int, list[Node]] = {}
+        self.kept: set[Node] = set()
+        self.n_buffers = 0
+        self.last_read: dict[int, int] = {}
+        self.drafts: list[_Draft] = []
 
-    def _keep(self, node: Node, level: int) -> None:
-        """`level` reads what an earlier one computes."""
-        buffer = self.buffer_of.setdefault(node, len(self.buffer_of))
-        self.last_level[buffer] = max(self.last_level.get(buffer, 0), level)
+    def _keep(self, node: Node) -> None:
+        """A later stage reads this value."""
+        if node not in self.buffer_of:
+            self.buffer_of[node] = self.n_buffers
+            self.n_buffers += 1
 
     def memory(self, node: Node) -> Slot:
         """Where a leaf or a value of an earlier stage lies."""
-        if node.op in (FIELD, GROUP):
+        if node.op in (FIELD, GROUP_LEAF):
             name = node.name if node.op == FIELD else f"group:{node.name}"
             return Slot(Space.FIELD, self.fields.setdefault(name, len(self.fields)))
-        return Slot(Space.BUFFER, self.buffer_of[node])
+        buffer = self.buffer_of[node]
+        self.last_read[buffer] = len(self.drafts)
+        return Slot(Space.BUFFER, buffer)
 
-    def plan(self, n_outputs: int, lookback: int) -> Plan:
+    def _group(self, roots: Sequence[Node]) -> None:
+        roots = [r for r in roots if r in self.outputs_of]
+        levels = _levels(_reachable(roots, self.kept))
+        self.buffer_of = {n: b for n, b in self.buffer_of.items() if n in self.kept}
+        for node, level in levels.items():
+            if node in self.shared:
+                self._keep(node)
+            for a in node.args:
+                if levels.get(a, level) != level:
+                    self._keep(a)
         by_level: dict[int, list[Node]] = defaultdict(list)
-        for node, level in self.levels.items():
-            if level != _MEMORY:
-                by_level[level].append(node)
-        leaves = [] if self.sink else [n for n in self.outputs_of if self.levels[n] == _MEMORY]
+        for node, level in levels.items():
+            by_level[level].append(node)
+        leaves: list[Node] = []
+        self.sinks_at = defaultdict(list)
+        for node in dict.fromkeys((*levels, *roots)):
+            if node not in self.outputs_of:
+                continue
+            if self.sink:
+                level = max(levels.get(node, 0), 0)
+                level += 1 - level % 2
+                self.sinks_at[level].append(node)
+                if levels.get(node, level) != level:
+                    self._keep(node)
+            elif node not in levels:
+                leaves.append(node)
         for level in [*([0] if leaves else []), *self.sinks_at]:
             by_level[level] = by_level.get(level, [])
-        stages = []
-        alive = peak = 0
         for level in sorted(by_level):
             stager = _Stager(self, level, by_level[level])
             stager.build(leaves if level == 0 else ())
-            allocates = tuple(self.buffer_of[n] for n in by_level[level] if n in self.buffer_of)
-            releases = tuple(b for b, last in self.last_level.items() if last == level)
-            alive += len(allocates)
+            self.drafts.append(_Draft(stager, tuple(self.buffer_of[n] for n in by_level[level] if n in self.buffer_of)))
+        self.kept.update(n for n in levels if n in self.shared)
+
+    def plan(self, n_outputs: int, lookback: int) -> Plan:
+        for roots in self.groups:
+            self._group(roots)
+        releases: dict[int, list[int]] = defaultdict(list)
+        for i, draft in enumerate(self.drafts):
+            for buffer in draft.allocates:
+                releases[self.last_read.get(buffer, i)].append(buffer)
+        alive = peak = 0
+        stages = []
+        for i, draft in enumerate(self.drafts):
+            alive += len(draft.allocates)
             peak = max(peak, alive)
-            alive -= len(releases)
+            alive -= len(releases[i])
+            made = draft.stager
             stages.append(
                 Stage(
-                    stager.axis,
-                    tuple(stager.instructions),
-                    stager.n_registers,
-                    stager.max_window,
-                    allocates,
-                    releases,
+                    made.axis,
+                    tuple(made.instructions),
+                    made.n_registers,
+                    made.max_window,
+                    draft.allocates,
+                    tuple(releases[i]),
                 )
             )
         return Plan(
-            tuple(self.fields), tuple(stages), len(self.buffer_of), n_outputs, peak, sink=self.sink, lookback=lookback
+            tuple(self.fields), tuple(stages), self.n_buffers, n_outputs, peak, sink=self.sink, lookback=lookback
         )
 
 
