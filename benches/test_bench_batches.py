@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 import fama_fast as ff
+from fama_fast import lang, passes
+from fama_fast.engine import daily_rank_ic
+from fama_fast.evaluation.rows import SortedRows
+from fama_fast.ir import count_nodes
+from fama_fast.mining.proposers.random_tree import random_expression
+from fama_fast.mining.protocol import Vocabulary
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -33,6 +41,27 @@ def test_score_seed_alphas(benchmark: BenchmarkFixture, panel: Panel) -> None:
     texts = ff.list_seed_alphas()
     ff.score(texts[:2], panel)
     benchmark(ff.score, texts, panel)
+
+
+@pytest.mark.parametrize("share", [1, 20])
+def test_daily_rank_ic_of_50_unseen_expressions(benchmark: BenchmarkFixture, panel: Panel, share: int) -> None:
+    """As a miner sends them: 50 at once, 5 to 12 nodes, values never kept; on all dates or on one in twenty."""
+    benchmark.group = "daily RankIC of 50 random expressions"
+    rng = random.Random(1)
+    vocabulary = Vocabulary(panel.fields, panel.groups, max_window=60)
+    labels = SortedRows.of(ff.forward_returns(panel))
+    rows = np.arange(0, panel.shape[0], share)
+
+    def batch() -> list[str]:
+        nodes = (passes.canonicalise(random_expression(rng, vocabulary, max_nodes=12)) for _ in range(200))
+        return [lang.to_text(n) for n in nodes if 5 <= count_nodes(n) <= 12][:50]
+
+    def setup() -> tuple[tuple[list[str], Panel, SortedRows], dict[str, object]]:
+        texts = batch()
+        daily_rank_ic(texts, panel.slice_dates(0, 70), SortedRows.of(ff.forward_returns(panel.slice_dates(0, 70))))
+        return (texts, panel, labels), {"rows": rows}
+
+    benchmark.pedantic(daily_rank_ic, setup=setup, rounds=5)
 
 
 def test_rank_ic_of_one_ready_factor(benchmark: BenchmarkFixture, panel: Panel) -> None:
