@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: mine test test-fast lint format types imports bench clean
+.PHONY: mine test test-fast lint format types imports docs docs-check bench clean
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -45,6 +45,13 @@ types: $(VENV)/.installed-dev
 
 imports: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
+
+# The pages that list operators, from the registry.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m fama_fast.cli.docs
+
+docs-check: $(VENV)/.installed-dev
+	$(BIN)/python -m fama_fast.cli.docs --check
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest benches --benchmark-only -q $(ARGS)

@@ -62,9 +62,8 @@ def main() -> None:
     total = sum(seconds.values())
     print(f"{len(alphas)} expressions, one thread: {whole:.3f} s; its instructions one by one: {total:.3f} s")
     for kernel, spent in sorted(seconds.items(), key=lambda item: -item[1])[:25]:
-        print(
-            f"  {spent / total:6.1%}  {spent:8.3f} s  {calls[kernel]:4d} x {1e3 * spent / calls[kernel]:7.2f} ms  {kernel}"
-        )
+        each = 1e3 * spent / calls[kernel]
+        print(f"  {spent / total:6.1%}  {spent:8.3f} s  {calls[kernel]:4d} x {each:7.2f} ms  {kernel}")
 
 
 if __name__ == "__main__":

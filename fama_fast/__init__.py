@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from fama_fast.backends.polars_expr import complete_grid
     from fama_fast.data import date_splits, forward_returns, load_market_data, simulate
+    from fama_fast.embedding import AlphaTransformer, alpha_expr
     from fama_fast.engine.alpha import Alpha, compile
     from fama_fast.engine.evaluate import compute_factor_values, evaluate
     from fama_fast.errors import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     )
     from fama_fast.evaluation.ic import ic, rank_ic
     from fama_fast.evaluation.score import score
+    from fama_fast.lang.define import define
     from fama_fast.library import Factor, FactorSet, list_seed_alphas
     from fama_fast.library.alpha101 import alpha101
     from fama_fast.mining.loop import mine
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Alpha": "engine",
+    "AlphaTransformer": "embedding",
     "ArgumentError": "errors",
     "ConfigError": "errors",
     "DataError": "errors",
@@ -59,10 +62,12 @@ _HOME = {
     "UnknownName": "errors",
     "WindowError": "errors",
     "alpha101": "library",
+    "alpha_expr": "embedding",
     "compile": "engine",
     "complete_grid": "backends.polars_expr",
     "compute_factor_values": "engine",
     "date_splits": "data",
+    "define": "lang.define",
     "evaluate": "engine",
     "forward_returns": "data",
     "ic": "evaluation",
@@ -76,6 +81,7 @@ _HOME = {
 
 __all__ = [
     "Alpha",
+    "AlphaTransformer",
     "ArgumentError",
     "ConfigError",
     "DataError",
@@ -94,10 +100,12 @@ __all__ = [
     "WindowError",
     "__version__",
     "alpha101",
+    "alpha_expr",
     "compile",
     "complete_grid",
     "compute_factor_values",
     "date_splits",
+    "define",
     "evaluate",
     "forward_returns",
     "ic",

@@ -25,8 +25,10 @@ class Kind(enum.Enum):
     SERIES = "series"  # a value per (date, symbol)
     GROUP = "group"  # a group label per (date, symbol): SECTOR, INDUSTRY, ...
     WINDOW = "window"  # a whole number of days, at least 1
+    COUNT = "count"  # a whole number of something else
     NUMBER = "number"  # a constant
     FLAG = "flag"  # TRUE or FALSE
+    CHOICE = "choice"  # one of a few words
 
     @property
     def is_operand(self) -> bool:

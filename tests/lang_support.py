@@ -30,8 +30,11 @@ def cases(name: str) -> list[tuple[str, str]]:
 def _static(p: Parameter) -> st.SearchStrategy[object]:
     if p.kind is Kind.FLAG:
         return st.booleans()
-    if p.kind is Kind.WINDOW:
-        return st.integers(int(p.minimum or 1), int(p.minimum or 1) + 20)
+    if p.kind is Kind.CHOICE:
+        return st.sampled_from(p.choices)
+    if p.kind in (Kind.WINDOW, Kind.COUNT):
+        least = int(1 if p.minimum is None else p.minimum)
+        return st.integers(least, int(min(least + 20, p.maximum or least + 20)))
     return st.floats(p.minimum, p.maximum, allow_nan=False, allow_infinity=False)
 
 
@@ -43,7 +46,8 @@ def _operation(draw: st.DrawFn, operands: st.SearchStrategy[Node], allowed: list
         if p.kind is Kind.SERIES:
             given[p.name] = draw(operands)
         elif p.kind is Kind.GROUP:
-            given[p.name] = group(draw(st.sampled_from(STANDARD_GROUPS)))
+            made = st.builds(lambda x, n: build("CS_BUCKET", x, n), operands, st.integers(2, 20))
+            given[p.name] = draw(st.one_of(st.sampled_from(STANDARD_GROUPS).map(group), made))
         elif p.name == "min_periods":
             d = given.get("d")
             if isinstance(d, int) and draw(st.booleans()):

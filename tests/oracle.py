@@ -8,6 +8,7 @@ common suite tries. `evaluate_oracle(node, panel)` walks an expression as it was
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -183,6 +184,142 @@ def backfill(x: Array, d: int) -> Array:
     return out
 
 
+def autocorrelation(x: Array, d: int, lag: int, min_periods: int | None) -> Array:
+    return pair_window(correlation)(x, delay(x, lag), d, min_periods)
+
+
+def rank_correlation(x: Array, y: Array) -> float:
+    return correlation(ranks(x), ranks(y))
+
+
+def partial_correlation(x: Array, y: Array, z: Array, d: int, min_periods: int | None) -> Array:
+    out = np.full(x.shape, NAN)
+    for t, n in np.ndindex(x.shape):
+        rows = [r for r in range(max(0, t - d + 1), t + 1) if not math.isnan(x[r, n] + y[r, n] + z[r, n])]
+        if len(rows) < max(min_periods or d, 3):
+            continue
+        a, b, c = x[rows, n], y[rows, n], z[rows, n]
+        xy, xz, yz = correlation(a, b), correlation(a, c), correlation(b, c)
+        if not (math.isnan(xy + xz + yz) or abs(xz) == 1 or abs(yz) == 1):
+            out[t, n] = (xy - xz * yz) / math.sqrt((1 - xz**2) * (1 - yz**2))
+    return finite(out)
+
+
+def line(y: Array, x: Array, rettype: int, today: bool) -> float:
+    """A number of the least-squares line of y on x; both begin with the latest day, which is today if so."""
+    if constant(x):
+        return NAN
+    n, mean_x, mean_y = len(y), x.astype(np.longdouble).mean(), y.astype(np.longdouble).mean()
+    a, b = deviations(x), deviations(y)
+    sxx, syy = (a * a).sum(), (b * b).sum()
+    slope = (a * b).sum() / sxx
+    errors = b - slope * a
+    errors[np.abs(errors) <= 1e-13 * np.sqrt(syy)] = 0
+    r = correlation(y, x)
+    sse = (errors**2).sum()
+    mse = sse / (n - 2) if n > 2 else NAN
+    values = (
+        errors[0] if today else NAN,
+        mean_y - slope * mean_x,
+        slope,
+        mean_y + slope * a[0] if today else NAN,
+        sse,
+        syy,
+        r * r,
+        mse,
+        np.sqrt(mse / sxx),
+        np.sqrt(mse * (1 / np.longdouble(n) + mean_x**2 / sxx)),
+    )
+    return float(values[rettype])
+
+
+def regression(y: Array, x: Array, d: int, lag: int, rettype: int, min_periods: int | None) -> Array:
+    if lag:
+        x = delay(x, lag)
+    out = np.full(x.shape, NAN)
+    for t, n in np.ndindex(x.shape):
+        rows = [r for r in range(t, max(-1, t - d), -1) if not math.isnan(x[r, n] + y[r, n])]
+        if len(rows) >= max(min_periods or d, 2):
+            out[t, n] = line(y[rows, n], x[rows, n], rettype, rows[0] == t)
+    return finite(out)
+
+
+def on_time(rettype: int) -> Callable[..., Array]:
+    return window(lambda v, ages, d: line(v, d - 1.0 * ages, rettype, ages[0] == 0), least=2)
+
+
+def entropy(v: Array, buckets: int) -> float:
+    if constant(v):
+        return 0.0
+    place = np.minimum(np.floor((v - v.min()) * buckets / (v.max() - v.min())), buckets - 1)
+    share = np.unique(place, return_counts=True)[1] / len(v)
+    return float(-(share * np.log(share)).sum())
+
+
+def kth_element(x: Array, d: int, k: int) -> Array:
+    return window(lambda v, ages, d: v[k - 1] if len(v) >= k else NAN)(x, d, 1)
+
+
+def last_diff_value(x: Array, d: int) -> Array:
+    def latest(v: Array, ages: Array, d: int) -> float:
+        different = v[v != v[0]]
+        return different[0] if len(different) else NAN
+
+    return window(latest, today=True)(x, d, 1)
+
+
+def days_from_last_change(x: Array, d: int) -> Array:
+    def days(v: Array, ages: Array, d: int) -> float:
+        different = ages[v != v[0]]
+        return different[0] if len(different) else d if len(v) > 1 else NAN
+
+    out = window(days, today=True)(x, d, 1)
+    out[: d - 1][out[: d - 1] == d] = NAN
+    return out
+
+
+def delta_limit(x: Array, y: Array, share: float, d: int) -> Array:
+    out = np.full(x.shape, NAN)
+    limit = finite(y * share)
+    for t, n in np.ndindex(x.shape):
+        held = NAN
+        for r in range(max(0, t - d + 1), t + 1):
+            if not math.isnan(x[r, n]) and limit[r, n] >= 0:
+                held = x[r, n] if math.isnan(held) else held + np.clip(x[r, n] - held, -limit[r, n], limit[r, n])
+        if not math.isnan(x[t, n]) and limit[t, n] >= 0:
+            out[t, n] = held
+    return finite(out)
+
+
+def decay_linear(x: Array, d: int, dense: bool, min_periods: int | None) -> Array:
+    def mean(v: Array, ages: Array, d: int) -> float:
+        weights = d - ages
+        return weighted_mean(v, weights) * (1.0 if dense else weights.sum() / (d * (d + 1) / 2))
+
+    return window(mean)(x, d, min_periods)
+
+
+def sma(x: Array, n: int, m: int | None, d: int | None, min_periods: int | None) -> Array:
+    if m is None:
+        return ORACLE["TS_MEAN"](x, d or n, min_periods)
+    days = d or max(math.ceil(2 * n / m) - 1, 1)
+    return ORACLE["DECAY_EXP"](x, days, 1 - m / n, min_periods)
+
+
+def sum_if(x: Array, condition: Array, d: int, min_periods: int | None) -> Array:
+    taken = np.where(np.isnan(condition), NAN, np.where(condition == 0, 0.0, x))
+    return ORACLE["TS_SUM"](taken, d, min_periods)
+
+
+def count_nans(x: Array, d: int, min_periods: int | None) -> Array:
+    out = np.full(x.shape, NAN)
+    for t, n in np.ndindex(x.shape):
+        days = x[max(0, t - d + 1) : t + 1, n]
+        if len(days) >= (min_periods or d):
+            out[t, n] = np.isnan(days).sum()
+    return out
+
+
 # --- one date, one group --------------------------------------------------------------------------
 
 
@@ -227,9 +364,12 @@ def zscores(v: Array) -> Any:
     return np.full(len(v), NAN) if len(v) < 2 or constant(v) else deviations(v) / np.sqrt(variance(v))
 
 
-def scaled(v: Array, a: float) -> Any:
-    total = np.abs(v).sum()
-    return np.full(len(v), NAN) if total == 0 else v / total * a
+def scaled(v: Array, a: float, longscale: float, shortscale: float) -> Any:
+    if longscale == 0 and shortscale == 0:
+        total = np.abs(v).sum()
+        return np.full(len(v), NAN) if total == 0 else v / total * a
+    longs, shorts = v[v > 0].sum(), -v[v < 0].sum()
+    return [x / longs * longscale if x > 0 else x / shorts * shortscale if x < 0 else 0.0 for x in v]
 
 
 def winsorized(v: Array, std: float) -> Any:
@@ -245,8 +385,155 @@ def min_max(v: Array) -> Any:
     return np.full(len(v), NAN) if constant(v) else (v - v.min()) / (v.max() - v.min())
 
 
+def normalized(v: Array, use_std: bool, limit: float) -> Any:
+    out = zscores(v) if use_std else demeaned(v)
+    return out if limit == 0 else np.clip(out, -limit, limit)
+
+
+def mad_clipped(v: Array, k: float) -> Any:
+    middle = np.median(v)
+    reach = 1.4826 * k * np.median(np.abs(v - middle))
+    return np.clip(v, middle - reach, middle + reach)
+
+
+def rank_quantiles(inverse: Callable[[float], float]) -> Callable[..., Any]:
+    """`inverse` of p, the ranks shifted into [1/n, 1 - 1/n]."""
+
+    def function(v: Array, *sigma: float) -> Any:
+        n = len(v)
+        u = [((v < x).sum() + ((v == x).sum() - 1) / 2) / (n - 1) if n > 1 else 0.5 for x in v]
+        return [inverse(1 / n + r * (1 - 2 / n)) * math.prod(sigma) for r in u]
+
+    return function
+
+
+NORMAL_QUANTILE = statistics.NormalDist().inv_cdf
+DRIVERS: dict[str, Callable[[float], float]] = {
+    "uniform": lambda p: p - 0.5,
+    "gaussian": NORMAL_QUANTILE,
+    "cauchy": lambda p: math.tan(math.pi * (p - 0.5)),
+}
+
+
+def flags(side: int) -> Callable[..., Any]:
+    return lambda v, n: [float((side * v > side * x).sum() < n) for x in v]
+
+
+def bucket_of(x: float, start: float, end: float, step: float, skip_begin: bool, skip_end: bool) -> float:
+    bounds = [start + i * step for i in range(int((end - start) / step + 1e-9) + 1)] if end >= start else [start]
+    below = sum(b < x - 1e-9 * step for b in bounds)
+    return NAN if (skip_begin and below == 0) or (skip_end and below == len(bounds)) else below
+
+
+def vector_neutral(x: Array, y: Array) -> Any:
+    a, b = x.astype(np.longdouble), y.astype(np.longdouble)
+    return np.full(len(x), NAN) if not y.any() else a - b * ((a * b).sum() / (b * b).sum())
+
+
+def regression_residual(y: Array, *regressors: Array) -> Any:
+    """About their means, the columns are made orthogonal one after the other, in extended precision."""
+    bases: list[Any] = []
+    for x in regressors:
+        if constant(x):
+            continue
+        e = whole = deviations(x)
+        for _ in range(3):
+            for b in bases:
+                e = e - b * ((e * b).sum() / (b * b).sum())
+        if (e**2).sum() <= 1e-18 * (whole**2).sum():
+            return np.full(len(y), NAN)
+        bases.append(e)
+    if len(y) < len(bases) + 2:
+        return np.full(len(y), NAN)
+    out = np.zeros(len(y)) if constant(y) else deviations(y)
+    for _ in range(3):
+        for b in bases:
+            out = out - b * ((out * b).sum() / (b * b).sum())
+    return out
+
+
+def jointly(function: Callable[..., Any]) -> Callable[..., Array]:
+    """`function` over the members of each date that have all operands."""
+
+    def operator(*operands: Array) -> Array:
+        out = np.full(operands[0].shape, NAN)
+        for t in range(len(out)):
+            members = ~np.isnan([o[t] for o in operands]).any(axis=0)
+            if members.any():
+                out[t, members] = function(*(o[t, members] for o in operands))
+        return finite(out)
+
+    return operator
+
+
+def jointly_in_group(function: Callable[..., Any]) -> Callable[..., Array]:
+    """`function` over the members of each group of each date that have both operands."""
+
+    def operator(x: Array, y: Array, group: Array) -> Array:
+        out = np.full(x.shape, NAN)
+        for code in np.unique(group[~np.isnan(group)]):
+            inside = group == code
+            masked = jointly(function)(np.where(inside, x, NAN), y)
+            out = np.where(np.isnan(masked), out, masked)
+        return out
+
+    return operator
+
+
+def group_backfill(x: Array, group: Array, d: int, std: float) -> Array:
+    own = np.where(np.isnan(group), NAN, x)
+    out = own.copy()
+    for t, n in np.argwhere(np.isnan(own) & ~np.isnan(group)):
+        past = own[max(0, t - d + 1) : t + 1, group[t] == group[t, n]]
+        values = past[~np.isnan(past)]
+        if len(values):
+            reach = std * (math.sqrt(variance(values)) if len(values) > 1 else 0.0)
+            mean = float(values.astype(np.longdouble).mean())
+            out[t, n] = mean + np.clip(deviations(values), -reach, reach).mean()
+    return finite(out)
+
+
 def lone_missing_std(v: Array) -> float:
     return NAN if len(v) < 2 else math.sqrt(variance(v))
+
+
+# --- state ----------------------------------------------------------------------------------------
+
+
+def trade_when(trigger: Array, alpha: Array, leave: Array, d: int) -> Array:
+    out = np.full(alpha.shape, NAN)
+    for t, n in np.ndindex(out.shape):
+        for k in range(t, max(-1, t - d), -1):
+            if leave[k, n] > 0:
+                break
+            if trigger[k, n] > 0:
+                out[t, n] = alpha[k, n]
+                break
+    return out
+
+
+def keep(x: Array, f: Array, period: int) -> Array:
+    out = np.full(x.shape, NAN)
+    for t, n in np.ndindex(out.shape):
+        pairs = [(f[k - 1, n], f[k, n]) for k in range(max(1, t - period + 1), t + 1)]
+        if any(a != b and not math.isnan(a + b) for a, b in pairs):
+            out[t, n] = x[t, n]
+    return out
+
+
+def humped(x: Array, limit: Array, d: int) -> Array:
+    out = np.full(x.shape, NAN)
+    for t, n in np.ndindex(out.shape):
+        held = NAN
+        for k in range(max(0, t - d + 1), t + 1):
+            v, most = x[k, n], limit[k, n]
+            present = not math.isnan(v) and most >= 0
+            if present and math.isnan(held):
+                held = v
+            elif present and abs(v - held) > most:
+                held = held + most if v > held else held - most
+        out[t, n] = held if present else NAN
+    return finite(out)
 
 
 ORACLE: dict[str, Callable[..., Array]] = {
@@ -302,18 +589,87 @@ ORACLE: dict[str, Callable[..., Array]] = {
     "TS_MAX": window(lambda v, ages, d: v.max()),
     "TS_ARGMIN": window(lambda v, ages, d: ages[np.argmin(v)]),
     "TS_ARGMAX": window(lambda v, ages, d: ages[np.argmax(v)]),
+    "TS_ARGMIN_FIRST": window(lambda v, ages, d: ages[len(v) - 1 - np.argmin(v[::-1])]),
+    "TS_ARGMAX_FIRST": window(lambda v, ages, d: ages[len(v) - 1 - np.argmax(v[::-1])]),
     "TS_RANK": window(lambda v, ages, d: average_rank(v, v[0]), today=True),
     "TS_MEDIAN": window(lambda v, ages, d: float(np.median(v))),
     "TS_QUANTILE": window(lambda v, ages, d, q: interpolated_quantile(v, q)),
     "CORREL": pair_window(correlation),
     "TS_COVARIANCE": pair_window(covariance),
-    "DECAY_LINEAR": window(lambda v, ages, d: weighted_mean(v, d - ages)),
+    "DECAY_LINEAR": decay_linear,
     "EMA": window(lambda v, ages, d: weighted_mean(v, (1 - 2 / (d + 1)) ** ages)),
+    "S_LOG_1P": cellwise(lambda x: sign(x) * math.log1p(abs(x))),
+    "PURIFY": finite,
+    "TS_AV_DIFF": window(lambda v, ages, d: float(deviations(v)[0]), today=True),
+    "TS_MAD": window(lambda v, ages, d: float(np.abs(deviations(v)).mean())),
+    "TS_ENTROPY": window(lambda v, ages, d, buckets: entropy(v, buckets)),
+    "TS_IR": window(lambda v, ages, d: NAN if constant(v) else math.fsum(v) / len(v) / math.sqrt(variance(v)), least=2),
+    "COUNT_IF": window(lambda v, ages, d: float((v != 0).sum())),
+    "SUM_IF": sum_if,
+    "TS_COUNT_NANS": count_nans,
+    "TS_SCALE": window(
+        lambda v, ages, d, constant: NAN if v.max() == v.min() else (v[0] - v.min()) / (v.max() - v.min()) + constant,
+        today=True,
+    ),
+    "TS_MIN_DIFF": window(lambda v, ages, d: v[0] - v.min(), today=True),
+    "TS_MAX_DIFF": window(lambda v, ages, d: v[0] - v.max(), today=True),
+    "TS_MIN_MAX_DIFF": window(
+        lambda v, ages, d, f: float(v[0] - np.longdouble(f) * (np.longdouble(v.min()) + v.max())), today=True
+    ),
+    "TS_MIN_MAX_CPS": window(
+        lambda v, ages, d, f: float(np.longdouble(v.min()) + v.max() - np.longdouble(f) * v[0]), today=True
+    ),
+    "KTH_ELEMENT": kth_element,
+    "LAST_DIFF_VALUE": last_diff_value,
+    "DAYS_FROM_LAST_CHANGE": days_from_last_change,
+    "TS_DELTA_LIMIT": delta_limit,
+    "DECAY_EXP": window(lambda v, ages, d, factor: weighted_mean(v, np.longdouble(factor) ** ages)),
+    "SMA": sma,
+    "TS_AUTOCORR": autocorrelation,
+    "TS_RANK_CORR": pair_window(rank_correlation),
+    "TS_PARTIAL_CORR": partial_correlation,
+    "TS_SLOPE": on_time(2),
+    "TS_INTERCEPT": on_time(1),
+    "TS_RSQUARE": on_time(6),
+    "TS_RESIDUAL": on_time(0),
+    "TS_REGRESSION": regression,
+    "TS_BETA": lambda y, x, d, min_periods: regression(y, x, d, 0, 2, min_periods),
     "RANK": per_date(ranks),
     "Z_SCORE": per_date(zscores),
     "DEMEAN": per_date(demeaned),
     "SCALE": per_date(scaled),
     "WINSORIZE": per_date(winsorized),
+    "NORMALIZE": per_date(normalized),
+    "WINSORIZE_QUANTILE": per_date(
+        lambda v, lower, upper: np.minimum(np.maximum(v, np.quantile(v, lower)), np.quantile(v, upper))
+    ),
+    "MAD_CLIP": per_date(mad_clipped),
+    "CS_COUNT": per_date(len),
+    "CS_SUM": per_date(math.fsum),
+    "CS_MEAN": per_date(lambda v: math.fsum(v) / len(v)),
+    "CS_MAX": per_date(np.max),
+    "CS_MIN": per_date(np.min),
+    "CS_STD": per_date(lone_missing_std),
+    "CS_PERCENTILE": per_date(interpolated_quantile),
+    "CS_MEDIAN": per_date(np.median),
+    **{f"QUANTILE_{name.upper()}": per_date(rank_quantiles(inverse)) for name, inverse in DRIVERS.items()},
+    "QUANTILE": per_date(lambda v, driver, sigma: rank_quantiles(DRIVERS[driver])(v, sigma)),
+    "TOP": per_date(flags(1)),
+    "BOTTOM": per_date(flags(-1)),
+    "DENSIFY": per_date(lambda v: np.unique(v, return_inverse=True)[1]),
+    "CS_BUCKET": per_date(lambda v, n: [math.ceil(average_rank(v, x) * n - 1e-9) - 1 for x in v]),
+    "BUCKET": cellwise(bucket_of),
+    "VECTOR_NEUT": jointly(vector_neutral),
+    "REGRESSION_NEUT": jointly(regression_residual),
+    "TRADE_WHEN": trade_when,
+    "KEEP": keep,
+    "TS_HUMP": humped,
+    "HUMP": lambda x, hump, d: humped(x, per_date(lambda v: math.fsum(np.abs(v)) * hump)(x), d),
+    "GROUP_MEDIAN": per_group(np.median),
+    "GROUP_PERCENTAGE": lambda x, group, q: per_group(lambda v: interpolated_quantile(v, q))(x, group),
+    "GROUP_NORMALIZE": lambda x, group, scale: per_group(lambda v: scaled(v, scale, 0, 0))(x, group),
+    "GROUP_BACKFILL": group_backfill,
+    "GROUP_VECTOR_NEUT": jointly_in_group(vector_neutral),
     "GROUP_RANK": per_group(ranks),
     "GROUP_MEAN": per_group(lambda v: math.fsum(v) / len(v)),
     "GROUP_SUM": per_group(math.fsum),
@@ -341,13 +697,57 @@ CASES: dict[str, tuple[tuple[Any, ...], ...]] = {
     **dict.fromkeys(
         ("TS_SUM", "TS_MEAN", "TS_PRODUCT", "TS_MIN", "TS_MAX", "TS_ARGMIN", "TS_ARGMAX", "TS_RANK"), _WINDOW
     ),
-    **dict.fromkeys(("TS_MEDIAN", "DECAY_LINEAR", "EMA"), _WINDOW),
+    **dict.fromkeys(("TS_MEDIAN", "EMA", "TS_AV_DIFF", "TS_MAD", "COUNT_IF", "SUM_IF", "TS_COUNT_NANS"), _WINDOW),
+    **dict.fromkeys(("TS_MIN_DIFF", "TS_MAX_DIFF"), _WINDOW),
+    "DECAY_LINEAR": ((1, True, None), (5, True, None), (5, False, 2), (12, False, 12), (45, True, 3), (45, False, 3)),
+    "DECAY_EXP": ((1, 0.9, None), (5, 0.5, None), (6, 1.0, 2), (12, 0.9, 12), (45, 0.97, 3)),
+    "SMA": ((5, None, None, None), (6, 1, None, None), (6, 2, None, 2), (5, 1, 12, 3), (4, 4, None, None)),
+    "TS_ENTROPY": ((1, 10, None), (5, 10, None), (12, 4, 2), (45, 10, 3)),
+    "TS_IR": ((2, None), (5, None), (6, 1), (45, 3)),
+    "TS_SCALE": ((2, 0.0, None), (6, 1.5, 2), (45, 0.0, 3)),
+    "TS_MIN_MAX_DIFF": ((1, 0.5, None), (6, 0.5, 2), (6, 0.2, None), (45, 0.5, 3)),
+    "TS_MIN_MAX_CPS": ((1, 2.0, None), (6, 2.0, 2), (6, 0.5, None), (45, 2.0, 3)),
+    "KTH_ELEMENT": ((1, 1), (4, 1), (2, 2), (3, 3), (100, 1)),
+    "TS_DELTA_LIMIT": ((0.1, 1), (0.5, 2), (0.3, 6), (1.5, 20)),
+    "LAST_DIFF_VALUE": ((2,), (6,), (39,)),
+    "DAYS_FROM_LAST_CHANGE": ((2,), (6,), (39,)),
+    "TS_AUTOCORR": ((2, 1, None), (6, 1, 2), (12, 3, None), (30, 2, 3)),
+    "TS_PARTIAL_CORR": ((3, None), (6, None), (8, 4), (45, 4)),
+    **dict.fromkeys(
+        ("TS_SLOPE", "TS_INTERCEPT", "TS_RSQUARE", "TS_RESIDUAL", "TS_BETA"), ((2, None), (5, None), (6, 2), (45, 3))
+    ),
+    "TS_REGRESSION": (
+        *((6, 0, rettype, None) for rettype in range(10)),
+        *((8, 3, rettype, 3) for rettype in range(10)),
+        (2, 0, 0, None),
+        (45, 1, 2, 3),
+    ),
+    **dict.fromkeys(("TS_ARGMIN_FIRST", "TS_ARGMAX_FIRST"), _WINDOW),
     **dict.fromkeys(("TS_VAR", "TS_STDDEV", "TS_ZSCORE"), ((2, None), (5, None), (6, 1), (45, 3))),
     "TS_SKEW": ((3, None), (8, None), (8, 2), (45, 5)),
     "TS_KURT": ((4, None), (8, None), (8, 2), (45, 5)),
     "TS_QUANTILE": ((5, 0.3, None), (6, 0.0, 2), (6, 1.0, 2), (45, 0.77, 3)),
-    **dict.fromkeys(("CORREL", "TS_COVARIANCE"), _PAIR),
-    "SCALE": ((1.0,), (250.0,)),
+    **dict.fromkeys(("CORREL", "TS_COVARIANCE", "TS_RANK_CORR"), _PAIR),
+    "SCALE": ((1.0, 0.0, 0.0), (250.0, 0.0, 0.0), (1.0, 4.0, 3.0), (1.0, 0.0, 2.0)),
+    "NORMALIZE": ((False, 0.0), (True, 0.0), (False, 0.5), (True, 1.0)),
+    "WINSORIZE_QUANTILE": ((0.05, 0.95), (0.25, 0.6), (0.0, 1.0), (0.8, 0.3)),
+    "MAD_CLIP": ((3.0,), (0.5,), (0.0,)),
+    **dict.fromkeys(("CS_PERCENTILE", "GROUP_PERCENTAGE"), ((0.0,), (0.3,), (0.5,), (1.0,))),
+    "QUANTILE": (("gaussian", 1.0), ("uniform", 2.0), ("cauchy", 0.5)),
+    **dict.fromkeys(("TOP", "BOTTOM"), ((1,), (3,), (100,))),
+    "CS_BUCKET": ((2,), (3,), (10,)),
+    "BUCKET": (
+        (0.0, 1.0, 0.1, False, False),
+        (-1.5, 2.0, 0.5, True, False),
+        (-1.0, 1.0, 1.0, False, True),
+        (1.0, 0.0, 0.5, True, True),
+    ),
+    "TRADE_WHEN": ((250,), (5,), (1,)),
+    "KEEP": ((5,), (1,), (12,)),
+    "TS_HUMP": ((20,), (5,), (1,)),
+    "HUMP": ((0.01, 20), (0.1, 5), (0.0, 3)),
+    "GROUP_NORMALIZE": ((1.0,), (20.0,)),
+    "GROUP_BACKFILL": ((4, 4.0), (1, 4.0), (6, 0.7)),
     "WINSORIZE": ((4.0,), (1.0,), (0.0,)),
 }
 
@@ -373,6 +773,6 @@ def evaluate_oracle(node: Node, panel: Panel) -> Array:
             continue
         operands = [done[a] for a in n.args]
         if spec.family in (Family.CROSS_SECTION, Family.GROUP) and panel.universe is not None:
-            operands[0] = np.where(panel.universe, operands[0], NAN)
+            operands = [np.where(panel.universe, o, NAN) for o in operands]
         done[n] = ORACLE[n.op](*operands, *n.params)
     return done[node]

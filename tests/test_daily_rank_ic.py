@@ -14,7 +14,12 @@ from tests.test_random_expressions import T, random_alphas, random_panel
 @pytest.mark.parametrize("seed", [0, 1])
 def test_same_bits_as_scoring_the_values(seed: int) -> None:
     panel = random_panel(seed)
-    alphas = [*random_alphas(40, 900 + seed), ff.compile("CLOSE"), ff.compile("TS_MEAN(CLOSE, 3)"), ff.compile("RANK(CLOSE)")]
+    alphas = [
+        *random_alphas(40, 900 + seed),
+        ff.compile("CLOSE"),
+        ff.compile("TS_MEAN(CLOSE, 3)"),
+        ff.compile("RANK(CLOSE)"),
+    ]
     labels = ff.forward_returns(panel)
     prepared = SortedRows.of(labels)
     members = np.ones(panel.shape, bool) if panel.universe is None else panel.universe

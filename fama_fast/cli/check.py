@@ -39,14 +39,19 @@ def check(
     ] = None,
     dialect: Dialect = "fama",
     groups: Groups = None,
+    strict_units: Annotated[
+        bool, typer.Option("--strict-units", help="Refuse what mixes units, such as CLOSE + VOLUME.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check expressions without computing them.
 
-    Prints canonical form, fields, lookback (rows needed before today), size and fingerprint, or what is
-    wrong and where; the exit code is 2 when any is wrong.
+    Prints canonical form, fields, lookback (rows needed before today), unit, size and fingerprint, or what is
+    wrong and where; the exit code is 2 when any is wrong. Warns of mixed units, and of an alpha whose order
+    across symbols depends on their price levels, which are arbitrary.
     """
     from fama_fast.evaluation.score import compile_all
+    from fama_fast.passes import UnitError
 
     reject_options(expressions, ctx)
     if groups is not None and data is None:
@@ -56,6 +61,8 @@ def check(
     for text in expressions:
         try:
             (alpha,) = compile_all(text, panel, dialect=dialect)
+            if strict_units and alpha.warnings:
+                raise UnitError("; ".join(alpha.warnings), text=text, end=len(text))
         except FamaError as error:
             results.append(_failure(text, error))
         else:
@@ -80,7 +87,17 @@ def _description(text: str, alpha: Alpha) -> dict[str, Any]:
         "nodes": alpha.n_nodes,
         "depth": alpha.depth,
         "fingerprint": alpha.fingerprint,
+        "unit": alpha.unit,
+        "warnings": [*alpha.warnings, *_level_warning(alpha)],
     }
+
+
+def _level_warning(alpha: Alpha) -> list[str]:
+    part = alpha.level_dependence
+    if part is None:
+        return []
+    whole = "the order across symbols" if part == alpha.canonical else f"{part}: the order across symbols"
+    return [f"{whole} depends on each symbol's price level, which is arbitrary: divide by a price"]
 
 
 def _failure(text: str, error: FamaError) -> dict[str, Any]:
@@ -108,5 +125,7 @@ def _show(result: dict[str, Any], *, first: bool) -> None:
     if not first:
         print()
     for key, value in result.items():
-        if key != "ok" and (value or key != "groups"):
+        if key not in ("ok", "warnings") and (value or key != "groups"):
             print(f"{key:<12} {', '.join(value) if isinstance(value, list) else value}")
+    for warning in result["warnings"]:
+        print(f"{'warning':<12} {warning}")

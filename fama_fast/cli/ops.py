@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fama_fast.cli.common import AsJson, json_text
+from fama_fast.errors import ConfigError
+from fama_fast.types import Kind
 
 if TYPE_CHECKING:
-    from fama_fast.ops import OpSpec
+    from fama_fast.ops import OpSpec, Parameter
 
 
 def register(app: typer.Typer) -> None:
@@ -23,10 +25,18 @@ def ops(
         typer.Argument(metavar="NAME", help="One operator, by name or alias; all when left out.", show_default=False),
     ] = None,
     as_json: AsJson = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, as in docs/operators.md.")] = False,
 ) -> None:
     """List the operators, or show one in full."""
     from fama_fast.ops import get, specs
 
+    if as_json and markdown:
+        raise ConfigError("--json and --markdown are two answers: choose one")
+    if markdown:
+        from fama_fast.cli.docs import operator_entry, operator_reference
+
+        print(operator_reference() if name is None else operator_entry(get(name)), end="")
+        return
     if name is not None:
         described = describe(get(name))
         print(json_text(described) if as_json else _card(described))
@@ -40,7 +50,7 @@ def ops(
         members = [d for d in everything if d["family"] == family]
         print(f"{family} ({len(members)})")
         for d in members:
-            print(f"  {d['name']:<{width}}  {d['signature']}: {_first_sentence(d['doc'])}")
+            print(f"  {d['name']:<{width}}  {d['signature']}: {first_sentence(d['doc'])}")
         print()
     print(f"{len(everything)} operators; 'fama-fast ops NAME' shows one")
 
@@ -61,6 +71,7 @@ def describe(spec: OpSpec) -> dict[str, Any]:
                 "default": None if p.required else p.default,
                 "minimum": p.minimum,
                 "maximum": p.maximum,
+                "choices": list(p.choices),
                 "doc": p.doc,
             }
             for p in spec.parameters
@@ -71,6 +82,7 @@ def describe(spec: OpSpec) -> dict[str, Any]:
         "missing": spec.missing,
         "algebra": [law for law in laws.__dataclass_fields__ if getattr(laws, law)],
         "boolean": spec.boolean,
+        "gives_group": spec.gives_group,
         "composite": spec.lower is not None,
         "example": spec.example,
         "source": spec.source,
@@ -79,30 +91,64 @@ def describe(spec: OpSpec) -> dict[str, Any]:
 
 
 def _lookback(spec: OpSpec) -> str:
-    """Rows needed before today in words: the rule is a function, so its value at d = 5 and 6 tells which it
-    is."""
+    """Rows needed before today, in words.
+
+    The rule is a function, so its values tell what it is: a sum of windows where one more day in a window is one more
+    row or none, and otherwise an instance of it.
+    """
+    from fama_fast.ops import MIN_PERIODS
+
     if spec.lookback is None:
         return "0"
-    at = [spec.lookback({**{p.name: p.default for p in spec.statics if not p.required}, "d": d}) for d in (5, 6)]
-    return {(5, 6): "d", (4, 5): "d - 1"}.get((at[0], at[1]), f"{at[0]} for d = 5")
+    at = {p.name: _instance(p) for p in spec.statics}
+    rows = spec.lookback(at)
+    terms, rest = [], rows
+    for p in spec.statics:
+        days = at[p.name]
+        if p.kind is not Kind.WINDOW or p is MIN_PERIODS or days is None:
+            continue
+        more = [spec.lookback({**at, p.name: days + k}) - rows for k in (1, 2, 10)]
+        if more == [1, 2, 10]:
+            terms.append(p.name)
+            rest -= days
+        elif any(more):
+            given = ", ".join(f"{q.name} = {at[q.name]:g}" for q in spec.statics if q.required or q is p)
+            return f"{rows} for {given}"
+    text = " + ".join(terms)
+    if not text:
+        return str(rest)
+    return f"{text} {'+' if rest > 0 else '-'} {abs(rest)}" if rest else text
 
 
-def _first_sentence(text: str) -> str:
+def _instance(p: Parameter) -> Any:
+    """A value that the parameter may have."""
+    if not p.required:
+        return p.default
+    if p.kind is Kind.WINDOW:
+        return max(20, int(p.minimum or 1))
+    return 1 if p.minimum is None else int(p.minimum) if p.kind is Kind.COUNT else p.minimum
+
+
+def first_sentence(text: str) -> str:
+    """What a definition says first, without its full stop."""
     return " ".join(text.split()).split(". ")[0].rstrip(".")
+
+
+def parameter_line(p: dict[str, Any]) -> str:
+    """A parameter's kind, meaning and bounds in one line."""
+    bounds = []
+    if not p["required"] and p["default"] is not None:
+        bounds.append(f"default {p['default']}")
+    if p["minimum"] is not None:
+        bounds.append(f"at least {p['minimum']:g}")
+    if p["maximum"] is not None:
+        bounds.append(f"at most {p['maximum']:g}")
+    return "; ".join([p["kind"], *([p["doc"]] if p["doc"] else []), *bounds])
 
 
 def _card(d: dict[str, Any]) -> str:
     lines = [d["signature"], "", *(f"  {line}" for line in d["doc"].split("\n")), ""]
-    for p in d["parameters"]:
-        bounds = []
-        if not p["required"]:
-            bounds.append(f"default {p['default']}")
-        if p["minimum"] is not None:
-            bounds.append(f"at least {p['minimum']:g}")
-        if p["maximum"] is not None:
-            bounds.append(f"at most {p['maximum']:g}")
-        rest = "; ".join([p["kind"], *([p["doc"]] if p["doc"] else []), *bounds])
-        lines.append(f"  {p['name']:<12} {rest}")
+    lines.extend(f"  {p['name']:<12} {parameter_line(p)}" for p in d["parameters"])
     lines.append("")
     for key in ("family", "infix", "aliases", "lookback", "missing", "algebra", "example", "source", "notes"):
         value = ", ".join(d[key]) if isinstance(d[key], list) else d[key]

@@ -3,5 +3,6 @@
 from fama_fast.engine.alpha import Alpha, compile
 from fama_fast.engine.daily import daily_rank_ic
 from fama_fast.engine.evaluate import compute_factor_values, evaluate
+from fama_fast.engine.stream import Stream
 
-__all__ = ["Alpha", "compile", "compute_factor_values", "daily_rank_ic", "evaluate"]
+__all__ = ["Alpha", "Stream", "compile", "compute_factor_values", "daily_rank_ic", "evaluate"]

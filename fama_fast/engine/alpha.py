@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from fama_fast import lang, passes
 from fama_fast.ir import FIELD, GROUP, Node, count_nodes, postorder
+from fama_fast.ops.registry import on_unregister
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     import polars as pl
 
+    from fama_fast.engine.stream import Stream
     from fama_fast.panel import Panel
     from fama_fast.types import FloatArray
 
@@ -62,6 +64,26 @@ class Alpha:
         lowered = passes.lower(self.node)
         return tuple(dict.fromkeys(n.name for n in postorder(lowered) if n.op == FIELD))
 
+    @functools.cached_property
+    def unit(self) -> str:
+        """What the values are measured in: price, volume, money, return, ratio, dimensionless, boolean, price^2, ..."""
+        return str(passes.infer_units(self.node).unit)
+
+    @functools.cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What is likely a mistake though it can be computed: places that mix units, such as a price plus a volume."""
+        return passes.infer_units(self.node).warnings
+
+    @functools.cached_property
+    def level_dependence(self) -> str | None:
+        """The part that makes the order across symbols hang on an arbitrary price level, None when nothing does."""
+        return passes.depends_on_level(self.node)
+
+    @functools.cached_property
+    def ranking_fingerprint(self) -> str:
+        """Identity for ranking: equal for alphas that put the symbols of every date in the same order."""
+        return passes.ranking_fingerprint(self.node)
+
     @property
     def n_nodes(self) -> int:
         """Nodes of the canonical form written out as a tree."""
@@ -78,9 +100,15 @@ class Alpha:
 
         return evaluate([self], panel, threads=threads)[0]
 
+    def stream(self, panel: Panel, *, min_coverage: float | None = None, threads: int = 1) -> Stream:
+        """Go on from a panel's last date, one new date at a time (`Stream.push`), with the bits of `evaluate`."""
+        from fama_fast.engine.stream import Stream
+
+        return Stream(self, panel, min_coverage=min_coverage, threads=threads)
+
     def to_polars(
         self,
-        columns: Mapping[str, str] | None = None,
+        columns: Mapping[str, str | pl.Expr] | None = None,
         *,
         universe: str | None = None,
         check_grid: bool = True,
@@ -88,8 +116,8 @@ class Alpha:
         """A Polars expression over a long frame with columns `date`, `symbol` and lower-case fields.
 
         Args:
-            columns: other column names, by field: `{"CLOSE": "px_last"}`. A derived field (RET, VWAP, ADV20) that is
-                not mapped is computed inline.
+            columns: other column names (or expressions), by field: `{"CLOSE": "px_last"}`. A derived field (RET, VWAP,
+                ADV20) that is not mapped is computed inline.
             universe: boolean column of membership for cross-sectional and group operators.
             check_grid: refuse, when it runs, a frame that is not a complete date x symbol grid.
         """
@@ -107,28 +135,37 @@ def _compile(text: str, dialect: str, fields: frozenset[str] | None, groups: fro
     return Alpha(text, dialect, passes.canonicalise(node))
 
 
+on_unregister(_compile.cache_clear)
+
+
 def compile(  # noqa: A001  (the published name)
     text: str,
     *,
     dialect: str = "fama",
     fields: Collection[str] | None = None,
     groups: Collection[str] | None = None,
+    strict_units: bool = False,
 ) -> Alpha:
     """Parse, check and canonicalise an expression; cached.
 
     Args:
         text: the expression.
-        dialect: "fama", or "alpha101" for the paper's conventions.
+        dialect: "fama"; "alpha101", "qlib" or "brain" for the conventions of those systems.
         fields: names of the data's fields, when they are known: any other name is then an error. Without it, names
             that are not close to a standard field are taken to be columns of the data, checked when evaluated.
         groups: likewise for group fields.
+        strict_units: refuse what `Alpha.warnings` would only name.
 
     Raises:
         ParseError, UnknownName, ArgumentError, WindowError, LimitError: with line, column and the nearest name.
+        UnitError: with strict_units, where units are mixed.
     """
-    return _compile(
+    alpha = _compile(
         text,
         dialect,
         None if fields is None else frozenset(f.upper() for f in fields),
         None if groups is None else frozenset(g.upper() for g in groups),
     )
+    if strict_units and alpha.warnings:
+        raise passes.UnitError("; ".join(alpha.warnings), text=text, end=len(text))
+    return alpha

@@ -9,6 +9,7 @@ from fama_fast.lang.dialects import DIALECTS, Dialect, get_dialect
 from fama_fast.lang.parser import MAX_DEPTH, MAX_LENGTH, MAX_NODES, parse_syntax
 from fama_fast.lang.printer import to_text
 from fama_fast.lang.scope import Scope
+from fama_fast.lang.sigils import syntax_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,4 +53,4 @@ def parse(
             where there is one, a suggestion.
     """
     chosen = get_dialect(dialect)
-    return Binder(text, chosen, Scope(chosen, fields, groups)).series(parse_syntax(text))
+    return Binder(text, chosen, Scope(chosen, fields, groups)).series(syntax_of(text, chosen))

@@ -8,14 +8,17 @@ value.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from fama_fast.errors import ArgumentError, ExpressionError, UnknownName, WindowError, nearest_name
 from fama_fast.ir import Node, const, field, group
 from fama_fast.lang.constants import constant_value
 from fama_fast.lang.diagnostics import placed, shown
+from fama_fast.lang.dialect_operators import apply
+from fama_fast.lang.sigils import is_marked
 from fama_fast.lang.syntax import Call, Expr, Infix, Keyword, Name, Number
-from fama_fast.ops import MAX_WINDOW, build, check_param, find, get, names, specs
+from fama_fast.ops import MAX_WINDOW, build, check_param, find, get, is_group, names, specs
 from fama_fast.types import Kind, adv_window
 
 if TYPE_CHECKING:
@@ -47,7 +50,11 @@ class Binder:
                 return self._field(expr)
             case Infix():
                 spec = infix_spec(expr.symbol, len(expr.operands))
-                return build(spec.name, *[self.series(o) for o in expr.operands])
+                operands = [self.series(o) for o in expr.operands]
+                own = self._dialect.own.get(spec.name)
+                if own is not None:
+                    return apply(own, dict(zip((p.name for p in own.operands), operands, strict=True)))
+                return build(spec.name, *operands)
             case Call():
                 return self._call(expr)
             case _:
@@ -69,6 +76,10 @@ class Binder:
         folded = expr.name.upper()
         if folded in CONSTANTS:
             return const(CONSTANTS[folded])
+        mark = self._dialect.sigil
+        if mark and not is_marked(self._text, expr, self._dialect):
+            fields = f"fields are written {mark}name in the {self._dialect.name} dialect"
+            self._fail(UnknownName, f"unknown name {shown(expr.name)!r}: {fields}", expr, f"{mark}{expr.name}")
         if not self._scope.is_field(folded):
             if self._scope.is_group(folded):
                 self._fail(ArgumentError, f"{expr.name} is a group, not a series of numbers", expr)
@@ -84,6 +95,10 @@ class Binder:
         return field(name)
 
     def _group(self, expr: Expr, spec: OpSpec) -> Node:
+        if isinstance(expr, Call):
+            made = self._call(expr)
+            if is_group(made):
+                return made
         if not isinstance(expr, Name):
             self._fail(ArgumentError, f"{spec.name} needs the name of a group here, such as SECTOR", expr)
         if self._scope.is_field(expr.name) and not self._scope.is_group(expr.name):
@@ -95,19 +110,27 @@ class Binder:
         return group(name)
 
     def _operator(self, folded: str) -> OpSpec | None:
+        own = self._dialect.own.get(folded)
+        if own is not None:
+            return own
         canonical = self._dialect.operators.get(folded)
         return get(canonical) if canonical else find(folded)
 
     # Calls
 
     def _call(self, expr: Call) -> Node:
+        refused = self._dialect.refused.get(expr.name.upper())
+        if refused is not None:
+            self._fail(UnknownName, f"{expr.name} is not supported: {refused}", expr, end=expr.name_end)
         spec = self._operator(expr.name.upper())
         if spec is None:
             if self._scope.is_field(expr.name):
                 self._fail(UnknownName, f"{expr.name} is a field: it takes no arguments", expr, end=expr.name_end)
-            suggestion = nearest_name(expr.name, {*names(), *self._dialect.operators})
+            suggestion = nearest_name(expr.name, {*names(), *self._dialect.operators, *self._dialect.own})
             self._fail(UnknownName, f"unknown operator {shown(expr.name)!r}", expr, suggestion, expr.name_end)
         spec = self._rolling(spec, expr.arguments)
+        if spec.name in self._dialect.chained:
+            expr = _nested(expr)
         given = self._arguments(spec, expr)
         values: dict[str, Node | Param] = {}
         for p in spec.parameters:
@@ -122,8 +145,10 @@ class Binder:
                 values[p.name] = self._group(argument, spec)
             else:
                 values[p.name] = self._static(argument, spec, p)
+        if spec.windowed and "min_periods" not in values:
+            values["min_periods"] = self._dialect.min_periods
         try:
-            return build(spec.name, **values)
+            return apply(spec, values) if self._dialect.own.get(spec.name) is spec else build(spec.name, **values)
         except ExpressionError as error:
             at = given.get("min_periods", expr)
             raise placed(error, self._text, at.start, at.end) from None
@@ -173,6 +198,8 @@ class Binder:
         folded = expr.name.upper() if isinstance(expr, Name) else ""
         if folded == "NONE" and not p.required and p.default is None:
             return None
+        if p.kind is Kind.CHOICE:
+            return self._checked(expr.name if isinstance(expr, Name) else "", expr, spec, p)
         value: float | bool | None
         if p.kind is Kind.FLAG and folded in ("TRUE", "FALSE"):
             value = folded == "TRUE"
@@ -185,8 +212,14 @@ class Binder:
             if value < 0:
                 message = f"{spec.name}: {p.name} must be at least 1, not {value:g}: an alpha cannot look ahead"
                 self._fail(WindowError, message, expr)
+            if value == 0 and self._dialect.no_window:
+                message = f"{spec.name}: {p.name} must be at least 1: {self._dialect.no_window}"
+                self._fail(WindowError, message, expr)
             if self._dialect.whole_windows and math.isfinite(value):
                 value = math.floor(value)
+        return self._checked(value, expr, spec, p)
+
+    def _checked(self, value: Param, expr: Expr, spec: OpSpec, p: Parameter) -> Param:
         try:
             return check_param(spec, p, value)
         except ExpressionError as error:
@@ -199,6 +232,16 @@ def infix_spec(symbol: str, operands: int) -> OpSpec:
         if spec.symbol == symbol and len(spec.operands) == operands:
             return spec
     raise LookupError(f"no operator is registered for {symbol!r} with {operands} operands")
+
+
+def _nested(call: Call) -> Call:
+    """`max(x, y, z)` as `max(max(x, y), z)`."""
+    count = sum(not isinstance(a, Keyword) for a in call.arguments)
+    if count <= 2:
+        return call
+    head, last, named = call.arguments[: count - 1], call.arguments[count - 1], call.arguments[count:]
+    inner = _nested(replace(call, arguments=(*head, *named)))
+    return replace(call, arguments=(inner, last, *named))
 
 
 def _usage(spec: OpSpec) -> str:

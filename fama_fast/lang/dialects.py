@@ -1,7 +1,8 @@
 """What differs between the systems that write alphas, as data.
 
 A dialect never changes what an operator means, only which operator, field or group a piece of text stands
-for. The printer always writes the `fama` dialect.
+for: where a system computes a name differently, the name stands for an expression of our operators. The printer
+always writes the `fama` dialect.
 """
 
 from __future__ import annotations
@@ -11,13 +12,20 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fama_fast.errors import UnknownName, nearest_name
+from fama_fast.lang import brain, qlib
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fama_fast.ops import OpSpec
 
-def _table(entries: dict[str, str] | None = None) -> Mapping[str, str]:
+
+def _table(entries: Mapping[str, str] | None = None) -> Mapping[str, str]:
     return MappingProxyType(dict(entries or {}))
+
+
+def _none() -> Mapping[str, OpSpec]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,12 @@ class Dialect:
         data.
         whole_windows: a fractional window or lag is rounded down instead of refused.
         rolling: operators that become another one when the second argument is a literal of at least 1.
+        own: operators that are written in ours (see `dialect_operators`), infix ones by our name for them.
+        refused: names with no counterpart, and why.
+        min_periods: of windowed operators that are not given one; None is all of the window.
+        no_window: what this system means by a window of 0, which is refused.
+        sigil: the mark that every field carries, such as qlib's `$`.
+        chained: our operators of two operands that this system writes with any number: max(x, y, z).
     """
 
     name: str
@@ -39,6 +53,12 @@ class Dialect:
     groups: Mapping[str, str] = field(default_factory=_table)
     whole_windows: bool = False
     rolling: Mapping[str, str] = field(default_factory=_table)
+    own: Mapping[str, OpSpec] = field(default_factory=_none)
+    refused: Mapping[str, str] = field(default_factory=_table)
+    min_periods: int | None = None
+    no_window: str = ""
+    sigil: str = ""
+    chained: frozenset[str] = frozenset()
 
 
 FAMA = Dialect(name="fama", source="fama_fast binding semantics")
@@ -84,7 +104,29 @@ ALPHA101 = Dialect(
     rolling=_table({"MIN": "TS_MIN", "MAX": "TS_MAX"}),
 )
 
-DIALECTS: Mapping[str, Dialect] = MappingProxyType({d.name: d for d in (FAMA, ALPHA101)})
+QLIB = Dialect(
+    name="qlib",
+    source="microsoft/qlib, qlib/data/ops.py",
+    operators=_table(qlib.RENAMED),
+    own=qlib.OPERATORS,
+    refused=_table(qlib.REFUSED),
+    min_periods=1,
+    no_window="qlib's 0 means the whole history, which has no finite lookback",
+    sigil="$",
+)
+
+BRAIN = Dialect(
+    name="brain",
+    source="WorldQuant BRAIN operator reference",
+    operators=_table(brain.RENAMED),
+    fields=_table({"RETURNS": "RET"}),
+    own=brain.OPERATORS,
+    refused=_table(brain.REFUSED),
+    min_periods=1,
+    chained=frozenset({"ADD", "SUB", "MUL", "MIN", "MAX"}),
+)
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType({d.name: d for d in (FAMA, ALPHA101, QLIB, BRAIN)})
 
 
 def get_dialect(name: str | Dialect) -> Dialect:

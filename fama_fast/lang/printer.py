@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 from fama_fast.errors import LimitError
-from fama_fast.ir import CONST, FIELD, GROUP, count_nodes, postorder
+from fama_fast.ir import CONST, FIELD, GROUP, const, count_nodes, postorder
 from fama_fast.ops import find, syntax
 
 if TYPE_CHECKING:
@@ -83,10 +83,15 @@ def _print(node: Node, operands: list[tuple[str, int]]) -> tuple[str, int]:
 def _call(node: Node, spec: OpSpec | None, arguments: list[str]) -> str:
     if spec is None:
         return f"{node.op}({', '.join([*arguments, *map(_param, node.params)])})"
+    omitted = list(zip(spec.operands, node.args, strict=True))
+    while omitted and not omitted[-1][0].required and omitted[-1][1] is const(omitted[-1][0].default):
+        omitted.pop()
+    # Parameters after an operand left out could only be given by name.
+    by_name = len(omitted) < len(arguments)
+    arguments = arguments[: len(omitted)]
     statics = list(zip(spec.statics, node.params, strict=True))
     while statics and _is_default(statics[-1][0].default, statics[-1][1]):
         statics.pop()
-    by_name = False
     for p, value in statics:
         by_name = by_name or p.keyword_only
         if value is None or (by_name and _is_default(p.default, value)):

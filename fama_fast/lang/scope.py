@@ -113,7 +113,11 @@ class Scope:
         if self._groups is None:
             return f"unknown group {written!r}", FOREIGN_GROUPS.get(name) or nearest_name(name, STANDARD_GROUPS)
         have = _listed(self._groups) if self._groups else "it has none: join a group file"
-        return f"the data has no group {written!r} ({have})", nearest_name(name, self._groups)
+        wanted = self._dialect.groups.get(name, name)
+        nearest = nearest_name(wanted, self._groups)
+        if nearest and wanted in STANDARD_GROUPS:
+            have += f"; to lend it one: panel.replace(groups={{'{wanted}': panel.group('{nearest}')}})"
+        return f"the data has no group {written!r} ({have})", nearest
 
     @staticmethod
     def _is_standard_field(name: str) -> bool:

@@ -1,10 +1,11 @@
-"""Factors that are kept: the set with its YAML form, the cache on disk, seed alphas and the Alpha101
-formulas.
+"""Factors that are kept: the set with its YAML form, the cache on disk, seed alphas, the Alpha101
+formulas and Alpha158.
 
 It knows how factors are identified and stored, and nothing of how they are mined.
 """
 
-from fama_fast.library.alpha101 import alpha101
+from fama_fast.library.alpha101 import Alpha101Facts, alpha101, alpha101_facts
+from fama_fast.library.alpha158 import alpha158
 from fama_fast.library.cache import FactorCache
 from fama_fast.library.factor import Factor
 from fama_fast.library.factor_set import FactorSet
@@ -12,10 +13,13 @@ from fama_fast.library.identity import make_factor
 from fama_fast.library.seeds import list_seed_alphas, seed_factors
 
 __all__ = [
+    "Alpha101Facts",
     "Factor",
     "FactorCache",
     "FactorSet",
     "alpha101",
+    "alpha101_facts",
+    "alpha158",
     "list_seed_alphas",
     "make_factor",
     "seed_factors",

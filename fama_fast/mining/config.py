@@ -117,6 +117,7 @@ class GateSettings(Section):
     max_nodes: Count = 40
     max_depth: Count = 12
     max_lookback: Count = 250
+    strict_units: bool = False  # stop what mixes units, such as CLOSE + VOLUME
     max_overlap: Share = 0.9  # largest subtree shared with a library member, as a share of the larger of the two
     min_coverage: Share = 0.5  # members with a value, mean over training dates
     min_dates: Count = 20  # training dates with a defined RankIC

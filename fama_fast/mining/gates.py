@@ -118,9 +118,13 @@ def check_parse(candidate: Candidate, context: GateContext) -> str | None:
 
 
 def check_arguments(candidate: Candidate, context: GateContext) -> str | None:
-    """Unknown operator or field, wrong arity, wrong window."""
+    """Unknown operator or field, wrong arity, wrong window; with `strict_units` mixed units."""
     error = candidate.error
-    return reason_of(error) if error is not None and not isinstance(error, LimitError) else None
+    if error is not None:
+        return None if isinstance(error, LimitError) else reason_of(error)
+    if context.settings.strict_units and candidate.compiled.warnings:
+        return "; ".join(candidate.compiled.warnings)
+    return None
 
 
 def check_size(candidate: Candidate, context: GateContext) -> str | None:

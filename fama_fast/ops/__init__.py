@@ -5,13 +5,16 @@ from fama_fast.ops import (  # noqa: F401  (each registers its operators when im
     cross_section,
     group,
     logical,
+    stateful,
+    ts_first,
     ts_lag,
     ts_moments,
     ts_order,
     ts_pairs,
+    ts_regression,
     ts_weights,
 )
-from fama_fast.ops.registry import build, check_param, find, get, names, register, specs, unregister
+from fama_fast.ops.registry import build, check_param, find, get, is_group, names, register, specs, unregister
 from fama_fast.ops.spec import MAX_WINDOW, MIN_PERIODS, Algebra, OpSpec, Parameter
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "check_param",
     "find",
     "get",
+    "is_group",
     "names",
     "register",
     "specs",

@@ -321,3 +321,38 @@ register(
         notes="A lower bound above the upper one gives the upper one.",
     )
 )
+
+
+def _s_log_1p(x: Node) -> Node:
+    return build("MUL", build("SIGN", x), build("LOG1P", build("ABS", x)))
+
+
+register(
+    OpSpec(
+        name="S_LOG_1P",
+        family=Family.ELEMENT,
+        parameters=(series(),),
+        doc="sign(x) * log(1 + |x|): a logarithm that keeps sign and order.",
+        example="S_LOG_1P(DELTA(VOLUME, 1))",
+        source=f"{_BRAIN}, s_log_1p",
+        missing="missing when x is missing",
+        aliases=("SIGNED_LOG1P",),
+        algebra=Algebra(odd=True, increasing=True),
+        lower=_s_log_1p,
+        notes="The natural logarithm, by BRAIN's formula; the example beside it (9 gives 1) has the decimal one.",
+    )
+)
+register(
+    OpSpec(
+        name="PURIFY",
+        family=Family.ELEMENT,
+        parameters=(series(),),
+        doc="x, with infinities turned into missing values.",
+        example="PURIFY(CLOSE / VOLUME)",
+        source=f"{_BRAIN}, purify",
+        missing="missing when x is missing",
+        algebra=Algebra(odd=True, idempotent=True, increasing=True),
+        lower=lambda x: x,
+        notes="Here every operator already gives a missing value for an infinite one, so this changes nothing.",
+    )
+)

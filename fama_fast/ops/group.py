@@ -2,33 +2,83 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fama_fast.ops import slices
-from fama_fast.ops.registry import register
-from fama_fast.ops.spec import Algebra, OpSpec, PolarsLowering, series
+from fama_fast.ops.registry import build, register
+from fama_fast.ops.spec import Algebra, OpSpec, Parameter, PolarsLowering, number, series
 from fama_fast.ops.spec import group as group_parameter
-from fama_fast.types import Family
+from fama_fast.types import Family, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fama_fast.ir import Node
 
 _BRAIN = "WorldQuant BRAIN operator reference, group"
 
 
-def _group(name: str, doc: str, polars: PolarsLowering, *, algebra: Algebra, **more: Any) -> None:
+def _register(name: str, doc: str, *static: Parameter, **more: Any) -> None:
     more.setdefault("source", _BRAIN)
     more.setdefault("missing", "missing when x or the group is missing")
+    more.setdefault("example", f"GROUP_{name}(RET, SECTOR)")
     register(
         OpSpec(
             name=f"GROUP_{name}",
             family=Family.GROUP,
-            parameters=(series(), group_parameter()),
+            parameters=(series(), group_parameter(), *static),
             doc=doc,
-            example=f"GROUP_{name}(RET, SECTOR)",
-            algebra=algebra,
-            polars=polars,
-            kernel=f"group.{name.lower()}",
             **more,
         )
     )
+
+
+def _group(name: str, doc: str, polars: PolarsLowering, *static: Parameter, algebra: Algebra, **more: Any) -> None:
+    more.setdefault("kernel", f"group.{name.lower()}")
+    _register(name, doc, *static, algebra=algebra, polars=polars, **more)
+
+
+def _composite(name: str, doc: str, lower: Callable[..., Node], *static: Parameter, **more: Any) -> None:
+    _register(name, doc, *static, lower=lower, **more)
+
+
+def _normalize(x: Node, group: Node, scale: float) -> Node:
+    return build("MUL", build("DIV", x, build("GROUP_SUM", build("ABS", x), group)), scale)
+
+
+def _vector_neut(x: Node, y: Node, group: Node) -> Node:
+    along = build("MASK", y, build("EQ", x, x))
+    squares = build("GROUP_SUM", build("MUL", along, along), group)
+    return build("SUB", x, build("MUL", y, build("DIV", build("GROUP_SUM", build("MUL", x, y), group), squares)))
+
+
+def _added(terms: Sequence[Node]) -> Node:
+    """The sum as a balanced tree, whose depth grows with the logarithm of the number of terms."""
+    level = list(terms)
+    while len(level) > 1:
+        pairs = [build("ADD", a, b) for a, b in zip(level[::2], level[1::2], strict=False)]
+        level = pairs + level[2 * len(pairs) :]
+    return level[0]
+
+
+def _backfill(x: Node, group: Node, d: int, std: float) -> Node:
+    """Sums over today's group, lag by lag. NAN_TO lets them reach members whose own value is missing."""
+
+    def over_days(values: Sequence[Node]) -> Node:
+        return _added([build("GROUP_SUM", build("NAN_TO", v, 0), group) for v in values])
+
+    size = build("GROUP_COUNT", build("IS_NAN", x), group)  # present for every member with a group
+    own = build("MASK", x, size)
+    days = [own, *(build("DELAY", own, k) for k in range(1, d))]
+    n = over_days([build("EQ", v, v) for v in days])
+    # Twice: the second pass removes the rounding of the first.
+    mean = build("DIV", over_days(days), n)
+    mean = build("ADD", mean, build("DIV", over_days([build("SUB", v, mean) for v in days]), n))
+    squares = over_days([build("POWER", build("SUB", v, mean), 2) for v in days])
+    reach = build("MUL", build("SQRT", build("DIV", squares, build("MAX", build("SUB", n, 1), 1))), std)
+    # Deviations, not values, are held and added up: the mean is put back last.
+    held = [build("MIN", build("MAX", build("SUB", v, mean), build("NEG", reach)), reach) for v in days]
+    return build("IF_ELSE", build("IS_NAN", own), build("ADD", mean, build("DIV", over_days(held), n)), own)
 
 
 _group(
@@ -76,6 +126,57 @@ _group(
     algebra=Algebra(even=True),
     aliases=("GROUP_STD_DEV", "GROUP_STDDEV"),
     missing="missing when x or the group is missing, and for a lone member",
+)
+_group(
+    "PERCENTAGE",
+    "The quantile of the group that date, with linear interpolation.",
+    slices.group_percentile,
+    number("percentage", 0.5, 0.0, 1.0, doc="share of the members below"),
+    algebra=Algebra(),
+    kernel="group_more.percentile",
+    aliases=("GROUP_PERCENTILE",),
+)
+_composite(
+    "MEDIAN",
+    "The median of the group that date.",
+    lambda x, g: build("GROUP_PERCENTAGE", x, g, 0.5),
+    algebra=Algebra(),
+)
+_composite(
+    "NORMALIZE",
+    "x scaled so that the absolute values of its group that date sum to `scale`.",
+    _normalize,
+    Parameter("scale", Kind.NUMBER, 1.0, 0.0, keyword_only=True, doc="sum of absolute values"),
+    algebra=Algebra(odd=True),
+    missing="missing when x or the group is missing, and when all of the group are 0",
+    notes="BRAIN's constantCheck and tolerance, which set a constant group to 0, are not here.",
+)
+_composite(
+    "BACKFILL",
+    "x, and where it is missing the winsorised mean of all values that today's members of its group had on the past d "
+    "days, today included: each held within std standard deviations (ddof 1) of their mean.",
+    _backfill,
+    Parameter("d", Kind.WINDOW, minimum=1, maximum=64, doc="days, today included"),
+    number("std", 4.0, minimum=0.0, doc="standard deviations kept"),
+    algebra=Algebra(odd=True),
+    lookback=lambda p: int(p["d"]) - 1,
+    missing="missing when the group is missing, or when x is and the group has no value in d days",
+    notes="Of a past day only members of the universe with a group count. One value, or several that are equal, have a "
+    "standard deviation of 0.",
+    example="GROUP_BACKFILL(VOLUME, SECTOR, 5)",
+)
+register(
+    OpSpec(
+        name="GROUP_VECTOR_NEUT",
+        family=Family.GROUP,
+        parameters=(series(), series("y"), group_parameter()),
+        doc="x less its part along y within the group that date: x - y (x.y)/(y.y), over the members that have both.",
+        example="GROUP_VECTOR_NEUT(RET, RANK(VOLUME), SECTOR)",
+        source=_BRAIN,
+        missing="missing when x, y or the group is missing, or y is 0 for all of the group",
+        algebra=Algebra(odd=True),
+        lower=_vector_neut,
+    )
 )
 _group("MAX", "The largest value of the group that date.", slices.group_max, algebra=Algebra(idempotent=True))
 _group("MIN", "The smallest value of the group that date.", slices.group_min, algebra=Algebra(idempotent=True))

@@ -147,7 +147,7 @@ register(
         example="RET < 0 ? TS_STDDEV(RET, 20) : CLOSE",
         source=f"{_BRAIN}; the ternary of Kakushadze (2016)",
         missing="missing where the condition or the chosen side is missing; the other side does not matter",
-        aliases=("IF",),
+        aliases=("IF", "WHERE"),
         polars=lambda ctx, condition, x, y: (
             ctx.pl.when(condition != 0.0).then(x).when(condition == 0.0).then(y).otherwise(None)
         ),

@@ -99,7 +99,7 @@ def check_param(spec: OpSpec, p: Parameter, value: Any) -> Param:
         value = int(value)
     else:
         error = ArgumentError
-        value = float(value)
+        value = float(value) + 0.0  # minus zero is zero, as in constants
         if value - value != 0.0:
             raise ArgumentError(f"{spec.name}: {p.name} must be a finite number")
     if p.minimum is not None and value < p.minimum:

@@ -6,6 +6,7 @@ costs no digits. Every result is missing where x is. This module imports no Pola
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from fama_fast.ops.spec import PolarsContext
+
+# What is left of a regressor beside the others, as a share of its own size, below which it says nothing of its own.
+DEPENDENT = 1e-9
 
 # How an aggregate is spread over its slice: by date, or by date and group.
 _Over = Callable[[Any], Any]
@@ -75,8 +79,14 @@ def demean(ctx: PolarsContext, x: pl.Expr) -> pl.Expr:
     return _about_mean(ctx, x, ctx.by_date).centred
 
 
-def scale(ctx: PolarsContext, x: pl.Expr, a: float) -> pl.Expr:
-    return x / ctx.by_date(x.abs().sum()) * a
+def scale(ctx: PolarsContext, x: pl.Expr, a: float, longscale: float, shortscale: float) -> pl.Expr:
+    if longscale == 0.0 and shortscale == 0.0:
+        return x / ctx.by_date(x.abs().sum()) * a
+    longs = ctx.step(ctx.by_date(x.clip(lower_bound=0.0).sum()))
+    shorts = ctx.step(ctx.by_date((-x).clip(lower_bound=0.0).sum()))
+    when = ctx.pl.when
+    result: pl.Expr = when(x > 0.0).then(x / longs * longscale).when(x < 0.0).then(x / shorts * shortscale).otherwise(x)
+    return result
 
 
 def winsorize(ctx: PolarsContext, x: pl.Expr, std: float) -> pl.Expr:
@@ -86,6 +96,107 @@ def winsorize(ctx: PolarsContext, x: pl.Expr, std: float) -> pl.Expr:
     when = ctx.pl.when
     held = when(x > high).then(high).when(x < low).then(low).otherwise(x)
     result: pl.Expr = when(s.n < 2.0).then(None).when(s.flat).then(x).otherwise(held)
+    return result
+
+
+def statistic(aggregate: Callable[[Any], Any]) -> Callable[..., Any]:
+    """An aggregate of the date's members, where x is present."""
+    return lambda ctx, x: _where_present(ctx, x, ctx.by_date(aggregate(x)))
+
+
+def std(ctx: PolarsContext, x: pl.Expr) -> pl.Expr:
+    return _where_present(ctx, x, _spread(ctx, _about_mean(ctx, x, ctx.by_date), ctx.by_date))
+
+
+def percentile(ctx: PolarsContext, x: pl.Expr, percentage: float) -> pl.Expr:
+    return _where_present(ctx, x, ctx.by_date(x.quantile(percentage, interpolation="linear")))
+
+
+def winsorize_quantile(ctx: PolarsContext, x: pl.Expr, lower: float, upper: float) -> pl.Expr:
+    low, high = (ctx.step(percentile(ctx, x, q)) for q in (lower, upper))
+    when = ctx.pl.when
+    raised = ctx.step(when(x < low).then(low).otherwise(x))
+    result: pl.Expr = when(raised > high).then(high).otherwise(raised)
+    return result
+
+
+def _place(ctx: PolarsContext, x: pl.Expr) -> pl.Expr:
+    """Ranks shifted into [1/n, 1 - 1/n], less a half; 0 for a lone member."""
+    n = ctx.step(ctx.by_date(x.count().cast(ctx.pl.Float64)))
+    doubled = ctx.step(ctx.by_date(x.rank(method="average")) * 2.0 - (n + 1.0))
+    value = doubled * (1.0 - 2.0 / n) / (2.0 * (n - 1.0))
+    return ctx.step(_where_present(ctx, x, ctx.pl.when(n > 1.0).then(value).otherwise(0.0)))
+
+
+def quantile_uniform(ctx: PolarsContext, x: pl.Expr) -> pl.Expr:
+    return _place(ctx, x)
+
+
+def quantile_gaussian(ctx: PolarsContext, x: pl.Expr) -> pl.Expr:
+    """Polars has no normal quantile: SciPy computes it, of the lower tail, which is exact on both sides."""
+
+    def lower_tail(shares: pl.Series) -> pl.Series:
+        from scipy.special import ndtri
+
+        found: pl.Series = ctx.pl.Series(ndtri(shares.to_numpy()), nan_to_null=True)
+        return found
+
+    place = _place(ctx, x)
+    size = ctx.step((0.5 - place.abs()).map_batches(lower_tail, return_dtype=ctx.pl.Float64))
+    result: pl.Expr = ctx.pl.when(place > 0.0).then(-size).otherwise(size)
+    return result
+
+
+def quantile_cauchy(ctx: PolarsContext, x: pl.Expr) -> pl.Expr:
+    return (_place(ctx, x) * math.pi).tan()
+
+
+def flag(*, top: bool) -> Callable[..., Any]:
+    """1 for the n largest (smallest) members and their equals, else 0."""
+
+    def polars(ctx: PolarsContext, x: pl.Expr, n: int) -> Any:
+        place = ctx.step(ctx.by_date(x.rank(method="min", descending=top)))
+        return _where_present(ctx, x, (place <= n).cast(ctx.pl.Float64))
+
+    return polars
+
+
+def densify(ctx: PolarsContext, x: pl.Expr) -> Any:
+    return ctx.by_date(x.rank(method="dense")).cast(ctx.pl.Float64) - 1.0
+
+
+def regression_neut(ctx: PolarsContext, y: pl.Expr, *regressors: pl.Expr) -> pl.Expr:
+    """Gram and Schmidt, one regressor after the other, each projection taken twice."""
+
+    def total(values: Any) -> Any:
+        return ctx.step(ctx.by_date(values.sum()))
+
+    def centred(values: Any) -> tuple[Any, Any]:
+        values = ctx.step(ctx.pl.when(complete).then(values))
+        s = _about_mean(ctx, values, ctx.by_date)
+        return s.centred, s.flat
+
+    def beside(values: Any, bases: list[tuple[Any, Any]]) -> Any:
+        for _ in range(2):
+            for base, square in bases:
+                share = ctx.step(ctx.pl.when(square > 0.0).then(total(values * base) / square).otherwise(0.0))
+                values = ctx.step(values - share * base)
+        return values
+
+    complete = ctx.step(ctx.pl.all_horizontal([v.is_not_null() for v in (y, *regressors)]))
+    members = total(complete.cast(ctx.pl.Float64))
+    bases: list[tuple[Any, Any]] = []
+    coefficients, usable = ctx.pl.lit(1.0), complete
+    for x in regressors:
+        values, flat = centred(x)
+        whole = total(values * values)
+        left = beside(values, bases)
+        square = total(left * left)
+        coefficients = ctx.step(coefficients + ctx.pl.when(flat).then(0.0).otherwise(1.0))
+        usable = ctx.step(usable & (flat | (square.sqrt() > DEPENDENT * whole.sqrt())))
+        bases.append((left, square))
+    residual = beside(centred(y)[0], bases)
+    result: pl.Expr = ctx.pl.when(usable & (members >= coefficients + 1.0)).then(residual)
     return result
 
 
@@ -116,6 +227,10 @@ def group_max(ctx: PolarsContext, x: pl.Expr, group: pl.Expr) -> pl.Expr:
 
 def group_min(ctx: PolarsContext, x: pl.Expr, group: pl.Expr) -> pl.Expr:
     return _where_present(ctx, x, ctx.by_date_and(group, x.min()))
+
+
+def group_percentile(ctx: PolarsContext, x: pl.Expr, group: pl.Expr, percentage: float) -> pl.Expr:
+    return _where_present(ctx, x, ctx.by_date_and(group, x.quantile(percentage, interpolation="linear")))
 
 
 def group_neutralize(ctx: PolarsContext, x: pl.Expr, group: pl.Expr) -> pl.Expr:

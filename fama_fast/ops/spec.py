@@ -68,14 +68,16 @@ class Parameter:
     maximum: float | None = None
     keyword_only: bool = False
     doc: str = ""
+    choices: tuple[str, ...] = ()
 
     @property
     def required(self) -> bool:
         return self.default is _REQUIRED
 
 
-def series(name: str = "x", doc: str = "") -> Parameter:
-    return Parameter(name, Kind.SERIES, doc=doc)
+def series(name: str = "x", doc: str = "", default: Any = _REQUIRED) -> Parameter:
+    """`default` is the number that an operand not given stands for."""
+    return Parameter(name, Kind.SERIES, default, doc=doc)
 
 
 def group(name: str = "group", doc: str = "") -> Parameter:
@@ -98,6 +100,19 @@ def number(
     doc: str = "",
 ) -> Parameter:
     return Parameter(name, Kind.NUMBER, default, minimum, maximum, doc=doc)
+
+
+def count(name: str = "n", default: Any = _REQUIRED, minimum: int = 1, doc: str = "") -> Parameter:
+    return Parameter(name, Kind.COUNT, default, minimum, MAX_WINDOW, doc=doc)
+
+
+def flag(name: str, default: bool = False, doc: str = "") -> Parameter:
+    return Parameter(name, Kind.FLAG, default, doc=doc)
+
+
+def choice(name: str, *choices: str, doc: str = "") -> Parameter:
+    """One of a few words, the first by default."""
+    return Parameter(name, Kind.CHOICE, choices[0], doc=doc or f"one of {', '.join(choices)}", choices=choices)
 
 
 MIN_PERIODS = Parameter(
@@ -139,6 +154,7 @@ class OpSpec:
         evaluate: value on constant operands for operators of constants alone (element family), used by folding.
         symbol, precedence: infix form, where it has one. notes: how other systems differ.
         boolean: the result is 1, 0 or missing.
+        gives_group: the result is a group code, whole numbers from 0: it may stand where a group is asked for.
     """
 
     name: str
@@ -159,6 +175,7 @@ class OpSpec:
     precedence: int = 0
     notes: str = ""
     boolean: bool = False
+    gives_group: bool = False
 
     @property
     def operands(self) -> tuple[Parameter, ...]:
@@ -206,6 +223,11 @@ class OpSpec:
             raise bad("give a kernel or a lowering into other operators, one of the two")
         if self.kernel is not None and self.polars is None:
             raise bad("an operator with a kernel needs a Polars lowering (ctx.kernel is one)")
+        for p in self.parameters:
+            if p.kind is Kind.CHOICE and (p.default not in p.choices or any(c != c.casefold() for c in p.choices)):
+                raise bad(f"{p.name} needs lower-case choices and one of them as default")
+        if self.kernel is not None and any(p.kind is Kind.CHOICE for p in self.parameters):
+            raise bad("a kernel takes numbers only: lower each choice into an operator of its own")
         if self.family is Family.TIME_SERIES and self.lookback is None:
             raise bad("a time-series operator declares its lookback")
         if self.algebra.commutative and len(self.operands) != 2:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fama_fast.ops import windows
 from fama_fast.ops.registry import build, register
-from fama_fast.ops.spec import Algebra, OpSpec, lag, series, window
-from fama_fast.types import Family
+from fama_fast.ops.spec import MAX_WINDOW, Algebra, OpSpec, Parameter, lag, number, series, window
+from fama_fast.types import Family, Kind
 
 if TYPE_CHECKING:
     import polars as pl
@@ -88,5 +89,78 @@ register(
         algebra=Algebra(odd=True),
         polars=_backfill,
         kernel="ts_lag.backfill",
+    )
+)
+register(
+    OpSpec(
+        name="KTH_ELEMENT",
+        family=Family.TIME_SERIES,
+        parameters=(
+            series(),
+            window(),
+            Parameter("k", Kind.COUNT, 1, 1, MAX_WINDOW, doc="1 is the latest present value"),
+        ),
+        doc="The k-th latest present value of x within d days, today included.",
+        example="KTH_ELEMENT(VOLUME, 10, 2)",
+        source="WorldQuant BRAIN kth_element",
+        missing="missing when fewer than k of the d days are present",
+        lookback=lambda p: int(p["d"]) - 1,
+        algebra=Algebra(odd=True),
+        polars=windows.kth_element,
+        kernel="ts_conditions.kth_element",
+        notes="k counts from 1, so k=1 is BACKFILL, as BRAIN says; the example in its manual counts from 0.",
+    )
+)
+register(
+    OpSpec(
+        name="LAST_DIFF_VALUE",
+        family=Family.TIME_SERIES,
+        parameters=(series(), window(minimum=2)),
+        doc="The latest value of x within d days, today included, that differs from today's.",
+        example="LAST_DIFF_VALUE(CLOSE, 20)",
+        source="WorldQuant BRAIN last_diff_value",
+        missing="missing when x is missing today or no present day of the window differs",
+        lookback=lambda p: int(p["d"]) - 1,
+        algebra=Algebra(odd=True),
+        polars=windows.last_diff_value,
+        kernel="ts_conditions.last_diff_value",
+    )
+)
+register(
+    OpSpec(
+        name="DAYS_FROM_LAST_CHANGE",
+        family=Family.TIME_SERIES,
+        parameters=(series(), window(minimum=2, default=252)),
+        doc="How many days ago x last had another value than today's; d when it had none within d days.",
+        example="DAYS_FROM_LAST_CHANGE(CLOSE, 60)",
+        source="WorldQuant BRAIN days_from_last_change, cut to a finite window so that the lookback is exact",
+        missing="missing when x is missing today, or when no other day is present, or when no change was seen and the "
+        "data began less than d days ago; missing days in between are passed over",
+        lookback=lambda p: int(p["d"]) - 1,
+        algebra=Algebra(even=True),
+        polars=windows.days_from_last_change,
+        kernel="ts_conditions.days_from_last_change",
+        notes="BRAIN takes no window and counts on. Its example is as here: 2, 2, 2, 7, latest first, gives 3.",
+    )
+)
+register(
+    OpSpec(
+        name="TS_DELTA_LIMIT",
+        family=Family.TIME_SERIES,
+        parameters=(
+            series(),
+            series("y", "what the limit is a share of, such as ADV20"),
+            number("limit_volume", 0.1, 0.0, doc="the limit of a day's change as a share of y"),
+            window(default=20),
+        ),
+        doc="x followed by at most limit_volume * y a day; starts from the first present x among the past d days.",
+        example="TS_DELTA_LIMIT(RET, TS_STDDEV(RET, 20), 0.5)",
+        source="WorldQuant BRAIN ts_delta_limit, with a finite start so that the lookback is exact",
+        missing="missing when x or y is missing or the limit is below 0; such a day changes nothing",
+        lookback=lambda p: int(p["d"]) - 1,
+        algebra=Algebra(odd=True),
+        polars=windows.delta_limit,
+        kernel="ts_conditions.delta_limit",
+        notes="BRAIN starts on the first day of the data; here d days back.",
     )
 )

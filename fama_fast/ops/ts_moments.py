@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fama_fast.ops import windows
-from fama_fast.ops.registry import register
-from fama_fast.ops.spec import MIN_PERIODS, Algebra, OpSpec, series, window
-from fama_fast.types import Family
+from fama_fast.ops.registry import build, register
+from fama_fast.ops.spec import MIN_PERIODS, Algebra, OpSpec, Parameter, series, window
+from fama_fast.types import Family, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from fama_fast.ops.spec import PolarsLowering
+    import polars as pl
+
+    from fama_fast.ir import Node
+    from fama_fast.ops.spec import PolarsContext, PolarsLowering
 
 _ALL_PRESENT = "missing unless all d days are present (or min_periods of them)"
 
@@ -49,7 +52,7 @@ def _moment(
             lookback=_lookback,
             algebra=algebra,
             polars=polars,
-            kernel=f"ts_moments.{kernel}",
+            kernel=kernel if "." in kernel else f"ts_moments.{kernel}",
             notes=notes,
         )
     )
@@ -60,7 +63,7 @@ _moment(
     "sum",
     "The sum over the past d days.",
     "Kakushadze (2016), sum; WorldQuant BRAIN ts_sum; qlib Sum",
-    ("SUM",),
+    ("SUM", "SUMAC"),
     windows.total,
     algebra=Algebra(odd=True),
 )
@@ -69,7 +72,7 @@ _moment(
     "mean",
     "The mean over the past d days.",
     "WorldQuant BRAIN ts_mean; qlib Mean",
-    ("MEAN", "TS_AVG", "SMA"),
+    ("MEAN", "TS_AVG"),
     windows.mean,
     algebra=Algebra(odd=True),
     example="TS_MEAN(CLOSE, 20)",
@@ -79,7 +82,7 @@ _moment(
     "product",
     "The product over the past d days.",
     "Kakushadze (2016), product; WorldQuant BRAIN ts_product",
-    ("PRODUCT",),
+    ("PRODUCT", "PROD"),
     windows.product,
     algebra=Algebra(),
     example="TS_PRODUCT(1 + RET, 5)",
@@ -142,4 +145,131 @@ _moment(
     least=2,
     missing=f"{_ALL_PRESENT}; missing when x is missing today and for a constant window",
     example="TS_ZSCORE(VOLUME, 20)",
+)
+_moment(
+    "TS_AV_DIFF",
+    "ts_more.av_diff",
+    "x minus its mean over the past d days; exactly 0 for a constant window.",
+    "WorldQuant BRAIN ts_av_diff",
+    ("AV_DIFF",),
+    windows.av_diff,
+    algebra=Algebra(odd=True),
+    missing=f"{_ALL_PRESENT}; missing when x is missing today",
+    example="TS_AV_DIFF(CLOSE, 20)",
+    notes="BRAIN leaves missing days out of the mean, however many: min_periods=1 is that.",
+)
+_moment(
+    "TS_MAD",
+    "ts_more.mad",
+    "The mean absolute deviation from the mean over the past d days; exactly 0 for a constant window.",
+    "qlib Mad",
+    ("MAD", "TS_MEAN_ABS_DEV"),
+    windows.mean_absolute_deviation,
+    algebra=Algebra(even=True),
+    notes="The mean distance from the mean, unscaled; elsewhere MAD is often the median distance from the median.",
+)
+
+
+def _entropy(ctx: PolarsContext, x: pl.Expr, d: int, buckets: int, min_periods: int | None) -> pl.Expr:
+    return ctx.kernel("TS_ENTROPY", [x], (d, buckets, min_periods))
+
+
+def _ratio(x: Node, d: int, min_periods: int | None) -> Node:
+    mean = build("TS_MEAN", x, d, min_periods=min_periods)
+    return build("DIV", mean, build("TS_STDDEV", x, d, min_periods=min_periods))
+
+
+def _count_if(condition: Node, d: int, min_periods: int | None) -> Node:
+    return build("TS_SUM", build("NE", condition, 0), d, min_periods=min_periods)
+
+
+def _sum_if(x: Node, condition: Node, d: int, min_periods: int | None) -> Node:
+    return build("TS_SUM", build("IF_ELSE", condition, x, 0), d, min_periods=min_periods)
+
+
+def _count_nans(x: Node, d: int, min_periods: int | None) -> Node:
+    return build("TS_SUM", build("IS_NAN", x), d, min_periods=min_periods)
+
+
+register(
+    OpSpec(
+        name="TS_ENTROPY",
+        family=Family.TIME_SERIES,
+        parameters=(
+            series(),
+            window(),
+            Parameter("buckets", Kind.COUNT, 10, 2, 100, doc="bars of the histogram"),
+            MIN_PERIODS,
+        ),
+        doc="The Shannon entropy (natural logarithm) of the past d days' histogram, its bars of equal width from the "
+        "lowest to the highest value; 0 for a constant window.",
+        example="TS_ENTROPY(RET, 60)",
+        source="WorldQuant BRAIN ts_entropy",
+        missing=_ALL_PRESENT,
+        aliases=("ENTROPY",),
+        lookback=_lookback,
+        polars=_entropy,
+        kernel="ts_more.entropy",
+        notes="A bar holds its lower edge, the last one both: floor((x - min) * buckets / (max - min)).",
+    )
+)
+register(
+    OpSpec(
+        name="TS_IR",
+        family=Family.TIME_SERIES,
+        parameters=(series(), window(minimum=2), MIN_PERIODS),
+        doc="The mean over the standard deviation (ddof 1) of the past d days.",
+        example="TS_IR(RET, 20)",
+        source="WorldQuant BRAIN ts_ir",
+        missing=f"{_ALL_PRESENT}; at least 2 in any case; missing for a constant window",
+        lookback=_lookback,
+        algebra=Algebra(odd=True),
+        lower=_ratio,
+    )
+)
+register(
+    OpSpec(
+        name="COUNT_IF",
+        family=Family.TIME_SERIES,
+        parameters=(series("condition"), window(), MIN_PERIODS),
+        doc="On how many of the past d days the condition was true.",
+        example="COUNT_IF(CLOSE > OPEN, 20)",
+        source="GTJA (2017), 191 alphas, COUNT(condition, n)",
+        missing="missing unless the condition is present on all d days (or min_periods of them)",
+        aliases=("TS_COUNT", "TS_COUNT_IF"),
+        lookback=_lookback,
+        lower=_count_if,
+        notes="qlib's Count is another operator: the number of present days, d - TS_COUNT_NANS(x, d).",
+    )
+)
+register(
+    OpSpec(
+        name="SUM_IF",
+        family=Family.TIME_SERIES,
+        parameters=(series("x"), series("condition"), window(), MIN_PERIODS),
+        doc="The sum of x over those of the past d days on which the condition was true.",
+        example="SUM_IF(VOLUME, CLOSE > OPEN, 20)",
+        source="GTJA (2017), 191 alphas, SUMIF",
+        missing="a day counts as present when the condition is, and x too where it is true; missing unless all d days "
+        "are (or min_periods of them)",
+        aliases=("TS_SUM_IF",),
+        lookback=_lookback,
+        algebra=Algebra(odd=True),
+        lower=_sum_if,
+        notes="GTJA writes SUMIF(x, d, condition): the condition last.",
+    )
+)
+register(
+    OpSpec(
+        name="TS_COUNT_NANS",
+        family=Family.TIME_SERIES,
+        parameters=(series(), window(), MIN_PERIODS),
+        doc="On how many of the past d days x was missing.",
+        example="TS_COUNT_NANS(VOLUME, 20)",
+        source="WorldQuant BRAIN ts_count_nans",
+        missing="missing unless the data go back d days (or min_periods of them)",
+        aliases=("COUNT_NANS",),
+        lookback=_lookback,
+        lower=_count_nans,
+    )
 )

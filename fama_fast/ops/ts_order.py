@@ -39,7 +39,7 @@ register(
         example="TS_MIN(LOW, 20)",
         source="Kakushadze (2016), ts_min; WorldQuant BRAIN ts_min",
         missing=_ALL_PRESENT,
-        aliases=("LOWEST",),
+        aliases=("LOWEST", "TSMIN"),
         lookback=_lookback,
         polars=windows.minimum,
         kernel="ts_order.min",
@@ -54,7 +54,7 @@ register(
         example="TS_MAX(HIGH, 20)",
         source="Kakushadze (2016), ts_max; WorldQuant BRAIN ts_max",
         missing=_ALL_PRESENT,
-        aliases=("HIGHEST",),
+        aliases=("HIGHEST", "TSMAX"),
         lookback=_lookback,
         polars=windows.maximum,
         kernel="ts_order.max",
@@ -69,7 +69,7 @@ register(
         example="TS_ARGMIN(LOW, 20)",
         source="Kakushadze (2016), ts_argmin; WorldQuant BRAIN ts_arg_min",
         missing=_ALL_PRESENT,
-        aliases=("TS_ARG_MIN",),
+        aliases=("TS_ARG_MIN", "LOWDAY"),
         lookback=_lookback,
         polars=windows.argmin,
         kernel="ts_order.argmin",
@@ -85,7 +85,7 @@ register(
         example="TS_ARGMAX(HIGH, 20)",
         source="Kakushadze (2016), ts_argmax; WorldQuant BRAIN ts_arg_max",
         missing=_ALL_PRESENT,
-        aliases=("TS_ARG_MAX",),
+        aliases=("TS_ARG_MAX", "HIGHDAY"),
         lookback=_lookback,
         polars=windows.argmax,
         kernel="ts_order.argmax",
@@ -101,6 +101,7 @@ register(
         example="TS_RANK(CLOSE, 20)",
         source="Kakushadze (2016), Ts_Rank; WorldQuant BRAIN ts_rank; pandas rolling rank(pct=True)",
         missing=f"{_ALL_PRESENT}; missing when x is missing today",
+        aliases=("TSRANK",),
         lookback=_lookback,
         polars=windows.rank,
         kernel="ts_order.rank",
@@ -135,5 +136,102 @@ register(
         lookback=_lookback,
         algebra=Algebra(),
         lower=_median,
+    )
+)
+
+
+def _scale(x: Node, d: int, constant: float, min_periods: int | None) -> Node:
+    low = build("TS_MIN", x, d, min_periods=min_periods)
+    high = build("TS_MAX", x, d, min_periods=min_periods)
+    value = build("DIV", build("SUB", x, low), build("SUB", high, low))
+    return build("ADD", value, constant) if constant else value
+
+
+def _below(x: Node, extreme: str, d: int, min_periods: int | None) -> Node:
+    return build("SUB", x, build(extreme, x, d, min_periods=min_periods))
+
+
+def _from_extremes(x: Node, d: int, min_periods: int | None) -> Node:
+    """(x - min) + (x - max): the level is gone before anything is added, so it costs no digits."""
+    return build("ADD", _below(x, "TS_MIN", d, min_periods), _below(x, "TS_MAX", d, min_periods))
+
+
+def _min_max_diff(x: Node, d: int, f: float, min_periods: int | None) -> Node:
+    value = build("MUL", _from_extremes(x, d, min_periods), f)
+    return build("ADD", value, build("MUL", x, 1.0 - 2.0 * f)) if f != 0.5 else value
+
+
+def _min_max_cps(x: Node, d: int, f: float, min_periods: int | None) -> Node:
+    value = build("NEG", _from_extremes(x, d, min_periods))
+    return build("ADD", value, build("MUL", x, 2.0 - f)) if f != 2.0 else value
+
+
+register(
+    OpSpec(
+        name="TS_SCALE",
+        family=Family.TIME_SERIES,
+        parameters=(series(), window(minimum=2), number("constant", 0.0, doc="added to the result"), MIN_PERIODS),
+        doc="(x - min) / (max - min) over the past d days, plus a constant.",
+        example="TS_SCALE(CLOSE, 20)",
+        source="WorldQuant BRAIN ts_scale",
+        missing=f"{_ALL_PRESENT}; missing when x is missing today and for a constant window",
+        lookback=_lookback,
+        lower=_scale,
+    )
+)
+register(
+    OpSpec(
+        name="TS_MIN_DIFF",
+        family=Family.TIME_SERIES,
+        parameters=(series(), window(), MIN_PERIODS),
+        doc="x minus its smallest value over the past d days.",
+        example="TS_MIN_DIFF(LOW, 20)",
+        source="WorldQuant BRAIN ts_min_diff",
+        missing=f"{_ALL_PRESENT}; missing when x is missing today",
+        lookback=_lookback,
+        lower=lambda x, d, min_periods: _below(x, "TS_MIN", d, min_periods),
+    )
+)
+register(
+    OpSpec(
+        name="TS_MAX_DIFF",
+        family=Family.TIME_SERIES,
+        parameters=(series(), window(), MIN_PERIODS),
+        doc="x minus its largest value over the past d days.",
+        example="TS_MAX_DIFF(HIGH, 20)",
+        source="WorldQuant BRAIN ts_max_diff",
+        missing=f"{_ALL_PRESENT}; missing when x is missing today",
+        lookback=_lookback,
+        lower=lambda x, d, min_periods: _below(x, "TS_MAX", d, min_periods),
+    )
+)
+register(
+    OpSpec(
+        name="TS_MIN_MAX_DIFF",
+        family=Family.TIME_SERIES,
+        parameters=(series(), window(), number("f", 0.5, doc="share of the two extremes taken off"), MIN_PERIODS),
+        doc="x - f * (min + max), the extremes over the past d days.",
+        example="TS_MIN_MAX_DIFF(CLOSE, 20)",
+        source="WorldQuant BRAIN ts_min_max_diff",
+        missing=f"{_ALL_PRESENT}; missing when x is missing today",
+        aliases=("MIN_MAX_DIFF",),
+        lookback=_lookback,
+        algebra=Algebra(odd=True),
+        lower=_min_max_diff,
+    )
+)
+register(
+    OpSpec(
+        name="TS_MIN_MAX_CPS",
+        family=Family.TIME_SERIES,
+        parameters=(series(), window(), number("f", 2.0, doc="how often x is taken off"), MIN_PERIODS),
+        doc="(min + max) - f * x, the extremes over the past d days.",
+        example="TS_MIN_MAX_CPS(CLOSE, 20)",
+        source="WorldQuant BRAIN ts_min_max_cps",
+        missing=f"{_ALL_PRESENT}; missing when x is missing today",
+        aliases=("MIN_MAX_CPS",),
+        lookback=_lookback,
+        algebra=Algebra(odd=True),
+        lower=_min_max_cps,
     )
 )

@@ -97,8 +97,11 @@ def _moments(ctx: PolarsContext, x: pl.Expr, d: int, order: int) -> _Moments:
     def power_sum(k: int) -> Any:
         return ctx.step(ctx.by_symbol(_sum([_power(e, k).fill_null(0.0) for e in lags])))
 
-    s1, s2 = power_sum(1), power_sum(2)
+    s1 = power_sum(1)
     m = ctx.step(s1 / n)
+    if order < 2:
+        return _Moments(n, centre, m, None, None, None)
+    s2 = power_sum(2)
     second = ctx.step(s2 - n * m * m)
     third = fourth = None
     if order > 2:
@@ -147,6 +150,58 @@ def zscore(ctx: PolarsContext, x: pl.Expr, d: int, min_periods: int | None) -> p
     return _enough(ctx, m.n, d, min_periods, ctx.pl.when(~_constant(ctx, x, d)).then(value), least=2)
 
 
+def av_diff(ctx: PolarsContext, x: pl.Expr, d: int, min_periods: int | None) -> pl.Expr:
+    m = _moments(ctx, x, d, 1)
+    value = ctx.pl.when(_constant(ctx, x, d)).then(x * 0.0).otherwise(x - m.centre - m.offset)
+    return _enough(ctx, m.n, d, min_periods, value)
+
+
+def mean_absolute_deviation(ctx: PolarsContext, x: pl.Expr, d: int, min_periods: int | None) -> pl.Expr:
+    m = _moments(ctx, x, d, 1)
+    distances = [(e - m.offset).abs().fill_null(0.0) for e in _deviations(x, m.centre, d)]
+    value = ctx.by_symbol(_sum(distances)) / m.n
+    return _enough(ctx, m.n, d, min_periods, ctx.pl.when(_constant(ctx, x, d)).then(0.0).otherwise(value))
+
+
+def kth_element(ctx: PolarsContext, x: pl.Expr, d: int, k: int) -> pl.Expr:
+    seen = ctx.step(ctx.by_symbol(x.is_not_null().cast(ctx.pl.Int64).cum_sum()))
+    days = [ctx.pl.when(x.shift(i).is_not_null() & (seen - seen.shift(i) == k - 1)).then(x.shift(i)) for i in range(d)]
+    return ctx.by_symbol(_balanced(days, ctx.pl.coalesce))
+
+
+def last_diff_value(ctx: PolarsContext, x: pl.Expr, d: int) -> pl.Expr:
+    days = [ctx.pl.when(x.shift(i) != x).then(x.shift(i)) for i in range(1, d)]
+    return ctx.by_symbol(_balanced(days, ctx.pl.coalesce))
+
+
+def days_from_last_change(ctx: PolarsContext, x: pl.Expr, d: int) -> pl.Expr:
+    days = [ctx.pl.when(x.shift(i) != x).then(float(i)) for i in range(1, d)]
+    changed = ctx.by_symbol(_balanced(days, ctx.pl.coalesce))
+    whole_window = (_day_number(ctx) >= d - 1.0) & (_present(ctx, x, d) >= 2.0)
+    unchanged = ctx.pl.when(x.is_not_null() & whole_window).then(float(d))
+    value: pl.Expr = ctx.pl.coalesce(changed, unchanged)
+    return value
+
+
+def delta_limit(ctx: PolarsContext, x: pl.Expr, y: pl.Expr, share: float, d: int) -> pl.Expr:
+    when = ctx.pl.when
+    limit = ctx.step(y * share)
+    present = ctx.step(when(limit >= 0.0).then(x))
+    held = ctx.step(ctx.by_symbol(present.shift(d - 1)))
+    for k in range(d - 2, -1, -1):
+        v, reach = (ctx.step(ctx.by_symbol(e.shift(k))) for e in (present, limit))
+        change = v - held
+        followed = when(change > reach).then(held + reach).when(change < -reach).then(held - reach).otherwise(v)
+        held = ctx.step(when(v.is_null()).then(held).when(held.is_null()).then(v).otherwise(followed))
+    result: pl.Expr = when(present.is_not_null()).then(held)
+    return result
+
+
+def _day_number(ctx: PolarsContext) -> pl.Expr:
+    """0 on the first date, 1 on the next."""
+    return ctx.step(ctx.by_symbol(ctx.pl.int_range(ctx.pl.len()).cast(ctx.pl.Float64)))
+
+
 def minimum(ctx: PolarsContext, x: pl.Expr, d: int, min_periods: int | None) -> pl.Expr:
     return ctx.by_symbol(x.rolling_min(d, min_samples=min_periods or d))
 
@@ -179,20 +234,27 @@ def quantile(ctx: PolarsContext, x: pl.Expr, d: int, q: float, min_periods: int 
 
 
 class _Pairs(NamedTuple):
+    """Of the complete pairs of a window: their number, sums of products of deviations, means, today's deviations."""
+
     n: Any
     cross: Any
     x_square: Any
     y_square: Any
     x_constant: Any
     y_constant: Any
+    x_mean: Any
+    y_mean: Any
+    x_today: Any
+    y_today: Any
 
 
 def _pair_moments(ctx: PolarsContext, x: pl.Expr, y: pl.Expr, d: int) -> _Pairs:
     both = x.is_not_null() & y.is_not_null()
     x, y = ctx.step(ctx.pl.when(both).then(x)), ctx.step(ctx.pl.when(both).then(y))
     n = _present(ctx, x, d)
-    x_lags = _deviations(x, _centre(ctx, x, n, d), d)
-    y_lags = _deviations(y, _centre(ctx, y, n, d), d)
+    x_centre, y_centre = _centre(ctx, x, n, d), _centre(ctx, y, n, d)
+    x_lags = _deviations(x, x_centre, d)
+    y_lags = _deviations(y, y_centre, d)
 
     def lag_sum(terms: list[Any]) -> Any:
         return ctx.step(ctx.by_symbol(_sum([t.fill_null(0.0) for t in terms])))
@@ -205,6 +267,10 @@ def _pair_moments(ctx: PolarsContext, x: pl.Expr, y: pl.Expr, d: int) -> _Pairs:
         y_square=lag_sum([b * b for b in y_lags]) - sy * sy / n,
         x_constant=_constant(ctx, x, d),
         y_constant=_constant(ctx, y, d),
+        x_mean=x_centre + sx / n,
+        y_mean=y_centre + sy / n,
+        x_today=x - x_centre - sx / n,
+        y_today=y - y_centre - sy / n,
     )
 
 
@@ -222,14 +288,73 @@ def covariance(ctx: PolarsContext, x: pl.Expr, y: pl.Expr, d: int, min_periods: 
     return _enough(ctx, p.n, d, min_periods, value, least=2)
 
 
-def _weighted_mean(ctx: PolarsContext, x: pl.Expr, weights: Sequence[float], min_periods: int | None) -> pl.Expr:
+# What `regression` returns, numbered as WorldQuant BRAIN does.
+RESIDUAL, INTERCEPT, SLOPE, ESTIMATE, ERROR_SQUARES, TOTAL_SQUARES = range(6)
+R_SQUARE, MEAN_ERROR_SQUARE, SLOPE_ERROR, INTERCEPT_ERROR = range(6, 10)
+
+
+def regression(
+    ctx: PolarsContext, y: pl.Expr, x: pl.Expr, d: int, lag: int, rettype: int, min_periods: int | None
+) -> pl.Expr:
+    earlier = ctx.step(ctx.by_symbol(x.shift(lag))) if lag else x
+    p = _pair_moments(ctx, earlier, y, d)
+    return _enough(ctx, p.n, d, min_periods, _line(ctx, p, rettype), least=2)
+
+
+def on_time(ctx: PolarsContext, x: pl.Expr, d: int, rettype: int, min_periods: int | None) -> pl.Expr:
+    """The regression of x on the days of the window, numbered 1 (the oldest) to d (today)."""
+    today = _day_number(ctx)
+    p = _pair_moments(ctx, today, x, d)
+    p = p._replace(x_mean=p.x_mean - today + float(d))
+    return _enough(ctx, p.n, d, min_periods, _line(ctx, p, rettype), least=2)
+
+
+def _line(ctx: PolarsContext, p: _Pairs, rettype: int) -> pl.Expr:
+    when = ctx.pl.when
+    slope = ctx.step(when(p.y_constant).then(0.0).otherwise(p.cross / p.x_square))
+    value: Any
+    if rettype == SLOPE:
+        value = slope
+    elif rettype == INTERCEPT:
+        value = p.y_mean - slope * p.x_mean
+    elif rettype == ESTIMATE:
+        value = p.y_mean + slope * p.x_today
+    elif rettype == TOTAL_SQUARES:
+        value = when(p.y_constant).then(0.0).otherwise(p.y_square)
+    elif rettype == RESIDUAL:
+        rest = ctx.step(p.y_today - slope * p.x_today)
+        rounding = p.y_constant | (rest.abs() <= p.y_square.sqrt() * 1e-13)
+        value = when(rounding).then(rest * 0.0).otherwise(rest)
+    else:
+        r = ctx.step((p.cross / (p.x_square.sqrt() * p.y_square.sqrt())).abs())
+        r = ctx.step(when(r > 1.0 - 1e-14).then(1.0).otherwise(r))
+        error = when(p.y_constant).then(0.0).otherwise(p.y_square * (1.0 - r) * (1.0 + r))
+        mean_error = when(p.n > 2.0).then(error / (p.n - 2.0))
+        value = {
+            R_SQUARE: when(~p.y_constant).then(r * r),
+            ERROR_SQUARES: error,
+            MEAN_ERROR_SQUARE: mean_error,
+            SLOPE_ERROR: mean_error.sqrt() / p.x_square.sqrt(),
+            INTERCEPT_ERROR: mean_error.sqrt() * (1.0 / p.n + p.x_mean / p.x_square * p.x_mean).sqrt(),
+        }[rettype]
+    result: pl.Expr = when(~p.x_constant).then(value)
+    return result
+
+
+def _weighted_mean(
+    ctx: PolarsContext, x: pl.Expr, weights: Sequence[float], min_periods: int | None, *, dense: bool = True
+) -> pl.Expr:
     d = len(weights)
-    given = _weighted(ctx, x.is_not_null().cast(ctx.pl.Float64), weights)
+    given = _weighted(ctx, x.is_not_null().cast(ctx.pl.Float64), weights) if dense else sum(weights)
     return _enough(ctx, _present(ctx, x, d), d, min_periods, _weighted(ctx, x, weights) / given)
 
 
-def decay_linear(ctx: PolarsContext, x: pl.Expr, d: int, min_periods: int | None) -> pl.Expr:
-    return _weighted_mean(ctx, x, [float(i + 1) for i in range(d)], min_periods)
+def decay_linear(ctx: PolarsContext, x: pl.Expr, d: int, dense: bool, min_periods: int | None) -> pl.Expr:
+    return _weighted_mean(ctx, x, [float(i + 1) for i in range(d)], min_periods, dense=dense)
+
+
+def decay_exp(ctx: PolarsContext, x: pl.Expr, d: int, factor: float, min_periods: int | None) -> pl.Expr:
+    return _weighted_mean(ctx, x, [factor ** (d - 1 - i) for i in range(d)], min_periods)
 
 
 def ema(ctx: PolarsContext, x: pl.Expr, d: int, min_periods: int | None) -> pl.Expr:

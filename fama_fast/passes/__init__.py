@@ -5,17 +5,23 @@ from fama_fast.passes.lookback import lookback
 from fama_fast.passes.lower import lower
 from fama_fast.passes.normalise import normalise
 from fama_fast.passes.pipeline import PIPELINE, canonicalise, share
+from fama_fast.passes.ranking import ranking_fingerprint
 from fama_fast.passes.simplify import simplify
+from fama_fast.passes.units import UnitError, depends_on_level, infer_units
 from fama_fast.passes.verify import InvalidNodeError, verify
 
 __all__ = [
     "PIPELINE",
     "InvalidNodeError",
+    "UnitError",
     "canonicalise",
+    "depends_on_level",
     "fold_constants",
+    "infer_units",
     "lookback",
     "lower",
     "normalise",
+    "ranking_fingerprint",
     "share",
     "simplify",
     "verify",

@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from fama_fast.ir import FIELD, LEAVES, fixpoint
+from fama_fast.ir import FIELD, GROUP, LEAVES, fixpoint, make
 from fama_fast.lang import parse
 from fama_fast.ops import get
-from fama_fast.types import derived_field
+from fama_fast.types import Kind, derived_field
 
 if TYPE_CHECKING:
     from fama_fast.ir import Node
+    from fama_fast.ops import OpSpec
+
+DENSE = "DENSIFY"
 
 
 def lower(root: Node, available: frozenset[str] | None = None) -> Node:
@@ -29,9 +32,20 @@ def lower(root: Node, available: frozenset[str] | None = None) -> Node:
         if node.op in LEAVES:
             return node
         spec = get(node.op)
+        if any(p.kind is Kind.GROUP for p in spec.operands):
+            node = _dense_groups(node, spec)
         return node if spec.lower is None else spec.lower(*node.args, *node.params)
 
     return fixpoint(root, rule)
+
+
+def _dense_groups(node: Node, spec: OpSpec) -> Node:
+    """Groups made by an expression are numbered without gaps: kernels keep a slot for each number up to the last."""
+    args = [
+        make(DENSE, (a,)) if p.kind is Kind.GROUP and a.op not in (GROUP, DENSE) else a
+        for p, a in zip(spec.operands, node.args, strict=True)
+    ]
+    return make(node.op, args, node.params)
 
 
 @functools.lru_cache(maxsize=256)

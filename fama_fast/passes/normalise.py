@@ -42,11 +42,18 @@ def negate(node: Node) -> Node:
 
 
 def unsigned(node: Node) -> Node | None:
-    """x when the node is -x or a negative constant, else None."""
+    """x when the node is -x, a negative constant or a difference written backwards, else None."""
     if node.op == "NEG":
         return node.args[0]
     if node.is_const and node.value < 0:
         return const(-node.value)
+    return _forwards(node)
+
+
+def _forwards(node: Node) -> Node | None:
+    """a - b for b - a with a before b in order: one of the two is taken for the other's negation."""
+    if node.op == "SUB" and order_key(node.args[1]) < order_key(node.args[0]):
+        return make("SUB", node.args[::-1])
     return None
 
 
@@ -124,8 +131,10 @@ def _product(node: Node) -> Node:
 def _odd(node: Node, spec: OpSpec) -> Node:
     """f(-x) is -f(x), for the first operand, and for the second where the two may change places."""
     for i in range(2 if spec.algebra.commutative else 1):
-        if node.args[i].op == "NEG":
-            args = (*node.args[:i], node.args[i].args[0], *node.args[i + 1 :])
+        x = node.args[i]
+        positive = x.args[0] if x.op == "NEG" else _forwards(x)
+        if positive is not None:
+            args = (*node.args[:i], positive, *node.args[i + 1 :])
             return make("NEG", (make(node.op, args, node.params),))
     return node
 
@@ -133,8 +142,5 @@ def _odd(node: Node, spec: OpSpec) -> Node:
 def _even(node: Node) -> Node:
     """f(-x) is f(x), so f(a - b) is f(b - a)."""
     x, *rest = node.args
-    if x.op == "NEG":
-        return make(node.op, (x.args[0], *rest), node.params)
-    if x.op == "SUB" and order_key(x.args[1]) < order_key(x.args[0]):
-        return make(node.op, (make("SUB", x.args[::-1]), *rest), node.params)
-    return node
+    positive = x.args[0] if x.op == "NEG" else _forwards(x)
+    return node if positive is None else make(node.op, (positive, *rest), node.params)

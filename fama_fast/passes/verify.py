@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fama_fast.errors import ExpressionError
 from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, postorder
-from fama_fast.ops import check_param, find
+from fama_fast.ops import check_param, find, is_group
 from fama_fast.types import Kind, derived_field
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _problem(node: Node, lowered: bool) -> str | None:
     if len(node.args) != len(spec.operands) or len(node.params) != len(spec.statics):
         return f"wrong number of operands or parameters for {spec.signature}"
     for p, operand in zip(spec.operands, node.args, strict=True):
-        if (p.kind is Kind.GROUP) != (operand.op == GROUP):
+        if not (is_group(operand) if p.kind is Kind.GROUP else operand.op != GROUP):
             return f"{p.name} must be a {p.kind.value}"
     for q, value in zip(spec.statics, node.params, strict=True):
         try:

@@ -5,10 +5,11 @@ one by one as columns with native Polars (`.over` the symbol, `.over` the date),
 caller's row order. It runs in steps because Polars evaluates an `.over` nested in another inside the
 outer one's groups: a rank by date within a window by symbol would silently rank each symbol against
 itself. Every built-in operator has a native Polars form, so that this back end shares no arithmetic with
-the numba one; an operator from outside may call its numba kernel instead (`PolarsContext.kernel`).
+the numba one, with few exceptions: MOD and the gaussian quantile, for which Polars has no exact function, are NumPy's
+and SciPy's, and rolling rank correlation and entropy call their numba kernels (`PolarsContext.kernel`), as an operator
+from outside may.
 
-The one exception is MOD, whose Polars form is inexact: NumPy computes it. This package must not know tiles,
-registers or the virtual machine.
+This package must not know tiles, registers or the virtual machine.
 """
 
 from fama_fast.backends.polars_expr.expression import to_expr

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fama_fast.errors import FamaError
-from fama_fast.ir import FIELD, GROUP, LEAVES, Node, const, count_nodes, field, group, postorder
+from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, Node, const, count_nodes, field, group, postorder
 from fama_fast.mining.proposable import proposable_specs
 from fama_fast.types import Family, Kind, adv_window, derived_field
 
@@ -26,8 +26,11 @@ WINDOWS = (2, 3, 5, 10, 15, 20, 30, 40, 60, 90, 120, 180, 250)
 MAX_DEPTH = 6
 MAX_NODES = 20
 _CONSTANTS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
+_COUNTS = (2, 3, 5, 10, 20, 50)
 _WEIGHTS = {Family.TIME_SERIES: 5.0, Family.ELEMENT: 4.0, Family.CROSS_SECTION: 2.0, Family.GROUP: 1.0}
+_CONDITIONS = frozenset({"condition", "trigger", "exit"})  # parameters that are true or false
 _ATTEMPTS = 200
+_SHARE_OF_MADE_GROUPS = 0.15
 # How often the result is made comparable between stocks by its outermost operator, rather than by a ratio.
 _CROSS_SECTIONAL_ROOT = 0.8
 
@@ -54,6 +57,13 @@ def is_boolean(node: Node) -> bool:
     return spec is not None and spec.boolean
 
 
+def is_group(node: Node) -> bool:
+    """The node is a group field or makes groups."""
+    from fama_fast import ops
+
+    return ops.is_group(node)
+
+
 def _explodes(spec: OpSpec) -> bool:
     """Numbers of ordinary size give one beyond use, as a power or an exponential does."""
     if spec.evaluate is None or spec.statics or any(p.kind is not Kind.SERIES for p in spec.operands):
@@ -68,7 +78,9 @@ def fits(node: Node, vocabulary: Vocabulary, max_depth: int = MAX_DEPTH, max_nod
     """
     from fama_fast import ops
 
-    if node.op in LEAVES or is_boolean(node) or node.depth > max_depth or count_nodes(node) > max_nodes:
+    if node.op in LEAVES or is_boolean(node) or is_group(node):
+        return False
+    if node.depth > max_depth or count_nodes(node) > max_nodes:
         return False
     fields = {f.upper() for f in vocabulary.fields}
     groups = {g.upper() for g in vocabulary.groups}
@@ -85,7 +97,8 @@ def fits(node: Node, vocabulary: Vocabulary, max_depth: int = MAX_DEPTH, max_nod
             for p, value in zip(spec.statics, n.params, strict=True):
                 if p.kind is Kind.WINDOW and value is not None and float(value) > vocabulary.max_window:
                     return False
-            if len(set(n.args)) < len(n.args):  # x / x, x - x: no information
+            varying = [a for a in n.args if a.op != CONST]
+            if len(set(varying)) < len(varying):  # x / x, x - x: no information
                 return False
     return seen_field and lookback(node) <= vocabulary.max_window
 
@@ -99,7 +112,8 @@ class TreeMaker:
         self.rng = rng
         self.vocabulary = vocabulary
         self.specs = proposable_specs(vocabulary)
-        self.numeric = tuple(s for s in self.specs if not s.boolean)
+        self.numeric = tuple(s for s in self.specs if not s.boolean and not s.gives_group)
+        self.groupers = tuple(s for s in self.specs if s.gives_group)
         self.explosive = frozenset(s.name for s in self.specs if _explodes(s))
         self.conditions = tuple(s for s in self.specs if s.boolean)
         self.roots = tuple(s for s in self.numeric if s.family in (Family.CROSS_SECTION, Family.GROUP))
@@ -116,18 +130,23 @@ class TreeMaker:
         out: dict[str, Param] = {}
         bare: list[str] = []
         for p in spec.statics:
-            if p.keyword_only or (not p.required and self.rng.random() < 0.7):
+            too_long = p.kind is Kind.WINDOW and not p.required and (p.default or 0) > self.vocabulary.max_window
+            if p.keyword_only or (not p.required and not too_long and self.rng.random() < 0.7):
                 continue
             if p.kind is Kind.WINDOW:
                 out[p.name] = self.window(p)
             elif p.kind is Kind.FLAG:
                 out[p.name] = self.rng.random() < 0.5
+            elif p.kind is Kind.CHOICE:
+                out[p.name] = self.rng.choice(p.choices)
+            elif p.kind is Kind.COUNT:
+                out[p.name] = self.rng.choice([n for n in _COUNTS if n >= (p.minimum or 1)])
             elif p.minimum is not None and p.maximum is not None:
                 share = self.rng.choice((0.1, 0.25, 0.5, 0.75, 0.9))
                 out[p.name] = p.minimum + share * (p.maximum - p.minimum)
             elif isinstance(p.default, (int, float)) and not p.required and p.default:
                 out[p.name] = float(p.default) * self.rng.choice((0.5, 0.75, 1.5, 2.0))
-            else:
+            elif p.required or p.minimum is None:
                 bare.append(p.name)
         # Free numbers of one operator are bounds, given from low to high.
         drawn = sorted(self.rng.sample((-2.0, -1.0, -0.5, 0.5, 1.0, 2.0), k=min(len(bare), 6)))
@@ -139,7 +158,9 @@ class TreeMaker:
         return field(self.rng.choice(self.vocabulary.fields))
 
     def group(self) -> Node:
-        """A group field of the data."""
+        """A group field of the data, or now and then groups made from a field."""
+        if self.groupers and self.rng.random() < _SHARE_OF_MADE_GROUPS:
+            return self.apply(self.rng.choice(self.groupers), 2)
         return group(self.rng.choice(self.vocabulary.groups))
 
     def _pick(self, specs: Sequence[OpSpec]) -> OpSpec:
@@ -168,11 +189,13 @@ class TreeMaker:
 
         args: list[Node] = []
         for p in spec.operands:
+            if not p.required:  # operands are optional from the end
+                break
             if p.kind is Kind.GROUP:
                 args.append(self.group())
-            elif first is not None and all(a is not first for a in args) and p.name != "condition":
+            elif first is not None and all(a is not first for a in args) and p.name not in _CONDITIONS:
                 args.append(first)
-            elif p.name == "condition":
+            elif p.name in _CONDITIONS:
                 args.append(self.tree(depth - 1, condition=True))
             elif args and spec.family is Family.ELEMENT and self.rng.random() < self._share_of_constants(spec):
                 args.append(const(self.rng.choice(_CONSTANTS)))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fama_fast.errors import FamaError
 from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, Node, const, make
-from fama_fast.mining.proposers.random_tree import WINDOWS, TreeMaker, is_boolean
+from fama_fast.mining.proposers.random_tree import WINDOWS, TreeMaker, is_boolean, is_group
 from fama_fast.types import Kind
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def replace(node: Node, path: Path, new: Node) -> Node:
 
 def sort_of(node: Node) -> str:
     """What a subtree may be exchanged for: group, condition or series."""
-    return "group" if node.op == GROUP else "condition" if is_boolean(node) else "series"
+    return "group" if is_group(node) else "condition" if is_boolean(node) else "series"
 
 
 def _places(node: Node, *sorts: str) -> list[tuple[Path, Node]]:
@@ -75,7 +75,9 @@ def swap_operator(maker: TreeMaker, node: Node) -> Node | None:
     others = [
         s
         for s in maker.specs
-        if s.name != spec.name and s.boolean == spec.boolean and [p.kind for p in s.parameters] == kinds
+        if s.name != spec.name
+        and (s.boolean, s.gives_group) == (spec.boolean, spec.gives_group)
+        and [p.kind for p in s.parameters] == kinds
     ]
     new = _rebuilt(maker.rng.choice(others), old.args, old.params) if others else None
     return replace(node, path, new) if new else None
@@ -85,7 +87,7 @@ def change_leaf(maker: TreeMaker, node: Node) -> Node | None:
     """One field or group becomes another."""
     path, old = maker.rng.choice([(p, n) for p, n in walk(node) if n.op in (FIELD, GROUP)])
     new = maker.group() if old.op == GROUP and maker.vocabulary.groups else maker.leaf()
-    return None if new is old or (old.op == GROUP and new.op != GROUP) else replace(node, path, new)
+    return None if new is old or is_group(old) != is_group(new) else replace(node, path, new)
 
 
 def wrap(maker: TreeMaker, node: Node) -> Node | None:

@@ -1,4 +1,4 @@
-"""Search back through a window: the k-th present value, the last different one, and how long ago it was."""
+"""What needs a walk through the window: the k-th present value, the last different one, a limited change a day."""
 
 from __future__ import annotations
 
@@ -62,3 +62,20 @@ def days_from_last_change(slots, dims, params):
         if t >= d - 1:
             found = select(open_ & (others > 0.0), splat(float(d)), found)
         store(out, t * LANES, found)
+
+
+def delta_limit(slots, dims, params):
+    """x followed by at most params[0] * y a day, from the first present of the d days on."""
+    out, x, y = as_doubles(slots[0]), as_doubles(slots[1]), as_doubles(slots[2])
+    rows, share, d = dims[ROWS], params[0], int(params[1])
+    nothing = splat(np.nan)
+    for t in range(rows):
+        held = nothing
+        present = held == held
+        for k in range(clip_low(t - d + 1), t + 1):
+            v, limit = load(x, k * LANES), load(y, k * LANES) * share
+            present = (v == v) & (limit >= 0.0)
+            change = v - held
+            followed = select(change > limit, held + limit, select(change < splat(0.0) - limit, held - limit, v))
+            held = select(present, followed, held)
+        store(out, t * LANES, select(present & (held - held == 0.0), held, nothing))

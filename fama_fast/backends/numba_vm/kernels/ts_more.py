@@ -66,7 +66,7 @@ def mad(slots, dims, params):
     """The mean distance of the window's present days from their mean."""
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, d, least = dims[ROWS], int(params[0]), params[1]
-    zero, one, nothing = splat(0.0), splat(1.0), splat(np.nan)
+    zero, nothing = splat(0.0), splat(np.nan)
     for t in range(rows):
         if t < d - 1 and least >= d:
             store(out, t * LANES, nothing)

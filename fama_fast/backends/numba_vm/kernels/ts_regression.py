@@ -140,10 +140,10 @@ def _regression(slots, dims, params, what, lag, least, timed):
                 txy = txy + load(suffix, at + 5 * LANES) + select(two, (gap_x * gap_y) * share, zero)
             today_x, today_y = (a - base_x) - tx, select(gone, nothing, (b - base_y) - ty)
             today_x = select(gone, nothing, today_x)
-            mean_x = base_x + tx
             if timed:
-                # Days are numbered 1 (the oldest) to d (today).
-                mean_x = mean_x + (float(d) - float(t))
+                # Days are numbered 1 (the oldest) to d (today): first, in whole numbers, so that the row leaves no bit.
+                base_x = base_x + (float(d) - float(t))
+            mean_x = base_x + tx
             value = _statistic(what, count, txx, tyy, txy, today_x, today_y, mean_x, base_y + ty)
             store(out, t * LANES, select(count >= need, _finite(value), nothing))
         block += d
