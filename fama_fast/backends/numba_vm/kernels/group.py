@@ -14,11 +14,10 @@ from fama_fast.backends.numba_vm.abi import (
     WIDTH,
     address_of,
     as_doubles,
-    as_small,
     as_unsigned,
     inlined,
 )
-from fama_fast.backends.numba_vm.kernels.radix import scratch_size, sort_row
+from fama_fast.backends.numba_vm.kernels.radix import order_row, scratch_size
 
 MEAN, SUM, COUNT, NEUTRALIZE, Z_SCORE, DEVIATION, LARGEST, SMALLEST, UNIT = range(9)
 
@@ -61,9 +60,13 @@ def _statistic(slots, dims, what):
                 if count[g] == 0.0:
                     first[g] = v
                 count[g] += 1.0
-                total[g] += v if what == SUM else v - first[g]
-                low[g] = min(low[g], v)
-                high[g] = max(high[g], v)
+                if what == SUM:
+                    total[g] += v
+                elif what not in (COUNT, LARGEST, SMALLEST, UNIT):
+                    total[g] += v - first[g]
+                if what in (LARGEST, SMALLEST, UNIT, Z_SCORE, DEVIATION):
+                    low[g] = min(low[g], v)
+                    high[g] = max(high[g], v)
         if what in (Z_SCORE, DEVIATION):
             for c in range(columns):
                 v = row[c]
@@ -142,8 +145,8 @@ def rank(slots, dims, params):
     for r in range(dims[ROWS]):
         row, code, result = _row(x, r, width), _row(codes, r, width), _row(out, r, width)
         groups = _n_groups(code, columns)
-        n, keys_at, index_at = sort_row(row, columns, dims[SCRATCH])
-        keys, index = as_unsigned(keys_at), as_small(index_at)
+        n, order_at, mask = order_row(row, columns, dims[SCRATCH])
+        order = as_unsigned(order_at)
         size = as_doubles(dims[SCRATCH] + 8 * scratch_size(columns))
         below = as_doubles(dims[SCRATCH] + 8 * (scratch_size(columns) + groups))
         ties = as_doubles(dims[SCRATCH] + 8 * (scratch_size(columns) + 2 * groups))
@@ -152,26 +155,26 @@ def rank(slots, dims, params):
         for c in range(width):
             result[c] = np.nan
         for i in range(n):
-            g = code[index[i]]
+            g = code[np.int64(order[i] & mask)]
             if g == g:
                 size[int(g)] += 1.0
         start = 0
         while start < n:
+            value = row[np.int64(order[start] & mask)]
             end = start + 1
-            key = keys[start]
-            while end < n and keys[end] == key:
+            while end < n and row[np.int64(order[end] & mask)] == value:
                 end += 1
             for i in range(start, end):
-                g = code[index[i]]
+                g = code[np.int64(order[i] & mask)]
                 if g == g:
                     ties[int(g)] += 1.0
             for i in range(start, end):
-                c = index[i]
+                c = np.int64(order[i] & mask)
                 if code[c] == code[c]:
                     g = int(code[c])
                     result[c] = (below[g] + 0.5 * (ties[g] + 1.0)) / size[g]
             for i in range(start, end):
-                g = code[index[i]]
+                g = code[np.int64(order[i] & mask)]
                 if g == g and ties[int(g)] > 0.0:
                     below[int(g)] += ties[int(g)]
                     ties[int(g)] = 0.0
