@@ -86,11 +86,14 @@ def _grow(a, b, gone, n, cx, cy, mx, my, sxx, syy, sxy):
     cx = select(gone, cx, select(start, a, cx))
     cy = select(gone, cy, select(start, b, cy))
     more = n + 1.0
+    # One division a step: it is what this loop waits for.
+    part = 1.0 / more
+    weight = n * part
     ex, ey = (a - cx) - mx, (b - cy) - my
-    sxx = select(gone, sxx, sxx + ex * ex * (n / more))
-    syy = select(gone, syy, syy + ey * ey * (n / more))
-    sxy = select(gone, sxy, sxy + ex * ey * (n / more))
-    mx, my = select(gone, mx, mx + ex / more), select(gone, my, my + ey / more)
+    sxx = select(gone, sxx, sxx + ex * ex * weight)
+    syy = select(gone, syy, syy + ey * ey * weight)
+    sxy = select(gone, sxy, sxy + ex * ey * weight)
+    mx, my = select(gone, mx, mx + ex * part), select(gone, my, my + ey * part)
     return select(gone, n, more), cx, cy, mx, my, sxx, syy, sxy
 
 
