@@ -22,11 +22,70 @@ def _finite(v):
 
 
 @inlined
+def _weighted_strict(slots, dims, params, what, decay):
+    """The same where all days must be present: a missing one makes every half that holds it missing by itself."""
+    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    rows, d = dims[ROWS], int(params[0])
+    suffix = as_doubles(dims[SCRATCH])
+    zero, nothing = splat(0.0), splat(np.nan)
+    norm = 0.5 * d * (d + 1.0)
+    if what == EXPONENTIAL:
+        norm, power = 0.0, 1.0
+        for _ in range(d):
+            norm += power
+            power *= decay
+    share = 1.0 / norm
+    for t in range(min(d - 1, rows)):
+        store(out, t * LANES, nothing)
+    block = first_block(dims, d)
+    while block < rows:
+        if block >= 0:
+            shift = load(x, block * LANES)
+            value, plain, scale = zero, zero, 1.0
+            for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
+                e = load(x, t * LANES) - shift
+                if what == LINEAR:
+                    plain = plain + e
+                    value = value + plain
+                else:
+                    value = value + e * scale
+                    scale *= decay
+                store(suffix, (t - block + d) * LANES, value)
+            value, plain, power = zero, zero, 1.0
+            for t in range(block, min(block + d, rows)):
+                e = load(x, t * LANES) - shift
+                power *= decay
+                if what == LINEAR:
+                    value = value + e * float(t - block + 1)
+                    plain = plain + e
+                else:
+                    value = value * decay + e
+                begin = t - d + 1
+                if begin >= 0:
+                    total = value
+                    if begin < block:
+                        older = load(suffix, (begin - block + d) * LANES)
+                        if what == LINEAR:
+                            total = total + plain * float(block - begin) + older
+                        else:
+                            total = total + older * power
+                    store(out, t * LANES, _finite(total * share + shift))
+        block += d
+
+
+@inlined
 def _weighted(slots, dims, params, what, decay, dense, least):
+    if least >= params[0]:
+        _weighted_strict(slots, dims, params, what, decay)
+    else:
+        _weighted_relaxed(slots, dims, params, what, decay, dense, least)
+
+
+@inlined
+def _weighted_relaxed(slots, dims, params, what, decay, dense, least):
     """sum(w * x) / sum(w) over the present days of the window, or over all of its days where not dense."""
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, d = dims[ROWS], int(params[0])
-    strict = least >= d
     all_weights = 0.5 * d * (d + 1.0)
     suffix = as_doubles(dims[SCRATCH])
     zero, one, nothing = splat(0.0), splat(1.0), splat(np.nan)
@@ -100,13 +159,10 @@ def _weighted(slots, dims, params, what, decay, dense, least):
                     total = total + older_value * power
                     norm = norm + older_weight * power
                 n = n + older_count
-            if strict and begin < 0:
-                store(out, t * LANES, nothing)
-            else:
-                mean = total / norm + shift
-                if not dense:
-                    mean = mean * (norm / all_weights)
-                store(out, t * LANES, select(n >= least, _finite(mean), nothing))
+            mean = total / norm + shift
+            if not dense:
+                mean = mean * (norm / all_weights)
+            store(out, t * LANES, select(n >= least, _finite(mean), nothing))
         block += d
 
 
