@@ -1,0 +1,15 @@
+"""Settings that all tests share.
+
+Property tests draw the same examples every time, so that main passes or fails for everyone alike; to look for new
+ones, run with `HYPOTHESIS_PROFILE=explore`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("explore", max_examples=500, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
