@@ -6,14 +6,14 @@ imports numba only when something is computed.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+import itertools
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fama_fast.backends.numba_vm.threads import default_threads, run_together
 from fama_fast.errors import DataError
 
 if TYPE_CHECKING:
@@ -68,14 +68,6 @@ def frozen(array: Any) -> Any:
     return view
 
 
-def default_threads() -> int:
-    """`FAMA_THREADS` where it is set, else the cores that this process may use."""
-    asked = os.environ.get("FAMA_THREADS", "")
-    if asked.isdecimal() and int(asked) > 0:
-        return int(asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def over_rows(work: Callable[[int, int], object], shape: tuple[int, ...], threads: int | None = None) -> None:
     """Call `work(start, stop)` on consecutive chunks of rows, on several threads when it pays.
 
@@ -88,9 +80,16 @@ def over_rows(work: Callable[[int, int], object], shape: tuple[int, ...], thread
         return
     # Several chunks a thread even out rows of unequal cost.
     edges = np.linspace(0, n_rows, min(n_rows, 4 * workers) + 1).astype(int).tolist()
-    with ThreadPoolExecutor(workers) as pool:
-        for done in [pool.submit(work, a, b) for a, b in pairwise(edges)]:
-            done.result()
+    chunks = list(pairwise(edges))
+    numbers = itertools.count()  # next() on it is atomic
+
+    def take() -> None:
+        for i in numbers:
+            if i >= len(chunks):
+                return
+            work(*chunks[i])
+
+    run_together(take, workers)
 
 
 @dataclass(frozen=True)
