@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from fama_fast.panel import Panel
 
 ENDINGS = (".parquet", ".csv", ".json")
-MIN_PAIRS = 3  # symbols that a day's RankIC needs
 DECIMALS = {"rank_icir": 3, "icir": 3, "hit_rate": 3, "coverage": 3, "turnover": 3, "rank_ic_t": 2}
 
 
@@ -131,6 +130,7 @@ def _refuse_unscorable(panel: Panel, horizon: int, entry_lag: int) -> None:
     import numpy as np
 
     from fama_fast.data import forward_returns
+    from fama_fast.evaluation import MIN_PAIRS
 
     known = np.isfinite(forward_returns(panel, horizon, entry_lag)).sum(axis=1)
     if known.max() < MIN_PAIRS:

@@ -107,3 +107,9 @@ inlined = njit(inline="always", error_model="numpy")
 def finite_or_missing(x):  # type: ignore[no-untyped-def]
     """x, or NaN when x is infinite."""
     return x if x - x == 0.0 else np.nan
+
+
+@inlined
+def row_of(base, row, width):  # type: ignore[no-untyped-def]
+    """Pointer to a row of a tile."""
+    return as_doubles(address_of(base) + 8 * row * width)  # type: ignore[call-arg]  # mypy counts the typing context

@@ -52,12 +52,6 @@ class BufferPool:
                 self._held += array.nbytes
                 self._free[array.size].append(array)
 
-    def clear(self) -> None:
-        """Free everything held."""
-        with self._lock:
-            self._free.clear()
-            self._held = 0
-
 
 class Desk(threading.local):
     """A thread's registers and scratch, kept between calls and grown when a stage needs more."""

@@ -8,7 +8,10 @@ anchor is absolute, a chunk of dates gives the same bits as the whole history.
 
 from __future__ import annotations
 
+import numpy as np
+
 from fama_fast.backends.numba_vm.abi import ORIGIN, inlined
+from fama_fast.backends.numba_vm.simd import select, splat
 
 
 @inlined
@@ -21,3 +24,9 @@ def first_block(dims, d):
 def clip_low(row):
     """A block's first row that exists."""
     return row if row > 0 else 0
+
+
+@inlined
+def finite(v):
+    """The lanes, with infinities made missing."""
+    return select(v - v == 0.0, v, splat(np.nan))

@@ -9,18 +9,12 @@ from fama_fast.backends.numba_vm.abi import (
     ROWS,
     SCRATCH,
     WIDTH,
-    address_of,
     as_doubles,
     as_unsigned,
     inlined,
+    row_of,
 )
 from fama_fast.backends.numba_vm.kernels.radix import order_row
-
-
-@inlined
-def _row(base, row, width):
-    """Pointer to a row of a tile."""
-    return as_doubles(address_of(base) + 8 * row * width)
 
 
 @inlined
@@ -54,7 +48,7 @@ def rank(slots, dims, params):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
-        row, result = _row(x, r, width), _row(out, r, width)
+        row, result = row_of(x, r, width), row_of(out, r, width)
         n, order_at, mask = order_row(row, columns, dims[SCRATCH])
         order = as_unsigned(order_at)
         for c in range(width):
@@ -77,7 +71,7 @@ def zscore(slots, dims, params):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
-        row, result = _row(x, r, width), _row(out, r, width)
+        row, result = row_of(x, r, width), row_of(out, r, width)
         n, shift, offset, squares = _moments(row, columns)
         deviation = np.sqrt(squares / (n - 1.0)) if n > 1 else np.nan
         for c in range(columns):
@@ -89,7 +83,7 @@ def demean(slots, dims, params):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
-        row, result = _row(x, r, width), _row(out, r, width)
+        row, result = row_of(x, r, width), row_of(out, r, width)
         _, shift, offset, _ = _moments(row, columns)
         for c in range(columns):
             v = (row[c] - shift) - offset
@@ -101,7 +95,7 @@ def scale(slots, dims, params):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
-        row, result = _row(x, r, width), _row(out, r, width)
+        row, result = row_of(x, r, width), row_of(out, r, width)
         total = 0.0
         for c in range(columns):
             v = row[c]
@@ -117,7 +111,7 @@ def winsorize(slots, dims, params):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
-        row, result = _row(x, r, width), _row(out, r, width)
+        row, result = row_of(x, r, width), row_of(out, r, width)
         n, shift, offset, squares = _moments(row, columns)
         reach = params[0] * np.sqrt(squares / (n - 1.0)) if n > 1 else np.nan
         low, high = shift + (offset - reach), shift + (offset + reach)

@@ -12,12 +12,12 @@ from fama_fast.backends.numba_vm.abi import (
     ROWS,
     SCRATCH,
     WIDTH,
-    address_of,
     as_doubles,
     as_small,
     as_unsigned,
     helper,
     inlined,
+    row_of,
 )
 from fama_fast.backends.numba_vm.kernels.radix import sort_row
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store
@@ -27,12 +27,6 @@ UNIFORM, GAUSSIAN, CAUCHY = range(3)
 
 # What is left of a regressor beside the others, as a share of its own size, below which it says nothing of its own.
 _DEPENDENT = 1e-9
-
-
-@inlined
-def _row(base, row, width):
-    """Pointer to a row of a tile."""
-    return as_doubles(address_of(base) + 8 * row * width)
 
 
 @helper
@@ -68,7 +62,7 @@ def _statistic(slots, dims, what):
     tail, sums = as_doubles(dims[SCRATCH]), as_doubles(dims[SCRATCH] + 8 * LANES)
     zero, one, nothing = splat(0.0), splat(1.0), splat(np.nan)
     for r in range(dims[ROWS]):
-        row, result = _row(x, r, width), _row(out, r, width)
+        row, result = row_of(x, r, width), row_of(out, r, width)
         whole = _last_lanes(row, columns, tail)
         shift = _first(row, columns) if what in (MEAN, DEVIATION) else 0.0
         n, total = zero, zero
@@ -145,7 +139,7 @@ def scale(slots, dims, params):
     zero = splat(0.0)
     sides = params[1] != 0.0 or params[2] != 0.0
     for r in range(dims[ROWS]):
-        row, result = _row(x, r, width), _row(out, r, width)
+        row, result = row_of(x, r, width), row_of(out, r, width)
         whole = _last_lanes(row, columns, tail)
         above, below = zero, zero
         for c in range(0, columns, LANES):
@@ -184,7 +178,7 @@ def percentile(slots, dims, params):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
-        row, result = _row(x, r, width), _row(out, r, width)
+        row, result = row_of(x, r, width), row_of(out, r, width)
         n, _, index_at = sort_row(row, columns, dims[SCRATCH])
         value = _between(row, as_small(index_at), n, params[0]) if n > 0 else np.nan
         value = value if value - value == 0.0 else np.nan
@@ -197,7 +191,7 @@ def winsorize_quantile(slots, dims, params):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
-        row, result = _row(x, r, width), _row(out, r, width)
+        row, result = row_of(x, r, width), row_of(out, r, width)
         n, _, index_at = sort_row(row, columns, dims[SCRATCH])
         low, high = np.nan, np.nan
         if n > 0:
@@ -297,7 +291,7 @@ def _quantile(slots, dims, driver):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
-        row, result = _row(x, r, width), _row(out, r, width)
+        row, result = row_of(x, r, width), row_of(out, r, width)
         n, keys_at, index_at = sort_row(row, columns, dims[SCRATCH])
         keys, index = as_unsigned(keys_at), as_small(index_at)
         for c in range(width):
@@ -339,7 +333,7 @@ def _flag(slots, dims, params, top):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
-        row, result = _row(x, r, width), _row(out, r, width)
+        row, result = row_of(x, r, width), row_of(out, r, width)
         n, _, index_at = sort_row(row, columns, dims[SCRATCH])
         index = as_small(index_at)
         wanted = min(int(params[0]), n)
@@ -366,7 +360,7 @@ def densify(slots, dims, params):
     width, columns = dims[WIDTH], dims[COLUMNS]
     seen = as_doubles(dims[SCRATCH])
     for r in range(dims[ROWS]):
-        row, result = _row(x, r, width), _row(out, r, width)
+        row, result = row_of(x, r, width), row_of(out, r, width)
         # Bucket numbers are small and whole: marking them costs no sort.
         small = True
         for c in range(columns):
@@ -409,7 +403,7 @@ def regression_neut(slots, dims, params):
     out = as_doubles(slots[0])
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
-        result = _row(out, r, width)
+        result = row_of(out, r, width)
         n = 0
         for c in range(columns):
             result[c] = 1.0
@@ -423,7 +417,7 @@ def regression_neut(slots, dims, params):
         for j in range(1, 5):
             if not usable:
                 break
-            x = _row(as_doubles(slots[1 + j % 4]), r, width)
+            x = row_of(as_doubles(slots[1 + j % 4]), r, width)
             left = as_doubles(dims[SCRATCH] + 8 * n * used)
             low, high, i = np.inf, -np.inf, 0
             for c in range(columns):

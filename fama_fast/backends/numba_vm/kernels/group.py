@@ -12,19 +12,14 @@ from fama_fast.backends.numba_vm.abi import (
     ROWS,
     SCRATCH,
     WIDTH,
-    address_of,
     as_doubles,
     as_unsigned,
     inlined,
+    row_of,
 )
 from fama_fast.backends.numba_vm.kernels.radix import order_row, scratch_size
 
 MEAN, SUM, COUNT, NEUTRALIZE, Z_SCORE, DEVIATION, LARGEST, SMALLEST, UNIT = range(9)
-
-
-@inlined
-def _row(base, row, width):
-    return as_doubles(address_of(base) + 8 * row * width)
 
 
 @inlined
@@ -42,7 +37,7 @@ def _statistic(slots, dims, what):
     out, x, codes = as_doubles(slots[0]), as_doubles(slots[1]), as_doubles(slots[2])
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
-        row, code, result = _row(x, r, width), _row(codes, r, width), _row(out, r, width)
+        row, code, result = row_of(x, r, width), row_of(codes, r, width), row_of(out, r, width)
         groups = _n_groups(code, columns)
         count = as_doubles(dims[SCRATCH])
         first = as_doubles(dims[SCRATCH] + 8 * groups)
@@ -143,7 +138,7 @@ def rank(slots, dims, params):
     out, x, codes = as_doubles(slots[0]), as_doubles(slots[1]), as_doubles(slots[2])
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
-        row, code, result = _row(x, r, width), _row(codes, r, width), _row(out, r, width)
+        row, code, result = row_of(x, r, width), row_of(codes, r, width), row_of(out, r, width)
         groups = _n_groups(code, columns)
         n, order_at, mask = order_row(row, columns, dims[SCRATCH])
         order = as_unsigned(order_at)

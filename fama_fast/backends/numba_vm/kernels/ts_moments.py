@@ -18,17 +18,12 @@ from __future__ import annotations
 import numpy as np
 
 from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
-from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
+from fama_fast.backends.numba_vm.kernels.blocks import clip_low, finite, first_block
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, sqrt, store
 
 SUM, MEAN = 0, 1
 VARIANCE, DEVIATION, Z_SCORE = 0, 1, 2
 SKEWNESS, KURTOSIS = 0, 1
-
-
-@inlined
-def _finite(v):
-    return select(v - v == 0.0, v, splat(np.nan))
 
 
 @inlined
@@ -59,7 +54,7 @@ def _sums_strict(slots, dims, params, what):
                         value = total / float(d) + shift
                     else:
                         value = total + shift * float(d)
-                    store(out, t * LANES, _finite(value))
+                    store(out, t * LANES, finite(value))
         # A block that began before the first row holds no end of a complete window.
         block += d
 
@@ -102,7 +97,7 @@ def _sums_relaxed(slots, dims, params, what, least):
                 value = total / n + shift
             else:
                 value = total + shift * n
-            store(out, t * LANES, select(n >= least, _finite(value), nothing))
+            store(out, t * LANES, select(n >= least, finite(value), nothing))
         block += d
 
 
@@ -112,11 +107,11 @@ def _dispersion(what, squares, n, mean, today):
     variance = squares / (n - 1.0)
     variance = select(variance > 0.0, variance, select(variance <= 0.0, splat(0.0), splat(np.nan)))
     if what == VARIANCE:
-        return _finite(variance)
+        return finite(variance)
     deviation = sqrt(variance)
     if what == DEVIATION:
-        return _finite(deviation)
-    return _finite((today - mean) / deviation)
+        return finite(deviation)
+    return finite((today - mean) / deviation)
 
 
 @inlined
@@ -273,7 +268,7 @@ def product(slots, dims, params):
             if first < 0 and strict:
                 store(out, t * LANES, nothing)
             else:
-                store(out, t * LANES, select(n >= least, _finite(total), nothing))
+                store(out, t * LANES, select(n >= least, finite(total), nothing))
         block += d
 
 
@@ -317,7 +312,7 @@ def _higher(slots, dims, params, what):
             ratio = (m4 / n) / (variance * variance)
             value = (n - one) / ((n - 2.0) * (n - 3.0)) * ((n + one) * ratio - 3.0 * (n - one))
         good = (n >= need) & (low < high)
-        store(out, t * LANES, select(good, _finite(value), nothing))
+        store(out, t * LANES, select(good, finite(value), nothing))
 
 
 def skew(slots, dims, params):

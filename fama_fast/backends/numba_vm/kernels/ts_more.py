@@ -10,13 +10,8 @@ import math
 import numpy as np
 
 from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
-from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
+from fama_fast.backends.numba_vm.kernels.blocks import clip_low, finite, first_block
 from fama_fast.backends.numba_vm.simd import LANES, absolute, load, missing, select, splat, store
-
-
-@inlined
-def _finite(v):
-    return select(v - v == 0.0, v, splat(np.nan))
 
 
 @inlined
@@ -58,7 +53,7 @@ def av_diff(slots, dims, params):
                 s = s + select(n2 > 0.0, load(suffix, at) + (older - base) * n2, zero)
                 n = n + n2
             # Where today is missing, so is the result: the newer half holds a present day otherwise.
-            store(out, t * LANES, select(n >= least, _finite((today - base) - s / n), nothing))
+            store(out, t * LANES, select(n >= least, finite((today - base) - s / n), nothing))
         block += d
 
 
@@ -81,7 +76,7 @@ def mad(slots, dims, params):
             v = load(x, k * LANES)
             distance = distance + select(missing(v), zero, absolute((v - base) - offset))
         # A constant window has distances of exactly zero: its values equal the base.
-        store(out, t * LANES, select(count >= least, _finite(distance / count), nothing))
+        store(out, t * LANES, select(count >= least, finite(distance / count), nothing))
 
 
 def entropy(slots, dims, params):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
-from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
+from fama_fast.backends.numba_vm.kernels.blocks import clip_low, finite, first_block
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, sqrt, store
 
 COVARIANCE, CORRELATION = 0, 1
@@ -16,16 +16,11 @@ PERFECT = 1.0 - 1e-14
 
 
 @inlined
-def _finite(v):
-    return select(v - v == 0.0, v, splat(np.nan))
-
-
-@inlined
 def _result(what, cross, squares_x, squares_y, n):
     if what == COVARIANCE:
-        return _finite(cross / (n - 1.0))
+        return finite(cross / (n - 1.0))
     # A constant window has squares of exactly zero; roots apart, so that their product cannot underflow first.
-    value = _finite(cross / (sqrt(squares_x) * sqrt(squares_y)))
+    value = finite(cross / (sqrt(squares_x) * sqrt(squares_y)))
     # Nearer to a perfect correlation than rounding can tell is perfect: two days always correlate by exactly 1 or -1.
     value = select(value > PERFECT, splat(1.0), value)
     return select(value < -PERFECT, splat(-1.0), value)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
-from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
+from fama_fast.backends.numba_vm.kernels.blocks import clip_low, finite, first_block
 from fama_fast.backends.numba_vm.simd import LANES, absolute, load, missing, select, splat, sqrt, store
 
 # What `TS_REGRESSION` returns, numbered as WorldQuant BRAIN does.
@@ -21,11 +21,6 @@ R_SQUARE, MEAN_ERROR_SQUARE, SLOPE_ERROR, INTERCEPT_ERROR = 6, 7, 8, 9
 
 PERFECT = 1.0 - 1e-14
 NOISE = 1e-13  # residuals this small beside the spread of y are rounding
-
-
-@inlined
-def _finite(v):
-    return select(v - v == 0.0, v, splat(np.nan))
 
 
 @inlined
@@ -145,7 +140,7 @@ def _regression(slots, dims, params, what, lag, least, timed):
                 base_x = base_x + (float(d) - float(t))
             mean_x = base_x + tx
             value = _statistic(what, count, txx, tyy, txy, today_x, today_y, mean_x, base_y + ty)
-            store(out, t * LANES, select(count >= need, _finite(value), nothing))
+            store(out, t * LANES, select(count >= need, finite(value), nothing))
         block += d
 
 
@@ -220,7 +215,7 @@ def rank_corr(slots, dims, params):
             continue
         # The ranks average n / 2; all are whole or half numbers, so the differences below are exact.
         middle = count * count * count * 0.25
-        value = _finite((sxy - middle) / (sqrt(sxx - middle) * sqrt(syy - middle)))
+        value = finite((sxy - middle) / (sqrt(sxx - middle) * sqrt(syy - middle)))
         value = select(value > PERFECT, splat(1.0), value)
         value = select(value < -PERFECT, splat(-1.0), value)
         store(out, t * LANES, select(count >= need, value, nothing))

@@ -10,15 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
-from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
+from fama_fast.backends.numba_vm.kernels.blocks import clip_low, finite, first_block
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store
 
 LINEAR, EXPONENTIAL = 0, 1
-
-
-@inlined
-def _finite(v):
-    return select(v - v == 0.0, v, splat(np.nan))
 
 
 @inlined
@@ -69,7 +64,7 @@ def _weighted_strict(slots, dims, params, what, decay):
                             total = total + plain * float(block - begin) + older
                         else:
                             total = total + older * power
-                    store(out, t * LANES, _finite(total * share + shift))
+                    store(out, t * LANES, finite(total * share + shift))
         block += d
 
 
@@ -162,7 +157,7 @@ def _weighted_relaxed(slots, dims, params, what, decay, dense, least):
             mean = total / norm + shift
             if not dense:
                 mean = mean * (norm / all_weights)
-            store(out, t * LANES, select(n >= least, _finite(mean), nothing))
+            store(out, t * LANES, select(n >= least, finite(mean), nothing))
         block += d
 
 
