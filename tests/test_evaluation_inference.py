@@ -125,3 +125,61 @@ def test_benjamini_hochberg_leaves_missing_out():
     got = inference.benjamini_hochberg([0.01, np.nan, 0.04])
     np.testing.assert_allclose(got, [0.02, np.nan, 0.04])
     assert inference.benjamini_hochberg([]).size == 0
+
+
+def slow_stationary_means(x, length, resamples, seed):
+    """Day by day, as the paper writes it: go on to the next day, or with probability 1/length anywhere."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for _ in range(resamples):
+        at, total = rng.integers(len(x)), 0.0
+        for _ in range(len(x)):
+            total += x[at]
+            at = rng.integers(len(x)) if rng.random() < 1.0 / length else (at + 1) % len(x)
+        out.append(total / len(x))
+    return np.array(out)
+
+
+def test_stationary_bootstrap_has_the_spread_of_its_definition():
+    x = inference.present(series(120, rho=0.7))
+    low, high = inference.stationary_bootstrap_interval(x, block=6, resamples=20_000)
+    slow = np.percentile(slow_stationary_means(x, 6, 3000, 1), [2.5, 97.5])
+    assert low == pytest.approx(slow[0], abs=0.06 * (high - low))
+    assert high == pytest.approx(slow[1], abs=0.06 * (high - low))
+    assert low < x.mean() < high
+
+
+def test_stationary_bootstrap_is_seeded_and_blocks_of_one_day_are_the_ordinary_bootstrap():
+    x = np.random.default_rng(1).normal(0.1, 1.0, size=1000)
+    assert inference.stationary_bootstrap_interval(x, seed=3) == inference.stationary_bootstrap_interval(x, seed=3)
+    low, high = inference.stationary_bootstrap_interval(x, block=1, resamples=5000)
+    assert high - low == pytest.approx(2 * 1.96 * x.std(ddof=1) / math.sqrt(x.size), rel=0.06)
+    assert np.isnan(inference.stationary_bootstrap_interval([0.1])).all()
+
+
+def test_expected_maximum_sharpe_is_that_of_the_best_of_many():
+    best = np.random.default_rng(0).normal(0.0, 0.2, size=(4000, 500)).max(axis=1).mean()
+    assert inference.expected_maximum_sharpe(500, 0.04) == pytest.approx(best, rel=0.01)
+    assert inference.expected_maximum_sharpe(1, 0.04) == 0.0
+    assert math.isnan(inference.expected_maximum_sharpe(10, float("nan")))
+
+
+def test_deflated_sharpe_gives_the_figure_of_the_paper():
+    # The example of Bailey and Lopez de Prado (2014): annual Sharpe 2.5 over 1,250 days, skewness -3, kurtosis
+    # 10, 100 trials whose annual Sharpe ratios have variance 1/2: the best of them is expected at 0.1132 a day, and
+    # the deflated Sharpe ratio is 0.9004.
+    assert inference.expected_maximum_sharpe(100, 0.5 / 250) == pytest.approx(0.1132, abs=5e-5)
+    # Kurtosis 10 is the least that goes with skewness -3: two values, the low one on 105 of the days.
+    x = np.repeat([-1.0, 0.0], [105, 1145])
+    x = (x - x.mean()) / x.std(ddof=1) + 2.5 / math.sqrt(250)
+    assert scipy_stats.skew(x) == pytest.approx(-3.0, abs=2e-3)
+    assert scipy_stats.kurtosis(x, fisher=False) == pytest.approx(10.0, abs=1e-2)
+    assert inference.deflated_sharpe(x, trials=100, variance=0.5 / 250) == pytest.approx(0.9004, abs=5e-4)
+
+
+def test_more_trials_deflate_more_and_one_trial_is_the_plain_test():
+    x = np.random.default_rng(2).normal(0.1, 1.0, size=1000)
+    values = [inference.deflated_sharpe(x, trials=n, variance=0.002) for n in (1, 10, 1000)]
+    assert values == sorted(values, reverse=True)
+    assert values[0] == pytest.approx(scipy_stats.norm.cdf(inference.t_statistic(x)), abs=2e-3)
+    assert math.isnan(inference.deflated_sharpe([0.1, 0.1, 0.1], trials=5, variance=0.1))

@@ -1,8 +1,9 @@
-"""Honest evaluation: information coefficients, turnover, coverage, inference, tables of scores.
+"""Honest evaluation: information coefficients, portfolios, breakdowns, inference, tables of scores.
 
 Numba and Polars are imported when something is computed, not when this package is.
 """
 
+from fama_fast.evaluation.breakdown import by_group, by_period, liquidity_groups, rank_ic_by_group
 from fama_fast.evaluation.daily import (
     Daily,
     FactorScores,
@@ -12,50 +13,104 @@ from fama_fast.evaluation.daily import (
     score_values,
     summarise,
 )
+from fama_fast.evaluation.decay import decay_curve, half_life
 from fama_fast.evaluation.ic import MIN_PAIRS, ic, rank_ic
 from fama_fast.evaluation.inference import (
     benjamini_hochberg,
     bootstrap_interval,
+    deflated_sharpe,
+    expected_maximum_sharpe,
     hit_rate,
     information_ratio,
     mean,
     newey_west_lag,
     newey_west_t,
     p_value,
+    stationary_bootstrap_interval,
     std,
     t_statistic,
 )
+from fama_fast.evaluation.likeness import Likeness, clustered, correlations, likeness
+from fama_fast.evaluation.overfitting import Overfitting, overfitting_probability
+from fama_fast.evaluation.performance import CostLevel, Path, Performance, max_drawdown, sharpe
+from fama_fast.evaluation.portfolios import (
+    Groups,
+    bucket_returns,
+    capacity,
+    hold,
+    long_short_weights,
+    quantile_buckets,
+    top_k_weights,
+)
+from fama_fast.evaluation.residual import average_ranks, residual_values, style_controls
 from fama_fast.evaluation.rows import SortedRows
 from fama_fast.evaluation.score import compile_all, score, score_windows, trading
+from fama_fast.evaluation.study import FactorStudy, LibraryStudy, StudyData, StudySettings, study, study_library
 from fama_fast.evaluation.turnover import coverage, rank_autocorrelation, rank_turnover
 
 __all__ = [
     "MIN_PAIRS",
+    "CostLevel",
     "Daily",
     "FactorScores",
+    "FactorStudy",
+    "Groups",
+    "LibraryStudy",
+    "Likeness",
+    "Overfitting",
+    "Path",
+    "Performance",
     "SortedRows",
+    "StudyData",
+    "StudySettings",
+    "average_ranks",
     "benjamini_hochberg",
     "bootstrap_interval",
+    "bucket_returns",
+    "by_group",
+    "by_period",
+    "capacity",
+    "clustered",
     "compile_all",
+    "correlations",
     "coverage",
     "daily",
     "daily_by_horizon",
+    "decay_curve",
+    "deflated_sharpe",
+    "expected_maximum_sharpe",
+    "half_life",
     "hit_rate",
+    "hold",
     "ic",
     "information_ratio",
+    "likeness",
+    "liquidity_groups",
+    "long_short_weights",
+    "max_drawdown",
     "mean",
     "newey_west_lag",
     "newey_west_t",
+    "overfitting_probability",
     "p_value",
+    "quantile_buckets",
     "rank_autocorrelation",
     "rank_ic",
+    "rank_ic_by_group",
     "rank_turnover",
+    "residual_values",
     "score",
     "score_batch",
     "score_values",
     "score_windows",
+    "sharpe",
+    "stationary_bootstrap_interval",
     "std",
+    "study",
+    "study_library",
+    "style_controls",
     "summarise",
     "t_statistic",
+    "top_k_weights",
     "trading",
 ]

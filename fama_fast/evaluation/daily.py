@@ -139,8 +139,11 @@ def daily_by_horizon(
     min_pairs: int = MIN_PAIRS,
     threads: int | None = None,
 ) -> dict[int, Daily]:
-    """`daily` against several labels by horizon; what does not depend on the label is computed once."""
-    rows = SortedRows.of(values, universe, threads=threads)
+    """`daily` against several labels by horizon; what does not depend on the label is computed once.
+
+    `values` may be a `SortedRows` over the universe's members.
+    """
+    rows = values if isinstance(values, SortedRows) else SortedRows.of(values, universe, threads=threads)
     covered = _covered(rows, universe, present)
     turnover = rank_turnover(rows, threads=threads)
     out = {}

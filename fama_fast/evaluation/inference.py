@@ -150,6 +150,100 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def stationary_bootstrap_interval(
+    series: Any,
+    *,
+    confidence: float = 0.95,
+    block: float | None = None,
+    resamples: int = 2000,
+    horizon: int = 1,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval of the mean by the stationary bootstrap.
+
+    As `bootstrap_interval`, but blocks have random (geometric) lengths with mean `block`, so that the resampled
+    series is stationary and no date is favoured by where a block happens to end.
+
+    Args:
+        series: daily values in order. confidence: in (0, 1).
+        block: mean days a block, at least 1; by default max(horizon, ceil(n^(1/3))). resamples: draws.
+        seed: equal seeds, equal bounds.
+
+    Returns:
+        (low, high), or NaN twice with fewer than two days.
+
+    Source: Politis and Romano (1994), "The stationary bootstrap", Journal of the American Statistical
+    Association 89.
+    """
+    x = present(series)
+    n = x.size
+    if n < 2:
+        return NAN, NAN
+    length = max(horizon, math.ceil(n ** (1.0 / 3.0))) if block is None else max(1.0, block)
+    draws = np.random.default_rng(seed)
+    # A block's sum is a difference of two cumulative sums, so a resample costs its blocks, not its days.
+    wrapped = np.concatenate(([0.0], np.cumsum(np.concatenate((x, x)))))
+    left = np.full(resamples, n)
+    totals = np.zeros(resamples)
+    while left.any():
+        days = np.minimum(np.minimum(draws.geometric(1.0 / length, size=resamples), n), left)
+        first = draws.integers(0, n, size=resamples)
+        totals += wrapped[first + days] - wrapped[first]
+        left -= days
+    tail = 100.0 * (1.0 - confidence) / 2.0
+    low, high = np.percentile(totals / n, [tail, 100.0 - tail])
+    return float(low), float(high)
+
+
+def expected_maximum_sharpe(trials: int, variance: float) -> float:
+    """The Sharpe ratio that the best of `trials` worthless strategies is expected to show.
+
+    Args:
+        trials: independent strategies tried. variance: of the Sharpe ratios over the trials.
+
+    Returns:
+        sqrt(variance) ((1 - g) z(1 - 1/trials) + g z(1 - 1/(trials e))), g Euler's constant and z the normal
+        quantile; 0 for one trial, NaN where the variance is not known.
+
+    Source: Bailey and Lopez de Prado (2014), "The deflated Sharpe ratio", Journal of Portfolio Management 40.
+    """
+    from scipy.special import ndtri
+
+    if not math.isfinite(variance) or variance < 0.0:
+        return NAN
+    if trials < 2:
+        return 0.0
+    g = float(np.euler_gamma)
+    best = (1.0 - g) * float(ndtri(1.0 - 1.0 / trials)) + g * float(ndtri(1.0 - 1.0 / (trials * math.e)))
+    return math.sqrt(variance) * best
+
+
+def deflated_sharpe(series: Any, *, trials: int, variance: float) -> float:
+    """Probability that the true Sharpe ratio of a series is above what luck gives the best of many trials.
+
+    Args:
+        series: daily returns (or daily RankICs, whose Sharpe ratio is the RankICIR) of what was selected.
+        trials: how many were tried. variance: of their daily Sharpe ratios.
+
+    Returns:
+        In [0, 1]: the probabilistic Sharpe ratio against `expected_maximum_sharpe`, with the series' own skewness
+        and kurtosis in the standard error. NaN where it is not defined.
+
+    Source: Bailey and Lopez de Prado (2014), as above; Lo (2002) and Mertens (2002) for the standard error.
+    """
+    from scipy.special import ndtr
+
+    x = present(series)
+    sharpe = information_ratio(x)
+    bar = expected_maximum_sharpe(trials, variance)
+    if x.size < 3 or not math.isfinite(sharpe) or not math.isfinite(bar):
+        return NAN
+    u = (x - x.mean()) / x.std()
+    skewness, kurtosis = float(np.mean(u**3)), float(np.mean(u**4))
+    spread = 1.0 - skewness * sharpe + (kurtosis - 1.0) / 4.0 * sharpe**2
+    return float(ndtr((sharpe - bar) * math.sqrt(x.size - 1.0) / math.sqrt(spread))) if spread > 0.0 else NAN
+
+
 def benjamini_hochberg(p_values: Any) -> FloatArray:
     """Adjusted p-values that control the false discovery rate over all of them; NaN stays NaN and is not
     counted.

@@ -1,0 +1,337 @@
+"""Compiled loops behind portfolios, breakdowns and residuals of `fama_fast.evaluation`.
+
+They walk the order that `stats.sort_rows` left, so a factor's rows are sorted once whatever is asked of them. As there,
+each function works on rows [start, stop) and writes only those; `top_k` alone runs from the first row to the last,
+because what it holds today depends on what it held yesterday. It knows nothing of expressions, dates or costs.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fama_fast.backends.numba_vm.caching import njit_cached
+
+
+@njit_cached
+def _doubled_ranks_by_group(values, order, count, t, wanted, group, sizes, starts, place, columns, rank):  # type: ignore[no-untyped-def]
+    """rank[i] = 2 r - n - 1 of each wanted cell of row t among those of its group, tied ones their mean.
+
+    wanted: (N,) int64, t where a cell counts. group: (N,) int64. sizes: (G,) cells a group. The rest is room.
+    """
+    total = 0
+    for g in range(sizes.shape[0]):
+        starts[g] = place[g] = total
+        total += sizes[g]
+    for k in range(count[t]):
+        i = order[t, k]
+        if wanted[i] == t:
+            columns[place[group[i]]] = i
+            place[group[i]] += 1
+    for g in range(sizes.shape[0]):
+        n, first = sizes[g], starts[g]
+        k = 0
+        while k < n:
+            end = k + 1
+            while end < n and values[t, columns[first + end]] == values[t, columns[first + k]]:
+                end += 1
+            for j in range(k, end):
+                rank[columns[first + j]] = k + end - n
+            k = end
+
+
+@njit_cached
+def rank_correlation_by_group(x, x_order, x_count, y, y_order, y_count, codes, min_pairs, start, stop, out):  # type: ignore[no-untyped-def]
+    """Spearman correlation of each row within each group over the cells in both orders; out: (T, G) float64.
+
+    NaN below min_pairs or constant. Ranks are whole numbers, as in `stats.rank_correlation`, so sums are exact.
+    """
+    n, n_groups = x.shape[1], out.shape[1]
+    in_y = np.full(n, -1, np.int64)
+    both = np.full(n, -1, np.int64)
+    group = np.zeros(n, np.int64)
+    columns = np.empty(n, np.int64)
+    x_rank = np.empty(n, np.int64)
+    y_rank = np.empty(n, np.int64)
+    sizes = np.zeros(n_groups, np.int64)
+    starts = np.zeros(n_groups, np.int64)
+    place = np.zeros(n_groups, np.int64)
+    xx = np.zeros(n_groups, np.int64)
+    yy = np.zeros(n_groups, np.int64)
+    xy = np.zeros(n_groups, np.int64)
+    for t in range(start, stop):
+        sizes[:] = 0
+        xx[:] = 0
+        yy[:] = 0
+        xy[:] = 0
+        for k in range(y_count[t]):
+            in_y[y_order[t, k]] = t
+        for k in range(x_count[t]):
+            i = x_order[t, k]
+            if in_y[i] == t and math.isfinite(codes[t, i]):
+                both[i] = t
+                group[i] = np.int64(codes[t, i])
+                sizes[group[i]] += 1
+        _doubled_ranks_by_group(x, x_order, x_count, t, both, group, sizes, starts, place, columns, x_rank)
+        _doubled_ranks_by_group(y, y_order, y_count, t, both, group, sizes, starts, place, columns, y_rank)
+        for k in range(x_count[t]):
+            i = x_order[t, k]
+            if both[i] == t:
+                g = group[i]
+                xx[g] += x_rank[i] * x_rank[i]
+                yy[g] += y_rank[i] * y_rank[i]
+                xy[g] += x_rank[i] * y_rank[i]
+        for g in range(n_groups):
+            out[t, g] = np.nan
+            if sizes[g] >= min_pairs and xx[g] > 0 and yy[g] > 0:
+                out[t, g] = xy[g] / math.sqrt(np.float64(xx[g]) * np.float64(yy[g]))
+
+
+@njit_cached
+def average_ranks(values, order, count, start, stop, out):  # type: ignore[no-untyped-def]
+    """Ranks r/n in (0, 1] of each row's ordered cells, tied ones their mean. out: (T, N) float64, NaN elsewhere."""
+    for t in range(start, stop):
+        out[t, :] = np.nan
+        m = count[t]
+        k = 0
+        while k < m:
+            end = k + 1
+            while end < m and values[t, order[t, end]] == values[t, order[t, k]]:
+                end += 1
+            rank = (k + end + 1) / (2.0 * m)
+            for j in range(k, end):
+                out[t, order[t, j]] = rank
+            k = end
+
+
+@njit_cached
+def quantile_buckets(values, order, count, codes, n_groups, buckets, start, stop, out):  # type: ignore[no-untyped-def]
+    """Buckets 1..Q of each row's ordered cells by value, within groups when there are any; 0 elsewhere.
+
+    codes: (T, N) float64 group codes below n_groups, or (0, 0) for none. out: (T, N) int8.
+    The cell at place i of n (from 0, tied cells at the first of their places) is in the least bucket b with
+    i <= b (n - 1) / Q: the intervals that linear quantiles cut. A group with fewer than Q cells has no buckets.
+    """
+    grouped = codes.shape[0] > 0
+    size = np.zeros(n_groups, np.int64)
+    place = np.zeros(n_groups, np.int64)
+    tied_from = np.zeros(n_groups, np.int64)
+    last = np.zeros(n_groups, np.float64)
+    for t in range(start, stop):
+        out[t, :] = 0
+        size[:] = 0
+        place[:] = 0
+        for k in range(count[t]):
+            g = 0
+            if grouped:
+                code = codes[t, order[t, k]]
+                if not math.isfinite(code):
+                    continue
+                g = np.int64(code)
+            size[g] += 1
+        for k in range(count[t]):
+            i = order[t, k]
+            g = 0
+            if grouped:
+                if not math.isfinite(codes[t, i]):
+                    continue
+                g = np.int64(codes[t, i])
+            if size[g] < buckets:
+                continue
+            value = values[t, i]
+            if place[g] == 0 or value != last[g]:
+                tied_from[g] = place[g]
+                last[g] = value
+            place[g] += 1
+            n = size[g] - 1
+            out[t, i] = max(1, (tied_from[g] * buckets + n - 1) // n) if n > 0 else 1
+
+
+@njit_cached
+def bucket_means(bucket, returns, start, stop, out):  # type: ignore[no-untyped-def]
+    """Mean return of each bucket's cells that have one. out: (T, Q) float64, NaN where a bucket has none."""
+    n_buckets = out.shape[1]
+    total = np.zeros(n_buckets + 1)
+    cells = np.zeros(n_buckets + 1, np.int64)
+    for t in range(start, stop):
+        total[:] = 0.0
+        cells[:] = 0
+        for i in range(bucket.shape[1]):
+            b = bucket[t, i]
+            r = returns[t, i]
+            if b > 0 and math.isfinite(r):
+                total[b] += r
+                cells[b] += 1
+        for b in range(1, n_buckets + 1):
+            out[t, b - 1] = total[b] / cells[b] if cells[b] else np.nan
+
+
+@njit_cached
+def hold(weights, returns, start, stop, gross, traded):  # type: ignore[no-untyped-def]
+    """Return earned on each row's weights, and the weight traded to reach them from yesterday's after they drifted.
+
+    weights, returns: (T, N) float64; a missing return is zero (the position waits). gross, traded: (T,) out; a row
+    whose weights are all zero has neither (NaN), but what was held before it is sold in it.
+    """
+    n = weights.shape[1]
+    for t in range(start, stop):
+        earned = 0.0
+        held = 0.0
+        for i in range(n):
+            r = returns[t, i]
+            held += abs(weights[t, i])
+            if math.isfinite(r):
+                earned += weights[t, i] * r
+        grown = 1.0
+        if t > 0:
+            for i in range(n):
+                r = returns[t - 1, i]
+                if math.isfinite(r):
+                    grown += weights[t - 1, i] * r
+        moved = 0.0
+        for i in range(n):
+            before = 0.0
+            if t > 0:
+                r = returns[t - 1, i]
+                before = weights[t - 1, i] * (1.0 + (r if math.isfinite(r) else 0.0)) / grown
+            moved += abs(weights[t, i] - before)
+        gross[t] = earned if held > 0.0 or moved > 0.0 else np.nan
+        traded[t] = moved if held > 0.0 or moved > 0.0 else np.nan
+
+
+@njit_cached
+def top_k(order, count, k, n_drop, out):  # type: ignore[no-untyped-def]
+    """Weights (T, N) of a portfolio that holds k names and replaces at most n_drop of them a day.
+
+    Each day the best n_drop names that are not held stand against those held; of them all, the held ones among the
+    n_drop worst are sold (a held name without a value is worse than any), and the best others are bought.
+    """
+    n_dates, n = out.shape
+    held = np.zeros(n, np.bool_)
+    rank = np.empty(n, np.int64)  # place by value today, from 0; -1 without one
+    entrants = np.empty(n, np.int64)
+    standing = np.empty(n, np.int64)
+    n_held = 0
+    for t in range(n_dates):
+        rank[:] = -1
+        for j in range(count[t]):
+            rank[order[t, j]] = j
+        wanted = n_drop + max(0, k - n_held)
+        n_in = 0
+        j = count[t] - 1
+        while j >= 0 and n_in < wanted:
+            if not held[order[t, j]]:
+                entrants[n_in] = order[t, j]
+                n_in += 1
+            j -= 1
+        # Held names and entrants from worst to best: those without a value, then by today's place.
+        m = 0
+        for i in range(n):
+            if held[i] and rank[i] < 0:
+                standing[m] = i
+                m += 1
+        for j in range(count[t]):
+            i = order[t, j]
+            chosen = held[i]
+            for e in range(n_in):
+                chosen = chosen or entrants[e] == i
+            if chosen:
+                standing[m] = i
+                m += 1
+        # Days without values leave the portfolio as it is.
+        sold = 0
+        if count[t] > 0:
+            for j in range(min(n_drop, m)):
+                if held[standing[j]]:
+                    held[standing[j]] = False
+                    sold += 1
+        n_held -= sold
+        for e in range(min(n_in, k - n_held)):
+            held[entrants[e]] = True
+        n_held = 0
+        for i in range(n):
+            n_held += held[i]
+        for i in range(n):
+            out[t, i] = 1.0 / n_held if held[i] else 0.0
+
+
+@njit_cached
+def residuals(y, controls, codes, n_groups, start, stop, out):  # type: ignore[no-untyped-def]
+    """Each row of y less its least-squares fit on the controls, an intercept, and a dummy for each group.
+
+    y: (T, N). controls: (K, T, N). codes: (T, N) float64, or (0, 0). Only cells with everything present are fitted;
+    others are NaN in out (T, N). Group means are taken out first (Frisch, Waugh and Lovell), then the K x K normal
+    equations are solved by Cholesky; a control that the ones before it explain adds nothing.
+    """
+    n_controls, _, n = controls.shape
+    grouped = codes.shape[0] > 0
+    groups = n_groups if grouped else 1
+    x = np.empty((n_controls + 1, n))
+    where = np.empty(n, np.int64)
+    group = np.empty(n, np.int64)
+    total = np.empty(groups)
+    cells = np.empty(groups, np.int64)
+    lower = np.empty((n_controls, n_controls))
+    beta = np.empty(n_controls)
+    for t in range(start, stop):
+        out[t, :] = np.nan
+        m = 0
+        for i in range(n):
+            complete = math.isfinite(y[t, i]) and (not grouped or math.isfinite(codes[t, i]))
+            for c in range(n_controls):
+                complete = complete and math.isfinite(controls[c, t, i])
+            if complete:
+                where[m] = i
+                group[m] = np.int64(codes[t, i]) if grouped else 0
+                x[n_controls, m] = y[t, i]
+                for c in range(n_controls):
+                    x[c, m] = controls[c, t, i]
+                m += 1
+        if m <= n_controls + 1:
+            continue
+        cells[:] = 0
+        for j in range(m):
+            cells[group[j]] += 1
+        for c in range(n_controls + 1):
+            total[:] = 0.0
+            for j in range(m):
+                total[group[j]] += x[c, j]
+            for j in range(m):
+                x[c, j] -= total[group[j]] / cells[group[j]]
+        for a in range(n_controls):
+            for b in range(a + 1):
+                s = 0.0
+                for j in range(m):
+                    s += x[a, j] * x[b, j]
+                lower[a, b] = s
+            s = 0.0
+            for j in range(m):
+                s += x[a, j] * x[n_controls, j]
+            beta[a] = s
+        for a in range(n_controls):
+            whole = lower[a, a]
+            for b in range(a):
+                s = lower[a, b]
+                for c in range(b):
+                    s -= lower[a, c] * lower[b, c]
+                lower[a, b] = s / lower[b, b] if lower[b, b] > 0.0 else 0.0
+            s = whole
+            for c in range(a):
+                s -= lower[a, c] * lower[a, c]
+            lower[a, a] = math.sqrt(s) if s > 1e-10 * whole else 0.0
+        for a in range(n_controls):
+            s = beta[a]
+            for c in range(a):
+                s -= lower[a, c] * beta[c]
+            beta[a] = s / lower[a, a] if lower[a, a] > 0.0 else 0.0
+        for a in range(n_controls - 1, -1, -1):
+            s = beta[a]
+            for c in range(a + 1, n_controls):
+                s -= lower[c, a] * beta[c]
+            beta[a] = s / lower[a, a] if lower[a, a] > 0.0 else 0.0
+        for j in range(m):
+            fit = 0.0
+            for c in range(n_controls):
+                fit += beta[c] * x[c, j]
+            out[t, where[j]] = x[n_controls, j] - fit

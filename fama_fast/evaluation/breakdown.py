@@ -1,0 +1,140 @@
+"""Where a factor works: its daily RankIC by year, month, sector and liquidity.
+
+A figure for the whole hides a factor that lived in one year or one sector. It knows arrays only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from fama_fast.errors import ConfigError
+from fama_fast.evaluation.daily import summarise
+from fama_fast.evaluation.ic import MIN_PAIRS
+from fama_fast.evaluation.inference import information_ratio, mean, newey_west_t, present
+from fama_fast.evaluation.portfolios import Groups, quantile_buckets
+from fama_fast.evaluation.rows import matrix, over_rows, same_shape, sorted_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fama_fast.types import FloatArray
+
+_UNITS = {"year": "datetime64[Y]", "month": "datetime64[M]"}
+
+
+def by_period(
+    daily_rank_ic: Any,
+    dates: Any,
+    unit: Literal["year", "month"] = "year",
+    *,
+    horizon: int = 1,
+) -> list[dict[str, Any]]:
+    """One row a calendar year or month with a date: period ("2016" or "2016-03"), RankIC, ICIR, hit rate, t, days.
+
+    Args:
+        daily_rank_ic: (T,). dates: (T,) datetime64. horizon: days a label spans, for the Newey-West lag.
+
+    Raises:
+        ConfigError: another unit.
+    """
+    if unit not in _UNITS:
+        raise ConfigError(f"unit must be year or month, not {unit!r}")
+    series = np.asarray(daily_rank_ic, dtype=np.float64)
+    period = np.asarray(dates).astype(_UNITS[unit])
+    out = []
+    for which in np.unique(period):
+        part = series[period == which]
+        found = summarise(part, part, horizon=horizon)
+        out.append(
+            {
+                "period": str(which),
+                "rank_ic": found.rank_ic,
+                "rank_icir": found.rank_icir,
+                "hit_rate": found.hit_rate,
+                "rank_ic_t": found.rank_ic_t,
+                "n_days": found.n_days,
+            }
+        )
+    return out
+
+
+def rank_ic_by_group(
+    values: Any, forward_returns: Any, groups: Groups, *, min_pairs: int = MIN_PAIRS, threads: int | None = None
+) -> FloatArray:
+    """(T, G) daily RankIC within each group: ranks are taken among the group's complete pairs of the date.
+
+    NaN where a group has fewer than `min_pairs` pairs or either side is constant in it.
+    """
+    from fama_fast.backends.numba_vm import portfolio_loops
+
+    x = sorted_rows(values, threads=threads)
+    y = sorted_rows(forward_returns, threads=threads, name="forward returns")
+    same_shape(y.values, x.values.shape, "forward returns")
+    same_shape(groups.codes, x.values.shape, "groups")
+    codes = matrix(groups.codes, "groups")
+    out = np.empty((x.values.shape[0], groups.n))
+    over_rows(
+        lambda a, b: portfolio_loops.rank_correlation_by_group(
+            x.values, x.order, x.count, y.values, y.order, y.count, codes, max(2, min_pairs), a, b, out
+        ),
+        x.values.shape,
+        threads,
+    )
+    return out
+
+
+def by_group(
+    values: Any,
+    forward_returns: Any,
+    groups: Groups,
+    *,
+    rows: slice | None = None,
+    horizon: int = 1,
+    min_pairs: int = MIN_PAIRS,
+    threads: int | None = None,
+) -> list[dict[str, Any]]:
+    """RankIC within each group (`rank_ic_by_group`): one row a group, in the order of its labels.
+
+    Columns: group, rank_ic, rank_icir, rank_ic_t, n_days (with a RankIC in the group), members (with a value, mean).
+    """
+    x = sorted_rows(values, threads=threads)
+    series = rank_ic_by_group(x, forward_returns, groups, min_pairs=min_pairs, threads=threads)
+    part = slice(None) if rows is None else rows
+    present_codes = np.where(np.isfinite(x.values), groups.codes, np.nan)[part]
+    out = []
+    for code, label in enumerate(groups.labels):
+        own = series[part, code]
+        out.append(
+            {
+                "group": label,
+                "rank_ic": mean(own),
+                "rank_icir": information_ratio(own),
+                "rank_ic_t": newey_west_t(own, horizon=horizon),
+                "n_days": int(present(own).size),
+                "members": mean(np.count_nonzero(present_codes == code, axis=1)),
+            }
+        )
+    return out
+
+
+def liquidity_groups(
+    dollar_volume: Any,
+    *,
+    buckets: int = 5,
+    labels: Sequence[str] | None = None,
+    universe: Any = None,
+    threads: int | None = None,
+) -> Groups:
+    """Buckets of each date by dollar volume, as groups for `by_group`: the first is the least liquid.
+
+    Args:
+        dollar_volume: (T, N), best a trailing mean (ADV20), so that membership is known when the factor is.
+    """
+    found = quantile_buckets(dollar_volume, quantiles=buckets, universe=universe, threads=threads)
+    names = labels or [
+        f"{b} (least liquid)" if b == 1 else f"{b} (most liquid)" if b == buckets else str(b)
+        for b in range(1, buckets + 1)
+    ]
+    return Groups(np.where(found > 0, found - 1.0, np.nan), tuple(names))

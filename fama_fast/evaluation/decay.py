@@ -1,0 +1,81 @@
+"""How fast a factor's information is used up: RankIC against returns further and further away.
+
+It knows arrays only.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fama_fast.errors import ConfigError
+from fama_fast.evaluation.ic import MIN_PAIRS, rank_ic
+from fama_fast.evaluation.inference import NAN, mean
+from fama_fast.evaluation.rows import SortedRows, frozen, sorted_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fama_fast.types import FloatArray
+
+
+def shifted(labels: SortedRows, days: int) -> SortedRows:
+    """Labels of `days` later on each row, already sorted; the last rows have none."""
+    if days == 0:
+        return labels
+    n_dates = labels.values.shape[0]
+    values = np.full(labels.values.shape, np.nan)
+    order = np.zeros_like(labels.order)
+    count = np.zeros_like(labels.count)
+    if days < n_dates:
+        values[:-days], order[:-days], count[:-days] = labels.values[days:], labels.order[days:], labels.count[days:]
+    return SortedRows(frozen(values), frozen(order), frozen(count))
+
+
+def decay_curve(
+    values: Any,
+    daily_returns: Any,
+    *,
+    days: int = 20,
+    rows: slice | None = None,
+    min_pairs: int = MIN_PAIRS,
+    threads: int | None = None,
+) -> FloatArray:
+    """Mean RankIC (days,) of the values of date t with the one-day return entered 0, 1, ... days later than usual.
+
+    Entry k is against row t + k of `daily_returns` (T, N), the one-day forward returns with the usual entry lag: the
+    curve shows single days, not sums, so each entry is what waiting one more day still earns.
+
+    Raises:
+        ConfigError: fewer than 1 day.
+    """
+    if days < 1:
+        raise ConfigError(f"a decay curve needs at least 1 day, not {days}")
+    x = sorted_rows(values, threads=threads)
+    y = sorted_rows(daily_returns, threads=threads, name="daily returns")
+    part = slice(None) if rows is None else rows
+    return np.array([mean(rank_ic(x, shifted(y, k), min_pairs=min_pairs, threads=threads)[part]) for k in range(days)])
+
+
+def half_life(curve: Sequence[float] | FloatArray) -> float:
+    """Days until the decay curve first falls to half of its first entry, interpolated between days.
+
+    NaN when the first entry is missing or zero; infinity when the curve never falls that far. The curve is taken in
+    the direction of its first entry, so a reversal factor has a half-life too.
+
+    Source: the half-life of a signal's IC, Grinold and Kahn, Active Portfolio Management, ch. 13.
+    """
+    values = np.asarray(curve, dtype=np.float64)
+    if not values.size or not math.isfinite(values[0]) or values[0] == 0.0:
+        return NAN
+    share = values / values[0]
+    below = np.flatnonzero(share <= 0.5)
+    if not below.size:
+        return math.inf
+    k = int(below[0])
+    before, after = share[k - 1], share[k]
+    if not math.isfinite(before):
+        return float(k)
+    return float(k - 1 + (before - 0.5) / (before - after))

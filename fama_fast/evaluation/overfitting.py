@@ -1,0 +1,104 @@
+"""Was the best of many picked by luck: the probability of backtest overfitting (CSCV).
+
+It knows a matrix of daily performance, one column a strategy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fama_fast.errors import ConfigError, DataError
+from fama_fast.evaluation.inference import NAN
+
+if TYPE_CHECKING:
+    from fama_fast.types import FloatArray
+
+MAX_BLOCKS = 20
+
+
+@dataclass(frozen=True)
+class Overfitting:
+    """Combinatorially symmetric cross-validation of a selection.
+
+    Attributes:
+        probability: share of the splits in which the best in sample is below the median out of sample; 1/2 is what
+            selection among strategies without skill gives. slope: of out-of-sample on in-sample performance of the
+            selected. loss_probability: share of splits in which the selected loses out of sample.
+        n_splits, n_strategies, n_days: what it rests on.
+    """
+
+    probability: float
+    loss_probability: float
+    slope: float
+    n_splits: int
+    n_strategies: int
+    n_days: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def overfitting_probability(daily: Any, *, blocks: int = 16) -> Overfitting:
+    """Probability of backtest overfitting of choosing the column with the best mean / std.
+
+    The days are cut into `blocks` equal runs; each half of them is in sample once, the other half out of sample
+    (12,870 splits of 16). The relative rank w of the chosen column out of sample is in (0, 1); the probability is the
+    share of splits with w <= 1/2 (logit at or below zero).
+
+    Args:
+        daily: (T, M) daily returns or RankIC of M strategies; days missing in any of them are dropped.
+        blocks: even, at least 2, at most 20.
+
+    Raises:
+        ConfigError: an odd or impossible number of blocks. DataError: fewer than 2 strategies, or fewer than two
+            complete days a block.
+
+    Source: Bailey, Borwein, Lopez de Prado and Zhu (2017), "The probability of backtest overfitting", Journal of
+    Computational Finance 20.
+    """
+    if blocks % 2 or not 2 <= blocks <= MAX_BLOCKS:
+        raise ConfigError(f"blocks must be an even number from 2 to {MAX_BLOCKS}, not {blocks}")
+    array = np.asarray(daily, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] < 2:
+        raise DataError(f"overfitting is a matter of choosing: give (days, strategies >= 2), not shape {array.shape}")
+    array = array[np.isfinite(array).all(axis=1)]
+    size = array.shape[0] // blocks
+    if size < 2:
+        raise DataError(f"{array.shape[0]} complete days cannot be cut into {blocks} blocks of at least 2 days")
+    cut = array[: size * blocks].reshape(blocks, size, -1)
+    sums, squares = cut.sum(axis=1), (cut * cut).sum(axis=1)
+    chosen = np.array(list(combinations(range(blocks), blocks // 2)))
+    member = np.zeros((len(chosen), blocks))
+    np.put_along_axis(member, chosen, 1.0, axis=1)
+    days = size * (blocks // 2)
+    inside = _ratio(member @ sums, member @ squares, days)
+    outside = _ratio((1.0 - member) @ sums, (1.0 - member) @ squares, days)
+    best = np.argmax(inside, axis=1)[:, None]
+    got = np.take_along_axis(outside, best, axis=1)
+    below = np.count_nonzero(outside < got, axis=1)
+    tied = np.count_nonzero(outside == got, axis=1) - 1
+    relative = (below + tied / 2.0 + 1.0) / (array.shape[1] + 1.0)
+    x, y = np.take_along_axis(inside, best, axis=1)[:, 0], got[:, 0]
+    spread = float(((x - x.mean()) ** 2).sum())
+    slope = float(((x - x.mean()) * (y - y.mean())).sum() / spread) if spread > 0.0 else NAN
+    return Overfitting(
+        probability=float(np.mean(relative <= 0.5)),
+        loss_probability=float(np.mean(y < 0.0)),
+        slope=slope,
+        n_splits=len(chosen),
+        n_strategies=array.shape[1],
+        n_days=size * blocks,
+    )
+
+
+def _ratio(total: FloatArray, squares: FloatArray, days: int) -> FloatArray:
+    """mean / std (ddof 1) from sums; zero where a column does not move."""
+    average = total / days
+    variance = np.maximum(0.0, (squares - total * average) / (days - 1))
+    out: FloatArray = np.divide(average, np.sqrt(variance), out=np.zeros(average.shape), where=variance > 1e-30)
+    return out

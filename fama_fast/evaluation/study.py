@@ -1,0 +1,402 @@
+"""A factor looked at from every side, or a whole library of them: the figures that reports are made of.
+
+`StudyData` holds what a factor is measured against (labels by horizon, groups, liquidity, style controls), prepared
+once for any number of factors; `study` measures one factor's values, `study_library` many and how they relate. A figure
+that the data cannot give is absent, and `not_supplied` says why. It knows nothing of mining, files or pages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fama_fast.errors import ConfigError, DataError
+from fama_fast.evaluation import inference
+from fama_fast.evaluation.breakdown import by_group, by_period, liquidity_groups
+from fama_fast.evaluation.daily import daily_by_horizon
+from fama_fast.evaluation.decay import decay_curve, half_life
+from fama_fast.evaluation.ic import rank_ic
+from fama_fast.evaluation.likeness import Likeness, clustered, correlations
+from fama_fast.evaluation.overfitting import Overfitting, overfitting_probability
+from fama_fast.evaluation.performance import COSTS_BP, DAYS_A_YEAR
+from fama_fast.evaluation.portfolios import (
+    Groups,
+    bucket_returns,
+    capacity,
+    hold,
+    long_short_weights,
+    quantile_buckets,
+    top_k_weights,
+)
+from fama_fast.evaluation.residual import average_ranks, residual_values, style_controls
+from fama_fast.evaluation.rows import SortedRows
+from fama_fast.evaluation.score import trading
+from fama_fast.evaluation.turnover import rank_autocorrelation
+from fama_fast.evaluation.vectors import rank_vectors, sample_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from fama_fast.evaluation.performance import Path
+    from fama_fast.panel import Panel
+    from fama_fast.types import BoolArray, FloatArray
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """What is measured, and how.
+
+    Attributes:
+        horizons: days held, for IC and RankIC. entry_lag: days between knowing and entering. quantiles: buckets of the
+            quantile portfolios. decay_days: length of the decay curve. top_k, n_drop: the long-only portfolio (top_k is
+            at most a tenth of the symbols). costs_bp: one-way cost levels. group: the group field of the sector
+            figures. liquidity_buckets: of the breakdown by trailing dollar volume. participation: of daily dollar
+            volume, for capacity. confidence, resamples, seed: of the bootstrap interval.
+    """
+
+    horizons: tuple[int, ...] = (1, 5, 10, 20)
+    entry_lag: int = 1
+    quantiles: int = 5
+    decay_days: int = 20
+    top_k: int = 50
+    n_drop: int = 5
+    costs_bp: tuple[float, ...] = COSTS_BP
+    group: str = "SECTOR"
+    liquidity_buckets: int = 5
+    participation: float = 0.05
+    confidence: float = 0.95
+    resamples: int = 2000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.horizons or min(self.horizons) < 1:
+            raise ConfigError(f"horizons must be days of at least 1, not {self.horizons}")
+        if self.entry_lag < 0:
+            raise ConfigError(f"the entry lag must be at least 0 days, not {self.entry_lag}")
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """What factors are measured against, prepared once.
+
+    Attributes:
+        dates: (T,) datetime64. symbols: (N,). labels: sorted forward returns (T, N) by horizon. daily_returns: those
+            of one day, which portfolios earn. universe: (T, N) bool or None. present: who counts for coverage without
+            a universe. groups, liquidity: for the breakdowns, or None. dollar_volume: (T, N) trailing mean, or None.
+            controls: (K, T, N) centred ranks of the styles, with `control_names`. not_supplied: reason by figure.
+    """
+
+    dates: Any
+    symbols: Any
+    labels: Mapping[int, SortedRows]
+    daily_returns: SortedRows
+    universe: BoolArray | None = None
+    present: BoolArray | None = None
+    groups: Groups | None = None
+    liquidity: Groups | None = None
+    dollar_volume: FloatArray | None = None
+    controls: FloatArray | None = None
+    control_names: tuple[str, ...] = ()
+    settings: StudySettings = field(default_factory=StudySettings)
+    threads: int | None = None
+    not_supplied: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_panel(
+        cls, panel: Panel, settings: StudySettings | None = None, *, threads: int | None = None
+    ) -> StudyData:
+        """Labels, groups, liquidity and controls of a panel.
+
+        Raises:
+            UnknownName: the panel has no CLOSE.
+        """
+        from fama_fast.data import forward_returns
+        from fama_fast.engine import evaluate
+
+        chosen = settings or StudySettings()
+        missing: dict[str, str] = {}
+        labels = {
+            h: SortedRows.of(forward_returns(panel, horizon=h, entry_lag=chosen.entry_lag), threads=threads)
+            for h in chosen.horizons
+        }
+        one_day = labels.get(1) or SortedRows.of(
+            forward_returns(panel, horizon=1, entry_lag=chosen.entry_lag), threads=threads
+        )
+        groups = None
+        if chosen.group.upper() in panel.groups:
+            found = panel.group(chosen.group)
+            groups = Groups(found.codes, found.labels)
+        else:
+            missing["by sector"] = f"the data has no group field {chosen.group}"
+        volume, liquidity = None, None
+        if "VOLUME" in panel:
+            volume = evaluate(["TS_MEAN(CLOSE * VOLUME, 20, min_periods=10)"], panel, threads=threads)[0]
+            liquidity = liquidity_groups(
+                volume, buckets=chosen.liquidity_buckets, universe=panel.universe, threads=threads
+            )
+        else:
+            missing["by liquidity"] = missing["capacity"] = "the data has no VOLUME"
+        names, controls = style_controls(panel, threads=threads)
+        return cls(
+            dates=panel.dates,
+            symbols=panel.symbols,
+            labels=labels,
+            daily_returns=one_day,
+            universe=panel.universe,
+            present=None if panel.universe is not None else trading(panel),
+            groups=groups,
+            liquidity=liquidity,
+            dollar_volume=volume,
+            controls=controls,
+            control_names=names,
+            settings=chosen,
+            threads=threads,
+            not_supplied=missing,
+        )
+
+    @classmethod
+    def from_returns(
+        cls,
+        dates: Any,
+        symbols: Any,
+        daily_returns: Any,
+        *,
+        labels: Mapping[int, Any] | None = None,
+        universe: Any = None,
+        groups: Groups | None = None,
+        dollar_volume: Any = None,
+        settings: StudySettings | None = None,
+        threads: int | None = None,
+    ) -> StudyData:
+        """From arrays alone: one-day forward returns (T, N), and labels of longer horizons where there are any.
+
+        Without labels of their own, horizons above 1 are left out. Style controls need prices: see `from_panel`.
+        """
+        chosen = settings or StudySettings()
+        one_day = SortedRows.of(daily_returns, threads=threads, name="daily returns")
+        found = {1: one_day} | {
+            h: SortedRows.of(y, threads=threads, name=f"labels of {h} days") for h, y in (labels or {}).items()
+        }
+        missing = {"residual": "style controls need prices"}
+        if groups is None:
+            missing["by sector"] = "no groups were given"
+        liquidity = None
+        volume = None if dollar_volume is None else np.asarray(dollar_volume, dtype=np.float64)
+        if volume is None:
+            missing["by liquidity"] = missing["capacity"] = "no dollar volume was given"
+        else:
+            liquidity = liquidity_groups(volume, buckets=chosen.liquidity_buckets, universe=universe, threads=threads)
+        for h in chosen.horizons:
+            if h not in found:
+                missing[f"horizon {h}"] = "no labels of that horizon were given"
+        return cls(
+            dates=np.asarray(dates),
+            symbols=np.asarray(symbols),
+            labels=dict(sorted(found.items())),
+            daily_returns=one_day,
+            universe=None if universe is None else np.asarray(universe, dtype=np.bool_),
+            groups=groups,
+            liquidity=liquidity,
+            dollar_volume=volume,
+            settings=chosen,
+            threads=threads,
+            not_supplied=missing,
+        )
+
+
+@dataclass(frozen=True)
+class FactorStudy:
+    """One factor from every side, oriented by `sign`; see `study` for what each part is.
+
+    Attributes:
+        figures: plain data, ready for JSON. daily: (T,) series over all dates for figures and pools: "rank_ic",
+            "long_short" (gross), "turnover".
+    """
+
+    sign: int
+    figures: dict[str, Any]
+    daily: dict[str, FloatArray]
+
+
+def study(values: Any, data: StudyData, *, rows: slice | None = None, sign: int = 1) -> FactorStudy:
+    """Everything about one factor over some dates.
+
+    Args:
+        values: (T, N), known at each date's close. rows: the dates to summarise (all by default); windows and
+            portfolios still run over the whole. sign: +1 or -1, the direction the factor is used in. Take it from other
+            dates than these (from training): a sign chosen here flatters every figure.
+
+    Returns:
+        `figures` holds horizons (IC, RankIC, ICIR, hit rate, Newey-West t, bootstrap interval at each), by_year,
+        by_month, by_sector, by_liquidity, decay (curve, half_life), turnover, rank_autocorrelation, coverage, quantiles
+        (annualised mean return of each bucket, less the mean of all), long_short, long_short_neutral, top_k
+        (`Performance` each), capacity, residual, and not_supplied.
+
+    Raises:
+        DataError: shapes differ. ConfigError: a sign that is not +1 or -1.
+    """
+    if sign not in (1, -1):
+        raise ConfigError(f"the sign of a factor must be 1 or -1, not {sign!r}")
+    chosen, threads = data.settings, data.threads
+    part = slice(None) if rows is None else rows
+    array = np.asarray(values, dtype=np.float64) * sign
+    if array.shape != data.daily_returns.values.shape:
+        raise DataError(f"values have shape {array.shape}, the data {data.daily_returns.values.shape}")
+    x = SortedRows.of(array, data.universe, threads=threads)
+    inside = np.where(data.universe, x.values, np.nan) if data.universe is not None else x.values
+    members = SortedRows(inside, x.order, x.count) if data.universe is not None else x
+    by_horizon = daily_by_horizon(x, data.labels, data.universe, present=data.present, threads=threads)
+    first = min(by_horizon)
+    one = by_horizon[first]
+    figures: dict[str, Any] = {"sign": sign, "horizons": []}
+    for h, series in by_horizon.items():
+        low, high = inference.bootstrap_interval(
+            series.rank_ic[part],
+            confidence=chosen.confidence,
+            resamples=chosen.resamples,
+            horizon=h,
+            seed=chosen.seed,
+        )
+        figures["horizons"].append(
+            {"horizon": h, **series.summary(rows, h).as_dict(), "rank_ic_low": low, "rank_ic_high": high}
+        )
+    dates = data.dates[part]
+    figures["by_year"] = by_period(one.rank_ic[part], dates, "year", horizon=first)
+    figures["by_month"] = by_period(one.rank_ic[part], dates, "month", horizon=first)
+    label = data.labels[first]
+    if data.groups is not None:
+        figures["by_sector"] = by_group(members, label, data.groups, rows=rows, horizon=first, threads=threads)
+    if data.liquidity is not None:
+        figures["by_liquidity"] = by_group(members, label, data.liquidity, rows=rows, horizon=first, threads=threads)
+    curve = decay_curve(members, data.daily_returns, days=chosen.decay_days, rows=rows, threads=threads)
+    figures["decay"] = {"curve": curve.tolist(), "half_life": half_life(curve)}
+    figures["turnover"] = inference.mean(one.turnover[part])
+    figures["coverage"] = inference.mean(one.coverage[part])
+    figures["rank_autocorrelation"] = inference.mean(rank_autocorrelation(inside, threads=threads)[part])
+    portfolios, paths = _portfolios(members, data, rows)
+    figures |= portfolios
+    if data.controls is not None and len(data.control_names):
+        figures["residual"] = _residual(members, data, label, rows, first)
+    figures["not_supplied"] = dict(data.not_supplied)
+    daily = {"rank_ic": one.rank_ic, "turnover": one.turnover} | {name: path.gross for name, path in paths.items()}
+    return FactorStudy(sign, figures, daily)
+
+
+def _portfolios(x: SortedRows, data: StudyData, rows: slice | None) -> tuple[dict[str, Any], dict[str, Path]]:
+    chosen, threads = data.settings, data.threads
+    part = slice(None) if rows is None else rows
+    returns = data.daily_returns.values
+    figures: dict[str, Any] = {}
+    paths: dict[str, Path] = {}
+    buckets = quantile_buckets(x, quantiles=chosen.quantiles, threads=threads)
+    earned = bucket_returns(buckets, returns, quantiles=chosen.quantiles, threads=threads)[part]
+    level = earned.mean(axis=1)
+    figures["quantiles"] = [
+        {
+            "quantile": q + 1,
+            "annual_return": inference.mean(earned[:, q]) * DAYS_A_YEAR,
+            "annual_excess": inference.mean(earned[:, q] - level) * DAYS_A_YEAR,
+        }
+        for q in range(chosen.quantiles)
+    ]
+    weights = long_short_weights(buckets, quantiles=chosen.quantiles)
+    paths["long_short"] = hold(weights, returns, threads=threads)
+    if data.dollar_volume is not None:
+        figures["capacity"] = capacity(weights[part], data.dollar_volume[part], participation=chosen.participation)
+    if data.groups is not None:
+        neutral = quantile_buckets(x, quantiles=chosen.quantiles, groups=data.groups, threads=threads)
+        paths["long_short_neutral"] = hold(
+            long_short_weights(neutral, quantiles=chosen.quantiles), returns, threads=threads
+        )
+    k = max(1, min(chosen.top_k, x.values.shape[1] // 10))
+    paths["top_k"] = hold(
+        top_k_weights(x, k=k, n_drop=min(chosen.n_drop, k), threads=threads), returns, threads=threads
+    )
+    for name, path in paths.items():
+        figures[name] = path.performance(rows, chosen.costs_bp).as_dict()
+    figures["top_k"]["k"] = k
+    return figures, paths
+
+
+def _residual(x: SortedRows, data: StudyData, label: SortedRows, rows: slice | None, horizon: int) -> dict[str, Any]:
+    part = slice(None) if rows is None else rows
+    left = residual_values(average_ranks(x, threads=data.threads), data.controls, data.groups, threads=data.threads)
+    series = rank_ic(left, label, threads=data.threads)[part]
+    return {
+        "rank_ic": inference.mean(series),
+        "rank_icir": inference.information_ratio(series),
+        "rank_ic_t": inference.newey_west_t(series, horizon=horizon),
+        "after": [*data.control_names, *(["sector"] if data.groups is not None else [])],
+    }
+
+
+@dataclass(frozen=True)
+class LibraryStudy:
+    """Many factors together.
+
+    Attributes:
+        names, studies: in the order given. likeness: their correlations, order and clusters. overfitting: of choosing
+            the best by long-short returns (absent with fewer than two, or too few days; `not_supplied` says so).
+    """
+
+    names: tuple[str, ...]
+    studies: tuple[FactorStudy, ...]
+    likeness: Likeness
+    overfitting: Overfitting | None
+    not_supplied: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, series excluded."""
+        return {
+            "factors": [{"name": n, **s.figures} for n, s in zip(self.names, self.studies, strict=True)],
+            "likeness": {
+                "matrix": self.likeness.matrix.tolist(),
+                "order": self.likeness.order.tolist(),
+                "cluster": self.likeness.cluster.tolist(),
+            },
+            "overfitting": None if self.overfitting is None else asdict(self.overfitting),
+            "not_supplied": dict(self.not_supplied),
+        }
+
+
+LIKENESS_DATES = 250  # correlations of ranks settle long before that
+
+
+def study_library(
+    factors: Iterable[tuple[str, Any]],
+    data: StudyData,
+    *,
+    rows: slice | None = None,
+    signs: Sequence[int] | None = None,
+) -> LibraryStudy:
+    """`study` of each factor, and how they relate.
+
+    Args:
+        factors: (name, values (T, N)) of each; a generator keeps memory to one factor. signs: +1 or -1 each.
+
+    Raises:
+        DataError: no factor; shapes differ.
+    """
+    span = range(*(slice(None) if rows is None else rows).indices(len(data.dates)))
+    picked = sample_rows(np.asarray(span), LIKENESS_DATES, data.settings.seed)
+    names: list[str] = []
+    studies: list[FactorStudy] = []
+    vectors = []
+    for i, (name, array) in enumerate(factors):
+        sign = 1 if signs is None else signs[i]
+        names.append(name)
+        studies.append(study(array, data, rows=rows, sign=sign))
+        vectors.append(rank_vectors([array], universe=data.universe, rows=picked, signs=[sign])[0])
+    if not studies:
+        raise DataError("give at least one factor to study")
+    missing: dict[str, str] = {}
+    overfitting = None
+    try:
+        part = slice(None) if rows is None else rows
+        overfitting = overfitting_probability(np.stack([s.daily["long_short"][part] for s in studies], axis=1))
+    except DataError as error:
+        missing["overfitting"] = str(error)
+    alike = clustered(correlations(np.stack(vectors)))
+    return LibraryStudy(tuple(names), tuple(studies), alike, overfitting, missing)

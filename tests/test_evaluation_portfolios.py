@@ -1,0 +1,205 @@
+"""Portfolios of a factor against pandas and against slow loops that say what is meant."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fama_fast.errors import ConfigError, DataError
+from fama_fast.evaluation import (
+    Groups,
+    Path,
+    bucket_returns,
+    capacity,
+    hold,
+    long_short_weights,
+    max_drawdown,
+    quantile_buckets,
+    sharpe,
+    top_k_weights,
+)
+
+T, N = 60, 47
+
+
+@pytest.fixture(scope="module")
+def market():
+    rng = np.random.default_rng(7)
+    values = rng.normal(size=(T, N))
+    values[rng.random((T, N)) < 0.1] = np.nan
+    values[5] = np.nan
+    values[6, 3:] = np.nan
+    returns = rng.normal(0, 0.02, (T, N))
+    returns[rng.random((T, N)) < 0.05] = np.nan
+    codes = np.broadcast_to(rng.integers(0, 4, N).astype(float), (T, N)).copy()
+    codes[:, 2] = np.nan
+    return values, returns, Groups(codes, ("a", "b", "c", "d"))
+
+
+@pytest.mark.parametrize("quantiles", [2, 5, 10])
+def test_buckets_are_those_of_pandas_qcut(market, quantiles):
+    values = market[0]
+    found = quantile_buckets(values, quantiles=quantiles)
+    for t in range(T):
+        row = pd.Series(values[t])
+        if row.notna().sum() < quantiles:
+            assert not found[t].any()
+            continue
+        expected = pd.qcut(row, quantiles, labels=False) + 1
+        np.testing.assert_array_equal(found[t], expected.fillna(0).astype(int))
+
+
+def test_tied_values_share_the_lower_bucket():
+    values = np.array([[1.0, 1.0, 1.0, 1.0, 2.0, 3.0, 3.0, 4.0, 5.0, 5.0]])
+    edges = np.quantile(values[0], [0.2, 0.4, 0.6, 0.8])
+    expected = np.searchsorted(edges, values[0], side="left") + 1
+    np.testing.assert_array_equal(quantile_buckets(values, quantiles=5)[0], expected)
+
+
+def test_buckets_within_groups_are_those_of_each_group_alone(market):
+    values, _, groups = market
+    found = quantile_buckets(values, quantiles=3, groups=groups)
+    for code in range(groups.n):
+        columns = np.flatnonzero(groups.codes[0] == code)
+        np.testing.assert_array_equal(found[:, columns], quantile_buckets(values[:, columns], quantiles=3))
+    assert not found[:, 2].any()  # no group, no bucket
+
+
+def test_buckets_see_members_only(market):
+    values = market[0]
+    members = np.random.default_rng(1).random((T, N)) < 0.7
+    expected = quantile_buckets(np.where(members, values, np.nan), quantiles=4)
+    np.testing.assert_array_equal(quantile_buckets(values, quantiles=4, universe=members), expected)
+
+
+def test_bucket_returns_are_group_means(market):
+    values, returns, _ = market
+    buckets = quantile_buckets(values, quantiles=5)
+    found = bucket_returns(buckets, returns, quantiles=5)
+    long = pd.DataFrame({"t": np.repeat(np.arange(T), N), "b": buckets.ravel(), "r": returns.ravel()})
+    expected = long[long.b > 0].groupby(["t", "b"]).r.mean().unstack().reindex(range(T))
+    np.testing.assert_allclose(found, expected.to_numpy(), rtol=1e-12, equal_nan=True)
+
+
+def test_long_short_is_neutral_and_earns_top_less_bottom(market):
+    values, returns, _ = market
+    whole = np.nan_to_num(returns)  # so that waiting positions and means agree
+    buckets = quantile_buckets(values, quantiles=5)
+    weights = long_short_weights(buckets, quantiles=5)
+    held = (buckets > 0).any(axis=1)
+    np.testing.assert_allclose(weights.sum(axis=1), 0.0, atol=1e-12)
+    np.testing.assert_allclose(np.abs(weights).sum(axis=1), np.where(held, 2.0, 0.0), atol=1e-12)
+    earned = bucket_returns(buckets, whole, quantiles=5)
+    path = hold(weights, whole)
+    np.testing.assert_allclose(path.gross[held], (earned[:, 4] - earned[:, 0])[held], rtol=1e-10)
+    np.testing.assert_allclose(hold(long_short_weights(buckets, quantiles=5, sign=-1), whole).gross, -path.gross)
+
+
+def slow_hold(weights, returns):
+    gross, traded = [], []
+    before = np.zeros(weights.shape[1])
+    started = False
+    for w, r in zip(weights, np.nan_to_num(returns), strict=True):
+        move = np.abs(w - before).sum()
+        started = np.abs(w).sum() > 0 or move > 0
+        gross.append((w * r).sum() if started else np.nan)
+        traded.append(move if started else np.nan)
+        before = w * (1 + r) / (1 + (w * r).sum())
+    return np.array(gross), np.array(traded)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_paths_follow_drifting_weights(market, threads):
+    values, returns, _ = market
+    weights = long_short_weights(quantile_buckets(values, quantiles=5), quantiles=5)
+    gross, traded = slow_hold(weights, returns)
+    path = hold(weights, returns, threads=threads)
+    np.testing.assert_allclose(path.gross, gross, rtol=1e-10, atol=1e-15, equal_nan=True)
+    np.testing.assert_allclose(path.traded, traded, rtol=1e-10, atol=1e-15, equal_nan=True)
+
+
+def test_buying_and_holding_one_name_trades_once():
+    weights = np.zeros((4, 3))
+    weights[1:, 1] = 1.0
+    path = hold(weights, np.full((4, 3), 0.01))
+    np.testing.assert_allclose(path.traded[1:], [1.0, 0.0, 0.0], atol=1e-15)
+    assert math.isnan(path.gross[0])
+    np.testing.assert_allclose(path.net(10)[1:], [0.01 - 0.001, 0.01, 0.01])
+
+
+def slow_top_k(values, k, n_drop):
+    """With sets and sorted lists, as the strategy is described."""
+    held: list[int] = []
+    out = np.zeros(values.shape)
+    for t, row in enumerate(values):
+        score = {i: v for i, v in enumerate(row) if np.isfinite(v)}
+        if score:
+            outside = sorted((i for i in score if i not in held), key=lambda i: -score[i])
+            entrants = outside[: n_drop + max(0, k - len(held))]
+            everyone = sorted([*held, *entrants], key=lambda i: (score.get(i, -np.inf), i))
+            sold = [i for i in everyone[:n_drop] if i in held]
+            bought = entrants[: len(sold) + k - len(held)]
+            held = [i for i in held if i not in sold] + bought
+        for i in held:
+            out[t, i] = 1.0 / len(held)
+    return out
+
+
+@pytest.mark.parametrize(("k", "n_drop"), [(5, 1), (10, 3), (8, 8)])
+def test_top_k_replaces_at_most_n_drop_a_day(market, k, n_drop):
+    values = market[0]
+    found = top_k_weights(values, k=k, n_drop=n_drop)
+    np.testing.assert_allclose(found, slow_top_k(values, k, n_drop))
+    names = found > 0
+    bought = (names[1:] & ~names[:-1]).sum(axis=1)
+    assert bought[names[:-1].sum(axis=1) == k].max() <= n_drop
+    assert names.sum(axis=1).max() == k
+
+
+def test_performance_of_a_known_path():
+    rng = np.random.default_rng(2)
+    gross, traded = rng.normal(0.001, 0.01, 250), rng.uniform(0.2, 0.6, 250)
+    gross[0] = traded[0] = np.nan
+    found = Path(gross, traded).performance()
+    assert [level.cost_bp for level in found.costs] == [0.0, 5.0, 10.0, 20.0]
+    assert found.n_days == 249
+    net = (gross - traded * 10 / 1e4)[1:]
+    at_ten = found.costs[2]
+    assert at_ten.annual_return == pytest.approx(net.mean() * 252)
+    assert at_ten.sharpe == pytest.approx(net.mean() / net.std(ddof=1) * math.sqrt(252))
+    wealth = pd.Series(np.concatenate(([1.0], np.cumprod(1 + net))))
+    assert at_ten.max_drawdown == pytest.approx(-(wealth / wealth.cummax() - 1).min())
+    assert np.nanmean(Path(gross, traded).net(found.break_even_bp)) == pytest.approx(0.0, abs=1e-15)
+
+
+def test_drawdown_and_sharpe_at_the_edges():
+    assert max_drawdown([0.1, -0.5, 0.2]) == pytest.approx(0.5)
+    assert max_drawdown([-0.1]) == pytest.approx(0.1)
+    assert max_drawdown([0.1, 0.2]) == 0.0
+    assert max_drawdown([0.1, -1.0, 5.0]) == 1.0
+    assert math.isnan(max_drawdown([]))
+    assert math.isnan(sharpe([0.01, 0.01, 0.01]))
+
+
+def test_capacity_of_a_portfolio_that_one_can_check_by_hand():
+    weights = np.array([[1.0, 0.0], [0.0, 1.0]])
+    volume = np.array([[1e6, 1e6], [1e6, 4e6]])
+    # Both trades are 1. With capital C they take C / 1e6 and C / 4e6 of their days: 5/8 C / 1e6 on average.
+    assert capacity(weights, volume, participation=0.05) == pytest.approx(0.05 * 1e6 * 8 / 5)
+    assert math.isnan(capacity(weights[[0, 0]], volume))
+    assert math.isnan(capacity(weights, np.full((2, 2), np.nan)))
+
+
+def test_what_makes_no_sense_is_refused(market):
+    values, returns, groups = market
+    with pytest.raises(ConfigError, match="quantiles must be 2 to 100"):
+        quantile_buckets(values, quantiles=1)
+    with pytest.raises(ConfigError, match="1 <= n_drop <= k"):
+        top_k_weights(values, k=3, n_drop=4)
+    with pytest.raises(DataError, match="groups has shape"):
+        quantile_buckets(values[:, :5], groups=groups)
+    with pytest.raises(DataError, match="returns has shape"):
+        hold(values, returns[:, :3])
