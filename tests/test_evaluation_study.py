@@ -167,7 +167,7 @@ def test_a_library_is_its_factors_and_how_they_relate(panel, data):
     assert found.likeness.matrix[0, 1] == pytest.approx(-1.0, abs=1e-9)
     assert found.likeness.cluster[0] == found.likeness.cluster[1] != found.likeness.cluster[2]
     daily = np.stack([s.daily["long_short"] for s in found.studies], axis=1)
-    assert found.overfitting == overfitting_probability(daily)
+    assert found.overfitting == overfitting_probability(np.nan_to_num(daily))
     json.dumps(found.as_dict())  # plain data
 
 

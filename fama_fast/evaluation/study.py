@@ -395,7 +395,9 @@ def study_library(
     overfitting = None
     try:
         part = slice(None) if rows is None else rows
-        overfitting = overfitting_probability(np.stack([s.daily["long_short"][part] for s in studies], axis=1))
+        # A day on which a factor holds nothing earns nothing.
+        earned = np.stack([s.daily["long_short"][part] for s in studies], axis=1)
+        overfitting = overfitting_probability(np.nan_to_num(earned))
     except DataError as error:
         missing["overfitting"] = str(error)
     alike = clustered(correlations(np.stack(vectors)))

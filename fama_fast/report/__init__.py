@@ -1,1 +1,9 @@
-"""Reports for people. The run summary in text lives in `fama_fast.mining.results`; pages and figures belong here."""
+"""Reports for people: what a run found and whether to trust it, on one page that opens from disk.
+
+`content` gathers, `figures` draws, `page` writes. The run summary in text lives in `fama_fast.mining.results`.
+"""
+
+from fama_fast.report.content import Content, Entry, from_document, from_factors, from_run
+from fama_fast.report.page import render, write, write_figures
+
+__all__ = ["Content", "Entry", "from_document", "from_factors", "from_run", "render", "write", "write_figures"]

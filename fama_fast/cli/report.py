@@ -1,0 +1,144 @@
+"""`fama-fast report`: a run, or a file of factors, as one page to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fama_fast.cli.common import DataPath, Groups, Universe, note
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fama_fast.panel import Panel
+    from fama_fast.report import Content
+
+_ENDINGS = (".yaml", ".yml")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("report")(report)
+
+
+def report(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|FILE",
+            help="Run id, the beginning of one, or 'last'; or a YAML file: a run's result or a factor set.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", metavar="FILE", help="The page (default: report.html, or none when only figures are asked for)."
+        ),
+    ] = None,
+    data: DataPath = None,
+    groups: Groups = None,
+    universe: Universe = None,
+    ledger: Annotated[
+        str | None,
+        typer.Option("--ledger", metavar="FILE", help="The ledger (default: runs/ledger.sqlite).", show_default=False),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Configuration that names the ledger.", show_default=False),
+    ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option("--figures", metavar="FOLDER", help="Also write every figure there, as a file of its own."),
+    ] = None,
+    image: Annotated[str, typer.Option("--format", metavar="svg|png", help="Kind of those files.")] = "svg",
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a compact summary (Markdown) instead.")] = False,
+) -> None:
+    """Write a report: one HTML file that opens from disk and asks nothing of the network.
+
+    The data of a run are read again from where the run found them, unless --data names them; what cannot be measured
+    is shown as not supplied.
+    """
+    from fama_fast.errors import ConfigError
+    from fama_fast.report import write, write_figures
+
+    if image not in ("svg", "png"):
+        raise ConfigError(f"--format is svg or png, not {image!r}")
+    content = _content(target, ledger, config, {"data": data, "groups": groups, "universe": universe})
+    for what, why in content.not_supplied.items():
+        note(f"{what} not supplied: {why}")
+    if markdown:
+        from fama_fast.report.summary import markdown_summary
+
+        print(markdown_summary(content), end="")
+        return
+    if figures is not None:
+        note(f"wrote {len(write_figures(content, figures, image))} figures to {figures}")
+    if output is not None or figures is None:
+        path = output or Path("report.html")
+        write(content, path)
+        note(f"wrote {path}")
+
+
+def _content(target: str, ledger: str | None, config: Path | None, options: dict[str, str | None]) -> Content:
+    path = Path(target)
+    if path.suffix.lower() in _ENDINGS or path.is_file():
+        return _of_file(path, options)
+    from fama_fast.mining.config_file import config_from_dict, load_config
+    from fama_fast.mining.ledger import Ledger
+    from fama_fast.mining.setup import ledger_place
+    from fama_fast.mining.setup import open_panel as panel_of
+    from fama_fast.report import from_run
+
+    with Ledger.open(ledger_place(load_config(config, {"ledger": ledger})), create=False) as store:
+        run = store.get_run(target)
+        panel, why = _panel(options, run.data_hash, lambda: panel_of(config_from_dict(run.config)))
+        return from_run(store, run, panel, no_panel=why)
+
+
+def _of_file(path: Path, options: dict[str, str | None]) -> Content:
+    from fama_fast.errors import DataError
+    from fama_fast.library import FactorSet
+    from fama_fast.library.strict_yaml import load
+    from fama_fast.mining.config_file import config_from_dict
+    from fama_fast.mining.setup import open_panel as panel_of
+    from fama_fast.report import from_document, from_factors
+
+    try:
+        document = load(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if isinstance(document, dict) and "verdict" in document and "splits" in document:
+        panel, why = _panel(options, document["data"]["hash"], lambda: panel_of(config_from_dict(document["settings"])))
+        run = document.get("record", {}).get("run", "")
+        return from_document(document, panel, title=f"Mining run {run}".strip(), no_panel=why)
+    factors = list(FactorSet.from_yaml(path))
+    if not factors:
+        raise DataError(f"{path}: there is no factor in it to report on")
+    panel, why = None, "name the market data with --data"
+    if options["data"] is not None:
+        panel = _opened(options)
+    return from_factors(factors, panel, title=f"Factors of {path.name}", source=str(path), no_panel=why)
+
+
+def _opened(options: dict[str, Any]) -> Panel:
+    from fama_fast.cli.common import open_panel
+
+    return open_panel(options["data"], universe=options["universe"], groups=options["groups"])
+
+
+def _panel(options: dict[str, Any], data_hash: str, again: Callable[[], Panel]) -> tuple[Panel | None, str]:
+    """The data of a run, or why not. What --data names must be right; what the run named may be gone by now."""
+    from fama_fast.errors import FamaError
+
+    if options["data"] is not None:
+        return _opened(options), ""
+    try:
+        panel = again()
+    except FamaError as error:
+        return None, f"the data of the run cannot be read again: {error}"
+    if panel.data_hash != data_hash:
+        return None, f"{panel.source} is no longer the data of the run (hash {panel.data_hash}, then {data_hash})"
+    return panel, ""

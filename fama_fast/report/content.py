@@ -1,0 +1,341 @@
+"""What a report says, as plain data: gathered from a run or a file, before anyone draws it.
+
+`from_run` and `from_document` read what a run recorded, `from_factors` any list of factors. Figures that need market
+data are made from a panel; where there is none, or where it is not the data of the run, `not_supplied` says so and
+nothing stands in. The test split's dates are looked at only for factors whose test the run itself opened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fama_fast.errors import DataError, ExpressionError
+from fama_fast.evaluation import LibraryStudy, StudyData, StudySettings, by_period, study, study_library
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from fama_fast.library.factor import Factor
+    from fama_fast.mining.ledger import Ledger
+    from fama_fast.mining.records import RunRecord
+    from fama_fast.panel import Panel
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One factor of a report.
+
+    Attributes:
+        name: short, such as F3. scores: RankIC by split, oriented. holds: the run's judgement; None without one.
+        verdict: its t and adjusted p. parents: names or formulas. figures: of its study; empty when not supplied.
+    """
+
+    name: str
+    expression: str
+    canonical: str
+    fingerprint: str
+    sign: int
+    hypothesis: str = ""
+    explanation: str = ""
+    origin: str = ""
+    parents: tuple[str, ...] = ()
+    scores: dict[str, float] = field(default_factory=dict)
+    holds: bool | None = None
+    verdict: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything on the page.
+
+    Attributes:
+        title, source: what is reported on. verdict: of the run's document; empty for plain factors. data, splits,
+            search, record: its sections. gates: candidates by gate. entries: the factors. study: how they fared and
+            relate, with the dates its figures are of; None when there was no data. dates: (T,) of `study`'s series.
+        tested_from: first test date when the test was opened. progress: one row a candidate. chains: paths of members.
+        usage: what language models cost. not_supplied: reason by part of the page.
+    """
+
+    title: str
+    source: str
+    verdict: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    quality: tuple[str, ...] = ()
+    splits: dict[str, Any] = field(default_factory=dict)
+    search: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
+    gates: dict[str, int] = field(default_factory=dict)
+    entries: tuple[Entry, ...] = ()
+    study: LibraryStudy | None = None
+    dates: Any = None
+    studied: str = ""
+    tested_from: str | None = None
+    progress: tuple[dict[str, Any], ...] = ()
+    chains: tuple[tuple[dict[str, Any], ...], ...] = ()
+    usage: dict[str, Any] = field(default_factory=dict)
+    not_supplied: dict[str, str] = field(default_factory=dict)
+
+
+def from_run(ledger: Ledger, run: RunRecord, panel: Panel | None, *, no_panel: str = "") -> Content:
+    """A finished run of the ledger.
+
+    Args:
+        panel: the data of the run, or None with the reason in `no_panel`.
+
+    Raises:
+        DataError: the run is not finished, or the panel is other data than the run's.
+    """
+    if run.summary is None:
+        raise DataError(f"run {run.id} is not finished: go on with --resume {run.id}")
+    rows = ledger.candidates(run.id)
+    content = from_document(
+        run.summary,
+        panel,
+        title=f"Mining run {run.id}",
+        no_panel=no_panel,
+        lineage={r["fingerprint"]: r for r in rows if r["fingerprint"] and r["gate"] is None},
+    )
+    usage: dict[str, Any] = {}
+    for exchange in ledger.exchanges(run.id):
+        for key, value in (exchange["usage"] or {}).items():
+            if isinstance(value, int | float):
+                usage[key] = usage.get(key, 0) + value
+    names = {e.fingerprint: e.name for e in content.entries}
+    return replace(content, progress=tuple(_progress(rows)), chains=_chains(run, names), usage=usage)
+
+
+def _progress(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    best, admitted, seconds = None, 0, 0.0
+    for tried, row in enumerate(rows, start=1):
+        seconds += row["seconds"] or 0.0
+        if row["gate"] is None:
+            admitted += 1
+            value = row["scores"].get("train", {}).get("rank_ic")
+            if value is not None and (best is None or abs(value) > best):
+                best = abs(value)
+        yield {"tried": tried, "best": best, "admitted": admitted, "seconds": round(seconds, 3)}
+
+
+def _chains(run: RunRecord, names: Mapping[str, str]) -> tuple[tuple[dict[str, Any], ...], ...]:
+    book = (run.state or {}).get("book")
+    if not book:
+        return ()
+    known = {f["fingerprint"]: f for f in book["factors"]}
+    out = []
+    for chain in book["chains"]:
+        members = []
+        for fingerprint in chain["members"]:
+            factor = known[fingerprint]
+            raw = factor.get("scores", {}).get("train", {}).get("rank_ic")
+            own = names.get(fingerprint)
+            members.append(
+                {
+                    "name": f"{own}: {factor['canonical']}" if own else factor["canonical"],
+                    "score": None if raw is None else factor.get("sign", 1) * raw,
+                    "new": "found here" if own else "known before",
+                }
+            )
+        out.append(tuple(members))
+    return tuple(out)
+
+
+def from_document(
+    document: Mapping[str, Any],
+    panel: Panel | None,
+    *,
+    title: str = "Mining run",
+    no_panel: str = "",
+    lineage: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Content:
+    """A result document, as `mine --output` wrote it or the ledger keeps it.
+
+    Raises:
+        DataError: the panel is other data than the run's.
+    """
+    data = dict(document["data"])
+    if panel is not None and panel.data_hash != data["hash"]:
+        raise DataError(
+            f"{panel.source} is not the data of this run: its hash is {panel.data_hash}, the run's {data['hash']}"
+        )
+    entries = [
+        _entry(f"F{i}", e, (lineage or {}).get(e["fingerprint"], {})) for i, e in enumerate(document["factors"], 1)
+    ]
+    names = {e.fingerprint: e.name for e in entries}
+    entries = [_named_parents(e, names) for e in entries]
+    verdict = dict(document["verdict"])
+    opened = [e for e in entries if "test" in e.scores]
+    missing: dict[str, str] = {}
+    study, dates, tested_from, studied = None, None, None, ""
+    if panel is None:
+        missing["figures"] = no_panel or "the market data was not given"
+    elif not entries:
+        missing["figures"] = "the run found no new factor"
+    else:
+        days = panel.dates.astype("datetime64[D]").astype(str)
+        first = _row(days, document["splits"]["train"]["first"])
+        ends = {name: _row(days, document["splits"][name]["last"]) + 1 for name in ("valid", "test")}
+        settings = document["settings"]["splits"]
+        chosen = StudySettings(entry_lag=settings["entry_lag"], horizons=_horizons(settings["horizon"]))
+        oos = _row(days, document["splits"]["valid"]["first"])
+        studies, entries = _studied(entries, panel, chosen, first, oos, ends)
+        study, dates = studies, panel.dates
+        studied = f"validation{' and test' if opened else ''} dates from {days[oos]}, where nothing was fitted"
+        if opened:
+            tested_from = document["splits"]["test"]["first"]
+    return Content(
+        title=title,
+        source=data["source"],
+        verdict=verdict,
+        data=data,
+        quality=tuple(data.get("warnings", ())),
+        splits=dict(document["splits"]),
+        search=dict(document["search"]),
+        settings=dict(document["settings"]),
+        record=dict(document.get("record", {})),
+        gates=dict(document["search"]["funnel"]),
+        entries=tuple(entries),
+        study=study,
+        dates=dates,
+        studied=studied,
+        tested_from=tested_from,
+        not_supplied=missing,
+    )
+
+
+def _horizons(horizon: int) -> tuple[int, ...]:
+    return tuple(sorted({horizon, *StudySettings().horizons}))
+
+
+def _row(days: Any, day: str) -> int:
+    found = np.flatnonzero(days == day)
+    if not found.size:
+        raise DataError(f"the data has no date {day}, which the run's splits name")
+    return int(found[0])
+
+
+def _entry(name: str, entry: Mapping[str, Any], row: Mapping[str, Any]) -> Entry:
+    sign, provenance = entry["sign"], entry.get("provenance", {})
+    scores = {
+        split: sign * entry["scores"][split]["rank_ic"]
+        for split in SPLITS
+        if entry["scores"].get(split, {}).get("rank_ic") is not None
+    }
+    verdict = entry.get("verdict") or {}
+    return Entry(
+        name=name,
+        expression=entry["expression"],
+        canonical=entry["canonical"],
+        fingerprint=entry["fingerprint"],
+        sign=sign,
+        hypothesis=entry.get("hypothesis", ""),
+        explanation=provenance.get("explanation", "") or row.get("explanation", ""),
+        origin=f"{provenance.get('origin', '')} (round {provenance['round']})" if "round" in provenance else "",
+        parents=tuple(provenance.get("parents", ())),
+        scores=scores,
+        holds=verdict.get("holds"),
+        verdict=dict(verdict),
+    )
+
+
+def _named_parents(entry: Entry, names: Mapping[str, str]) -> Entry:
+    return replace(entry, parents=tuple(names.get(p, f"known before ({p[:12]})") for p in entry.parents))
+
+
+def from_factors(
+    factors: Sequence[Factor], panel: Panel | None, *, title: str, source: str, no_panel: str = ""
+) -> Content:
+    """Plain factors, without a run: everything is measured over all dates, and the page says so."""
+    entries = [
+        Entry(
+            name=f"F{i}",
+            expression=f.expression,
+            canonical=f.canonical,
+            fingerprint=f.fingerprint,
+            sign=f.sign,
+            hypothesis=f.hypothesis,
+            scores={s: f.sign * v["rank_ic"] for s, v in f.scores.items() if s in SPLITS and "rank_ic" in v},
+        )
+        for i, f in enumerate(factors, start=1)
+    ]
+    missing = {"verdict": "these factors come from a file, not from a run: nothing was held back to test them on"}
+    study, dates, studied, data = None, None, "", {}
+    if panel is None:
+        missing["figures"] = no_panel or "the market data was not given"
+    else:
+        t = panel.shape[0]
+        study, entries = _studied(entries, panel, StudySettings(), 0, 0, {"valid": t, "test": t})
+        dates, studied = panel.dates, "all dates, which may be those the factors were chosen on"
+        days = panel.dates.astype("datetime64[D]").astype(str)
+        data = {
+            "source": panel.source,
+            "hash": panel.data_hash,
+            "dates": t,
+            "symbols": panel.shape[1],
+            "first": days[0],
+            "last": days[-1],
+        }
+    return Content(
+        title=title,
+        source=source,
+        data=data,
+        quality=() if panel is None else panel.warnings,
+        entries=tuple(entries),
+        study=study,
+        dates=dates,
+        studied=studied,
+        not_supplied=missing,
+    )
+
+
+def _studied(
+    entries: Sequence[Entry],
+    panel: Panel,
+    settings: StudySettings,
+    first: int,
+    start: int,
+    ends: Mapping[str, int],
+) -> tuple[LibraryStudy, list[Entry]]:
+    """Studies of the factors on dates from `start`, with series (T,) from `first`.
+
+    Everything is measured on a panel that ends with validation, so nothing reaches further; factors whose test was
+    opened are then measured once more on the whole.
+    """
+    before_test = panel.slice_dates(0, ends["valid"])
+    closed = StudyData.from_panel(before_test, settings)
+    pairs = ((e.name, _values(e, before_test)) for e in entries)
+    library = study_library(pairs, closed, rows=slice(start, ends["valid"]), signs=[e.sign for e in entries])
+    opened = StudyData.from_panel(panel, settings) if any("test" in e.scores for e in entries) else None
+    studies, out = [], []
+    for entry, found in zip(entries, library.studies, strict=True):
+        made, end = found, ends["valid"]
+        if opened is not None and "test" in entry.scores:
+            end = ends["test"]
+            made = study(_values(entry, panel), opened, rows=slice(start, end), sign=entry.sign)
+        # Years are shown from the first training date on: a factor that lived early should be seen to have done so.
+        figures = dict(made.figures)
+        figures["by_year"] = by_period(made.daily["rank_ic"][first:end], panel.dates[first:end], "year")
+        daily = {}
+        for name, series in made.daily.items():
+            daily[name] = np.full(panel.shape[0], np.nan)
+            daily[name][first:end] = series[first:end]
+        studies.append(replace(made, figures=figures, daily=daily))
+        out.append(replace(entry, figures=figures))
+    return replace(library, studies=tuple(studies)), out
+
+
+def _values(entry: Entry, panel: Panel) -> Any:
+    from fama_fast.engine import compile as compile_alpha
+    from fama_fast.engine import evaluate
+
+    try:
+        alpha = compile_alpha(entry.canonical, fields=panel.fields, groups=panel.groups)
+    except ExpressionError as error:
+        raise DataError(f"{panel.source} does not serve {entry.canonical}: {error.message}") from error
+    return evaluate([alpha], panel)[0]

@@ -1,0 +1,230 @@
+"""The report as one HTML file: it opens from disk, asks nothing of the network, and runs no text as code.
+
+Jinja2 escapes every value; figures are JSON in script elements that browsers do not run, with `<` escaped; a content
+security policy in the page forbids requests altogether. The Vega library comes with the package vl-convert.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from fama_fast import __version__
+from fama_fast.errors import ConfigError, OutputError
+from fama_fast.report import figures
+from fama_fast.report.formula import laid_out
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fama_fast.report.content import Content
+
+
+def missing_library(name: str) -> ConfigError:
+    """What to say when the extra is not installed."""
+    return ConfigError(f'reports need the package {name}: pip install "fama_fast[report]"')
+
+
+def charts(content: Content) -> dict[str, Any]:
+    """Every figure of the page by its id, as Vega-Lite specifications; absent where the data is."""
+    try:
+        import altair  # noqa: F401
+    except ImportError as error:
+        raise missing_library(error.name or "altair") from error
+    out: dict[str, Any] = {}
+    if content.gates and any(content.gates.values()):
+        out["funnel"] = figures.funnel(content.gates)
+    if content.progress:
+        out["search"] = figures.search(content.progress)
+    if content.chains:
+        out["chains"] = figures.chains(content.chains)
+    study = content.study
+    if study is not None:
+        series = {n: s.daily["rank_ic"] for n, s in zip(study.names, study.studies, strict=True)}
+        out["cumulative"] = figures.cumulative_rank_ic(series, content.dates, tested_from=content.tested_from)
+        if len(study.names) > 1:
+            alike = study.likeness
+            out["correlations"] = figures.correlations(study.names, alike.matrix.tolist(), alike.order.tolist())
+        for name, found in zip(study.names, study.studies, strict=True):
+            out |= {f"{name}-{kind}": chart for kind, chart in _factor_charts(name, found, content.dates).items()}
+    return {name: chart.to_dict() for name, chart in out.items()}
+
+
+def _factor_charts(name: str, found: Any, dates: Any) -> dict[str, Any]:
+    parts = found.figures
+    out = {"years": figures.by_period(parts["by_year"])}
+    # A factor that is constant or too rare for portfolios has none; an empty figure would say nothing.
+    if any(_known(q["annual_excess"]) for q in parts["quantiles"]):
+        out["quantiles"] = figures.quantiles(parts["quantiles"])
+    if any(_known(v) for v in parts["decay"]["curve"]):
+        out["decay"] = figures.decay(parts["decay"]["curve"], parts["decay"]["half_life"])
+    if any(_known(c["annual_return"]) for p in portfolios(parts).values() for c in p["costs"]):
+        out["costs"] = figures.cost_curve(portfolios(parts))
+    if _known(parts["turnover"]):
+        out["turnover"] = figures.turnover({name: found.daily["turnover"]}, dates)
+    if "by_sector" in parts:
+        out["sectors"] = figures.by_group(parts["by_sector"], "sector")
+    if "by_liquidity" in parts:
+        out["liquidity"] = figures.by_group(parts["by_liquidity"], "liquidity bucket")
+    return out
+
+
+def portfolios(parts: dict[str, Any]) -> dict[str, Any]:
+    """The portfolios of a study under the names that people read."""
+    names = {
+        "long_short": "long-short",
+        "long_short_neutral": "sector-neutral",
+        "top_k": f"top {parts['top_k']['k']}, long only",
+    }
+    return {label: parts[key] for key, label in names.items() if key in parts}
+
+
+def render(content: Content) -> str:
+    """The page.
+
+    Raises:
+        ConfigError: a package of the `report` extra is missing.
+    """
+    try:
+        import jinja2
+        import vl_convert
+    except ImportError as error:
+        raise missing_library(error.name or "jinja2") from error
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("fama_fast.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "figure": shown,
+        "signed": signed,
+        "percent": percent,
+        "p": p_value,
+        "formula": laid_out,
+        "count": lambda n: f"{n:,}",
+    }
+    specs = {name: json_in_html(spec) for name, spec in charts(content).items()}
+    return environment.get_template("page.html.j2").render(
+        content=content,
+        specs=specs,
+        portfolios=portfolios,
+        vega=_bundle(vl_convert) if specs else "",
+        version=__version__,
+        made=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+
+
+@cache
+def _bundle(vl_convert: Any) -> str:
+    # "</script" inside a script would end it.
+    return str(vl_convert.javascript_bundle()).replace("</script", "<\\/script")
+
+
+def json_in_html(value: Any) -> str:
+    """JSON that can stand in a script element: no `<`, no NaN."""
+    text = json.dumps(_finite(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return value
+
+
+def _known(value: Any) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def shown(value: Any, decimals: int = 2) -> str:
+    """A figure, or a dash."""
+    if value is not None and isinstance(value, float) and math.isinf(value) and value > 0:
+        return "∞"
+    return f"{value:,.{decimals}f}" if _known(value) else "–"
+
+
+def signed(value: Any, decimals: int = 4) -> str:
+    """A figure with its sign, or a dash."""
+    return f"{value:+.{decimals}f}" if _known(value) else "–"
+
+
+def percent(value: Any, decimals: int = 1) -> str:
+    """A share as percent, or a dash."""
+    return f"{value:+.{decimals}%}" if _known(value) else "–"
+
+
+def p_value(value: Any) -> str:
+    """A p-value: three decimals, or its power of ten when it is small."""
+    if not _known(value):
+        return "–"
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
+
+
+def write(content: Content, path: str | Path) -> None:
+    """Write the page, whole or not at all.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from fama_fast.atomic import atomic_write
+
+    text = render(content)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_figures(content: Content, folder: str | Path, kind: str = "svg") -> list[Path]:
+    """Every figure as a file of its own, PNG or SVG, on a white ground, in a folder that is made if need be.
+
+    Raises:
+        ConfigError: another kind. OutputError: a file cannot be written.
+    """
+    from pathlib import Path
+
+    from fama_fast.atomic import atomic_write
+
+    try:
+        import vl_convert
+    except ImportError as error:
+        raise missing_library(error.name or "vl_convert") from error
+    if kind not in ("svg", "png"):
+        raise ConfigError(f"figures are written as svg or png, not {kind!r}")
+    place = Path(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {place}: {error.strerror or error}") from error
+    written = []
+    for name, spec in charts(content).items():
+        plain = _for_paper(spec)
+        path = place / f"{name}.{kind}"
+        with atomic_write(path) as temporary:
+            if kind == "svg":
+                temporary.write_text(vl_convert.vegalite_to_svg(plain), encoding="utf-8")
+            else:
+                temporary.write_bytes(vl_convert.vegalite_to_png(plain, scale=2.0))
+        written.append(path)
+    return written
+
+
+def _for_paper(spec: dict[str, Any]) -> dict[str, Any]:
+    """The same figure for a file: a fixed width, black on white."""
+    text = (
+        json.dumps(_finite(spec))
+        .replace('"currentColor"', '"#222"')
+        .replace('"font": "inherit"', '"font": "sans-serif"')
+    )
+    out: dict[str, Any] = json.loads(text)
+    out["config"]["background"] = "white"
+    if out.get("width") == "container":
+        out["width"] = 720
+    return out

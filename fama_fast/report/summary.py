@@ -1,0 +1,56 @@
+"""A report in a few lines of Markdown, for terminals, pull requests and mail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fama_fast.report.page import shown, signed
+
+if TYPE_CHECKING:
+    from fama_fast.report.content import Content
+
+
+def markdown_summary(content: Content) -> str:
+    """Verdict in words, where it comes from, and one row a factor."""
+    lines = [f"# {_text(content.title)}", ""]
+    if content.verdict:
+        lines += [f"**{_text(content.verdict['headline'])}**", ""]
+        lines += [f"- {_text(sentence)}" for sentence in content.verdict.get("statements", ())]
+    else:
+        lines += [f"No verdict: {_text(content.not_supplied['verdict'])}."]
+    lines.append("")
+    if content.data:
+        d = content.data
+        lines.append(
+            f"Data: {_text(d['source'])}, {d['dates']} dates x {d['symbols']} symbols, {d['first']} to {d['last']}, "
+            f"hash {d['hash']}."
+        )
+    if content.search:
+        s = content.search
+        lines.append(f"Search: {s['candidates']} candidates in {s['rounds']} rounds by {s['proposer']}; {s['stop']}.")
+    if content.studied:
+        lines.append(f"Figures are of {content.studied}.")
+    for what, why in content.not_supplied.items():
+        if what != "verdict":
+            lines.append(f"{what.capitalize()} not supplied: {_text(why)}.")
+    if content.entries:
+        names = ["factor", "holds", "train", "valid", "test", "turnover", "half-life", "break-even bp", "formula"]
+        lines += ["", "| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+        for e in content.entries:
+            figures = e.figures
+            cells = [
+                e.name,
+                "-" if e.holds is None else "yes" if e.holds else "no",
+                *(signed(e.scores.get(split)) for split in ("train", "valid", "test")),
+                shown(figures["turnover"], 3) if figures else "–",
+                shown(figures["decay"]["half_life"], 1) if figures else "–",
+                shown(figures["long_short"]["break_even_bp"], 1) if figures else "–",
+                f"`{'-1 * (' if e.sign < 0 else ''}{_text(e.expression)}{')' if e.sign < 0 else ''}`",
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _text(value: object) -> str:
+    """On one line, with nothing that ends a cell or a code span."""
+    return " ".join(str(value).split()).replace("|", "\\|").replace("`", "'")
