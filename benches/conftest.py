@@ -1,43 +1,59 @@
-"""Panels that every benchmark shares: random-walk prices, one bar in a hundred missing.
+"""Options and fixtures of the benchmarks.
 
-Sizes follow the usual ones of factor work: A is 500 symbols x 1260 days, B is 3000 x 2520 (`--size B`).
+`make bench` runs them all; `--size` chooses the panel, `--quick` a subset that touches every kind, `--seconds` the time
+given to each (never fewer than five rounds).
 """
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
+
 import pytest
 
-from fama_fast.panel import GroupField, Panel
+from benches.duel import Duel
+from benches.panels import SIZES, make_panel
 
-SIZES = {"tiny": (260, 64), "A": (1260, 500), "B": (2520, 3000)}
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
 
+    from fama_fast.panel import Panel
 
-def make_panel(size: str) -> Panel:
-    t, n = SIZES[size]
-    rng = np.random.default_rng(1)
-    close = 50.0 * np.exp(np.cumsum(rng.normal(0.0, 0.02, (t, n)), axis=0))
-    spread = np.abs(rng.normal(0.0, 0.01, (2, t, n)))
-    fields = {
-        "OPEN": close * (1.0 + rng.normal(0.0, 0.005, (t, n))),
-        "HIGH": close * (1.0 + spread[0]),
-        "LOW": close * (1.0 - spread[1]),
-        "CLOSE": close,
-        "VOLUME": np.exp(rng.normal(13.0, 1.0, (t, n))),
-    }
-    gone = rng.random((t, n)) < 0.01
-    for values in fields.values():
-        values[gone] = np.nan
-    codes = np.broadcast_to(rng.integers(0, 11, n).astype(float), (t, n)).copy()
-    dates = np.datetime64("2010-01-01") + np.arange(t)
-    groups = {"SECTOR": GroupField(codes, tuple(map(str, range(11))))}
-    return Panel(dates, [f"S{i:04}" for i in range(n)], fields, groups=groups, source=f"random walk, size {size}")
+__all__ = ["SIZES", "make_panel"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--size", default="A", choices=sorted(SIZES), help="panel size of the benchmarks")
+    group = parser.getgroup("fama_fast benchmarks")
+    group.addoption("--size", default="A", choices=sorted(SIZES), help="panel size of the benchmarks")
+    group.addoption("--quick", action="store_true", help="only the benches marked quick: each kind once")
+    group.addoption("--seconds", type=float, default=0.4, help="time given to each bench (at least five rounds)")
+    group.addoption("--bench-threads", type=int, default=2, help="threads where a bench does not say itself")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "quick: part of the quick subset")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--quick"):
+        config.hook.pytest_deselected(items=[i for i in items if not i.get_closest_marker("quick")])
+        items[:] = [i for i in items if i.get_closest_marker("quick")]
 
 
 @pytest.fixture(scope="session")
-def panel(request: pytest.FixtureRequest) -> Panel:
-    return make_panel(request.config.getoption("--size"))
+def size(request: pytest.FixtureRequest) -> str:
+    return str(request.config.getoption("--size"))
+
+
+@pytest.fixture(scope="session")
+def threads(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--bench-threads"))
+
+
+@pytest.fixture(scope="session")
+def panel(size: str) -> Panel:
+    return make_panel(size)
+
+
+@pytest.fixture
+def duel(benchmark: BenchmarkFixture, size: str, request: pytest.FixtureRequest) -> Duel:
+    return Duel(benchmark, request.config.getoption("--seconds"), size)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import fama_fast as ff
-from benches.conftest import SIZES, make_panel
+from benches.panels import SIZES, make_panel
 from fama_fast.backends.numba_vm import run
 from fama_fast.engine.evaluate import lowered
 from fama_fast.plan import make_plan

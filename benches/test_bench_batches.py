@@ -1,83 +1,94 @@
-"""What a miner does: many expressions at once, from text to daily RankIC."""
+"""Many expressions at once: fused chains, the seed alphas, the 101 formulas; and from text to plan."""
 
 from __future__ import annotations
 
-import random
+import ast
+import itertools
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 import fama_fast as ff
-from fama_fast import lang, passes
-from fama_fast.engine import daily_rank_ic
-from fama_fast.evaluation.rows import SortedRows
-from fama_fast.ir import count_nodes
-from fama_fast.mining.proposers.random_tree import random_expression
-from fama_fast.mining.protocol import Vocabulary
+from benches import yardsticks
+from benches.duel import Yardstick
+from benches.ours import Prepared
+from benches.panels import with_alpha101_inputs
+from benches.peers.alpha101 import SHIPPED_BY_KUNQUANT
+from fama_fast.engine.evaluate import lowered
+from fama_fast.plan import make_plan
 
 if TYPE_CHECKING:
-    from pytest_benchmark.fixture import BenchmarkFixture
-
+    from benches.duel import Duel
     from fama_fast.panel import Panel
+
+CHAINS = {
+    "elementwise-4": "(CLOSE - OPEN) / (HIGH - LOW + 0.001)",
+    "chain-elementwise-5": "LOG(ABS(CLOSE - OPEN) + 1) * SIGN(CLOSE - LOW)",
+    "chain-moving-5": "DECAY_LINEAR(TS_MEAN(DELTA(CLOSE, 5) / DELAY(CLOSE, 5), 10), 10) - TS_SUM(VOLUME, 20)",
+    "chain-ranked-5": "RANK(TS_MEAN(DELTA(CLOSE, 5), 10)) * RANK(TS_STDDEV(RET, 20))",
+}
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", CHAINS)
+def test_chain(duel: Duel, panel: Panel, threads: int, name: str) -> None:
+    """Several operators in one program."""
+    prepared = Prepared([CHAINS[name]], panel)
+    duel(prepared.run, {"copy": yardsticks.copy(panel)}, group="chains", prepare=lambda: (threads,))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_seed_alphas_together(benchmark: BenchmarkFixture, panel: Panel, threads: int) -> None:
-    benchmark.group = "seed alphas"
+def test_seed_alphas_together(duel: Duel, panel: Panel, threads: int) -> None:
     texts = ff.list_seed_alphas()
-    ff.evaluate(texts, panel, threads=threads)
-    benchmark(ff.evaluate, texts, panel, threads=threads)
+    measures = {"copy": yardsticks.copy(panel), "sort": yardsticks.sort(panel)}
+    duel(lambda: ff.evaluate(texts, panel, threads=threads), measures, group="seed alphas")
 
 
-def test_seed_alphas_one_by_one(benchmark: BenchmarkFixture, panel: Panel) -> None:
-    benchmark.group = "seed alphas"
+def test_seed_alphas_one_by_one(duel: Duel, panel: Panel, threads: int) -> None:
+    """What planning them together saves."""
     texts = ff.list_seed_alphas()
-    benchmark(lambda: [ff.evaluate([t], panel, threads=2) for t in texts])
+    together = Yardstick(lambda: ff.evaluate(texts, panel, threads=threads))
+    duel(lambda: [ff.evaluate([t], panel, threads=threads) for t in texts], {"together": together}, group="seed alphas")
 
 
-def test_score_seed_alphas(benchmark: BenchmarkFixture, panel: Panel) -> None:
-    benchmark.group = "score"
-    texts = ff.list_seed_alphas()
-    ff.score(texts[:2], panel)
-    benchmark(ff.score, texts, panel)
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("which", ["82", "101"])
+def test_alpha101(duel: Duel, panel: Panel, which: str, threads: int) -> None:
+    """All formulas together, every output kept; 82 are those that KunQuant ships."""
+    numbers = SHIPPED_BY_KUNQUANT if which == "82" else tuple(ff.alpha101())
+    texts = ff.alpha101()
+    alphas = [ff.compile(texts[i], dialect="alpha101") for i in numbers]
+    prepared = Prepared(alphas, with_alpha101_inputs(panel))
+    measures = {"copy": yardsticks.copy(panel), "sort": yardsticks.sort(panel)}
+    duel(prepared.run, measures, group="Alpha101", prepare=lambda: (threads,))
 
 
-@pytest.mark.parametrize("share", [1, 20])
-def test_daily_rank_ic_of_50_unseen_expressions(benchmark: BenchmarkFixture, panel: Panel, share: int) -> None:
-    """As a miner sends them: 50 at once, 5 to 12 nodes, values never kept; on all dates or on one in twenty."""
-    benchmark.group = "daily RankIC of 50 random expressions"
-    rng = random.Random(1)
-    vocabulary = Vocabulary(panel.fields, panel.groups, max_window=60)
-    labels = SortedRows.of(ff.forward_returns(panel))
-    rows = np.arange(0, panel.shape[0], share)
-
-    def batch() -> list[str]:
-        nodes = (passes.canonicalise(random_expression(rng, vocabulary, max_nodes=12)) for _ in range(200))
-        return [lang.to_text(n) for n in nodes if 5 <= count_nodes(n) <= 12][:50]
-
-    def setup() -> tuple[tuple[list[str], Panel, SortedRows], dict[str, object]]:
-        texts = batch()
-        daily_rank_ic(texts, panel.slice_dates(0, 70), SortedRows.of(ff.forward_returns(panel.slice_dates(0, 70))))
-        return (texts, panel, labels), {"rows": rows}
-
-    benchmark.pedantic(daily_rank_ic, setup=setup, rounds=5)
+UNSEEN = "RANK(TS_MEAN(CLOSE, {a})) * -{b}.5 + Z_SCORE(DELTA(VOLUME, {c}))"
+_serial = itertools.count()
 
 
-def test_rank_ic_of_one_ready_factor(benchmark: BenchmarkFixture, panel: Panel) -> None:
-    benchmark.group = "score"
-    labels = ff.forward_returns(panel)
-    values = ff.compile("RANK(DELTA(CLOSE, 5))").evaluate(panel)
-    ff.rank_ic(values, labels)
-    benchmark(ff.rank_ic, values, labels)
+def _unseen_texts(count: int = 50) -> list[str]:
+    """Texts that no cache has met: the number before the point never comes twice."""
+    return [UNSEEN.format(a=i % 200 + 2, b=i + 2, c=i % 50 + 1) for i in itertools.islice(_serial, count)]
 
 
-def test_compile_unseen_text(benchmark: BenchmarkFixture) -> None:
-    benchmark.group = "compile"
-    days = iter(range(2, 1_000_000))
+def _parse_as_python() -> list[ast.AST]:
+    return [ast.parse(UNSEEN.format(a=i + 2, b=i + 2, c=i + 1), mode="eval") for i in range(50)]
 
-    def unseen() -> ff.Alpha:
-        d = next(days)
-        return ff.compile(f"RANK(TS_MEAN(CLOSE, {d % 200 + 2})) * -{d}.5 + Z_SCORE(DELTA(VOLUME, {d % 50 + 1}))")
 
-    benchmark(unseen)
+@pytest.mark.quick
+def test_compile_50_unseen_texts(duel: Duel) -> None:
+    """Text to a checked, canonical Alpha, beside Python's own parser on the same text."""
+    measures = {"python parser": Yardstick(_parse_as_python, own=True)}
+    duel(lambda texts: [ff.compile(t) for t in texts], measures, group="compile", prepare=lambda: (_unseen_texts(),))
+
+
+@pytest.mark.quick
+def test_plan_50_alphas(duel: Duel, panel: Panel) -> None:
+    """Alphas to one plan: lowering, sharing, stages, registers."""
+
+    def alphas() -> tuple[list[ff.Alpha]]:
+        return ([ff.compile(t) for t in _unseen_texts()],)
+
+    measures = {"python parser": Yardstick(_parse_as_python, own=True)}
+    duel(lambda items: make_plan(lowered(items, panel)), measures, group="compile", prepare=alphas)

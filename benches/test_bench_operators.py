@@ -1,46 +1,43 @@
-"""Each operator on one panel, beside the yardstick of copying one field of it in memory.
-
-Read the ratio to `copy` in the same group, not the milliseconds: machines differ, and shared ones drift.
-"""
+"""Each operator with a kernel on one panel, beside copying one field of it in memory, on one thread and on two."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
-from fama_fast import engine, ops
+from benches import yardsticks
+from benches.ours import Prepared
+from fama_fast import ops
 
 if TYPE_CHECKING:
-    from pytest_benchmark.fixture import BenchmarkFixture
-
+    from benches.duel import Duel
     from fama_fast.panel import Panel
 
 OPERATORS = [s for s in ops.specs() if s.kernel and s.name != "MASK"]
+QUICK = {"RANK", "ADD", "DELTA", "TS_MEAN", "TS_STDDEV", "CORREL", "TS_RANK", "TS_MAX", "DECAY_LINEAR", "GROUP_RANK"}
+
+
+def _cases() -> list[object]:
+    return [pytest.param(s, id=s.name, marks=[pytest.mark.quick] if s.name in QUICK else []) for s in OPERATORS]
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("spec", OPERATORS, ids=lambda s: s.name)
-def test_operator(benchmark: BenchmarkFixture, panel: Panel, spec: ops.OpSpec, threads: int) -> None:
-    benchmark.group = f"operators, {threads} thread(s)"
-    alpha = engine.compile(spec.example)
-    alpha.evaluate(panel, threads=threads)
-    benchmark(alpha.evaluate, panel, threads=threads)
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_copy(benchmark: BenchmarkFixture, panel: Panel, threads: int) -> None:
-    benchmark.group = f"operators, {threads} thread(s)"
-    source = panel["CLOSE"]
-    benchmark(np.array, source)
+@pytest.mark.parametrize("spec", _cases())
+def test_operator(duel: Duel, panel: Panel, spec: ops.OpSpec, threads: int) -> None:
+    prepared = Prepared([spec.example], panel)
+    duel(
+        prepared.run,
+        {"copy": yardsticks.copy(panel)},
+        group=f"operators, {threads} thread{'s' * (threads > 1)}",
+        prepare=lambda: (threads,),
+    )
 
 
 @pytest.mark.parametrize("d", [5, 20, 60, 250])
-@pytest.mark.parametrize("name", ["TS_MEAN", "TS_STDDEV", "TS_MAX", "TS_RANK", "CORREL", "DECAY_LINEAR"])
-def test_cost_of_the_window(benchmark: BenchmarkFixture, panel: Panel, name: str, d: int) -> None:
-    benchmark.group = f"window, {name}"
+@pytest.mark.parametrize("name", ["TS_MEAN", "TS_STDDEV", "TS_MAX", "TS_RANK", "TS_MEDIAN", "CORREL", "DECAY_LINEAR"])
+def test_window(duel: Duel, panel: Panel, name: str, d: int) -> None:
+    """The cost of a longer window."""
     inside = "CLOSE, VOLUME" if name == "CORREL" else "CLOSE"
-    alpha = engine.compile(f"{name}({inside}, {d})")
-    alpha.evaluate(panel, threads=1)
-    benchmark(alpha.evaluate, panel, threads=1)
+    prepared = Prepared([f"{name}({inside}, {d})"], panel)
+    duel(prepared.run, {"copy": yardsticks.copy(panel)}, group="windows, 1 thread", prepare=lambda: (1,))

@@ -1,0 +1,140 @@
+"""gplearn's SymbolicTransformer under the same conditions: data, splits, label, budget, fitness, pool and test.
+
+Its fitness is the daily RankIC itself, |mean over training dates|, computed by this project's kernel: neither its
+pooled Spearman metric nor its speed is held against it. Fields are those a mining run sees, function set its default
+arithmetic one with all functions switched on; it has no time-series or cross-sectional operators of its own. The
+budget counts programs: generations x population. The best programs of the hall of fame that are less than .7 correlated
+in training become the pool, as many as the run may want, oriented in training: `Pool` does the rest. It needs
+gplearn: `pip install -e '.[bench]'`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fama_fast.evaluation import SortedRows, mean, rank_ic
+from fama_fast.library.factor import Factor
+from fama_fast.mining.config_file import config_from_dict
+from fama_fast.mining.market import Market
+from fama_fast.mining.pool import Pool, centred_ranks
+
+if TYPE_CHECKING:
+    from fama_fast.panel import Panel
+
+GENERATIONS = 10
+MAX_CORRELATION = 0.7
+FUNCTIONS = ("add", "sub", "mul", "div", "sqrt", "log", "abs", "neg", "inv", "max", "min")
+
+
+def gplearn_arm(panel: Panel, seed: int, candidates: int, threads: int) -> dict[str, Any]:
+    """What mining's result file has for this arm: pool RankICs, factors, seconds."""
+    from gplearn.fitness import make_fitness
+    from gplearn.genetic import SymbolicTransformer
+
+    config = config_from_dict({"run": {"seed": seed, "threads": threads}})
+    market = _Values(panel, config)
+    train, began = market.rows.train, time.perf_counter()
+    shape = (train.stop - train.start, panel.shape[1])
+    x = np.column_stack([np.nan_to_num(market.panel[f][train]).ravel() for f in market.panel.fields])
+    there = np.logical_and.reduce([np.isfinite(market.panel[f][train]) for f in market.panel.fields])
+    labels = SortedRows.of(np.where(there, market.labels.values[train], np.nan), threads=threads)
+    programs = 0
+
+    def fitness(_y: Any, predicted: Any, _weights: Any) -> float:
+        nonlocal programs
+        programs += 1
+        if predicted.size != there.size:  # gplearn tries its fitness on two values first
+            return 0.0
+        found = abs(mean(rank_ic(np.where(there, predicted.reshape(shape), np.nan), labels, threads=threads)))
+        return found if math.isfinite(found) else 0.0
+
+    population = max(20, candidates // GENERATIONS)
+    model = SymbolicTransformer(
+        population_size=population,
+        generations=GENERATIONS,
+        hall_of_fame=min(100, population),
+        n_components=min(100, population),
+        function_set=FUNCTIONS,
+        metric=make_fitness(function=fitness, greater_is_better=True, wrap=False),
+        parsimony_coefficient="auto",
+        random_state=seed,
+        n_jobs=1,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(x, np.zeros(len(x)))
+        factors = market.admit([p for p in model if p is not None], config.u)
+    if not factors:
+        return {"headline": "no program", "candidates": programs, "factors": [], "pool_test": {}, "admitted": 0}
+    pool = Pool(market, config.pool)
+    valid, test = pool.valid(factors), pool.test(factors)
+    rows = [{"expression": f.expression, "train": f.score, "test": market.test_score(f)} for f in factors]
+    before, after = (float(np.mean([r[k] for r in rows])) for k in ("train", "test"))
+    return {
+        "headline": f"gplearn: {len(factors)} programs in the pool",
+        "candidates": programs,
+        "admitted": len(factors),
+        "run_seconds": time.perf_counter() - began,
+        "factors": rows,
+        "test_over_train": after / before if before > 0.0 else None,
+        "pool_valid": {m: s.get("rank_ic") for m, s in valid.scores.items()},
+        "pool_test": {m: s.get("rank_ic") for m, s in test.scores.items()},
+    }
+
+
+class _Values(Market):
+    """A market whose factors are gplearn programs: values are theirs, everything else is mining's."""
+
+    def __init__(self, panel: Panel, config: Any) -> None:
+        super().__init__(panel, config)
+        self._programs: dict[str, Any] = {}
+        self._whole: dict[str, Any] = {}
+
+    def _values(self, name: str) -> Any:
+        if name not in self._whole:
+            fields = [self.whole[f] for f in self.panel.fields]
+            there = np.logical_and.reduce([np.isfinite(f) for f in fields])
+            found = self._programs[name].execute(np.column_stack([np.nan_to_num(f).ravel() for f in fields]))
+            self._whole[name] = np.where(there, found.reshape(self.whole.shape), np.nan)
+        return self._whole[name]
+
+    def admit(self, programs: Any, wanted: int) -> list[Factor]:
+        """The best programs in training, not too like one another."""
+        scored = []
+        for number, program in enumerate(programs):
+            self._programs[str(number)] = program
+            values = self._values(str(number))[: self.panel.shape[0]]
+            series = rank_ic(values, self.labels, universe=self.panel.universe, threads=self.config.run.threads)
+            score = mean(series[self.rows.train])
+            if math.isfinite(score):
+                scored.append((abs(score), str(number), -1 if score < 0.0 else 1))
+        kept: list[Factor] = []
+        vectors: list[Any] = []
+        for score, name, sign in sorted(scored, reverse=True):
+            ranks = centred_ranks(self._values(name)[: self.panel.shape[0]][self.vector_rows], None)
+            flat = np.nan_to_num(ranks).ravel()
+            vector = flat / max(float(np.linalg.norm(flat)), 1e-300)
+            if len(kept) < wanted and all(abs(float(vector @ v)) <= MAX_CORRELATION for v in vectors):
+                vectors.append(vector)
+                text = str(self._programs[name])
+                kept.append(Factor(text, text, name, sign, {"train": {"rank_ic": sign * score}}))
+        return kept
+
+    def pool_ranks(self, factor: Factor, panel: Panel, rows: slice) -> Any:
+        values = self._values(factor.fingerprint)[: panel.shape[0]][rows]
+        universe = None if panel.universe is None else panel.universe[rows]
+        return factor.sign * centred_ranks(values, universe)
+
+    def test_score(self, factor: Factor) -> float:
+        """Oriented RankIC on the test rows."""
+        from fama_fast.data import forward_returns
+
+        rows, cut = self.rows.test, self.config.splits
+        labels = forward_returns(self.whole, horizon=cut.horizon, entry_lag=cut.entry_lag)[rows]
+        universe = None if self.whole.universe is None else self.whole.universe[rows]
+        return factor.sign * mean(rank_ic(self._values(factor.fingerprint)[rows], labels, universe=universe))

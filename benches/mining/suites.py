@@ -1,0 +1,130 @@
+"""The suites by name: what each seed of them does. `SUITES` is the whole list."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from benches.mining import panels
+from benches.mining.measure import described, mined, scored
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A question asked once a seed.
+
+    Attributes:
+        run: (arm, seed, candidates, threads) to plain data. arms: what is compared within a seed. data: a real panel
+            that it needs.
+    """
+
+    name: str
+    about: str
+    seeds: int
+    candidates: int
+    run: Callable[[str, int, int, int], dict[str, Any]]
+    arms: tuple[str, ...] = ("",)
+    data: str | None = None
+
+    def missing(self) -> str | None:
+        """What it lacks here."""
+        return panels.missing(self.data) if self.data else None
+
+
+def noise(_arm: str, seed: int, candidates: int, threads: int) -> dict[str, Any]:
+    """Pure noise: the verdict must be that nothing was found."""
+    result, _ = mined(panels.noise(seed), seed, candidates, threads)
+    return {**described(result), "right": result.verdict.status.value == "nothing found"}
+
+
+def planted(_arm: str, seed: int, candidates: int, threads: int) -> dict[str, Any]:
+    """One planted signal: how much of its test RankIC the best admitted factor, and the best in training, have."""
+    import fama_fast as ff
+
+    panel, text = panels.planted(seed)
+    truth = ff.score([text], panel, split="test")["rank_ic"][0]
+    result, config = mined(panel, seed, candidates, threads)
+    found = scored(panel, config, result.factors)
+    rows = found["factors"]
+    best = max((r["test"] for r in rows), default=0.0)
+    first = max(rows, key=lambda r: r["train"], default={"test": 0.0})["test"]
+    return {
+        **described(result),
+        **found,
+        "signal": text,
+        "signal_test": truth,
+        "share_of_best": best / abs(truth),
+        "share_of_first": first / abs(truth),
+        "right": best >= 0.8 * abs(truth),
+    }
+
+
+def _real(name: str) -> Callable[[str, int, int, int], dict[str, Any]]:
+    def run(arm: str, seed: int, candidates: int, threads: int) -> dict[str, Any]:
+        panel = panels.real(name)
+        if arm == "gplearn":
+            from benches.mining.gplearn_arm import gplearn_arm
+
+            return gplearn_arm(panel, seed, candidates, threads)
+        result, config = mined(panel, seed, candidates, threads)
+        found = scored(panel, config, result.factors)
+        contradicted = result.verdict.status.value == "found" and (found["pool_test"].get("ridge") or 0.0) <= 0.0
+        return {**described(result), **found, "contradicted": contradicted, **_rival(panel, config, result)}
+
+    return run
+
+
+def _rival(panel: Any, config: Any, result: Any) -> dict[str, Any]:
+    """The test of the random-formula control's pool, whether the run opened its test or not."""
+    found = scored(panel, config, result.rivals)
+    return {
+        "random_admitted": len(result.rivals),
+        "random_pool_test": found["pool_test"],
+        "random_test_over_train": found.get("test_over_train"),
+    }
+
+
+def ablation(arm: str, seed: int, candidates: int, threads: int) -> dict[str, Any]:
+    """The memories switched on and off, same data and budget."""
+    run = {"use_css": arm in ("css", "both"), "use_coe": arm in ("coe", "both")}
+    panel = panels.real("ashare")
+    result, config = mined(panel, seed, candidates, threads, run=run, control={"random": False})
+    found = scored(panel, config, result.factors)
+    return {**described(result), **found, "per_1000": 1000.0 * len(result.factors) / max(1, result.candidates)}
+
+
+def throughput(arm: str, seed: int, candidates: int, threads: int) -> dict[str, Any]:
+    """Candidates a second of a whole run, and the share of its time inside the engine's kernels."""
+    from benches.mining.kernel_time import kernel_seconds
+
+    panel = {"A": lambda: panels.noise(seed), "sp500": lambda: panels.real("sp500"), "B": lambda: panels.noise(
+        seed, 3000, 2520
+    )}[arm]()  # fmt: skip
+    mined(panel, seed + 1, 40, threads, control={"random": False})  # kernels compile once, for good
+    began = time.perf_counter()
+    with kernel_seconds() as spent:
+        result, _ = mined(panel, seed, candidates, threads, control={"random": False})
+    wall = time.perf_counter() - began
+    return {
+        **described(result),
+        "wall": wall,
+        "per_second": result.candidates / wall,
+        "kernel_share": spent["seconds"] / wall,
+    }
+
+
+SUITES = {
+    s.name: s
+    for s in (
+        Suite("noise", "pure noise, 500 x 1260: nothing may be found", 40, 3000, noise),
+        Suite("planted", "one planted signal of RankIC .03, 500 x 1260", 20, 3000, planted),
+        Suite("ashare", "A-shares, where signals persist", 10, 3000, _real("ashare"), ("mine", "gplearn"), "ashare"),
+        Suite("sp500", "S&P 500, where signals reverse", 10, 3000, _real("sp500"), ("mine",), "sp500"),
+        Suite(
+            "ablation", "with and without CSS and CoE", 10, 1000, ablation, ("neither", "css", "coe", "both"), "ashare"
+        ),
+        Suite("throughput", "candidates a second", 1, 500, throughput, ("A", "sp500", "B")),
+    )
+}

@@ -1,0 +1,211 @@
+"""Tables of finished suites in Markdown. Intervals are 95%: Student's t for means over seeds, Wilson's for shares."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benches.mining.runner import finished
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    Rows = Sequence[dict[str, Any]]
+
+
+def render(files: Iterable[Path]) -> str:
+    """All tables that the files have results for. A seed that is there twice counts once, the later one."""
+    latest: dict[tuple[str, str, int], dict[str, Any]] = {}
+    for path in files:
+        for row in finished(path):
+            latest[row["suite"], row["arm"], row["seed"]] = row
+    rows = sorted(latest.values(), key=lambda r: (r["suite"], r["arm"], r["seed"]))
+    suites = list(dict.fromkeys(r["suite"] for r in rows))
+    parts = [TABLES[name]([r for r in rows if r["suite"] == name]) for name in suites]
+    return "\n\n".join(parts) if parts else "no results yet"
+
+
+def mean_interval(values: Iterable[float | None]) -> tuple[float, float, float]:
+    """Mean with its 95% t interval; bounds are NaN with fewer than two values."""
+    from scipy import stats
+
+    x = np.array([v for v in values if v is not None and math.isfinite(v)])
+    if x.size < 2:
+        return (float(x.mean()) if x.size else math.nan), math.nan, math.nan
+    half = float(stats.t.ppf(0.975, x.size - 1) * x.std(ddof=1) / math.sqrt(x.size))
+    return float(x.mean()), float(x.mean()) - half, float(x.mean()) + half
+
+
+def share_interval(hits: int, n: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a share (Wilson 1927)."""
+    if n == 0:
+        return math.nan, math.nan
+    z, p = 1.959964, hits / n
+    centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
+
+
+def _mean(values: Iterable[float | None], digits: int = 4) -> str:
+    centre, low, high = mean_interval(values)
+    if math.isnan(centre):
+        return "-"
+    return f"{centre:.{digits}f}" + ("" if math.isnan(low) else f" ({low:.{digits}f} to {high:.{digits}f})")
+
+
+def _share(rows: Rows, key: str = "right") -> str:
+    hits = sum(1 for r in rows if r[key])
+    low, high = share_interval(hits, len(rows))
+    return f"{hits} of {len(rows)} ({low:.0%} to {high:.0%})"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def _budget(rows: Rows) -> str:
+    return ", ".join(sorted({f"{r['candidates_asked']:,}" for r in rows}))
+
+
+def _noise(rows: Rows) -> str:
+    opened = sum(1 for r in rows if r["holding"])
+    return _table(
+        (
+            "pure noise, 500 x 1260",
+            "seeds that end with nothing found",
+            "seeds that opened the test",
+            "admitted",
+            "minutes",
+        ),
+        [
+            (
+                f"{_budget(rows)} candidates",
+                _share(rows),
+                str(opened),
+                _mean((r["admitted"] for r in rows), 1),
+                _minutes(rows),
+            )
+        ],
+    )
+
+
+def _planted(rows: Rows) -> str:
+    return _table(
+        (
+            "planted RankIC .03",
+            "seeds with a factor of 80% of it on test",
+            "share of it: best admitted",
+            "share of it: first in training",
+            "seeds with verdict found",
+            "minutes",
+        ),
+        [
+            (
+                f"{_budget(rows)} candidates",
+                _share(rows),
+                _mean((r["share_of_best"] for r in rows), 2),
+                _mean((r["share_of_first"] for r in rows), 2),
+                f"{sum(r['status'] == 'found' for r in rows)} of {len(rows)}",
+                _minutes(rows),
+            )
+        ],
+    )
+
+
+def _real(rows: Rows) -> str:
+    ours = [r for r in rows if r["arm"] == "mine"]
+    gp = [r for r in rows if r["arm"] == "gplearn"]
+    lines = [_pool_row("mined pool", ours, "pool_test", "test_over_train", "admitted")]
+    if ours:
+        lines.append(
+            _pool_row("random formulas", ours, "random_pool_test", "random_test_over_train", "random_admitted")
+        )
+    if gp:
+        lines.append(_pool_row("gplearn", gp, "pool_test", "test_over_train", "admitted"))
+    head = (
+        "",
+        "seeds",
+        "test RankIC, ridge",
+        "test RankIC, equal",
+        "factors' test / training RankIC",
+        "admitted",
+        "minutes",
+    )
+    parts = [_table(head, lines)]
+    differences = [("random formulas", [_gap(r["pool_test"], r["random_pool_test"]) for r in ours])]
+    others = {r["seed"]: r for r in gp}
+    differences.append(
+        ("gplearn", [_gap(r["pool_test"], others[r["seed"]]["pool_test"]) for r in ours if r["seed"] in others])
+    )
+    shown = [(f"mined pool less {name}, ridge", _mean(d)) for name, d in differences if d]
+    if ours:
+        states = [r["status"] for r in ours]
+        counted = ", ".join(f"{s} {states.count(s)}" for s in dict.fromkeys(states))
+        shown.append(("verdicts", counted))
+        shown.append(("verdicts that the test contradicts", f"{sum(r['contradicted'] for r in ours)} of {len(ours)}"))
+    return "\n\n".join([f"{rows[0]['suite']}, {_budget(rows)} candidates", *parts, _table(("", ""), shown)])
+
+
+def _gap(a: dict[str, float], b: dict[str, float]) -> float:
+    return (a.get("ridge") or 0.0) - (b.get("ridge") or 0.0)
+
+
+def _pool_row(name: str, rows: Rows, pool: str, ratio: str, admitted: str) -> tuple[str, ...]:
+    return (
+        name,
+        str(len(rows)),
+        _mean((r[pool].get("ridge") or 0.0) for r in rows),
+        _mean((r[pool].get("equal") or 0.0) for r in rows),
+        _mean((r.get(ratio) for r in rows), 2),
+        _mean((r[admitted] for r in rows), 1),
+        _minutes(rows),
+    )
+
+
+def _ablation(rows: Rows) -> str:
+    lines = []
+    for arm in ("neither", "css", "coe", "both"):
+        mine = [r for r in rows if r["arm"] == arm]
+        if mine:
+            lines.append(
+                (
+                    arm,
+                    str(len(mine)),
+                    _mean((r["per_1000"] for r in mine), 1),
+                    _mean((r.get("mean_abs_correlation") for r in mine), 3),
+                    _mean((r["pool_test"].get("ridge") or 0.0) for r in mine),
+                )
+            )
+    head = (
+        f"{_budget(rows)} candidates",
+        "seeds",
+        "admitted per 1,000",
+        "mean |correlation| of admitted",
+        "pool's test RankIC",
+    )
+    return _table(head, lines)
+
+
+def _throughput(rows: Rows) -> str:
+    lines = [
+        (r["arm"], str(r["threads"]), f"{r['per_second']:.0f}", f"{r['kernel_share']:.0%}", f"{r['wall']:.0f}")
+        for r in rows
+    ]
+    return _table(("data", "threads", "candidates a second, whole run", "wall time in kernels", "seconds"), lines)
+
+
+def _minutes(rows: Rows) -> str:
+    return f"{np.median([r['seconds'] for r in rows]) / 60:.1f}" if rows else "-"
+
+
+TABLES: dict[str, Callable[[Rows], str]] = {
+    "noise": _noise,
+    "planted": _planted,
+    "ashare": _real,
+    "sp500": _real,
+    "ablation": _ablation,
+    "throughput": _throughput,
+}
