@@ -164,7 +164,11 @@ def test_valid_json_is_read_exactly(items: list[tuple[str, str, str]], ascii_onl
     if re.search(r'\\"\s*[,:}\]=\uff1a]|\\"\s*"', text):
         return
     answer = parse_answer(text, 10)
-    squash = [(" ".join(h.split()), e, " ".join(x.split())) for h, e, x in items]
+
+    def shown(text: str) -> str:
+        return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+    squash = [(shown(h), e, shown(x)) for h, e, x in items]
     got = [(p.hypothesis, p.expression, p.explanation) for p in answer.proposals]
     assert [g[1] for g in got] == [s[1] for s in squash]
     assert got == squash
@@ -249,3 +253,13 @@ def test_shapes(text: str, shape: Shape) -> None:
 )  # fmt: skip
 def test_cleaning(text: str) -> None:
     assert clean_expression(text) == "RANK(CLOSE)"
+
+
+def test_what_a_terminal_or_a_store_would_act_on_is_taken_out() -> None:
+    evil = {"hypothesis": "a\x1b[2J\u202eb\ud800\x00c", "expression": "RANK(\x1b[31mCLOSE)", "explanation": "\u200b"}
+    proposal = parse_answer(json.dumps({"alphas": [evil]}), 3).proposals[0]
+    assert proposal.hypothesis == "a [2J b c"
+    assert proposal.expression == "RANK( [31mCLOSE)"
+    assert proposal.explanation == ""
+    dropped = parse_answer("\x1b]0;owned\x07 nothing here \ud800", 3).dropped[0]
+    assert dropped.expression.isprintable()

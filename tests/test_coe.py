@@ -314,3 +314,36 @@ def test_the_memory_survives_plain_data() -> None:
     assert FailureMemory.from_dict(memory.to_dict()) == memory
     with pytest.raises(StoreError, match="damaged"):
         FailureMemory.from_dict({"recent": [1]})
+
+
+def test_a_part_that_fails_no_more_than_others_is_not_blamed() -> None:
+    from fama_fast.engine import compile as compile_alpha
+
+    def node(text: str):  # type: ignore[no-untyped-def]
+        return compile_alpha(text).node
+
+    common, useless = "TS_MEAN(CLOSE, 5)", "TS_STDDEV(OPEN, 7)"
+    failures = [Failure(f"f{i}", "weak", node(f"RANK({common} - {i})")) for i in range(2, 22)]
+    failures += [Failure(f"u{i}", "weak", node(f"RANK({useless} - {i})")) for i in range(2, 22)]
+    # One in twenty-one of the first kind is admitted, as often as candidates are in general; none of the second.
+    memory = FailureMemory().record(failures, [node(f"RANK({common} * 9)"), node("RANK(VOLUME)")])
+    assert memory.judged == (40, 2)
+    found = {p.text for p in memory.patterns(50)}
+    assert useless in found
+    assert common not in found
+    assert FailureMemory.from_dict(memory.to_dict()) == memory
+    older = {k: v for k, v in memory.to_dict().items() if k != "judged"}
+    assert FailureMemory.from_dict(older).judged == (0, 0)
+
+
+def test_frequent_useless_parts_are_named_in_the_prompt() -> None:
+    from fama_fast.engine import compile as compile_alpha
+    from fama_fast.mining.prompt import load_templates, render_prompt
+    from fama_fast.mining.protocol import ProposalRequest
+
+    part = "TS_STDDEV(OPEN, 7)"
+    memory = FailureMemory().record(
+        Failure(f"f{i}", "training: weak", compile_alpha(f"RANK({part} - {i})").node) for i in range(2, 9)
+    )
+    _, user = render_prompt(ProposalRequest(3, avoid=memory.avoid()), load_templates(None))
+    assert f"`{part}`: part of 7 failed candidates and 0 admitted" in user.content

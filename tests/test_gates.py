@@ -15,6 +15,7 @@ from fama_fast.mining.candidate import Candidate, LibraryView, Member, subtree_s
 from fama_fast.mining.config import GateSettings
 from fama_fast.mining.gates import GATES, GateContext, Stage, run_gates
 from fama_fast.mining.protocol import Proposal, Vocabulary
+from fama_fast.mining.racing import Standing
 
 FIELDS = ("OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "RET", "VWAP")
 
@@ -24,20 +25,13 @@ class FakeMeasures:
     """Measures that say what the test wants."""
 
     covered: float = 1.0
-    screened: float = 0.05
+    standing: Standing | None = None
     train: dict[str, float] = field(default_factory=lambda: {"rank_ic": 0.05, "rank_ic_t": 5.0, "n_days": 100})
+    series: tuple[float, ...] = (0.1, 0.0, 0.05)
+    ahead: float = 9.0
 
-    def coverage(self, values: Any) -> float:
-        return self.covered
-
-    def screen(self, values: Any) -> float:
-        return self.screened
-
-    def train_scores(self, candidate: Candidate) -> dict[str, float]:
-        return self.train
-
-    def vector(self, values: Any) -> Any:
-        return np.array([1.0, 0.0, 0.0], dtype=np.float32)
+    def lead(self, candidate: Candidate, member: Member) -> float:
+        return self.ahead
 
 
 def member(text: str, score: float, vector: tuple[float, float, float], *, mined: bool = False) -> Member:
@@ -66,15 +60,21 @@ def text_gate(text: str, gates: GateContext) -> Candidate:
 def measured(text: str, gates: GateContext) -> Candidate:
     candidate = text_gate(text, gates)
     assert not candidate.stopped, candidate.reason
-    candidate.values = np.zeros((3, 3))
-    run_gates(candidate, Stage.VALUES, gates)
+    measures = gates.measures
+    assert isinstance(measures, FakeMeasures)
+    candidate.coverage, candidate.standing = measures.covered, measures.standing
+    run_gates(candidate, Stage.SAMPLE, gates)
+    candidate.series, candidate.scores["train"] = np.array(measures.series), measures.train
+    candidate.sign = -1 if measures.train["rank_ic"] < 0.0 else 1
+    candidate.vector = np.array([1.0, 0.0, 0.0], dtype=np.float32)
+    run_gates(candidate, Stage.TRAINING, gates)
     return candidate
 
 
 def test_the_order_is_the_design_s() -> None:
     assert [g.name for g in GATES] == [
         "answer", "parse", "arguments", "size", "lookback", "duplicate", "overlap", "coverage", "screening",
-        "training", "correlation", "admission", "quota",
+        "fingerprint", "training", "correlation", "admission", "quota",
     ]  # fmt: skip
     stages = [g.stage for g in GATES]
     assert stages == sorted(stages, key=list(Stage).index)
@@ -134,8 +134,7 @@ def test_overlap_is_the_largest_shared_subtree() -> None:
     [
         (FakeMeasures(covered=0.4), "coverage"),
         (FakeMeasures(covered=math.nan), "coverage"),
-        (FakeMeasures(screened=0.001), "screening"),
-        (FakeMeasures(screened=math.nan), "screening"),
+        (FakeMeasures(standing=Standing(0.001, 0.008, 100, 1.0, lost=True)), "screening"),
         (FakeMeasures(train={"rank_ic": 0.05, "rank_ic_t": 5.0, "n_days": 3}), "training"),
         (FakeMeasures(train={"rank_ic": 0.005, "rank_ic_t": 5.0, "n_days": 100}), "training"),
         (FakeMeasures(train={"rank_ic": -0.05, "rank_ic_t": -1.0, "n_days": 100}), "training"),
@@ -144,6 +143,31 @@ def test_overlap_is_the_largest_shared_subtree() -> None:
 )
 def test_value_gates(measures: FakeMeasures, gate: str) -> None:
     assert measured("RANK(CLOSE)", context(measures=measures)).gate == gate
+
+
+def test_who_came_through_the_race_goes_on() -> None:
+    candidate = measured(
+        "RANK(CLOSE)", context(measures=FakeMeasures(standing=Standing(0.02, 0.01, 99, 1.0, lost=False)))
+    )
+    assert not candidate.stopped
+    assert candidate.scores["screen"] == {"rank_ic": 0.02, "margin": 0.01, "n_days": 99}
+
+
+def test_provably_equal_rankings_are_duplicates() -> None:
+    gates = context()
+    assert not text_gate("CLOSE / OPEN", gates).stopped
+    for same in ("RANK(CLOSE / OPEN)", "2 * (CLOSE / OPEN)", "RANK(CLOSE / OPEN) * -1", "Z_SCORE(CLOSE / OPEN)"):
+        assert text_gate(same, gates).gate == "duplicate", same
+    assert not text_gate("RANK(OPEN / LOW)", gates).stopped
+
+
+def test_equal_values_are_found_by_their_daily_rank_ic() -> None:
+    gates = context(measures=FakeMeasures(series=(0.02, math.nan, -0.1)))
+    assert not measured("RANK(CLOSE)", gates).stopped
+    gates.measures = FakeMeasures(series=(-0.02, math.nan, 0.1))  # the other way round
+    assert measured("RANK(OPEN)", gates).gate == "fingerprint"
+    gates.measures = FakeMeasures(series=(0.02, 0.3, -0.1))
+    assert not measured("RANK(HIGH)", gates).stopped
 
 
 def test_the_sign_is_that_of_training() -> None:
@@ -161,21 +185,25 @@ def admitted(gates: GateContext) -> Candidate:
 
 def test_what_is_far_from_the_library_goes_in() -> None:
     candidate = admitted(context(member("RANK(OPEN)", 0.09, (0.6, 0.8, 0)), member("HIGH", 0.09, (-0.7, 0, 0.714))))
-    assert (candidate.gate, candidate.replaces) == (None, None)
+    assert (candidate.gate, candidate.replaces) == (None, ())
 
 
 def test_a_rival_must_be_clearly_better() -> None:
     same = (-0.9, 0.0, 0.43589)
-    weak, equal, strong = (member("RANK(OPEN)", s, same) for s in (0.02, 0.045, 0.06))
-    assert admitted(context(weak)).replaces == weak.factor.fingerprint
+    weak, equal, strong = (member("RANK(OPEN)", s, same) for s in (0.02, 0.047, 0.06))
+    assert admitted(context(weak)).replaces == (weak.factor.fingerprint,)
     assert admitted(context(equal)).gate == "admission"
+    noisy = admitted(context(weak, measures=FakeMeasures(ahead=1.5)))
+    assert (noisy.gate, noisy.reason) == ("admission", "ahead of RANK(OPEN) with t 1.50, at least 2")
     stopped = admitted(context(strong))
     assert (stopped.gate, stopped.reason) == ("correlation", "|correlation| 0.900 with RANK(OPEN), at most 0.7")
 
 
-def test_close_to_two_members_is_too_close() -> None:
-    gates = context(member("RANK(OPEN)", 0.01, (0.9, 0.43, 0)), member("HIGH", 0.01, (0.8, 0, 0.6)))
-    assert admitted(gates).gate == "correlation"
+def test_close_to_two_members_it_must_beat_both() -> None:
+    first, second = member("RANK(OPEN)", 0.01, (0.9, 0.43, 0)), member("HIGH", 0.01, (0.8, 0, 0.6))
+    better = member("LOW", 0.06, (0.8, 0, 0.6))
+    assert admitted(context(first, second)).replaces == (first.factor.fingerprint, second.factor.fingerprint)
+    assert admitted(context(first, better)).gate == "correlation"
 
 
 def test_complexity_has_its_price() -> None:
@@ -186,7 +214,7 @@ def test_the_quota_lets_only_replacements_pass() -> None:
     mined = member("RANK(OPEN)", 0.02, (0, 1, 0), mined=True)
     assert admitted(context(mined, wanted=1)).gate == "quota"
     rival = member("RANK(OPEN)", 0.02, (0.9, 0.43, 0), mined=True)
-    assert admitted(context(rival, wanted=1)).replaces == rival.factor.fingerprint
+    assert admitted(context(rival, wanted=1)).replaces == (rival.factor.fingerprint,)
     seed = member("RANK(LOW)", 0.02, (0.9, 0.43, 0))
     assert admitted(context(mined, seed, wanted=1)).gate == "quota"
 

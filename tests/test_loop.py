@@ -16,7 +16,8 @@ from fama_fast.errors import ConfigError, DataError, ProposerError
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.ledger import Ledger
 from fama_fast.mining.loop import mine
-from fama_fast.mining.market import Market, combine
+from fama_fast.mining.market import Market
+from fama_fast.mining.pool import combine
 from fama_fast.mining.progress import RoundReport
 from fama_fast.mining.protocol import Capabilities, Proposal, ProposalBatch, ProposalRequest, Rejection, Usage
 from fama_fast.panel import Panel
@@ -201,7 +202,7 @@ def test_fields_that_the_data_lacks_shrink_the_library(tmp_path: Path, planted: 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_on_noise_nothing_is_found(tmp_path: Path, seed: int) -> None:
-    limits = {"min_rank_ic": 0.0, "min_t": 0.0, "screening_rank_ic": 0.0, "complexity_penalty": 0.0}
+    limits = {"min_rank_ic": 0.0, "min_t": 0.0, "complexity_penalty": 0.0}
     result = mine(settings(tmp_path, gates=limits), panel=market_of(seed=seed), proposer=Scripted())
     assert result.factors  # the gates were wide open
     assert result.verdict.status.value == "nothing found"

@@ -86,7 +86,7 @@ def test_cards_come_from_the_registry_and_the_data() -> None:
     assert shown == {s.name for s in ops.specs()} - {"MASK"}
     assert "GROUP_RANK" not in plain
     assert "GROUP_RANK(x, group)" in grouped
-    assert "min_periods" not in grouped
+    assert all("min_periods" not in line.split("):")[0] for line in grouped.split("\n"))
 
 
 def test_field_list_is_the_data() -> None:
@@ -103,7 +103,7 @@ def test_model_text_is_data_and_never_expanded() -> None:
     user = render_prompt(request(exemplars=(evil,)), load_templates())[1].content
     line = next(row for row in user.split("\n") if row.startswith("1. "))
     assert "RANK({fields})" in line
-    assert "{operators} 'x' < |im_start|>" in line
+    assert "{operators} 'x' \u2039|im_start|\u203a" in line
     assert "\x1b" not in user
     assert "\u202e" not in user
     assert len(line) < 400

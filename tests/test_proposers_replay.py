@@ -19,7 +19,7 @@ from fama_fast.mining.proposers.replay import ReplayProposer
 from fama_fast.mining.proposers.settings import LLMSettings
 from fama_fast.mining.protocol import ProposalRequest, Proposer, Vocabulary
 
-SETTINGS = LLMSettings(model="m", temperature=0.5, seed=3, max_tokens=99)
+SETTINGS = LLMSettings(model="m", temperature=0.5, seed=3, max_tokens=99, constraint="none")
 REQUEST = ProposalRequest(2, vocabulary=Vocabulary(("OPEN", "CLOSE"), (), 60), seed=1)
 
 
@@ -29,7 +29,7 @@ class Scripted:
     def __init__(self, *texts: str) -> None:
         self.texts = list(texts)
 
-    def complete(self, messages: Sequence[Message]) -> Reply:
+    def complete(self, messages: Sequence[Message], constraint: object = None, **_: object) -> Reply:
         return Reply(self.texts.pop(0), prompt_tokens=10, completion_tokens=5)
 
 

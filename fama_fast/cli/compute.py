@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path  # noqa: TC003  (typer reads annotations)
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,18 +16,17 @@ from fama_fast.cli.common import (
     Universe,
     check_ending,
     note,
-    open_panel,
     read_expressions,
     reject_options,
 )
+from fama_fast.cli.large import MemoryBudget, open_source
 from fama_fast.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import polars as pl
 
     from fama_fast.panel import Panel
+    from fama_fast.panel.dataset import Dataset
     from fama_fast.types import FloatArray
 
 ENDINGS = (".parquet", ".csv")
@@ -57,7 +56,12 @@ def compute(
     ],
     output: Annotated[
         Path,
-        typer.Option("--output", metavar="FILE", help="Where to write: .parquet or .csv.", show_default=False),
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="Where to write: .parquet or .csv; or a new folder, which gets Parquet files.",
+            show_default=False,
+        ),
     ],
     data: DataPath = None,
     layout: Annotated[
@@ -67,68 +71,52 @@ def compute(
     dialect: Dialect = "fama",
     universe: Universe = None,
     groups: Groups = None,
+    memory_budget: MemoryBudget = None,
 ) -> None:
     """Compute the values of expressions and write them.
 
     A long file has the rows of the data (symbols with a close that date) and every other cell with a value;
     missing values are null.
     """
-    from fama_fast.atomic import atomic_write, ensure_writable
     from fama_fast.engine import evaluate
+    from fama_fast.engine.outputs import Writer
     from fama_fast.evaluation.score import compile_all
 
     reject_options(expressions, ctx)
-    ending = check_ending(output, ENDINGS)
-    ensure_writable(output)
+    if layout is Layout.WIDE or output.suffix:
+        check_ending(output, ENDINGS)
     named = read_expressions(expressions)
+    names = tuple(e.name for e in named)
+    Writer(output, names, days=True)  # a place that cannot be written shows before the work
     if layout is Layout.WIDE and len(named) != 1:
         raise ConfigError(f"--format wide holds one factor, not {len(named)}: use --format long")
+    if layout is Layout.WIDE and memory_budget is not None:
+        raise ConfigError("--format wide holds all dates at once: use --format long with --memory-budget")
     texts = [e.text for e in named]
     alphas = compile_all(texts, dialect=dialect)  # mistakes show before the data are read
-    panel = open_panel(data, universe=universe, groups=groups, needed_by=alphas)
-    values = evaluate(compile_all(texts, panel, dialect=dialect), panel)
-    by_name = {e.name: v for e, v in zip(named, values, strict=True)}
-    frame = long_frame(panel, by_name) if layout is Layout.LONG else wide_frame(panel, values[0])
+    source = open_source(data, memory_budget, universe=universe, groups=groups, needed_by=alphas)
+    compiled = compile_all(texts, source, dialect=dialect)
+    if layout is Layout.WIDE:
+        rows, columns = _write_wide(source, evaluate(compiled, source)[0], output)
+    else:
+        written = evaluate(compiled, source, memory_budget=memory_budget, output=output, names=names)
+        rows, columns = written.rows, len(written.columns) + 2
+    note(f"wrote {output}: {rows} rows, {columns} columns")
+
+
+def _write_wide(panel: Panel | Dataset, values: FloatArray, output: Path) -> tuple[int, int]:
+    from fama_fast.atomic import atomic_write
+
+    frame = wide_frame(panel, values)
     with atomic_write(output) as temporary:
-        if ending == ".csv":
+        if output.suffix.lower() == ".csv":
             frame.write_csv(temporary)
         else:
             frame.write_parquet(temporary)
-    note(f"wrote {output}: {frame.height} rows, {frame.width} columns")
+    return frame.height, frame.width
 
 
-def _dates(panel: Panel) -> Any:
-    """The dates for Polars: days where all are midnights, else microseconds."""
-    days = panel.dates.astype("datetime64[D]")
-    return days if bool((days == panel.dates).all()) else panel.dates.astype("datetime64[us]")
-
-
-def long_frame(panel: Panel, values: Mapping[str, FloatArray]) -> pl.DataFrame:
-    """Columns date, symbol and one a factor, by date and symbol.
-
-    Rows are the cells where the data have a symbol (a close, or any field without one) or a factor has a
-    value.
-    """
-    import numpy as np
-    import polars as pl
-
-    from fama_fast.evaluation.score import trading
-
-    keep = trading(panel)
-    for array in values.values():
-        keep = keep | np.isfinite(array)
-    row, column = np.nonzero(keep)
-    symbols = pl.Series("symbol", [str(s) for s in panel.symbols])
-    return pl.DataFrame(
-        {
-            "date": pl.Series("date", _dates(panel)).gather(row),
-            "symbol": symbols.gather(column),
-            **{name: pl.Series(name, array[keep], nan_to_null=True) for name, array in values.items()},
-        }
-    )
-
-
-def wide_frame(panel: Panel, values: FloatArray) -> pl.DataFrame:
+def wide_frame(panel: Panel | Dataset, values: FloatArray) -> pl.DataFrame:
     """A column of dates and one a symbol.
 
     Raises:
@@ -136,8 +124,10 @@ def wide_frame(panel: Panel, values: FloatArray) -> pl.DataFrame:
     """
     import polars as pl
 
+    from fama_fast.engine.outputs import plain_dates
+
     symbols = [str(s) for s in panel.symbols]
     if "date" in symbols:
         raise ConfigError("a symbol is called 'date': use --format long")
     columns = {s: pl.Series(s, values[:, i], nan_to_null=True) for i, s in enumerate(symbols)}
-    return pl.DataFrame({"date": pl.Series("date", _dates(panel)), **columns})
+    return pl.DataFrame({"date": pl.Series("date", plain_dates(panel.dates)), **columns})

@@ -17,13 +17,16 @@ from fama_fast.cli.common import AsJson, Groups, Universe, json_text, note, prin
 from fama_fast.errors import EXIT_USAGE, ConfigError
 
 if TYPE_CHECKING:
-    from fama_fast.data import PlantedSignal
+    from fama_fast.data import PlantedSignal, SimulationSpec
     from fama_fast.panel import Panel
 
 Source = Annotated[
     str,
     typer.Argument(metavar="PATH", help="Parquet or CSV file, folder or glob with columns date, symbol, open, ..."),
 ]
+_WHOLE_CELLS = 4_000_000  # a simulation of more is written in pieces
+_PIECE_CELLS = 1_000_000
+
 OutputPath = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write, .parquet or .csv.")]
 
 
@@ -195,12 +198,44 @@ def simulate(
         missing=missing,
         signals=tuple(_signal(text) for text in signal or ()),
     )
-    frame = to_frame(run(spec))
-    write_frame(frame, output)
-    if as_json:
-        print(json_text({"output": str(output), "rows": frame.height, "source": spec.source}))
+    if signal or symbols * dates <= _WHOLE_CELLS or output.suffix.lower() == ".csv":
+        frame = to_frame(run(spec))
+        write_frame(frame, output)
+        rows = frame.height
     else:
-        print(f"{spec.source}: {frame.height:,} rows written to {output}")
+        rows = _write_in_pieces(spec, output)
+    if as_json:
+        print(json_text({"output": str(output), "rows": rows, "source": spec.source}))
+    else:
+        print(f"{spec.source}: {rows:,} rows written to {output}")
+
+
+def _write_in_pieces(spec: SimulationSpec, output: Path) -> int:
+    """A market that need not fit in memory, by date, a row group a piece; gives the number of rows."""
+    import polars as pl
+    import pyarrow.parquet as pq
+
+    from fama_fast.atomic import atomic_write
+    from fama_fast.data import to_frame
+    from fama_fast.data.simulated_pieces import simulate_pieces
+
+    rows = 0
+    with atomic_write(output) as temporary:
+        writer: Any = None
+        try:
+            for panel in simulate_pieces(spec, max(1, _PIECE_CELLS // spec.n_symbols)):
+                table = to_frame(panel).to_arrow(compat_level=pl.CompatLevel.oldest())
+                if writer is None:
+                    texts = ["date", "symbol", "sector", "industry"]
+                    writer = pq.ParquetWriter(
+                        temporary, table.schema, compression="zstd", compression_level=1, use_dictionary=texts
+                    )
+                writer.write_table(table, row_group_size=table.num_rows)
+                rows += table.num_rows
+        finally:
+            if writer is not None:
+                writer.close()
+    return rows
 
 
 def _day(text: str) -> dt.date:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fama_fast.cli.ops import describe, first_sentence, parameter_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from fama_fast.ops import OpSpec
 
@@ -71,7 +71,29 @@ def operator_reference() -> str:
         parts.append(f"## {family[0].upper()}{family[1:]}\n")
         parts.append("".join(f"- [{s.name}](#{s.name.lower()}): {first_sentence(s.doc)}\n" for s in members))
         parts += [operator_entry(s) for s in members]
-    return "\n".join(parts)
+    return "\n".join([*parts, *_dialects()])
+
+
+def _dialects() -> Iterator[str]:
+    """What the other systems' dialects write otherwise."""
+    from fama_fast.cli.dialects import table
+    from fama_fast.lang import DIALECTS
+
+    yield "## Dialects\n"
+    yield "What a text means with `dialect=`, where that is not what the entries above say.\n"
+    for dialect in DIALECTS.values():
+        if dialect.name == "fama":
+            continue
+        d = table(dialect)
+        yield f"**{d['dialect']}**: {d['source']}."
+        if d["min_periods"]:
+            yield f"Windows need {d['min_periods']} present day unless `min_periods` says otherwise."
+        lines = [f"- `{o['name']}`: `{o['signature']}`. {o['doc']}" for o in d["own"]]
+        for key, title in (("renamed", "means"), ("fields", "means"), ("groups", "means")):
+            lines += [f"- `{name}` {title} `{ours}`" for name, ours in d[key].items()]
+        lines += [f"- `{name}(x, 5)` with a number means `{ours}`" for name, ours in d["rolling"].items()]
+        lines += [f"- `{name}` is refused: {why}" for name, why in d["refused"].items()]
+        yield "\n" + "\n".join(lines) + "\n"
 
 
 def readme_table() -> str:

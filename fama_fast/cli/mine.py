@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fama_fast.cli import EXIT_INTERRUPTED
 from fama_fast.cli.common import AsJson, DataPath, Groups, Universe, note
+from fama_fast.cli.signals import first_asks
 
 if TYPE_CHECKING:
     from fama_fast.mining.config import MiningConfig
     from fama_fast.mining.progress import Progress
-    from fama_fast.mining.results import MiningResult
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +36,7 @@ def mine(
     groups: Groups = None,
     proposer: Annotated[
         str | None,
-        typer.Option("--proposer", metavar="NAME", help="evolve, llm or replay.", show_default=False),
+        typer.Option("--proposer", metavar="NAME", help="evolve, llm, mixed or replay.", show_default=False),
     ] = None,
     rounds: Annotated[
         int | None, typer.Option("--rounds", metavar="N", help="Rounds at most.", show_default=False)
@@ -73,11 +74,15 @@ def mine(
     """Mine new factors: propose, check, score, and admit what earns its place.
 
     Without --data the market is simulated, and the first line says so. Exit code 1 means that the run ended
-    but nothing met the bar on validation and test.
+    but nothing met the bar on validation and test. Ctrl-C finishes the batch at hand, writes the result so far
+    and says how to go on (exit code 130).
     """
     from fama_fast.atomic import ensure_writable
     from fama_fast.errors import OutputError
     from fama_fast.mining.loop import mine as run_loop
+    from fama_fast.mining.results import write_document
+    from fama_fast.mining.stopping import StopRequest
+    from fama_fast.mining.verdict import Status
 
     if output is not None:
         if config is not None and output.expanduser().resolve() == config.expanduser().resolve():
@@ -96,18 +101,31 @@ def mine(
         "ledger": ledger,
     }
     settings = _settings(config, overrides, resume)
-    progress = _progress(settings, quiet=quiet, as_json=as_json)
-    try:
-        result = run_loop(settings, progress=progress, resume=resume)
-    except KeyboardInterrupt:
-        note("stopped; committed rounds are kept, and --resume last goes on with them")
-        raise
+    ended = None if resume is None else _ended_before(settings, resume)
+    if ended is not None:
+        run_id, document, exit_code = ended
+        note(f"run {run_id} had ended already: this is its result as recorded")
+    else:
+        progress = _progress(settings, quiet=quiet, as_json=as_json)
+        stop = StopRequest()
+        try:
+            with first_asks(stop.ask, "finishing the batch at hand, then stopping; once more stops at once"):
+                result = run_loop(settings, progress=progress, resume=resume, stop=stop)
+        except KeyboardInterrupt:
+            note("stopped; committed rounds are kept, and --resume last goes on with them")
+            raise
+        run_id, document, exit_code = result.run_id, result.to_dict(), result.exit_code
+        if result.verdict.status is Status.INTERRUPTED:
+            exit_code = EXIT_INTERRUPTED
     if output is not None:
-        result.to_yaml(output)
-    _show(result, as_json=as_json)
+        write_document(document, output)
+    _show(document, as_json=as_json)
     if output is not None:
         note(f"wrote {output}")
-    raise typer.Exit(result.exit_code)
+    if exit_code == EXIT_INTERRUPTED:
+        rounds = document["search"]["rounds"]
+        note(f"stopped after {rounds} rounds, all kept; to go on: fama-fast mine --resume {run_id}")
+    raise typer.Exit(exit_code)
 
 
 def _settings(config: Path | None, overrides: dict[str, Any], resume: str | None) -> MiningConfig:
@@ -128,6 +146,25 @@ def _settings(config: Path | None, overrides: dict[str, Any], resume: str | None
     )
 
 
+def _ended_before(settings: MiningConfig, resume: str) -> tuple[str, dict[str, Any], int] | None:
+    """Id, result document and exit code of a run that ended before it could be resumed, under these very settings.
+
+    A run may be killed between its last commit and its output; going on with it then means to tell its result.
+    """
+    from fama_fast.errors import EXIT_NOTHING_FOUND, EXIT_OK
+    from fama_fast.mining.config_file import differences, document
+    from fama_fast.mining.ledger import Ledger
+    from fama_fast.mining.setup import WHERE_IT_RUNS, ledger_place
+    from fama_fast.mining.verdict import Status
+
+    with Ledger.open(ledger_place(settings), create=False) as store:
+        run = store.get_run(resume)
+    if run.summary is None or differences(document(settings), run.config, WHERE_IT_RUNS):
+        return None
+    found = run.summary["verdict"]["status"] == Status.FOUND.value
+    return run.id, run.summary, EXIT_OK if found else EXIT_NOTHING_FOUND
+
+
 def _progress(settings: MiningConfig, *, quiet: bool, as_json: bool) -> Progress:
     from fama_fast.mining.progress import LoggedProgress, PlainProgress, RichProgress
 
@@ -143,21 +180,22 @@ def _progress(settings: MiningConfig, *, quiet: bool, as_json: bool) -> Progress
     return LoggedProgress(shown, settings.logging.log_file, settings.logging.level)
 
 
-def _show(result: MiningResult, *, as_json: bool) -> None:
+def _show(document: dict[str, Any], *, as_json: bool) -> None:
     from fama_fast.mining.records import plain
     from fama_fast.mining.results import factor_table, funnel_line, plain_lines
 
-    document = result.to_dict()
     if as_json:
         print(json.dumps(plain(document), indent=2, ensure_ascii=False))
         return
     if sys.stdout.isatty():
         from rich.console import Console
 
-        if result.factors:
+        if document["factors"]:
             Console().print(factor_table(document))
     else:
         for line in plain_lines(document):
             print(line)
-    print(f"{funnel_line(document)}; ended: {result.stop}")
-    print(result.verdict.headline)
+    print(f"{funnel_line(document)}; ended: {document['search']['stop']}")
+    for sentence in document["verdict"].get("statements", ()):
+        print(sentence)
+    print(document["verdict"]["headline"])

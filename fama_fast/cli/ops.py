@@ -24,22 +24,41 @@ def ops(
         str | None,
         typer.Argument(metavar="NAME", help="One operator, by name or alias; all when left out.", show_default=False),
     ] = None,
+    dialect: Annotated[
+        str, typer.Option("--dialect", metavar="NAME", help="What names stand for in this dialect.")
+    ] = "fama",
     as_json: AsJson = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, as in docs/operators.md.")] = False,
 ) -> None:
-    """List the operators, or show one in full."""
-    from fama_fast.ops import get, specs
+    """List the operators, or show one in full.
+
+    With --dialect, list what that dialect writes otherwise, or show what a name means in it.
+    """
+    from fama_fast.cli import dialects
+    from fama_fast.lang import get_dialect
+    from fama_fast.ops import specs
+
+    chosen = get_dialect(dialect)
 
     if as_json and markdown:
         raise ConfigError("--json and --markdown are two answers: choose one")
     if markdown:
         from fama_fast.cli.docs import operator_entry, operator_reference
 
-        print(operator_reference() if name is None else operator_entry(get(name)), end="")
+        if chosen.name != "fama":
+            raise ConfigError("--markdown prints our operators: leave --dialect out")
+        print(operator_reference() if name is None else operator_entry(dialects.lookup(name, chosen).spec), end="")
         return
     if name is not None:
-        described = describe(get(name))
+        meaning = dialects.lookup(name, chosen)
+        described = describe(meaning.spec) | meaning.facts()
         print(json_text(described) if as_json else _card(described))
+        elsewhere = dialects.others(name, meaning.dialect)
+        if elsewhere and not as_json:
+            print(f"{'otherwise in':<12} {', '.join(elsewhere)}: fama-fast ops {name.upper()} --dialect {elsewhere[0]}")
+        return
+    if chosen.name != "fama":
+        print(json_text(dialects.table(chosen)) if as_json else dialects.listing(chosen))
         return
     everything = [describe(s) for s in specs()]
     if as_json:
@@ -52,7 +71,9 @@ def ops(
         for d in members:
             print(f"  {d['name']:<{width}}  {d['signature']}: {first_sentence(d['doc'])}")
         print()
-    print(f"{len(everything)} operators; 'fama-fast ops NAME' shows one")
+    print(
+        f"{len(everything)} operators; 'fama-fast ops NAME' shows one, 'fama-fast ops --dialect brain' another system's"
+    )
 
 
 def describe(spec: OpSpec) -> dict[str, Any]:
@@ -137,7 +158,7 @@ def first_sentence(text: str) -> str:
 def parameter_line(p: dict[str, Any]) -> str:
     """A parameter's kind, meaning and bounds in one line."""
     bounds = []
-    if not p["required"] and p["default"] is not None:
+    if not p["required"] and p["default"] not in (None, ""):
         bounds.append(f"default {p['default']}")
     if p["minimum"] is not None:
         bounds.append(f"at least {p['minimum']:g}")
@@ -150,8 +171,20 @@ def _card(d: dict[str, Any]) -> str:
     lines = [d["signature"], "", *(f"  {line}" for line in d["doc"].split("\n")), ""]
     lines.extend(f"  {p['name']:<12} {parameter_line(p)}" for p in d["parameters"])
     lines.append("")
-    for key in ("family", "infix", "aliases", "lookback", "missing", "algebra", "example", "source", "notes"):
-        value = ", ".join(d[key]) if isinstance(d[key], list) else d[key]
+    for key in (
+        "dialect",
+        "stands for",
+        "family",
+        "infix",
+        "aliases",
+        "lookback",
+        "missing",
+        "algebra",
+        "example",
+        "source",
+        "notes",
+    ):
+        value = ", ".join(d[key]) if isinstance(d.get(key), list) else d.get(key)
         if value:
             lines.append(f"{key:<12} {value}")
     return "\n".join(lines)

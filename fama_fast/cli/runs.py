@@ -1,4 +1,4 @@
-"""`fama-fast runs`: what the ledger holds: list, show, export, report."""
+"""`fama-fast runs`: what the ledger holds: list, show, export, lineage, report."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fama_fast.cli.common import AsJson, note, print_table
 
 if TYPE_CHECKING:
     from fama_fast.mining.ledger import Ledger
+    from fama_fast.mining.lineage import ChainLink, ChainPath, Kin
     from fama_fast.mining.records import RunRecord
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Run id, the beginning of one, or 'last'.")]
@@ -35,6 +36,7 @@ def register(app: typer.Typer) -> None:
     runs.command("list")(list_runs)
     runs.command("show")(show)
     runs.command("export")(export)
+    runs.command("lineage")(lineage)
     runs.command("report")(report)
     app.add_typer(runs)
 
@@ -128,7 +130,129 @@ def _as_data(record: RunRecord, proposed: list[dict[str, Any]], candidates: bool
 
 
 def export(run: RunId, ledger: LedgerPath = None, config: ConfigPath = None, output: OutputPath = None) -> None:
-    """Export a run's new factors as a factor set (YAML), which score, compute and a factor cache read."""
+    """Export a run.
+
+    To a .yaml file (or printed): its new factors as a factor set, which score, compute and a factor cache read. To a
+    .csv, .parquet or .json file: every candidate that was ever proposed, with its gate, scores and parents.
+    """
+    from fama_fast.cli.common import check_ending
+
+    if output is not None and check_ending(output, (".yaml", ".yml", ".csv", ".parquet", ".json")) not in _FACTOR_SETS:
+        _export_candidates(run, ledger, config, output)
+        return
+    _export_factors(run, ledger, config, output)
+
+
+_FACTOR_SETS = (".yaml", ".yml")
+
+
+def _export_candidates(run: str, ledger: str | None, config: Path | None, output: Path) -> None:
+    import polars as pl
+
+    from fama_fast.atomic import atomic_write
+    from fama_fast.cli.common import json_text
+
+    with _open(ledger, config) as store:
+        rows = store.candidates(store.get_run(run).id)
+    ending = output.suffix.lower()
+    with atomic_write(output) as temporary:
+        if ending == ".json":
+            temporary.write_text(json_text(rows) + "\n", encoding="utf-8")
+        else:
+            frame = pl.DataFrame([_flat(row) for row in rows], infer_schema_length=None)
+            if ending == ".parquet":
+                frame.write_parquet(temporary)
+            else:
+                frame.write_csv(temporary)
+    note(f"wrote {len(rows)} candidates to {output}")
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """A candidate as one row of a table: scores as columns such as train_rank_ic, lists and documents as JSON."""
+    out = {k: v for k, v in row.items() if k not in ("scores", "timings", "extra", "parents", "id")}
+    out |= {name: json.dumps(row[name], ensure_ascii=False) for name in ("parents", "timings", "extra")}
+    for split, figures in row["scores"].items():
+        out |= {f"{split}_{name}": value for name, value in figures.items()}
+    return out
+
+
+def lineage(
+    run: RunId,
+    factor: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FACTOR",
+            help="Expression, fingerprint (or its beginning), or 'best': its best path and all its ancestors.",
+            show_default=False,
+        ),
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option("--prompt", metavar="HASH", help="What a prompt led to, by its hash.", show_default=False),
+    ] = None,
+    round_number: Annotated[
+        int | None, typer.Option("--round", metavar="N", help="What a round led to.", show_default=False)
+    ] = None,
+    ledger: LedgerPath = None,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show who begot whom: a factor's ancestors, what a prompt or a round led to, or (with none) the chains."""
+    from dataclasses import asdict
+
+    from fama_fast.cli.common import json_text
+    from fama_fast.errors import ConfigError
+    from fama_fast.mining.lineage import Lineage
+
+    if sum(x is not None for x in (factor, prompt, round_number)) > 1:
+        raise ConfigError("give a FACTOR, --prompt or --round, not several")
+    with _open(ledger, config) as store:
+        graph = Lineage(store, store.get_run(run).id)
+        if factor is not None:
+            fingerprint = graph.find(factor)
+            parts = {"path": graph.path(fingerprint), "ancestors": graph.ancestors(fingerprint)}
+        elif prompt is not None or round_number is not None:
+            parts = {"descendants": graph.descendants(prompt_hash=prompt, round_number=round_number)}
+        else:
+            chains = graph.chains()
+            if as_json:
+                print(json_text([asdict(c) for c in chains]))
+            else:
+                print_table([_link_row(c, link) for c in chains for link in c.links])
+            return
+    if as_json:
+        print(json_text({name: [asdict(k) for k in kin] for name, kin in parts.items()}))
+        return
+    for name, kin in parts.items():
+        print(f"{name}:")
+        print_table([_kin_row(k) for k in kin])
+
+
+def _kin_row(kin: Kin) -> dict[str, Any]:
+    return {
+        "distance": kin.distance,
+        "round": kin.round,
+        "score": kin.score,
+        "fate": "start" if kin.id is None else kin.gate or "admitted",
+        "origin": kin.origin,
+        "prompt": kin.prompt_hash,
+        "fingerprint": kin.fingerprint,
+        "expression": kin.expression,
+    }
+
+
+def _link_row(chain: ChainPath, link: ChainLink) -> dict[str, Any]:
+    return {
+        "chain": chain.chain,
+        "branched from": chain.branched_from,
+        "round": link.round,
+        "how": link.action,
+        "score": link.score,
+        "expression": link.expression,
+    }
+
+
+def _export_factors(run: str, ledger: str | None, config: Path | None, output: Path | None) -> None:
     from fama_fast.errors import StoreError
     from fama_fast.library import FactorSet
     from fama_fast.library.codec import factor_from_dict

@@ -18,17 +18,19 @@ from fama_fast.cli.common import (
     check_ending,
     json_text,
     note,
-    open_panel,
     print_table,
     read_expressions,
     reject_options,
 )
-from fama_fast.errors import DataError
+from fama_fast.cli.large import MemoryBudget, open_source
+from fama_fast.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from fama_fast.data.labels import Sessions
     from fama_fast.panel import Panel
+    from fama_fast.panel.dataset import Dataset
 
 ENDINGS = (".parquet", ".csv", ".json")
 DECIMALS = {"rank_icir": 3, "icir": 3, "hit_rate": 3, "coverage": 3, "turnover": 3, "rank_ic_t": 2}
@@ -44,8 +46,13 @@ def score(
     expressions: Expressions,
     data: DataPath = None,
     horizon: Annotated[
-        list[int] | None,
-        typer.Option("--horizon", metavar="DAYS", help="Days held; repeat for several.  [default: 1]", min=1),
+        list[str] | None,
+        typer.Option(
+            "--horizon",
+            metavar="DAYS",
+            help="Days (or bars) held, or sessions, as in '2 sessions'; repeat for several.  [default: 1]",
+            show_default=False,
+        ),
     ] = None,
     entry_lag: Annotated[
         int,
@@ -73,6 +80,7 @@ def score(
     end: Annotated[
         str | None, typer.Option("--end", metavar="DATE", help="Last date scored.", show_default=False)
     ] = None,
+    memory_budget: MemoryBudget = None,
     as_json: AsJson = False,
     output: Annotated[
         Path | None,
@@ -100,21 +108,23 @@ def score(
     named = read_expressions(expressions)
     texts = [e.text for e in named]
     alphas = compile_all(texts, dialect=dialect)  # mistakes show before the data are read
-    panel = open_panel(data, universe=universe, groups=groups, needed_by=alphas)
+    horizons = [_horizon(h) for h in horizon or ["1"]]
+    panel = open_source(data, memory_budget, universe=universe, groups=groups, needed_by=alphas)
     frame = score_expressions(
         texts,
         panel,
-        horizon=horizon or 1,
+        horizon=horizons,
         entry_lag=entry_lag,
         split=split,
         splits=splits,
         start=start,
         end=end,
         dialect=dialect,
+        memory_budget=memory_budget,
     )
     rows = frame.to_dicts()
     if not any(row["n_days"] for row in rows):
-        _refuse_unscorable(panel, min(horizon or [1]), entry_lag)
+        _refuse_unscorable(panel, horizons[0], entry_lag)
     if output is not None:
         _write(frame, rows, output)
         note(f"wrote {output}")
@@ -125,15 +135,26 @@ def score(
         print_table(figures, long_column="expression", decimals=DECIMALS)
 
 
-def _refuse_unscorable(panel: Panel, horizon: int, entry_lag: int) -> None:
+def _horizon(text: str) -> int | Sessions:
+    from fama_fast.data.labels import read_horizon
+
+    try:
+        return read_horizon(text)
+    except ConfigError as error:
+        raise ConfigError(f"--horizon: {error}") from None
+
+
+def _refuse_unscorable(panel: Panel | Dataset, horizon: int | Sessions, entry_lag: int) -> None:
     """Data in which no day can be scored, whatever the expression: a table of blanks would look like an answer."""
     import numpy as np
 
     from fama_fast.data import forward_returns
     from fama_fast.evaluation import MIN_PAIRS
+    from fama_fast.panel import Panel
 
-    known = np.isfinite(forward_returns(panel, horizon, entry_lag)).sum(axis=1)
-    if known.max() < MIN_PAIRS:
+    # Of data read in parts nothing is left to look at: no figure at all on any date is proof enough.
+    most = np.isfinite(forward_returns(panel, horizon, entry_lag)).sum(axis=1).max() if isinstance(panel, Panel) else 0
+    if most < MIN_PAIRS and (isinstance(panel, Panel) or panel.shape[1] < MIN_PAIRS):
         dates, symbols = panel.shape
         raise DataError(
             f"{panel.source}: no day could be scored ({dates:,} dates x {symbols:,} symbols): "

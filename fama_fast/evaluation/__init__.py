@@ -44,9 +44,10 @@ from fama_fast.evaluation.portfolios import (
 )
 from fama_fast.evaluation.residual import average_ranks, residual_values, style_controls
 from fama_fast.evaluation.rows import SortedRows
-from fama_fast.evaluation.score import compile_all, score, score_windows, trading
+from fama_fast.evaluation.score import compile_all, score, score_windows
 from fama_fast.evaluation.study import FactorStudy, LibraryStudy, StudyData, StudySettings, study, study_library
 from fama_fast.evaluation.turnover import coverage, rank_autocorrelation, rank_turnover
+from fama_fast.panel.presence import trading
 
 __all__ = [
     "MIN_PAIRS",

@@ -5,6 +5,8 @@ It knows arrays only.
 
 from __future__ import annotations
 
+import functools
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -64,10 +66,20 @@ def likeness(
 @contextmanager
 def one_thread() -> Iterator[None]:
     """BLAS and OpenMP on one thread: the order of a sum then does not depend on how many cores there are."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1):
+    with _thread_pools(frozenset(m for m in _WITH_POOLS if m in sys.modules)).limit(limits=1):
         yield
+
+
+# Modules that bring a thread pool when they are imported. Finding the pools takes milliseconds, so it is done once for
+# each set of them.
+_WITH_POOLS = ("numpy.linalg", "scipy.linalg", "sklearn.cluster")
+
+
+@functools.cache
+def _thread_pools(_loaded: frozenset[str]) -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def correlations(vectors: NDArray[np.floating[Any]]) -> FloatArray:

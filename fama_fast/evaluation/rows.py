@@ -116,8 +116,7 @@ class SortedRows:
         mask = mask_matrix(universe, array.shape)
         order = np.empty(array.shape, dtype=np.int32)
         count = np.zeros(array.shape[0], dtype=np.int64)
-        bits = frozen(array.view(np.uint64))
-        over_rows(lambda a, b: stats.sort_rows(bits, mask, a, b, order, count), array.shape, threads)
+        over_rows(lambda a, b: stats.sort_rows(array, mask, a, b, order, count), array.shape, threads)
         return cls(array, frozen(order), frozen(count))
 
 

@@ -11,18 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fama_fast.data.labels import Horizon, Sessions, forward_returns, label_reach, read_horizon
+from fama_fast.data.splits import date_splits
 from fama_fast.errors import ConfigError, DataError, ExpressionError, FamaError, nearest_name
 from fama_fast.evaluation.daily import score_batch
 from fama_fast.evaluation.ic import MIN_PAIRS
+from fama_fast.panel import Panel
+from fama_fast.panel.presence import trading as trading  # noqa: PLC0414  (part of this module's interface)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import polars as pl
 
     from fama_fast.engine import Alpha
-    from fama_fast.panel import Panel
-    from fama_fast.types import BoolArray
+    from fama_fast.evaluation.daily import Daily
+    from fama_fast.panel.dataset import Dataset
 
     Day = str | dt.date | np.datetime64 | None
 
@@ -33,9 +37,9 @@ BATCH = 16  # expressions evaluated at once: bounds memory, still shares common 
 
 def score(
     expressions: str | Alpha | Sequence[str | Alpha],
-    panel: Panel,
+    panel: Panel | Dataset,
     *,
-    horizon: int | Sequence[int] = 1,
+    horizon: Horizon | Sequence[Horizon] = 1,
     entry_lag: int = 1,
     split: str | None = None,
     splits: str | Sequence[float] | None = None,
@@ -45,6 +49,7 @@ def score(
     min_coverage: float | None = None,
     min_pairs: int = MIN_PAIRS,
     threads: int | None = None,
+    memory_budget: int | float | str | None = None,
 ) -> pl.DataFrame:
     """Scores of expressions against forward returns.
 
@@ -54,9 +59,9 @@ def score(
 
     Args:
         expressions: texts or compiled alphas; one alone may be given bare.
-        panel: the data.
-        horizon: days held, or several of them: one row each.
-        entry_lag: days between knowing and entering; 1 by default, 0 is the same close.
+        panel: the data, in memory or a `Dataset` of which parts are read.
+        horizon: days held (bars of intraday data), or sessions such as "1 session"; or several of them: one row each.
+        entry_lag: days (bars) between knowing and entering; 1 by default, 0 is the same close.
         split: "train", "valid" or "test" of the date split; None is all dates, or all three when `splits` is
             given.
         splits: the fractions, "60/20/20" (default) or (0.6, 0.2, 0.2). Splits are purged for the longest
@@ -65,10 +70,11 @@ def score(
             label reaches past it.
         dialect: of the texts. min_coverage: see `fama_fast.engine.evaluate`. min_pairs: see `rank_ic`.
         threads: cores to use, all by default.
+        memory_budget: bytes, or "800MB": dates are taken in chunks that fit (see `fama_fast.engine.evaluate`).
 
     Returns:
         One row per expression, split and horizon: expression (as given), canonical, split (only when splits
-        are asked for), horizon, and the figures of `FactorScores`.
+        are asked for), horizon (text where one is in sessions), and the figures of `FactorScores`.
 
     Raises:
         FamaError: an expression does not compile, or names what the panel lacks: the error shows which one.
@@ -77,48 +83,64 @@ def score(
     """
     import polars as pl
 
-    from fama_fast.data import forward_returns
-    from fama_fast.engine import evaluate
-
     horizons = _horizons(horizon, entry_lag)
     windows = score_windows(panel, horizons, entry_lag, split=split, splits=splits, start=start, end=end)
     alphas = compile_all(expressions, panel, dialect=dialect)
-    labels = {h: forward_returns(panel, horizon=h, entry_lag=entry_lag) for h in horizons}
-    present = None if panel.universe is not None else trading(panel)
-    options: dict[str, Any] = {"present": present, "min_pairs": min_pairs, "threads": threads}
+    options: dict[str, Any] = {"min_pairs": min_pairs, "threads": threads}
+    if isinstance(panel, Panel) and memory_budget is None:
+        found: Iterable[Mapping[Any, Daily]] = _daily_in_memory(
+            alphas, panel, horizons, entry_lag, min_coverage, options
+        )
+    else:
+        from fama_fast.evaluation.chunked import daily_in_chunks
+
+        found = daily_in_chunks(
+            alphas, panel, horizons, entry_lag, memory_budget=memory_budget, min_coverage=min_coverage, **options
+        )
     by_split = split is not None or splits is not None
+    as_text = any(isinstance(h, Sessions) for h in horizons)
+    spans = {h: h if isinstance(h, int) else label_reach(panel.sessions, h, entry_lag) for h in horizons}
     rows: list[dict[str, Any]] = []
+    for alpha, daily in zip(alphas, found, strict=True):
+        for name, of_horizon in windows:
+            for h in horizons:
+                row: dict[str, Any] = {"expression": alpha.text, "canonical": alpha.canonical}
+                if by_split:
+                    row["split"] = name
+                figures = daily[h].summary(of_horizon[h], spans[h]).as_dict()
+                rows.append({**row, "horizon": str(h) if as_text else h, **figures})
+    return pl.DataFrame(rows, schema=_schema(by_split, as_text, pl))
+
+
+def _daily_in_memory(
+    alphas: Sequence[Alpha],
+    panel: Panel,
+    horizons: Sequence[int | Sessions],
+    entry_lag: int,
+    min_coverage: float | None,
+    options: dict[str, Any],
+) -> Iterator[Mapping[Any, Daily]]:
+    """Daily figures by horizon of each alpha in turn."""
+    from fama_fast.engine import evaluate
+
+    labels: dict[Any, Any] = {h: forward_returns(panel, horizon=h, entry_lag=entry_lag) for h in horizons}
+    present = None if panel.universe is not None else trading(panel)
     for first in range(0, len(alphas), BATCH):
         part = alphas[first : first + BATCH]
-        values = evaluate(part, panel, threads=threads, min_coverage=min_coverage)
-        for alpha, daily in zip(part, score_batch(values, labels, universe=panel.universe, **options), strict=True):
-            for name, of_horizon in windows:
-                for h in horizons:
-                    row: dict[str, Any] = {"expression": alpha.text, "canonical": alpha.canonical}
-                    if by_split:
-                        row["split"] = name
-                    rows.append({**row, "horizon": h, **daily[h].summary(of_horizon[h], h).as_dict()})
-    return pl.DataFrame(rows, schema=_schema(by_split, pl))
+        values = evaluate(part, panel, threads=options["threads"], min_coverage=min_coverage)
+        yield from score_batch(values, labels, universe=panel.universe, present=present, **options)
 
 
-def _schema(by_split: bool, pl: Any) -> dict[str, Any]:
+def _schema(by_split: bool, as_text: bool, pl: Any) -> dict[str, Any]:
     head = {"expression": pl.String, "canonical": pl.String} | ({"split": pl.String} if by_split else {})
     figures = dict.fromkeys(("rank_ic", "rank_icir", "ic", "icir", "hit_rate", "coverage", "turnover"), pl.Float64)
-    return head | {"horizon": pl.Int64} | figures | {"n_days": pl.Int64, "rank_ic_t": pl.Float64}
-
-
-def trading(panel: Panel) -> BoolArray:
-    """(T, N) bool: symbols present in the data that date: with a close, or any field if there is none."""
-    if "CLOSE" in panel.supplied_fields:
-        return np.isfinite(panel["CLOSE"])
-    found = np.zeros(panel.shape, dtype=np.bool_)
-    for name in panel.supplied_fields:
-        found |= np.isfinite(panel[name])
-    return found
+    return (
+        head | {"horizon": pl.String if as_text else pl.Int64} | figures | {"n_days": pl.Int64, "rank_ic_t": pl.Float64}
+    )
 
 
 def compile_all(
-    expressions: str | Alpha | Sequence[str | Alpha], panel: Panel | None = None, *, dialect: str = "fama"
+    expressions: str | Alpha | Sequence[str | Alpha], panel: Panel | Dataset | None = None, *, dialect: str = "fama"
 ) -> list[Alpha]:
     """Compile texts against the panel's fields and groups; alphas pass unchanged.
 
@@ -151,13 +173,14 @@ def shorten(text: str, width: int = 100) -> str:
     return line if len(line) <= width else f"{line[: width - 3]}..."
 
 
-def _horizons(horizon: int | Sequence[int], entry_lag: int) -> tuple[int, ...]:
-    found = tuple(dict.fromkeys([horizon] if isinstance(horizon, int) else horizon))
+def _horizons(horizon: Horizon | Sequence[Horizon], entry_lag: int) -> tuple[int | Sessions, ...]:
+    many = [horizon] if isinstance(horizon, int | str | Sessions) else list(horizon)
+    for h in many:
+        if isinstance(h, int) and h < 1:
+            raise ConfigError(f"a horizon must be at least 1 day, not {h}")
+    found = tuple(dict.fromkeys(read_horizon(h) for h in many))
     if not found:
         raise ConfigError("give at least one horizon")
-    for h in found:
-        if h < 1:
-            raise ConfigError(f"a horizon must be at least 1 day, not {h}")
     if entry_lag < 0:
         raise ConfigError(f"the entry lag must be at least 0 days, not {entry_lag}")
     return found
@@ -202,23 +225,21 @@ def _day(value: Day, name: str) -> Any:
 
 
 def score_windows(
-    panel: Panel,
-    horizons: Sequence[int],
+    panel: Panel | Dataset,
+    horizons: Sequence[int | Sessions],
     entry_lag: int,
     *,
     split: str | None = None,
     splits: str | Sequence[float] | None = None,
     start: Day = None,
     end: Day = None,
-) -> list[tuple[str | None, Mapping[int, slice]]]:
+) -> list[tuple[str | None, Mapping[Any, slice]]]:
     """The rows to summarise: (split name or None, rows by horizon), in the order of the splits.
 
     Raises:
         ConfigError: an unknown split, fractions or dates that make no sense.
         DataError: no dates are inside [start, end].
     """
-    from fama_fast.data import date_splits
-
     days = panel.dates.astype("datetime64[D]")
     low, high = _day(start, "start"), _day(end, "end")
     first = 0 if low is None else int(np.searchsorted(days, low, "left"))
@@ -226,12 +247,19 @@ def score_windows(
     if first >= stop:
         asked = f"{low if low is not None else '...'} to {high if high is not None else '...'}"
         raise DataError(f"no dates from {asked}: the data runs from {days[0]} to {days[-1]}")
-    reach = {h: h + entry_lag if high is not None else 0 for h in horizons}
+    ahead = {h: label_reach(panel.sessions, h, entry_lag) for h in horizons}
+    reach = {h: ahead[h] if high is not None else 0 for h in horizons}
     if split is None and splits is None:
         return [(None, {h: slice(first, max(first, stop - reach[h])) for h in horizons})]
     names = SPLIT_NAMES if split is None else (_split_name(split),)
-    cut = date_splits(stop - first, horizon=max(horizons), entry_lag=entry_lag, fractions=parse_fractions(splits))
-    windows: list[tuple[str | None, Mapping[int, slice]]] = []
+    cut = date_splits(
+        stop - first,
+        horizon=max(1, max(ahead.values()) - entry_lag),
+        entry_lag=entry_lag,
+        fractions=parse_fractions(splits),
+        sessions=panel.sessions[first:stop] - panel.sessions[first],
+    )
+    windows: list[tuple[str | None, Mapping[Any, slice]]] = []
     for name in names:
         inside: slice = getattr(cut, name)
         a, b = first + inside.start, first + inside.stop

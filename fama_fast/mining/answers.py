@@ -44,8 +44,15 @@ class Answer:
     truncated: bool = False
 
 
+def printable(text: str) -> str:
+    """`text` on one line without control, invisible and half characters, which could act on a terminal or fail in a
+    store.
+    """
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
 def _short(text: str, limit: int = 200) -> str:
-    text = " ".join(text.split())
+    text = printable(text[: 8 * limit])
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
@@ -78,8 +85,10 @@ class _Collector:
         if reason:
             self.dropped.append(Rejection(_short(text), reason))
         else:
-            hypothesis, explanation = (" ".join(t.split())[:MAX_PROSE] for t in (item.hypothesis, item.explanation))
-            self.proposals.append(Proposal(text, hypothesis, explanation))
+            hypothesis, explanation = (
+                printable(t[: 8 * MAX_PROSE])[:MAX_PROSE] for t in (item.hypothesis, item.explanation)
+            )
+            self.proposals.append(Proposal(printable(text), hypothesis, explanation))
 
     def answer(self) -> Answer:
         surplus = len(self.dropped) - _MAX_DROPPED

@@ -5,13 +5,15 @@ Pure functions; nothing here decides or writes.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.config_file import document
 from fama_fast.mining.gates import DROPPED, GATES
 from fama_fast.mining.protocol import Proposal
-from fama_fast.mining.records import CandidateRecord, ExchangeRecord
+from fama_fast.mining.records import CandidateRecord, ExchangeRecord, StartingFactor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from fama_fast.mining.config import MiningConfig
     from fama_fast.mining.market import Market
     from fama_fast.mining.protocol import ProposalBatch
+    from fama_fast.mining.state import LoopState
     from fama_fast.mining.steps import Context
     from fama_fast.panel import Panel
 
@@ -38,13 +41,16 @@ def candidates_of(batch: ProposalBatch) -> list[Candidate]:
     return found
 
 
-def record_of(candidate: Candidate, proposer: str) -> CandidateRecord:
-    """The ledger's row of a candidate."""
+def record_of(
+    candidate: Candidate, proposer: str, *, model: str | None = None, timings: Mapping[str, float] | None = None
+) -> CandidateRecord:
+    """The ledger's row of a candidate; `model` is the language model that is asked, `timings` its shares of the
+    round's seconds."""
     proposal, alpha = candidate.proposal, candidate.alpha
     return CandidateRecord(
         position=candidate.position,
         text=proposal.expression,
-        proposer=proposer,
+        proposer=proposal.proposer or proposer,
         canonical=None if alpha is None else alpha.canonical,
         fingerprint=None if alpha is None else alpha.fingerprint,
         parents=proposal.parents,
@@ -52,11 +58,15 @@ def record_of(candidate: Candidate, proposer: str) -> CandidateRecord:
         hypothesis=proposal.hypothesis,
         explanation=proposal.explanation,
         prompt_hash=proposal.prompt_hash,
+        model=model if proposal.prompt_hash is not None else None,
         gate=candidate.gate,
         reason=candidate.reason,
         admitted=candidate.admitted,
+        nodes=candidate.nodes or None,
+        sign=candidate.sign if "train" in candidate.scores else None,
         scores=candidate.scores,
         seconds=candidate.seconds,
+        timings=dict(timings or {}),
     )
 
 
@@ -72,16 +82,31 @@ def exchange_of(batch: ProposalBatch, context: Context) -> ExchangeRecord:
             "requests": usage.requests,
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,
+            "cost": usage.cost,
         },
+        chain_id=None if context.chain is None else context.chain.id,
+        selection=None if context.selection is None else context.selection.as_dict(),
     )
+
+
+def start_of(state: LoopState) -> list[StartingFactor]:
+    """The library that a run begins with, for the ledger."""
+    return [
+        StartingFactor(f.fingerprint, f.canonical, f.sign, f.score if math.isfinite(f.score) else None)
+        for f in (m.factor for m in state.library.members)
+    ]
 
 
 def funnel(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """Candidates by the gate that stopped them, in the gates' order, then those admitted."""
-    counts = {gate.name: 0 for gate in GATES} | {"admitted": 0}
-    for row in rows:
-        counts[row["gate"] or "admitted"] += 1
-    return counts
+    return funnel_of(Counter(row["gate"] for row in rows))
+
+
+def funnel_of(stopped: Mapping[str | None, int]) -> dict[str, int]:
+    """The same from counts by gate, None being those admitted. A gate of an older version keeps its name."""
+    known = [gate.name for gate in GATES]
+    older = sorted(g for g in stopped if g is not None and g not in known)
+    return {gate: stopped.get(gate, 0) for gate in (*known, *older)} | {"admitted": stopped.get(None, 0)}
 
 
 def describe(panel: Panel) -> dict[str, Any]:

@@ -13,16 +13,16 @@ import numpy as np
 from fama_fast.ir import count_nodes, postorder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from numpy.typing import NDArray
 
     from fama_fast.engine import Alpha
     from fama_fast.errors import FamaError
-    from fama_fast.evaluation import Daily
     from fama_fast.ir import Node
     from fama_fast.library.factor import Factor
     from fama_fast.mining.protocol import Proposal
+    from fama_fast.mining.racing import Standing
     from fama_fast.types import FloatArray
 
 
@@ -33,11 +33,12 @@ class Candidate:
     Attributes:
         position: its place in the round's answer, from 0.
         alpha: the compiled expression, once it parses; `error` is why it does not.
-        values: (T, N) over the mining rows, while they are needed.
+        standing: where it stood when it left the race, or came through.
+        series: (T,) daily RankIC over the mining rows, exact. coverage: mean share of members with a value over the
+            training rows, an estimate while only a sample was looked at.
         scores: by split, raw (not oriented). sign: orientation by training RankIC.
-        daily: daily scores over the mining rows. vector: unit rank vector on sampled training dates, not
-            oriented.
-        replaces: fingerprint of the library member that it takes the place of.
+        vector: unit rank vector on sampled training dates, not oriented.
+        replaces: fingerprints of the library members that it takes the place of.
         gate, reason: what stopped it; gate is None when nothing did.
     """
 
@@ -46,12 +47,13 @@ class Candidate:
     alpha: Alpha | None = None
     error: FamaError | None = None
     nodes: int = 0
-    values: FloatArray | None = None
-    daily: Daily | None = None
+    standing: Standing | None = None
+    series: FloatArray | None = None
+    coverage: float = float("nan")
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     sign: int = 1
     vector: NDArray[np.float32] | None = None
-    replaces: str | None = None
+    replaces: tuple[str, ...] = ()
     gate: str | None = None
     reason: str = ""
     admitted: bool = False
@@ -86,14 +88,15 @@ def subtree_sizes(root: Node) -> dict[str, int]:
 class Member:
     """A library member with what gates compare against.
 
-    `vector` is the unit rank vector on sampled training dates, not oriented; `mined` is False for seeds and
-    for factors of the cache, which the run did not find.
+    `vector` is the unit rank vector on sampled training dates, not oriented; `series` (T,) are the daily RankICs over
+    the mining rows, not oriented; `mined` is False for seeds and for factors of the cache, which the run did not find.
     """
 
     factor: Factor
     node: Node
     vector: NDArray[np.float32]
     mined: bool = False
+    series: FloatArray | None = None
 
     @property
     def nodes(self) -> int:
@@ -118,9 +121,9 @@ class LibraryView:
     def get(self, fingerprint: str) -> Member | None:
         return next((m for m in self.members if m.factor.fingerprint == fingerprint), None)
 
-    def admit(self, member: Member, replaces: str | None = None) -> None:
-        """Append a member; the one it replaces leaves."""
-        self.members = [m for m in self.members if m.factor.fingerprint != replaces]
+    def admit(self, member: Member, replaces: Collection[str] = ()) -> None:
+        """Append a member; those it replaces leave."""
+        self.members = [m for m in self.members if m.factor.fingerprint not in replaces]
         self.members.append(member)
 
     def correlations(self, vector: NDArray[np.float32]) -> FloatArray:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import datetime as dt  # noqa: TC003  (pydantic reads the annotations when the models are made)
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fama_fast.mining.proposers.settings import LLMSettings
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Objective = Literal["rank_ic", "stability", "turnover", "decay", "novelty"]  # see `objectives`
 
 
 class Section(BaseModel):
@@ -52,6 +53,7 @@ class RunSettings(Section):
     min_gain: Annotated[float, Field(ge=0.0)] = 0.0  # what counts as gain
     max_candidates: Count | None = None  # budgets over the whole run
     max_tokens: Count | None = None
+    max_seconds: Annotated[float, Field(gt=0.0)] | None = None  # of search; a resumed run counts anew
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     threads: Count | None = None
     min_coverage: Annotated[float, Field(gt=0.0, le=1.0)] | None = None  # share of a window that must be present
@@ -121,13 +123,22 @@ class GateSettings(Section):
     max_overlap: Share = 0.9  # largest subtree shared with a library member, as a share of the larger of the two
     min_coverage: Share = 0.5  # members with a value, mean over training dates
     min_dates: Count = 20  # training dates with a defined RankIC
-    screening_dates: Count = 60  # training dates of the cheap first look
-    screening_rank_ic: Annotated[float, Field(ge=0.0)] = 0.003
     min_rank_ic: Annotated[float, Field(ge=0.0)] = 0.01  # |RankIC| on the training rows
     min_t: Annotated[float, Field(ge=0.0)] = 2.0  # |Newey-West t| of it
     max_correlation: Share = 0.7  # |correlation| of rank vectors with any library member
     complexity_penalty: Annotated[float, Field(ge=0.0)] = 0.00005  # RankIC charged for each node
-    replace_margin: Annotated[float, Field(ge=0.0)] = 0.2  # a rival must be better by this share of its score
+    replace_margin: Annotated[float, Field(ge=0.0)] = 0.1  # a rival must be better by this share of its score
+    replace_t: Annotated[float, Field(ge=0.0)] = 2.0  # and by this Newey-West t of the daily difference
+
+
+class RacingSettings(Section):
+    """Screening on a growing sample of training dates; see `racing` for the rule and its assumption."""
+
+    enabled: bool = True
+    error: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05  # of dropping a candidate that would reach its bar
+    blocks: Annotated[int, Field(ge=2)] = 6  # parts that the training dates are cut into
+    rungs: Annotated[int, Field(ge=1)] = 2  # parts that are run before a score is exact
+    share_of_best: Share = 0.25  # the bar is at least this share of the best new factor's RankIC
 
 
 class VerdictSettings(Section):
@@ -135,6 +146,22 @@ class VerdictSettings(Section):
 
     fdr: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05  # Benjamini-Hochberg level over all scored candidates
     test_level: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05  # one-sided level at which the test confirms
+
+
+class PoolSettings(Section):
+    """The forecast made of all new factors; its RankIC on validation decides `run.patience`."""
+
+    model: Literal["ridge", "equal"] = "ridge"  # which one decides and is taken to the test; both are shown
+    ridge: Annotated[float, Field(gt=0.0)] = 0.1  # penalty, as a share of the mean variance of the ranks
+    refit: Count = 21  # dates that weights are kept for when they walk forward over the validation rows
+
+
+class ControlSettings(Section):
+    """What luck would have found: shown beside what the run found. Each costs about as much as the run's gates."""
+
+    random: bool = True  # as many random formulas, of the sizes of the run's candidates, through the same gates
+    shuffle: Annotated[int, Field(ge=0)] = 0  # times that all candidates are selected anew on shuffled labels
+    shuffle_block: Count = 21  # dates that stay together when labels are shuffled
 
 
 class LoggingSettings(Section):
@@ -150,7 +177,8 @@ class MiningConfig(Section):
     k: Count = 7  # clusters of CSS
     l: Count = 5  # noqa: E741  (the paper's name)  exemplars shown; never more than one a cluster
     u: Count = 20  # new factors wanted
-    proposer: Literal["evolve", "llm", "replay"] = "evolve"
+    proposer: Literal["evolve", "llm", "replay", "mixed"] = "evolve"
+    mix: dict[Literal["evolve", "llm", "replay"], Annotated[float, Field(gt=0.0)]] = {}  # shares of `mixed`
     ledger: str | None = None  # file or SQLAlchemy URL; default <paths.output_dir>/ledger.sqlite
     css: CSSSettings = CSSSettings()
     coe: CoESettings = CoESettings()
@@ -159,9 +187,26 @@ class MiningConfig(Section):
     data: DataSettings = DataSettings()
     splits: SplitSettings = SplitSettings()
     gates: GateSettings = GateSettings()
+    racing: RacingSettings = RacingSettings()
     verdict: VerdictSettings = VerdictSettings()
+    pool: PoolSettings = PoolSettings()
+    control: ControlSettings = ControlSettings()
+    objectives: list[Objective] = []  # admit the Pareto front of these, in place of RankIC less complexity
     llm: LLMSettings = LLMSettings()
     logging: LoggingSettings = LoggingSettings()
+
+    @field_validator("objectives")
+    @classmethod
+    def _several_objectives(cls, value: list[Objective]) -> list[Objective]:
+        if len(value) == 1 or len(set(value)) < len(value):
+            raise ValueError("must be none, or two or more different ones")
+        return value
+
+    @model_validator(mode="after")
+    def _mix_has_shares(self) -> MiningConfig:
+        if self.proposer == "mixed" and not self.mix:
+            raise ValueError("proposer: mixed needs the key mix, such as {llm: 0.3, evolve: 0.7}")
+        return self
 
     @property
     def batch_size(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -17,35 +17,24 @@ import numpy as np
 from fama_fast.errors import ExpressionError, FamaError, LimitError, ParseError
 from fama_fast.ir import count_nodes
 from fama_fast.mining.candidate import subtree_sizes
+from fama_fast.mining.memory import ranking_print, series_print
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from fama_fast.mining.candidate import Candidate, LibraryView, Member
     from fama_fast.mining.config import GateSettings
     from fama_fast.mining.protocol import Vocabulary
-    from fama_fast.types import FloatArray
 
 
 class Measures(Protocol):
     """What gates may ask of the data; training rows only."""
 
-    def coverage(self, values: FloatArray) -> float:
-        """Mean share of members with a value."""
-
-    def screen(self, values: FloatArray) -> float:
-        """Mean RankIC on the sampled dates; NaN when there is none."""
-
-    def train_scores(self, candidate: Candidate) -> dict[str, float]:
-        """`FactorScores` over the training rows."""
-
-    def vector(self, values: FloatArray) -> NDArray[np.float32]:
-        """Unit rank vector on sampled training dates; all zero when there is no cross-sectional variation."""
+    def lead(self, candidate: Candidate, member: Member) -> float:
+        """t of how far the candidate's daily RankIC is above the member's, both oriented."""
 
 
 @dataclass
 class GateContext:
-    """What checks may consult. `tried` says where a fingerprint was met before."""
+    """What checks may consult. `tried` says where a fingerprint was met before, `prints` which rankings were."""
 
     settings: GateSettings
     vocabulary: Vocabulary
@@ -53,13 +42,15 @@ class GateContext:
     tried: dict[str, str]
     measures: Measures
     wanted: int  # new factors asked for in the whole run
+    prints: set[str] = field(default_factory=set)
 
 
 class Stage(enum.Enum):
     """When a gate runs."""
 
     TEXT = "text"  # on the expression alone
-    VALUES = "values"  # on its values, evaluated together with the batch
+    SAMPLE = "sample"  # on a sample of training dates, raced with the batch
+    TRAINING = "training"  # on its exact daily RankICs
     ADMISSION = "admission"  # against the library, best candidate first
 
 
@@ -150,12 +141,16 @@ def check_lookback(candidate: Candidate, context: GateContext) -> str | None:
 
 
 def check_duplicate(candidate: Candidate, context: GateContext) -> str | None:
-    """The same canonical form is in the library, was proposed before, or is twice in the batch."""
+    """The same canonical form, or one that provably ranks alike, is in the library or was proposed before."""
     fingerprint = candidate.compiled.fingerprint
     before = context.tried.get(fingerprint)
     if before is not None:
         return before
     context.tried[fingerprint] = "proposed before in this run"
+    ranking = ranking_print(candidate.compiled.node)
+    if ranking in context.prints:
+        return "it orders the symbols as an expression proposed before does"
+    context.prints.add(ranking)
     return None
 
 
@@ -174,57 +169,65 @@ def check_overlap(candidate: Candidate, context: GateContext) -> str | None:
 
 def check_coverage(candidate: Candidate, context: GateContext) -> str | None:
     """Too few members have a value."""
-    assert candidate.values is not None
-    covered = context.measures.coverage(candidate.values)
     limit = context.settings.min_coverage
+    covered = candidate.coverage
     # Written so that a coverage that is not defined (NaN) stops too.
     return None if covered >= limit else f"coverage {covered:.3f} of training rows, at least {limit:g}"
 
 
 def check_screening(candidate: Candidate, context: GateContext) -> str | None:
-    """No sign of predictive power on a sample of training dates."""
-    assert candidate.values is not None
-    found = context.measures.screen(candidate.values)
-    candidate.scores["screen"] = {"rank_ic": found}
-    if np.isnan(found):
-        return "no RankIC on the sampled dates: it does not vary across symbols"
-    limit = context.settings.screening_rank_ic
-    return None if abs(found) >= limit else f"|RankIC| {abs(found):.4f} on sampled dates, at least {limit:g}"
+    """It left the race: what it showed on sampled dates cannot be enough on all."""
+    standing = candidate.standing
+    if standing is None:
+        return None
+    candidate.scores["screen"] = {"rank_ic": standing.rank_ic, "margin": standing.margin, "n_days": standing.days}
+    if not standing.lost:
+        return None
+    return f"|RankIC| {abs(standing.rank_ic):.4f} + {standing.margin:.4f} on {standing.days} sampled dates"
+
+
+def check_fingerprint(candidate: Candidate, context: GateContext) -> str | None:
+    """Its values rank the symbols as those of a candidate before it did."""
+    assert candidate.series is not None
+    found = "=" + series_print(candidate.series)
+    if found in context.prints:
+        return "its values order the symbols as those of an earlier candidate"
+    context.prints.add(found)
+    return None
 
 
 def check_training(candidate: Candidate, context: GateContext) -> str | None:
     """Too little RankIC over the whole training rows, or too uncertain a one."""
-    assert candidate.values is not None
     limits = context.settings
-    scores = context.measures.train_scores(candidate)
-    candidate.scores["train"] = scores
+    scores = candidate.scores["train"]
     rank_ic, t = scores["rank_ic"], scores["rank_ic_t"]
-    candidate.sign = -1 if rank_ic < 0.0 else 1
+    if np.isnan(rank_ic):
+        return "no RankIC in training: it does not vary across symbols"
     if scores["n_days"] < limits.min_dates:
         return f"RankIC on {scores['n_days']:.0f} training dates, at least {limits.min_dates}"
     if not abs(rank_ic) >= limits.min_rank_ic:
         return f"|RankIC| {abs(rank_ic):.4f} in training, at least {limits.min_rank_ic:g}"
     if not abs(t) >= limits.min_t:
         return f"|t| {abs(t):.2f} of the training RankIC, at least {limits.min_t:g}"
-    candidate.vector = context.measures.vector(candidate.values)
     return None
 
 
 def check_correlation(candidate: Candidate, context: GateContext) -> str | None:
-    """Too close to the library: to more than one member, or to one that it does not beat.
+    """Too close to members of the library that it does not beat.
 
-    A candidate close to exactly one member goes on as its rival; the admission gate decides.
+    A candidate that beats everyone it is close to goes on as their rival; the admission gate decides.
     """
     assert candidate.vector is not None
     found = np.abs(context.library.correlations(candidate.vector))
     limit = context.settings.max_correlation
-    close = np.flatnonzero(found > limit)
-    if close.size == 0:
+    close = [context.library.members[i] for i in np.flatnonzero(found > limit)]
+    if not close:
         return None
-    nearest = context.library.members[int(np.argmax(found))]
-    if close.size > 1 or _adjusted(candidate.score, candidate.nodes, context) <= _standing(nearest, context):
+    best = max(close, key=lambda m: _standing(m, context))
+    if _adjusted(candidate.score, candidate.nodes, context) <= _standing(best, context):
+        nearest = context.library.members[int(np.argmax(found))]
         return f"|correlation| {found.max():.3f} with {nearest.factor.canonical}, at most {limit:g}"
-    candidate.replaces = nearest.factor.fingerprint
+    candidate.replaces = tuple(m.factor.fingerprint for m in close)
     return None
 
 
@@ -239,25 +242,31 @@ def _standing(member: Member, context: GateContext) -> float:
 
 
 def check_admission(candidate: Candidate, context: GateContext) -> str | None:
-    """Not worth its complexity, or not clearly better than the member it would replace."""
+    """Not worth its complexity, or not clearly better than each member it would replace.
+
+    Clearly: by a share of the member's score, and day by day (a paired test on the same dates, for the two
+    series share most of their noise).
+    """
     worth = _adjusted(candidate.score, candidate.nodes, context)
-    least = context.settings.min_rank_ic
-    if candidate.replaces is not None:
-        member = context.library.get(candidate.replaces)
+    limits = context.settings
+    if not worth >= limits.min_rank_ic:
+        return f"worth {worth:.4f} for {candidate.nodes} nodes, at least {limits.min_rank_ic:g}"
+    for fingerprint in candidate.replaces:
+        member = context.library.get(fingerprint)
         assert member is not None
-        bar = _standing(member, context) * (1.0 + context.settings.replace_margin)
+        bar = _standing(member, context) * (1.0 + limits.replace_margin)
         if not worth > bar:
             return f"worth {worth:.4f}, not clearly better than {member.factor.canonical} (needs {bar:.4f})"
-    if not worth >= least:
-        return f"worth {worth:.4f} for {candidate.nodes} nodes, at least {least:g}"
+        lead = context.measures.lead(candidate, member)
+        if not lead >= limits.replace_t:
+            return f"ahead of {member.factor.canonical} with t {lead:.2f}, at least {limits.replace_t:g}"
     return None
 
 
 def check_quota(candidate: Candidate, context: GateContext) -> str | None:
     """Enough new factors are in already; a replacement of a new factor still may pass."""
-    mined = context.library.mined
-    replaced = context.library.get(candidate.replaces) if candidate.replaces else None
-    if len(mined) >= context.wanted and not (replaced is not None and replaced.mined):
+    replaced = [m for m in map(context.library.get, candidate.replaces) if m is not None]
+    if len(context.library.mined) >= context.wanted and not any(m.mined for m in replaced):
         return f"{context.wanted} new factors are in already"
     return None
 
@@ -270,9 +279,10 @@ GATES: tuple[Gate, ...] = (
     Gate("lookback", Stage.TEXT, "needs too much history", check_lookback),
     Gate("duplicate", Stage.TEXT, "known in canonical form", check_duplicate),
     Gate("overlap", Stage.TEXT, "nearly all of it is a library member", check_overlap),
-    Gate("coverage", Stage.VALUES, "too few values", check_coverage),
-    Gate("screening", Stage.VALUES, "no RankIC on sampled training dates", check_screening),
-    Gate("training", Stage.VALUES, "too little training RankIC", check_training),
+    Gate("coverage", Stage.SAMPLE, "too few values", check_coverage),
+    Gate("screening", Stage.SAMPLE, "left the race on sampled training dates", check_screening),
+    Gate("fingerprint", Stage.TRAINING, "ranks as an earlier candidate does", check_fingerprint),
+    Gate("training", Stage.TRAINING, "too little training RankIC", check_training),
     Gate("correlation", Stage.ADMISSION, "too close to the library", check_correlation),
     Gate("admission", Stage.ADMISSION, "not worth its complexity or its rival's place", check_admission),
     Gate("quota", Stage.ADMISSION, "enough new factors are in", check_quota),

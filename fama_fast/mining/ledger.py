@@ -1,161 +1,74 @@
 """The ledger: the one store of runs, candidates, parentage, exchanges and chain steps.
 
-One `Ledger` is one database (SQLite by default, any SQLAlchemy URL otherwise). A round is written in one
-transaction together with the loop's state, so a killed run has lost nothing that it reported and resumes at a
-round's boundary. Every failure is a StoreError that names the place. This module knows tables, not how mining
-decides.
+A round is written in one transaction together with the loop's state, so a killed run has lost nothing that it
+reported and resumes at a round's boundary. Every failure is a StoreError that names the place. This module
+knows tables, not how mining decides; connections and layouts are `store`'s, questions about descent `lineage`'s.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
 from fama_fast.errors import StoreError, nearest_name
 from fama_fast.mining import schema
-from fama_fast.mining.records import CandidateRecord, ChainStep, ExchangeRecord, RunRecord, now, plain
+from fama_fast.mining.records import (
+    CandidateRecord,
+    ChainStep,
+    ExchangeRecord,
+    RunRecord,
+    StartingFactor,
+    now,
+    plain,
+    storable,
+)
+from fama_fast.mining.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-BUSY_TIMEOUT_MS = 30_000
-
-
-def _on_connect(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
+_MANY = 500  # values in one IN (...): databases bound their number
 
 
-class Ledger:
+class Ledger(Store):
     """An open ledger. Use `Ledger.open`; close it or use it as a context manager."""
-
-    def __init__(self, engine: sa.Engine, place: str) -> None:
-        self._engine = engine
-        self.place = place
-
-    @classmethod
-    def open(cls, place: str | Path, *, create: bool = True) -> Ledger:
-        """The ledger at a file path or SQLAlchemy URL; made when absent and `create`.
-
-        Raises:
-            StoreError: missing (without `create`), unwritable, corrupt, another program's database or another
-                version's.
-        """
-        text = str(place)
-        shown = text
-        if "://" in text:
-            try:
-                url = sa.make_url(text)
-            except SQLAlchemyError as error:
-                raise StoreError(f"ledger: {text!r} is not a database URL") from error
-            shown = url.render_as_string(hide_password=True)
-        else:
-            path = Path(text).expanduser()
-            url = sa.URL.create("sqlite", database=str(path))
-        if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
-            _check_file(Path(str(url.database)), create=create)
-        try:
-            engine = sa.create_engine(url, poolclass=NullPool)
-        except (SQLAlchemyError, ImportError) as error:
-            raise StoreError(f"ledger {shown}: {_first_line(error)}") from error
-        if engine.dialect.name == "sqlite":
-            sa.event.listen(engine, "connect", _on_connect)
-        ledger = cls(engine, shown)
-        ledger._prepare(create=create)
-        return ledger
-
-    def close(self) -> None:
-        self._engine.dispose()
-
-    def __enter__(self) -> Ledger:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @contextmanager
-    def _begin(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise StoreError(f"ledger {self.place}: {_first_line(error)}") from error
-
-    def _prepare(self, *, create: bool) -> None:
-        with self._begin() as c:
-            tables = set(sa.inspect(c).get_table_names())
-        if not tables:
-            if not create:
-                raise StoreError(f"ledger {self.place}: the database is empty, no run was ever recorded in it")
-            if self._create():
-                return
-            with self._begin() as c:  # another process made it just now
-                tables = set(sa.inspect(c).get_table_names())
-        found: dict[str, str] = {}
-        if "meta" in tables:
-            try:
-                with self._begin() as c:
-                    found = {str(k): str(v) for k, v in c.execute(sa.select(schema.meta.c.key, schema.meta.c.value))}
-            except StoreError:
-                found = {}  # another program's table of that name
-        if found.get("name") != schema.SCHEMA_NAME:
-            raise StoreError(f"ledger {self.place}: this is a database of something else, not a fama_fast ledger")
-        if found.get("version") != str(schema.SCHEMA_VERSION):
-            raise StoreError(
-                f"ledger {self.place}: its layout is version {found.get('version')}, this program writes "
-                f"version {schema.SCHEMA_VERSION}: use another ledger file"
-            )
-        missing = set(schema.metadata.tables) - tables
-        if missing:
-            raise StoreError(f"ledger {self.place}: damaged, the tables {', '.join(sorted(missing))} are missing")
-
-    def _create(self) -> bool:
-        """Make the tables; False when another process was quicker."""
-        if self._engine.dialect.name == "sqlite":
-            with self._begin() as c:
-                c.exec_driver_sql("PRAGMA journal_mode=WAL")
-        entries = [
-            {"key": "name", "value": schema.SCHEMA_NAME},
-            {"key": "version", "value": str(schema.SCHEMA_VERSION)},
-        ]
-        try:
-            with self._begin() as c:
-                schema.metadata.create_all(c)
-                c.execute(schema.meta.insert(), entries)
-        except StoreError:
-            with self._begin() as c:
-                if not sa.inspect(c).has_table("meta"):
-                    raise
-            return False
-        return True
 
     # Writing
 
-    def start_run(self, run: RunRecord) -> None:
-        """Record a run before its first round."""
-        with self._begin() as c:
+    def start_run(
+        self, run: RunRecord, *, start: Iterable[StartingFactor] = (), steps: Iterable[ChainStep] = ()
+    ) -> None:
+        """Record a run before its first round, with the library and the chains that it begins with."""
+        with self.transaction(write=True) as c:
             c.execute(
                 schema.runs.insert().values(
                     id=run.id,
                     started_at=run.started_at or now(),
                     status="running",
                     version=run.version,
-                    source=run.source,
+                    source=storable(run.source),
                     data_hash=run.data_hash,
                     seed=run.seed,
-                    proposer=run.proposer,
+                    proposer=run.proposer[:64],
                     config=plain(run.config),
                     rounds=0,
                     state=plain(run.state),
                 )
             )
+            rows = [
+                {
+                    "run_id": run.id,
+                    "fingerprint": f.fingerprint,
+                    "canonical": f.canonical,
+                    "sign": f.sign,
+                    "score": plain(f.score),
+                }
+                for f in {f.fingerprint: f for f in start}.values()
+            ]
+            if rows:
+                c.execute(schema.starting_factors.insert(), rows)
+            _insert_steps(c, run.id, 0, steps)
 
     def commit_round(
         self,
@@ -167,78 +80,45 @@ class Ledger:
         steps: Sequence[ChainStep] = (),
         state: Mapping[str, Any],
     ) -> None:
-        """Write round `number` (from 1) whole: candidates, parents, exchange, chain steps, state after it."""
-        with self._begin() as c:
-            ids: dict[str, int] = {}
-            for record in candidates:
-                self._insert_candidate(c, run, number, record, ids)
+        """Write round `number` (from 1) whole: candidates, parents, exchange, chain steps, state after it.
+
+        Raises:
+            StoreError: the run is not at round `number - 1` (another process goes on with it too, or the
+                database was exchanged), or the database refuses; nothing is written then.
+        """
+        with self.transaction(write=True) as c:
+            table = schema.runs
+            moved = c.execute(
+                table.update()
+                .where(table.c.id == run.id, table.c.rounds == number - 1, table.c.status == "running")
+                .values(rounds=number, state=plain(dict(state)))
+            )
+            if moved.rowcount != 1:
+                raise StoreError(self._why_not(c, run.id, number))
+            _insert_candidates(c, run, number, candidates)
             c.execute(
                 schema.exchanges.insert().values(
                     run_id=run.id,
                     round=number,
-                    proposer=run.proposer,
+                    proposer=run.proposer[:64],
                     prompt_hashes=list(exchange.prompt_hashes),
                     exemplars=list(exchange.exemplars),
                     chain=list(exchange.chain),
+                    chain_id=exchange.chain_id,
                     usage=plain(exchange.usage),
+                    selection=plain(exchange.selection),
+                    extra=plain(exchange.extra),
                 )
             )
-            for step in steps:
-                c.execute(
-                    schema.chain_steps.insert().values(
-                        run_id=run.id,
-                        round=number,
-                        fingerprint=step.fingerprint,
-                        action=step.action,
-                        parent_fingerprint=step.parent,
-                    )
-                )
-            c.execute(
-                schema.runs.update().where(schema.runs.c.id == run.id).values(rounds=number, state=plain(dict(state)))
-            )
+            _insert_steps(c, run.id, number, steps)
 
-    def _insert_candidate(
-        self, c: sa.Connection, run: RunRecord, number: int, record: CandidateRecord, ids: dict[str, int]
-    ) -> None:
-        inserted = c.execute(
-            schema.candidates.insert().values(
-                run_id=run.id,
-                round=number,
-                position=record.position,
-                text=record.text,
-                canonical=record.canonical,
-                fingerprint=record.fingerprint,
-                proposer=record.proposer,
-                origin=record.origin,
-                hypothesis=record.hypothesis,
-                explanation=record.explanation,
-                prompt_hash=record.prompt_hash,
-                gate=record.gate,
-                reason=record.reason,
-                admitted=record.admitted,
-                scores=plain(record.scores),
-                seed=run.seed,
-                data_hash=run.data_hash,
-                seconds=record.seconds,
-            )
-        )
-        key = inserted.inserted_primary_key
-        assert key is not None
-        for parent in dict.fromkeys(record.parents):
-            if parent not in ids:
-                table = schema.candidates
-                found = c.execute(
-                    sa.select(sa.func.min(table.c.id)).where(
-                        table.c.run_id == run.id, table.c.fingerprint == parent, table.c.admitted
-                    )
-                ).scalar()
-                if found is not None:
-                    ids[parent] = int(found)
-            c.execute(
-                schema.parents.insert().values(
-                    candidate_id=int(key[0]), parent_fingerprint=parent, parent_id=ids.get(parent)
-                )
-            )
+    def _why_not(self, c: sa.Connection, run_id: str, number: int) -> str:
+        table = schema.runs
+        found = c.execute(sa.select(table.c.rounds, table.c.status).where(table.c.id == run_id)).one_or_none()
+        if found is None:
+            return f"ledger {self.place}: run {run_id} is not in it any more: the database was exchanged or emptied"
+        at = "is finished" if found.status != "running" else f"is at round {found.rounds}, not at {number - 1}"
+        return f"ledger {self.place}: run {run_id} {at}: another process went on with it"
 
     def open_test(self, run: RunRecord) -> int:
         """Log that the run opens its test split. Returns how many other runs have opened it on the same data.
@@ -246,7 +126,7 @@ class Ledger:
         A run that was killed between opening its test and its end may log it again: it cannot have searched on.
         """
         table = schema.runs
-        with self._begin() as c:
+        with self.transaction(write=True) as c:
             others = c.execute(
                 sa.select(sa.func.count())
                 .select_from(table)
@@ -271,18 +151,21 @@ class Ledger:
         summary: Mapping[str, Any],
         scores: Mapping[str, Mapping[str, Mapping[str, float]]],
     ) -> None:
-        """Close a run: its verdict, its result document and scores by fingerprint (or "pool") and split."""
-        with self._begin() as c:
-            for fingerprint, by_split in scores.items():
-                for split, values in by_split.items():
-                    c.execute(
-                        schema.results.insert().values(
-                            run_id=run_id, fingerprint=fingerprint, split=split, scores=plain(dict(values))
-                        )
-                    )
-            c.execute(
-                schema.runs.update()
-                .where(schema.runs.c.id == run_id)
+        """Close a run: its verdict, its result document and scores by fingerprint (or "pool") and split.
+
+        Raises:
+            StoreError: it is not there, or was finished by another process.
+        """
+        rows = [
+            {"run_id": run_id, "fingerprint": fingerprint, "split": split, "scores": plain(dict(values))}
+            for fingerprint, by_split in scores.items()
+            for split, values in by_split.items()
+        ]
+        table = schema.runs
+        with self.transaction(write=True) as c:
+            closed = c.execute(
+                table.update()
+                .where(table.c.id == run_id, table.c.status == "running")
                 .values(
                     status="finished",
                     finished_at=now(),
@@ -290,12 +173,16 @@ class Ledger:
                     summary=plain(dict(summary)),
                 )
             )
+            if closed.rowcount != 1:
+                raise StoreError(self._why_not(c, run_id, 0))
+            if rows:
+                c.execute(schema.results.insert(), rows)
 
     # Reading
 
     def list_runs(self) -> list[RunRecord]:
         """All runs, oldest first."""
-        with self._begin() as c:
+        with self.transaction() as c:
             rows = c.execute(sa.select(schema.runs).order_by(schema.runs.c.started_at, schema.runs.c.id)).mappings()
             return [RunRecord(**row) for row in rows]
 
@@ -305,22 +192,28 @@ class Ledger:
         Raises:
             StoreError: no such run; names the nearest.
         """
-        runs = self.list_runs()
-        if run_id == "last" and runs:
-            return runs[-1]
-        hits = [r for r in runs if r.id == run_id] or [r for r in runs if run_id and r.id.startswith(run_id)]
+        t = schema.runs
+        with self.transaction() as c:
+            known = list(c.scalars(sa.select(t.c.id).order_by(t.c.started_at, t.c.id)))
+            chosen = self._chosen(run_id, known)
+            return RunRecord(**c.execute(sa.select(t).where(t.c.id == chosen)).mappings().one())
+
+    def _chosen(self, run_id: str, known: Sequence[str]) -> str:
+        if run_id == "last" and known:
+            return known[-1]
+        hits = [r for r in known if r == run_id] or [r for r in known if run_id and r.startswith(run_id)]
         if len(hits) == 1:
             return hits[0]
         if hits:
             raise StoreError(f"ledger {self.place}: {run_id!r} is the beginning of {len(hits)} runs")
-        near = nearest_name(run_id, [r.id for r in runs])
-        hint = f"; did you mean {near}?" if near else ("" if runs else "; it holds no runs")
+        near = nearest_name(run_id, known)
+        hint = f"; did you mean {near}?" if near else ("" if known else "; it holds no runs")
         raise StoreError(f"ledger {self.place}: no run {run_id[:80]!r}{hint}")
 
     def candidates(self, run_id: str) -> list[dict[str, Any]]:
         """Every candidate of a run in the order proposed, as mappings of the columns plus `parents`."""
         table = schema.candidates
-        with self._begin() as c:
+        with self.transaction() as c:
             rows = c.execute(
                 sa.select(table).where(table.c.run_id == run_id).order_by(table.c.round, table.c.position)
             ).mappings()
@@ -338,10 +231,32 @@ class Ledger:
             row["parents"] = parents.get(int(row["id"]), [])
         return out
 
+    def gate_counts(self, run_id: str) -> dict[str | None, int]:
+        """How many candidates each gate stopped; None is those admitted."""
+        t = schema.candidates
+        with self.transaction() as c:
+            found = c.execute(sa.select(t.c.gate, sa.func.count()).where(t.c.run_id == run_id).group_by(t.c.gate))
+            return {gate: int(n) for gate, n in found}
+
+    def starting_factors(self, run_id: str) -> list[StartingFactor]:
+        """The library that a run began with, by fingerprint."""
+        t = schema.starting_factors
+        columns = (t.c.fingerprint, t.c.canonical, t.c.sign, t.c.score)
+        with self.transaction() as c:
+            rows = c.execute(sa.select(*columns).where(t.c.run_id == run_id).order_by(t.c.fingerprint))
+            return [StartingFactor(*row) for row in rows]
+
+    def exchanges(self, run_id: str) -> list[dict[str, Any]]:
+        """What each round showed, cost and led to choose, by round, as mappings of the columns."""
+        t = schema.exchanges
+        with self.transaction() as c:
+            rows = c.execute(sa.select(t).where(t.c.run_id == run_id).order_by(t.c.round)).mappings()
+            return [dict(r) for r in rows]
+
     def results(self, run_id: str) -> dict[str, dict[str, dict[str, float]]]:
         """Scores by fingerprint (or "pool") and split of a finished run."""
         out: dict[str, dict[str, dict[str, float]]] = {}
-        with self._begin() as c:
+        with self.transaction() as c:
             rows = c.execute(
                 sa.select(schema.results.c.fingerprint, schema.results.c.split, schema.results.c.scores).where(
                     schema.results.c.run_id == run_id
@@ -354,28 +269,97 @@ class Ledger:
     def chain_steps(self, run_id: str) -> list[tuple[int, ChainStep]]:
         """(round, step) in order."""
         t = schema.chain_steps
-        with self._begin() as c:
-            rows = c.execute(
-                sa.select(t.c.round, t.c.fingerprint, t.c.action, t.c.parent_fingerprint)
-                .where(t.c.run_id == run_id)
-                .order_by(t.c.id)
-            ).all()
-        return [(int(r), ChainStep(f, a, p)) for r, f, a, p in rows]
+        columns = (t.c.round, t.c.fingerprint, t.c.action, t.c.parent_fingerprint, t.c.chain, t.c.score)
+        with self.transaction() as c:
+            rows = c.execute(sa.select(*columns).where(t.c.run_id == run_id).order_by(t.c.id)).all()
+        return [(int(number), ChainStep(*rest)) for number, *rest in rows]
 
 
-def _first_line(error: BaseException) -> str:
-    original = getattr(error, "orig", None) or error
-    return (str(original).strip() or type(original).__name__).splitlines()[0][:300]
-
-
-def _check_file(path: Path, *, create: bool) -> None:
-    if path.is_dir():
-        raise StoreError(f"ledger {path}: it is a folder, not a file")
-    if path.exists():
+def _insert_candidates(c: sa.Connection, run: RunRecord, number: int, records: Sequence[CandidateRecord]) -> None:
+    """Candidates and their parentage. A parent is linked to the row that stands for it, when it came earlier."""
+    if not records:
         return
-    if not create:
-        raise StoreError(f"ledger {path}: there is no such file; 'fama-fast mine' makes it")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"ledger {path}: cannot make its folder: {error.strerror or error}") from error
+    wanted = {r.fingerprint for r in records if r.fingerprint} | {p for r in records for p in r.parents}
+    first, count = _known(c, run.id, wanted)
+    rows = []
+    for record in records:
+        occurrence = 1
+        if record.fingerprint:
+            occurrence = count[record.fingerprint] = count.get(record.fingerprint, 0) + 1
+        rows.append(_row(run, number, record, occurrence))
+    table = schema.candidates
+    ids = c.scalars(table.insert().returning(table.c.id, sort_by_parameter_order=True), rows).all()
+    links = []
+    for row_id, record in zip(ids, records, strict=True):
+        links += [
+            {"candidate_id": row_id, "parent_fingerprint": parent, "parent_id": first.get(parent)}
+            for parent in dict.fromkeys(record.parents)
+        ]
+        if record.fingerprint:
+            first.setdefault(record.fingerprint, int(row_id))
+    if links:
+        c.execute(schema.parents.insert(), links)
+
+
+def _known(c: sa.Connection, run_id: str, fingerprints: Iterable[str]) -> tuple[dict[str, int], dict[str, int]]:
+    """Row that stands for each fingerprint in the run, and how often it was proposed so far."""
+    t = schema.candidates
+    first, count = {}, {}
+    listed = sorted(fingerprints)
+    for start in range(0, len(listed), _MANY):
+        part = listed[start : start + _MANY]
+        found = c.execute(
+            sa.select(t.c.fingerprint, sa.func.min(t.c.id), sa.func.max(t.c.occurrence))
+            .where(t.c.run_id == run_id, t.c.fingerprint.in_(part))
+            .group_by(t.c.fingerprint)
+        )
+        for fingerprint, row_id, occurrence in found:
+            first[str(fingerprint)], count[str(fingerprint)] = int(row_id), int(occurrence)
+    return first, count
+
+
+def _row(run: RunRecord, number: int, record: CandidateRecord, occurrence: int) -> dict[str, Any]:
+    return {
+        "run_id": run.id,
+        "round": number,
+        "position": record.position,
+        "text": storable(record.text),
+        "canonical": record.canonical,
+        "fingerprint": record.fingerprint,
+        "occurrence": occurrence,
+        "proposer": storable(record.proposer)[:64],
+        "model": record.model if record.model is None else storable(record.model),
+        "origin": storable(record.origin)[:64],
+        "hypothesis": storable(record.hypothesis),
+        "explanation": storable(record.explanation),
+        "prompt_hash": record.prompt_hash,
+        "gate": record.gate,
+        "reason": storable(record.reason),
+        "admitted": record.admitted,
+        "nodes": record.nodes,
+        "sign": record.sign,
+        "score": record.score,
+        "scores": plain(record.scores),
+        "seed": run.seed,
+        "data_hash": run.data_hash,
+        "seconds": record.seconds,
+        "timings": plain(record.timings),
+        "extra": plain(record.extra),
+    }
+
+
+def _insert_steps(c: sa.Connection, run_id: str, number: int, steps: Iterable[ChainStep]) -> None:
+    rows = [
+        {
+            "run_id": run_id,
+            "round": number,
+            "fingerprint": step.fingerprint,
+            "action": step.action,
+            "parent_fingerprint": step.parent,
+            "chain": step.chain,
+            "score": plain(step.score),
+        }
+        for step in steps
+    ]
+    if rows:
+        c.execute(schema.chain_steps.insert(), rows)

@@ -7,15 +7,18 @@
    (`steps.pass_gates`), chains (`steps.grow_chains`), failures, the pool's validation score
    (`steps.update_pool`), one ledger transaction.
 4. Rounds end by number, wanted factors, budget, patience on validation, or an exhausted proposer (`_stop`).
-5. The verdict counts every candidate; what holds is scored on the test split, once (`_conclude`).
+5. Controls select from luck (`control`); the verdict counts every candidate, of earlier runs on the same data too;
+   what holds is scored on the test split, once (`_conclude`).
 
-Equal configuration, data and seed give equal factors and scores, bit for bit: no decision reads the clock.
+Equal configuration, data and seed give equal factors and scores, bit for bit: no decision reads the clock,
+unless `run.max_seconds` makes time a budget.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fama_fast import __version__
@@ -27,13 +30,19 @@ from fama_fast.mining.bookkeeping import (
     describe,
     exchange_of,
     funnel,
+    funnel_of,
     record_of,
     split_days,
+    start_of,
 )
+from fama_fast.mining.budget import allowance, spent
 from fama_fast.mining.config import MiningConfig
 from fama_fast.mining.config_file import config_from_dict, document
+from fama_fast.mining.control import Control, run_controls
 from fama_fast.mining.ledger import Ledger
 from fama_fast.mining.market import Market
+from fama_fast.mining.objectives import front_rows
+from fama_fast.mining.pool import Pool
 from fama_fast.mining.progress import NoProgress, RoundReport
 from fama_fast.mining.records import RunRecord, now
 from fama_fast.mining.results import MiningResult
@@ -46,17 +55,17 @@ from fama_fast.mining.state import (
     save_factors,
     starting_factors,
 )
-from fama_fast.mining.verdict import conclude, judge_factors
+from fama_fast.mining.stopping import StopRequest, interrupted
+from fama_fast.mining.verdict import conclude, earlier_runs, evidence, judge_factors, spent_level
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from fama_fast.library.factor import Factor
+    from fama_fast.mining.pool import PoolScores
     from fama_fast.mining.progress import Progress
     from fama_fast.mining.protocol import ProposalBatch, Proposer
+    from fama_fast.mining.records import ChainStep
     from fama_fast.mining.state import LoopState
     from fama_fast.panel import Panel
 
@@ -68,6 +77,7 @@ def mine(
     proposer: Proposer | None = None,
     progress: Progress | None = None,
     resume: str | None = None,
+    stop: StopRequest | None = None,
 ) -> MiningResult:
     """Mine factors.
 
@@ -76,6 +86,7 @@ def mine(
         panel: the data, in place of what `config.paths` names. proposer: in place of the configured one.
         progress: where to report to; nowhere by default.
         resume: id of an unfinished run in the ledger (or "last") to go on with.
+        stop: asked to stop, the run ends after the batch at hand with what there is; it can be resumed.
 
     Returns:
         The result; `exit_code` is 1 when nothing met the bar.
@@ -105,7 +116,7 @@ def mine(
         if settings.paths.factor_cache is not None and settings.run.update_cache:
             check_cache(settings.paths.factor_cache)
         with Ledger.open(ledger_place(settings)) as ledger:
-            return Miner(settings, market, proposer, ledger, progress, record).run()
+            return Miner(settings, market, proposer, ledger, progress, record, stop).run()
     finally:
         progress.close()
 
@@ -121,11 +132,14 @@ class Miner:
         ledger: Ledger,
         progress: Progress,
         resumed: RunRecord | None,
+        asked: StopRequest | None = None,
     ) -> None:
         self.config, self.market, self.proposer = config, market, proposer
         self.ledger, self.progress, self.resumed = ledger, progress, resumed
+        self.asked = asked or StopRequest()
         self.began, self.started_at = time.perf_counter(), now()
-        self._pool_ranks: dict[str, NDArray[np.float64]] = {}
+        self.clock = time.monotonic()
+        self.pool = Pool(market, config.pool)
         self._evaluated_seconds = 0.0
         self._candidates_here = 0
 
@@ -136,6 +150,8 @@ class Miner:
         stop = self._stop(state)
         # A run that was killed after it opened its test must not search on.
         while stop is None and run.test_opened_at is None:
+            if self.asked.reason is not None:
+                return self._interrupted(run, state, self.asked.reason)
             self._round(run, state)
             stop = self._stop(state)
         return self._conclude(run, state, stop or "ended before")
@@ -143,7 +159,8 @@ class Miner:
     def _go_on(self, run: RunRecord) -> tuple[RunRecord, LoopState]:
         if run.state is None:
             raise StoreError(f"run {run.id} has no stored state to go on from: start a new one")
-        state = restored_state(self.market, run.state, self.ledger.candidates(run.id))
+        start = self.ledger.starting_factors(run.id)
+        state = restored_state(self.market, run.state, self.ledger.candidates(run.id), start)
         self.progress.note(f"run {run.id}: going on after {state.round} rounds, ledger {self.ledger.place}")
         return run, state
 
@@ -155,14 +172,13 @@ class Miner:
         best = max((m.factor for m in state.library.members), key=lambda f: f.score, default=None)
         known = f", best training RankIC {best.score:+.4f}: {best.canonical}" if best else ""
         self.progress.note(f"scored {len(state.library)} factors from {where}{known}")
-        steps.build_chains(state, self.config)
-        run = self._new_run(state)
+        run = self._new_run(state, steps.build_chains(state, self.config))
         self.progress.note(f"run {run.id}: proposer {self.proposer.name}; ledger {self.ledger.place}")
         if self.config.proposer == "evolve" and self.config.llm != type(self.config.llm)():
             self.progress.note("the llm settings are not used: set 'proposer: llm' to ask a language model")
         return run, state
 
-    def _new_run(self, state: LoopState) -> RunRecord:
+    def _new_run(self, state: LoopState, chains: Sequence[ChainStep]) -> RunRecord:
         stamp = self.started_at.replace("-", "").replace(":", "")[:15]
         panel = self.market.whole
         run = RunRecord(
@@ -176,24 +192,25 @@ class Miner:
             started_at=self.started_at,
             state=state.to_dict(),
         )
-        self.ledger.start_run(run)
+        self.ledger.start_run(run, start=start_of(state), steps=chains)
         return run
 
     def _stop(self, state: LoopState) -> str | None:
-        """Why the search is over, or None. A function of the state alone."""
+        """Why the search is over, or None. A function of the state, and of the clock where time is a budget."""
         run, new = self.config.run, len(state.new_factors)
         if state.round == 0:
             return None
         if new >= self.config.u:
             return f"{new} new factors, as many as were wanted"
+        used_up = spent(self.config, tokens=state.tokens, cost=state.cost, began=self.clock)
+        if used_up is not None:
+            return used_up
         if state.exhausted:
             return "the proposer has nothing more to propose"
         if state.round >= run.rounds:
             return f"{state.round} rounds done"
         if run.max_candidates is not None and state.proposed >= run.max_candidates:
             return f"{state.proposed} candidates, the budget is {run.max_candidates}"
-        if run.max_tokens is not None and state.tokens >= run.max_tokens:
-            return f"{state.tokens} tokens, the budget is {run.max_tokens}"
         if state.stale >= run.patience:
             return f"no gain of the pool's validation RankIC for {state.stale} rounds"
         return None
@@ -206,39 +223,62 @@ class Miner:
         if config.run.max_candidates is not None:
             count = min(count, config.run.max_candidates - state.proposed)
         self.progress.phase(f"round {number}: asking {self.proposer.name} for {count} candidates")
-        batch = self._propose(run, steps.make_request(state, config, market, context, number, count), number)
+        asked = time.perf_counter()
+        left = allowance(config, tokens=state.tokens, cost=state.cost, began=self.clock)
+        request = replace(steps.make_request(state, config, market, context, number, count), allowance=left)
+        batch = self._propose(run, request, number)
+        for text in batch.notes:
+            self.progress.note(text)
         candidates = candidates_of(batch)
+        answered = (time.perf_counter() - asked) / max(1, len(candidates))
         self.progress.phase(f"round {number}: {len(candidates)} candidates at the gates")
         evaluated = time.perf_counter()
         admitted = steps.pass_gates(candidates, state, config, market, number, self.proposer.name)
         each = (time.perf_counter() - evaluated) / max(1, len(candidates))
         chain_steps = steps.grow_chains(state, config, context.chain, admitted)
         steps.remember_failures(state, candidates)
-        steps.update_pool(state, market, self._pool_ranks, config.run.min_gain)
+        steps.update_pool(state, self.pool, config.run.min_gain)
         state.round = number
         state.proposed += len(candidates)
         state.tokens += batch.usage.prompt_tokens + batch.usage.completion_tokens
+        state.cost += batch.usage.cost
         state.exhausted = not candidates
         for candidate in candidates:
             candidate.seconds = each
-        self.ledger.commit_round(
-            run,
-            number,
-            [record_of(c, self.proposer.name) for c in candidates],
-            exchange=exchange_of(batch, context),
-            steps=chain_steps,
-            state=state.to_dict(),
-        )
+        timings = {"propose": round(answered, 6), "gates": round(each, 6)}
+        model = self.config.llm.model
+        try:
+            self.ledger.commit_round(
+                run,
+                number,
+                [record_of(c, self.proposer.name, model=model, timings=timings) for c in candidates],
+                exchange=exchange_of(batch, context),
+                steps=chain_steps,
+                state=state.to_dict(),
+            )
+        except StoreError as error:
+            raise StoreError(f"{error} (round {number}{self._kept(run, number)})") from error
         self._candidates_here += len(candidates)
         self._evaluated_seconds += each * len(candidates)
-        self.progress.round_done(self._report(run, state, len(candidates), len(admitted), began, each))
+        report = self._report(run, state, len(candidates), len(admitted), began, each)
+        if context.selection is not None:
+            chosen = context.selection.diversity()
+            report = replace(
+                report,
+                exemplar_correlation=chosen["exemplar_correlation"],
+                library_correlation=chosen["library_correlation"],
+            )
+        self.progress.round_done(report)
 
     def _propose(self, run: RunRecord, request: Any, number: int) -> ProposalBatch:
         try:
             return self.proposer.propose(request)
         except ProposerError as error:
-            kept = f"; the {number - 1} rounds before are kept: --resume {run.id}" if number > 1 else ""
-            raise ProposerError(f"{error} (round {number}{kept})") from error
+            raise ProposerError(f"{error} (round {number}{self._kept(run, number)})") from error
+
+    @staticmethod
+    def _kept(run: RunRecord, number: int) -> str:
+        return f"; the {number - 1} rounds before are kept: --resume {run.id}" if number > 1 else ""
 
     def _report(
         self, run: RunRecord, state: LoopState, proposed: int, admitted: int, began: float, each: float
@@ -251,7 +291,7 @@ class Miner:
             admitted=admitted,
             new_factors=len(new),
             wanted=self.config.u,
-            funnel=funnel(self.ledger.candidates(run.id)),
+            funnel=funnel_of(self.ledger.gate_counts(run.id)),
             best_train=max((f.score for f in new), default=None),
             pool_valid=state.pool.get("rank_ic"),
             seconds=time.perf_counter() - began,
@@ -262,23 +302,36 @@ class Miner:
         config, bar = self.config, self.config.verdict
         rows = self.ledger.candidates(run.id)
         new = state.new_factors
-        judged, measured = judge_factors(new, [(r["fingerprint"], r["scores"]) for r in rows], bar.fdr)
+        before = earlier_runs(self.ledger, run)
+        judged, tried = judge_factors(
+            new, [(r["fingerprint"], r["scores"]) for r in rows], bar.fdr, elsewhere=before.measured
+        )
+        valid = self.pool.valid(new) if new else None
+        control, rivals = self._controls(rows, valid)
+        model, horizon = config.pool.model, self.market.horizon
         holds = {f.fingerprint for f in judged if f.holds}
-        holding = [f for f in new if f.fingerprint in holds]
-        before = 0
         test: dict[str, dict[str, float]] = {}
-        if holding:
+        tested: PoolScores | None = None
+        if holds:
+            holding = [f for f in new if f.fingerprint in holds]
             self.progress.phase("opening the test split")
-            before = self.ledger.open_test(run)
+            self.ledger.open_test(run)
             test = {k: known_figures(v) for k, v in self.market.open_test(holding).items()}
+            tested = self.pool.test(holding)
+            test["pool"] = tested.scores[model]
+            if rivals:
+                control = replace(control, pool_test=self.pool.test(rivals).scores[model])
         verdict = conclude(
             judged,
-            measured,
+            tried,
             level=bar.fdr,
-            test_level=bar.test_level,
-            signs={f.fingerprint: f.sign for f in new},
-            pool_valid=state.pool,
+            test_level=spent_level(bar.test_level, before.openings(holds)),
+            openings=before.openings(holds),
+            factors={f.fingerprint: f for f in new},
             test=test,
+            valid=evidence(valid, model, horizon=horizon, tried=tried),
+            tested=evidence(tested, model, horizon=horizon),
+            control=control,
         )
         result = MiningResult(
             factors=tuple(new),
@@ -292,7 +345,9 @@ class Miner:
             settings=deciding_settings(config),
             proposer=self.proposer.name,
             test=test,
-            record=self._timings(run, before),
+            rivals=rivals,
+            front=front_rows(new, config.objectives) if config.objectives else [],
+            record=self._timings(run),
         )
         self._save(new)
         scores = {f.fingerprint: dict(f.scores) for f in new}
@@ -303,13 +358,47 @@ class Miner:
         self.ledger.finish_run(run.id, verdict=verdict.as_dict(), summary=result.to_dict(), scores=scores)
         return result
 
+    def _interrupted(self, run: RunRecord, state: LoopState, reason: str) -> MiningResult:
+        """What there is after the rounds so far. Nothing is closed: the run stays open for `resume`."""
+        bar = self.config.verdict
+        rows = self.ledger.candidates(run.id)
+        judged, tried = judge_factors(
+            state.new_factors,
+            [(r["fingerprint"], r["scores"]) for r in rows],
+            bar.fdr,
+            elsewhere=earlier_runs(self.ledger, run).measured,
+        )
+        return MiningResult(
+            factors=tuple(state.new_factors),
+            library=tuple(m.factor for m in state.library.members),
+            verdict=interrupted(judged, tried, level=bar.fdr, test_level=bar.test_level),
+            funnel=funnel(rows),
+            rounds=state.round,
+            stop=f"interrupted ({reason})",
+            data=describe(self.market.whole),
+            splits=split_days(self.market),
+            settings=deciding_settings(self.config),
+            proposer=self.proposer.name,
+            record=self._timings(run),
+        )
+
+    def _controls(
+        self, rows: Sequence[Mapping[str, Any]], valid: PoolScores | None
+    ) -> tuple[Control, tuple[Factor, ...]]:
+        config = self.config
+        if not (config.control.random or config.control.shuffle):
+            return Control(), ()
+        self.progress.phase("what luck finds: the same gates for random formulas and shuffled labels")
+        library, _ = starting_factors(config.paths.factor_cache)
+        return run_controls(self.market, config, library, rows, valid)
+
     def _save(self, new: Sequence[Factor]) -> None:
         cache = self.config.paths.factor_cache
         if cache is not None and self.config.run.update_cache and new:
             save_factors(cache, new, starting_factors(cache)[0])
             self.progress.note(f"added {len(new)} new factors to the factor cache {cache}")
 
-    def _timings(self, run: RunRecord, before: int) -> dict[str, Any]:
+    def _timings(self, run: RunRecord) -> dict[str, Any]:
         seconds = time.perf_counter() - self.began
         rate = self._candidates_here / self._evaluated_seconds if self._evaluated_seconds > 0.0 else 0.0
         return {
@@ -320,5 +409,4 @@ class Miner:
             "finished_at": now(),
             "seconds": round(seconds, 3),
             "candidates_per_second": round(rate, 1),
-            "test_opened_before_on_this_data": before,
         }

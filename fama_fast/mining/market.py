@@ -7,23 +7,23 @@ mistake; `open_test` is the one place that reads it. It knows no library, no pro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fama_fast.backends.numba_vm.run import SortedLabels
 from fama_fast.errors import DataError
 from fama_fast.evaluation import (
     SortedRows,
-    coverage,
     daily,
-    mean,
-    rank_ic,
+    newey_west_t,
     score_values,
     summarise,
     trading,
 )
-from fama_fast.mining.css import rank_vectors, sample_rows
+from fama_fast.mining.css import sample_rows
 from fama_fast.mining.protocol import Vocabulary
+from fama_fast.mining.racing import Race
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from fama_fast.engine import Alpha
     from fama_fast.library.factor import Factor
-    from fama_fast.mining.candidate import Candidate
+    from fama_fast.mining.candidate import Candidate, Member
     from fama_fast.mining.config import MiningConfig
     from fama_fast.panel import Panel
     from fama_fast.types import BoolArray, FloatArray
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 BATCH_BYTES = 512 * 2**20  # values of one evaluated batch
 MIN_SYMBOLS = 3
 MIN_ROWS = 5  # dates a split needs
+_RANK_FIGURES = ("rank_ic", "rank_icir", "hit_rate", "coverage", "n_days", "rank_ic_t")
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,13 @@ class Market:
 
     Args:
         panel: the whole data. config: splits, label, sampling and gates' settings.
+        labels: (T, N) over the mining rows, in place of the forward returns; for controls that shuffle them.
 
     Raises:
         DataError: too few dates or symbols to mine on; the message has the numbers.
     """
 
-    def __init__(self, panel: Panel, config: MiningConfig) -> None:
+    def __init__(self, panel: Panel, config: MiningConfig, *, labels: FloatArray | None = None) -> None:
         from fama_fast.data import date_splits, forward_returns
 
         n_dates, n_symbols = panel.shape
@@ -89,17 +91,35 @@ class Market:
         self.horizon = cut.horizon
         # Labels of the last validation dates reach to the test's first row at most: the purge sees to that.
         self.panel = panel.slice_dates(0, self.rows.test.start)
-        labels = forward_returns(self.panel, horizon=cut.horizon, entry_lag=cut.entry_lag)
+        if labels is None:
+            labels = forward_returns(self.panel, horizon=cut.horizon, entry_lag=cut.entry_lag)
         for name in ("train", "valid"):
             if not np.isfinite(labels[getattr(self.rows, name)]).any():
                 raise DataError(f"{panel.source}: no forward return is known in the {name} split: CLOSE is missing")
         threads = config.run.threads
         self.labels = SortedRows.of(labels, threads=threads)
+        order = np.ascontiguousarray(self.labels.order, dtype=np.int32)
+        self.sink_labels = SortedLabels(self.labels.values, order, self.labels.count)
         self.present: BoolArray = trading(self.panel) if self.panel.universe is None else self.panel.universe
         seed = config.run.seed
-        self.screening_rows = sample_rows(self.rows.train, config.gates.screening_dates, seed)
         self.vector_rows = sample_rows(self.rows.train, config.css.n_dates, seed)
-        self._screening_labels = SortedRows.of(labels[self.screening_rows], threads=threads)
+        self.members = self.present.sum(axis=1).astype(np.float64)
+        racing = config.racing
+        self.race: Race | None = None
+        if racing.enabled and racing.rungs < racing.blocks:
+            self.race = Race(
+                self.panel,
+                self.sink_labels,
+                self.rows.train,
+                self.members,
+                error=racing.error,
+                blocks=racing.blocks,
+                rungs=racing.rungs,
+                seed=seed,
+                horizon=cut.horizon,
+                threads=threads,
+                min_coverage=config.run.min_coverage,
+            )
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -118,42 +138,61 @@ class Market:
                 alphas[start : start + batch], self.panel, threads=run.threads, min_coverage=run.min_coverage
             )
 
-    # The measures of gates: training rows only.
+    def measure(self, alphas: Sequence[Alpha]) -> tuple[FloatArray, FloatArray]:
+        """Daily RankIC (K, T) over the mining rows, exact, and the share of members with a value (K, T).
 
-    def coverage(self, values: FloatArray) -> float:
-        """Mean share of members (or of symbols that trade) with a value, over the training rows."""
-        rows = self.rows.train
-        return mean(coverage(values[rows], self.present[rows]))
+        Values are never materialised. A symbol that does not trade but has a value counts too, up to everyone.
+        """
+        from fama_fast.engine import daily_rank_ic
 
-    def screen(self, values: FloatArray) -> float:
-        """Mean RankIC on the sampled training dates."""
-        rows = self.screening_rows
-        universe = None if self.panel.universe is None else self.panel.universe[rows]
-        return mean(rank_ic(values[rows], self._screening_labels, universe=universe, threads=self.config.run.threads))
-
-    def train_scores(self, candidate: Candidate) -> dict[str, float]:
-        """Scores over the training rows; the daily series stay with the candidate."""
-        assert candidate.values is not None
-        candidate.daily = daily(
-            candidate.values,
-            self.labels,
-            self.panel.universe,
-            present=self.present,
-            threads=self.config.run.threads,
+        run = self.config.run
+        series, counts = daily_rank_ic(
+            alphas, self.panel, self.sink_labels, threads=run.threads, min_coverage=run.min_coverage
         )
-        return candidate.daily.summary(self.rows.train, self.horizon).as_dict()
+        return series, np.minimum(counts / np.maximum(self.members, 1.0), 1.0)
 
-    def vector(self, values: FloatArray) -> NDArray[np.float32]:
-        """Unit rank vector on the sampled training dates, not oriented."""
-        found = rank_vectors([values], universe=self.panel.universe, rows=self.vector_rows)[0]
-        return np.asarray(found, dtype=np.float32)
+    def training_series(self, texts: Sequence[str]) -> FloatArray:
+        """Exact daily RankICs over the training rows, (K, dates of training), of canonical texts."""
+        from fama_fast.engine import compile as compile_alpha
 
-    # Validation and test
+        return self.measure([compile_alpha(text) for text in texts])[0][:, self.rows.train]
 
-    def valid_scores(self, candidate: Candidate) -> dict[str, float]:
-        """Scores over the validation rows of a candidate whose training scores were taken."""
-        assert candidate.daily is not None
-        return candidate.daily.summary(self.rows.valid, self.horizon).as_dict()
+    def scores(self, series: FloatArray, covered: FloatArray, split: str) -> dict[str, float]:
+        """What `measure` found of one factor, over a split: the figures of `FactorScores` that ranks decide."""
+        rows: slice = getattr(self.rows, split)
+        nothing = np.full(series.shape, np.nan)
+        found = summarise(series, nothing, daily_coverage=covered, rows=rows, horizon=self.horizon).as_dict()
+        return {name: found[name] for name in _RANK_FIGURES}
+
+    def full_scores(self, alpha: Alpha) -> dict[str, dict[str, float]]:
+        """All figures of `FactorScores` over training and validation: for what is kept, as it takes the values."""
+        values = next(iter(self.evaluate([alpha])))
+        found = daily(values, self.labels, self.panel.universe, present=self.present, threads=self.config.run.threads)
+        return {s: found.summary(getattr(self.rows, s), self.horizon).as_dict() for s in ("train", "valid")}
+
+    def lead(self, candidate: Candidate, member: Member) -> float:
+        """Newey-West t of how far a candidate's daily RankIC is above a member's in training, both oriented."""
+        assert candidate.series is not None
+        assert member.series is not None
+        difference = candidate.sign * candidate.series - member.factor.sign * member.series
+        return newey_west_t(difference[self.rows.train], horizon=self.horizon)
+
+    def vectors(self, alphas: Sequence[Alpha]) -> Iterator[NDArray[np.float32]]:
+        """Unit rank vectors on the sampled training dates, not oriented; the engine does the ranking."""
+        from fama_fast.engine import compile as compile_alpha
+
+        fields, groups = self.panel.fields, self.panel.groups
+        ranked = [compile_alpha(f"RANK({a.canonical})", fields=fields, groups=groups) for a in alphas]
+        for values in self.evaluate(ranked):
+            block = values[self.vector_rows]
+            there = np.isfinite(block)
+            count = np.maximum(there.sum(axis=1), 1)[:, None]
+            filled = np.where(there, block, 0.0)
+            centred = np.where(there, filled - filled.sum(axis=1, keepdims=True) / count, 0.0)
+            centred[np.abs(centred) < 1e-12] = 0.0  # one value on a date, or the same everywhere
+            flat = centred.ravel()
+            length = float(np.sqrt(np.add.reduce(flat * flat)))
+            yield (flat / length if length > 0.0 else flat).astype(np.float32)
 
     def pool_ranks(self, factor: Factor, panel: Panel, rows: slice) -> FloatArray:
         """Oriented cross-sectional ranks of a factor, centred, on some rows: its share of the pool."""
@@ -165,36 +204,15 @@ class Market:
         out: FloatArray = factor.sign * (ranks - 0.5)
         return out
 
-    def pool_valid(self, ranks: Sequence[FloatArray]) -> dict[str, float]:
-        """Scores of the equal-weight pool over the validation rows; `ranks` come from `pool_ranks`."""
-        rows = self.rows.valid
-        return self._pool_scores(ranks, self.labels.values[rows], self.panel.universe, rows)
-
-    def _pool_scores(
-        self, ranks: Sequence[FloatArray], labels: FloatArray, universe: Any, rows: slice
-    ) -> dict[str, float]:
-        inside = None if universe is None else universe[rows]
-        found = daily(combine(ranks), labels, inside, threads=self.config.run.threads)
-        return summarise(
-            found.rank_ic,
-            found.ic,
-            daily_coverage=found.coverage,
-            daily_turnover=found.turnover,
-            horizon=self.horizon,
-        ).as_dict()
-
     def open_test(self, factors: Sequence[Factor]) -> dict[str, dict[str, float]]:
-        """Scores on the test rows by fingerprint, and of the factors' pool as "pool". To be called once."""
+        """Scores of each factor on the test rows, by fingerprint. Only the verdict may call this, once."""
         from fama_fast.data import forward_returns
         from fama_fast.engine import evaluate
 
-        if not factors:
-            return {}
         run, cut, rows = self.config.run, self.config.splits, self.rows.test
         labels = forward_returns(self.whole, horizon=cut.horizon, entry_lag=cut.entry_lag)
         present = trading(self.whole) if self.whole.universe is None else None
         out: dict[str, dict[str, float]] = {}
-        ranks = []
         for factor in factors:
             values = evaluate([factor.canonical], self.whole, threads=run.threads, min_coverage=run.min_coverage)[0]
             out[factor.fingerprint] = score_values(
@@ -206,19 +224,4 @@ class Market:
                 present=present,
                 threads=run.threads,
             ).as_dict()
-            ranks.append(self.pool_ranks(factor, self.whole, rows))
-        out["pool"] = self._pool_scores(ranks, labels[rows], self.whole.universe, rows)
         return out
-
-
-def combine(ranks: Sequence[FloatArray]) -> FloatArray:
-    """Equal-weight mean (T, N) of the oriented ranks that are present; missing where none is."""
-    total = np.zeros(ranks[0].shape)
-    count = np.zeros(ranks[0].shape)
-    for r in ranks:
-        there = np.isfinite(r)
-        total += np.where(there, r, 0.0)
-        count += there
-    with np.errstate(invalid="ignore", divide="ignore"):
-        out: FloatArray = total / count
-    return out

@@ -26,6 +26,8 @@ class RoundReport:
         funnel: candidates stopped so far, by gate, in the gates' order. new_factors: found so far.
         best_train: best oriented training RankIC among new factors; None before there is one.
         pool_valid: validation RankIC of the pool; None before there is one.
+        exemplar_correlation: mean |correlation| inside the exemplar set; None with fewer than two.
+        library_correlation: the same over the whole library, for comparison.
         seconds: of this round, wall clock. rate: candidates a second, of this round.
     """
 
@@ -40,16 +42,24 @@ class RoundReport:
     pool_valid: float | None = None
     seconds: float = 0.0
     rate: float = 0.0
+    exemplar_correlation: float | None = None
+    library_correlation: float | None = None
 
     def line(self) -> str:
         """One plain line."""
         best = "-" if self.best_train is None else f"{self.best_train:.4f}"
         pool = "-" if self.pool_valid is None else f"{self.pool_valid:+.4f}"
         stopped = _stopped(self.funnel, ", ")
+        alike = ""
+        if self.exemplar_correlation is not None and self.library_correlation is not None:
+            alike = (
+                f"exemplars' mean |correlation| {self.exemplar_correlation:.2f} "
+                f"(library {self.library_correlation:.2f}), "
+            )
         return (
             f"round {self.number}/{self.of}: {self.proposed} proposed, {self.admitted} admitted, "
             f"{self.new_factors} new of {self.wanted} wanted, best training RankIC {best}, "
-            f"pool on validation {pool}, {self.rate:.0f} candidates/s; stopped so far: {stopped or 'none'}"
+            f"pool on validation {pool}, {alike}{self.rate:.0f} candidates/s; stopped so far: {stopped or 'none'}"
         )
 
 
@@ -199,7 +209,7 @@ def _rounds_table(reports: Sequence[RoundReport]) -> Any:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for name in ("round", "proposed", "admitted", "new", "best train", "pool valid", "cand/s"):
+    for name in ("round", "proposed", "admitted", "new", "best train", "pool valid", "exemplars |ρ|", "cand/s"):
         table.add_column(name, justify="right")
     for r in reports:
         table.add_row(
@@ -209,6 +219,7 @@ def _rounds_table(reports: Sequence[RoundReport]) -> Any:
             f"{r.new_factors}/{r.wanted}",
             "-" if r.best_train is None else f"{r.best_train:.4f}",
             "-" if r.pool_valid is None else f"{r.pool_valid:+.4f}",
+            "-" if r.exemplar_correlation is None else f"{r.exemplar_correlation:.2f}",
             f"{r.rate:.0f}",
         )
     return table

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -68,12 +69,25 @@ class Message:
     content: str
 
 
+# What chat templates put around turns. A server that reads them in a message would take text for a turn of its own.
+_MARKER = re.compile(
+    r"<(?=[|\uff5c/<])|(?<=[|\uff5c])>|\[(?=/?(?:INST|SYS|TOOL|AVAILABLE_TOOLS)\b)"
+    r"|<(?=(?:s|bos|eos|start_of_turn|end_of_turn|start_header_id|end_header_id|eot_id|im_start|im_end)>)",
+    re.IGNORECASE,
+)
+
+
+def without_markers(text: str) -> str:
+    """`text` with the brackets of turn markers replaced by parentheses-like characters that no tokeniser reads so."""
+    return _MARKER.sub(lambda m: "\u2039" if m[0] in "<[" else "\u203a", text)
+
+
 def one_line(text: str, limit: int) -> str:
     """Untrusted text as data: printable, one line, at most `limit` characters, unable to close its own
     quotation.
     """
     flat = "".join(c if c.isprintable() else " " for c in text[: limit * 8])
-    flat = " ".join(flat.replace("`", "'").replace("<|", "< |").split())
+    flat = " ".join(without_markers(flat.replace("`", "'")).split())
     return flat if len(flat) <= limit else flat[: limit - 3].rstrip() + "..."
 
 
@@ -140,9 +154,9 @@ def _literal(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def operator_cards(vocabulary: Vocabulary) -> str:
-    """One line an operator that the data can serve, by family, in the registry's order."""
-    specs = proposable_specs(vocabulary)
+def operator_cards(vocabulary: Vocabulary, only: Sequence[str] | None = None) -> str:
+    """One line an operator that the data can serve (of `only`, where given), by family, in the registry's order."""
+    specs = [s for s in proposable_specs(vocabulary) if only is None or s.name in only]
     parts = []
     for family, title in _FAMILIES.items():
         cards = [_card(s) for s in specs if s.family is family]
@@ -183,21 +197,23 @@ def _constraints(vocabulary: Vocabulary, count: int) -> str:
     )
 
 
-def _values(request: ProposalRequest, count: int) -> dict[str, str]:
+def _values(request: ProposalRequest, count: int, only: Sequence[str] | None) -> dict[str, str]:
     return {
         "css_examples": _examples(request.exemplars),
         "coe_path": _path(request.chain),
         "constraints": _constraints(request.vocabulary, count),
-        "operators": operator_cards(request.vocabulary),
+        "operators": operator_cards(request.vocabulary, only),
         "fields": field_list(request.vocabulary),
         "avoid": _failures(request.avoid) or "(nothing yet)",
         "count": str(count),
     }
 
 
-def render_prompt(request: ProposalRequest, templates: Templates) -> tuple[Message, ...]:
-    """The system and user message of a request."""
-    values = _values(request, request.count)
+def render_prompt(
+    request: ProposalRequest, templates: Templates, only: Sequence[str] | None = None
+) -> tuple[Message, ...]:
+    """The system and user message of a request; `only` limits the operators that are shown."""
+    values = _values(request, request.count, only)
     return (
         Message("system", templates.system.fill(values)),
         Message("user", templates.propose.fill(values)),
@@ -205,7 +221,12 @@ def render_prompt(request: ProposalRequest, templates: Templates) -> tuple[Messa
 
 
 def render_repair(
-    request: ProposalRequest, templates: Templates, answer: str, failures: Sequence[Rejection], count: int
+    request: ProposalRequest,
+    templates: Templates,
+    answer: str,
+    failures: Sequence[Rejection],
+    count: int,
+    only: Sequence[str] | None = None,
 ) -> tuple[Message, ...]:
     """The dialogue that sends what was wrong in `answer` back: the prompt, the answer, the errors."""
     errors = "\n".join(
@@ -215,9 +236,10 @@ def render_repair(
         for i, r in enumerate(failures[:MAX_AVOID], 1)
     )
     said = "".join(c for c in answer[:MAX_ANSWER_SHOWN] if c.isprintable() or c in "\n\t").strip()
-    values = {**_values(request, count), "errors": errors}
+    said = without_markers(said)
+    values = {**_values(request, count, only), "errors": errors}
     return (
-        *render_prompt(request, templates),
+        *render_prompt(request, templates, only),
         Message("assistant", said or "(no answer)"),
         Message("user", templates.repair.fill(values)),
     )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from fama_fast.mining.budget import Allowance
+
 if TYPE_CHECKING:
     from fama_fast.library.factor import Factor
 
@@ -31,6 +33,36 @@ class Rejection:
 
 
 @dataclass(frozen=True)
+class Elite:
+    """A good candidate of this run, admitted or not.
+
+    `score` is its oriented training RankIC; `worth` is what it is ranked by: that over all training days, with days
+    that have none as 0, less what its nodes cost.
+    """
+
+    fingerprint: str
+    canonical: str
+    score: float
+    nodes: int
+    worth: float
+
+
+@dataclass(frozen=True)
+class SearchView:
+    """What a searcher may know of the run so far.
+
+    Attributes:
+        elites: the best of every niche, best first. rates: how often each move (`Proposal.origin`) paid lately.
+        stuck: nothing better was found for long. prints: rankings that were met (`memory.ranking_print`).
+    """
+
+    elites: tuple[Elite, ...] = ()
+    rates: tuple[tuple[str, float], ...] = ()
+    stuck: bool = False
+    prints: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class ProposalRequest:
     """One request for new expressions.
 
@@ -41,6 +73,8 @@ class ProposalRequest:
         avoid: patterns and expressions that failed lately.
         known: canonical texts already tried, to avoid.
         vocabulary: fields and groups of the loaded data.
+        search: the run's own good candidates and what paid, for proposers that search.
+        allowance: tokens, money and time that an answer may still cost; no part of the request's identity.
         round, seed: identify the request; equal requests to a deterministic proposer give equal answers.
     """
 
@@ -52,11 +86,14 @@ class ProposalRequest:
     vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary(("OPEN", "HIGH", "LOW", "CLOSE", "VOLUME")))
     round: int = 0
     seed: int = 0
+    search: SearchView = field(default_factory=SearchView)
+    allowance: Allowance = field(default_factory=Allowance, compare=False)
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """One proposed expression. `parents` are fingerprints; `origin` says how it arose (mutation, llm, ...)."""
+    """One proposed expression. `parents` are fingerprints; `origin` says how it arose (mutation, llm, ...);
+    `proposer` by whom, where several work together."""
 
     expression: str
     hypothesis: str = ""
@@ -64,24 +101,36 @@ class Proposal:
     parents: tuple[str, ...] = ()
     origin: str = ""
     prompt_hash: str | None = None
+    proposer: str = ""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a batch cost."""
+    """What a batch cost: requests that were sent, tokens and money of the answers that were used."""
 
     requests: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cost: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.requests + other.requests,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cost + other.cost,
+        )
 
 
 @dataclass(frozen=True)
 class ProposalBatch:
-    """A proposer's answer; `dropped` says which parts of it could not be used and why."""
+    """A proposer's answer; `dropped` says which parts of it could not be used and why, `notes` what else the user
+    should know."""
 
     proposals: tuple[Proposal, ...]
     dropped: tuple[Rejection, ...] = ()
     usage: Usage = Usage()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,11 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class CandidateRecord:
-    """One proposed expression and its fate. `gate` is None when it was admitted."""
+    """One proposed expression and its fate.
+
+    `gate` is None when it was admitted. `scores` are raw, by split; `sign` is the orientation by training RankIC,
+    None before it was measured. `timings` are seconds by step; `extra` is whatever else is worth keeping, plain data.
+    """
 
     position: int
     text: str
@@ -46,30 +50,63 @@ class CandidateRecord:
     hypothesis: str = ""
     explanation: str = ""
     prompt_hash: str | None = None
+    model: str | None = None
     gate: str | None = None
     reason: str = ""
     admitted: bool = False
+    nodes: int | None = None
+    sign: int | None = None
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
+    timings: dict[str, float] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def score(self) -> float | None:
+        """Oriented training RankIC; None before it is measured."""
+        raw = self.scores.get("train", {}).get("rank_ic")
+        if raw is None or not math.isfinite(raw):
+            return None
+        return float(raw * self.sign) if self.sign is not None else abs(float(raw))
 
 
 @dataclass(frozen=True)
 class ExchangeRecord:
-    """What a round's request showed and cost; lists of fingerprints."""
+    """What a round's request showed and cost; lists of fingerprints.
+
+    `chain_id` is that of the chain shown. `selection` is what Cross-Sample Selection did: clusters, mean
+    |correlation| inside the exemplar set and over the library.
+    """
 
     prompt_hashes: tuple[str, ...] = ()
     exemplars: tuple[str, ...] = ()
     chain: tuple[str, ...] = ()
-    usage: dict[str, int] = field(default_factory=dict)
+    usage: dict[str, Any] = field(default_factory=dict)
+    chain_id: int | None = None
+    selection: dict[str, Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ChainStep:
-    """What the chains did with an admitted factor: extend, split or none."""
+    """A factor's place in the chains: how it came there (build, start, extend, split), the member that it
+    follows, the chain that it was added to, its oriented training RankIC."""
 
     fingerprint: str
     action: str
     parent: str | None = None
+    chain: int | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class StartingFactor:
+    """A member of the library that a run began with; `score` is its oriented training RankIC."""
+
+    fingerprint: str
+    canonical: str
+    sign: int = 1
+    score: float | None = None
 
 
 def now() -> str:
@@ -77,10 +114,21 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def storable(text: str) -> str:
+    """`text` without what PostgreSQL (NUL) or UTF-8 (half of a surrogate pair) cannot hold; a model may write
+    both."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
 def plain(value: Any) -> Any:
-    """`value` as strict JSON: tuples become lists, non-finite numbers null, NumPy scalars Python's."""
+    """`value` as strict JSON that every database stores: tuples become lists, non-finite numbers null, NumPy
+    scalars Python's, texts `storable`."""
     if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {storable(str(k)): plain(v) for k, v in value.items()}
+    if isinstance(value, str):
+        return storable(value)
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     if hasattr(value, "item"):

@@ -1,7 +1,7 @@
 """The result of a run: one document for the file and the ledger, and tables for people.
 
-Everything in the document but `record` follows from configuration, data and seed alone: two equal runs write
-it equal, bit for bit. Times, names of runs and places are in `record`.
+Everything in the document but `record` follows from configuration, data, seed and what the ledger already holds
+on these data: two equal runs write it equal, bit for bit. Times, names of runs and places are in `record`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ class MiningResult:
         factors: new factors in order of admission, scores raw by split. library: all members at the end.
         verdict: see `verdict`. funnel: candidates by the gate that stopped them, and "admitted".
         stop: why the search ended. data, splits, settings: what it ran on and with, plain data.
+        rivals: the random control's factors; not in the document.
+        front: the Pareto front by falling crowding distance, where objectives were asked for.
         record: run id, ledger, times: all that may differ between two equal runs.
     """
 
@@ -43,6 +45,8 @@ class MiningResult:
     settings: dict[str, Any]
     proposer: str
     test: dict[str, dict[str, float]] = field(default_factory=dict)
+    rivals: tuple[Factor, ...] = ()
+    front: list[dict[str, Any]] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -83,6 +87,7 @@ class MiningResult:
                 "funnel": self.funnel,
             },
             "factors": factors,
+            **({"front": self.front} if self.front else {}),
             "settings": self.settings,
             "record": self.record,
         }
@@ -93,12 +98,21 @@ class MiningResult:
         Raises:
             OutputError: the file cannot be written.
         """
-        from fama_fast.atomic import atomic_write
-        from fama_fast.library.strict_yaml import dump, plain
+        write_document(self.to_dict(), path)
 
-        text = dump(plain(self.to_dict(), "result"))
-        with atomic_write(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+
+def write_document(document: dict[str, Any], path: str | Path) -> None:
+    """Write a result document as YAML, whole or not at all.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from fama_fast.atomic import atomic_write
+    from fama_fast.library.strict_yaml import dump, plain
+
+    text = dump(plain(document, "result"))
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def factor_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -164,13 +178,11 @@ def markdown(document: dict[str, Any]) -> str:
         "",
         f"**{verdict['headline']}**",
         "",
+        *verdict.get("statements", ()),
+        "",
         f"- data: {data['source']}, {data['dates']} dates x {data['symbols']} symbols, hash {data['hash']}",
         *(f"- {name}: {s['first']} to {s['last']}, {s['days']} days" for name, s in document["splits"].items()),
         f"- search: {search['proposer']}, {funnel_line(document)}; ended: {search['stop']}",
-        (
-            f"- bar: false discovery rate {verdict['false_discovery_rate']:g} over "
-            f"{verdict['candidates_measured']} measured candidates, in training and on validation"
-        ),
     ]
     if verdict["status"] == Status.NOTHING_FOUND.value:
         lines.append("- the test split was not opened")
@@ -181,4 +193,11 @@ def markdown(document: dict[str, Any]) -> str:
             cells = [_cell(v).replace("|", "\\|") for v in row.values()]
             cells[-1] = f"`{cells[-1]}`"
             lines.append("| " + " | ".join(cells) + " |")
+    if document.get("front"):
+        names = list(document["front"][0]["objectives"])
+        lines += ["", "Pareto front, least crowded first:", "", f"| {' | '.join(names)} | expression |"]
+        lines.append("|" + "---|" * (len(names) + 1))
+        for entry in document["front"]:
+            cells = [_cell(entry["objectives"][name]) for name in names]
+            lines.append(f"| {' | '.join(cells)} | `{entry['expression'].replace('|', chr(92) + '|')}` |")
     return "\n".join(lines) + "\n"

@@ -1,7 +1,8 @@
 """The ledger's tables: what is kept of every run and of every expression ever proposed.
 
-Only table definitions: portable SQL types (SQLite today, PostgreSQL by URL), no queries (see `ledger`) and no
-knowledge of mining. `SCHEMA_VERSION` changes whenever a table does.
+Only table definitions: portable SQL types (SQLite by default, PostgreSQL by URL), no queries (see `ledger`,
+`lineage`) and no knowledge of mining. Whoever changes a table raises `SCHEMA_VERSION` and adds the step that
+leads there to `migrations`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from sqlalchemy import (
 )
 
 SCHEMA_NAME = "fama_fast ledger"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -54,6 +55,17 @@ runs = Table(
     Column("summary", JSON),  # the result document of a finished run
 )
 
+# The library that a run began with: the roots of parentage, which no run proposed.
+starting_factors = Table(
+    "starting_factors",
+    metadata,
+    Column("run_id", String(64), ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("fingerprint", String(64), primary_key=True),
+    Column("canonical", Text, nullable=False),
+    Column("sign", Integer, nullable=False),
+    Column("score", Float),  # oriented training RankIC on the run's data
+)
+
 candidates = Table(
     "candidates",
     metadata,
@@ -64,7 +76,10 @@ candidates = Table(
     Column("text", Text, nullable=False),
     Column("canonical", Text),
     Column("fingerprint", String(64)),
+    # 1 for the row that stands for the expression in its run; 2, 3, ... for every time it was proposed again.
+    Column("occurrence", Integer, nullable=False, default=1, server_default="1"),
     Column("proposer", String(64), nullable=False),
+    Column("model", Text),  # the language model that wrote it
     Column("origin", String(64), nullable=False, default=""),
     Column("hypothesis", Text, nullable=False, default=""),
     Column("explanation", Text, nullable=False, default=""),
@@ -72,12 +87,19 @@ candidates = Table(
     Column("gate", String(32)),  # the gate that stopped it; NULL when it was admitted
     Column("reason", Text, nullable=False, default=""),
     Column("admitted", Boolean, nullable=False, default=False),
-    Column("scores", JSON, nullable=False),  # {"screen": {...}, "train": {...}, "valid": {...}}
+    Column("nodes", Integer),
+    Column("sign", Integer),  # orientation by training RankIC; NULL before it is measured
+    Column("score", Float),  # oriented training RankIC; NULL before it is measured
+    Column("scores", JSON, nullable=False),  # raw, {"screen": {...}, "train": {...}, "valid": {...}}
     Column("seed", BigInteger, nullable=False),
     Column("data_hash", String(64), nullable=False),
     Column("seconds", Float, nullable=False, default=0.0),  # its share of the round's evaluation time
+    Column("timings", JSON),  # seconds by step, its share of the round's
+    Column("extra", JSON),  # what a proposer or a gate wants kept, by name
     UniqueConstraint("run_id", "round", "position", name="uq_candidate_place"),
     Index("ix_candidates_fingerprint", "fingerprint"),
+    Index("uq_candidate_occurrence", "run_id", "fingerprint", "occurrence", unique=True),
+    Index("ix_candidates_prompt", "prompt_hash"),
 )
 
 parents = Table(
@@ -85,8 +107,9 @@ parents = Table(
     metadata,
     Column("candidate_id", Integer, ForeignKey("candidates.id", ondelete="CASCADE"), primary_key=True),
     Column("parent_fingerprint", String(64), primary_key=True),
-    # The parent's own row; NULL for a seed or a factor of the cache, which no run proposed.
+    # The parent's own row, always an earlier one; NULL for a factor that no candidate of this run is.
     Column("parent_id", Integer, ForeignKey("candidates.id", ondelete="SET NULL")),
+    Index("ix_parents_parent", "parent_id"),
 )
 
 exchanges = Table(
@@ -99,20 +122,29 @@ exchanges = Table(
     Column("prompt_hashes", JSON, nullable=False),
     Column("exemplars", JSON, nullable=False),  # fingerprints shown
     Column("chain", JSON, nullable=False),  # fingerprints shown, by ascending score
+    Column("chain_id", Integer),  # of the chain shown
     Column("usage", JSON, nullable=False),
+    Column("selection", JSON),  # Cross-Sample Selection: clusters, mean |correlation| of exemplars and of the library
+    Column("extra", JSON),
     UniqueConstraint("run_id", "round", name="uq_exchange_round"),
 )
 
+# The chains of a run as a forest: each row is a member, and follows the row whose fingerprint is its parent's.
+# A chain is the path to its last member; a split shares its prefix with the chain it branched from.
 chain_steps = Table(
     "chain_steps",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("run_id", String(64), ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
-    Column("round", Integer, nullable=False),
+    Column("round", Integer, nullable=False),  # 0: when the chains were built
     Column("fingerprint", String(64), nullable=False),
-    Column("action", String(16), nullable=False),  # extend, split, none
+    Column("action", String(16), nullable=False),  # build, start, extend, split
     Column("parent_fingerprint", String(64)),
+    Column("chain", Integer),  # id of the chain that it was added to
+    Column("score", Float),  # oriented training RankIC
     Index("ix_chain_steps_run", "run_id"),
+    Index("ix_chain_steps_member", "run_id", "fingerprint"),
+    Index("ix_chain_steps_parent", "run_id", "parent_fingerprint"),
 )
 
 results = Table(

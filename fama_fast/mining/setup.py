@@ -20,20 +20,22 @@ if TYPE_CHECKING:
     from fama_fast.mining.records import RunRecord
     from fama_fast.panel import Panel
 
-# A resumed run may go on for longer, elsewhere or with more cores; what decides must be as it was.
-MAY_CHANGE = frozenset(
+# Settings that say where and how a run happens, and never what comes of it.
+WHERE_IT_RUNS = frozenset(
     {
         "ledger",
+        "llm.concurrency",
+        "llm.max_retries",
+        "llm.timeout_s",
         "logging.level",
         "logging.log_file",
         "paths.market_data",
         "paths.output_dir",
-        "run.max_candidates",
-        "run.max_tokens",
-        "run.rounds",
         "run.threads",
     }
 )
+# A resumed run may also go on for longer; what decides must be as it was.
+MAY_CHANGE = WHERE_IT_RUNS | {"llm.max_cost", "run.max_candidates", "run.max_seconds", "run.max_tokens", "run.rounds"}
 
 
 def ledger_place(config: MiningConfig) -> str:
@@ -84,6 +86,7 @@ def configured_proposer(config: MiningConfig) -> Proposer:
             prompts_dir=path(config.paths.prompts_dir),
             exchange_log=Path(config.paths.output_dir) / "exchanges",
             replay_path=path(config.paths.replay),
+            mix=dict(config.mix.items()),
         )
     )
 
@@ -104,7 +107,10 @@ def resumable(ledger: Ledger, run_id: str, config: MiningConfig) -> RunRecord:
     """
     record = ledger.get_run(run_id)
     if record.status != "running":
-        raise ConfigError(f"run {record.id} is finished ({record.finished_at}): start a new one")
+        raise ConfigError(
+            f"run {record.id} is finished ({record.finished_at}): start a new one; 'fama-fast runs show {record.id}' "
+            "has its result"
+        )
     changed = differences(document(config), record.config, MAY_CHANGE)
     if changed:
         raise ConfigError(f"run {record.id} was made with other settings: {'; '.join(changed)}")

@@ -14,9 +14,9 @@ from fama_fast.atomic import ensure_writable
 from fama_fast.errors import ExpressionError, StoreError
 from fama_fast.library import Factor, FactorSet
 from fama_fast.library.codec import factor_from_dict, factor_to_dict
-from fama_fast.mining.candidate import Candidate, LibraryView, Member
+from fama_fast.mining.candidate import LibraryView, Member
 from fama_fast.mining.coe import ChainBook, FailureMemory
-from fama_fast.mining.protocol import Proposal
+from fama_fast.mining.memory import SearchMemory, elite_of, ranking_print, series_print
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fama_fast.mining.candidate import Candidate
     from fama_fast.mining.market import Market
+    from fama_fast.mining.records import StartingFactor
 
 IN_LIBRARY = "in the library already"
 PROPOSED = "proposed before in this run"
@@ -37,6 +39,7 @@ class LoopState:
     Attributes:
         library: members in order. book: chains; None when Chain-of-Experience is off.
         vectors: unit rank vectors by fingerprint, not oriented, of members and of whoever is in a chain.
+        memory: the archive that searchers breed from, the rankings that were met, and which moves paid.
         tried: why a fingerprint is a duplicate. known: canonical texts tried.
         pool: validation scores of the equal-weight pool of new factors; empty before there is one.
         best_pool: best validation RankIC of the pool so far. stale: rounds since it was reached.
@@ -46,6 +49,7 @@ class LoopState:
     library: LibraryView
     book: ChainBook | None = None
     failures: FailureMemory = field(default_factory=FailureMemory)
+    memory: SearchMemory = field(default_factory=SearchMemory)
     vectors: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     tried: dict[str, str] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
@@ -55,6 +59,7 @@ class LoopState:
     round: int = 0
     proposed: int = 0
     tokens: int = 0
+    cost: float = 0.0
     exhausted: bool = False
 
     @property
@@ -68,12 +73,14 @@ class LoopState:
             "library": [{"factor": factor_to_dict(m.factor), "mined": m.mined} for m in self.library.members],
             "book": None if self.book is None else self.book.to_dict(),
             "failures": self.failures.to_dict(),
+            "memory": self.memory.to_dict(),
             "pool": dict(self.pool),
             "best_pool": self.best_pool,
             "stale": self.stale,
             "round": self.round,
             "proposed": self.proposed,
             "tokens": self.tokens,
+            "cost": self.cost,
             "exhausted": self.exhausted,
         }
 
@@ -102,21 +109,31 @@ def first_state(market: Market, factors: Sequence[Factor]) -> tuple[LoopState, l
         usable.append(factor)
         alphas.append(alpha)
     state = LoopState(LibraryView())
-    for factor, alpha, values in zip(usable, alphas, market.evaluate(alphas), strict=True):
-        probe = Candidate(0, Proposal(factor.expression), alpha=alpha, values=values)
-        train = market.train_scores(probe)
+    found = zip(*market.measure(alphas), market.vectors(alphas), strict=True)
+    penalty = market.config.gates.complexity_penalty
+    for factor, alpha, (series, covered, vector) in zip(usable, alphas, found, strict=True):
+        train = market.scores(series, covered, "train")
         measured = replace(
             factor,
             sign=-1 if train["rank_ic"] < 0.0 else 1,
             scores={"train": known_figures(train)},
             provenance={**factor.provenance, "data_hash": market.whole.data_hash},
         )
-        _put(state, Member(measured, alpha.node, market.vector(values)))
+        member = Member(measured, alpha.node, vector, series=series)
+        _put(state, member)
+        state.memory.prints |= {ranking_print(alpha.node), "=" + series_print(series)}
+        own = series[market.rows.train]
+        state.memory.consider(elite_of(alpha, own, penalty), own)
     return state, notes
 
 
-def restored_state(market: Market, data: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> LoopState:
-    """The state that `to_dict` described, with the run's candidates from the ledger.
+def restored_state(
+    market: Market,
+    data: Mapping[str, Any],
+    candidates: Sequence[Mapping[str, Any]],
+    start: Sequence[StartingFactor] = (),
+) -> LoopState:
+    """The state that `to_dict` described, with the run's candidates and starting library from the ledger.
 
     Raises:
         StoreError: it is not such a state, or its factors no longer read as they did.
@@ -130,27 +147,34 @@ def restored_state(market: Market, data: Mapping[str, Any], candidates: Sequence
             LibraryView(),
             book=book,
             failures=FailureMemory.from_dict(data["failures"]),
+            memory=SearchMemory.from_dict(data["memory"], market.training_series),
             pool=dict(data["pool"]),
             best_pool=data["best_pool"],
             stale=data["stale"],
             round=data["round"],
             proposed=data["proposed"],
             tokens=data["tokens"],
+            cost=data.get("cost", 0.0),
             exhausted=data["exhausted"],
         )
     except (KeyError, TypeError) as error:
         raise StoreError(f"the stored state of the run is damaged: {error!r}") from error
     for row in candidates:
         if row["fingerprint"]:
-            state.tried[row["fingerprint"]] = PROPOSED
+            # What was in the library once stays a duplicate of it, replaced or not.
+            if row["admitted"] or state.tried.get(row["fingerprint"]) != IN_LIBRARY:
+                state.tried[row["fingerprint"]] = IN_LIBRARY if row["admitted"] else PROPOSED
             state.known.add(row["canonical"])
+    for begun_with in start:
+        state.tried[begun_with.fingerprint] = IN_LIBRARY
+        state.known.add(begun_with.canonical)
     gone = [f for f in (book.members() if book else ()) if all(f.fingerprint != e.fingerprint for e, _ in entries)]
     everyone = [(f, bool(mined), True) for f, mined in entries] + [(f, False, False) for f in gone]
     alphas = [compile_alpha(f.canonical) for f, _, _ in everyone]
-    for (factor, mined, member), alpha, values in zip(everyone, alphas, market.evaluate(alphas), strict=True):
-        vector = market.vector(values)
+    found = zip(*market.measure(alphas), market.vectors(alphas), strict=True)
+    for (factor, mined, member), alpha, (series, _, vector) in zip(everyone, alphas, found, strict=True):
         if member:
-            _put(state, Member(factor, alpha.node, vector, mined))
+            _put(state, Member(factor, alpha.node, vector, mined, series))
         else:
             state.vectors[factor.fingerprint] = vector
     return state

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fama_fast.mining import objectives
 from fama_fast.mining.candidate import Candidate, Member
 from fama_fast.mining.coe import ChainBook, Failure, Outcome
 from fama_fast.mining.css import CorrelationTable, cluster, select_exemplars
-from fama_fast.mining.gates import GateContext, Stage, run_gates
+from fama_fast.mining.gates import GATES, GateContext, Stage, run_gates
 from fama_fast.mining.protocol import ProposalRequest
+from fama_fast.mining.racing import controls_of
 from fama_fast.mining.records import ChainStep
-from fama_fast.mining.state import IN_LIBRARY, factor_of, known_figures
+from fama_fast.mining.state import IN_LIBRARY, factor_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,20 +30,27 @@ if TYPE_CHECKING:
     from fama_fast.library.factor import Factor
     from fama_fast.mining.coe import Chain
     from fama_fast.mining.config import MiningConfig
+    from fama_fast.mining.css import Selection
     from fama_fast.mining.market import Market
+    from fama_fast.mining.pool import Pool
     from fama_fast.mining.state import LoopState
 
 # Gates whose verdict says something about the formula itself; other failures must not blame its parts.
 _WEAK = frozenset({"coverage", "screening", "training", "admission"})
+BY_NAME = {gate.name: gate for gate in GATES}
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a round shows to the proposer: exemplars, and the chain with what is shown of it."""
+    """What a round shows to the proposer: exemplars, and the chain with what is shown of it.
+
+    `selection` says how the exemplars were chosen and how diverse they are; None without Cross-Sample Selection.
+    """
 
     exemplars: tuple[Factor, ...] = ()
     chain: Chain | None = None
     shown: tuple[Factor, ...] = ()
+    selection: Selection | None = None
 
 
 def oriented_vectors(state: LoopState, factors: Iterable[Factor]) -> NDArray[np.float32]:
@@ -50,37 +59,50 @@ def oriented_vectors(state: LoopState, factors: Iterable[Factor]) -> NDArray[np.
     return np.stack(rows) if rows else np.empty((0, 0), dtype=np.float32)
 
 
-def build_chains(state: LoopState, config: MiningConfig) -> None:
-    """One chain a cluster of the starting library, when Chain-of-Experience is on."""
+def build_chains(state: LoopState, config: MiningConfig) -> list[ChainStep]:
+    """One chain a cluster of the starting library, when Chain-of-Experience is on; its members, for the ledger."""
     if not config.run.use_coe:
-        return
+        return []
     factors = [m.factor for m in state.library.members]
     labels = cluster(oriented_vectors(state, factors), config.k, config.run.seed)
     state.book = ChainBook.build(factors, labels, visit_penalty=config.coe.visit_penalty)
+    return [
+        _step(factor, "build", None if before is None else before.fingerprint, chain)
+        for chain in state.book
+        for before, factor in zip((None, *chain.members), chain.members, strict=False)
+    ]
+
+
+def _step(factor: Factor, action: str, parent: str | None, chain: Chain) -> ChainStep:
+    return ChainStep(
+        factor.fingerprint, action, parent, chain.id, factor.score if math.isfinite(factor.score) else None
+    )
 
 
 def choose_context(state: LoopState, config: MiningConfig, number: int) -> Context:
     """Cross-Sample Selection, then the chain that matches; counts the visit of the chain."""
     factors = [m.factor for m in state.library.members]
     exemplars: tuple[Factor, ...] = ()
+    selection: Selection | None = None
     if config.run.use_css and factors:
-        exemplars = select_exemplars(
+        selection = select_exemplars(
             oriented_vectors(state, factors),
             factors,
             k=config.k,
             l=config.l,
             draw=config.css.draw,
             rng=np.random.default_rng([config.run.seed, number]),
-        ).exemplars
+        )
+        exemplars = selection.exemplars
     book = state.book
     if book is None or not len(book):
-        return Context(exemplars)
+        return Context(exemplars, selection=selection)
     match = book.choose(*_tied(state, book, exemplars, config.coe.min_edge_score)) if exemplars else None
     chain = match.chain if match is not None else book.pick()
     if chain is None:
-        return Context(exemplars)
+        return Context(exemplars, selection=selection)
     state.book = book.visit(chain)
-    return Context(exemplars, chain, chain.members[-config.coe.max_length :])
+    return Context(exemplars, chain, chain.members[-config.coe.max_length :], selection)
 
 
 def _tied(
@@ -107,6 +129,7 @@ def make_request(
         vocabulary=market.vocabulary,
         round=number,
         seed=config.run.seed,
+        search=state.memory.view(),
     )
 
 
@@ -126,21 +149,26 @@ def pass_gates(
         tried=state.tried,
         measures=market,
         wanted=config.u,
+        prints=state.memory.prints,
     )
     readable = [c for c in candidates if run_gates(c, Stage.TEXT, context)]
     state.known.update(c.alpha.canonical for c in candidates if c.alpha is not None)
-    passed = []
-    for candidate, values in zip(readable, market.evaluate([c.compiled for c in readable]), strict=True):
-        candidate.values = values
-        if run_gates(candidate, Stage.VALUES, context):
-            passed.append(candidate)
-        if candidate.daily is not None:
-            candidate.scores["valid"] = market.valid_scores(candidate)
-        candidate.values = candidate.daily = None  # a batch's values would not fit memory for long
+    _race(readable, state, config, market)
+    running = [c for c in readable if run_gates(c, Stage.SAMPLE, context)]
+    _measure(running, market)
+    passed = [c for c in running if run_gates(c, Stage.SAMPLE, context) and run_gates(c, Stage.TRAINING, context)]
+    for candidate, vector in zip(passed, market.vectors([c.compiled for c in passed]), strict=True):
+        candidate.vector = vector
     admitted = []
     for candidate in sorted(passed, key=lambda c: (-c.score, c.position)):
-        if not run_gates(candidate, Stage.ADMISSION, context):
+        figures: objectives.Figures | None = None
+        if config.objectives:
+            figures = _place_on_front(candidate, state, config, market, context)
+            if figures is None:
+                continue
+        elif not run_gates(candidate, Stage.ADMISSION, context):
             continue
+        candidate.scores |= market.full_scores(candidate.compiled)
         factor = factor_of(
             candidate,
             proposer=proposer,
@@ -148,31 +176,99 @@ def pass_gates(
             seed=config.run.seed,
             data_hash=market.whole.data_hash,
         )
+        if figures is not None:
+            factor = objectives.with_figures(factor, figures)
         assert candidate.vector is not None
-        state.library.admit(Member(factor, candidate.compiled.node, candidate.vector, mined=True), candidate.replaces)
+        member = Member(factor, candidate.compiled.node, candidate.vector, True, candidate.series)
+        state.library.admit(member, candidate.replaces)
         state.vectors[factor.fingerprint] = candidate.vector
         state.tried[factor.fingerprint] = IN_LIBRARY
         candidate.admitted = True
         admitted.append(factor)
+    state.memory.learn(candidates, market.rows.train, config.gates.complexity_penalty)
+    for candidate in candidates:
+        candidate.series = candidate.vector = None
     return admitted
+
+
+def _race(candidates: Sequence[Candidate], state: LoopState, config: MiningConfig, market: Market) -> None:
+    """A standing for each candidate that a race pays for. Its bar is what admission takes, or a share of the best."""
+    if market.race is None:
+        for candidate in candidates:
+            candidate.coverage = 1.0  # not measured yet: the gate looks again when it is
+    if market.race is None or not candidates:
+        return
+    limits, best = config.gates, max((f.score for f in state.new_factors), default=0.0)
+    floor = max(limits.min_rank_ic, config.racing.share_of_best * best)
+    bars = [floor + limits.complexity_penalty * c.nodes for c in candidates]
+    known = [m.series for m in state.library.members if m.series is not None]
+    controls = controls_of(np.stack(known) if known else np.empty((0, market.panel.shape[0])))
+    standings = market.race.run([c.compiled for c in candidates], bars, controls)
+    for candidate, standing in zip(candidates, standings, strict=True):
+        candidate.standing = standing
+        candidate.coverage = 1.0 if standing is None else standing.coverage
+
+
+def _measure(candidates: Sequence[Candidate], market: Market) -> None:
+    """Exact daily RankICs, with their summaries over training and validation."""
+    if not candidates:
+        return
+    train = market.rows.train
+    for candidate, series, covered in zip(candidates, *market.measure([c.compiled for c in candidates]), strict=True):
+        candidate.series, candidate.coverage = series, float(covered[train].mean())
+        candidate.scores |= {split: market.scores(series, covered, split) for split in ("train", "valid")}
+        candidate.sign = -1 if candidate.scores["train"]["rank_ic"] < 0.0 else 1
+
+
+def _place_on_front(
+    candidate: Candidate, state: LoopState, config: MiningConfig, market: Market, context: GateContext
+) -> objectives.Figures | None:
+    """Admission by objectives: the candidate is stopped, or its figures are returned and who makes way has left.
+
+    One too like a member that the run did not find, which has no objectives, must also pass the ordinary gate.
+    """
+    for gate in ("correlation", "admission"):
+        rivals = [m for m in map(state.library.get, candidate.replaces) if m is not None]
+        if gate == "correlation" or any(not m.mined for m in rivals):
+            reason = BY_NAME[gate].check(candidate, context)
+            if reason is not None:
+                candidate.gate, candidate.reason = gate, reason
+                return None
+    names = config.objectives
+    figures = objectives.measure(
+        market, candidate.compiled, candidate.sign, candidate.vector, state.library, names, without=candidate.replaces
+    )
+    refusal, leaving = objectives.place(state.new_factors, figures, names, config.u, rivals=candidate.replaces)
+    if refusal is not None:
+        candidate.gate, candidate.reason = "admission", refusal
+        return None
+    state.library.members = [m for m in state.library.members if m.factor.fingerprint not in leaving]
+    return figures
 
 
 def grow_chains(
     state: LoopState, config: MiningConfig, chain: Chain | None, admitted: Sequence[Factor]
 ) -> list[ChainStep]:
-    """Extend or split the shown chain with each new factor; what happened, for the ledger."""
-    steps = []
-    for factor in admitted:
+    """Extend or split the shown chain with each new factor; what happened, for the ledger.
+
+    By ascending score, so that a batch that improves twice leaves both steps on the path.
+    """
+    steps: list[ChainStep] = []
+    begun: Chain | None = None
+    for factor in sorted(admitted, key=lambda f: (f.score, f.fingerprint)):
         book = state.book
         if book is None:
             break
-        current = None if chain is None else book.get(chain.id)
+        # What a run without chains admits at once begins one chain, not one each.
+        shown = chain or begun
+        current = None if shown is None else book.get(shown.id)
         near = {} if current is None else _likeness(state, factor, current, config.coe.split_threshold)
         event = book.update(factor, current, near)
         state.book = event.book
         if event.outcome is not Outcome.UNCHANGED:
             pivot = event.pivot.fingerprint if event.pivot is not None else None
-            steps.append(ChainStep(factor.fingerprint, event.outcome.value, pivot))
+            steps.append(_step(factor, event.outcome.value, pivot, event.chain))
+            begun = event.chain if event.outcome is Outcome.START else begun
     return steps
 
 
@@ -208,18 +304,10 @@ def remember_failures(state: LoopState, candidates: Sequence[Candidate]) -> None
     state.failures = state.failures.record(failed, [c.compiled.node for c in candidates if c.admitted])
 
 
-def update_pool(state: LoopState, market: Market, ranks: dict[str, NDArray[np.float64]], min_gain: float) -> None:
-    """Validation score of the equal-weight pool of new factors; counts rounds without gain.
-
-    `ranks` keeps each factor's share between rounds.
-    """
+def update_pool(state: LoopState, pool: Pool, min_gain: float) -> None:
+    """Validation score of the pool of new factors; counts rounds without gain of the model that decides."""
     new = state.new_factors
-    for fingerprint in [f for f in ranks if all(n.fingerprint != f for n in new)]:
-        del ranks[fingerprint]
-    for factor in new:
-        if factor.fingerprint not in ranks:
-            ranks[factor.fingerprint] = market.pool_ranks(factor, market.panel, market.rows.valid)
-    state.pool = known_figures(market.pool_valid([ranks[f.fingerprint] for f in new])) if new else {}
+    state.pool = pool.valid(new).scores[pool.settings.model] if new else {}
     level = state.pool.get("rank_ic", math.nan)
     if not math.isnan(level) and (state.best_pool is None or level > state.best_pool + min_gain):
         state.best_pool, state.stale = level, 0

@@ -1,8 +1,10 @@
 """What a run may claim: training and validation tested with all candidates counted, the test asked once.
 
 A new factor holds when its RankIC is significant in training and, in the same direction, on validation, each
-after Benjamini-Hochberg over every candidate that was measured on data. Only what holds is taken to the test,
-as one equal-weight pool; words follow the test, never the hope. Arrays and files are unknown here.
+after Benjamini-Hochberg over every different candidate that was ever measured on these data: those of this run
+and, as tests without success, those of earlier runs in the ledger. So running again with another seed buys no free
+shots. Only what holds is taken to the test, as one pool; each opening of the test by another set of factors leaves
+less of the level to the next (`spent_level`). Words follow the test, never the hope. Arrays and files are unknown here.
 """
 
 from __future__ import annotations
@@ -15,12 +17,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fama_fast.errors import EXIT_NOTHING_FOUND, EXIT_OK
-from fama_fast.evaluation import benjamini_hochberg, p_value
+from fama_fast.evaluation import benjamini_hochberg, deflated_sharpe, p_value, stationary_bootstrap_interval
+from fama_fast.mining.control import Control
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from fama_fast.library.factor import Factor
+    from fama_fast.mining.ledger import Ledger
+    from fama_fast.mining.pool import Model, PoolScores
+    from fama_fast.mining.records import RunRecord
 
     Scores = Mapping[str, Mapping[str, float]]
 
@@ -33,6 +39,7 @@ class Status(enum.Enum):
     FOUND = "found"  # holds on validation, and the test agrees
     NOT_CONFIRMED = "not confirmed"  # holds on validation, the test does not agree
     NOTHING_FOUND = "nothing found"  # nothing meets the bar on validation
+    INTERRUPTED = "interrupted"  # stopped on request: no claim is made and the test stays closed
 
 
 @dataclass(frozen=True)
@@ -60,22 +67,76 @@ class FactorVerdict:
 
 
 @dataclass(frozen=True)
+class Tried:
+    """How much was tried: the multiplicity of every p-value, and the spread of Sharpe ratios among the trials.
+
+    Attributes:
+        here: different candidates of this run that were measured on data. elsewhere: of earlier runs on the same
+            data, not among those. sharpe_variance: of the oriented validation RankICIR over this run's candidates.
+    """
+
+    here: int
+    elsewhere: int = 0
+    sharpe_variance: float = NAN
+
+    @property
+    def total(self) -> int:
+        return self.here + self.elsewhere
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A pool on one split: its figures and how sure they are.
+
+    Attributes:
+        scores: of the model that decides. others: of the other models. interval: 95%, of the mean RankIC, by the
+            stationary bootstrap. p: one-sided, of the Newey-West t. deflated: deflated Sharpe ratio; None where
+            trials are not counted (the test). weights: of ridge.
+    """
+
+    scores: dict[str, float]
+    others: dict[str, dict[str, float]]
+    interval: tuple[float, float]
+    p: float
+    deflated: float | None = None
+    weights: dict[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for the result file."""
+        out: dict[str, Any] = dict(self.scores)
+        if all(math.isfinite(bound) for bound in self.interval):
+            out["rank_ic_interval"] = list(self.interval)
+        out["p"] = self.p
+        if self.deflated is not None and math.isfinite(self.deflated):
+            out["deflated_sharpe"] = self.deflated
+        return out | {"weights": dict(self.weights), "other_models": self.others}
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The end of a run, in figures and in words.
 
     Attributes:
-        measured: candidates that were measured on data: the count that p-values are adjusted for.
-        pool_valid, pool_test: scores of the equal-weight pool; all new factors on validation, those that hold
-            on the test. Empty where there is none.
+        headline: one sentence. statements: further sentences, in the order of an argument.
+        tried: the multiplicity that p-values are adjusted for. test_level: one-sided level that was left for the test;
+            openings: how many other sets of factors had their test on these data before.
+        valid: the pool of all new factors on validation; tested: the pool of those that hold, on the test; None
+            where there is none. shrinkage: mean oriented test RankIC of the factors that hold over their training
+            RankIC. control: what luck found.
     """
 
     status: Status
     headline: str
+    statements: tuple[str, ...]
     level: float
-    measured: int
+    test_level: float
+    tried: Tried
+    openings: int = 0
     factors: tuple[FactorVerdict, ...] = ()
-    pool_valid: dict[str, float] = field(default_factory=dict)
-    pool_test: dict[str, float] = field(default_factory=dict)
+    valid: Evidence | None = None
+    tested: Evidence | None = None
+    shrinkage: float | None = None
+    control: Control = field(default_factory=Control)
 
     @property
     def exit_code(self) -> int:
@@ -92,10 +153,19 @@ class Verdict:
         return {
             "status": self.status.value,
             "headline": self.headline,
+            "statements": list(self.statements),
             "false_discovery_rate": self.level,
-            "candidates_measured": self.measured,
+            "test_level": self.test_level,
+            "test_opened_before": self.openings,
+            "candidates_measured": self.tried.here,
+            "candidates_measured_by_earlier_runs": self.tried.elsewhere,
             "holding": list(self.holding),
-            "pool": {"valid": dict(self.pool_valid), "test": dict(self.pool_test)},
+            "shrinkage": self.shrinkage,
+            "pool": {
+                "valid": {} if self.valid is None else self.valid.as_dict(),
+                "test": {} if self.tested is None else self.tested.as_dict(),
+            },
+            "control": self.control.as_dict(),
         }
 
 
@@ -107,25 +177,77 @@ def one_sided(t: float) -> float:
     return half if t > 0.0 else 1.0 - half
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """What other runs in the ledger did with the same data: what they measured, and which sets they tested."""
+
+    measured: frozenset[str] = frozenset()
+    tested: tuple[frozenset[str], ...] = ()
+
+    def openings(self, own: Collection[str]) -> int:
+        """How many other sets of factors had their test; the same set again is the same test."""
+        return len({s for s in self.tested if s != frozenset(own)})
+
+
+def earlier_runs(ledger: Ledger, run: RunRecord) -> Earlier:
+    """All other runs on this run's data, finished or not."""
+    measured: set[str] = set()
+    tested: list[frozenset[str]] = []
+    for other in ledger.list_runs():
+        if other.id == run.id or other.data_hash != run.data_hash:
+            continue
+        measured.update(
+            r["fingerprint"] for r in ledger.candidates(other.id) if r["fingerprint"] and was_measured(r["scores"])
+        )
+        if other.test_opened_at is not None:
+            found = ledger.results(other.id)
+            # A run that was killed while its test was open has no results: it counts under its own name.
+            names = {f for f, by_split in found.items() if "test" in by_split and f != "pool"}
+            tested.append(frozenset(names or {f"run {other.id}"}))
+    return Earlier(frozenset(measured), tuple(tested))
+
+
+def spent_level(level: float, openings: int) -> float:
+    """The level of the test's next opening: level / (k (k + 1)) for the k-th, so that all together never exceed it.
+
+    Alpha spending (Foster and Stine 2008) with the summable weights 1/(k (k + 1)).
+    """
+    k = openings + 1
+    return level / (k * (k + 1))
+
+
+def was_measured(scores: Scores) -> bool:
+    """The candidate's figures on data were looked at, if only on a few dates."""
+    return "screen" in scores or "train" in scores
+
+
 def judge_factors(
-    new: Sequence[Factor], candidates: Iterable[tuple[str | None, Scores]], level: float
-) -> tuple[list[FactorVerdict], int]:
-    """Each new factor against the bar, and how many candidates were measured.
+    new: Sequence[Factor],
+    candidates: Iterable[tuple[str | None, Scores]],
+    level: float,
+    *,
+    elsewhere: Collection[str] = (),
+) -> tuple[list[FactorVerdict], Tried]:
+    """Each new factor against the bar, and how much was tried.
 
     Args:
         new: the factors that the run found. candidates: (fingerprint, scores) of every candidate of the run;
             one that a cheap look at the data stopped counts as tested without success.
-        level: false discovery rate.
+        level: false discovery rate. elsewhere: fingerprints that earlier runs measured on the same data.
     """
-    measured = [(f, scores) for f, scores in candidates if "screen" in scores or "train" in scores]
-    train = np.ones(len(measured))
-    valid = np.ones(len(measured))
+    measured = [(f, scores) for f, scores in candidates if was_measured(scores)]
+    own = {f for f, _ in measured}
+    others = sum(1 for f in elsewhere if f not in own)
+    train = np.ones(len(measured) + others)
+    valid = np.ones(len(measured) + others)
     place: dict[str, int] = {}
     ts: list[tuple[float, float]] = []
+    sharpes: list[float] = []
     for i, (fingerprint, scores) in enumerate(measured):
         sign = -1.0 if _figure(scores, "train", "rank_ic") < 0.0 else 1.0
         t_train = sign * _figure(scores, "train", "rank_ic_t")
         t_valid = sign * _figure(scores, "valid", "rank_ic_t")
+        sharpes.append(sign * _figure(scores, "valid", "rank_icir"))
         ts.append((t_train, t_valid))
         train[i] = p_value(t_train) if math.isfinite(t_train) else 1.0
         valid[i] = one_sided(t_valid)
@@ -141,15 +263,16 @@ def judge_factors(
         out.append(
             FactorVerdict(
                 factor.fingerprint,
-                *_pairs(ts[at], p_train, p_valid),
+                ts[at][0],
+                p_train,
+                ts[at][1],
+                p_valid,
                 holds=p_train <= level and p_valid <= level,
             )
         )
-    return out, len(measured)
-
-
-def _pairs(t: tuple[float, float], p_train: float, p_valid: float) -> tuple[float, float, float, float]:
-    return t[0], p_train, t[1], p_valid
+    known = [s for s in sharpes if math.isfinite(s)]
+    variance = float(np.var(known, ddof=1)) if len(known) > 1 else NAN
+    return out, Tried(len(measured), others, variance)
 
 
 def _figure(scores: Scores, split: str, name: str) -> float:
@@ -157,23 +280,47 @@ def _figure(scores: Scores, split: str, name: str) -> float:
     return NAN if value is None else float(value)
 
 
+def evidence(pool: PoolScores | None, model: Model, *, horizon: int, tried: Tried | None = None) -> Evidence | None:
+    """The figures of a pool and how sure they are; with `tried`, the Sharpe ratio deflated for all trials."""
+    if pool is None:
+        return None
+    series = pool.daily[model].rank_ic
+    deflated = None
+    if tried is not None:
+        deflated = deflated_sharpe(series, trials=tried.total, variance=tried.sharpe_variance)
+    scores = pool.scores[model]
+    return Evidence(
+        scores=scores,
+        others={name: found for name, found in pool.scores.items() if name != model},
+        interval=stationary_bootstrap_interval(series, horizon=horizon),
+        p=one_sided(scores.get("rank_ic_t", NAN)),
+        deflated=deflated,
+        weights=pool.weights,
+    )
+
+
 def conclude(
-    factors: Sequence[FactorVerdict],
-    measured: int,
+    judged: Sequence[FactorVerdict],
+    tried: Tried,
     *,
     level: float,
     test_level: float,
-    signs: Mapping[str, int],
-    pool_valid: Mapping[str, float],
+    openings: int = 0,
+    factors: Mapping[str, Factor],
     test: Scores,
+    valid: Evidence | None = None,
+    tested: Evidence | None = None,
+    control: Control | None = None,
 ) -> Verdict:
     """The verdict, once the test of the factors that hold is known.
 
     Args:
-        signs: orientation by fingerprint. test: raw test scores by fingerprint and of the "pool"; empty when
-            nothing holds, for then the test stays closed.
+        factors: the new factors by fingerprint. test: raw test scores by fingerprint; empty when nothing holds, for
+            then the test stays closed. valid, tested: pools, see `Verdict`.
     """
-    judged = tuple(
+    from fama_fast.mining import wording
+
+    whole = tuple(
         FactorVerdict(
             f.fingerprint,
             f.train_t,
@@ -181,36 +328,49 @@ def conclude(
             f.valid_t,
             f.valid_p,
             f.holds,
-            signs[f.fingerprint] * _figure(test, f.fingerprint, "rank_ic_t") if f.fingerprint in test else None,
+            factors[f.fingerprint].sign * _figure(test, f.fingerprint, "rank_ic_t") if f.fingerprint in test else None,
         )
-        for f in factors
+        for f in judged
     )
-    holding = [f for f in judged if f.holds]
-    pool_test = dict(test.get("pool", {}))
-    if not holding:
-        status, headline = Status.NOTHING_FOUND, _nothing(len(judged), measured, level)
+    holding = [f for f in whole if f.holds]
+    if not holding or tested is None:
+        status = Status.NOTHING_FOUND
+    elif tested.p <= test_level:
+        status = Status.FOUND
     else:
-        status, headline = _tested(holding, len(judged), pool_test, test_level)
-    return Verdict(status, headline, level, measured, judged, dict(pool_valid), pool_test)
+        status = Status.NOT_CONFIRMED
+    control = control or Control()
+    shrinkage = _shrinkage([factors[f.fingerprint] for f in holding], test)
+    return Verdict(
+        status,
+        wording.headline(status.value, whole, tried, level=level, tested=tested),
+        wording.statements(
+            whole,
+            tried,
+            level=level,
+            test_level=test_level,
+            openings=openings,
+            valid=valid,
+            tested=tested,
+            shrinkage=shrinkage,
+            control=control,
+        ),
+        level,
+        test_level,
+        tried,
+        openings,
+        whole,
+        valid,
+        tested,
+        shrinkage,
+        control,
+    )
 
 
-def _nothing(new: int, measured: int, level: float) -> str:
-    counted = f"false discovery rate {level:g} over {measured} measured candidates"
-    if new == 0:
-        return f"nothing found: no candidate of {measured} passed the gates"
-    those = "the one new factor does not hold" if new == 1 else f"none of the {new} new factors holds"
-    return f"nothing found: {those} on validation ({counted}); the test split stays closed"
-
-
-def _tested(
-    holding: Sequence[FactorVerdict], new: int, pool: Mapping[str, float], test_level: float
-) -> tuple[Status, str]:
-    rank_ic, t = pool.get("rank_ic", NAN), pool.get("rank_ic_t", NAN)
-    agree = sum(1 for f in holding if f.test_t is not None and f.test_t > 0.0)
-    direction = f"{agree} of {len(holding)} in the same direction"
-    figures = f"pool on the test split: RankIC {rank_ic:+.4f}, t {t:+.2f}; {direction}"
-    held = f"{len(holding)} of {new} new factors hold{'s' if len(holding) == 1 else ''} on validation"
-    if math.isfinite(t) and one_sided(t) <= test_level:
-        return Status.FOUND, f"found: {held} and the test agrees ({figures})"
-    word = "contradicts" if t < 0.0 else "does not confirm"
-    return Status.NOT_CONFIRMED, f"not confirmed: {held}, but the test {word} ({figures})"
+def _shrinkage(holding: Sequence[Factor], test: Scores) -> float | None:
+    """Mean oriented test RankIC over mean oriented training RankIC."""
+    before = [f.score for f in holding]
+    after = [f.sign * _figure(test, f.fingerprint, "rank_ic") for f in holding]
+    if not holding or not all(math.isfinite(x) for x in (*before, *after)) or sum(before) <= 0.0:
+        return None
+    return sum(after) / sum(before)

@@ -54,29 +54,34 @@ class FailureMemory:
     Attributes:
         recent: latest last, an expression once. counts: part -> (failed, admitted).
         max_recent, max_patterns: bounds; the rarest parts among failures are forgotten first.
+        judged: how many candidates failed for what they are, and how many were admitted, in all.
     """
 
     recent: tuple[Rejection, ...] = ()
     counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     max_recent: int = 50
     max_patterns: int = 2000
+    judged: tuple[int, int] = (0, 0)
 
     def record(self, failures: Iterable[Failure] = (), admitted: Iterable[Node] = ()) -> FailureMemory:
         """The memory after these candidates; `admitted` are canonical forms of the ones that succeeded."""
         recent = {r.expression: r for r in self.recent}
         counts = dict(self.counts)
+        lost, won = self.judged
         for failure in failures:
+            lost += failure.node is not None
             recent.pop(failure.expression, None)
             recent[failure.expression] = Rejection(failure.expression, failure.reason)
             for part in _parts(failure.node):
                 failed, succeeded = counts.get(part, (0, 0))
                 counts[part] = (failed + 1, succeeded)
         for node in admitted:
+            won += 1
             for part in _parts(node):
                 failed, succeeded = counts.get(part, (0, 0))
                 counts[part] = (failed, succeeded + 1)
         latest = tuple(recent.values())[-self.max_recent :] if self.max_recent > 0 else ()
-        return FailureMemory(latest, self._bounded(counts), self.max_recent, self.max_patterns)
+        return FailureMemory(latest, self._bounded(counts), self.max_recent, self.max_patterns, (lost, won))
 
     def _bounded(self, counts: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
         if len(counts) <= self.max_patterns:
@@ -88,12 +93,16 @@ class FailureMemory:
 
     def patterns(self, limit: int = 5, *, min_failed: int = 3, min_rate: float = 0.7) -> tuple[Pattern, ...]:
         """Parts to avoid, worst first: seen in at least `min_failed` failures, at a failure rate of
-        `min_rate`.
+        `min_rate`, and admitted less than half as often as candidates are in general.
 
-        Of two parts with equal counts where one lies within the other only the larger is given.
+        Most candidates fail, so failing often says little of a part; failing more than others does. Of two parts
+        with equal counts where one lies within the other only the larger is given.
         """
         found = [Pattern(text, failed, ok) for text, (failed, ok) in self.counts.items() if failed >= min_failed]
+        lost, won = self.judged
+        usual = won / (lost + won) if lost + won else 0.0
         found = [p for p in found if p.failure_rate >= min_rate]
+        found = [p for p in found if p.admitted == 0 or p.admitted / (p.failed + p.admitted) < usual / 2]
         found.sort(key=lambda p: (-p.failed, p.admitted, -len(p.text), p.text))
         chosen: list[Pattern] = []
         for pattern in found:
@@ -119,6 +128,7 @@ class FailureMemory:
             "counts": {part: list(pair) for part, pair in self.counts.items()},
             "max_recent": self.max_recent,
             "max_patterns": self.max_patterns,
+            "judged": list(self.judged),
         }
 
     @classmethod
@@ -130,6 +140,7 @@ class FailureMemory:
                 {str(part): (int(failed), int(ok)) for part, (failed, ok) in data["counts"].items()},
                 int(data["max_recent"]),
                 int(data["max_patterns"]),
+                (int(data.get("judged", (0, 0))[0]), int(data.get("judged", (0, 0))[1])),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StoreError(f"the stored memory of failures is damaged: {error!r}") from error

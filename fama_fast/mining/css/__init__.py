@@ -1,9 +1,10 @@
 """Cross-Sample Selection: diverse exemplars, one from each cluster of factors that rank symbols alike."""
 
+from fama_fast.evaluation.likeness import correlations
+from fama_fast.evaluation.vectors import rank_vectors, sample_rows
 from fama_fast.mining.css.clusters import cluster
 from fama_fast.mining.css.select import CrossSampleSelection, Draw, Selection, select_exemplars
-from fama_fast.mining.css.similarity import CorrelationTable, correlations, mean_absolute_correlation
-from fama_fast.mining.css.vectors import rank_vectors, sample_rows
+from fama_fast.mining.css.similarity import CorrelationTable, mean_absolute_correlation
 
 __all__ = [
     "CorrelationTable",

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fama_fast.errors import ConfigError, DataError, nearest_name
+from fama_fast.evaluation.likeness import correlations
+from fama_fast.evaluation.vectors import rank_vectors, sample_rows
 from fama_fast.mining.css.clusters import cluster
-from fama_fast.mining.css.similarity import CorrelationTable, correlations, mean_absolute_correlation
-from fama_fast.mining.css.vectors import rank_vectors, sample_rows
+from fama_fast.mining.css.similarity import CorrelationTable, mean_absolute_correlation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -58,6 +59,12 @@ class Selection:
         return {
             "exemplars": [f.fingerprint for f in self.exemplars],
             "clusters": [[self.table.fingerprints[i] for i in members] for members in self.clusters],
+            **self.diversity(),
+        }
+
+    def diversity(self) -> dict[str, float | None]:
+        """Mean |correlation| inside the exemplar set and over the library; None where there are fewer than two."""
+        return {
             "exemplar_correlation": _known(self.exemplar_correlation),
             "library_correlation": _known(self.library_correlation),
         }

@@ -1,59 +1,23 @@
-"""Correlations between rank vectors, and the table of them that chains ask.
-
-Everything that goes through BLAS is done here, on one thread, so that a run gives the same bits whatever the
-machine's thread settings are.
-"""
+"""The table of correlations that chains ask, by factor, and how alike a set of factors is."""
 
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fama_fast.errors import DataError
+from fama_fast.evaluation.likeness import correlations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from fama_fast.library.factor import Factor
     from fama_fast.types import FloatArray
-
-_CHUNK = 16_384  # columns at a time: the float64 copy of a chunk stays small
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """BLAS and OpenMP on one thread: the order of a sum then does not depend on how many cores there are."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1):
-        yield
-
-
-def correlations(vectors: NDArray[np.floating[Any]]) -> FloatArray:
-    """(n, n) inner products of unit vectors, accumulated in float64; the diagonal is exactly 1, or 0 of a
-    zero vector.
-
-    Rounded to 12 decimals: far below any decision made with them, and above the last bits in which BLAS
-    builds differ.
-    """
-    n, width = vectors.shape
-    gram = np.zeros((n, n))
-    with one_thread():
-        for start in range(0, width, _CHUNK):
-            chunk = vectors[:, start : start + _CHUNK].astype(np.float64)
-            gram += chunk @ chunk.T
-    lengths = np.sqrt(np.diag(gram))
-    scale = np.where(lengths > 0, lengths, 1.0)  # float32 vectors are of unit length to 1e-7 only
-    gram = np.clip(np.round(gram / scale[:, None] / scale[None, :], 12) + 0.0, -1.0, 1.0)
-    gram = (gram + gram.T) / 2.0
-    np.fill_diagonal(gram, (lengths > 0).astype(np.float64))
-    return gram
 
 
 def mean_absolute_correlation(matrix: FloatArray, members: Iterable[int] | None = None) -> float:

@@ -10,8 +10,10 @@ import contextlib
 import dataclasses
 import email.utils
 import json
+import math
 import os
 import random
+import threading
 import time
 import urllib.parse
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from fama_fast.mining.prompt import Message
+    from fama_fast.mining.proposers.constraint import Constraint
     from fama_fast.mining.proposers.settings import LLMSettings
 
 MAX_RESPONSE_BYTES = 8_000_000
@@ -49,10 +52,39 @@ class Reply:
 
 
 class ChatClient(Protocol):
-    """Sends messages to a model."""
+    """Sends messages to a model. Several threads may call it at once."""
 
-    def complete(self, messages: Sequence[Message]) -> Reply:
-        """The model's reply. Raises ProposerError when there is none after all retries."""
+    def complete(
+        self,
+        messages: Sequence[Message],
+        constraint: Constraint | None = None,
+        *,
+        deadline: float | None = None,
+        max_tokens: int | None = None,
+        draw: int = 0,
+    ) -> Reply:
+        """The model's reply.
+
+        Args:
+            messages: the dialogue. constraint: what the server shall hold the answer to, if anything.
+            deadline: on the monotonic clock, when to give up in any case. max_tokens: in place of the settings'.
+            draw: added to the seed that is sent, if one is, so that equal prompts get different answers.
+
+        Raises:
+            RequestRefused: the server does not take such a request. ProposerError: no answer after all retries.
+        """
+
+
+class RequestRefused(ProposerError):  # noqa: N818  (says what happened; it is a ProposerError)
+    """The server understood the request and does not take it as it is."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class OutOfTime(ProposerError):  # noqa: N818  (the run's budget, not a failure)
+    """The run's time was used up before an answer came."""
 
 
 class Secret:
@@ -123,11 +155,12 @@ def _from_dotenv(path: Path, name: str) -> str | None:
 
 @dataclass(frozen=True)
 class Fault:
-    """Why one attempt failed. `wait` is what the server asked for, in seconds."""
+    """Why one attempt failed. `wait` is what the server asked for, in seconds; `status` its HTTP status, or 0."""
 
     message: str
     retryable: bool = False
     wait: float | None = None
+    status: int = 0
 
 
 class AttemptFailed(Exception):  # noqa: N818  (control flow of the retry loop, never a user's)
@@ -139,6 +172,8 @@ class AttemptFailed(Exception):  # noqa: N818  (control flow of the retry loop, 
 
 
 RETRYABLE_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+# What servers say to a constraint that they do not know; llama.cpp says 500.
+REFUSED_STATUS = frozenset({400, 404, 405, 415, 422, 500, 501})
 
 
 def retry_after(headers: Any, now: Callable[[], float] = time.time) -> float | None:
@@ -170,7 +205,7 @@ def status_fault(status: int, headers: Any, body: str, hint: str = "") -> Fault:
         message += f": {detail}"
     if hint and status in (401, 403):
         message += f"; {hint}"
-    return Fault(message, status in RETRYABLE_STATUS, retry_after(headers))
+    return Fault(message, status in RETRYABLE_STATUS, retry_after(headers), status)
 
 
 def _server_message(body: str) -> str:
@@ -184,8 +219,38 @@ def _server_message(body: str) -> str:
     return data if isinstance(data, str) else body
 
 
-def read_bounded(chunks: Iterator[bytes], seconds: float, clock: Callable[[], float] = time.monotonic) -> str:
-    """A response body as text, bounded in size and in whole time: a socket timeout bounds only each wait."""
+def bounded(call: Callable[[], Reply], seconds: float) -> Reply:
+    """`call`, given up after `seconds` (and a little, so that its own timeout comes first).
+
+    A socket's timeout bounds each wait, not their sum: headers that drip byte by byte would never end. The call runs
+    in a thread of its own, which is left behind when time is up; it is a daemon and ends with its connection.
+    """
+    done: list[Reply | BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(call())
+        except BaseException as error:  # noqa: BLE001  (handed to the caller)
+            done.append(error)
+
+    thread = threading.Thread(target=run, name="llm request", daemon=True)
+    thread.start()
+    thread.join(seconds + 0.25)
+    if not done:
+        raise AttemptFailed(Fault(f"no whole answer within {seconds:.3g} s", retryable=True))
+    if isinstance(done[0], BaseException):
+        raise done[0]
+    return done[0]
+
+
+def read_bounded(
+    chunks: Iterator[bytes],
+    seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+    *,
+    shown: float | None = None,
+) -> str:
+    """A response body as text, bounded in size and in whole time. `shown` is the bound that an error names."""
     end = clock() + seconds
     parts: list[bytes] = []
     size = 0
@@ -194,7 +259,7 @@ def read_bounded(chunks: Iterator[bytes], seconds: float, clock: Callable[[], fl
         if size > MAX_RESPONSE_BYTES:
             raise AttemptFailed(Fault(f"the answer is larger than {MAX_RESPONSE_BYTES} bytes"))
         if clock() > end:
-            raise AttemptFailed(Fault(f"no whole answer within {seconds:g} s", retryable=True))
+            raise AttemptFailed(Fault(f"no whole answer within {shown or seconds:.3g} s", retryable=True))
         parts.append(chunk)
     return b"".join(parts).decode("utf-8", errors="replace")
 
@@ -216,32 +281,46 @@ def whole(value: object) -> int:
 
 
 def with_retries(
-    attempt: Callable[[], Reply],
+    attempt: Callable[[float], Reply],
     settings: LLMSettings,
     secret: Secret,
     sleep: Callable[[float], None],
     who: str,
+    deadline: float | None = None,
 ) -> Reply:
     """`attempt`, repeated after retryable faults: exponential waits with seeded jitter, or what the server
     asks for.
 
+    Args:
+        attempt: one request within the seconds that it is given. deadline: on the monotonic clock; nothing is
+            started or waited for beyond it.
+
     Raises:
-        ProposerError: short, without the key, and with no SDK exception behind it (that would hold the
-            request).
+        RequestRefused: a status that another request might not get. OutOfTime: the deadline.
+        ProposerError: anything else; short, without the key, and with no SDK exception behind it (that would hold
+            the request).
     """
     rng = random.Random(f"{who} {settings.seed}")  # noqa: S311  (jitter, not cryptography)
     for n in range(settings.max_retries + 1):
-        fault, reply = _outcome(attempt, secret)
+        left = math.inf if deadline is None else deadline - time.monotonic()
+        if left <= 0.0:
+            raise OutOfTime(f"{who}: the run's time is used up")
+        fault, reply = _outcome(lambda: attempt(min(settings.timeout_s, left)), secret)  # noqa: B023  (called at once)
         if reply is not None:
             return Reply(secret.redact(reply.text), reply.finish, reply.prompt_tokens, reply.completion_tokens, n + 1)
         wait = min(settings.max_backoff_s, settings.backoff_s * 2.0**n) * (0.5 + rng.random() / 2.0)
         if fault.wait is not None:
             wait = max(wait, fault.wait)
+        if fault.retryable and deadline is not None and time.monotonic() + wait >= deadline:
+            raise OutOfTime(f"{who}: the run's time is used up; last: {fault.message}")
         too_long = fault.retryable and wait > settings.max_backoff_s
         if not fault.retryable or too_long or n == settings.max_retries:
             attempts = f" (after {n + 1} attempts)" if n else ""
             asked = f"; it asks to wait {wait:.0f} s, longer than llm.max_backoff_s" if too_long else ""
-            raise ProposerError(f"{who}: {fault.message}{attempts}{asked}")
+            message = f"{who}: {fault.message}{attempts}{asked}"
+            if fault.status in REFUSED_STATUS:
+                raise RequestRefused(message, fault.status)
+            raise ProposerError(message)
         sleep(wait)
     raise AssertionError("unreachable: the last attempt returns or raises")
 

@@ -1,8 +1,13 @@
-"""Proposals by evolution: exemplars and the chain are varied, crossed, grafted, and mixed with fresh random
-ones.
+"""Proposals by evolution: the run's elites, exemplars and the chain are varied, crossed, combined and grafted, and
+mixed with fresh random expressions.
 
 The embedded default: it needs no model, no key and no network, and equal requests get equal answers. It names
-no operator (the registry does) and never sees data; what is good is for the loop's gates to say.
+no operator (the registry does) and never sees data; what is good is for the loop's gates to say, and the
+archive it breeds from is the loop's (`memory`).
+
+Parents are drawn by tournament (Goldberg and Deb 1991). Moves are drawn by what they earned lately, with a
+floor for each (probability matching: Thierens 2005). A search that is stuck begins anew from fresh
+expressions and doubly mutated parents of every niche.
 """
 
 from __future__ import annotations
@@ -12,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fama_fast.errors import FamaError
+from fama_fast.mining.memory import ranking_print
 from fama_fast.mining.proposers import variation
 from fama_fast.mining.proposers.check import compiled
 from fama_fast.mining.proposers.random_tree import TreeMaker, fits, random_expression
@@ -22,12 +28,12 @@ if TYPE_CHECKING:
 
     from fama_fast.ir import Node
     from fama_fast.library.factor import Factor
-    from fama_fast.mining.protocol import ProposalRequest, Vocabulary
+    from fama_fast.mining.protocol import ProposalRequest, SearchView, Vocabulary
 
 MAX_DEPTH = 9
 MAX_NODES = 30
 _ATTEMPTS_PER_PROPOSAL = 60
-_FRESH_DEPTH = 5
+_FRESH_DEPTHS = (3, 4, 4, 5)
 
 _MUTATIONS: dict[str, Callable[[TreeMaker, Node], Node | None]] = {
     "operator swap": variation.swap_operator,
@@ -36,7 +42,21 @@ _MUTATIONS: dict[str, Callable[[TreeMaker, Node], Node | None]] = {
     "unwrap": variation.unwrap,
     "subtree replacement": variation.replace_subtree,
 }
-_MOVES = {"mutation": 0.4, "parameter step": 0.18, "crossover": 0.2, "graft": 0.1, "fresh": 0.12}
+# How often each move is made before anything is known of what it earns.
+_PRIOR = {
+    "fresh": 0.2,
+    "parameter step": 0.15,
+    "crossover": 0.14,
+    "combine": 0.1,
+    "graft": 0.04,
+    "double mutation": 0.07,
+    **{f"mutation: {name}": 0.06 for name in _MUTATIONS},
+}
+_LEAST, _MOST = 0.5, 2.0  # how far what a move earns may bend its prior
+_STUCK = {"fresh": 3.0, "double mutation": 3.0}  # what a restart favours
+_TOURNAMENT = 4
+_SHARE_OF_ELITES = 0.75  # parents that come from the archive rather than from exemplars and chain
+_LONGEST_CACHE = 4096
 
 
 @dataclass(frozen=True)
@@ -44,6 +64,33 @@ class _Parent:
     node: Node
     fingerprint: str
     canonical: str
+    worth: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Stock:
+    """Who may be a parent: exemplars, the chain, and the run's elites (best first)."""
+
+    exemplars: Sequence[_Parent]
+    chain: Sequence[_Parent]
+    elites: Sequence[_Parent]
+    stuck: bool = False
+
+    @property
+    def shown(self) -> list[_Parent]:
+        # The end of the chain is where improvement stands, so it is drawn as often as two exemplars.
+        return [*self.exemplars, *self.chain[-1:], *self.chain]
+
+    def draw(self, rng: random.Random) -> _Parent:
+        """A parent: an elite that wins its tournament, or one of those shown."""
+        shown = self.shown
+        if self.elites and (not shown or rng.random() < _SHARE_OF_ELITES):
+            entrants = 1 if self.stuck else _TOURNAMENT
+            return self.elites[min(rng.randrange(len(self.elites)) for _ in range(entrants))]
+        return rng.choice(shown)
+
+    def distinct(self) -> int:
+        return len({p.node for p in (*self.shown, *self.elites)})
 
 
 class EvolveProposer:
@@ -54,9 +101,11 @@ class EvolveProposer:
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
+        self._compiled: dict[tuple[str, Vocabulary], Node] = {}  # only spares work
 
     def propose(self, request: ProposalRequest) -> ProposalBatch:
-        """Up to `request.count` new expressions in canonical text, none of them in `request.known`.
+        """Up to `request.count` new expressions in canonical text, none of them in `request.known`, none that ranks
+        like one that was met.
 
         Fewer when the vocabulary has no more to offer within a bounded search; `dropped` then says so, as it
         does for parents that do not compile against the vocabulary.
@@ -69,15 +118,17 @@ class EvolveProposer:
         if request.count <= 0 or not vocabulary.fields:
             return ProposalBatch((), (Rejection("", "the data has no fields"),) if request.count > 0 else ())
         maker = TreeMaker(rng, vocabulary)
-        exemplars, bad = _parents(request.exemplars, vocabulary)
-        chain, worse = _parents(request.chain, vocabulary)
-        seen = set(request.known) | {p.canonical for p in (*exemplars, *chain)}
+        stock, bad = self._stock(request)
+        moves = _weights(stock, request.search)
+        seen = set(request.known) | {p.canonical for p in (*stock.exemplars, *stock.chain, *stock.elites)}
+        prints = set(request.search.prints)
         out: list[Proposal] = []
         for _ in range(request.count * _ATTEMPTS_PER_PROPOSAL):
             if len(out) >= request.count:
                 break
+            move = rng.choices(list(moves), list(moves.values()))[0]
             try:
-                node, origin, parents = _draw(maker, exemplars, chain)
+                node, parents = _draw(maker, move, stock)
                 if node is None or not fits(node, vocabulary, MAX_DEPTH, MAX_NODES):
                     continue
                 node = canonicalise(node)
@@ -89,53 +140,86 @@ class EvolveProposer:
             if text in seen:
                 continue
             seen.add(text)
+            ranking = ranking_print(node)
+            if ranking in prints:
+                continue
+            prints.add(ranking)
             fingerprints = tuple(dict.fromkeys(p.fingerprint for p in parents))
-            out.append(Proposal(text, parents=fingerprints, origin=origin))
-        dropped = [*bad, *worse]
+            out.append(Proposal(text, parents=fingerprints, origin=move))
+        dropped = [*bad]
         if len(out) < request.count:
             dropped.append(Rejection("", f"only {len(out)} of {request.count} new expressions were found"))
         return ProposalBatch(tuple(out), tuple(dropped))
 
+    def _stock(self, request: ProposalRequest) -> tuple[_Stock, list[Rejection]]:
+        bad: list[Rejection] = []
 
-def _parents(factors: Sequence[Factor], vocabulary: Vocabulary) -> tuple[list[_Parent], list[Rejection]]:
-    from fama_fast.lang import to_text
+        def parents(texts: Sequence[tuple[str, str, float]]) -> list[_Parent]:
+            found = []
+            for text, fingerprint, worth in texts:
+                try:
+                    found.append(self._parent(text, fingerprint, worth, request.vocabulary))
+                except FamaError as error:
+                    bad.append(Rejection(text, f"no parent here: {error}"))
+            return found
 
-    parents: list[_Parent] = []
-    bad: list[Rejection] = []
-    for factor in factors:
-        text = factor.canonical or factor.expression
-        try:
-            node = compiled(text, vocabulary)
-            parents.append(_Parent(node, factor.fingerprint, to_text(node)))
-        except FamaError as error:
-            bad.append(Rejection(text, f"no parent here: {error}"))
-    return parents, bad
+        def of(factors: Sequence[Factor]) -> list[_Parent]:
+            return parents([(f.canonical or f.expression, f.fingerprint, 0.0) for f in factors])
+
+        elites = parents([(e.canonical, e.fingerprint, e.worth) for e in request.search.elites])
+        return _Stock(of(request.exemplars), of(request.chain), elites, request.search.stuck), bad
+
+    def _parent(self, text: str, fingerprint: str, worth: float, vocabulary: Vocabulary) -> _Parent:
+        from fama_fast.lang import to_text
+
+        if len(self._compiled) > _LONGEST_CACHE:
+            self._compiled.clear()
+        node = self._compiled.get((text, vocabulary))
+        if node is None:
+            node = self._compiled[text, vocabulary] = compiled(text, vocabulary)
+        return _Parent(node, fingerprint, to_text(node), worth)
 
 
-def _draw(
-    maker: TreeMaker, exemplars: Sequence[_Parent], chain: Sequence[_Parent]
-) -> tuple[Node | None, str, tuple[_Parent, ...]]:
-    """One candidate, how it arose, and from whom."""
+def _weights(stock: _Stock, search: SearchView) -> dict[str, float]:
+    """How often each move is made: its prior, bent by what it earned, without those that have no parents."""
+    if not stock.distinct():
+        return {"fresh": 1.0}
+    moves = dict(_PRIOR)
+    if stock.distinct() < 2:
+        del moves["crossover"], moves["combine"]
+    if len(stock.chain) < 2:
+        del moves["graft"]
+    rates = {name: rate for name, rate in search.rates if name in moves}
+    if rates:
+        usual = sum(rates.values()) / len(rates)
+        for name, rate in rates.items():
+            moves[name] *= min(_MOST, max(_LEAST, rate / usual))
+    if search.stuck:
+        for name, factor in _STUCK.items():
+            moves[name] *= factor
+    return moves
+
+
+def _draw(maker: TreeMaker, move: str, stock: _Stock) -> tuple[Node | None, tuple[_Parent, ...]]:
+    """One candidate by this move, and from whom."""
     rng = maker.rng
-    # The end of the chain is where improvement stands, so it is drawn as often as two exemplars.
-    pool = [*exemplars, *chain[-1:], *chain]
-    moves = dict(_MOVES) if pool else {"fresh": 1.0}
-    if len({p.node for p in pool}) < 2:
-        moves.pop("crossover", None)
-    if len(chain) < 2:
-        moves.pop("graft", None)
-    move = rng.choices(list(moves), list(moves.values()))[0]
     if move == "fresh":
-        return random_expression(rng, maker.vocabulary, max_depth=_FRESH_DEPTH), move, ()
-    parent = rng.choice(pool)
+        return random_expression(rng, maker.vocabulary, max_depth=rng.choice(_FRESH_DEPTHS)), ()
+    parent = stock.draw(rng)
     if move == "parameter step":
-        return variation.step_parameter(maker, parent.node), move, (parent,)
-    if move == "crossover":
-        other = rng.choice(pool)
-        return variation.crossover(maker, parent.node, other.node), move, (parent, other)
+        return variation.step_parameter(maker, parent.node), (parent,)
+    if move in ("crossover", "combine"):
+        other = stock.draw(rng)
+        if other.node is parent.node:
+            return None, ()
+        vary = variation.crossover if move == "crossover" else variation.combine
+        return vary(maker, parent.node, other.node), (parent, other)
     if move == "graft":
-        host = rng.choice([*exemplars, *chain[:-1]])
-        before, after = chain[-2], chain[-1]
-        return variation.graft(maker, host.node, before.node, after.node), move, (host, after)
-    kind = rng.choice(list(_MUTATIONS))
-    return _MUTATIONS[kind](maker, parent.node), f"mutation: {kind}", (parent,)
+        hosts = [*stock.exemplars, *stock.chain[:-1], *stock.elites]
+        host = rng.choice(hosts)
+        before, after = stock.chain[-2], stock.chain[-1]
+        return variation.graft(maker, host.node, before.node, after.node), (host, after)
+    if move == "double mutation":
+        once = _MUTATIONS[rng.choice(list(_MUTATIONS))](maker, parent.node)
+        return (None if once is None else _MUTATIONS[rng.choice(list(_MUTATIONS))](maker, once)), (parent,)
+    return _MUTATIONS[move.removeprefix("mutation: ")](maker, parent.node), (parent,)

@@ -1,14 +1,16 @@
 """Every exchange with a model, one JSON line each, found again by prompt hash.
 
-Lines are appended and synced, so a run that is killed loses at most the line it was writing. Keys never reach
-this
-module: what it is given has none.
+Lines are appended whole and synced before anyone reads the answer, so a run that is killed loses at most the line it
+was writing, and the next one clears that away. Threads and processes may append at once. Keys never reach this module:
+what it is given has none.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from fama_fast.errors import ProposerError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fama_fast.mining.prompt import Message
 
@@ -95,6 +97,31 @@ def read_exchanges(path: Path) -> list[Exchange]:
     return out
 
 
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name durable, where the system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _locked(file: Any) -> Iterator[None]:
+    """No other process writes the file meanwhile; where the system has no such locks, one process a log."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file.fileno(), fcntl.LOCK_UN)
+
+
 class ExchangeLog:
     """An append-only log of exchanges that answers repeats."""
 
@@ -103,6 +130,7 @@ class ExchangeLog:
         location = Path(location)
         self.path = location if location.suffix == ".jsonl" else location / FILE_NAME
         self._by_hash: dict[str, Exchange] = {}
+        self._lock = threading.Lock()
         if self.path.exists():
             self._by_hash = {e.prompt_hash: e for e in read_exchanges(self.path)}
 
@@ -115,22 +143,30 @@ class ExchangeLog:
 
     def append(self, exchange: Exchange) -> None:
         """Record an exchange on disk before it is used. Raises ProposerError when it cannot be written."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a+b") as file:
-                file.seek(0, os.SEEK_END)
-                torn = False
-                if file.tell():
-                    file.seek(-1, os.SEEK_END)
-                    torn = file.read(1) != b"\n"
-                if torn:  # the half line of a killed run must not swallow this one
-                    self._drop_half_line(file)
-                file.write(exchange.as_line().encode())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise ProposerError(f"{self.path}: the exchange cannot be recorded: {error.strerror or error}") from None
-        self._by_hash[exchange.prompt_hash] = exchange
+        with self._lock:
+            try:
+                self._write(exchange.as_line().encode())
+            except OSError as error:
+                said = error.strerror or error
+                raise ProposerError(f"{self.path}: the exchange cannot be recorded: {said}") from None
+            self._by_hash[exchange.prompt_hash] = exchange
+
+    def _write(self, line: bytes) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        new = not self.path.exists()
+        with self.path.open("a+b") as file, _locked(file):
+            file.seek(0, os.SEEK_END)
+            torn = False
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                torn = file.read(1) != b"\n"
+            if torn:  # the half line of a killed run must not swallow this one
+                self._drop_half_line(file)
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        if new:
+            _sync_folder(self.path.parent)
 
     @staticmethod
     def _drop_half_line(file: Any) -> None:

@@ -1,21 +1,27 @@
 """Proposals from a language model: ask, parse, compile, send the errors back.
 
-What the model does not give is missing from the batch and named in `dropped`; nothing is made up in its
-place. This module knows no SDK (clients do) and decides about expressions only whether the language and the
-data have them.
+A request is cut into prompts of `per_prompt` proposals, `concurrency` of them under way at once. What is decided
+(budgets, repeats, repairs) is decided between such waves and in the order of the prompts, so that equal answers give
+equal batches whichever came first. What the model does not give is missing from the batch and named in `dropped`;
+nothing is made up in its place. This module knows no SDK (clients do) and decides about expressions only whether the
+language and the data have them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fama_fast.errors import ConfigError, FamaError
+from fama_fast.errors import ConfigError, FamaError, ProposerError
 from fama_fast.mining.answers import CUT, Answer, parse_answer
+from fama_fast.mining.decoding import decoding_grammar
 from fama_fast.mining.prompt import load_templates, prompt_hash, render_prompt, render_repair
 from fama_fast.mining.proposers.check import checked
-from fama_fast.mining.proposers.client import Reply, load_key
+from fama_fast.mining.proposers.client import OutOfTime, Reply, RequestRefused, load_key
+from fama_fast.mining.proposers.constraint import Constraint, ConstraintName, probe, probe_request
 from fama_fast.mining.proposers.exchange_log import Exchange, request_record
 from fama_fast.mining.protocol import Capabilities, Proposal, ProposalBatch, Rejection, Usage
 
@@ -31,6 +37,8 @@ if TYPE_CHECKING:
     from fama_fast.mining.templates import Templates
 
 _TOO_LONG = "the answer was cut off at the token limit: answer more briefly"
+_CHARACTERS_A_TOKEN = 4  # for servers that report no usage; errs on the dear side for formulas
+_REFUSED = "refused "
 
 
 def make_client(
@@ -54,19 +62,29 @@ def make_client(
     return OpenAIClient(settings, secret, sleep=sleep)
 
 
-class _Tally:
-    """Usage of one batch."""
+@dataclass
+class _Dialogue:
+    """One prompt and its repairs. `pending`: its next messages shall be sent."""
 
-    def __init__(self) -> None:
-        self.requests = self.prompt = self.completion = 0
+    index: int
+    request: ProposalRequest
+    messages: Sequence[Message]
+    wanted: int
+    tries: int = 0
+    pending: bool = True
+    good: list[Proposal] = field(default_factory=list)
+    dropped: list[Rejection] = field(default_factory=list)
+    failures: list[Rejection] = field(default_factory=list)  # of the last answer, still to be mended
 
-    def add(self, reply: Reply) -> None:
-        self.requests += reply.requests
-        self.prompt += reply.prompt_tokens
-        self.completion += reply.completion_tokens
 
-    def usage(self) -> Usage:
-        return Usage(self.requests, self.prompt, self.completion)
+@dataclass
+class _Batch:
+    """What has come of a request so far."""
+
+    texts: set[str] = field(default_factory=set)
+    usage: Usage = field(default_factory=Usage)
+    notes: list[str] = field(default_factory=list)
+    over: str | None = None  # the budget that is used up
 
 
 class LLMProposer:
@@ -88,31 +106,73 @@ class LLMProposer:
         self._client = client
         self._templates = templates or load_templates(None, settings.instructions_path)
         self._log = log
+        wanted = settings.wanted_constraint
+        self._constraint: ConstraintName | None = None if wanted == "auto" else wanted  # type: ignore[assignment]
+        self._said: set[str] = set()
 
     def propose(self, request: ProposalRequest) -> ProposalBatch:
         """Up to `request.count` proposals that compile against `request.vocabulary`, in at most `max_tries`
-        prompts.
+        answers to each prompt.
 
         Raises:
-            ProposerError: the server cannot be reached, refuses, or keeps failing.
+            ProposerError: the server cannot be reached, refuses, or keeps failing. Answers that came are in the
+                exchange log and are not paid for again.
         """
-        messages: Sequence[Message] = render_prompt(request, self._templates)
-        good: list[Proposal] = []
-        texts: set[str] = set()
-        dropped: list[Rejection] = []
-        tally = _Tally()
-        wanted = request.count
-        for tries_left in reversed(range(self.settings.max_tries)):
-            key, reply = self._exchange(messages, request, tally)
-            answer = parse_answer(reply.text, wanted, is_expression=lambda t: self._is_expression(t, request))
-            failures, notes = self._sort(answer, reply, request, key, good, texts)
-            dropped += notes
-            wanted = min(len(failures), request.count - len(good)) if good else request.count
-            if not failures or wanted <= 0 or not tries_left:
-                dropped += failures
-                break
-            messages = render_repair(request, self._templates, reply.text, failures, wanted)
-        return ProposalBatch(tuple(good), tuple(dropped), tally.usage())
+        batch = _Batch()
+        dialogues: list[_Dialogue] = []
+        sizes = _shares(request.count, self.settings.per_prompt)
+        width = self.settings.concurrency
+        try:
+            for first in range(0, len(sizes), width):
+                reason = request.allowance.used_up(batch.usage)
+                if reason:
+                    batch.over = reason
+                    break
+                wave = []
+                for i, size in enumerate(sizes[first : first + width], first):
+                    part = dataclasses.replace(request, count=size)
+                    messages = render_prompt(part, self._templates, self.settings.operators)
+                    wave.append(_Dialogue(i, part, messages, size))
+                dialogues += wave
+                self._converse(wave, batch)
+                if batch.over:
+                    break
+        except OutOfTime as error:
+            batch.over = str(error)
+        asked = sum(d.request.count for d in dialogues)
+        if batch.over:
+            batch.notes.append(f"{batch.over}: {asked} of {request.count} proposals were asked for")
+        good = [p for d in dialogues for p in d.good]
+        dropped = [r for d in dialogues for r in (*d.dropped, *d.failures)]
+        return ProposalBatch(tuple(good), tuple(dropped), batch.usage, tuple(batch.notes))
+
+    def _converse(self, wave: list[_Dialogue], batch: _Batch) -> None:
+        """Prompts and repairs of one wave, all answers of a step before the next step."""
+        for _ in range(self.settings.max_tries):
+            pending = [d for d in wave if d.pending]
+            if not pending:
+                return
+            for dialogue, (key, reply) in zip(pending, self._answers(pending, batch), strict=True):
+                if reply is None:
+                    dialogue.pending = False
+                else:
+                    self._take(dialogue, key, reply, batch)
+            batch.over = batch.over or wave[0].request.allowance.used_up(batch.usage)
+            if batch.over:
+                return
+
+    def _take(self, dialogue: _Dialogue, key: str, reply: Reply, batch: _Batch) -> None:
+        """Sort an answer, and prepare what goes back to the model if some of it can be mended."""
+        request, d = dialogue.request, dialogue
+        d.tries += 1
+        answer = parse_answer(reply.text, d.wanted, is_expression=lambda t: self._is_expression(t, request))
+        d.failures, notes = self._sort(answer, reply, request, key, d.good, batch.texts)
+        d.dropped += notes
+        d.wanted = min(len(d.failures), request.count - len(d.good)) if d.good else request.count
+        d.pending = bool(d.failures) and d.wanted > 0 and d.tries < self.settings.max_tries
+        if d.pending:
+            operators = self.settings.operators
+            d.messages = render_repair(request, self._templates, reply.text, d.failures, d.wanted, operators)
 
     @staticmethod
     def _is_expression(text: str, request: ProposalRequest) -> bool:
@@ -160,26 +220,148 @@ class LLMProposer:
                 notes.append(Rejection("", _TOO_LONG))
         return failures, notes
 
-    def _identity(self, messages: Sequence[Message], request: ProposalRequest) -> tuple[str, str, dict[str, Any]]:
-        """Prompt hash, model and sampling settings of a prompt."""
-        # The draw is part of the identity: a later round may show the same prompt and wants another answer.
-        sampling = {**self.settings.sampling(), "draw": [request.seed, request.round]}
-        model = self.settings.model or ""
-        return prompt_hash(messages, model, sampling), model, sampling
+    # Exchanges
 
-    def _exchange(self, messages: Sequence[Message], request: ProposalRequest, tally: _Tally) -> tuple[str, Reply]:
+    def _answers(self, pending: list[_Dialogue], batch: _Batch) -> list[tuple[str, Reply | None]]:
+        """The answers to the pending dialogues in their order; None where the run's time ended first.
+
+        Raises:
+            ProposerError: of the first dialogue that failed, when all have ended.
+        """
+        while True:
+            constraint = self._settled(batch, pending[0].request)
+            found = self._ask_all(pending, constraint)
+            errors = [f for f in found if isinstance(f, ProposerError) and not isinstance(f, OutOfTime)]
+            if not errors:
+                break
+            refused = next((e for e in errors if isinstance(e, RequestRefused)), None)
+            if refused is None or constraint == "none" or self.settings.wanted_constraint != "auto":
+                raise errors[0]
+            # The probe's grammar was taken, this one was not: the next weaker constraint, and say so.
+            self._note(batch, f"{refused}: the constraint {constraint} is given up")
+            self._constraint = self._probe(batch, pending[0].request, after=constraint)
+        out: list[tuple[str, Reply | None]] = []
+        for dialogue, answer in zip(pending, found, strict=True):
+            if isinstance(answer, ProposerError):
+                batch.over = "the time budget (run.max_seconds) is used up"
+                out.append(("", None))
+            else:
+                batch.usage += self._usage(answer[1], dialogue.messages, batch)
+                out.append(answer)
+        return out
+
+    def _ask_all(self, pending: list[_Dialogue], constraint: ConstraintName) -> list[tuple[str, Reply] | ProposerError]:
+        def one(dialogue: _Dialogue) -> tuple[str, Reply] | ProposerError:
+            try:
+                return self._exchange(dialogue, constraint)
+            except ProposerError as error:
+                return error
+
+        if len(pending) == 1 or self.settings.concurrency == 1:
+            return [one(d) for d in pending]
+        with ThreadPoolExecutor(min(len(pending), self.settings.concurrency), thread_name_prefix="llm") as pool:
+            return list(pool.map(one, pending))
+
+    def _identity(self, dialogue: _Dialogue, constraint: Constraint) -> tuple[str, str, dict[str, Any]]:
+        """Prompt hash, model and sampling settings of a prompt."""
+        s, request = self.settings, dialogue.request
+        # The draw is part of the identity: a later round may show the same prompt and wants another answer.
+        sampling = {**s.sampling(), "draw": [request.seed, request.round, dialogue.index, dialogue.tries]}
+        sampling["constraint"] = constraint.name
+        if constraint.grammar is not None:
+            sampling |= {
+                "grammar": constraint.grammar.digest,
+                "grammar_depth": s.grammar_depth,
+                "operators": s.operators,
+            }
+        model = s.model or ""
+        return prompt_hash(dialogue.messages, model, sampling), model, sampling
+
+    def _exchange(self, dialogue: _Dialogue, name: ConstraintName) -> tuple[str, Reply]:
         """One answer: from the log when this prompt was sent before, else from the model, recorded before
         use.
         """
-        key, model, sampling = self._identity(messages, request)
-        found = self._log.find(key) if self._log is not None else None
+        s, request = self.settings, dialogue.request
+        grammar = None
+        if name in ("lark", "tool", "gbnf"):
+            operators = None if s.operators is None else tuple(s.operators)
+            grammar = decoding_grammar(request.vocabulary, dialogue.wanted, s.grammar_depth, operators)
+        constraint = Constraint(name, grammar)
+        key, model, sampling = self._identity(dialogue, constraint)
+        found = self._recorded(key)
         if found is not None:
-            return key, Reply(found.text, found.finish, requests=0)
-        reply = self._client.complete(messages)
-        tally.add(reply)
-        if self._log is not None:
-            record = request_record(messages, model, sampling)
-            self._log.append(
-                Exchange(key, reply.text, reply.finish, reply.prompt_tokens, reply.completion_tokens, record)
-            )
+            return key, found
+        draw = request.round * 1_000 + dialogue.index
+        reply = self._client.complete(dialogue.messages, constraint, deadline=request.allowance.deadline, draw=draw)
+        self._record(key, reply, request_record(dialogue.messages, model, sampling))
         return key, reply
+
+    def _recorded(self, key: str) -> Reply | None:
+        found = self._log.find(key) if self._log is not None else None
+        if found is None:
+            return None
+        return Reply(found.text, found.finish, found.prompt_tokens, found.completion_tokens, requests=0)
+
+    def _record(self, key: str, reply: Reply, request: dict[str, Any]) -> None:
+        if self._log is not None:
+            self._log.append(
+                Exchange(key, reply.text, reply.finish, reply.prompt_tokens, reply.completion_tokens, request)
+            )
+
+    def _usage(self, reply: Reply, messages: Sequence[Message], batch: _Batch) -> Usage:
+        """What an answer cost; estimated, and that said, where the server does not report it."""
+        prompt, completion = reply.prompt_tokens, reply.completion_tokens
+        if not prompt and not completion:
+            self._note(batch, f"llm {self.settings.model}: no token counts reported; estimated from the text's length")
+            prompt = sum(len(m.content) for m in messages) // _CHARACTERS_A_TOKEN + 1
+            completion = len(reply.text) // _CHARACTERS_A_TOKEN + 1
+        return Usage(reply.requests, prompt, completion, self.settings.cost(prompt, completion))
+
+    def _note(self, batch: _Batch, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            batch.notes.append(text)
+
+    # The constraint
+
+    def _settled(self, batch: _Batch, request: ProposalRequest) -> ConstraintName:
+        if self._constraint is None:
+            self._constraint = self._probe(batch, request)
+        return self._constraint
+
+    def _probe(self, batch: _Batch, request: ProposalRequest, after: ConstraintName | None = None) -> ConstraintName:
+        """Ask the server which constraints it enforces; what it said before is in the log."""
+
+        def ask(name: ConstraintName) -> Reply:
+            messages, constraint, limit = probe_request(name)
+            sampling = {"probe": name, "base_url": self.settings.base_url}
+            model = self.settings.model or ""
+            key = prompt_hash(messages, model, sampling)
+            reply = self._recorded(key)
+            if reply is None:
+                try:
+                    reply = self._client.complete(
+                        messages, constraint, deadline=request.allowance.deadline, max_tokens=limit
+                    )
+                except RequestRefused as error:
+                    reply = Reply(str(error), f"{_REFUSED}{error.status}")
+                self._record(key, reply, request_record(messages, model, sampling))
+            batch.usage += Usage(
+                reply.requests,
+                reply.prompt_tokens,
+                reply.completion_tokens,
+                self.settings.cost(reply.prompt_tokens, reply.completion_tokens),
+            )
+            if reply.finish.startswith(_REFUSED):
+                raise RequestRefused(reply.text, int(reply.finish.removeprefix(_REFUSED)))
+            return reply
+
+        name, found = probe(self.settings, ask, after)
+        self._note(batch, found)
+        return name
+
+
+def _shares(count: int, most: int) -> list[int]:
+    """`count` in as few parts of at most `most` as there can be, as even as they go."""
+    parts = -(-count // most)
+    return [count * (i + 1) // parts - count * i // parts for i in range(parts)]

@@ -7,6 +7,7 @@ passed in, so a seed decides the result.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fama_fast.errors import FamaError
@@ -31,6 +32,55 @@ _WEIGHTS = {Family.TIME_SERIES: 5.0, Family.ELEMENT: 4.0, Family.CROSS_SECTION: 
 _CONDITIONS = frozenset({"condition", "trigger", "exit"})  # parameters that are true or false
 _ATTEMPTS = 200
 _SHARE_OF_MADE_GROUPS = 0.15
+# How often published sets of alphas use each operator: the 101 of Kakushadze (2016), and a fifth of Qlib's 158 (each of
+# its formulas comes in five windows), 14 at most, so that the commonest do not crowd out the rest.
+USAGE = MappingProxyType(
+    {
+        "ABS": 12,
+        "ADD": 14,
+        "AND": 2,
+        "CORREL": 14,
+        "DECAY_LINEAR": 14,
+        "DELAY": 14,
+        "DELTA": 14,
+        "DIV": 14,
+        "EQ": 6,
+        "GROUP_NEUTRALIZE": 14,
+        "IF_ELSE": 14,
+        "IS_NAN": 6,
+        "LOG": 5,
+        "LT": 14,
+        "MASK": 3,
+        "MAX": 13,
+        "MIN": 4,
+        "MUL": 14,
+        "NAN_TO": 4,
+        "NEG": 14,
+        "OR": 2,
+        "POWER": 14,
+        "RANK": 14,
+        "SCALE": 9,
+        "SIGN": 8,
+        "SIGNED_POWER": 2,
+        "SUB": 14,
+        "TS_ARGMAX": 4,
+        "TS_ARGMAX_FIRST": 6,
+        "TS_ARGMIN": 2,
+        "TS_ARGMIN_FIRST": 2,
+        "TS_COVARIANCE": 2,
+        "TS_MAX": 11,
+        "TS_MEAN": 7,
+        "TS_MIN": 14,
+        "TS_PRODUCT": 2,
+        "TS_QUANTILE": 2,
+        "TS_RANK": 14,
+        "TS_RESIDUAL": 1,
+        "TS_RSQUARE": 1,
+        "TS_SLOPE": 1,
+        "TS_STDDEV": 14,
+        "TS_SUM": 14,
+    }
+)
 # How often the result is made comparable between stocks by its outermost operator, rather than by a ratio.
 _CROSS_SECTIONAL_ROOT = 0.8
 
@@ -173,7 +223,11 @@ class TreeMaker:
         infix = [s for s in mine if s.symbol]
         if infix and len(infix) < len(mine) and self.rng.random() < 0.6:
             mine = infix
-        return self.rng.choice(mine)
+        return self.choose(mine)
+
+    def choose(self, specs: Sequence[OpSpec]) -> OpSpec:
+        """One of some operators, those that are common in the field more often; none is left out."""
+        return self.rng.choices(specs, [1.0 + USAGE.get(s.name, 0) for s in specs])[0]
 
     def tree(self, depth: int, *, condition: bool = False) -> Node:
         """A series of at most this depth; a condition where one is asked for and there is room."""

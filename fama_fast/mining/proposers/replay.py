@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fama_fast.mining.prompt import Message
+    from fama_fast.mining.proposers.constraint import Constraint
     from fama_fast.mining.protocol import ProposalRequest
     from fama_fast.mining.templates import Templates
 
@@ -24,19 +25,20 @@ _LISTS = ("factors", "alphas", "expressions", "proposals")
 
 
 class _RecordedClient:
-    """Answers with the recorded texts in order; replies cost nothing."""
+    """Answers with the recorded texts in order."""
 
     def __init__(self, exchanges: Sequence[Exchange], source: Path) -> None:
         self._exchanges = list(exchanges)
         self._source = source
         self._next = 0
 
-    def complete(self, messages: Sequence[Message]) -> Reply:
+    def complete(self, messages: Sequence[Message], constraint: Constraint | None = None, **_: Any) -> Reply:
+        """The next recorded reply, whatever is asked."""
         if self._next >= len(self._exchanges):
             raise ProposerError(f"{self._source}: all {len(self._exchanges)} recorded answers have been replayed")
         found = self._exchanges[self._next]
         self._next += 1
-        return Reply(found.text, found.finish, requests=0)
+        return Reply(found.text, found.finish, found.prompt_tokens, found.completion_tokens, requests=0)
 
 
 class _HashedProposer(LLMProposer):
@@ -49,15 +51,35 @@ class _HashedProposer(LLMProposer):
         self._found = {e.prompt_hash: e for e in exchanges}
         self._source = source
 
-    def _exchange(self, messages: Sequence[Message], request: ProposalRequest, tally: Any) -> tuple[str, Reply]:
-        key = self._identity(messages, request)[0]
+    def _recorded(self, key: str) -> Reply:
         found = self._found.get(key)
         if found is None:
             raise ProposerError(
                 f"{self._source}: no exchange with prompt hash {key} was recorded: templates, data, settings "
                 "or library differ from the recorded run"
             )
-        return key, Reply(found.text, found.finish, requests=0)
+        return Reply(found.text, found.finish, found.prompt_tokens, found.completion_tokens, requests=0)
+
+
+def _sampling(exchange: Exchange) -> dict[str, Any]:
+    found = exchange.request.get("sampling")
+    return found if isinstance(found, dict) else {}
+
+
+def _in_order(exchanges: Sequence[Exchange]) -> list[Exchange]:
+    """As a run without concurrency would have recorded them, and without probes of what the server can do.
+
+    Answers of one round are recorded as they come. Runs of several seeds in one file stay one after the other.
+    """
+    answers = [e for e in exchanges if "probe" not in _sampling(e)]
+    seeds: dict[Any, int] = {}
+    keyed = []
+    for n, exchange in enumerate(answers):
+        draw = _sampling(exchange).get("draw")
+        if not (isinstance(draw, list) and len(draw) == 4 and all(isinstance(d, int) for d in draw)):
+            return answers
+        keyed.append(((seeds.setdefault(draw[0], len(seeds)), *draw[1:], n), exchange))
+    return [e for _, e in sorted(keyed, key=lambda k: k[0])]
 
 
 class ReplayProposer:
@@ -98,7 +120,9 @@ class ReplayProposer:
             if match == "hash":
                 self._dialogue = _HashedProposer(llm, exchanges, path, templates)
             else:
-                self._dialogue = LLMProposer(llm, _RecordedClient(exchanges, path), templates=templates)
+                # One dialogue after the other, so that each finds its own repairs next.
+                plain = llm.model_copy(update={"constraint": "none", "response_format": "text", "concurrency": 1})
+                self._dialogue = LLMProposer(plain, _RecordedClient(_in_order(exchanges), path), templates=templates)
         elif match == "hash":
             raise ConfigError(f"{path}: a list of expressions has no prompt hashes; replay it in order")
         else:
@@ -116,8 +140,8 @@ class ReplayProposer:
 def _recorded_settings(exchanges: Sequence[Exchange], settings: LLMSettings | None) -> LLMSettings:
     """The settings that decide prompt hashes, as recorded with the first exchange."""
     base = (settings or LLMSettings()).model_dump()
-    request = exchanges[0].request if exchanges else {}
-    sampling = request.get("sampling") or {}
+    first = next((e for e in exchanges if "probe" not in _sampling(e)), None)
+    request, sampling = ({}, {}) if first is None else (first.request, _sampling(first))
     base |= {k: v for k, v in sampling.items() if k in base}
     base["model"] = request.get("model") or base["model"]
     try:

@@ -8,7 +8,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+Price = Annotated[float, Field(ge=0.0, le=10_000.0)]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 
@@ -29,7 +33,19 @@ class LLMSettings(BaseModel):
         max_tries: prompts in all for one batch: the first and the repairs that carry the error messages.
         max_tokens_key: the name this server knows the limit by; `auto` is `max_completion_tokens` for
             OpenAI itself and `max_tokens` elsewhere.
-        response_format: constraint the server puts on the answer (OpenAI-compatible servers only).
+        constraint: what the server holds answers to (OpenAI-compatible servers only). `lark` is a grammar
+            for llguidance (llama.cpp, vLLM), `tool` the same grammar as a custom tool (OpenAI), `gbnf`
+            llama.cpp's own, `json_schema` the form of the answer alone. `auto` asks the server once, takes the
+            strongest that it enforces, and says which.
+        grammar_depth: nested operations at most in an expression of a grammar.
+        operators: the only operators shown and allowed; None means all that the data can serve. Models with
+            a short context need few.
+        response_format: `json_object` asks for any JSON where there is no constraint; `json_schema` is
+            another name for that constraint.
+        concurrency: requests under way at once. per_prompt: proposals asked for in one prompt.
+        price_in, price_out: of a million prompt and answer tokens, in the currency of max_cost.
+        max_cost: the run stops asking when its answers have cost this much; what is under way then (at most
+            `concurrency` dialogues) is finished and used.
         seed: sent to the server when given. Determinism comes from the exchange log, not from this.
         instructions_path: a template in place of `propose.md`.
         max_new_factors: proposals asked for in a round; None leaves it to the run.
@@ -50,7 +66,15 @@ class LLMSettings(BaseModel):
     backoff_s: Annotated[float, Field(ge=0.0, le=60.0)] = 1.0
     max_backoff_s: Annotated[float, Field(ge=0.0, le=600.0)] = 60.0
     max_tries: Annotated[int, Field(ge=1, le=3)] = 3
+    constraint: Literal["auto", "lark", "tool", "gbnf", "json_schema", "none"] = "auto"
+    grammar_depth: Annotated[int, Field(ge=2, le=8)] = 5
+    operators: Annotated[list[str], Field(min_length=1)] | None = None
     response_format: Literal["text", "json_object", "json_schema"] = "text"
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    per_prompt: Annotated[int, Field(ge=1, le=100)] = 10
+    price_in: Price | None = None
+    price_out: Price | None = None
+    max_cost: Annotated[float, Field(gt=0.0)] | None = None
     seed: int | None = None
     instructions_path: str | None = None
     max_new_factors: Annotated[int, Field(ge=1, le=1000)] | None = None
@@ -69,8 +93,47 @@ class LLMSettings(BaseModel):
             raise ValueError("must be http(s)://host[:port][/path], without user, password, query or fragment")
         return value
 
+    @field_validator("operators")
+    @classmethod
+    def _are_operators(cls, value: list[str] | None) -> list[str] | None:
+        from fama_fast import ops
+        from fama_fast.errors import nearest_name
+
+        found = []
+        for name in value or ():
+            spec = ops.find(name)
+            if spec is None:
+                near = nearest_name(name.upper(), [s.name for s in ops.specs()])
+                raise ValueError(f"there is no operator {name[:64]!r}" + (f"; did you mean {near}?" if near else ""))
+            found.append(spec.name)
+        return found if value is not None else None
+
+    @model_validator(mode="after")
+    def _go_together(self) -> LLMSettings:
+        if self.max_cost is not None and (self.price_in is None or self.price_out is None):
+            raise ValueError("max_cost needs price_in and price_out, the prices of a million tokens")
+        if self.response_format != "text" and self.constraint not in ("auto", "none", self.response_format):
+            raise ValueError("constraint and response_format ask for different things: keep one")
+        return self
+
+    @property
+    def is_official(self) -> bool:
+        """The server is OpenAI's own."""
+        return self.provider == "openai" and (self.base_url or OPENAI_URL).startswith(OPENAI_URL)
+
+    @property
+    def wanted_constraint(self) -> str:
+        """`constraint`, or what `response_format` says in its place."""
+        if self.constraint == "auto" and self.response_format != "text":
+            return "json_schema" if self.response_format == "json_schema" else "none"
+        return self.constraint
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """What so many tokens cost; 0 where prices are not known."""
+        return (prompt_tokens * (self.price_in or 0.0) + completion_tokens * (self.price_out or 0.0)) / 1e6
+
     def sampling(self) -> dict[str, Any]:
-        """What, besides the messages and the model, decides the answer: part of the prompt hash."""
+        """What, besides messages, model and constraint, decides the answer: part of the prompt hash."""
         return {
             "max_tokens": self.max_tokens,
             "response_format": self.response_format,

@@ -79,7 +79,7 @@ def swap_operator(maker: TreeMaker, node: Node) -> Node | None:
         and (s.boolean, s.gives_group) == (spec.boolean, spec.gives_group)
         and [p.kind for p in s.parameters] == kinds
     ]
-    new = _rebuilt(maker.rng.choice(others), old.args, old.params) if others else None
+    new = _rebuilt(maker.choose(others), old.args, old.params) if others else None
     return replace(node, path, new) if new else None
 
 
@@ -94,7 +94,7 @@ def wrap(maker: TreeMaker, node: Node) -> Node | None:
     """One subtree gets an operator around it."""
     path, old = maker.rng.choice(_places(node, "series"))
     single = [s for s in maker.numeric if sum(p.kind is Kind.SERIES for p in s.operands) == 1]
-    return replace(node, path, maker.apply(maker.rng.choice(single), 2, first=old)) if single else None
+    return replace(node, path, maker.apply(maker.choose(single), 2, first=old)) if single else None
 
 
 def unwrap(maker: TreeMaker, node: Node) -> Node | None:
@@ -203,3 +203,20 @@ def graft(maker: TreeMaker, exemplar: Node, before: Node, after: Node) -> Node |
                 return replace(exemplar, path, make(n.op, n.args, new.params))
     places = [(p, n) for p, n in _places(exemplar, sort_of(new)) if p]
     return replace(exemplar, maker.rng.choice(places)[0], new) if places else None
+
+
+def combine(maker: TreeMaker, node: Node, other: Node) -> Node | None:
+    """Both parents under one arithmetic operator, each made comparable first if it is not."""
+    from fama_fast.ops import build
+
+    pairs = [s for s in maker.numeric if s.symbol and len(s.operands) == 2 and s.name not in maker.explosive]
+    if not pairs or sort_of(node) != "series" or sort_of(other) != "series":
+        return None
+    roots = [s for s in maker.roots if len(s.operands) == 1 and not s.statics]
+    names = {s.name for s in maker.roots}
+
+    def comparable(part: Node) -> Node:
+        bounded = part.op in names or any(a.op in names for a in part.args)
+        return part if bounded or not roots else build(maker.rng.choice(roots).name, part)
+
+    return build(maker.rng.choice(pairs).name, comparable(node), comparable(other))

@@ -1,0 +1,61 @@
+"""What `score` and `compute` share for data larger than memory: the option, and opening data to be read in parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fama_fast.cli.common import note, open_panel
+from fama_fast.errors import UnknownName
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fama_fast.engine import Alpha
+    from fama_fast.panel import Panel
+    from fama_fast.panel.dataset import Dataset
+
+MemoryBudget = Annotated[
+    str | None,
+    typer.Option(
+        "--memory-budget",
+        metavar="SIZE",
+        help="Work on dates in chunks within this much memory, e.g. 800MB; Parquet is then read part by part.",
+        show_default=False,
+    ),
+]
+
+
+def open_source(
+    data: str | None,
+    memory_budget: str | None,
+    *,
+    universe: str | None,
+    groups: str | None,
+    needed_by: Sequence[Alpha],
+) -> Panel | Dataset:
+    """A panel; or, with a budget and Parquet data, a data set of which parts are read.
+
+    Raises:
+        ConfigError: a budget that is no size. DataError: the data are missing or cannot be used.
+    """
+    if memory_budget is not None:
+        from fama_fast.engine.budget import parse_bytes
+
+        parse_bytes(memory_budget)
+    if memory_budget is None or data is None or Path(data).suffix.lower() == ".csv":
+        return open_panel(data, universe=universe, groups=groups, needed_by=needed_by)
+    from fama_fast.data import scan_market_data
+
+    fields = dict.fromkeys(["CLOSE", *(f for a in needed_by for f in a.fields)])
+    group_fields = dict.fromkeys(g for a in needed_by for g in a.groups)
+    try:
+        source = scan_market_data(data, fields=fields, group_fields=group_fields, universe=universe, groups=groups)
+    except UnknownName:
+        # With all that there is, the compiler can say where in the expression the unknown name stands.
+        source = scan_market_data(data, universe=universe, groups=groups)
+    for warning in source.warnings:
+        note(f"warning: {warning}")
+    return source

@@ -1,0 +1,175 @@
+"""What a search remembers between rounds: an archive of good candidates, rankings seen, and which moves paid.
+
+The archive holds the best of every niche, admitted or not: it is what a searcher breeds from. A niche is a
+group of candidates whose daily RankICs move together. With labels that are mostly noise, the correlation of
+two such series is close to the mean correlation of the two rankings, and it costs no values.
+
+Everything is a function of the candidates in their order; nothing reads the clock or draws at random.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fama_fast.mining.protocol import Elite, SearchView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from fama_fast.engine import Alpha
+    from fama_fast.ir import Node
+    from fama_fast.mining.candidate import Candidate
+    from fama_fast.types import FloatArray
+
+CAPACITY = 60  # elites kept
+NICHE = 0.7  # |correlation| of daily RankICs above which two candidates share a niche
+PER_NICHE = 4  # elites of one niche
+_MEMORY_OF_MOVES = 0.9  # what a round's record of a move is worth a round later
+_STUCK_AFTER = 400  # candidates without a better best: the search restarts
+_RESTART_LENGTH = 150  # candidates of a restart
+
+
+def series_print(series: FloatArray) -> str:
+    """Fingerprint of the rankings behind daily RankICs (T,), the same for a factor, its negative and any increasing
+    function of it: 16 hex digits.
+
+    RankIC depends on values through their ranks alone and changes sign with them, so equal rankings have equal
+    series. Different rankings of N symbols agree on a date by chance only, and here would have to on every one.
+    """
+    known = series[np.isfinite(series) & (np.round(series, 9) != 0.0)]
+    sign = -1.0 if known.size and known[0] < 0.0 else 1.0
+    rounded = np.round(sign * series, 9) + 0.0
+    rounded[~np.isfinite(rounded)] = np.inf  # one kind of missing
+    return hashlib.blake2b(rounded.tobytes(), digest_size=8).hexdigest()
+
+
+@functools.lru_cache(maxsize=8192)
+def ranking_print(node: Node) -> str:
+    """Identity of what a canonical expression provably ranks like, or opposite to: 16 hex digits."""
+    from fama_fast.passes import ranking_fingerprint
+
+    return ranking_fingerprint(node.args[0] if node.op == "NEG" else node)[:16]
+
+
+def unit_series(series: FloatArray) -> FloatArray:
+    """Daily RankICs less their mean, missing days 0, of unit length (all 0 when they do not vary)."""
+    there = np.isfinite(series)
+    centred = np.where(there, series - (series[there].mean() if there.any() else 0.0), 0.0)
+    length = math.sqrt(float(np.add.reduce(centred * centred)))
+    out: FloatArray = centred / length if length > 0.0 else centred
+    return out
+
+
+@dataclass
+class _Record:
+    """How often a move was made and how often its child entered the archive, fading with the rounds."""
+
+    tried: float = 0.0
+    paid: float = 0.0
+
+
+@dataclass
+class SearchMemory:
+    """The archive and its history.
+
+    Attributes:
+        elites: best first. series: unit daily RankICs of the training rows by fingerprint, of the elites.
+        prints: rankings that were met. records: by move. since_gain: candidates since the best one was found.
+    """
+
+    elites: list[Elite] = field(default_factory=list)
+    series: dict[str, FloatArray] = field(default_factory=dict)
+    prints: set[str] = field(default_factory=set)
+    records: dict[str, _Record] = field(default_factory=dict)
+    since_gain: int = 0
+
+    def view(self) -> SearchView:
+        """What a proposer is shown."""
+        rates = tuple((name, (r.paid + 1.0) / (r.tried + 10.0)) for name, r in sorted(self.records.items()))
+        stuck = self.since_gain >= _STUCK_AFTER and self.since_gain % _STUCK_AFTER < _RESTART_LENGTH
+        return SearchView(tuple(self.elites), rates, stuck, frozenset(self.prints))
+
+    def consider(self, elite: Elite, series: FloatArray) -> bool:
+        """Take a candidate into the archive if it is among the best of its niche; whether it was."""
+        if elite.fingerprint in self.series or not math.isfinite(elite.worth):
+            return False
+        own = unit_series(series)
+        near = [e for e in self.elites if abs(float(np.add.reduce(self.series[e.fingerprint] * own))) > NICHE]
+        if len(near) >= PER_NICHE:
+            worst = near[-1]
+            if elite.worth <= worst.worth:
+                return False
+            self._drop(worst)
+        elif len(self.elites) >= CAPACITY:
+            worst = self.elites[-1]
+            if elite.worth <= worst.worth:
+                return False
+            self._drop(worst)
+        if not self.elites or elite.worth > self.elites[0].worth:
+            self.since_gain = 0
+        self.elites.append(elite)
+        self.elites.sort(key=lambda e: (-e.worth, e.fingerprint))
+        self.series[elite.fingerprint] = own
+        return True
+
+    def _drop(self, elite: Elite) -> None:
+        self.elites.remove(elite)
+        del self.series[elite.fingerprint]
+
+    def learn(self, candidates: Sequence[Candidate], train: slice, penalty: float) -> None:
+        """A round's candidates: the measured ones are considered, the moves that made them credited."""
+        for record in self.records.values():
+            record.tried *= _MEMORY_OF_MOVES
+            record.paid *= _MEMORY_OF_MOVES
+        for candidate in candidates:
+            if candidate.alpha is None:
+                continue
+            self.since_gain += 1
+            entered = False
+            if candidate.series is not None:
+                series = candidate.series[train]
+                entered = self.consider(elite_of(candidate.compiled, series, penalty), series)
+            record = self.records.setdefault(candidate.proposal.origin, _Record())
+            record.tried += 1.0
+            record.paid += entered
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; the series follow from the elites and the data."""
+        return {
+            "elites": [[e.fingerprint, e.canonical, e.score, e.nodes, e.worth] for e in self.elites],
+            "prints": sorted(self.prints),
+            "records": {name: [r.tried, r.paid] for name, r in sorted(self.records.items())},
+            "since_gain": self.since_gain,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], measure: Callable[[Sequence[str]], FloatArray]) -> SearchMemory:
+        """What `to_dict` described; `measure` gives the training rows' daily RankICs of canonical texts."""
+        elites = [Elite(*row) for row in data["elites"]]
+        found = measure([e.canonical for e in elites])
+        return cls(
+            elites,
+            {e.fingerprint: unit_series(s) for e, s in zip(elites, found, strict=True)},
+            set(data["prints"]),
+            {name: _Record(*row) for name, row in data["records"].items()},
+            data["since_gain"],
+        )
+
+
+def elite_of(alpha: Alpha, series: FloatArray, penalty: float) -> Elite:
+    """A candidate as the archive holds it, from its daily RankICs over the training rows.
+
+    `penalty` is the RankIC that each node costs. Days without a RankIC count as days without skill: otherwise
+    whatever hardly ever has a value would win by luck.
+    """
+    there = np.isfinite(series)
+    total = abs(float(np.add.reduce(np.where(there, series, 0.0))))
+    score = total / max(1, int(there.sum()))
+    worth = total / max(1, series.size) - penalty * alpha.n_nodes
+    return Elite(alpha.fingerprint, alpha.canonical, score, alpha.n_nodes, worth)

@@ -1,0 +1,196 @@
+"""The pool of new factors: one forecast made of many, and what it is worth where it was not fitted.
+
+Two models, both over oriented cross-sectional ranks: `equal` is their mean, `ridge` weighs them by ridge
+regression of the label's ranks (Hoerl and Kennard 1970). Ridge walks forward: a date's weights come from dates
+whose labels were known by then, so nothing is fitted on what it is scored on; for the test split the weights of
+the mining rows are kept. Everything follows from the factors and the data: nothing of a pool needs storing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from fama_fast.evaluation import daily
+from fama_fast.mining.state import known_figures
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from fama_fast.evaluation import Daily
+    from fama_fast.library.factor import Factor
+    from fama_fast.mining.config import PoolSettings
+    from fama_fast.mining.market import Market
+    from fama_fast.types import BoolArray, FloatArray
+
+    Ranks = NDArray[np.float32]
+
+Model = Literal["ridge", "equal"]
+MODELS: tuple[Model, ...] = ("ridge", "equal")
+
+
+@dataclass(frozen=True)
+class PoolScores:
+    """A pool on one split, by model.
+
+    Attributes:
+        daily: daily figures over the rows of the split. scores: their summary (`FactorScores` as a mapping, what is
+            not defined left out). weights: the last ridge weights by fingerprint.
+    """
+
+    daily: dict[Model, Daily]
+    scores: dict[Model, dict[str, float]]
+    weights: dict[str, float]
+
+
+class Pool:
+    """Ranks and moments of factors, kept between rounds: a round pays for its new factors only.
+
+    Args:
+        market: rows, labels and universe. settings: which model decides, its penalty and how often it is refitted.
+    """
+
+    def __init__(self, market: Market, settings: PoolSettings) -> None:
+        self.market, self.settings = market, settings
+        labels = market.labels.values
+        target = centred_ranks(labels, market.panel.universe)
+        self._known = np.isfinite(target)
+        self._target = np.where(self._known, target, 0.0).astype(np.float32)
+        usable = np.zeros(len(labels), dtype=np.bool_)
+        usable[market.rows.train] = usable[market.rows.valid] = True
+        self._usable = usable
+        self._ranks: dict[str, Ranks] = {}
+        self._cross: dict[str, FloatArray] = {}  # by factor: (T,) sum over symbols of rank x label rank
+        self._gram: dict[tuple[str, str], FloatArray] = {}  # by pair: (T,) sum over symbols of their ranks' product
+
+    def valid(self, factors: Sequence[Factor]) -> PoolScores:
+        """The pool of these factors over the validation rows; ridge fitted on earlier dates only."""
+        self._keep(factors)
+        names = [f.fingerprint for f in factors]
+        rows = self.market.rows.valid
+        ranks = [self._ranks[n][rows] for n in names]
+        forecast = np.full(ranks[0].shape, np.nan)
+        weights = np.zeros(len(names))
+        for start in range(rows.start, rows.stop, self.settings.refit):
+            stop = min(start + self.settings.refit, rows.stop)
+            part = slice(start - rows.start, stop - rows.start)
+            weights = self._fit(names, before=start)
+            forecast[part] = weighted([r[part] for r in ranks], weights)
+        universe = self.market.panel.universe
+        return self._scored(names, ranks, forecast, weights, self.market.labels.values[rows], universe, rows)
+
+    def test(self, factors: Sequence[Factor]) -> PoolScores:
+        """The pool over the test rows, weights as of the last mining row. This opens the test split."""
+        from fama_fast.data import forward_returns
+
+        self._keep(factors, drop=False)
+        market, cut = self.market, self.market.config.splits
+        names, rows = [f.fingerprint for f in factors], market.rows.test
+        ranks = [market.pool_ranks(f, market.whole, rows).astype(np.float32) for f in factors]
+        labels = forward_returns(market.whole, horizon=cut.horizon, entry_lag=cut.entry_lag)[rows]
+        weights = self._fit(names, before=rows.start)
+        return self._scored(names, ranks, weighted(ranks, weights), weights, labels, market.whole.universe, rows)
+
+    def _keep(self, factors: Sequence[Factor], *, drop: bool = True) -> None:
+        """Ranks and moments of exactly these factors."""
+        wanted = {f.fingerprint for f in factors}
+        for gone in [f for f in self._ranks if drop and f not in wanted]:
+            del self._ranks[gone], self._cross[gone]
+            self._gram = {pair: g for pair, g in self._gram.items() if gone not in pair}
+        panel = self.market.panel
+        for factor in factors:
+            name = factor.fingerprint
+            if name in self._ranks:
+                continue
+            ranks = self.market.pool_ranks(factor, panel, slice(0, panel.shape[0])).astype(np.float32)
+            self._ranks[name] = ranks
+            here = np.where(np.isfinite(ranks) & self._known, ranks, np.float32(0.0))
+            self._cross[name] = _by_date(here, self._target)
+            for other, theirs in self._ranks.items():
+                there = here if other == name else np.where(np.isfinite(theirs), theirs, np.float32(0.0))
+                self._gram[min(name, other), max(name, other)] = _by_date(here, there)
+
+    def _fit(self, names: Sequence[str], before: int) -> FloatArray:
+        """Ridge weights from usable dates whose labels end before row `before`."""
+        cut = self.market.config.splits
+        rows = np.flatnonzero(self._usable[: max(0, before - cut.horizon - cut.entry_lag)])
+        gram = np.array([[self._gram[min(a, b), max(a, b)][rows].sum() for b in names] for a in names])
+        cross = np.array([self._cross[a][rows].sum() for a in names])
+        return ridge_weights(gram, cross, self.settings.ridge)
+
+    def _scored(
+        self,
+        names: Sequence[str],
+        ranks: Sequence[Ranks],
+        forecast: FloatArray,
+        weights: FloatArray,
+        labels: FloatArray,
+        universe: BoolArray | None,
+        rows: slice,
+    ) -> PoolScores:
+        inside = None if universe is None else universe[rows]
+        forecasts: dict[Model, FloatArray] = {"ridge": forecast, "equal": combine(ranks)}
+        threads = self.market.config.run.threads
+        found = {model: daily(f, labels, inside, threads=threads) for model, f in forecasts.items()}
+        scores = {m: known_figures(d.summary(horizon=self.market.horizon).as_dict()) for m, d in found.items()}
+        return PoolScores(found, scores, dict(zip(names, weights.tolist(), strict=True)))
+
+
+def centred_ranks(values: FloatArray, universe: BoolArray | None) -> FloatArray:
+    """Ranks of each row (T, N) among its present members, average ties, r/n - 1/2; missing stays missing."""
+    import polars as pl
+
+    out = np.full(values.shape, np.nan)
+    for t, row in enumerate(values):
+        there = np.isfinite(row) if universe is None else np.isfinite(row) & universe[t]
+        count = int(np.count_nonzero(there))
+        if count:
+            out[t, there] = pl.Series(row[there]).rank("average").to_numpy() / count - 0.5
+    return out
+
+
+def ridge_weights(gram: FloatArray, cross: FloatArray, penalty: float) -> FloatArray:
+    """(k,) weights that minimise |y - X w|^2 + a |w|^2 for X'X = `gram` and X'y = `cross`.
+
+    The penalty a is `penalty` times the mean of the diagonal of X'X, so that it does not depend on the data's size.
+    Zeros where nothing is known of any factor.
+    """
+    scale = float(np.trace(gram)) / max(1, len(gram))
+    if not scale > 0.0:
+        return np.zeros(len(gram))
+    # So few unknowns are solved on one thread whatever the machine, so the bits do not depend on it.
+    return np.asarray(np.linalg.solve(gram + penalty * scale * np.eye(len(gram)), cross), dtype=np.float64)
+
+
+def weighted(ranks: Sequence[Ranks], weights: FloatArray) -> FloatArray:
+    """Sum (T, N) of ranks times weights; a missing rank counts as the middle, a symbol without any is missing."""
+    total = np.zeros(ranks[0].shape)
+    seen = np.zeros(ranks[0].shape, dtype=np.bool_)
+    for r, w in zip(ranks, weights, strict=True):
+        there = np.isfinite(r)
+        total += np.where(there, w * r.astype(np.float64), 0.0)
+        seen |= there
+    return np.where(seen, total, np.nan)
+
+
+def combine(ranks: Sequence[NDArray[np.floating[Any]]]) -> FloatArray:
+    """Equal-weight mean (T, N) of the oriented ranks that are present; missing where none is."""
+    total = np.zeros(ranks[0].shape)
+    count = np.zeros(ranks[0].shape)
+    for r in ranks:
+        there = np.isfinite(r)
+        total += np.where(there, r, 0.0)
+        count += there
+    with np.errstate(invalid="ignore", divide="ignore"):
+        out: FloatArray = total / count
+    return out
+
+
+def _by_date(a: Ranks, b: Ranks) -> FloatArray:
+    """(T,) sums over symbols of a x b, in float64; no BLAS, so that the bits do not depend on the machine."""
+    out: FloatArray = np.sum(a * b, axis=1, dtype=np.float64)
+    return out

@@ -1,0 +1,119 @@
+"""The harness of the mining suites: resuming, tables, planted expressions; one tiny suite end to end."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from benches.mining import panels, runner, suites, tables
+from benches.mining.__main__ import main
+from fama_fast.engine import compile as compile_alpha
+from fama_fast.ir import count_nodes
+
+
+def test_planted_expressions_have_six_to_nine_nodes_and_follow_from_the_seed() -> None:
+    texts = [panels.planted_expression(seed) for seed in range(20)]
+    assert all(6 <= count_nodes(compile_alpha(t).node) <= 9 for t in texts)
+    assert texts == [panels.planted_expression(seed) for seed in range(20)]
+    assert len(set(texts)) >= 18
+
+
+def row(seed: int, **rest: Any) -> dict[str, Any]:
+    head = {"suite": "noise", "arm": "", "seed": seed, "candidates_asked": 10, "threads": 1, "seconds": 60.0}
+    return {**head, "right": True, "holding": 0, "admitted": 2, **rest}
+
+
+def test_results_are_appended_whole_and_a_cut_line_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    assert runner.finished(path) == []
+    runner.append(path, row(0))
+    with path.open("a") as file:
+        file.write('{"suite": "noi')  # a crash while writing
+    assert [r["seed"] for r in runner.finished(path)] == [0]
+    runner.append(path, row(1))
+    assert [r["seed"] for r in runner.finished(path)] == [0, 1]
+    path.write_text("not json\n" + json.dumps(row(2)) + "\n")
+    with pytest.raises(SystemExit, match="line 1: not a result"):
+        runner.finished(path)
+
+
+def test_finished_seeds_are_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "out.jsonl"
+    for seed in range(3):
+        runner.append(path, row(seed))
+    assert main(["noise", "--seeds", "3", "--candidates", "10", "--out", str(path)]) == 0
+    assert "3 of 3 are in" in capsys.readouterr().err
+
+
+def test_tables_give_wilson_and_t_intervals(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    for seed in range(40):
+        runner.append(path, row(seed, right=seed != 3))
+    text = tables.render([path])
+    low, high = stats.binomtest(39, 40).proportion_ci(method="wilson")
+    assert f"39 of 40 ({low:.0%} to {high:.0%})" in text
+    centre, left, right = tables.mean_interval([0.1, 0.2, 0.4, None, math.nan])
+    want = stats.t.interval(0.95, 2, loc=7 / 30, scale=stats.sem([0.1, 0.2, 0.4]))
+    assert (centre, left, right) == pytest.approx((7 / 30, *want))
+    assert math.isnan(tables.mean_interval([0.1])[1])
+    assert tables.render([tmp_path / "none.jsonl"]) == "no results yet"
+
+
+def test_a_seed_that_was_run_again_counts_once(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    runner.append(first, row(0, right=False))
+    runner.append(second, row(0))
+    assert "1 of 1" in tables.render([first, second])
+
+
+def real(seed: int, arm: str, pool: float, rival: float = 0.01) -> dict[str, Any]:
+    one = {"pool_test": {"ridge": pool, "equal": pool / 2}, "test_over_train": 0.8, "admitted": 5}
+    ours = {
+        "random_pool_test": {"ridge": rival, "equal": rival},
+        "random_test_over_train": 0.5,
+        "random_admitted": 3,
+        "status": "found",
+        "contradicted": False,
+    }
+    return row(seed, suite="ashare", arm=arm, **one, **(ours if arm == "mine" else {}))
+
+
+def test_arms_are_compared_within_a_seed(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    for seed, pool in enumerate((0.06, 0.07, 0.08)):
+        runner.append(path, real(seed, "mine", pool, rival=pool - 0.02))
+        runner.append(path, real(seed, "gplearn", pool - 0.05))
+    text = tables.render([path])
+    assert "| mined pool less random formulas, ridge | 0.0200 (0.0200 to 0.0200) |" in text
+    assert "| mined pool less gplearn, ridge | 0.0500 (0.0500 to 0.0500) |" in text
+    assert "| verdicts that the test contradicts | 0 of 3 |" in text
+
+
+def test_wrong_use_and_missing_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        main(["noise", "--seeds", "0"])
+    monkeypatch.setenv("FAMA_DATA", str(tmp_path))
+    assert main(["ashare", "--seeds", "1", "--out", str(tmp_path / "o.jsonl")]) == 2
+    assert "set FAMA_DATA" in capsys.readouterr().err
+    assert not (tmp_path / "o.jsonl").exists()
+
+
+def test_a_seed_that_fails_does_not_stop_the_others() -> None:
+    assert "run.max_candidates must be at least 1" in runner.one("noise", "", 0, -1, 1)["error"]
+
+
+def test_a_small_planted_suite_end_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    planted = panels.planted
+    monkeypatch.setattr(panels, "planted", lambda seed: planted(seed, symbols=40, dates=260))
+    found = runner.one("planted", "", 0, 20, 1)
+    assert "error" not in found, found.get("error")
+    assert found["candidates"] == 20
+    assert {"share_of_best", "share_of_first", "signal", "control", "funnel"} <= set(found)
+    assert 6 <= count_nodes(compile_alpha(found["signal"]).node) <= 9
+    json.dumps(found)
+    assert set(suites.SUITES) == set(tables.TABLES)
