@@ -536,6 +536,63 @@ def humped(x: Array, limit: Array, d: int) -> Array:
     return finite(out)
 
 
+def followed(x: Array, limit: Array, start: Array, d: int, hold: bool) -> Array:
+    out = np.full(x.shape, NAN)
+    for t, n in np.ndindex(out.shape):
+        held = start[t, n]
+        for k in range(max(0, t - d + 1), t + 1):
+            v, most = x[k, n], limit[k, n]
+            present = not math.isnan(v) and most >= 0
+            if present and abs(v - held) > most:
+                held = held + most if v > held else held - most
+            elif present and not hold:
+                held = v if not math.isnan(held) else NAN
+        out[t, n] = held if present else NAN
+    return finite(out)
+
+
+def mean_turnover(y: Array, d: int) -> Array:
+    """One number a date, the members' mean of what the days of the window traded; 0 where nobody has traded yet."""
+    weights = np.nan_to_num(per_date(lambda v: scaled(v, 1.0, 0, 0))(y))
+    traded = np.full(y.shape, NAN)
+    traded[1:] = np.where(np.isnan(y), 0.0, np.abs(weights - np.roll(weights, 1, axis=0))).sum(axis=1, keepdims=True)[
+        1:
+    ]
+    traded[np.isnan(y)] = NAN
+    mean = np.where(np.isnan(y), NAN, ORACLE["TS_MEAN"](traded, d, 1))
+    return np.nan_to_num(per_date(lambda v: math.fsum(v) / len(v))(mean))
+
+
+def tuned(x: Array, rungs: list[Array], target: float, d: int) -> Array:
+    ladder = [x, *rungs]
+    turnovers = [mean_turnover(r, d) for r in ladder]
+    out = rungs[-1].copy()
+    for t in range(len(x)):
+        trades = [v[t].max() for v in turnovers]  # one number, and 0 where x is missing
+        if trades[0] <= target:
+            out[t] = x[t]
+            continue
+        for k in range(len(rungs), 0, -1):
+            if trades[k] <= target < trades[k - 1]:
+                share = (target - trades[k]) / (trades[k - 1] - trades[k])
+                out[t] = ladder[k][t] + share * (ladder[k - 1][t] - ladder[k][t])
+                break
+    return finite(out)
+
+
+def tuned_decay(x: Array, low: float, high: float, target: float, d: int) -> Array:
+    memories = [low + (high - low) * s for s in (0.5, 0.75, 0.875, 0.9375, 1.0)]
+    rungs = [np.where(np.isnan(x), NAN, ORACLE["DECAY_EXP"](x, d, m, 1)) for m in memories]
+    return tuned(x, rungs, target, d)
+
+
+def tuned_limit(x: Array, size: Array, hold: bool, low: float, high: float, target: float, d: int) -> Array:
+    limits = [low + (high - low) * s for s in (0.0001, 0.001, 0.01, 0.1, 1.0)]
+    start = ORACLE["TS_MEAN"](x, d, 1)
+    rungs = [followed(x, size * m, start, d, hold) for m in (limits if hold else limits[::-1])]
+    return tuned(x, rungs, target, d)
+
+
 ORACLE: dict[str, Callable[..., Array]] = {
     "ADD": cellwise(lambda x, y: x + y),
     "SUB": cellwise(lambda x, y: x - y),
@@ -664,6 +721,10 @@ ORACLE: dict[str, Callable[..., Array]] = {
     "TRADE_WHEN": trade_when,
     "KEEP": keep,
     "TS_HUMP": humped,
+    "TS_FOLLOW": followed,
+    "TS_TARGET_TVR_DECAY": tuned_decay,
+    "TS_TARGET_TVR_HUMP": lambda x, *rest: tuned_limit(x, per_date(lambda v: math.fsum(np.abs(v)))(x), True, *rest),
+    "TS_TARGET_TVR_DELTA_LIMIT": lambda x, y, *rest: tuned_limit(x, y, False, *rest),
     "HUMP": lambda x, hump, d: humped(x, per_date(lambda v: math.fsum(np.abs(v)) * hump)(x), d),
     "GROUP_MEDIAN": per_group(np.median),
     "GROUP_PERCENTAGE": lambda x, group, q: per_group(lambda v: interpolated_quantile(v, q))(x, group),
@@ -746,6 +807,10 @@ CASES: dict[str, tuple[tuple[Any, ...], ...]] = {
     "KEEP": ((5,), (1,), (12,)),
     "TS_HUMP": ((20,), (5,), (1,)),
     "HUMP": ((0.01, 20), (0.1, 5), (0.0, 3)),
+    "TS_FOLLOW": ((6, False), (6, True), (1, False)),
+    "TS_TARGET_TVR_DECAY": ((0.2, 0.9, 0.8, 3),),
+    "TS_TARGET_TVR_HUMP": ((0.0, 1.0, 0.6, 5),),
+    "TS_TARGET_TVR_DELTA_LIMIT": ((0.0, 1.0, 0.6, 5),),
     "GROUP_NORMALIZE": ((1.0,), (20.0,)),
     "GROUP_BACKFILL": ((4, 4.0), (1, 4.0), (6, 0.7)),
     "WINSORIZE": ((4.0,), (1.0,), (0.0,)),

@@ -10,10 +10,11 @@ import pytest
 
 import fama_fast as ff
 from fama_fast import ops, passes
-from fama_fast.ir import LEAVES, Node, const, postorder
+from fama_fast.ir import LEAVES, Node, const, postorder, rewrite
 from fama_fast.lang import parse, to_text
 from fama_fast.ops import build, find
-from fama_fast.passes import canonicalise, ranking_fingerprint
+from fama_fast.passes import ranking_fingerprint
+from fama_fast.passes.lower import lower_operators
 from tests.test_random_expressions import random_alphas, random_panel
 
 
@@ -125,13 +126,70 @@ def test_equal_fingerprints_never_hide_different_values(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_random_expressions_of_one_fingerprint_are_one_node(seed: int) -> None:
+def test_random_expressions_of_one_fingerprint_are_computed_as_one_node(seed: int) -> None:
     alphas = random_alphas(300, 500 + seed)
     by_print: dict[str, set[Node]] = defaultdict(set)
     for alpha in alphas:
-        by_print[alpha.fingerprint].add(canonicalise(alpha.node))
+        by_print[alpha.fingerprint].add(passes.share(passes.lower(alpha.node)))
     assert all(len(nodes) == 1 for nodes in by_print.values())
-    assert len(by_print) == len({a.canonical for a in alphas})
+    assert len(by_print) <= len({a.canonical for a in alphas})
+
+
+COMPOSITES = [s.name for s in ops.specs() if s.lower is not None]
+
+
+@pytest.mark.parametrize("name", COMPOSITES)
+def test_a_composite_and_its_definition_share_a_fingerprint_and_every_bit(name: str) -> None:
+    spec = ops.get(name)
+    composite = ff.compile(spec.example)
+    written = parse(spec.example)
+
+    def expanded(node: Node) -> Node:
+        return node if node.op != name or spec.lower is None else spec.lower(*node.args, *node.params)
+
+    # What makes groups can stand in a group's place only as the operator that it is, so there all is written out.
+    definition = lower_operators(written) if spec.gives_group else rewrite(written, expanded)
+    assert definition is not written
+    other = ff.engine.Alpha("", "fama", passes.canonicalise(definition))
+    assert other.fingerprint == composite.fingerprint
+    raw = ff.engine.Alpha("", "fama", definition)
+    panel = random_panel(3)
+    a, b = ff.evaluate([composite], panel)[0], ff.evaluate([raw], panel, optimise=False)[0]
+    np.testing.assert_array_equal(a + 0.0, b + 0.0)
+
+
+@pytest.mark.parametrize(
+    ("composite", "definition"),
+    [
+        ("DELTA(CLOSE, 5)", "CLOSE - DELAY(CLOSE, 5)"),
+        ("-DELTA(CLOSE, 5)", "REF(CLOSE, 5) - CLOSE"),
+        ("RANK(TS_RETURNS(CLOSE, 2))", "RANK(CLOSE / DELAY(CLOSE, 2) - 1)"),
+        ("TS_MEDIAN(VOLUME, 9)", "TS_QUANTILE(VOLUME, 9, 1 / 2)"),
+        ("TS_MIN_DIFF(LOW, 20)", "LOW - TS_MIN(LOW, 20)"),
+        ("CLIP(RET, -0.1, 0.1)", "MIN(MAX(RET, -0.1), 0.1)"),
+    ],
+)
+def test_definitions_by_hand(composite: str, definition: str) -> None:
+    one, other = ff.compile(composite), ff.compile(definition)
+    assert one.fingerprint == other.fingerprint
+    assert one.canonical != other.canonical
+    assert ff.compile(one.canonical).canonical == one.canonical
+
+
+def test_a_definition_of_ones_own_is_what_it_stands_for() -> None:
+    ff.define("IDENTITY_TRIAL(x, d) = DELTA(x, d) / TS_STDDEV(x, d)")
+    try:
+        one = ff.compile("RANK(IDENTITY_TRIAL(CLOSE, 5))")
+        other = ff.compile("RANK((CLOSE - DELAY(CLOSE, 5)) / TS_STDDEV(CLOSE, 5))")
+        assert one.fingerprint == other.fingerprint
+        assert "IDENTITY_TRIAL" in one.canonical
+    finally:
+        ops.unregister("IDENTITY_TRIAL")
+
+
+def test_a_derived_field_is_not_its_formula() -> None:
+    """Data may carry a RET of their own, such as one with dividends."""
+    assert ff.compile("RET").fingerprint != ff.compile("CLOSE / DELAY(CLOSE, 1) - 1").fingerprint
 
 
 SAME_ORDER = [

@@ -134,7 +134,7 @@ PANELS = ("plain", "missing", "ties", "offset", "jumps", "universe", "one_row", 
 
 def node_of(name: str, params: tuple[Any, ...]) -> Node:
     """The operator on the fields X and Y (and on C and SECTOR, where it takes a condition or a group)."""
-    names = {"condition": "C", "members": "C", "y": "Y", "z": "C", "limit": "Y"}
+    names = {"condition": "C", "members": "C", "y": "Y", "z": "C", "limit": "Y", "start": "C"}
     operands = [
         group("SECTOR") if p.kind is Kind.GROUP else field(names.get(p.name, "X")) for p in SPECS[name].operands
     ]

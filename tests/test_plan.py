@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+import fama_fast
 from fama_fast import ir, ops
 from fama_fast.backends.numba_vm.run import execute
+from fama_fast.errors import ConfigError
 from fama_fast.panel import GroupField, Panel
 from fama_fast.plan import Axis, Plan, Space, make_plan, mask_members, set_min_coverage
 
@@ -206,3 +208,64 @@ def test_hard_series_keep_nine_digits(d: int) -> None:
                 assert abs(out[2][i, j] - deviation) <= 1e-9 * deviation, (name, i)
                 assert abs(out[3][i, j] - covariance) <= 1e-9 * float(spread) / (d - 1), (name, i)
                 assert abs(out[4][i, j] - covariance * (d - 1) / spread) <= 1e-9, (name, i)
+
+
+# --- blocked results ------------------------------------------------------------------------------
+
+
+def test_blocked_results_hold_the_same_bits() -> None:
+    """A root that is a field, one asked for twice, one that others read, windows and cross-sections of both axes."""
+    data = panel(t=90, n=21)
+    texts = [
+        "CLOSE",
+        "TS_MEAN(CLOSE, 5)",
+        "TS_MEAN(CLOSE, 5)",
+        "RANK(TS_MEAN(CLOSE, 5)) - DELTA(CLOSE, 3)",
+        "TS_STDDEV(RANK(CLOSE), 4)",
+        "IS_NAN(CLOSE)",
+    ]
+    rows = fama_fast.evaluate(texts, data)
+    for threads in (1, 3):
+        blocks = fama_fast.evaluate(texts, data, layout="blocks", threads=threads)
+        for values, block in zip(rows, blocks, strict=True):
+            assert block.shape == (3, 90, 8)
+            wide = block.transpose(1, 0, 2).reshape(90, -1)
+            np.testing.assert_array_equal(wide[:, :21], values)
+            assert np.isnan(wide[:, 21:]).all()
+
+
+def test_blocked_results_are_refused_where_they_cannot_be() -> None:
+    data = panel(t=90, n=21)
+    with pytest.raises(ConfigError, match='"dates" or "blocks"'):
+        fama_fast.evaluate(["CLOSE"], data, layout="columns")  # type: ignore[call-overload]
+    with pytest.raises(ConfigError, match="panel in memory"):
+        fama_fast.evaluate(["CLOSE"], data, layout="blocks", output=lambda chunk: None)
+
+
+def test_a_lag_runs_in_pieces_only_where_its_operand_stays() -> None:
+    """Pieces write over a register that a lag of an earlier piece still reads: long series, registers used again."""
+    data = panel(t=1500, n=9)
+    texts = [
+        "DELAY(CLOSE + OPEN, 700) * 2 - CLOSE / (OPEN + 1)",
+        "DELAY(TS_MEAN(CLOSE, 3), 5) + (OPEN - VOLUME) * DELAY(TS_MEAN(CLOSE, 3), 600) - CLOSE",
+        "DELAY(DELAY(CLOSE, 2) - OPEN, 511) / DELAY(CLOSE, 513)",
+    ]
+    whole = fama_fast.evaluate(texts, data)
+    parts = [fama_fast.evaluate([t], data)[0] for t in texts]
+    for values, alone in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(values, alone)
+    close, opened = data["CLOSE"], data["OPEN"]
+    late = np.full_like(close, np.nan)
+    late[700:] = (close + opened)[:-700]
+    np.testing.assert_array_equal(whole[0], late * 2 - close / (opened + 1))
+
+
+def test_memory_of_results_returns_when_the_last_view_is_gone() -> None:
+    data = panel(t=90, n=21)
+    first = fama_fast.evaluate(["CLOSE * 2"], data)[0]
+    view = first[3:5]
+    kept = view.copy()
+    del first
+    again = fama_fast.evaluate(["CLOSE * 3", "CLOSE * 4"], data)
+    np.testing.assert_array_equal(view, kept)
+    assert not any(np.shares_memory(view, values) for values in again)

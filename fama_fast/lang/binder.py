@@ -16,6 +16,8 @@ from fama_fast.ir import Node, const, field, group
 from fama_fast.lang.constants import constant_value
 from fama_fast.lang.diagnostics import placed, shown
 from fama_fast.lang.dialect_operators import apply
+from fama_fast.lang.on_time import against_days
+from fama_fast.lang.quotes import quoted
 from fama_fast.lang.sigils import is_marked
 from fama_fast.lang.syntax import Call, Expr, Infix, Keyword, Name, Number
 from fama_fast.ops import MAX_WINDOW, build, check_param, find, get, is_group, names, specs
@@ -72,8 +74,17 @@ class Binder:
 
     # Names
 
+    def _quoted(self, expr: Expr) -> str | None:
+        """What stands in quotes there, in a dialect that has them."""
+        return quoted(self._text, expr) if self._dialect.quotes and isinstance(expr, Name) else None
+
     def _field(self, expr: Name) -> Node:
         folded = expr.name.upper()
+        text = self._quoted(expr)
+        if text is not None:
+            self._fail(
+                ArgumentError, "a text in quotes cannot stand here: names are written without quotes", expr, text
+            )
         if folded in CONSTANTS:
             return const(CONSTANTS[folded])
         mark = self._dialect.sigil
@@ -99,10 +110,14 @@ class Binder:
             made = self._call(expr)
             if is_group(made):
                 return made
-        if not isinstance(expr, Name):
-            self._fail(ArgumentError, f"{spec.name} needs the name of a group here, such as SECTOR", expr)
+        text = self._quoted(expr)
+        if not isinstance(expr, Name) or text is not None:
+            message = f"{spec.name} needs the name of a group here, such as SECTOR"
+            self._fail(ArgumentError, message, expr, text or "SECTOR")
         if self._scope.is_field(expr.name) and not self._scope.is_group(expr.name):
-            self._fail(ArgumentError, f"{expr.name} is a field; {spec.name} needs a group here, such as SECTOR", expr)
+            self._fail(
+                ArgumentError, f"{expr.name} is a field; {spec.name} needs a group here, such as SECTOR", expr, "SECTOR"
+            )
         name = self._scope.group(expr.name)
         if name is None:
             message, suggestion = self._scope.no_group(shown(expr.name))
@@ -133,10 +148,13 @@ class Binder:
             expr = _nested(expr)
         given = self._arguments(spec, expr)
         values: dict[str, Node | Param] = {}
+        against = self._counter(spec, given)
         for p in spec.parameters:
+            if p.name == against:
+                continue
             if p.name not in given:
                 if p.required:
-                    self._fail(ArgumentError, f"{spec.signature} needs {p.name}", expr)
+                    self._fail(ArgumentError, f"{spec.signature} needs {p.name}", expr, spec.example)
                 continue
             argument = given[p.name]
             if p.kind is Kind.SERIES:
@@ -148,10 +166,29 @@ class Binder:
         if spec.windowed and "min_periods" not in values:
             values["min_periods"] = self._dialect.min_periods
         try:
+            if against is not None:
+                return self._against_days(spec, against, values)
             return apply(spec, values) if self._dialect.own.get(spec.name) is spec else build(spec.name, **values)
         except ExpressionError as error:
             at = given.get("min_periods", expr)
             raise placed(error, self._text, at.start, at.end) from None
+
+    def _counter(self, spec: OpSpec, given: dict[str, Expr]) -> str | None:
+        """The operand for which a count of days is given: the x of a regression, or either side of a correlation."""
+        for name in {"TS_REGRESSION": ("x",), "CORREL": ("x", "y")}.get(spec.name, ()):
+            argument = given.get(name)
+            if isinstance(argument, Call) and argument.name.upper() in self._dialect.counters:
+                if [constant_value(self.series(a)) for a in argument.arguments] != [1.0]:
+                    self._fail(ArgumentError, f"a count of days is written {argument.name}(1)", argument)
+                return name
+        return None
+
+    @staticmethod
+    def _against_days(spec: OpSpec, against: str, values: dict[str, Node | Param]) -> Node:
+        (other,) = (values[p.name] for p in spec.operands if p.name != against)
+        assert isinstance(other, Node)
+        defaults = {p.name: p.default for p in spec.statics if not p.required}
+        return against_days(spec.name, other, {**defaults, **values})
 
     def _rolling(self, spec: OpSpec, arguments: tuple[Expr, ...]) -> OpSpec:
         """`max(x, 5)` where the dialect means the highest of 5 days."""
@@ -188,7 +225,8 @@ class Binder:
                 named = [p.name for p in spec.parameters if p.keyword_only]
                 hint = f" ({', '.join(f'{n}=' for n in named)} by name)" if named else ""
                 message = f"{spec.name}({', '.join(positional)}) takes {most}{hint}, not {len(call.arguments)}"
-                self._fail(ArgumentError, message, argument)
+                meant = f"{named[0]}={argument.value:g}" if named and isinstance(argument, Number) else None
+                self._fail(ArgumentError, message, argument, meant)
             else:
                 given[positional[i]] = argument
         return given
@@ -198,8 +236,12 @@ class Binder:
         folded = expr.name.upper() if isinstance(expr, Name) else ""
         if folded == "NONE" and not p.required and p.default is None:
             return None
+        text = self._quoted(expr)
+        if p.kind is Kind.TEXT:
+            return self._checked(text, expr, spec, p)
         if p.kind is Kind.CHOICE:
-            return self._checked(expr.name if isinstance(expr, Name) else "", expr, spec, p)
+            name = expr.name if isinstance(expr, Name) else ""
+            return self._checked(name if text is None else text.strip(), expr, spec, p)
         value: float | bool | None
         if p.kind is Kind.FLAG and folded in ("TRUE", "FALSE"):
             value = folded == "TRUE"
@@ -207,11 +249,13 @@ class Binder:
             value = constant_value(self.series(expr))
         if value is None:
             what = " number of days" if p.kind is Kind.WINDOW else ""
-            self._fail(ArgumentError, f"{spec.name}: {p.name} must be a constant{what}", expr)
+            self._fail(ArgumentError, f"{spec.name}: {p.name} must be a constant{what}", expr, spec.example)
+        if folded in ("TRUE", "FALSE") and p.kind is not Kind.FLAG:
+            self._fail(ArgumentError, f"{spec.name}: {p.name} must be a number, not {folded}", expr, spec.example)
         if p.kind is Kind.WINDOW:
             if value < 0:
                 message = f"{spec.name}: {p.name} must be at least 1, not {value:g}: an alpha cannot look ahead"
-                self._fail(WindowError, message, expr)
+                self._fail(WindowError, message, expr, f"{-value:g}")
             if value == 0 and self._dialect.no_window:
                 message = f"{spec.name}: {p.name} must be at least 1: {self._dialect.no_window}"
                 self._fail(WindowError, message, expr)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fama_fast.lang.brain_text import bucket, without
 from fama_fast.lang.dialect_operators import days_present, own, present, table
 from fama_fast.ops import MIN_PERIODS, Parameter, build
-from fama_fast.ops.spec import flag, group, number, series, window
+from fama_fast.ops.spec import count, flag, group, number, series, text, window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,13 +25,14 @@ _SOURCE = "WorldQuant BRAIN operator reference"
 RENAMED: Mapping[str, str] = {"MULTIPLY": "MUL"}
 
 REFUSED: Mapping[str, str] = {
-    "TS_STEP": "a count of days since the data began has no finite lookback",
     "TS_QUANTILE": "BRAIN's description (a quantile of ts_rank) and its example (a share at a z-score) disagree",
 }
 
 
-def _own(name: str, parameters: tuple[Parameter, ...], lower: Callable[..., Node], doc: str) -> OpSpec:
-    return own(name, parameters, lower, doc, _SOURCE)
+def _own(
+    name: str, parameters: tuple[Parameter, ...], lower: Callable[..., Node], doc: str, *, gives_group: bool = False
+) -> OpSpec:
+    return own(name, parameters, lower, doc, _SOURCE, gives_group=gives_group)
 
 
 def _days(name: str, lower: Callable[..., Node], doc: str, *more: Parameter) -> OpSpec:
@@ -122,8 +124,12 @@ def _ts_decay_linear(x: Node, d: int, dense: bool, min_periods: int | None) -> N
     return build("DECAY_LINEAR", x, d, dense, min_periods=min_periods)
 
 
-def _ts_backfill(x: Node, lookback: int) -> Node:
-    return build("BACKFILL", x, lookback)
+def _ts_backfill(x: Node, lookback: int, k: int, ignore: str) -> Node:
+    return build("KTH_ELEMENT", without(x, ignore), lookback, k) if k > 1 or ignore else build("BACKFILL", x, lookback)
+
+
+def _kth_element(x: Node, d: int, k: int, ignore: str) -> Node:
+    return build("KTH_ELEMENT", without(x, ignore), d, k)
 
 
 def _group_mean(x: Node, weight: Node, g: Node) -> Node:
@@ -134,18 +140,19 @@ def _group_mean(x: Node, weight: Node, g: Node) -> Node:
 # Arithmetic with a filter: what stands for a missing operand.
 
 
-def _filtered(name: str, neutral: float) -> OpSpec:
+def _filtered(name: str, what: str, neutral: float) -> OpSpec:
     def lower(x: Node, y: Node, keep: bool) -> Node:
         if keep:
             x, y = build("NAN_TO", x, neutral), build("NAN_TO", y, neutral)
         return build(name, x, y)
 
     filtering = flag("filter", doc=f"a missing operand counts as {neutral:g}")
-    doc = f"{name} of x and y; with filter=TRUE a missing operand counts as {neutral:g}."
+    doc = f"{what}; with filter=TRUE a missing operand counts as {neutral:g}."
     return _own(name, (series("x"), series("y"), filtering), lower, doc)
 
 
 _RATE = number("rate", 2.0, minimum=0.0, doc="how exactly BRAIN sorts; ours is always exact")
+_IGNORE = text("ignore", doc='numbers that count as missing, such as "NAN 0"')
 _CONSTANT = number("constant", 0.0, doc="added")
 
 _ENTRIES = (
@@ -192,18 +199,44 @@ _ENTRIES = (
         "The mean of the past d days with weights d, ..., 1; a missing day counts as 0 unless dense=TRUE.",
         flag("dense", doc="leave missing days out"),
     ),
-    _own("TS_BACKFILL", (series(), window("lookback")), _ts_backfill, "The last present value within the lookback."),
+    _own(
+        "TS_BACKFILL",
+        (series(), window("lookback"), count("k", 1, doc="1 is the latest"), _IGNORE),
+        _ts_backfill,
+        "The k-th latest value within the lookback that is present and not ignored.",
+    ),
+    _own(
+        "KTH_ELEMENT",
+        (series(), window(), count("k", doc="1 is the latest"), _IGNORE),
+        _kth_element,
+        "The k-th latest value of the past d days, today included, that is present and not ignored.",
+    ),
+    _own(
+        "BUCKET",
+        (
+            series(),
+            text("range", doc='the bounds as "start, end, step"'),
+            text("buckets", doc='the bounds as "bound, bound, ..."'),
+            flag("skipBegin", doc="what is not above the first bound is in no group"),
+            flag("skipEnd", doc="what is above the last bound is in no group"),
+            flag("skipBoth", doc="skipBegin and skipEnd"),
+            flag("NANGroup", doc="a missing x is in a group of its own, after the last"),
+        ),
+        bucket,
+        "The group that x falls into: the number of bounds below it.",
+        gives_group=True,
+    ),
     _own(
         "GROUP_MEAN",
         (series(), series("weight"), group()),
         _group_mean,
         "The weighted mean of the group.",
     ),
-    _filtered("ADD", 0.0),
-    _filtered("SUB", 0.0),
-    _filtered("MUL", 1.0),
+    _filtered("ADD", "x + y", 0.0),
+    _filtered("SUB", "x - y", 0.0),
+    _filtered("MUL", "x * y", 1.0),
 )
 
-_SPELLINGS = {"TS_STDDEV": "TS_STD_DEV", "SUBTRACT": "SUB", "MULTIPLY": "MUL"}
+_SPELLINGS = {"TS_STDDEV": "TS_STD_DEV", "DECAY_LINEAR": "TS_DECAY_LINEAR", "SUBTRACT": "SUB", "MULTIPLY": "MUL"}
 _BY_NAME = table(*_ENTRIES)
 OPERATORS: Mapping[str, OpSpec] = {**_BY_NAME, **{alias: _BY_NAME[name] for alias, name in _SPELLINGS.items()}}

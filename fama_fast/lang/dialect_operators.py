@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from fama_fast.ops import Parameter
 
 
-def own(name: str, parameters: Iterable[Parameter], lower: Callable[..., Node], doc: str, source: str) -> OpSpec:
+def own(
+    name: str,
+    parameters: Iterable[Parameter],
+    lower: Callable[..., Node],
+    doc: str,
+    source: str,
+    *,
+    gives_group: bool = False,
+) -> OpSpec:
     """An operator that only a dialect has. `lower` takes operands, then static parameters, in their order.
 
     The family is a formality here: the entry never becomes a node, only what it is lowered into does.
@@ -35,6 +43,7 @@ def own(name: str, parameters: Iterable[Parameter], lower: Callable[..., Node], 
         example=example,
         source=source,
         lower=lower,
+        gives_group=gives_group,
     )
 
 

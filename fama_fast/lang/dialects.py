@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fama_fast.errors import UnknownName, nearest_name
-from fama_fast.lang import brain, qlib
+from fama_fast.lang import brain, on_time, qlib
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +44,8 @@ class Dialect:
         no_window: what this system means by a window of 0, which is refused.
         sigil: the mark that every field carries, such as qlib's `$`.
         chained: our operators of two operands that this system writes with any number: max(x, y, z).
+        counters: names of a count of days, which may only stand as a regressor (see `on_time`).
+        quotes: texts in quotes may be arguments.
     """
 
     name: str
@@ -59,9 +61,16 @@ class Dialect:
     no_window: str = ""
     sigil: str = ""
     chained: frozenset[str] = frozenset()
+    counters: frozenset[str] = frozenset()
+    quotes: bool = False
 
 
-FAMA = Dialect(name="fama", source="fama_fast binding semantics")
+FAMA = Dialect(
+    name="fama",
+    source="fama_fast binding semantics",
+    refused=_table(dict.fromkeys(on_time.COUNTERS, on_time.REASON)),
+    counters=on_time.COUNTERS,
+)
 
 ALPHA101 = Dialect(
     name="alpha101",
@@ -121,9 +130,11 @@ BRAIN = Dialect(
     operators=_table(brain.RENAMED),
     fields=_table({"RETURNS": "RET"}),
     own=brain.OPERATORS,
-    refused=_table(brain.REFUSED),
+    refused=_table({**brain.REFUSED, **dict.fromkeys(on_time.COUNTERS, on_time.REASON)}),
     min_periods=1,
     chained=frozenset({"ADD", "SUB", "MUL", "MIN", "MAX"}),
+    counters=on_time.COUNTERS,
+    quotes=True,
 )
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType({d.name: d for d in (FAMA, ALPHA101, QLIB, BRAIN)})

@@ -1,6 +1,7 @@
-"""Fields with a mark before them, qlib's `$close`: taken off before parsing, so the grammar stays as it is.
+"""What a dialect writes and the grammar does not know: fields with a mark before them (qlib's `$close`), quotes.
 
-The mark becomes a blank, which keeps every position; the binder then asks where a field stood with its mark.
+Both are taken off before parsing. The mark becomes a blank, which keeps every position; the binder then asks where a
+field stood with its mark. Quotes are the business of `quotes`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from fama_fast.errors import ExpressionError, ParseError
 from fama_fast.lang.diagnostics import placed
 from fama_fast.lang.parser import parse_syntax
+from fama_fast.lang.quotes import hide
 
 if TYPE_CHECKING:
     from fama_fast.lang.dialects import Dialect
@@ -23,18 +25,27 @@ def syntax_of(text: str, dialect: Dialect) -> Expr:
     Raises:
         ParseError, LimitError: as of `parse_syntax`, over the text as it was written.
     """
-    mark = dialect.sigil
-    if not mark or mark not in text:
+    plain = text
+    if isinstance(text, str):
+        if dialect.quotes:
+            plain = hide(plain)
+        if dialect.sigil:
+            plain = _unmarked(plain, dialect.sigil)
+    if plain is text:
         return parse_syntax(text)
+    try:
+        return parse_syntax(plain)
+    except ExpressionError as error:
+        raise placed(error, text, error.start, error.end) from None
+
+
+def _unmarked(text: str, mark: str) -> str:
     for found in re.finditer(re.escape(mark), text):
         at = found.start()
         before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
         if not (after.isalpha() or after == "_") or before.isalnum() or before == "_":
             raise ParseError(f"'{mark}' must stand directly before the name of a field", text=text, start=at)
-    try:
-        return parse_syntax(text.replace(mark, " "))
-    except ExpressionError as error:
-        raise placed(error, text, error.start, error.end) from None
+    return text.replace(mark, " ")
 
 
 def is_marked(text: str, name: Name, dialect: Dialect) -> bool:

@@ -13,6 +13,7 @@ from fama_fast.ops import (  # noqa: F401  (each registers its operators when im
     ts_pairs,
     ts_regression,
     ts_weights,
+    turnover,
 )
 from fama_fast.ops.registry import build, check_param, find, get, is_group, names, register, specs, unregister
 from fama_fast.ops.spec import MAX_WINDOW, MIN_PERIODS, Algebra, OpSpec, Parameter

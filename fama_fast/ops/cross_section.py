@@ -43,7 +43,7 @@ def _cross(
     module: str = "cross_section",
     **more: Any,
 ) -> None:
-    more.setdefault("example", f"{name}(DELTA(CLOSE, 5))")
+    more.setdefault("example", f"{name}(TS_RETURNS(CLOSE, 5))")
     more.setdefault("missing", "missing when x is missing")
     register(
         OpSpec(
@@ -70,7 +70,7 @@ def _composite(
     second: str | None = None,
     **more: Any,
 ) -> None:
-    more.setdefault("example", f"{name}(DELTA(CLOSE, 5))")
+    more.setdefault("example", f"{name}(TS_RETURNS(CLOSE, 5))")
     more.setdefault("missing", "missing when x is missing")
     operands = (series(),) if second is None else (series(), series(second))
     register(
@@ -160,7 +160,7 @@ _composite(
     number("limit", 0.0, minimum=0.0, doc="bound of the result; 0 is none"),
     algebra=Algebra(odd=True, increasing=True),
     missing="missing when x is missing; with useStd also when all members have one value",
-    example="NORMALIZE(DELTA(CLOSE, 5), useStd=TRUE, limit=3)",
+    example="NORMALIZE(TS_RETURNS(CLOSE, 5), useStd=TRUE, limit=3)",
 )
 _cross(
     "SCALE",
@@ -281,7 +281,7 @@ _composite(
     number("sigma", 1.0, minimum=0.0, doc="factor of the result"),
     algebra=Algebra(odd=True, increasing=True),
     aliases=("CS_QUANTILE",),
-    example="QUANTILE(DELTA(CLOSE, 5), driver=cauchy)",
+    example="QUANTILE(TS_RETURNS(CLOSE, 5), driver=cauchy)",
     notes="qlib's Quantile is TS_QUANTILE. The q-quantile of a date is CS_PERCENTILE.",
 )
 for _end, _which in (("TOP", "largest"), ("BOTTOM", "smallest")):

@@ -22,6 +22,8 @@ _CLEARERS: list[Callable[[], None]] = []
 def register(spec: OpSpec) -> OpSpec:
     """Add an operator. Its name and aliases must be free; its own definition was checked when it was made."""
     names = (spec.name, *spec.aliases)
+    if any(p.kind is Kind.TEXT for p in spec.parameters):
+        raise ValueError(f"operator {spec.name}: a text parameter is for operators of dialects, which become others")
     for name in names:
         folded = name.upper()
         if folded in LEAVES or _NAMES.get(folded, spec.name) != spec.name or (name == spec.name and name in _SPECS):
@@ -90,12 +92,17 @@ def check_param(spec: OpSpec, p: Parameter, value: Any) -> Param:
             return str(value).casefold()
         one = f"{spec.name}: {p.name} must be {', '.join(p.choices[:-1])} or {p.choices[-1]}"
         raise ArgumentError(one, suggestion=nearest_name(str(value), p.choices))
+    if p.kind is Kind.TEXT:
+        if isinstance(value, str):
+            return value
+        raise ArgumentError(f'{spec.name}: {p.name} must be a text in quotes, such as {p.name}="..."')
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ArgumentError(f"{spec.name}: {p.name} must be a number")
     if p.kind in (Kind.WINDOW, Kind.COUNT):
         error: type[ArgumentError] = WindowError if p.kind is Kind.WINDOW else ArgumentError
         if value != value or float(value) != int(value if abs(value) < 1e18 else 0):  # noqa: PLR0124  (NaN)
-            raise error(f"{spec.name}: {p.name} must be a whole number, not {value}")
+            near = str(round(value)) if abs(value) < 1e18 and round(value) >= (p.minimum or 1) else None
+            raise error(f"{spec.name}: {p.name} must be a whole number, not {value}", suggestion=near)
         value = int(value)
     else:
         error = ArgumentError
@@ -103,9 +110,9 @@ def check_param(spec: OpSpec, p: Parameter, value: Any) -> Param:
         if value - value != 0.0:
             raise ArgumentError(f"{spec.name}: {p.name} must be a finite number")
     if p.minimum is not None and value < p.minimum:
-        raise error(f"{spec.name}: {p.name} must be at least {p.minimum:g}, not {value:g}")
+        raise error(f"{spec.name}: {p.name} must be at least {p.minimum:g}, not {value:g}", suggestion=f"{p.minimum:g}")
     if p.maximum is not None and value > p.maximum:
-        raise error(f"{spec.name}: {p.name} must be at most {p.maximum:g}, not {value:g}")
+        raise error(f"{spec.name}: {p.name} must be at most {p.maximum:g}, not {value:g}", suggestion=f"{p.maximum:g}")
     return value  # type: ignore[no-any-return]
 
 

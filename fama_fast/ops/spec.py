@@ -74,6 +74,10 @@ class Parameter:
     def required(self) -> bool:
         return self.default is _REQUIRED
 
+    @property
+    def shown_default(self) -> str:
+        return f'"{self.default}"' if self.kind is Kind.TEXT else str(self.default)
+
 
 def series(name: str = "x", doc: str = "", default: Any = _REQUIRED) -> Parameter:
     """`default` is the number that an operand not given stands for."""
@@ -108,6 +112,11 @@ def count(name: str = "n", default: Any = _REQUIRED, minimum: int = 1, doc: str 
 
 def flag(name: str, default: bool = False, doc: str = "") -> Parameter:
     return Parameter(name, Kind.FLAG, default, doc=doc)
+
+
+def text(name: str, default: str = "", doc: str = "") -> Parameter:
+    """A text in quotes; only operators of a dialect have one."""
+    return Parameter(name, Kind.TEXT, default, doc=doc)
 
 
 def choice(name: str, *choices: str, doc: str = "") -> Parameter:
@@ -193,7 +202,7 @@ class OpSpec:
     @property
     def signature(self) -> str:
         """`TS_MEAN(x, d, min_periods=None)`."""
-        parts = [p.name if p.required else f"{p.name}={p.default}" for p in self.parameters]
+        parts = [p.name if p.required else f"{p.name}={p.shown_default}" for p in self.parameters]
         return f"{self.name}({', '.join(parts)})"
 
     def named(self, params: tuple[Param, ...]) -> dict[str, Any]:
@@ -226,7 +235,7 @@ class OpSpec:
         for p in self.parameters:
             if p.kind is Kind.CHOICE and (p.default not in p.choices or any(c != c.casefold() for c in p.choices)):
                 raise bad(f"{p.name} needs lower-case choices and one of them as default")
-        if self.kernel is not None and any(p.kind is Kind.CHOICE for p in self.parameters):
+        if self.kernel is not None and any(p.kind in (Kind.CHOICE, Kind.TEXT) for p in self.parameters):
             raise bad("a kernel takes numbers only: lower each choice into an operator of its own")
         if self.family is Family.TIME_SERIES and self.lookback is None:
             raise bad("a time-series operator declares its lookback")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.ops.registry import build, register
-from fama_fast.ops.spec import Algebra, OpSpec, number, series, window
+from fama_fast.ops.spec import Algebra, OpSpec, flag, number, series, window
 from fama_fast.types import Family
 
 if TYPE_CHECKING:
@@ -49,6 +49,19 @@ def _ts_hump(ctx: PolarsContext, x: pl.Expr, limit: pl.Expr, d: int) -> Any:
     return when(present.is_not_null()).then(held)
 
 
+def _ts_follow(ctx: PolarsContext, x: pl.Expr, limit: pl.Expr, start: pl.Expr, d: int, hold: bool) -> Any:
+    when = ctx.pl.when
+    present = ctx.step(when(x.is_not_null() & (limit >= 0)).then(x))
+    held = ctx.step(start)
+    for k in range(d - 1, -1, -1):
+        v, reach = (ctx.step(ctx.by_symbol(e.shift(k))) if k else e for e in (present, limit))
+        change = v - held
+        moved = held + when(change > 0).then(reach).otherwise(-reach)
+        following = when(change.abs() > reach).then(moved).otherwise(held if hold else v)
+        held = ctx.step(when(v.is_null()).then(held).otherwise(following))
+    return when(present.is_not_null() & start.is_not_null()).then(held)
+
+
 def _hump(x: Node, hump: float, d: int) -> Node:
     return build("TS_HUMP", x, build("MUL", build("CS_SUM", build("ABS", x)), hump), d)
 
@@ -81,7 +94,7 @@ register(
         family=Family.TIME_SERIES,
         parameters=(series(), series("f", "what is watched for changes"), window("period", default=5)),
         doc="x where f changed from one day to the next within the past `period` days, today included; else missing.",
-        example="KEEP(CLOSE, RANK(CLOSE) > 0.5, 3)",
+        example="KEEP(RET, RANK(RET) > 0.5, 3)",
         source=_BRAIN,
         missing="missing when x is missing; from or to a missing f is no change",
         lookback=lambda p: int(p["period"]),
@@ -103,6 +116,30 @@ register(
         algebra=Algebra(odd=True),
         polars=_ts_hump,
         kernel="stateful.hump",
+    )
+)
+register(
+    OpSpec(
+        name="TS_FOLLOW",
+        family=Family.TIME_SERIES,
+        parameters=(
+            series(),
+            series("limit", "the most a day, at least 0"),
+            series("start", "today's value of it is where the walk begins"),
+            window(default=20),
+            flag("hold", doc="stay while x is within the limit, as TS_HUMP does"),
+        ),
+        doc="A walk through the past d days that begins at today's `start` and goes towards x by at most the limit of "
+        "each day.",
+        example="TS_FOLLOW(CLOSE, 0.01 * CLOSE, TS_MEAN(CLOSE, 20), 20)",
+        source="TS_DELTA_LIMIT and TS_HUMP with a start that moves slowly, so that a small limit trades little",
+        missing="missing when x, the limit or the start is missing or the limit is below 0; a past day without x or "
+        "limit changes nothing",
+        lookback=lambda p: int(p["d"]) - 1,
+        algebra=Algebra(),
+        polars=_ts_follow,
+        kernel="follow.follow",
+        notes="TS_DELTA_LIMIT and TS_HUMP begin at x of d days ago, which is another x every day.",
     )
 )
 register(

@@ -1,6 +1,7 @@
 """Rewrites of checked nodes that keep their values. They know operators through the registry and no data."""
 
 from fama_fast.passes.fold_constants import fold_constants
+from fama_fast.passes.identity import identity
 from fama_fast.passes.lookback import lookback
 from fama_fast.passes.lower import lower
 from fama_fast.passes.normalise import normalise
@@ -17,6 +18,7 @@ __all__ = [
     "canonicalise",
     "depends_on_level",
     "fold_constants",
+    "identity",
     "infer_units",
     "lookback",
     "lower",

@@ -29,14 +29,23 @@ def lower(root: Node, available: frozenset[str] | None = None) -> Node:
     def rule(node: Node) -> Node:
         if node.op == FIELD:
             return node if node.name in have else _derived(node)
-        if node.op in LEAVES:
-            return node
-        spec = get(node.op)
-        if any(p.kind is Kind.GROUP for p in spec.operands):
-            node = _dense_groups(node, spec)
-        return node if spec.lower is None else spec.lower(*node.args, *node.params)
+        return _operator(node)
 
     return fixpoint(root, rule)
+
+
+def lower_operators(root: Node) -> Node:
+    """The same values by operators with kernels; every field stays, so this needs to know no data."""
+    return fixpoint(root, _operator)
+
+
+def _operator(node: Node) -> Node:
+    if node.op in LEAVES:
+        return node
+    spec = get(node.op)
+    if any(p.kind is Kind.GROUP for p in spec.operands):
+        node = _dense_groups(node, spec)
+    return node if spec.lower is None else spec.lower(*node.args, *node.params)
 
 
 def _dense_groups(node: Node, spec: OpSpec) -> Node:

@@ -3,7 +3,7 @@
 1. `normalise`: one way to write each thing.
 2. `fold_constants`: operations on constants become their value.
 3. `simplify`: identities that leave out work. The first three, repeated until nothing changes, give the
-   canonical form, whose key is an expression's fingerprint.
+   canonical form.
 4. `lower`: composite operators and derived fields written out.
 5. `share`: the canonical form of that, so that equal work written differently is one node.
 """

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fama_fast.ir import LEAVES, Node, make, rewrite
+from fama_fast.passes.identity import identity
 from fama_fast.passes.normalise import negate
 from fama_fast.passes.pipeline import canonicalise
 
@@ -26,7 +27,7 @@ _RANKERS = frozenset({"RANK", "QUANTILE_GAUSSIAN", "QUANTILE_UNIFORM", "QUANTILE
 
 def ranking_fingerprint(root: Node) -> str:
     """32 hex digits, equal for expressions that order the symbols of every date alike."""
-    return canonicalise(_bare(rewrite(canonicalise(root), _below_ranks))).key
+    return canonicalise(_bare(rewrite(identity(root), _below_ranks))).key
 
 
 def _below_ranks(node: Node) -> Node:
@@ -55,10 +56,6 @@ def _unwrapped(node: Node) -> Iterator[tuple[Node, bool]]:
         case "NEG":
             yield x, True
         case "SCALE" if node.params[0] and not any(node.params[1:]):
-            yield x, False
-        case "NORMALIZE" if not node.params[-1]:
-            yield x, False
-        case "QUANTILE" if node.params[-1]:
             yield x, False
         case "MUL" | "DIV" if last.is_const and 1.0 / _LARGEST <= abs(last.value) <= _LARGEST:
             yield x, last.value < 0

@@ -89,6 +89,7 @@ COVARIANCE, FREE, SIGN, TRUTH, PRESENCE = "covariance", "free", "sign", "truth",
 LOG, PURE = "log", "pure"
 SLICE, SLICE_SAME = "slice", "slice same"  # across symbols: unitless, or as the operand
 FILL, MASKED, REGRESSION, PRESENCE_COUNT = "fill", "masked", "regression", "presence count"
+PRODUCT_OF_DAYS = "product of days"  # to the power of the window
 WHEN = "when"  # as the second operand, on days that the others choose
 
 RULES: Mapping[str, str] = {
@@ -96,7 +97,7 @@ RULES: Mapping[str, str] = {
     **dict.fromkeys(("DECAY_LINEAR", "DECAY_EXP", "EMA", "KTH_ELEMENT", "LAST_DIFF_VALUE", "TS_INTERCEPT"), SAME),
     **dict.fromkeys(("PURIFY", "KEEP"), SAME),
     **dict.fromkeys(("TS_STDDEV", "TS_AV_DIFF", "TS_MAD", "TS_SLOPE", "TS_RESIDUAL"), SHIFT_FREE),
-    **dict.fromkeys(("ADD", "SUB", "MIN", "MAX", "MOD", "TS_HUMP"), SUM),
+    **dict.fromkeys(("ADD", "SUB", "MIN", "MAX", "MOD", "TS_HUMP", "TS_FOLLOW", "TS_DELTA_LIMIT"), SUM),
     **dict.fromkeys(("LT", "LE", "GT", "GE", "EQ", "NE"), COMPARE),
     "IF_ELSE": CHOOSE,
     "TRADE_WHEN": WHEN,
@@ -106,6 +107,7 @@ RULES: Mapping[str, str] = {
     **dict.fromkeys(("POWER", "SIGNED_POWER"), POWER),
     "SQRT": ROOT,
     "TS_VAR": SQUARE,
+    "TS_PRODUCT": PRODUCT_OF_DAYS,
     "TS_COVARIANCE": COVARIANCE,
     "TS_REGRESSION": REGRESSION,
     **dict.fromkeys(("TS_RANK", "TS_ARGMIN", "TS_ARGMAX", "TS_ARGMIN_FIRST", "TS_ARGMAX_FIRST", "CORREL"), FREE),
@@ -288,6 +290,11 @@ _UNIT_RULES: Mapping[str, Callable[[Node, Sequence[Unit], list[str]], Unit]] = {
     ROOT: _scaled(_HALF),
     SQUARE: _scaled(Fraction(2)),
     POWER: _to_power,
+    PRODUCT_OF_DAYS: lambda node, given, warnings: (
+        _scaled(Fraction(int(node.params[0] or 1)))(node, given, warnings)
+        if given[0].price or given[0].volume
+        else given[0]
+    ),
     **dict.fromkeys((FREE, SIGN, LOG, PURE, SLICE, PRESENCE_COUNT), _fixed(DIMENSIONLESS)),
     **dict.fromkeys((TRUTH, PRESENCE), _fixed(BOOLEAN)),
 }
@@ -403,6 +410,8 @@ def _level_rule(rule: str, node: Node, given: Sequence[Level]) -> Level | None:
             if given[1].constant is None:
                 return _FREE if all(g.free for g in given) else None
             return Level(degree=x.degree * Fraction(given[1].constant).limit_denominator(1000)) if plain else None
+        case "product of days":
+            return Level(degree=x.degree * Fraction(int(node.params[0] or 1))) if plain else None
         case "square" | "root" | "inverse":
             factor = {"square": Fraction(2), "root": _HALF, "inverse": -_ONE}[rule]
             return Level(degree=x.degree * factor) if plain or rule == "square" else None
@@ -444,7 +453,7 @@ def _weight(node: Node) -> Fraction:
 
 
 def _sum_level(node: Node, given: Sequence[Level]) -> Level | None:
-    x, y = given
+    x, y, *_ = given
     shifts = bool(x.shift or y.shift)
     if node.op in ("ADD", "SUB") and shifts and not x.degree and not y.degree:
         return Level(shift=x.shift + (y.shift if node.op == "ADD" else -y.shift))
