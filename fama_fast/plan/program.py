@@ -19,7 +19,7 @@ class Space(enum.Enum):
     FIELD = "field"  # a field or group of the panel, blocked; index into Plan.fields
     BUFFER = "buffer"  # a blocked intermediate that lives from stage to stage
     REGISTER = "register"  # a thread's own tile
-    OUTPUT = "output"  # a result: values (dates, symbols), or a sink's figures (dates, 2)
+    OUTPUT = "output"  # a result: values (dates, symbols) or blocked, or a sink's figures (dates, 2)
     EXTERNAL = "external"  # an array that the caller of the program brings: a sink's labels
     NUMBER = "number"  # no memory: the value is among the parameters
 
@@ -64,6 +64,7 @@ class Plan:
         stages: alternate between the axes as the expressions need.
         n_buffers, n_outputs: how many of each; `peak_buffers` is the most that live at once.
         sink: whether outputs are figures per date of each expression, not its values.
+        blocked: whether outputs are blocked arrays (blocks, dates, 8) like buffers, not (dates, symbols).
         lookback: rows before a date that its figures need, for programs that run on some dates only.
     """
 
@@ -73,4 +74,5 @@ class Plan:
     n_outputs: int
     peak_buffers: int
     sink: bool = False
+    blocked: bool = False
     lookback: int = 0

@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 
 GROUP = 8  # expressions that are computed together
 
+# What writes a result: by the stage's axis and whether results are blocked.
+_EMIT = {
+    (Axis.TIME, False): "memory.emit_block",
+    (Axis.TIME, True): "memory.copy",
+    (Axis.DATE, False): "memory.emit_dates",
+    (Axis.DATE, True): "memory.scatter",
+}
+
 _MEMORY = -1  # level of leaves and of what an earlier group kept: readable in every stage
 
 
@@ -149,7 +157,13 @@ class _Stager:
                 inputs.append(self._operand(a))
                 values.append(0.0)
         keep = self.plan.buffer_of.get(node)
-        out = Slot(Space.BUFFER, keep) if keep is not None and self.axis is Axis.TIME else self._take()
+        if self.axis is Axis.TIME and keep is not None:
+            out = Slot(Space.BUFFER, keep)
+        elif self.axis is Axis.TIME and self.plan.blocked and node in self.plan.outputs_of:
+            # A blocked result is laid out as a register is: it is computed where it shall lie.
+            out = Slot(Space.OUTPUT, self.plan.outputs_of[node][0])
+        else:
+            out = self._take()
         self.instructions.append(Instruction(spec.kernel, out, tuple(inputs), (*params, *values)))
         self.where[node] = out
         if keep is not None and self.axis is Axis.DATE:
@@ -160,9 +174,11 @@ class _Stager:
                 self._release(self.where.pop(a))
 
     def _emit(self, node: Node) -> None:
-        kernel = "memory.emit_block" if self.axis is Axis.TIME else "memory.emit_dates"
+        kernel = _EMIT[self.axis, self.plan.blocked]
         for index in self.plan.outputs_of.pop(node):
-            self.instructions.append(Instruction(kernel, Slot(Space.OUTPUT, index), (self._operand(node),)))
+            out = Slot(Space.OUTPUT, index)
+            if self.where.get(node) != out:
+                self.instructions.append(Instruction(kernel, out, (self._operand(node),)))
         if self.uses[node] == 0:
             self._release(self.where[node])
 
@@ -235,8 +251,8 @@ class _Draft:
 class _Planner:
     """Builds a plan group by group. What a `_Stager` may read of it describes the group at hand."""
 
-    def __init__(self, roots: Sequence[Node], *, sink: bool, min_pairs: int) -> None:
-        self.sink, self.min_pairs = sink, min_pairs
+    def __init__(self, roots: Sequence[Node], *, sink: bool, blocked: bool, min_pairs: int) -> None:
+        self.sink, self.blocked, self.min_pairs = sink, blocked, min_pairs
         self.fields: dict[str, int] = {}
         self.outputs_of: dict[Node, list[int]] = defaultdict(list)  # results not written yet
         for i, root in enumerate(roots):
@@ -325,15 +341,23 @@ class _Planner:
                 )
             )
         return Plan(
-            tuple(self.fields), tuple(stages), self.n_buffers, n_outputs, peak, sink=self.sink, lookback=lookback
+            tuple(self.fields),
+            tuple(stages),
+            self.n_buffers,
+            n_outputs,
+            peak,
+            sink=self.sink,
+            blocked=self.blocked,
+            lookback=lookback,
         )
 
 
-def make_plan(roots: Sequence[Node], *, sink: bool = False, min_pairs: int = 3) -> Plan:
+def make_plan(roots: Sequence[Node], *, sink: bool = False, blocked: bool = False, min_pairs: int = 3) -> Plan:
     """The program that computes lowered expressions `roots`; the i-th is output i.
 
-    With `sink`, output i is (dates, 2): the daily RankIC of root i with labels that are brought when it runs (missing
+    With `blocked`, outputs are blocked arrays (blocks, dates, 8): nothing turns them into rows of dates. With `sink`,
+    output i is (dates, 2): the daily RankIC of root i with labels that are brought when it runs (missing
     with fewer than `min_pairs` pairs), and how many values it has that date.
     """
     lookback = max((passes.lookback(r) for r in roots), default=0) if sink else 0
-    return _Planner(roots, sink=sink, min_pairs=min_pairs).plan(len(roots), lookback)
+    return _Planner(roots, sink=sink, blocked=blocked, min_pairs=min_pairs).plan(len(roots), lookback)

@@ -3,13 +3,15 @@
 Numba's own cache looks only at the file of the cached function, not at the helpers compiled into it, and wants to
 write beside the source. Here the folder's name is a digest of all sources of this back end, so nothing stale is ever
 loaded, and it lies in the user's cache (`FAMA_CACHE_DIR`, else the platform's cache folder), so a read-only
-installation works. Where that is not writable either, code is compiled anew in each process and a warning says so once.
+installation works; a log record of `fama_fast` names the folder when it is first made. Where that is not writable
+either, code is compiled anew in each process and a warning says so once.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -23,6 +25,7 @@ from numba.core.ccallback import CFunc
 from fama_fast.backends.numba_vm.abi import SIGNATURE
 
 _SOURCES = Path(__file__).resolve().parent
+_LOG = logging.getLogger("fama_fast")
 
 
 @functools.cache
@@ -41,6 +44,7 @@ def cache_dir() -> Path | None:
     root = os.environ.get("FAMA_CACHE_DIR")
     base = Path(root) if root else Path(platformdirs.user_cache_dir("fama_fast", appauthor=False))
     folder = base / f"kernels-{source_digest()}"
+    first = not folder.is_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".write-{os.getpid()}"
@@ -54,6 +58,8 @@ def cache_dir() -> Path | None:
             stacklevel=2,
         )
         return None
+    if first:
+        _LOG.info("kernels are compiled when they are first used and kept in %s", folder)
     return folder
 
 

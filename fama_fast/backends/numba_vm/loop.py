@@ -31,8 +31,9 @@ INSTRUCTION_WIDTH = FIRST_SLOT + MAX_SLOTS
 WHOLE = 0  # the kernel wants the whole tile
 FLAT = 1  # elementwise: any piece of the tile, as flat memory
 EMIT_BLOCK = 2  # any rows of a time tile, into a result of (dates, symbols)
+LAG = 3  # any rows of a time tile, from rows before them of an operand that the whole tile has already
 
-PIECE = 2048
+PIECE = 4096
 
 
 @intrinsic
@@ -53,12 +54,24 @@ def _call_kernel(typingctx: Any, address: Any, slots: Any, dims: Any, params: An
     return types.void(address, slots, dims, params), codegen
 
 
+@intrinsic
+def _take_tiles(typingctx: Any, counter: Any, many: Any) -> Any:
+    """Add `many` to the int64 at address `counter` and return what it was: threads share out tiles by it."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        return builder.atomic_rmw("add", pointer, args[1], "monotonic")
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+take_tiles: Any = _take_tiles
 call_kernel: Any = _call_kernel  # mypy takes the typing context for an argument
 
 
 @njit_cached
-def run_tiles(code, base, stride, params, dims, work, first, last, tile_first, tile_rows):  # type: ignore[no-untyped-def]
-    """Run tiles [first, last).
+def run_tiles(code, base, stride, params, dims, work, counter, chunk, tiles, tile_first, tile_rows):  # type: ignore[no-untyped-def]
+    """Run tiles, `chunk` neighbours at a time, until `counter` (an int64 that all threads share) has reached `tiles`.
 
     code: (instructions, INSTRUCTION_WIDTH) int64. base, stride: (slots,) int64. dims: the kernels' (N_DIMS,) int64.
     work: MAX_SLOTS + len(base) int64 of the caller's. tile_first, tile_rows: (tiles,) first date and number of dates of
@@ -66,8 +79,16 @@ def run_tiles(code, base, stride, params, dims, work, first, last, tile_first, t
     """
     n_code, n_slots = code.shape[0], base.size
     rows_all, width_all = dims[ROWS], dims[WIDTH]
-    for tile in range(first, last):
+    first = last = 0
+    tile = 0
+    while True:
+        if tile >= last:
+            first = take_tiles(counter.ctypes.data, chunk)
+            if first >= tiles:
+                break
+            tile, last = first, min(first + chunk, tiles)
         dims[TILE] = tile
+        dims[FIRST_DATE] = 0
         if tile_first.size > 0:
             dims[FIRST_DATE] = tile_first[tile]
             rows_all = tile_rows[tile]
@@ -79,6 +100,7 @@ def run_tiles(code, base, stride, params, dims, work, first, last, tile_first, t
             if code[i, KIND] != WHOLE:
                 while end < n_code and code[end, KIND] != WHOLE:
                     end += 1
+            first_date = dims[FIRST_DATE]
             total = rows_all * width_all
             piece = PIECE if end > i + 1 else total
             at = 0
@@ -89,6 +111,8 @@ def run_tiles(code, base, stride, params, dims, work, first, last, tile_first, t
                     # Elementwise kernels see one long row; the others see the rows as they are.
                     dims[ROWS] = here // width_all if kind != FLAT else 1
                     dims[WIDTH] = here if kind == FLAT else width_all
+                    if kind == LAG:
+                        dims[FIRST_DATE] = at // width_all
                     for j in range(code[k, N_SLOTS]):
                         s = code[k, FIRST_SLOT + j]
                         if s < 0:
@@ -100,6 +124,9 @@ def run_tiles(code, base, stride, params, dims, work, first, last, tile_first, t
                     kernel_params = params.ctypes.data + 8 * code[k, PARAMS]
                     call_kernel(code[k, KERNEL], work.ctypes.data, dims.ctypes.data, kernel_params)
                 at += here
+            dims[FIRST_DATE] = first_date
             i = end
+        dims[ROWS], dims[WIDTH] = rows_all, width_all
+        tile += 1
     dims[WIDTH] = width_all
     dims[ROWS] = rows_all

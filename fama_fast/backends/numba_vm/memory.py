@@ -52,6 +52,28 @@ class BufferPool:
                 self._held += array.nbytes
                 self._free[array.size].append(array)
 
+    def clear(self) -> None:
+        """Let go of all arrays: what follows needs other sizes, or the memory."""
+        with self._lock:
+            self._free.clear()
+            self._held = 0
+
+
+class _Lease:
+    """The owner of a result's memory: when the last array that shows it is gone, the memory returns to the pool."""
+
+    def __init__(self, array: FloatArray) -> None:
+        self._array = array
+        self.__array_interface__ = array.__array_interface__
+
+    def __del__(self) -> None:
+        POOL.give(self._array)
+
+
+def leased(shape: tuple[int, ...]) -> FloatArray:
+    """An uninitialised array from the pool, which takes its memory back when nobody refers to it any more."""
+    return np.asarray(_Lease(POOL.take(shape)))
+
 
 class Desk(threading.local):
     """A thread's registers and scratch, kept between calls and grown when a stage needs more."""

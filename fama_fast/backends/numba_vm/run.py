@@ -14,7 +14,6 @@ of threads and any tile size.
 from __future__ import annotations
 
 import functools
-import itertools
 import threading
 import weakref
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ import numpy as np
 
 from fama_fast.backends.numba_vm import abi, loop
 from fama_fast.backends.numba_vm.compile import kernel_address
-from fama_fast.backends.numba_vm.memory import DESK, POOL, aligned
+from fama_fast.backends.numba_vm.memory import DESK, POOL, aligned, leased
 from fama_fast.backends.numba_vm.simd import LANES
 from fama_fast.backends.numba_vm.threads import default_threads, run_together
 from fama_fast.errors import DataError
@@ -61,7 +60,10 @@ def to_blocks(values: FloatArray) -> FloatArray:
 
 
 def blocked(panel: Panel, name: str) -> FloatArray:
-    """The blocked copy of a field (or of "group:NAME", or of the universe as 1 and missing), made once a panel."""
+    """The blocked copy of a field (or of "group:NAME", or of the universe as 1 and missing), made once a panel.
+
+    Of a panel that saves memory (`Panel.keeps_blocked`) it is made for each run and not kept.
+    """
     with _BLOCKED_LOCK:
         copies = _BLOCKED.setdefault(panel, {})
         if name not in copies:
@@ -72,7 +74,10 @@ def blocked(panel: Panel, name: str) -> FloatArray:
                 values = panel.group(name.removeprefix("group:")).codes
             else:
                 values = panel[name]
-            copies[name] = to_blocks(values)
+            made = to_blocks(values)
+            if not panel.keeps_blocked:
+                return made
+            copies[name] = made
         return copies[name]
 
 
@@ -99,10 +104,12 @@ class _Memory:
         self.blocks = -(-n // LANES)
         self.fields = [blocked(panel, name) for name in plan.fields]
         self.buffers: dict[int, FloatArray] = {}
-        shape = (t, 2) if plan.sink else (t, n)
-        self.outputs = [np.full(shape, np.nan) if plan.sink else np.empty(shape) for _ in range(plan.n_outputs)]
+        self.blocked = plan.blocked
+        shape = (t, 2) if plan.sink else (self.blocks, t, LANES) if plan.blocked else (t, n)
         if out is not None:
             self.outputs = list(out)
+        else:
+            self.outputs = [np.full(shape, np.nan) if plan.sink else leased(shape) for _ in range(plan.n_outputs)]
         self.external: list[NDArray[Any]] = []
         if plan.sink:
             assert labels is not None
@@ -127,7 +134,7 @@ class _Memory:
     def locate(self, slot: Slot) -> tuple[int, int]:
         """(address, bytes from one symbol block to the next)."""
         if slot.space is Space.OUTPUT:
-            return self.outputs[slot.index].ctypes.data, 0
+            return self.outputs[slot.index].ctypes.data, 8 * self.dates * LANES if self.blocked else 0
         if slot.space is Space.EXTERNAL:
             return self.external[slot.index].ctypes.data, 0
         array = self.fields[slot.index] if slot.space is Space.FIELD else self.buffers[slot.index]
@@ -137,7 +144,34 @@ class _Memory:
 def _kind(kernel: str) -> int:
     if kernel == "memory.emit_block":
         return loop.EMIT_BLOCK
-    return loop.FLAT if kernel == "memory.fill" or kernel.startswith("elementwise.") else loop.WHOLE
+    if kernel == "ts_lag.delay":
+        return loop.LAG
+    return loop.FLAT if kernel in ("memory.fill", "memory.copy") or kernel.startswith("elementwise.") else loop.WHOLE
+
+
+def _kinds(stage: Stage) -> list[int]:
+    """How the loop runs each instruction.
+
+    A lag reads rows of earlier pieces, so it joins a run of pieces only if nothing in the run writes its operand:
+    neither the operand's own computation nor, later, another value in the same register.
+    """
+    kinds = [_kind(instruction.kernel) for instruction in stage.instructions]
+    while True:
+        start = 0
+        for i in range(len(kinds) + 1):
+            if i < len(kinds) and kinds[i] != loop.WHOLE:
+                continue
+            written = {instruction.out for instruction in stage.instructions[start:i]}
+            for k in range(start, i):
+                if kinds[k] == loop.LAG and stage.instructions[k].inputs[0] in written:
+                    kinds[k] = loop.WHOLE
+                    break
+            else:
+                start = i + 1
+                continue
+            break
+        else:
+            return kinds
 
 
 @functools.lru_cache(maxsize=1024)
@@ -149,12 +183,12 @@ def _assemble(stage: Stage) -> tuple[IntArray, FloatArray, list[Slot]]:
     slots = {Slot(Space.REGISTER, i): i for i in range(stage.n_registers)}
     code = np.zeros((len(stage.instructions), loop.INSTRUCTION_WIDTH), dtype=np.int64)
     params: list[float] = []
-    for row, instruction in zip(code, stage.instructions, strict=True):
+    for row, instruction, kind in zip(code, stage.instructions, _kinds(stage), strict=True):
         used = (instruction.out, *instruction.inputs)
         if len(used) > loop.MAX_SLOTS:
             raise ValueError(f"{instruction.kernel}: more than {loop.MAX_SLOTS - 1} operands")
         row[loop.KERNEL] = kernel_address(instruction.kernel)
-        row[loop.KIND] = _kind(instruction.kernel)
+        row[loop.KIND] = kind
         row[loop.N_SLOTS] = len(used)
         row[loop.PARAMS] = len(params)
         for j, slot in enumerate(used):
@@ -234,7 +268,7 @@ def _run_stage(
             stride[i] = step if time_axis else 0
     threads = max(1, min(threads, tiles))
     chunk = max(1, tiles // (threads * 8))
-    starts = itertools.count(0, chunk)  # next() on it is atomic
+    counter = np.zeros(1, dtype=np.int64)
     scratch_doubles = _scratch_doubles(stage, memory)
 
     def work() -> None:
@@ -246,11 +280,7 @@ def _run_stage(
         mine = base.copy()
         mine[: stage.n_registers] = registers.ctypes.data + 8 * rows * width * np.arange(stage.n_registers)
         desk = np.zeros(loop.MAX_SLOTS + len(slots), dtype=np.int64)
-        for first in starts:
-            if first >= tiles:
-                return
-            last = min(first + chunk, tiles)
-            loop.run_tiles(code, mine, stride, params, dims, desk, first, last, tile_first, tile_sizes)
+        loop.run_tiles(code, mine, stride, params, dims, desk, counter, chunk, tiles, tile_first, tile_sizes)
 
     run_together(work, threads)
 
@@ -266,7 +296,9 @@ def execute(
     labels: SortedLabels | None = None,
     rows: IntArray | None = None,
 ) -> list[FloatArray]:
-    """The plan's outputs on `panel`, each (T, N) float64 with NaN where missing; of a plan with a sink, (T, 2).
+    """The plan's outputs on `panel`, each (T, N) float64 with NaN where missing.
+
+    Of a blocked plan each is (ceil(N / 8), T, 8); of a plan with a sink, (T, 2).
 
     Args:
         threads: default `default_threads()`.
@@ -286,4 +318,7 @@ def execute(
         needed = _needed_dates(plan, stage, memory.dates, rows)
         _run_stage(stage, memory, threads or default_threads(), tile_rows, origin, needed)
         memory.release(stage)
+    if plan.blocked and memory.columns % LANES:
+        for values in memory.outputs:
+            values[-1, :, memory.columns % LANES :] = np.nan
     return memory.outputs

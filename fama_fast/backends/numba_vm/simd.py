@@ -39,6 +39,7 @@ _F64 = ir.DoubleType()
 _VEC = ir.VectorType(_F64, LANES)
 _MASK = ir.VectorType(ir.IntType(1), LANES)
 _I32 = ir.IntType(32)
+_INTS = ir.VectorType(ir.IntType(64), LANES)
 
 
 @register_model(VectorType)
@@ -111,6 +112,7 @@ _define_operator(operator.le, lambda b, x, y: b.fcmp_ordered("<=", x, y), mask, 
 _define_operator(operator.gt, lambda b, x, y: b.fcmp_ordered(">", x, y), mask, vector)
 _define_operator(operator.ge, lambda b, x, y: b.fcmp_ordered(">=", x, y), mask, vector)
 _define_operator(operator.eq, lambda b, x, y: b.fcmp_ordered("==", x, y), mask, vector)
+_define_operator(operator.ne, lambda b, x, y: b.fcmp_unordered("!=", x, y), mask, vector)
 _define_operator(operator.and_, lambda b, x, y: b.and_(x, y), mask, mask)
 _define_operator(operator.or_, lambda b, x, y: b.or_(x, y), mask, mask)
 
@@ -149,6 +151,19 @@ def store(typingctx: Any, p: Any, i: Any, v: Any) -> Any:
 
 
 @intrinsic
+def stream(typingctx: Any, p: Any, i: Any, v: Any) -> Any:
+    """Write the lanes to p[i] .. p[i+7], which begin a cache line, past the caches: the line is not read first."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        at = builder.gep(args[0], [args[1]], source_etype=_F64)
+        instruction = builder.store(args[2], builder.bitcast(at, _VEC.as_pointer()), align=64)
+        instruction.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_I32, 1)]))
+        return context.get_dummy_value()
+
+    return types.void(p, i, v), codegen
+
+
+@intrinsic
 def select(typingctx: Any, m: Any, a: Any, b: Any) -> Any:
     """Lane by lane: a where the mask holds, else b."""
 
@@ -168,6 +183,29 @@ def missing(typingctx: Any, v: Any) -> Any:
         return builder.fcmp_unordered("uno", args[0], args[0])
 
     return mask(v), codegen
+
+
+@intrinsic
+def tally(typingctx: Any, counts: Any, m: Any) -> Any:
+    """Counts (whole numbers in the lanes' bits, `splat(0.0)` to begin with), one more where the mask holds."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        more = builder.sub(builder.bitcast(args[0], _INTS), builder.sext(args[1], _INTS))
+        return builder.bitcast(more, _VEC)
+
+    return vector(counts, m), codegen
+
+
+@intrinsic
+def tallied(typingctx: Any, counts: Any) -> Any:
+    """The counts of `tally` as numbers."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        # 2^52 + n has n in its lowest bits.
+        number = builder.or_(builder.bitcast(args[0], _INTS), _all(0x4330000000000000))
+        return builder.fsub(builder.bitcast(number, _VEC), ir.Constant(_VEC, [4503599627370496.0] * LANES))
+
+    return vector(counts), codegen
 
 
 @intrinsic
@@ -196,3 +234,70 @@ def _unary_llvm(name: str) -> Any:
 
 sqrt = _unary_llvm("sqrt")
 absolute = _unary_llvm("fabs")
+floor = _unary_llvm("floor")
+ceil = _unary_llvm("ceil")
+nearest = _unary_llvm("rint")
+
+
+@intrinsic
+def negative(typingctx: Any, v: Any) -> Any:
+    """The lanes with their signs turned."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.fneg(args[0])
+
+    return vector(v), codegen
+
+
+@intrinsic
+def fused(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
+    """a * b + c, rounded once."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        fnty = ir.FunctionType(_VEC, [_VEC, _VEC, _VEC])
+        fn = cgutils.get_or_insert_function(builder.module, fnty, f"llvm.fma.v{LANES}f64")
+        return builder.call(fn, args)
+
+    return vector(a, b, c), codegen
+
+
+def _all(value: int) -> Any:
+    return ir.Constant(_INTS, [value] * LANES)
+
+
+@intrinsic
+def two_to(typingctx: Any, k: Any) -> Any:
+    """2^k for whole k in [-1022, 1023].
+
+    Adding 1.5 * 2^52 leaves k in a double's lowest bits, from where it is shifted to be the exponent.
+    """
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        low = builder.bitcast(builder.fadd(args[0], ir.Constant(_VEC, [6755399441055744.0 + 1023.0] * LANES)), _INTS)
+        return builder.bitcast(builder.shl(low, _all(52)), _VEC)
+
+    return vector(k), codegen
+
+
+@intrinsic
+def exponent_of(typingctx: Any, v: Any) -> Any:
+    """The whole e with v = m * 2^e, 1 <= m < 2, of positive normal numbers."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        biased = builder.lshr(builder.bitcast(args[0], _INTS), _all(52))
+        # 2^52 + n has n in its lowest bits.
+        number = builder.bitcast(builder.or_(biased, _all(0x4330000000000000)), _VEC)
+        return builder.fsub(number, ir.Constant(_VEC, [4503599627370496.0 + 1023.0] * LANES))
+
+    return vector(v), codegen
+
+
+@intrinsic
+def fraction_of(typingctx: Any, v: Any) -> Any:
+    """The m with v = m * 2^e, 1 <= m < 2, of positive normal numbers."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        bits = builder.and_(builder.bitcast(args[0], _INTS), _all(0x000FFFFFFFFFFFFF))
+        return builder.bitcast(builder.or_(bits, _all(0x3FF0000000000000)), _VEC)
+
+    return vector(v), codegen

@@ -15,134 +15,97 @@ import math
 
 import numpy as np
 
+from fama_fast.backends.numba_vm.abi import as_doubles, as_small, as_unsigned
 from fama_fast.backends.numba_vm.caching import njit_cached
-
-# Mixing a uint64 with a Python integer makes numba fall back to float64, so every constant has its type.
-_SIGN = np.uint64(0x8000000000000000)
-_EXPONENT = np.uint64(0x7FF0000000000000)
-_BYTE = np.uint64(0xFF)
-_ZERO = np.uint64(0)
+from fama_fast.backends.numba_vm.kernels.radix import order_row, scratch_size
 
 
 @njit_cached
-def _radix_passes(first, last, keys, index, keys_next, index_next, m):  # type: ignore[no-untyped-def]
-    """Stable passes over bytes first..last-1 of m keys; returns the four arrays, the sorted pair in front."""
-    histogram = np.zeros((8, 256), np.int32)
-    for k in range(m):
-        key = keys[k]
-        for d in range(first, last):
-            histogram[d, np.int64((key >> np.uint64(8 * d)) & _BYTE)] += 1
-    for d in range(first, last):
-        shift = np.uint64(8 * d)
-        if histogram[d, np.int64((keys[0] >> shift) & _BYTE)] == m:
-            continue
-        total = 0
-        for v in range(256):
-            c = histogram[d, v]
-            histogram[d, v] = total
-            total += c
-        for k in range(m):
-            key = keys[k]
-            digit = np.int64((key >> shift) & _BYTE)
-            place = histogram[d, digit]
-            histogram[d, digit] = place + 1
-            keys_next[place] = key
-            index_next[place] = index[k]
-        keys, keys_next = keys_next, keys
-        index, index_next = index_next, index
-    return keys, index, keys_next, index_next
-
-
-@njit_cached
-def sort_rows(bits, mask, start, stop, order, count):  # type: ignore[no-untyped-def]
+def sort_rows(x, mask, start, stop, order, count):  # type: ignore[no-untyped-def]
     """Column indices of the finite (and masked-in) cells of each row by ascending value, ties by column.
 
-    bits: (T, N) uint64, the float64 values' bit patterns. mask: (T, N) bool, or (0, 0) for all.
-    order: (T, N) int32 out, first count[t] entries of a row are valid. count: (T,) int64 out.
-    Least-significant-byte radix sort on order-preserving integer keys. The upper half of a key nearly always
-    decides, so it is sorted alone; only a row that this leaves out of order gets the passes over all bytes.
+    x: (T, N) float64. mask: (T, N) bool, or (0, 0) for all. order: (T, N) int32 out, first count[t] entries of a row
+    are valid. count: (T,) int64 out. The sort is the engine's (`kernels.radix.order_row`).
     """
-    n = bits.shape[1]
+    n = x.shape[1]
     masked = mask.shape[0] > 0
-    keys = np.empty(n, np.uint64)
-    keys_next = np.empty(n, np.uint64)
-    index = np.empty(n, np.int32)
-    index_next = np.empty(n, np.int32)
+    scratch = np.empty(scratch_size(n))
+    row = np.empty(n)
     for t in range(start, stop):
-        m = 0
         for i in range(n):
-            b = bits[t, i]
-            if (b & _EXPONENT) == _EXPONENT or (masked and not mask[t, i]):
-                continue
-            # Minus zero equals zero; negative numbers order by the complement of their pattern.
-            keys[m] = _SIGN if (b << np.uint64(1)) == _ZERO else (~b if (b & _SIGN) != _ZERO else b | _SIGN)
-            index[m] = i
-            m += 1
-        count[t] = m
-        if m == 0:
-            continue
-        keys, index, keys_next, index_next = _radix_passes(4, 8, keys, index, keys_next, index_next, m)
-        inversions = 0
-        for k in range(1, m):
-            inversions += keys[k - 1] > keys[k]
-        if inversions:
-            keys, index, keys_next, index_next = _radix_passes(0, 8, keys, index, keys_next, index_next, m)
+            v = x[t, i]
+            row[i] = v if v - v == 0.0 else np.nan
+        if masked:
+            for i in range(n):
+                if not mask[t, i]:
+                    row[i] = np.nan
+        m, order_at, low = order_row(as_doubles(row.ctypes.data), n, scratch.ctypes.data)
+        entries = as_unsigned(order_at)
         for k in range(m):
-            order[t, k] = index[k]
+            order[t, k] = np.int32(entries[k] & low)
+        count[t] = m
 
 
 @njit_cached
 def rank_correlation(x, x_order, x_count, y, y_order, y_count, min_pairs, start, stop, out):  # type: ignore[no-untyped-def]
-    """Spearman correlation of each row over the cells in both orders; NaN below min_pairs or constant."""
+    """Spearman correlation of each row over the cells in both orders; NaN below min_pairs or constant.
+
+    Rows are read through pointers: checks of negative indices would double the cost of these gathers. Sums of doubled
+    ranks are whole numbers below 2^53 up to 300,000 symbols, so that they are exact as float64.
+    """
     n = x.shape[1]
-    in_y = np.full(n, -1, np.int64)  # the last row in which a cell was in y's order
-    in_both = np.full(n, -1, np.int64)
-    columns = np.empty(n + 1, np.int32)
-    ordered = np.empty(n + 1, np.float64)
-    x_rank = np.empty(n, np.int64)
+    columns_of = np.empty(n + 1, np.int32)
+    rank_of = np.empty(n + 1, np.float64)
+    columns, x_rank = as_small(columns_of.ctypes.data), as_doubles(rank_of.ctypes.data)
     for t in range(start, stop):
-        for k in range(y_count[t]):
-            in_y[y_order[t, k]] = t
+        x_row, y_row = as_doubles(x.ctypes.data + 8 * t * n), as_doubles(y.ctypes.data + 8 * t * n)
+        x_columns, y_columns = as_small(x_order.ctypes.data + 4 * t * n), as_small(y_order.ctypes.data + 4 * t * n)
+        n_x, n_y = x_count[t], y_count[t]
+        # Missing: not in y; infinite: in y alone.
+        for c in range(n):
+            x_rank[c] = np.nan
+        for k in range(n_y):
+            x_rank[y_columns[k]] = np.inf
         pairs = 0
-        for k in range(x_count[t]):
-            i = x_order[t, k]
-            columns[pairs] = i
-            ordered[pairs] = x[t, i]
-            pairs += in_y[i] == t
+        for k in range(n_x):
+            c = x_columns[k]
+            columns[pairs] = c
+            pairs += 1 if x_rank[c] == np.inf else 0
         out[t] = np.nan
         if pairs < min_pairs:
             continue
-        xx = 0
+        xx = 0.0
         k = 0
         while k < pairs:
+            value = x_row[columns[k]]
             end = k + 1
-            while end < pairs and ordered[end] == ordered[k]:
+            while end < pairs and x_row[columns[end]] == value:
                 end += 1
-            rank = k + end - pairs
+            rank = float(k + end - pairs)
             for j in range(k, end):
                 x_rank[columns[j]] = rank
-                in_both[columns[j]] = t
             xx += rank * rank * (end - k)
             k = end
         found = 0
-        for k in range(y_count[t]):
-            i = y_order[t, k]
-            columns[found] = i
-            ordered[found] = y[t, i]
-            found += in_both[i] == t
-        xy = yy = 0
+        for k in range(n_y):
+            c = y_columns[k]
+            columns[found] = c
+            found += 1 if x_rank[c] < np.inf else 0
+        xy, yy = 0.0, 0.0
         k = 0
         while k < pairs:
+            value = y_row[columns[k]]
+            total = x_rank[columns[k]]
             end = k + 1
-            while end < pairs and ordered[end] == ordered[k]:
+            while end < pairs and y_row[columns[end]] == value:
+                total += x_rank[columns[end]]
                 end += 1
-            rank = k + end - pairs
-            for j in range(k, end):
-                xy += rank * x_rank[columns[j]]
+            rank = float(k + end - pairs)
+            xy += rank * total
             yy += rank * rank * (end - k)
             k = end
-        if xx > 0 and yy > 0:
-            out[t] = xy / math.sqrt(np.float64(xx) * np.float64(yy))
+        if xx > 0.0 and yy > 0.0:
+            out[t] = xy / math.sqrt(xx * yy)
 
 
 @njit_cached

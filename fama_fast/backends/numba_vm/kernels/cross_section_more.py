@@ -13,13 +13,12 @@ from fama_fast.backends.numba_vm.abi import (
     SCRATCH,
     WIDTH,
     as_doubles,
-    as_small,
     as_unsigned,
     helper,
     inlined,
     row_of,
 )
-from fama_fast.backends.numba_vm.kernels.radix import sort_row
+from fama_fast.backends.numba_vm.kernels.radix import order_row
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store
 
 COUNT, SUM, MEAN, DEVIATION, LARGEST, SMALLEST = range(6)
@@ -162,14 +161,14 @@ def scale(slots, dims, params):
 
 
 @inlined
-def _between(row, index, n, q):
+def _between(row, order, mask, n, q):
     """The q-quantile of sorted values, linear between order statistics (type 7, NumPy's default)."""
     place = q * (n - 1)
     low = int(place)
     share = place - low
-    value = row[index[low]]
+    value = row[np.int64(order[low] & mask)]
     if share > 0.0 and low + 1 < n:
-        value = value + (row[index[low + 1]] - value) * share
+        value = value + (row[np.int64(order[low + 1] & mask)] - value) * share
     return value
 
 
@@ -179,8 +178,8 @@ def percentile(slots, dims, params):
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
         row, result = row_of(x, r, width), row_of(out, r, width)
-        n, _, index_at = sort_row(row, columns, dims[SCRATCH])
-        value = _between(row, as_small(index_at), n, params[0]) if n > 0 else np.nan
+        n, order_at, mask = order_row(row, columns, dims[SCRATCH])
+        value = _between(row, as_unsigned(order_at), mask, n, params[0]) if n > 0 else np.nan
         value = value if value - value == 0.0 else np.nan
         for c in range(columns):
             result[c] = value if row[c] == row[c] else np.nan
@@ -192,10 +191,11 @@ def winsorize_quantile(slots, dims, params):
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
         row, result = row_of(x, r, width), row_of(out, r, width)
-        n, _, index_at = sort_row(row, columns, dims[SCRATCH])
+        n, order_at, mask = order_row(row, columns, dims[SCRATCH])
+        order = as_unsigned(order_at)
         low, high = np.nan, np.nan
         if n > 0:
-            low, high = _between(row, as_small(index_at), n, params[0]), _between(row, as_small(index_at), n, params[1])
+            low, high = _between(row, order, mask, n, params[0]), _between(row, order, mask, n, params[1])
         usable = low - low == 0.0 and high - high == 0.0
         for c in range(columns):
             v = row[c]
@@ -292,15 +292,15 @@ def _quantile(slots, dims, driver):
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
         row, result = row_of(x, r, width), row_of(out, r, width)
-        n, keys_at, index_at = sort_row(row, columns, dims[SCRATCH])
-        keys, index = as_unsigned(keys_at), as_small(index_at)
+        n, order_at, mask = order_row(row, columns, dims[SCRATCH])
+        order = as_unsigned(order_at)
         for c in range(width):
             result[c] = np.nan
         start = 0
         while start < n:
             end = start + 1
-            key = keys[start]
-            while end < n and keys[end] == key:
+            first = row[np.int64(order[start] & mask)]
+            while end < n and row[np.int64(order[end] & mask)] == first:
                 end += 1
             # Twice the rank's distance from the middle is a whole number: both tails get the same bits.
             value = 0.0
@@ -311,7 +311,7 @@ def _quantile(slots, dims, driver):
             elif driver == CAUCHY:
                 value = np.tan(np.pi * value)
             for i in range(start, end):
-                result[index[i]] = value
+                result[np.int64(order[i] & mask)] = value
             start = end
 
 
@@ -334,12 +334,11 @@ def _flag(slots, dims, params, top):
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
         row, result = row_of(x, r, width), row_of(out, r, width)
-        n, _, index_at = sort_row(row, columns, dims[SCRATCH])
-        index = as_small(index_at)
+        n, order_at, mask = order_row(row, columns, dims[SCRATCH])
         wanted = min(int(params[0]), n)
         last = np.nan
         if wanted > 0:
-            last = row[index[n - wanted if top else wanted - 1]]
+            last = row[np.int64(as_unsigned(order_at)[n - wanted if top else wanted - 1] & mask)]
         for c in range(columns):
             v = row[c]
             inside = v >= last if top else v <= last
@@ -385,13 +384,15 @@ def densify(slots, dims, params):
                 if row[c] == row[c]:
                     result[c] = seen[int(row[c])]
             continue
-        n, keys_at, index_at = sort_row(row, columns, dims[SCRATCH])
-        keys, index = as_unsigned(keys_at), as_small(index_at)
-        code = 0.0
+        n, order_at, mask = order_row(row, columns, dims[SCRATCH])
+        order = as_unsigned(order_at)
+        code, before = 0.0, np.nan
         for i in range(n):
-            if i > 0 and keys[i] != keys[i - 1]:
+            c = np.int64(order[i] & mask)
+            if i > 0 and row[c] != before:
                 code += 1.0
-            result[index[i]] = code
+            before = row[c]
+            result[c] = code
 
 
 def regression_neut(slots, dims, params):

@@ -1,19 +1,43 @@
-"""Elementwise kernels: flat loops that LLVM vectorises; an operand may be a number (slot 0) for one or two operands."""
+"""Elementwise kernels: eight cells at once; an operand may be a number (slot 0) for one or two operands.
+
+All arrays in the VM are whole rows of eight, so there is no remainder. A result may lie where an operand lay: a cell is
+read before it is written.
+"""
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from fama_fast.backends.numba_vm.abi import ROWS, WIDTH, as_doubles, finite_or_missing, helper, inlined
+from fama_fast.backends.numba_vm.abi import ROWS, WIDTH, address_of, as_doubles, finite_or_missing, helper, inlined
+from fama_fast.backends.numba_vm.kernels import vector_math
+from fama_fast.backends.numba_vm.kernels.blocks import finite
+from fama_fast.backends.numba_vm.simd import (
+    LANES,
+    absolute,
+    load,
+    missing,
+    nearest,
+    negative,
+    select,
+    splat,
+    store,
+)
+from fama_fast.backends.numba_vm.simd import (
+    ceil as ceiling,
+)
+from fama_fast.backends.numba_vm.simd import (
+    floor as floored,
+)
+from fama_fast.backends.numba_vm.simd import (
+    sqrt as square_root,
+)
 
 
 @inlined
 def _unary(slots, dims, f):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
-    for i in range(dims[ROWS] * dims[WIDTH]):
-        out[i] = f(x[i])
+    for i in range(0, dims[ROWS] * dims[WIDTH], LANES):
+        store(out, i, f(load(x, i)))
 
 
 @inlined
@@ -21,70 +45,90 @@ def _binary(slots, dims, params, f):
     out = as_doubles(slots[0])
     n = dims[ROWS] * dims[WIDTH]
     if slots[1] == 0:
-        a = params[0]
+        a = splat(params[0])
         y = as_doubles(slots[2])
-        for i in range(n):
-            out[i] = f(a, y[i])
+        for i in range(0, n, LANES):
+            store(out, i, f(a, load(y, i)))
     elif slots[2] == 0:
-        b = params[1]
+        b = splat(params[1])
         x = as_doubles(slots[1])
-        for i in range(n):
-            out[i] = f(x[i], b)
+        for i in range(0, n, LANES):
+            store(out, i, f(load(x, i), b))
     else:
         x = as_doubles(slots[1])
         y = as_doubles(slots[2])
-        for i in range(n):
-            out[i] = f(x[i], y[i])
+        for i in range(0, n, LANES):
+            store(out, i, f(load(x, i), load(y, i)))
+
+
+@inlined
+def _flag(holds):
+    return select(holds, splat(1.0), splat(0.0))
 
 
 @inlined
 def _truth(value, a, b):
-    # a - a is 0 for a number and missing for a missing one: no branch, so the loop stays a vector loop.
+    # a - a is 0 for a number and missing for a missing one.
     return value + (a - a) + (b - b)
 
 
-@helper
+@inlined
 def _add(a, b):
-    return finite_or_missing(a + b)
+    return finite(a + b)
 
 
-@helper
+@inlined
 def _sub(a, b):
-    return finite_or_missing(a - b)
+    return finite(a - b)
 
 
-@helper
+@inlined
 def _mul(a, b):
-    return finite_or_missing(a * b)
+    return finite(a * b)
 
 
-@helper
+@inlined
 def _div(a, b):
-    return finite_or_missing(a / b)
+    return finite(a / b)
 
 
-@helper
+@inlined
+def _odd(whole):
+    half = whole * 0.5
+    return half != floored(half)
+
+
+@inlined
+def _magnitude(a, b):
+    """|a|^b as C's pow has it for a nonzero a; a zero to a positive power is zero, to none 1."""
+    size = absolute(a)
+    zero = select(b > 0.0, splat(0.0), select(b == 0.0, splat(1.0), splat(np.inf)))
+    value = select(size == 0.0, zero, vector_math.power(size, b))
+    return select(missing(a) | missing(b), splat(np.nan), value)
+
+
+@inlined
 def _power(a, b):
-    # pow(NaN, 0) and pow(1, NaN) are 1 in C: a missing side is missing here.
-    return finite_or_missing(a**b) if a == a and b == b else np.nan
+    p = finite(_magnitude(a, b))
+    # A negative base has a power where the exponent is whole.
+    signed = select(b == floored(b), select(_odd(b), negative(p), p), splat(np.nan))
+    return select(a < 0.0, signed, p)
 
 
-@helper
+@inlined
 def _signed_power(a, b):
-    if not (a == a and b == b):
-        return np.nan
-    p = finite_or_missing(abs(a) ** b)
-    return p if a > 0.0 else (-p if a < 0.0 else 0.0 * p)
+    p = finite(_magnitude(a, b))
+    return select(a > 0.0, p, select(a < 0.0, negative(p), p * 0.0))
 
 
-@helper
+@inlined
 def _min(a, b):
-    return a if a <= b else (b if b < a else np.nan)
+    return select(a <= b, a, select(b < a, b, splat(np.nan)))
 
 
-@helper
+@inlined
 def _max(a, b):
-    return a if a >= b else (b if b > a else np.nan)
+    return select(a >= b, a, select(b > a, b, splat(np.nan)))
 
 
 @helper
@@ -92,133 +136,127 @@ def _mod(a, b):
     # The sign of the divisor, as in Python and NumPy.
     if not (a == a and b == b) or b == 0.0:
         return np.nan
-    return a % b
+    return finite_or_missing(a % b)
 
 
-@helper
+@inlined
 def _lt(a, b):
-    return _truth(1.0 if a < b else 0.0, a, b)
+    return _truth(_flag(a < b), a, b)
 
 
-@helper
+@inlined
 def _le(a, b):
-    return _truth(1.0 if a <= b else 0.0, a, b)
+    return _truth(_flag(a <= b), a, b)
 
 
-@helper
+@inlined
 def _gt(a, b):
-    return _truth(1.0 if a > b else 0.0, a, b)
+    return _truth(_flag(a > b), a, b)
 
 
-@helper
+@inlined
 def _ge(a, b):
-    return _truth(1.0 if a >= b else 0.0, a, b)
+    return _truth(_flag(a >= b), a, b)
 
 
-@helper
+@inlined
 def _eq(a, b):
-    return _truth(1.0 if a == b else 0.0, a, b)
+    return _truth(_flag(a == b), a, b)
 
 
-@helper
+@inlined
 def _ne(a, b):
-    return _truth(1.0 if a != b else 0.0, a, b)
+    return _truth(_flag(a != b), a, b)
 
 
-@helper
+@inlined
 def _and(a, b):
-    both = (1.0 if a != 0.0 else 0.0) * (1.0 if b != 0.0 else 0.0)
-    return _truth(both, a, b)
+    return _truth(_flag((a != 0.0) & (b != 0.0)), a, b)
 
 
-@helper
+@inlined
 def _or(a, b):
-    neither = (1.0 if a == 0.0 else 0.0) * (1.0 if b == 0.0 else 0.0)
-    return _truth(1.0 - neither, a, b)
+    return _truth(_flag((a != 0.0) | (b != 0.0)), a, b)
 
 
-@helper
+@inlined
 def _mask(x, member):
-    return x if member == member and member != 0.0 else np.nan
+    return select((member == member) & (member != 0.0), x, splat(np.nan))
 
 
-@helper
+@inlined
 def _neg(a):
-    return -a
+    return negative(a)
 
 
-@helper
+@inlined
 def _abs(a):
-    return abs(a)
+    return absolute(a)
 
 
-@helper
+@inlined
 def _sign(a):
-    return 1.0 if a > 0.0 else (-1.0 if a < 0.0 else a + 0.0)
+    return select(a > 0.0, splat(1.0), select(a < 0.0, splat(-1.0), a + 0.0))
 
 
-@helper
+@inlined
 def _log(a):
-    return math.log(a) if a > 0.0 else np.nan
+    return vector_math.log(a)
 
 
-@helper
+@inlined
 def _log1p(a):
-    return math.log1p(a) if a > -1.0 else np.nan
+    return vector_math.log1p(a)
 
 
-@helper
+@inlined
 def _exp(a):
-    return finite_or_missing(math.exp(a))
+    return finite(vector_math.exp(a))
 
 
-@helper
+@inlined
 def _sqrt(a):
-    return math.sqrt(a) if a >= 0.0 else np.nan
+    return square_root(a)
 
 
-@helper
+@inlined
 def _inverse(a):
-    return finite_or_missing(1.0 / a)
+    return finite(1.0 / a)
 
 
-@helper
+@inlined
 def _floor(a):
-    return np.floor(a)
+    return floored(a)
 
 
-@helper
+@inlined
 def _ceil(a):
-    return np.ceil(a)
+    return ceiling(a)
 
 
-@helper
+@inlined
 def _round(a):
-    return np.rint(a)
+    return nearest(a)
 
 
-@helper
+@inlined
 def _tanh(a):
-    return math.tanh(a)
+    return vector_math.tanh(a)
 
 
-@helper
+@inlined
 def _sigmoid(a):
-    # Two forms, so that exp never overflows.
-    if a >= 0.0:
-        return 1.0 / (1.0 + math.exp(-a))
-    e = math.exp(a)
-    return e / (1.0 + e)
+    return vector_math.sigmoid(a)
 
 
-@helper
+@inlined
 def _not(a):
-    return _truth(1.0 if a == 0.0 else 0.0, a, a)
+    return _truth(_flag(a == 0.0), a, a)
 
 
-@helper
+@inlined
 def _is_nan(a):
-    return 0.0 if a == a else 1.0
+    return select(missing(a), splat(1.0), splat(0.0))
 
 
 def add(slots, dims, params):
@@ -237,18 +275,18 @@ def div(slots, dims, params):
     _binary(slots, dims, params, _div)
 
 
-@helper
+@inlined
 def _square(a):
-    return finite_or_missing(a * a)
+    return finite(a * a)
 
 
-@helper
+@inlined
 def _cube(a):
-    return finite_or_missing(a * a * a)
+    return finite(a * a * a)
 
 
 def power(slots, dims, params):
-    # Small whole exponents and roots are what formulas have, and the general function costs thirty times as much.
+    # Small whole exponents and roots are what formulas have, and the general function costs ten times as much.
     exponent = params[1] if slots[2] == 0 else 0.0
     if exponent == 2.0:
         _unary(slots, dims, _square)
@@ -275,7 +313,13 @@ def max_(slots, dims, params):
 
 
 def mod(slots, dims, params):
-    _binary(slots, dims, params, _mod)
+    out = as_doubles(slots[0])
+    # A number is read again and again from its own place.
+    x = as_doubles(slots[1] if slots[1] != 0 else address_of(params))
+    y = as_doubles(slots[2] if slots[2] != 0 else address_of(params) + 8)
+    step_x, step_y = (1 if slots[1] != 0 else 0), (1 if slots[2] != 0 else 0)
+    for i in range(dims[ROWS] * dims[WIDTH]):
+        out[i] = _mod(x[i * step_x], y[i * step_y])
 
 
 def lt(slots, dims, params):
@@ -377,18 +421,17 @@ def is_nan(slots, dims, params):
 def nan_to(slots, dims, params):
     """params[0] where the operand is missing."""
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
-    value = params[0]
-    for i in range(dims[ROWS] * dims[WIDTH]):
-        a = x[i]
-        out[i] = a if a == a else value
+    value = splat(params[0])
+    for i in range(0, dims[ROWS] * dims[WIDTH], LANES):
+        a = load(x, i)
+        store(out, i, select(missing(a), value, a))
 
 
 def if_else(slots, dims, params):
     """The second operand where the first is true, the third where it is false."""
     out, c = as_doubles(slots[0]), as_doubles(slots[1])
     x, y = as_doubles(slots[2]), as_doubles(slots[3])
-    for i in range(dims[ROWS] * dims[WIDTH]):
-        # Both sides are read before one is chosen: a load under a condition would keep the loop from vectorising.
-        a, yes, no = c[i], x[i], y[i]
-        chosen = yes if a != 0.0 else no
-        out[i] = chosen if a == a else np.nan
+    for i in range(0, dims[ROWS] * dims[WIDTH], LANES):
+        a = load(c, i)
+        chosen = select(a != 0.0, load(x, i), load(y, i))
+        store(out, i, select(missing(a), splat(np.nan), chosen))

@@ -19,7 +19,7 @@ from fama_fast.backends.numba_vm.abi import (
 )
 from fama_fast.backends.numba_vm.kernels.radix import order_row, scratch_size
 
-MEAN, SUM, COUNT, NEUTRALIZE, Z_SCORE, DEVIATION, LARGEST, SMALLEST, UNIT = range(9)
+MEAN, COUNT, NEUTRALIZE, Z_SCORE, DEVIATION, LARGEST, SMALLEST, UNIT = range(8)
 
 
 @inlined
@@ -55,9 +55,7 @@ def _statistic(slots, dims, what):
                 if count[g] == 0.0:
                     first[g] = v
                 count[g] += 1.0
-                if what == SUM:
-                    total[g] += v
-                elif what not in (COUNT, LARGEST, SMALLEST, UNIT):
+                if what not in (COUNT, LARGEST, SMALLEST, UNIT):
                     total[g] += v - first[g]
                 if what in (LARGEST, SMALLEST, UNIT, Z_SCORE, DEVIATION):
                     low[g] = min(low[g], v)
@@ -78,8 +76,6 @@ def _statistic(slots, dims, what):
                 offset = total[g] / n
                 if what == MEAN:
                     value = first[g] + offset
-                elif what == SUM:
-                    value = total[g]
                 elif what == COUNT:
                     value = n
                 elif what == NEUTRALIZE:
@@ -102,7 +98,24 @@ def mean(slots, dims, params):
 
 
 def sum_(slots, dims, params):
-    _statistic(slots, dims, SUM)
+    """Plain sums need no more than one number a group: made groups are built of many of them."""
+    out, x, codes = as_doubles(slots[0]), as_doubles(slots[1]), as_doubles(slots[2])
+    width, columns = dims[WIDTH], dims[COLUMNS]
+    total = as_doubles(dims[SCRATCH])
+    for r in range(dims[ROWS]):
+        row, code, result = row_of(x, r, width), row_of(codes, r, width), row_of(out, r, width)
+        for g in range(_n_groups(code, columns)):
+            total[g] = 0.0
+        for c in range(columns):
+            v, g = row[c], code[c]
+            if v == v and g == g:
+                total[int(g)] += v
+        for c in range(columns):
+            v, g = row[c], code[c]
+            value = np.nan
+            if v == v and g == g:
+                value = total[int(g)]
+            result[c] = value if value - value == 0.0 else np.nan
 
 
 def count(slots, dims, params):

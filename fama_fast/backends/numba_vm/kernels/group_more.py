@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fama_fast.backends.numba_vm.abi import COLUMNS, ROWS, SCRATCH, WIDTH, address_of, as_doubles, as_small
-from fama_fast.backends.numba_vm.kernels.radix import scratch_size, sort_row
+from fama_fast.backends.numba_vm.abi import COLUMNS, ROWS, SCRATCH, WIDTH, address_of, as_doubles, as_unsigned
+from fama_fast.backends.numba_vm.kernels.radix import order_row, scratch_size
 
 
 def percentile(slots, dims, params):
@@ -20,15 +20,16 @@ def percentile(slots, dims, params):
         for c in range(columns):
             if code[c] == code[c]:
                 groups = max(groups, int(code[c]) + 1)
-        n, _, index_at = sort_row(row, columns, dims[SCRATCH])
-        index = as_small(index_at)
+        n, order_at, mask = order_row(row, columns, dims[SCRATCH])
+        order = as_unsigned(order_at)
         dealt = as_doubles(dims[SCRATCH] + 8 * scratch_size(columns))
         first = as_doubles(dims[SCRATCH] + 8 * (scratch_size(columns) + columns))
         size = as_doubles(dims[SCRATCH] + 8 * (scratch_size(columns) + columns + groups))
         for g in range(groups):
             size[g] = 0.0
         for i in range(n):
-            g = code[index[i]]
+            c = np.int64(order[i] & mask)
+            g = code[c]
             if g == g:
                 size[int(g)] += 1.0
         total = 0.0
@@ -37,9 +38,10 @@ def percentile(slots, dims, params):
             total += size[g]
             size[g] = 0.0
         for i in range(n):
-            g = code[index[i]]
+            c = np.int64(order[i] & mask)
+            g = code[c]
             if g == g:
-                dealt[int(first[int(g)] + size[int(g)])] = row[index[i]]
+                dealt[int(first[int(g)] + size[int(g)])] = row[c]
                 size[int(g)] += 1.0
         for c in range(width):
             result[c] = np.nan

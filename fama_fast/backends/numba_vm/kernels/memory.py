@@ -16,7 +16,9 @@ from fama_fast.backends.numba_vm.abi import (
     WIDTH,
     as_doubles,
 )
-from fama_fast.backends.numba_vm.simd import LANES, load, splat, store
+from fama_fast.backends.numba_vm.simd import LANES, load, splat, store, stream
+
+STREAM = 1 << 21  # doubles of a result that no last-level cache would keep for its reader
 
 
 def fill(slots, dims, params):
@@ -25,6 +27,13 @@ def fill(slots, dims, params):
     value = splat(params[0])
     for i in range(0, dims[ROWS] * dims[WIDTH], LANES):
         store(out, i, value)
+
+
+def copy(slots, dims, params):
+    """The operand again: a blocked result that is a field, or one value asked for twice."""
+    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    for i in range(0, dims[ROWS] * dims[WIDTH], LANES):
+        store(out, i, load(x, i))
 
 
 def gather(slots, dims, params):
@@ -44,28 +53,47 @@ def scatter(slots, dims, params):
     for r in range(rows):
         for c in range(columns, width):
             x[r * width + c] = np.nan
+    past_caches = dates * width >= STREAM
     for block in range(width // LANES):
         target = (block * dates + first) * LANES
         for r in range(rows):
-            store(blocked, target + r * LANES, load(x, r * width + block * LANES))
+            cells = load(x, r * width + block * LANES)
+            if past_caches:
+                stream(blocked, target + r * LANES, cells)
+            else:
+                store(blocked, target + r * LANES, cells)
 
 
 def emit_dates(slots, dims, params):
     """A tile of dates into a result of (dates, symbols)."""
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, width, first, columns = dims[ROWS], dims[WIDTH], dims[FIRST_DATE], dims[COLUMNS]
+    whole = columns - columns % LANES
+    past_caches = whole == columns and slots[0] % 64 == 0 and dims[DATES] * columns >= STREAM
     for r in range(rows):
-        for c in range(columns):
-            out[(first + r) * columns + c] = x[r * width + c]
+        at = (first + r) * columns
+        for c in range(0, whole, LANES):
+            if past_caches:
+                stream(out, at + c, load(x, r * width + c))
+            else:
+                store(out, at + c, load(x, r * width + c))
+        for c in range(whole, columns):
+            out[at + c] = x[r * width + c]
 
 
 def emit_block(slots, dims, params):
-    """A symbol block into a result of (dates, symbols)."""
+    """A symbol block into a result of (dates, symbols): a cache line a date, or parts of two.
+
+    Where every date's eight cells are one whole line, and the result outgrows the caches, lines are streamed out.
+    """
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, columns, block = dims[ROWS], dims[COLUMNS], dims[TILE]
     first = block * LANES
     here = min(LANES, columns - first)
-    if here == LANES:
+    if columns % LANES == 0 and slots[0] % 64 == 0 and dims[DATES] * columns >= STREAM:
+        for t in range(rows):
+            stream(out, t * columns + first, load(x, t * LANES))
+    elif here == LANES:
         for t in range(rows):
             store(out, t * columns + first, load(x, t * LANES))
     else:

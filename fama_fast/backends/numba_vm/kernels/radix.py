@@ -1,9 +1,9 @@
 """Sorting one date's values: radix passes over order-preserving integer keys, then a short insertion sort.
 
 A float64's bits, with the sign handled, order like the number as an unsigned integer. Only the bits in which a date's
-keys differ matter; three passes of 11 bits (four of 8 on small universes, whose histograms must stay smaller than the
-data) sort by the highest 33 (32) of them, and the insertion sort settles the rest, which is almost sorted: prices and
-returns seldom share that many bits. Where many do, a heap sort of the equal run keeps the cost bounded.
+keys differ matter; two passes of 11 bits (of 9 on small universes, whose histograms must stay smaller than the data)
+sort by the highest 22 (18) of them, and an insertion sort settles the rest, which is almost sorted. Where many values
+agree in those bits, a heap sort of their run keeps the cost bounded. Every rank, quantile and RankIC comes from here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import numpy as np
 from fama_fast.backends.numba_vm.abi import as_small, as_unsigned, float_bits, helper, inlined
 
 SMALL_UNIVERSE = 1024
-_RUN_LIMIT = 24
 
 
 @inlined
@@ -26,125 +25,8 @@ def order_key(x):
 
 @inlined
 def scratch_size(columns):
-    """Doubles of scratch that `sort_row` needs."""
-    return 3 * columns + 2048 + 64
-
-
-@helper
-def _sift(keys, index, start, root, n):
-    while True:
-        child = 2 * root + 1
-        if child >= n:
-            return
-        if child + 1 < n and keys[start + child] < keys[start + child + 1]:
-            child += 1
-        if keys[start + root] >= keys[start + child]:
-            return
-        keys[start + root], keys[start + child] = keys[start + child], keys[start + root]
-        index[start + root], index[start + child] = index[start + child], index[start + root]
-        root = child
-
-
-@helper
-def _heap_sort(keys, index, start, n):
-    for root in range(n // 2 - 1, -1, -1):
-        _sift(keys, index, start, root, n)
-    for end in range(n - 1, 0, -1):
-        keys[start], keys[start + end] = keys[start + end], keys[start]
-        index[start], index[start + end] = index[start + end], index[start]
-        _sift(keys, index, start, 0, end)
-
-
-@helper
-def sort_row(x, columns, scratch):
-    """Sort the present values of x[0..columns): returns (n, address of keys, address of indices).
-
-    Keys are uint64 ascending, indices int32; both lie in `scratch` (see `scratch_size`). Equal keys come in no
-    particular order, which no rank depends on.
-    """
-    half = columns + (columns & 1)
-    keys_a, keys_b = as_unsigned(scratch), as_unsigned(scratch + 8 * half)
-    index_a = as_small(scratch + 16 * half)
-    index_b = as_small(scratch + 16 * half + 4 * half)
-    counts = as_small(scratch + 24 * half)
-    n = 0
-    every, some = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0)
-    for c in range(columns):
-        v = x[c]
-        if v == v:
-            key = order_key(v)
-            keys_a[n] = key
-            index_a[n] = c
-            every &= key
-            some |= key
-            n += 1
-    from_a = True
-    differ = every ^ some
-    if n > 1 and differ != np.uint64(0):
-        top = 0
-        rest = differ >> np.uint64(1)
-        while rest != np.uint64(0):
-            rest >>= np.uint64(1)
-            top += 1
-        bits = 8 if columns < SMALL_UNIVERSE else 11
-        passes = 4 if columns < SMALL_UNIVERSE else 3
-        low = max(0, top + 1 - bits * passes)
-        buckets = 1 << bits
-        mask = np.uint64(buckets - 1)
-        for p in range(passes):
-            if low + p * bits > top:
-                break
-            shift = np.uint64(low + p * bits)
-            for b in range(buckets):
-                counts[b] = 0
-            source, target = (keys_a, keys_b) if from_a else (keys_b, keys_a)
-            index_from, index_to = (index_a, index_b) if from_a else (index_b, index_a)
-            for i in range(n):
-                counts[np.int64((source[i] >> shift) & mask)] += 1
-            total = 0
-            for b in range(buckets):
-                here = counts[b]
-                counts[b] = total
-                total += here
-            for i in range(n):
-                key = source[i]
-                digit = np.int64((key >> shift) & mask)
-                at = counts[digit]
-                counts[digit] = at + 1
-                target[at] = key
-                index_to[at] = index_from[i]
-            from_a = not from_a
-        if low > 0:
-            keys, index = (keys_a, index_a) if from_a else (keys_b, index_b)
-            _settle(keys, index, n, np.uint64(low))
-    if from_a:
-        return n, scratch, scratch + 16 * half
-    return n, scratch + 8 * half, scratch + 16 * half + 4 * half
-
-
-@helper
-def _settle(keys, index, n, low):
-    """Order runs that agree in all bits from `low` up."""
-    start = 0
-    while start < n - 1:
-        head = keys[start] >> low
-        end = start + 1
-        while end < n and keys[end] >> low == head:
-            end += 1
-        length = end - start
-        if length > _RUN_LIMIT:
-            _heap_sort(keys, index, start, length)
-        elif length > 1:
-            for i in range(start + 1, end):
-                key, place = keys[i], index[i]
-                k = i - 1
-                while k >= start and keys[k] > key:
-                    keys[k + 1] = keys[k]
-                    index[k + 1] = index[k]
-                    k -= 1
-                keys[k + 1] = key
-                index[k + 1] = place
-        start = end
+    """Doubles of scratch that `order_row` needs: keys twice, two histograms."""
+    return 2 * columns + 2048 + 64
 
 
 @inlined
@@ -158,7 +40,7 @@ def order_row(x, columns, scratch):
     """Order the present values of x[0..columns): returns (n, address of n uint64, mask).
 
     The column of the i-th smallest value is entry i & mask; ties stand by column. A value's highest bits and its column
-    share one integer, so a pass moves half the memory of `sort_row`, and two passes over the highest bits that differ
+    share one integer, so a pass moves one word a value, and two passes over the highest bits that differ
     leave short runs to an insertion sort. Bits that found no room beside the column decide only between neighbours that
     agree in all others: there the values themselves are compared.
     """

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from fama_fast.backends.numba_vm.abi import ROWS, as_doubles
+from fama_fast.backends.numba_vm.abi import FIRST_DATE, ROWS, as_doubles
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store
 
 
 def delay(slots, dims, params):
+    """The value of d days ago. It may run on some rows of a tile, of which `FIRST_DATE` is the first."""
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
-    rows, d = dims[ROWS], int(params[0])
+    rows, first, d = dims[ROWS], dims[FIRST_DATE], int(params[0])
     nothing = splat(np.nan)
-    for t in range(min(d, rows)):
+    begin = min(max(d - first, 0), rows)
+    for t in range(begin):
         store(out, t * LANES, nothing)
-    for t in range(d, rows):
+    for t in range(begin, rows):
         store(out, t * LANES, load(x, (t - d) * LANES))
 
 

@@ -5,10 +5,10 @@ block that the window ends in. That row lies in every such window, so |mean - c|
 textbook formula for the variance loses at most a factor n, while a constant window gives deviations of exactly zero,
 whatever its level. A missing day makes every half that holds it missing by itself.
 
-Relaxed windows (min_periods) count what is present. Sums then shift only where the anchor row is present (an absent
-anchor's neighbour may have left the window), and variances merge counts, means and squared deviations (Chan, Golub and
-LeVeque 1979), which cancels nothing; each half measures from its own first present day, so a large level costs no
-digits.
+Relaxed windows (min_periods) count what is present. They shift likewise where the anchor row is present (an absent
+anchor's neighbour may have left the window). Where it is not, sums do without, and variances merge counts, means and
+squared deviations (Chan, Golub and LeVeque 1979), which cancels nothing; each half measures from its own first present
+day, so a large level costs no digits. That takes twice the time, but few blocks need it.
 
 Third and fourth moments take two passes over the window.
 """
@@ -19,7 +19,7 @@ import numpy as np
 
 from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, finite, first_block
-from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, sqrt, store
+from fama_fast.backends.numba_vm.simd import LANES, any_lane, load, missing, select, splat, sqrt, store
 
 SUM, MEAN = 0, 1
 VARIANCE, DEVIATION, Z_SCORE = 0, 1, 2
@@ -166,6 +166,42 @@ def _grow(v, count, shift, mean, squares):
 
 
 @inlined
+def _dispersion_anchored(out, x, suffix, block, rows, d, what, need):
+    """Relaxed windows that end in a block: lanes present in its first row, shifted by that."""
+    zero, one, nothing = splat(0.0), splat(1.0), splat(np.nan)
+    shift = load(x, block * LANES)
+    count, sums, squares = zero, zero, zero
+    for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
+        v = load(x, t * LANES) - shift
+        gone = missing(v)
+        e = select(gone, zero, v)
+        count = count + select(gone, zero, one)
+        sums = sums + e
+        squares = squares + e * e
+        at = (t - block + d) * 3 * LANES
+        store(suffix, at, count)
+        store(suffix, at + LANES, sums)
+        store(suffix, at + 2 * LANES, squares)
+    count, sums, squares = zero, zero, zero
+    for t in range(block, min(block + d, rows)):
+        today = load(x, t * LANES) - shift
+        gone = missing(today)
+        e = select(gone, zero, today)
+        count = count + select(gone, zero, one)
+        sums = sums + e
+        squares = squares + e * e
+        first = clip_low(t - d + 1)
+        n, s, q = count, sums, squares
+        if first < block:
+            at = (first - block + d) * 3 * LANES
+            n = n + load(suffix, at)
+            s = s + load(suffix, at + LANES)
+            q = q + load(suffix, at + 2 * LANES)
+        mean = s / n
+        store(out, t * LANES, select(n >= need, _dispersion(what, q - s * mean, n, mean, today), nothing))
+
+
+@inlined
 def _dispersion_relaxed(slots, dims, params, what, least):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, d = dims[ROWS], int(params[0])
@@ -174,6 +210,15 @@ def _dispersion_relaxed(slots, dims, params, what, least):
     need = splat(max(least, 2.0))
     block = first_block(dims, d)
     while block < rows:
+        anchor = nothing
+        if block >= 0:
+            anchor = load(x, block * LANES)
+        absent = missing(anchor)
+        if any_lane(anchor == anchor):
+            _dispersion_anchored(out, x, suffix, block, rows, d, what, need)
+            if not any_lane(absent):
+                block += d
+                continue
         count, older_shift, mean, squares = zero, zero, zero, zero
         for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
             count, older_shift, mean, squares = _grow(load(x, t * LANES), count, older_shift, mean, squares)
@@ -197,7 +242,9 @@ def _dispersion_relaxed(slots, dims, params, what, least):
                 q = q + load(suffix, at + 2 * LANES) + select(two, gap * gap * n * share, zero)
                 m = select(two, m + gap * share, m)
                 n = both
-            store(out, t * LANES, select(n >= need, _dispersion(what, q, n, m, v - shift), nothing))
+            value = select(n >= need, _dispersion(what, q, n, m, v - shift), nothing)
+            # Symbol by symbol: a value's bits depend on no neighbour.
+            store(out, t * LANES, select(absent, value, load(out, t * LANES)))
         block += d
 
 

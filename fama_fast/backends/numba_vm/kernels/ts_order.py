@@ -1,7 +1,7 @@
 """Rolling extremes, their ages, ranks and quantiles.
 
-Extremes run on half-blocks (see `blocks`). The rank of today among the window counts smaller and equal values, eight
-symbols at once. Quantiles keep each symbol's window sorted: one removal and one insertion a day.
+Extremes run on half-blocks (see `blocks`). The rank of today counts the window's values below it, eight symbols at
+once. Quantiles keep each symbol's window sorted: one removal and one insertion a day.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 
 from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
-from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store
+from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store, tallied, tally
 
 
 @inlined
@@ -79,23 +79,41 @@ def argmin(slots, dims, params):
 
 
 def rank(slots, dims, params):
-    """Average rank of today among the window's present values, divided by their number."""
+    """Average rank of today among the window's present values, divided by their number.
+
+    Twice the rank is the number of values below today's plus that of values not above it, plus 1: two comparisons a day
+    of the window, counted in whole numbers.
+    """
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, d, least = dims[ROWS], int(params[0]), params[1]
-    zero, one, nothing = splat(0.0), splat(1.0), splat(np.nan)
+    zero, nothing = splat(0.0), splat(np.nan)
+    strict = least >= d
+    run = zero  # present days up to today without a gap
     for t in range(rows):
-        if t < d - 1 and least >= d:
-            store(out, t * LANES, nothing)
-            continue
         today = load(x, t * LANES)
-        below, equal, count = zero, zero, zero
-        for k in range(clip_low(t - d + 1), t + 1):
-            v = load(x, k * LANES)
-            below = below + select(v < today, one, zero)
-            equal = equal + select(v == today, one, zero)
-            count = count + select(missing(v), zero, one)
-        value = (below + (equal + one) * 0.5) / count
-        store(out, t * LANES, select((count >= least) & (today == today), value, nothing))
+        begin = clip_low(t - d + 1)
+        below, upto, present = zero, zero, zero
+        if strict:
+            run = select(missing(today), zero, run + 1.0)
+            if t < d - 1:
+                store(out, t * LANES, nothing)
+                continue
+            for k in range(begin, t + 1):
+                v = load(x, k * LANES)
+                below = tally(below, v < today)
+                upto = tally(upto, v <= today)
+            twice = tallied(below) + tallied(upto) + 1.0
+            store(out, t * LANES, select(run >= d, twice * 0.5 / float(d), nothing))
+        else:
+            for k in range(begin, t + 1):
+                v = load(x, k * LANES)
+                below = tally(below, v < today)
+                upto = tally(upto, v <= today)
+                present = tally(present, v == v)
+            count = tallied(present)
+            twice = tallied(below) + tallied(upto) + 1.0
+            good = (count >= least) & (today == today)
+            store(out, t * LANES, select(good, twice * 0.5 / count, nothing))
 
 
 @inlined

@@ -1,6 +1,7 @@
 """Rolling covariance and correlation of two series, on half-blocks as in `ts_moments`.
 
-Strict windows shift both series by the block's first row; relaxed ones merge complete pairs (Chan, Golub and LeVeque).
+Strict windows shift both series by the block's first row; relaxed ones do where that pair is complete, and
+else merge complete pairs (Chan, Golub and LeVeque).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import numpy as np
 
 from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, finite, first_block
-from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, sqrt, store
+from fama_fast.backends.numba_vm.simd import LANES, any_lane, load, missing, select, splat, sqrt, store
 
 COVARIANCE, CORRELATION = 0, 1
 PERFECT = 1.0 - 1e-14
@@ -93,6 +94,52 @@ def _grow(a, b, gone, n, cx, cy, mx, my, sxx, syy, sxy):
 
 
 @inlined
+def _pairs_anchored(out, x, y, suffix, block, rows, d, what, need):
+    """Relaxed windows that end in a block: lanes whose first pair in it is complete, shifted by it."""
+    zero, one, nothing = splat(0.0), splat(1.0), splat(np.nan)
+    shift_x, shift_y = load(x, block * LANES), load(y, block * LANES)
+    n, sx, sy, sxx, syy, sxy = zero, zero, zero, zero, zero, zero
+    for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
+        a, b = load(x, t * LANES) - shift_x, load(y, t * LANES) - shift_y
+        gone = missing(a) | missing(b)
+        a, b = select(gone, zero, a), select(gone, zero, b)
+        n = n + select(gone, zero, one)
+        sx, sy, sxy = sx + a, sy + b, sxy + a * b
+        at = (t - block + d) * 6 * LANES
+        store(suffix, at, n)
+        store(suffix, at + LANES, sx)
+        store(suffix, at + 2 * LANES, sy)
+        store(suffix, at + 3 * LANES, sxy)
+        if what == CORRELATION:
+            sxx, syy = sxx + a * a, syy + b * b
+            store(suffix, at + 4 * LANES, sxx)
+            store(suffix, at + 5 * LANES, syy)
+    n, sx, sy, sxx, syy, sxy = zero, zero, zero, zero, zero, zero
+    for t in range(block, min(block + d, rows)):
+        a, b = load(x, t * LANES) - shift_x, load(y, t * LANES) - shift_y
+        gone = missing(a) | missing(b)
+        a, b = select(gone, zero, a), select(gone, zero, b)
+        n = n + select(gone, zero, one)
+        sx, sy, sxy = sx + a, sy + b, sxy + a * b
+        if what == CORRELATION:
+            sxx, syy = sxx + a * a, syy + b * b
+        first = clip_low(t - d + 1)
+        count, tx, ty, txx, tyy, txy = n, sx, sy, sxx, syy, sxy
+        if first < block:
+            at = (first - block + d) * 6 * LANES
+            count = count + load(suffix, at)
+            tx = tx + load(suffix, at + LANES)
+            ty = ty + load(suffix, at + 2 * LANES)
+            txy = txy + load(suffix, at + 3 * LANES)
+            if what == CORRELATION:
+                txx = txx + load(suffix, at + 4 * LANES)
+                tyy = tyy + load(suffix, at + 5 * LANES)
+        cross = txy - tx * ty / count
+        value = _result(what, cross, txx - tx * tx / count, tyy - ty * ty / count, count)
+        store(out, t * LANES, select(count >= need, value, nothing))
+
+
+@inlined
 def _pairs_relaxed(slots, dims, params, what, least):
     out, x, y = as_doubles(slots[0]), as_doubles(slots[1]), as_doubles(slots[2])
     rows, d = dims[ROWS], int(params[0])
@@ -101,6 +148,16 @@ def _pairs_relaxed(slots, dims, params, what, least):
     need = splat(max(least, 2.0))
     block = first_block(dims, d)
     while block < rows:
+        anchor = nothing
+        if block >= 0:
+            # Missing where the pair is not complete; operands are finite.
+            anchor = load(x, block * LANES) * 0.0 + load(y, block * LANES)
+        absent = missing(anchor)
+        if any_lane(anchor == anchor):
+            _pairs_anchored(out, x, y, suffix, block, rows, d, what, need)
+            if not any_lane(absent):
+                block += d
+                continue
         n, cx2, cy2, mx, my, sxx, syy, sxy = zero, zero, zero, zero, zero, zero, zero, zero
         for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
             a, b = load(x, t * LANES), load(y, t * LANES)
@@ -131,7 +188,9 @@ def _pairs_relaxed(slots, dims, params, what, least):
                 txx = txx + load(suffix, at + 3 * LANES) + select(two, gap_x * gap_x * share, zero)
                 tyy = tyy + load(suffix, at + 4 * LANES) + select(two, gap_y * gap_y * share, zero)
                 txy = txy + load(suffix, at + 5 * LANES) + select(two, (gap_x * gap_y) * share, zero)
-            store(out, t * LANES, select(count >= need, _result(what, txy, txx, tyy, count), nothing))
+            value = select(count >= need, _result(what, txy, txx, tyy, count), nothing)
+            # Symbol by symbol: a value's bits depend on no neighbour.
+            store(out, t * LANES, select(absent, value, load(out, t * LANES)))
         block += d
 
 
