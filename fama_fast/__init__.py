@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from fama_fast.backends.polars_expr import complete_grid
-    from fama_fast.data import date_splits, forward_returns, load_market_data, simulate
+    from fama_fast.data import date_splits, forward_returns, load_market_data, scan_market_data, simulate
     from fama_fast.embedding import AlphaTransformer, alpha_expr
     from fama_fast.engine.alpha import Alpha, compile
     from fama_fast.engine.evaluate import compute_factor_values, evaluate
@@ -73,6 +73,7 @@ _HOME = {
     "ic": "evaluation",
     "list_seed_alphas": "library",
     "load_market_data": "data",
+    "scan_market_data": "data",
     "mine": "mining.loop",
     "rank_ic": "evaluation",
     "score": "evaluation",
@@ -113,6 +114,7 @@ __all__ = [
     "load_market_data",
     "mine",
     "rank_ic",
+    "scan_market_data",
     "score",
     "simulate",
 ]

@@ -29,6 +29,7 @@ class Kind(enum.Enum):
     NUMBER = "number"  # a constant
     FLAG = "flag"  # TRUE or FALSE
     CHOICE = "choice"  # one of a few words
+    TEXT = "text"  # a text in quotes, in operators of dialects only
 
     @property
     def is_operand(self) -> bool:

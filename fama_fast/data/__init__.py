@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fama_fast.data.checks import Finding
     from fama_fast.data.frame import to_frame, write_frame
     from fama_fast.data.labels import forward_returns
-    from fama_fast.data.load import load_market_data
+    from fama_fast.data.load import load_market_data, scan_market_data
     from fama_fast.data.simulator import DEFAULT_SIMULATION, PlantedSignal, SimulationSpec, simulate
     from fama_fast.data.splits import Splits, date_splits
     from fama_fast.data.validate import QualityReport, quality_report
@@ -23,6 +23,7 @@ _HOME = {
     "write_frame": "data.frame",
     "forward_returns": "data.labels",
     "load_market_data": "data.load",
+    "scan_market_data": "data.load",
     "DEFAULT_SIMULATION": "data.simulator",
     "PlantedSignal": "data.simulator",
     "SimulationSpec": "data.simulator",
@@ -47,6 +48,7 @@ __all__ = [
     "load_market_data",
     "quality_report",
     "scan",
+    "scan_market_data",
     "simulate",
     "to_frame",
     "write_frame",

@@ -7,6 +7,8 @@ which enters at the very close that the value was computed from.
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +17,7 @@ from fama_fast.errors import ConfigError
 
 if TYPE_CHECKING:
     from fama_fast.panel import Panel
-    from fama_fast.types import FloatArray
+    from fama_fast.types import FloatArray, IntArray
 
 
 def check_days(value: object, name: str, minimum: int) -> int:
@@ -30,29 +32,118 @@ def check_days(value: object, name: str, minimum: int) -> int:
     return int(value)  # type: ignore[call-overload, no-any-return]
 
 
-def forward_returns(panel: Panel, horizon: int = 1, entry_lag: int = 1) -> FloatArray:
+@dataclass(frozen=True)
+class Sessions:
+    """A horizon in sessions: `Sessions(1)` leaves at the same bar of the next session."""
+
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.count} session{'' if self.count == 1 else 's'}"
+
+
+Horizon = int | str | Sessions
+"""Rows held (days, or bars of intraday data), or sessions: "2 sessions"."""
+
+_SESSIONS = re.compile(r"\s*(\d+)\s*sessions?\s*\Z", re.IGNORECASE)
+_ROWS = re.compile(r"\s*(\d+)\s*(?:bars?|days?)?\s*\Z", re.IGNORECASE)
+
+
+def read_horizon(value: Horizon) -> int | Sessions:
+    """A horizon as rows or sessions: 5, "5", "5 bars" and "5 days" are five rows, "2 sessions" are two sessions.
+
+    Raises:
+        ConfigError: another text, a number below 1.
+    """
+    if isinstance(value, str):
+        found = _SESSIONS.match(value)
+        if found:
+            return Sessions(check_days(int(found[1]), "horizon", 1))
+        plain = _ROWS.match(value)
+        if not plain:
+            raise ConfigError(f'a horizon is a number of rows, such as 5, or of sessions, "2 sessions", not {value!r}')
+        return check_days(int(plain[1]), "horizon", 1)
+    if isinstance(value, Sessions):
+        return Sessions(check_days(value.count, "horizon", 1))
+    return check_days(value, "horizon", 1)
+
+
+def label_exits(sessions: IntArray, horizon: Horizon, entry_lag: int) -> IntArray:
+    """(T,) row at whose close the position known at each row is left; T where the data end before.
+
+    Args:
+        sessions: (T,) number of each row's session (`Panel.sessions`). horizon, entry_lag: as for `forward_returns`.
+    """
+    held = read_horizon(horizon)
+    lag = check_days(entry_lag, "entry_lag", 0)
+    dates = sessions.size
+    entry = np.arange(dates, dtype=np.int64) + lag
+    if isinstance(held, int):
+        return np.minimum(entry + held, dates)
+    first = np.flatnonzero(np.concatenate(([True], sessions[1:] != sessions[:-1])))
+    bounds = np.append(first, dates)
+    inside = np.minimum(entry, dates - 1)
+    target = sessions[inside] + held.count
+    known = (entry < dates) & (target < first.size)
+    target = np.where(known, target, 0)
+    # The bar of the same number; a shorter session is left at its last bar.
+    bar = inside - first[sessions[inside]]
+    exits = np.minimum(first[target] + bar, bounds[target + 1] - 1)
+    return np.where(known, exits, dates)
+
+
+def label_reach(sessions: IntArray, horizon: Horizon, entry_lag: int) -> int:
+    """Rows that a label looks ahead at most: what splits purge, and a chunk of dates must have after it."""
+    held = read_horizon(horizon)
+    if isinstance(held, int):
+        return held + check_days(entry_lag, "entry_lag", 0)
+    exits = label_exits(sessions, held, entry_lag)
+    ahead = np.where(exits < sessions.size, exits - np.arange(sessions.size), 0)
+    return int(ahead.max(initial=0))
+
+
+def forward_returns(panel: Panel, horizon: Horizon = 1, entry_lag: int = 1) -> FloatArray:
     """Forward returns: row t holds close[t + entry_lag + horizon] / close[t + entry_lag] - 1.
 
     Args:
-        panel: T dates x N symbols with the field CLOSE. Days are rows, that is market days.
-        horizon: days held, at least 1. entry_lag: days between knowing and entering, at least 0.
+        panel: T dates x N symbols with the field CLOSE. Days are rows, that is market days, or bars of intraday data.
+        horizon: rows held, at least 1; or sessions, such as "1 session": left at the close of the bar with the same
+            number in the session that many later, or of that session's last bar where it is shorter.
+        entry_lag: rows between knowing and entering, at least 0.
 
     Returns:
         (T, N) float64, simple returns (0.01 is one percent); NaN where either close is missing, where the
-        entry price is zero, and in the last entry_lag + horizon rows.
+        entry price is zero, and in rows whose entry or exit lies behind the data's end.
 
     Raises:
         ConfigError: a horizon or lag that is not a whole number in its range.
         UnknownName: the data has no CLOSE.
     """
-    held = check_days(horizon, "horizon", 1)
-    lag = check_days(entry_lag, "entry_lag", 0)
-    close = panel["CLOSE"]
-    n_dates = panel.shape[0]
-    out = np.full(panel.shape, np.nan)
-    n_known = n_dates - lag - held
-    if n_known > 0:
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            out[:n_known] = close[lag + held :] / close[lag : lag + n_known] - 1.0
-        out[~np.isfinite(out)] = np.nan
+    return returns_to(panel["CLOSE"], label_exits(panel.sessions, horizon, entry_lag), entry_lag)
+
+
+def returns_to(close: FloatArray, exits: IntArray, entry_lag: int) -> FloatArray:
+    """close[exits[t]] / close[t + entry_lag] - 1 for the rows t of `exits`, NaN where a row lies behind the last one.
+
+    Args:
+        close: (rows, N), at least as many as `exits`. exits: (T,) rows of `close`.
+    """
+    rows = exits.size
+    out = np.full((rows, close.shape[1]), np.nan)
+    known = np.flatnonzero(exits < len(close))
+    if known.size == 0:
+        return out
+    stop = int(known[-1]) + 1
+    if known.size == stop and np.all(np.diff(exits[:stop]) == 1):
+        before, after = close[entry_lag : entry_lag + stop], close[exits[0] : exits[0] + stop]
+        target = out[:stop]
+    else:
+        before, after = close[known + entry_lag], close[exits[known]]
+        target = np.empty(before.shape)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        np.divide(after, before, out=target, dtype=np.float64)
+        target -= 1.0
+    target[~np.isfinite(target)] = np.nan
+    if target.base is not out:
+        out[known] = target
     return out

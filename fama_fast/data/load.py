@@ -7,7 +7,7 @@ turns into simulated prices.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import ConfigError, DataError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from fama_fast.data.simulator import SimulationSpec
     from fama_fast.panel import GroupField, Panel
+    from fama_fast.panel.dataset import Dataset
     from fama_fast.panel.ingest import When
     from fama_fast.types import FloatArray
 
@@ -35,6 +36,7 @@ def load_market_data(
     date: str | None = None,
     symbol: str | None = None,
     simulation: SimulationSpec | None = None,
+    dtype: Any = "float64",
 ) -> Panel:
     """Loads a panel from a CSV or Parquet file, directory or glob, or simulates one.
 
@@ -57,6 +59,7 @@ def load_market_data(
         start, end: first and last date to keep, both included. History before `start` is gone for windows
         too.
         date, symbol: key columns, where their names do not say so.
+        dtype: of the fields, "float64" or "float32" (half the memory).
         simulation: what to simulate when `path` is None; `data.simulator.DEFAULT_SIMULATION` otherwise.
 
     Returns:
@@ -74,14 +77,30 @@ def load_market_data(
         raise ConfigError("give a path or a simulation, not both")
     membership = universe if universe is not None and _is_file(universe) else None
     wanted = None if group_fields is None else [g.upper() for g in group_fields]
+    from fama_fast.panel.parquet import needs_parts
 
     if path is None:
         from fama_fast.data.simulator import DEFAULT_SIMULATION, simulate
 
         if universe is not None and membership is None:
             raise ConfigError(f"the simulator has no universe column {str(universe)!r}")
-        panel = _between(simulate(simulation or DEFAULT_SIMULATION), start, end)
+        panel = _between(simulate(simulation or DEFAULT_SIMULATION), start, end).astype(dtype)
         in_files = None if wanted is None else [g for g in wanted if g not in panel.groups]
+    elif needs_parts(path):
+        data = scan_market_data(
+            path,
+            fields=fields,
+            universe=universe,
+            groups=files,
+            group_fields=group_fields,
+            static_fields=static_fields,
+            start=start,
+            end=end,
+            date=date,
+            symbol=symbol,
+            dtype=dtype,
+        )
+        return data.panel()
     else:
         from fama_fast.panel.ingest import collect_schema, panel_from_frame
         from fama_fast.panel.scan import scan
@@ -106,10 +125,86 @@ def load_market_data(
             symbol=symbol,
             source=str(path),
             locate=found.locate,
+            dtype=dtype,
         )
 
     if not files and membership is None:
         return panel
+    return _joined(panel, membership, files, in_files, static_fields)
+
+
+def scan_market_data(
+    path: str | Path,
+    *,
+    fields: Iterable[str] | None = None,
+    universe: str | Path | None = None,
+    groups: str | Path | Sequence[str | Path] | None = None,
+    group_fields: Iterable[str] | None = None,
+    static_fields: Sequence[str] | Mapping[str, str] | None = None,
+    start: When | None = None,
+    end: When | None = None,
+    date: str | None = None,
+    symbol: str | None = None,
+    dtype: Any = "float64",
+) -> Dataset:
+    """Market data that stay on disk: `evaluate` and `score` read them part by part.
+
+    Args:
+        path: a Parquet file, a folder of them (hive-partitioned or not), a glob, or a URI (`s3://...`). Others as for
+            `load_market_data`.
+
+    Returns:
+        The data set; its dates, symbols and groups' labels are known, its values are not read yet. Duplicate rows and
+        text in place of numbers are found when they are read.
+
+    Raises:
+        As `load_market_data`.
+    """
+    from fama_fast.panel.columns import assign_columns
+    from fama_fast.panel.dataset import Dataset
+    from fama_fast.panel.parquet import ParquetFiles
+
+    files = [groups] if isinstance(groups, str | Path) else list(groups or ())
+    if static_fields and not files:
+        raise ConfigError("static_fields are columns of group files: give those with groups=")
+    membership = universe if universe is not None and _is_file(universe) else None
+    wanted = None if group_fields is None else [g.upper() for g in group_fields]
+    opened = ParquetFiles(path)
+    in_data: list[str] | None = None
+    in_files: list[str] | None = None
+    if wanted is not None:
+        columns = {c.upper() for c in opened.schema}
+        in_data = [g for g in wanted if g in columns or not files]
+        in_files = [g for g in wanted if g not in in_data]
+    elif files:
+        # A group of the files replaces the data's: its labels need not be surveyed.
+        in_data = list(assign_columns(opened.schema, date=date, symbol=symbol, source=str(path)).groups)
+
+    def join(panel: Panel) -> Panel:
+        return _joined(panel, membership, files, in_files, static_fields)
+
+    return Dataset(
+        opened,
+        fields=fields,
+        universe=None if membership is not None or universe is None else str(universe),
+        groups=in_data,
+        start=start,
+        end=end,
+        date=date,
+        symbol=symbol,
+        dtype=dtype,
+        join=join if files or membership is not None else None,
+    )
+
+
+def _joined(
+    panel: Panel,
+    membership: str | Path | None,
+    files: Sequence[str | Path],
+    in_files: Sequence[str] | None,
+    static_fields: Sequence[str] | Mapping[str, str] | None,
+) -> Panel:
+    """A panel with what membership and group files say of its symbols."""
     from fama_fast.data.join import membership_mask, symbol_columns
 
     warnings = list(panel.warnings)

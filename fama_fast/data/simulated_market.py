@@ -45,47 +45,97 @@ class Market:
     industry: NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Weather:
+    """The draws that all symbols of a date share: `weather` (T, 1) volatility, `market` (T, 1) and `sectoral`
+    (T, sectors) returns; and what symbols are: their `beta`, `sector` and `industry` (N,).
+    """
+
+    weather: FloatArray
+    market: FloatArray
+    sectoral: FloatArray
+    beta: FloatArray
+    sector: NDArray[np.int64]
+    industry: NDArray[np.int64]
+
+    @classmethod
+    def draw(
+        cls, rng: np.random.Generator, n_dates: int, n_symbols: int, sectors: int, industries_per_sector: int
+    ) -> Weather:
+        """The first draws of a market."""
+        industry = rng.permutation(np.arange(n_symbols) % (sectors * industries_per_sector))
+        weather = np.exp(_ar1(rng.normal(0.0, 0.12, (n_dates, 1)), 0.97))
+        market = _MARKET_VOL * weather * rng.normal(size=(n_dates, 1))
+        sectoral = _SECTOR_VOL * np.sqrt(weather) * rng.normal(size=(n_dates, sectors))
+        beta = np.clip(rng.normal(1.0, 0.25, n_symbols), 0.2, 2.0)
+        return cls(weather, market, sectoral, beta, industry // industries_per_sector, industry)
+
+    @staticmethod
+    def shocks(rng: np.random.Generator, shape: tuple[int, int]) -> FloatArray:
+        """Student-t shocks of unit variance, which follow the first draws."""
+        drawn: FloatArray = rng.standard_t(_TAIL, size=shape) / np.sqrt(_TAIL / (_TAIL - 2.0))
+        return drawn
+
+    @staticmethod
+    def level(rng: np.random.Generator, n_symbols: int) -> FloatArray:
+        """Long-run variances (N,), which follow the shocks."""
+        found: FloatArray = (_OWN_VOL * np.exp(rng.normal(0.0, 0.35, n_symbols))) ** 2
+        return found
+
+
+def noise_rows(
+    weather: Weather, start: int, stop: int, own: FloatArray, variances: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Returns and their scale on rows [start, stop), from the symbols' own returns and variances there."""
+    rows = slice(start, stop)
+    clouds = weather.weather[rows]
+    own = own * np.sqrt(clouds)
+    noise = np.clip(
+        weather.beta * weather.market[rows] + weather.sectoral[rows][:, weather.sector] + own, -_LARGEST, _LARGEST
+    )
+    return noise, np.sqrt(variances * clouds + (_MARKET_VOL * clouds) ** 2 + _SECTOR_VOL**2)
+
+
 def draw_market(
     rng: np.random.Generator, n_dates: int, n_symbols: int, sectors: int, industries_per_sector: int
 ) -> Market:
     """Draws a market: GARCH(1,1) own volatility, log-AR(1) market volatility, Student-t shocks."""
     shape = (n_dates, n_symbols)
-    industry = rng.permutation(np.arange(n_symbols) % (sectors * industries_per_sector))
-    sector = industry // industries_per_sector
-    weather = np.exp(_ar1(rng.normal(0.0, 0.12, (n_dates, 1)), 0.97))
-    market = _MARKET_VOL * weather * rng.normal(size=(n_dates, 1))
-    sectoral = _SECTOR_VOL * np.sqrt(weather) * rng.normal(size=(n_dates, sectors))
-    beta = np.clip(rng.normal(1.0, 0.25, n_symbols), 0.2, 2.0)
-
-    shocks = rng.standard_t(_TAIL, size=shape) / np.sqrt(_TAIL / (_TAIL - 2.0))
-    level = (_OWN_VOL * np.exp(rng.normal(0.0, 0.35, n_symbols))) ** 2
-    own, own_variance = _garch(shocks, level)
-    own *= np.sqrt(weather)
-    noise = np.clip(beta * market + sectoral[:, sector] + own, -_LARGEST, _LARGEST)
+    weather = Weather.draw(rng, n_dates, n_symbols, sectors, industries_per_sector)
+    shocks = weather.shocks(rng, shape)
+    level = weather.level(rng, n_symbols)
+    own, own_variance, _ = garch_rows(shocks, level, level)
+    noise, vol = noise_rows(weather, 0, n_dates, own, own_variance)
     return Market(
         noise=noise,
-        vol=np.sqrt(own_variance * weather + (_MARKET_VOL * weather) ** 2 + _SECTOR_VOL**2),
+        vol=vol,
         gap=rng.normal(0.0, 0.35, shape),
         up=np.abs(rng.normal(0.0, 0.4, shape)),
         down=np.abs(rng.normal(0.0, 0.4, shape)),
         flow=_ar1(rng.normal(0.0, 0.25, shape), 0.7),
         price=np.exp(rng.normal(3.7, 0.6, n_symbols)),
         turnover=np.exp(rng.normal(13.5, 1.0, n_symbols)),
-        sector=sector,
-        industry=industry,
+        sector=weather.sector,
+        industry=weather.industry,
     )
 
 
-def bars(market: Market, start: int, stop: int, returns: FloatArray, before: FloatArray) -> dict[str, FloatArray]:
+def bars(
+    market: Market, start: int, stop: int, returns: FloatArray, before: FloatArray, growth: FloatArray | None = None
+) -> dict[str, FloatArray]:
     """OPEN, HIGH, LOW, CLOSE and VOLUME of rows [start, stop), each (stop - start, N).
 
     Args:
         returns: (stop - start, N) close-to-close returns of these rows.
         before: (N,) closes of the row before them, `market.price` for the first.
+        growth: (N,) product of 1 + returns from `before` to these rows, where it lies further back.
     """
     rows = slice(start, stop)
     vol = market.vol[rows]
-    close = before * np.cumprod(1.0 + returns, axis=0)
+    factors = 1.0 + returns
+    if growth is not None:
+        factors[0] *= growth
+    close = before * np.cumprod(factors, axis=0)
     # A third of the day's move happens overnight, with some noise of its own.
     opened = close / (1.0 + returns) * np.exp(0.3 * np.log1p(returns) + market.gap[rows] * vol)
     high = np.maximum(opened, close) * np.exp(market.up[rows] * vol)
@@ -105,15 +155,18 @@ def _ar1(shocks: FloatArray, memory: float) -> FloatArray:
     return out
 
 
-def _garch(shocks: FloatArray, level: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Returns and variances with long-run variance `level` (N,)."""
+def garch_rows(
+    shocks: FloatArray, level: FloatArray, variance: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Returns and variances with long-run variance `level` (N,), from the first row's `variance` (N,) on; and the
+    variance of the row after the last.
+    """
     out: FloatArray = np.empty_like(shocks)
     variances: FloatArray = np.empty_like(shocks)
-    variance = level
     for t in range(len(shocks)):
         variances[t] = variance
         out[t] = np.sqrt(variance) * shocks[t]
         new = (1.0 - _GARCH_SHOCK - _GARCH_MEMORY) * level + _GARCH_SHOCK * out[t] ** 2 + _GARCH_MEMORY * variance
         # One wild shock must not blow a symbol up for good.
         variance = np.minimum(new, 25.0 * level)
-    return out, variances
+    return out, variances, variance

@@ -161,9 +161,8 @@ class _Recorder:
         self._spec = spec
         self._market = market
         self._present = present
-        self._dates = _weekdays(spec)
-        width = max(4, len(str(spec.n_symbols)))
-        self._symbols = [f"SIM{i + 1:0{width}d}" for i in range(spec.n_symbols)]
+        self._dates = weekdays(spec)
+        self._symbols = symbol_names(spec)
         self._close = np.empty(present.shape)
         self._fields: dict[str, FloatArray] = {}
         self._groups: dict[str, GroupField] = {}
@@ -199,7 +198,14 @@ class _Recorder:
         )
 
 
-def _weekdays(spec: SimulationSpec) -> np.ndarray[Any, Any]:
+def symbol_names(spec: SimulationSpec) -> list[str]:
+    """SIM0001, SIM0002, ..."""
+    width = max(4, len(str(spec.n_symbols)))
+    return [f"SIM{i + 1:0{width}d}" for i in range(spec.n_symbols)]
+
+
+def weekdays(spec: SimulationSpec) -> np.ndarray[Any, Any]:
+    """(T,) datetime64[D], weekdays from the start on."""
     first = np.busday_offset(np.datetime64(spec.start, "D"), 0, roll="forward")
     return np.asarray(np.busday_offset(first, np.arange(spec.n_dates)))
 

@@ -11,12 +11,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fama_fast.data.labels import check_days
 from fama_fast.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
+
+    from fama_fast.types import IntArray
 
 MIN_ROWS = 2
 """Fewest rows with a label in a split: a standard deviation needs two."""
@@ -58,6 +62,7 @@ def date_splits(
     entry_lag: int = 1,
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2),
     embargo: int = 0,
+    sessions: IntArray | None = None,
 ) -> Splits:
     """Splits rows 0..n_dates - 1 into train, validation and test, in that order.
 
@@ -67,6 +72,8 @@ def date_splits(
 
     Args:
         fractions: positive, summing to 1. embargo: rows left out after each border, at least 0.
+        sessions: (n_dates,) number of each row's session (`Panel.sessions`): borders move to the end of the session
+            that they would cut.
 
     Raises:
         ConfigError: fractions, horizon, lag or embargo out of range.
@@ -77,7 +84,12 @@ def date_splits(
     parts = tuple(float(f) for f in fractions)
     if len(parts) != 3 or not all(0 < f < 1 for f in parts) or not math.isclose(sum(parts), 1.0, abs_tol=1e-6):
         raise ConfigError(f"split fractions must be three positive numbers that sum to 1, not {fractions!r}")
-    splits = _cut(n_dates, parts, purge, gap)
+    splits = _cut(n_dates, parts, purge, gap, sessions)
+    if not _enough(splits) and sessions is not None and _enough(_cut(n_dates, parts, purge, gap)):
+        raise DataError(
+            f"{n_dates} rows in {len(np.unique(sessions))} sessions are too few to split "
+            f"{parts[0]:g}/{parts[1]:g}/{parts[2]:g} with a purge of {purge} and an embargo of {gap} between sessions"
+        )
     if not _enough(splits):
         raise DataError(
             f"{n_dates} dates are too few to split {parts[0]:g}/{parts[1]:g}/{parts[2]:g} with a purge of "
@@ -86,9 +98,14 @@ def date_splits(
     return splits
 
 
-def _cut(n_dates: int, parts: tuple[float, ...], purge: int, embargo: int) -> Splits:
+def _cut(n_dates: int, parts: tuple[float, ...], purge: int, embargo: int, sessions: IntArray | None = None) -> Splits:
     first = round(n_dates * parts[0])
     second = round(n_dates * (parts[0] + parts[1]))
+    if sessions is not None:
+        first, second = (
+            int(np.searchsorted(sessions, sessions[border - 1], side="right")) if border else 0
+            for border in (first, second)
+        )
     return Splits(
         slice(0, max(0, first - purge)),
         slice(first + embargo, max(first + embargo, second - purge)),

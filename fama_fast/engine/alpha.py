@@ -35,13 +35,16 @@ class Alpha:
 
     @functools.cached_property
     def canonical(self) -> str:
-        """The canonical text: equal formulas written differently have equal canonical texts."""
+        """The canonical text: readable, with composite operators as they are named (`DELTA(CLOSE, 5)`)."""
         return lang.to_text(self.node)
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
-        """Identity of the canonical form, 32 hex digits, the same in every process."""
-        return self.node.key
+        """Identity, 32 hex digits, the same in every process: equal formulas written differently share it.
+
+        A composite operator and its definition count as one: `DELTA(CLOSE, 5)` and `CLOSE - DELAY(CLOSE, 5)`.
+        """
+        return passes.identity(self.node).key
 
     @functools.cached_property
     def lookback(self) -> int:

@@ -3,38 +3,47 @@
 1. Texts are compiled against the panel's fields and groups (`_compiled`).
 2. Derived fields that the panel lacks and composite operators are lowered, windows relaxed and members masked as the
    run asks (`lowered_roots`).
-3. All expressions become one plan (`fama_fast.plan`), unless results and intermediates would not fit the memory
-   budget: then the list is halved until they do (`_run`).
-4. The plan runs on all cores (`fama_fast.backends.numba_vm.run`).
+3. All expressions become one plan (`fama_fast.plan`), which runs on all cores (`fama_fast.backends.numba_vm.run`).
+4. Where that would not fit the memory budget, the data are not in memory, or values go to a file, dates are taken in
+   chunks and expressions in batches instead (`engine.budget`, `engine.chunks`), with the same bits.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
 
 from fama_fast import passes
 from fama_fast.engine.alpha import Alpha, compile
+from fama_fast.engine.budget import DEFAULT_BUDGET, Demand, Schedule, make_schedule, parse_bytes
+from fama_fast.engine.chunks import chunks, compute
+from fama_fast.engine.outputs import Chunk, Output, Writer, Written
 from fama_fast.errors import ConfigError, UnknownName, nearest_name
 from fama_fast.ir import FIELD, GROUP, Node, postorder
 from fama_fast.ops.registry import on_unregister
+from fama_fast.panel import Panel
+from fama_fast.panel.panel import read_dtype
+from fama_fast.panel.presence import trading
 from fama_fast.plan import UNIVERSE, make_plan, mask_members, set_min_coverage
+from fama_fast.types import derived_field
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fama_fast.panel import Panel
+    from fama_fast.panel.dataset import Dataset
     from fama_fast.plan import Plan
     from fama_fast.types import FloatArray
 
 
-def _compiled(items: Sequence[str | Alpha], panel: Panel) -> list[Alpha]:
+def _compiled(items: Sequence[str | Alpha], panel: Panel | Dataset) -> list[Alpha]:
     return [
         item if isinstance(item, Alpha) else compile(item, fields=panel.fields, groups=panel.groups) for item in items
     ]
 
 
-def _check_names(alpha: Alpha, root: Node, panel: Panel) -> None:
+def _check_names(alpha: Alpha, root: Node, panel: Panel | Dataset) -> None:
     for node in postorder(root):
         if node.op == FIELD and node.name not in panel and node.name != UNIVERSE:
             raise UnknownName(
@@ -52,8 +61,8 @@ def _lowered_root(root: Node, available: frozenset[str], optimise: bool) -> Node
 
 
 @functools.lru_cache(maxsize=256)
-def _plan(roots: tuple[Node, ...]) -> Plan:
-    return make_plan(roots)
+def _plan(roots: tuple[Node, ...], blocked: bool = False) -> Plan:
+    return make_plan(roots, blocked=blocked)
 
 
 on_unregister(_lowered_root.cache_clear)
@@ -61,10 +70,11 @@ on_unregister(_plan.cache_clear)
 
 
 def lowered_roots(
-    alphas: Sequence[Alpha], panel: Panel, min_coverage: float | None = None, optimise: bool = True
+    alphas: Sequence[Alpha], panel: Panel | Dataset, min_coverage: float | None = None, optimise: bool = True
 ) -> tuple[Node, ...]:
     """What the engine computes for these alphas on a panel of this kind."""
-    available = frozenset(panel.fields)
+    # Of float32 prices RET and VWAP are computed by the program, in float64, not rounded on their way.
+    available = frozenset(panel.supplied_fields if panel.dtype == np.float32 else panel.fields)
     roots = []
     for alpha in alphas:
         root = _lowered_root(alpha.node, available, optimise)
@@ -72,64 +82,209 @@ def lowered_roots(
         roots.append(root)
     if min_coverage is not None:
         roots = list(set_min_coverage(roots, min_coverage))
-    if panel.universe is not None:
+    if has_universe(panel):
         roots = list(mask_members(roots))
     return tuple(roots)
 
 
-def _run(
-    roots: Sequence[Node], panel: Panel, threads: int | None, tile_rows: int | None, memory_budget: int | None
+def has_universe(source: Panel | Dataset) -> bool:
+    """Whether cross-sections see members only."""
+    return source.universe is not None if isinstance(source, Panel) else source.has_universe
+
+
+def read_names(roots: Sequence[Node], source: Panel | Dataset) -> tuple[list[str], list[str]]:
+    """Fields (those that others derive from included) and groups that lowered expressions read from the data."""
+    fields: dict[str, None] = {}
+    groups: dict[str, None] = {}
+    for node in postorder(*roots):
+        if node.op == GROUP:
+            groups[node.name] = None
+        elif node.op == FIELD and node.name != UNIVERSE:
+            derived = None if node.name in source.supplied_fields else derived_field(node.name)
+            fields.update(dict.fromkeys(derived.inputs if derived else (node.name,)))
+    return list(fields), list(groups)
+
+
+def plan_chunks(
+    roots: Sequence[Node],
+    source: Panel | Dataset,
+    budget: int | None,
+    *,
+    fields: Sequence[str],
+    groups: Sequence[str],
+    **needs: Any,
+) -> Schedule:
+    """Chunks of dates and batches of expressions for a run on `source` (see `engine.budget`; `needs`: of `Demand`)."""
+    available = frozenset(source.supplied_fields)
+    halos = [passes.lookback(root, available) for root in roots]
+    in_memory = isinstance(source, Panel)
+    dates, symbols = source.shape
+    demand = Demand(
+        dates=dates,
+        symbols=symbols,
+        item=source.dtype.itemsize,
+        fields=0 if in_memory else len(fields),
+        groups=0 if in_memory else len(groups),
+        **{"reach": 0, "kept": 0, **needs},
+    )
+    return make_schedule(roots, halos, _plan, demand, budget)
+
+
+def _in_chunks(
+    roots: Sequence[Node],
+    source: Panel | Dataset,
+    budget: int | None,
+    writer: Writer,
+    dtype: np.dtype[Any],
+    options: dict[str, Any],
+) -> None:
+    """Values chunk by chunk into a writer."""
+    fields, groups = read_names(roots, source)
+    # Rows of the output are where the data have a symbol.
+    fields = list(
+        dict.fromkeys([*fields, *(("CLOSE",) if "CLOSE" in source.supplied_fields else source.supplied_fields)])
+    )
+    schedule = plan_chunks(roots, source, budget, fields=fields, groups=groups, kept=len(roots), extra=1.0)
+    for loaded in chunks(source, schedule, fields, groups):
+        values: list[Any] = [None] * len(roots)
+        for batch, found in compute(loaded, schedule.batches, **options):
+            for index, value in zip(batch.indices, found, strict=True):
+                values[index] = value.astype(dtype, copy=batch.halo > 0)
+            del found, value
+        view = loaded.rows(loaded.start, loaded.stop)
+        writer.put(Chunk(loaded.start, view.dates, source.symbols, writer.names, values, trading(view)))
+        del view, values
+
+
+def _into_arrays(
+    roots: Sequence[Node], source: Panel | Dataset, budget: int | None, dtype: np.dtype[Any], options: dict[str, Any]
 ) -> list[FloatArray]:
-    from fama_fast.backends.numba_vm.run import execute
+    """Values chunk by chunk into arrays of all dates."""
+    fields, groups = read_names(roots, source)
+    schedule = plan_chunks(roots, source, budget, fields=fields, groups=groups)
+    out: list[Any] = [np.empty(source.shape, dtype=dtype) for _ in roots]
+    for loaded in chunks(source, schedule, fields, groups):
+        for batch, found in compute(loaded, schedule.batches, **options):
+            for index, value in zip(batch.indices, found, strict=True):
+                out[index][loaded.start : loaded.stop] = value
+            del found, value
+    return out
 
+
+def _fits(roots: Sequence[Node], panel: Panel, budget: int) -> bool:
+    """Whether one pass over a panel in memory stays within the budget."""
     plan = _plan(tuple(roots))
-    if memory_budget is not None:
-        t, n = panel.shape
-        need = 8 * t * (n + 7) * (plan.peak_buffers + len(plan.fields)) + 8 * t * n * plan.n_outputs
-        if need > memory_budget and len(roots) > 1:
-            half = len(roots) // 2
-            return [
-                *_run(roots[:half], panel, threads, tile_rows, memory_budget),
-                *_run(roots[half:], panel, threads, tile_rows, memory_budget),
-            ]
-        if need > memory_budget:
-            raise ConfigError(
-                f"memory_budget of {memory_budget:,} bytes is too small for one expression on this panel: "
-                f"it needs {need:,}"
-            )
-    return execute(plan, panel, threads=threads, tile_rows=tile_rows)
+    t, n = panel.shape
+    return 8 * t * (n + 7) * (plan.peak_buffers + len(plan.fields)) + 8 * t * n * plan.n_outputs <= budget
 
 
+@overload
 def evaluate(
     items: Sequence[str | Alpha],
-    panel: Panel,
+    panel: Panel | Dataset,
+    *,
+    threads: int | None = ...,
+    min_coverage: float | None = ...,
+    memory_budget: int | float | str | None = ...,
+    output: None = ...,
+    names: Sequence[str] | None = ...,
+    dtype: Any = ...,
+    layout: Literal["dates", "blocks"] = ...,
+    tile_rows: int | None = ...,
+    optimise: bool = ...,
+) -> list[FloatArray]: ...
+@overload
+def evaluate(
+    items: Sequence[str | Alpha],
+    panel: Panel | Dataset,
+    *,
+    threads: int | None = ...,
+    min_coverage: float | None = ...,
+    memory_budget: int | float | str | None = ...,
+    output: Output,
+    names: Sequence[str] | None = ...,
+    dtype: Any = ...,
+    layout: Literal["dates", "blocks"] = ...,
+    tile_rows: int | None = ...,
+    optimise: bool = ...,
+) -> Written: ...
+def evaluate(
+    items: Sequence[str | Alpha],
+    panel: Panel | Dataset,
     *,
     threads: int | None = None,
     min_coverage: float | None = None,
-    memory_budget: int | None = None,
+    memory_budget: int | float | str | None = None,
+    output: Output | None = None,
+    names: Sequence[str] | None = None,
+    dtype: Any = np.float64,
+    layout: Literal["dates", "blocks"] = "dates",
     tile_rows: int | None = None,
     optimise: bool = True,
-) -> list[FloatArray]:
+) -> list[FloatArray] | Written:
     """Values of expressions on a panel, in order, each (T, N) float64 with NaN where missing.
 
-    Common subexpressions are computed once. The bits do not depend on threads, tiles, budget or company.
+    Common subexpressions are computed once. The bits do not depend on threads, tiles, budget or company. A panel of
+    float32 fields is computed in float64 all the same: what differs is the rounding of the data, relative 6e-8.
 
     Args:
         items: texts in the default dialect, or compiled alphas.
+        panel: data in memory, or a `Dataset` of which parts are read.
         threads: default `FAMA_THREADS`, else all processors.
         min_coverage: share of a window that must be present where an operator gives no `min_periods` (default: all).
-        memory_budget: bytes for fields, intermediates and the results of one pass; results returned are extra.
+        memory_budget: bytes, or "800MB", for what is read, intermediates and the results of one pass; a panel in
+            memory and results returned are extra. Dates are then taken in chunks, with the rows before them that
+            windows need. Default: none for a panel, `budget.DEFAULT_BUDGET` for a data set.
+        output: writes the values instead of returning them: a .parquet or .csv file, a new folder of Parquet files, or
+            a function called with each `Chunk` in the order of dates. Files and folders appear whole or not at all.
+        names: of the columns written; default f1, f2, ...
+        dtype: of the values: float64, or float32, rounded once at the end, in half the memory.
+        layout: "dates" for (T, N) arrays; "blocks" for the engine's own (ceil(N / 8), T, 8): eight symbols wide, all
+            their dates contiguous, NaN behind the last symbol. That costs less to write and suits work along time;
+            `values.transpose(1, 0, 2).reshape(T, -1)[:, :N]` turns it round. Only for a panel in memory.
         tile_rows, optimise: for tests: dates a cross-sectional tile, and whether lowered work is shared again.
 
     Raises:
         UnknownName: a field or group that the panel lacks. Other ExpressionErrors: from compiling.
+        ConfigError: a budget too small for one chunk; the message says the least that would do.
+        OutputError: a place that cannot be written. DataError: from reading.
     """
     if isinstance(items, str | Alpha):
         raise TypeError("evaluate takes a list of expressions; for one, use Alpha.evaluate or [expression]")
+    kept_as = read_dtype(dtype)
+    in_memory = isinstance(panel, Panel)
+    budget = parse_bytes(memory_budget) if memory_budget is not None else None if in_memory else DEFAULT_BUDGET
+    columns = tuple(f"f{i + 1}" for i in range(len(items))) if names is None else tuple(names)
+    if len(columns) != len(items):
+        raise ConfigError(f"names has {len(columns)} names for {len(items)} expressions")
+    writer = None if output is None else Writer(output, columns, days=_are_days(panel))
+    if layout not in ("dates", "blocks"):
+        raise ConfigError(f'layout must be "dates" or "blocks", not {layout!r}')
+    blocks = layout == "blocks"
+    if blocks and (not isinstance(panel, Panel) or writer is not None):
+        raise ConfigError('layout="blocks" is for values of a panel in memory that are returned, not written or read')
     alphas = _compiled(items, panel)
+    roots = lowered_roots(alphas, panel, min_coverage, optimise)
+    options = {"threads": threads, "tile_rows": tile_rows}
+    if writer is not None:
+        if not alphas:
+            raise ConfigError("there is no expression to write the values of")
+        with writer:
+            _in_chunks(roots, panel, budget, writer, kept_as, options)
+            return writer.finish()
     if not alphas:
         return []
-    return _run(lowered_roots(alphas, panel, min_coverage, optimise), panel, threads, tile_rows, memory_budget)
+    if kept_as == np.float64 and isinstance(panel, Panel) and (budget is None or _fits(roots, panel, budget)):
+        from fama_fast.backends.numba_vm.run import execute
+
+        return execute(_plan(tuple(roots), blocks), panel, threads=threads, tile_rows=tile_rows)
+    if blocks:
+        raise ConfigError('layout="blocks" needs all dates at once: memory_budget is too small for that')
+    return _into_arrays(roots, panel, budget, kept_as, options)
+
+
+def _are_days(source: Panel | Dataset) -> bool:
+    return bool((source.dates.astype("datetime64[D]") == source.dates).all())
 
 
 def compute_factor_values(
@@ -140,6 +295,8 @@ def compute_factor_values(
     return dict(zip(texts, evaluate(expressions, data, threads=threads), strict=True))
 
 
-def lowered(items: Sequence[str | Alpha], panel: Panel, min_coverage: float | None = None) -> tuple[Node, ...]:
+def lowered(
+    items: Sequence[str | Alpha], panel: Panel | Dataset, min_coverage: float | None = None
+) -> tuple[Node, ...]:
     """`lowered_roots` of texts or alphas."""
     return lowered_roots(_compiled(items, panel), panel, min_coverage)

@@ -380,7 +380,7 @@ class Stream:
         stream = cls.__new__(cls)
         stream._set_up(alpha, last, header["min_coverage"], threads)
         keep = stream._schedule.keep
-        if node.key != header["fingerprint"] or any(f"history {n.key}" not in arrays for n in keep):
+        if alpha.fingerprint != header["fingerprint"] or any(f"history {n.key}" not in arrays for n in keep):
             raise StoreError("the stream's expression is computed otherwise in this version: start it from a panel")
         stream._supplied = supplied
         stream.n_dates = header["n_dates"]

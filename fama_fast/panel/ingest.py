@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -17,7 +17,7 @@ import polars as pl
 from fama_fast.errors import DataError
 from fama_fast.panel.columns import Columns, assign_columns, is_text
 from fama_fast.panel.keys import Locate, dates_to_numpy, plain_row, read_dates, read_symbols
-from fama_fast.panel.panel import GroupField, Panel
+from fama_fast.panel.panel import GroupField, Panel, read_dtype
 from fama_fast.panel.scan import collect, scan
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ class Grid:
     def shape(self) -> tuple[int, int]:
         return len(self.dates), len(self.symbols)
 
-    def spread(self, values: FloatArray) -> FloatArray:
+    def spread(self, values: FloatArray, dtype: Any = np.float64) -> FloatArray:
         """One value a row into a (T, N) array, NaN where there is no row."""
-        out = np.full(self.shape[0] * self.shape[1], np.nan)
+        out = np.full(self.shape[0] * self.shape[1], np.nan, dtype=dtype)
         out[self.cells] = values
         return out.reshape(self.shape)
 
@@ -66,6 +66,7 @@ def panel_from_frame(
     symbol: str | None = None,
     source: str = "frame",
     locate: Locate = plain_row,
+    dtype: Any = np.float64,
 ) -> Panel:
     """A dense panel from a long frame; only the columns needed are collected.
 
@@ -84,12 +85,14 @@ def panel_from_frame(
         date, symbol: the key columns, where their names do not say so.
         source: where the data came from, for messages and `Panel.source`.
         locate: says where a row lies, for messages.
+        dtype: of the fields, float64 or float32.
 
     Raises:
         DataError: no rows, unreadable or null keys, two rows for one (date, symbol), text in place of
         numbers.
         UnknownName: a field or group that the data lacks.
     """
+    kept_as = read_dtype(dtype)
     lazy = frame.lazy()
     schema = dict(collect_schema(lazy, source))
     names = None if fields is None else tuple(fields)
@@ -116,7 +119,8 @@ def panel_from_frame(
             warnings.append(f"{name}: {infinite:,} infinite values taken as missing")
         if not np.isfinite(values).any():
             warnings.append(f"{name}: no value at all")
-        dense[name] = grid.spread(values)
+        with np.errstate(over="ignore"):
+            dense[name] = grid.spread(values, kept_as)
     return Panel(
         dates_to_numpy(grid.dates),
         grid.symbols.to_list(),
@@ -125,6 +129,7 @@ def panel_from_frame(
         groups={name: _group(table[column], grid) for name, column in columns.groups.items()},
         warnings=warnings,
         source=source,
+        dtype=kept_as,
     )
 
 

@@ -1,4 +1,4 @@
-"""The dense panel: one float64 array of T dates x N symbols a field, the universe, the groups.
+"""The dense panel: one array of T dates x N symbols a field (float64, or float32), the universe, the groups.
 
 Missing is NaN, and only NaN: infinities become missing here. RET and VWAP are derived when the data lacks
 them.
@@ -7,13 +7,14 @@ This module knows nothing of files (see `ingest` and `fama_fast.data`) nor of op
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast.errors import DataError, UnknownName, nearest_name
+from fama_fast.errors import ConfigError, DataError, UnknownName, nearest_name
 from fama_fast.types import DERIVED_FIELDS
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from fama_fast.types import BoolArray, FloatArray
+    from fama_fast.types import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -33,25 +34,51 @@ class GroupField:
     labels: tuple[str, ...]
 
 
-def _dense(name: str, values: Any, shape: tuple[int, int]) -> FloatArray:
-    array = np.array(values, dtype=np.float64, order="C", copy=True)
-    if array.shape != shape:
-        raise DataError(f"field {name} has shape {array.shape}, not (dates, symbols) = {shape}")
+DTYPES = ("float64", "float32")
+
+
+def read_dtype(dtype: Any) -> np.dtype[Any]:
+    """float64 or float32 as a NumPy type.
+
+    Raises:
+        ConfigError: another type.
+    """
+    found: np.dtype[Any] | None = None
+    with contextlib.suppress(TypeError):
+        found = np.dtype(dtype)
+    if found is None or found.name not in DTYPES:
+        raise ConfigError(f"dtype must be {' or '.join(DTYPES)}, not {dtype!r}")
+    return found
+
+
+def _dense(name: str, values: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> FloatArray:
+    # What float32 cannot hold becomes infinite, and so missing.
+    with np.errstate(over="ignore"):
+        array = np.array(values, dtype=dtype, order="C", copy=True)
+    _check_shape(name, array, shape)
     array[~np.isfinite(array)] = np.nan
     array.flags.writeable = False
     return array
 
 
-def _derive(name: str, get: Mapping[str, FloatArray]) -> FloatArray:
-    out: FloatArray
+def _check_shape(name: str, array: Any, shape: tuple[int, int]) -> None:
+    if array.shape != shape:
+        raise DataError(f"field {name} has shape {array.shape}, not (dates, symbols) = {shape}")
+
+
+def derive(name: str, get: Mapping[str, FloatArray]) -> FloatArray:
+    """RET or VWAP from prices, computed in float64 and kept in the prices' type; read-only."""
+    close = get["CLOSE"]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if name == "RET":
-            close = get["CLOSE"]
             out = np.full(close.shape, np.nan)
-            out[1:] = close[1:] / close[:-1] - 1.0
+            np.divide(close[1:], close[:-1], out=out[1:], dtype=np.float64)
+            out[1:] -= 1.0
         else:
-            out = (get["HIGH"] + get["LOW"] + get["CLOSE"]) / 3.0
-    return _dense(name, out, (len(out), out.shape[1]))
+            out = np.add(get["HIGH"], get["LOW"], dtype=np.float64)
+            out += close
+            out /= 3.0
+    return _dense(name, out, (len(out), close.shape[1]), close.dtype)
 
 
 class Panel:
@@ -60,11 +87,13 @@ class Panel:
     Attributes:
         dates: (T,) numpy datetime64, ascending, unique. symbols: (N,) str, unique.
         universe: (T, N) bool, or None when every symbol is always a member.
+        dtype: of the fields, float64 or float32. Everything computed from float32 fields is computed in float64;
+            what they lose is in the rounding of the data (relative 6e-8).
         warnings: what ingestion counted and let pass.
         source: where the data came from, for reports.
 
-    `panel["CLOSE"]` is the (T, N) float64 array of a field, read-only, case-insensitive; RET and VWAP are
-    derived from prices when they are not supplied.
+    `panel["CLOSE"]` is the (T, N) array of a field, read-only, case-insensitive; RET and VWAP are derived from prices
+    when they are not supplied.
     """
 
     def __init__(
@@ -77,7 +106,13 @@ class Panel:
         groups: Mapping[str, GroupField] | None = None,
         warnings: Sequence[str] = (),
         source: str = "memory",
+        dtype: Any = np.float64,
+        copy: bool = True,
     ) -> None:
+        """A panel of copies of the arrays given; with `copy=False`, of the arrays themselves: fields must then be
+        C-contiguous, of `dtype`, without infinities, and nobody may write to them any more.
+        """
+        self.dtype = read_dtype(dtype)
         self.dates = np.asarray(dates)
         if not np.issubdtype(self.dates.dtype, np.datetime64):
             raise DataError(f"panel dates must be datetime64, not {self.dates.dtype}")
@@ -88,7 +123,13 @@ class Panel:
             raise DataError("panel dates must ascend without repeats")
         if len(set(self.symbols)) != self.symbols.size:
             raise DataError("panel symbols must be unique")
-        self._fields = {k.upper(): _dense(k.upper(), v, self.shape) for k, v in fields.items()}
+        self._fields: dict[str, FloatArray] = {}
+        for name, values in fields.items():
+            if copy:
+                self._fields[name.upper()] = _dense(name.upper(), values, self.shape, self.dtype)
+            else:
+                _check_shape(name, values, self.shape)
+                self._fields[name.upper()] = values
         self._derived: dict[str, FloatArray] = {}
         self._groups = {k.upper(): v for k, v in (groups or {}).items()}
         for name, g in self._groups.items():
@@ -96,7 +137,7 @@ class Panel:
                 raise DataError(f"group {name} has shape {g.codes.shape}, not (dates, symbols) = {self.shape}")
         self.universe: BoolArray | None = None
         if universe is not None:
-            mask = np.array(universe, dtype=bool, order="C", copy=True)
+            mask = np.array(universe, dtype=bool, order="C", copy=copy or None)
             if mask.shape != self.shape:
                 raise DataError(f"the universe mask has shape {mask.shape}, not (dates, symbols) = {self.shape}")
             mask.flags.writeable = False
@@ -123,6 +164,11 @@ class Panel:
     def shape(self) -> tuple[int, int]:
         """(T dates, N symbols)."""
         return self.dates.size, self.symbols.size
+
+    @property
+    def keeps_blocked(self) -> bool:
+        """Whether the engine keeps its own copies of fields from run to run; float32 panels are to be small."""
+        return bool(self.dtype == np.float64)
 
     @property
     def supplied_fields(self) -> tuple[str, ...]:
@@ -157,7 +203,7 @@ class Panel:
                     f"the data has no field {name!r} (it has {', '.join(self.fields)})",
                     suggestion=nearest_name(name, self.fields),
                 )
-            self._derived[key] = _derive(key, self._fields)
+            self._derived[key] = derive(key, self._fields)
         return self._derived[key]
 
     def group(self, name: str) -> GroupField:
@@ -179,7 +225,7 @@ class Panel:
             h.update("\0".join(self.symbols).encode())
             for name in sorted(self._fields):
                 h.update(f"\0field {name}\0".encode())
-                h.update((self._fields[name] + 0.0).data)
+                h.update(np.add(self._fields[name], 0.0, dtype=np.float64).data)
             for name in sorted(self._groups):
                 g = self._groups[name]
                 h.update(f"\0group {name}\0{g.labels}".encode())
@@ -206,10 +252,33 @@ class Panel:
             groups={**self._groups, **{k.upper(): v for k, v in (groups or {}).items()}},
             warnings=self.warnings if warnings is None else tuple(warnings),
             source=self.source,
+            dtype=self.dtype,
         )
 
-    def slice_dates(self, start: int, stop: int) -> Panel:
-        """Rows [start, stop) as a panel of their own."""
+    def astype(self, dtype: Any) -> Panel:
+        """The panel with fields of another type; itself when it has that type already."""
+        if read_dtype(dtype) == self.dtype:
+            return self
+        return Panel(
+            self.dates,
+            self.symbols,
+            self._fields,
+            universe=self.universe,
+            groups=self._groups,
+            warnings=self.warnings,
+            source=self.source,
+            dtype=dtype,
+        )
+
+    @property
+    def sessions(self) -> IntArray:
+        """(T,) number of each row's session, from 0 up: rows of one calendar day are a session."""
+        days = self.dates.astype("datetime64[D]")
+        out: IntArray = np.concatenate(([0], np.cumsum(days[1:] != days[:-1])))
+        return out
+
+    def slice_dates(self, start: int, stop: int, *, copy: bool = True) -> Panel:
+        """Rows [start, stop) as a panel of their own; with `copy=False` it shares this one's memory."""
         rows = slice(start, stop)
         return Panel(
             self.dates[rows],
@@ -219,6 +288,8 @@ class Panel:
             groups={k: GroupField(g.codes[rows], g.labels) for k, g in self._groups.items()},
             warnings=self.warnings,
             source=self.source,
+            dtype=self.dtype,
+            copy=copy,
         )
 
     def __repr__(self) -> str:

@@ -85,7 +85,7 @@ def scan(path: str | Path) -> Scan:
     frames = [read(f) for f in files]
     first = _schema(frames[0], files[0])
     for file, frame in zip(files[1:], frames[1:], strict=True):
-        _same_columns(first, files[0], _schema(frame, file), file)
+        same_columns(first, files[0], _schema(frame, file), file)
     if len(files) == 1:
         return Scan(frames[0], files, plain_row)
     together = pl.concat([f.select(list(first)) for f in frames], how="vertical_relaxed")
@@ -203,9 +203,10 @@ def _class_of(dtype: pl.DataType) -> str:
     return str(dtype)
 
 
-def _same_columns(
+def same_columns(
     first: Mapping[str, pl.DataType], first_file: Path, other: Mapping[str, pl.DataType], file: Path
 ) -> None:
+    """Refuses a file whose columns are not those of the first, or are of another kind."""
     for names, holder in ((first, first_file), (other, file)):
         reference = other if names is first else first
         missing = [n for n in names if n not in reference]

@@ -1,0 +1,175 @@
+"""How many dates fit a memory budget, and in which batches expressions are computed.
+
+A chunk of `core` dates is computed on the rows [start - halo, stop), halo being the lookback of the batch at hand:
+expressions are taken in the order of their lookbacks, so that a short one does not pay for a long one's halo. Bytes are
+counted for what lives at once: the chunk's rows with the halo before and the labels' rows after it, the rows read
+meanwhile for the next chunk, blocked copies, intermediates, results. What the interpreter and its libraries take is not
+counted.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fama_fast.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fama_fast.ir import Node
+    from fama_fast.plan import Plan
+
+DEFAULT_BUDGET = 1 << 30
+"""Of data that are read in parts, when none is given."""
+
+_LANES = 8
+_SIZES = (8, 4, 2, 1)  # expressions a batch, the most first: more share more work and need more memory
+_FIXED = 24 << 20  # rows being decoded, registers, scratch
+_UNIT = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([kmgt]?)(i?)b?\s*\Z", re.IGNORECASE)
+
+
+def parse_bytes(budget: int | float | str) -> int:
+    """Bytes from a number, or from text such as "800MB", "1.5 GB" or "2GiB" (powers of 1000 and of 1024).
+
+    Raises:
+        ConfigError: anything else, or nothing left.
+    """
+    if isinstance(budget, str):
+        found = _UNIT.match(budget)
+        if not found:
+            raise ConfigError(f'memory_budget must be bytes or a text such as "800MB" or "2GiB", not {budget!r}')
+        power = " kmgt".index(found[2].lower() or " ")
+        budget = float(found[1]) * float(1024 if found[3] else 1000) ** power
+    if isinstance(budget, bool) or not budget >= 1:
+        raise ConfigError(f'memory_budget must be bytes or a text such as "800MB" or "2GiB", not {budget!r}')
+    return int(budget)
+
+
+def show_bytes(size: int) -> str:
+    """Text that `parse_bytes` reads as at least `size`."""
+    step, unit = (1_000_000, "MB") if size >= 100_000_000 else (1000, "kB")
+    return f"{-(-size // step)}{unit}"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Expressions computed together: their numbers in the list, their program, and the rows before the chunk."""
+
+    indices: tuple[int, ...]
+    plan: Plan
+    halo: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Chunks of `core` dates, `halo` rows before and `reach` rows after them; `peak` bytes at most are expected."""
+
+    core: int
+    halo: int
+    reach: int
+    batches: tuple[Batch, ...]
+    peak: int
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a run holds besides the engine's own arrays.
+
+    Attributes:
+        dates, symbols: of the data. item: bytes of a field's value. fields, groups: how many are read; 0 of data in
+            memory, which the budget does not count. reach: rows after a chunk. kept: results held a chunk, float64.
+        extra: further bytes a cell of the chunk; extra_batch: and of each batch's rows.
+    """
+
+    dates: int
+    symbols: int
+    item: int
+    fields: int
+    groups: int
+    reach: int
+    kept: int
+    extra: float = 0.0
+    extra_batch: float = 0.0
+    warm: int = 0  # rows before the chunk whose results are wanted too
+
+    def peak(self, core: int, batches: Sequence[Batch]) -> int:
+        """Bytes at most for chunks of `core` dates."""
+        wide = -(-self.symbols // _LANES) * _LANES
+        halo = max(b.halo for b in batches)
+        rows = min(core + halo, self.dates)
+        # This chunk with its halo, the halo being copied for the next one, and the next one being read.
+        read = min(2 * core + 2 * halo + 2 * self.reach, 2 * self.dates)
+        resident = self.symbols * read * (self.item * self.fields + 8 * self.groups + (1 if self.fields else 0))
+        chunk = self.symbols * core * (8 * self.kept + self.extra)
+        most = 0.0
+        names = {name for b in batches for name in b.plan.fields}
+        for batch in batches:
+            here = min(core + batch.halo, self.dates)
+            arrays = len(names) + batch.plan.peak_buffers + len(batch.indices)
+            most = max(most, here * (8.0 * wide * arrays + self.symbols * self.extra_batch))
+        # A field is put together from pieces before it is blocked.
+        return int((_FIXED if self.fields else 0) + resident + chunk + most + 8 * 2 * self.symbols * rows)
+
+
+def make_batches(
+    roots: Sequence[Node], halos: Sequence[int], plan: Callable[[tuple[Node, ...]], Plan], size: int, warm: int
+) -> tuple[Batch, ...]:
+    """Expressions in the order of their lookbacks, `size` at a time."""
+    order = sorted(range(len(roots)), key=lambda i: (halos[i], i))
+    batches = []
+    for at in range(0, len(order), size):
+        indices = tuple(order[at : at + size])
+        batches.append(Batch(indices, plan(tuple(roots[i] for i in indices)), halos[indices[-1]] + warm))
+    return tuple(batches)
+
+
+def make_schedule(
+    roots: Sequence[Node],
+    halos: Sequence[int],
+    plan: Callable[[tuple[Node, ...]], Plan],
+    demand: Demand,
+    budget: int | None,
+) -> Schedule:
+    """The chunks and batches that cost least within the budget; None: one chunk of all dates.
+
+    A chunk has at least a quarter of the halo's rows: below that most work would be done again and again.
+
+    Raises:
+        ConfigError: the budget is too small; the message says the least that would do.
+    """
+    best: tuple[float, Schedule] | None = None
+    least = 0
+    for size in _SIZES:
+        if size > 1 and size // 2 >= len(roots):
+            continue
+        batches = make_batches(roots, halos, plan, size, demand.warm)
+        halo = max(b.halo for b in batches)
+        smallest = min(demand.dates, max(1, halo // 4))
+        least = demand.peak(smallest, batches)
+        if budget is None:
+            return Schedule(demand.dates, halo, demand.reach, batches, demand.peak(demand.dates, batches))
+        if least > budget:
+            continue
+        low, high = smallest, demand.dates
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if demand.peak(middle, batches) <= budget else (low, middle - 1)
+        core = _even(low, demand.dates)
+        # Work a date, counted in expressions; smaller batches share less.
+        cost = sum(len(b.indices) * (1.0 + min(b.halo, demand.dates) / core) for b in batches) * (1.0 + 0.2 / size)
+        if best is None or cost < best[0]:
+            best = cost, Schedule(core, halo, demand.reach, batches, demand.peak(core, batches))
+    if best is None:
+        assert budget is not None
+        raise ConfigError(
+            f"memory_budget of {show_bytes(budget)} is too small: one chunk of dates with the {max(halos)} rows "
+            f"before it needs at least {show_bytes(least)} ({demand.symbols:,} symbols, {max(demand.fields, 1)} fields)"
+        )
+    return best[1]
+
+
+def _even(core: int, dates: int) -> int:
+    """Chunks of about equal size, no larger than `core`."""
+    return -(-dates // -(-dates // core))

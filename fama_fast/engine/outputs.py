@@ -1,0 +1,223 @@
+"""Where values go when they are not to stay in memory: a Parquet or CSV file, a folder of Parquet files, a function.
+
+Chunks arrive in the order of dates. A file appears whole at the end or not at all, and so does a folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fama_fast.atomic import atomic_write, ensure_writable
+from fama_fast.errors import ConfigError, OutputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from fama_fast.types import BoolArray, FloatArray
+
+_GROUP_BYTES = 32 << 20  # of a row group before compression: what writing needs beside the values
+_FILES = (".parquet", ".pq", ".csv")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Values of all expressions on consecutive dates.
+
+    Attributes:
+        start: number of the first date in the data. dates: (rows,). symbols: (N,). names: of the expressions.
+        values: of each expression, (rows, N), NaN where missing; they are the receiver's to keep.
+        present: (rows, N) bool, where the data have a symbol.
+    """
+
+    start: int
+    dates: Any
+    symbols: Any
+    names: tuple[str, ...]
+    values: list[FloatArray]
+    present: BoolArray
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: the place (None: a function took it), rows, the names of the value columns, chunks."""
+
+    path: Path | None
+    rows: int
+    columns: tuple[str, ...]
+    chunks: int
+
+
+Output = str | Path | Callable[[Chunk], object]
+
+
+def plain_dates(dates: Any) -> Any:
+    """Dates for Polars: days where all are midnights, else microseconds."""
+    days = dates.astype("datetime64[D]")
+    return days if bool((days == dates).all()) else dates.astype("datetime64[us]")
+
+
+def long_frame(
+    dates: Any, symbols: Sequence[Any], values: dict[str, FloatArray], present: BoolArray, *, days: bool | None = None
+) -> pl.DataFrame:
+    """Columns date, symbol and one an expression, by date and symbol.
+
+    Rows are the cells where the data have a symbol or an expression has a value. days: dates are days (None: see).
+    """
+    import polars as pl
+
+    keep = present
+    for array in values.values():
+        keep = keep | np.isfinite(array)
+    row, column = np.nonzero(keep)
+    when = plain_dates(dates) if days is None else dates.astype("datetime64[D]" if days else "datetime64[us]")
+    # Codes of an Enum, not gathered texts: each name is written once.
+    return pl.DataFrame(
+        {
+            "date": pl.Series("date", when).gather(row),
+            "symbol": pl.Series("symbol", [str(s) for s in symbols], dtype=pl.String).gather(column),
+            **{name: pl.Series(name, array[keep], nan_to_null=True) for name, array in values.items()},
+        }
+    )
+
+
+@dataclass
+class Writer:
+    """Takes chunks; use it as a context manager, and `finish` it at the end.
+
+    Raises:
+        OutputError: a place that cannot be written. ConfigError: names that clash.
+    """
+
+    output: Output
+    names: tuple[str, ...]
+    days: bool
+    rows: int = 0
+    chunks: int = 0
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def __post_init__(self) -> None:
+        twice = next((n for i, n in enumerate(self.names) if n in self.names[:i] or n in ("date", "symbol")), None)
+        if twice is not None:
+            raise ConfigError(f"two columns would be called {twice!r}: give every expression a name of its own")
+        self._parquet: Any = None
+        self._csv: Any = None
+        self._folder: Path | None = None
+        self._path: Path | None = None
+        if not callable(self.output):
+            self._path = Path(self.output).expanduser()
+            self._suffix = self._path.suffix.lower()
+            if self._suffix in _FILES:
+                ensure_writable(self._path)
+            elif self._suffix and not self._path.is_dir():
+                raise OutputError(f"cannot write {self._path}: the name must end in {', '.join(_FILES)} or be a folder")
+            else:
+                _ensure_free(self._path)
+
+    def __enter__(self) -> Writer:
+        if self._path is not None and self._suffix in _FILES:
+            self._temporary = self._stack.enter_context(atomic_write(self._path))
+        elif self._path is not None:
+            self._folder = self._stack.enter_context(_new_folder(self._path))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if error[0] is not None:
+            self._close()
+        self._stack.__exit__(*error)  # type: ignore[arg-type]
+
+    def put(self, chunk: Chunk) -> None:
+        """Take one chunk."""
+        self.chunks += 1
+        if callable(self.output):
+            self.rows += int(chunk.present.sum())
+            self.output(chunk)
+            return
+        if self._folder is not None:
+            self._temporary = self._folder / f"part-{self.chunks - 1:05}.parquet"
+        width = max(1, len(chunk.symbols) * (len(chunk.names) + 3) * 8)
+        step = max(1, _GROUP_BYTES // width)
+        for at in range(0, len(chunk.dates), step):
+            rows = slice(at, at + step)
+            values = {n: v[rows] for n, v in zip(chunk.names, chunk.values, strict=True)}
+            frame = long_frame(chunk.dates[rows], chunk.symbols, values, chunk.present[rows], days=self.days)
+            self.rows += frame.height
+            try:
+                self._write(frame)
+            except OSError as error:
+                raise OutputError(f"cannot write {self._path}: {error.strerror or error}") from error
+        if self._folder is not None:
+            self._close()
+
+    def _write(self, frame: pl.DataFrame) -> None:
+        if self._path is not None and self._suffix == ".csv":
+            if self._csv is None:
+                self._csv = self._temporary.open("wb")
+                frame.write_csv(self._csv)
+            else:
+                frame.write_csv(self._csv, include_header=False)
+            return
+        import polars as pl
+        import pyarrow.parquet as pq
+
+        table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+        if self._parquet is None:
+            # Factor values do not repeat: a dictionary of them would only cost time.
+            self._parquet = pq.ParquetWriter(
+                self._temporary,
+                table.schema,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=["date", "symbol"],
+            )
+        self._parquet.write_table(table, row_group_size=max(1, table.num_rows))
+
+    def _close(self) -> None:
+        for opened in (self._parquet, self._csv):
+            if opened is not None:
+                opened.close()
+        self._parquet = self._csv = None
+
+    def finish(self) -> Written:
+        """Ends the file; it appears when the context manager is left."""
+        self._close()
+        return Written(self._path, self.rows, self.names, self.chunks)
+
+
+def _ensure_free(folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()):
+        raise OutputError(f"cannot write {folder}: the folder is not empty")
+    if not folder.parent.is_dir():
+        raise OutputError(f"cannot write {folder}: the folder {folder.parent} does not exist")
+
+
+class _new_folder:  # noqa: N801  (a context manager, used like a function)
+    """A folder beside its target, moved into place when the block ends well, removed otherwise."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+
+    def __enter__(self) -> Path:
+        try:
+            self._made = Path(tempfile.mkdtemp(dir=self._target.parent, prefix=f".{self._target.name[:64]}."))
+        except OSError as error:
+            raise OutputError(f"cannot write {self._target}: {error.strerror}") from error
+        return self._made
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            shutil.rmtree(self._made, ignore_errors=True)
+            return
+        try:
+            self._made.chmod(0o755)
+            self._made.replace(self._target)
+        except OSError as error:
+            shutil.rmtree(self._made, ignore_errors=True)
+            raise OutputError(f"cannot write {self._target}: {error.strerror}") from error
