@@ -258,7 +258,7 @@ def test_cleaning(text: str) -> None:
 def test_what_a_terminal_or_a_store_would_act_on_is_taken_out() -> None:
     evil = {"hypothesis": "a\x1b[2J\u202eb\ud800\x00c", "expression": "RANK(\x1b[31mCLOSE)", "explanation": "\u200b"}
     proposal = parse_answer(json.dumps({"alphas": [evil]}), 3).proposals[0]
-    assert proposal.hypothesis == "a [2J b c"
+    assert proposal.hypothesis == "a [2J b\ufffd c"
     assert proposal.expression == "RANK( [31mCLOSE)"
     assert proposal.explanation == ""
     dropped = parse_answer("\x1b]0;owned\x07 nothing here \ud800", 3).dropped[0]

@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from fama_fast.mining.decoding import DecodingGrammar
     from fama_fast.mining.prompt import Message
     from fama_fast.mining.proposers.client import ChatClient
     from fama_fast.mining.proposers.exchange_log import ExchangeLog
     from fama_fast.mining.proposers.settings import LLMSettings
-    from fama_fast.mining.protocol import ProposalRequest
+    from fama_fast.mining.protocol import ProposalRequest, Vocabulary
     from fama_fast.mining.templates import Templates
 
 _TOO_LONG = "the answer was cut off at the token limit: answer more briefly"
@@ -230,6 +231,10 @@ class LLMProposer:
         """
         while True:
             constraint = self._settled(batch, pending[0].request)
+            if constraint in ("lark", "tool", "gbnf"):
+                depth = self._grammar(pending[0].request.vocabulary, pending[0].wanted).depth
+                if depth < self.settings.grammar_depth:
+                    self._note(batch, f"expressions are held to depth {depth}: deeper ones could be too long to answer")
             found = self._ask_all(pending, constraint)
             errors = [f for f in found if isinstance(f, ProposerError) and not isinstance(f, OutOfTime)]
             if not errors:
@@ -281,11 +286,10 @@ class LLMProposer:
         """One answer: from the log when this prompt was sent before, else from the model, recorded before
         use.
         """
-        s, request = self.settings, dialogue.request
+        request = dialogue.request
         grammar = None
         if name in ("lark", "tool", "gbnf"):
-            operators = None if s.operators is None else tuple(s.operators)
-            grammar = decoding_grammar(request.vocabulary, dialogue.wanted, s.grammar_depth, operators)
+            grammar = self._grammar(request.vocabulary, dialogue.wanted)
         constraint = Constraint(name, grammar)
         key, model, sampling = self._identity(dialogue, constraint)
         found = self._recorded(key)
@@ -295,6 +299,11 @@ class LLMProposer:
         reply = self._client.complete(dialogue.messages, constraint, deadline=request.allowance.deadline, draw=draw)
         self._record(key, reply, request_record(dialogue.messages, model, sampling))
         return key, reply
+
+    def _grammar(self, vocabulary: Vocabulary, count: int) -> DecodingGrammar:
+        s = self.settings
+        operators = None if s.operators is None else tuple(s.operators)
+        return decoding_grammar(vocabulary, count, s.grammar_depth, operators)
 
     def _recorded(self, key: str) -> Reply | None:
         found = self._log.find(key) if self._log is not None else None
