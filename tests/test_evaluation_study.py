@@ -7,11 +7,21 @@ import math
 from itertools import pairwise
 
 import numpy as np
+import polars as pl
 import pytest
 
 import fama_fast as ff
-from fama_fast.errors import ConfigError, DataError
-from fama_fast.evaluation import StudyData, StudySettings, overfitting_probability, rank_ic, study, study_library
+from fama_fast.errors import ConfigError, DataError, UnknownName
+from fama_fast.evaluation import (
+    StudyData,
+    StudySettings,
+    deflated_sharpe,
+    overfitting_probability,
+    rank_ic,
+    study,
+    study_frame,
+    study_library,
+)
 from fama_fast.panel import GroupField, Panel
 
 T, N = 320, 60
@@ -169,6 +179,36 @@ def test_a_library_is_its_factors_and_how_they_relate(panel, data):
     daily = np.stack([s.daily["long_short"] for s in found.studies], axis=1)
     assert found.overfitting == overfitting_probability(np.nan_to_num(daily))
     json.dumps(found.as_dict())  # plain data
+    earned = np.nan_to_num(daily)
+    sharpes = earned.mean(axis=0) / earned.std(axis=0, ddof=1)
+    expected = deflated_sharpe(earned[:, sharpes.argmax()], trials=3, variance=sharpes.var(ddof=1))
+    assert found.deflated_sharpe == pytest.approx(expected)
+
+
+def test_columns_of_a_long_frame(panel, data):
+    values = ff.evaluate(["-TS_RETURNS(CLOSE, 5)"], panel)[0]
+    t, n = panel.shape
+    frame = pl.DataFrame(
+        {
+            "date": np.repeat(panel.dates, n),
+            "symbol": np.tile(panel.symbols.astype(str), t),
+            "close": panel["CLOSE"].ravel(),
+            "volume": panel["VOLUME"].ravel(),
+            "sector": np.tile(np.array(["alpha", "beta", "gamma"])[np.arange(n) % 3], t),
+            "reversal": values.ravel(),
+            "tomorrow": ff.forward_returns(panel).ravel(),
+        }
+    ).with_columns(pl.col("reversal", "tomorrow").fill_nan(None))
+    found = study_frame(frame, ["reversal"])
+    expected = study(values, data)
+    assert found.studies[0].figures["horizons"] == expected.figures["horizons"]
+    assert found.studies[0].figures["by_sector"] == expected.figures["by_sector"]
+    bare = frame.select("date", "symbol", "reversal", "tomorrow", "sector")
+    ready = study_frame(bare, ["reversal"], forward_return="tomorrow")
+    assert ready.studies[0].figures["long_short"] == expected.figures["long_short"]
+    assert ready.studies[0].figures["not_supplied"]["residual"] == "style controls need prices"
+    with pytest.raises(UnknownName, match="REVERSE"):
+        study_frame(frame, ["REVERSE"])
 
 
 def test_one_factor_has_nothing_to_choose_from(data, returns):

@@ -45,7 +45,15 @@ from fama_fast.evaluation.portfolios import (
 from fama_fast.evaluation.residual import average_ranks, residual_values, style_controls
 from fama_fast.evaluation.rows import SortedRows
 from fama_fast.evaluation.score import compile_all, score, score_windows
-from fama_fast.evaluation.study import FactorStudy, LibraryStudy, StudyData, StudySettings, study, study_library
+from fama_fast.evaluation.study import (
+    FactorStudy,
+    LibraryStudy,
+    StudyData,
+    StudySettings,
+    study,
+    study_frame,
+    study_library,
+)
 from fama_fast.evaluation.turnover import coverage, rank_autocorrelation, rank_turnover
 from fama_fast.panel.presence import trading
 
@@ -108,6 +116,7 @@ __all__ = [
     "stationary_bootstrap_interval",
     "std",
     "study",
+    "study_frame",
     "study_library",
     "style_controls",
     "summarise",

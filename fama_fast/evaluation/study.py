@@ -39,6 +39,8 @@ from fama_fast.evaluation.vectors import rank_vectors, sample_rows
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    import polars as pl
+
     from fama_fast.evaluation.performance import Path
     from fama_fast.panel import Panel
     from fama_fast.types import BoolArray, FloatArray
@@ -229,10 +231,10 @@ def study(values: Any, data: StudyData, *, rows: slice | None = None, sign: int 
             dates than these (from training): a sign chosen here flatters every figure.
 
     Returns:
-        `figures` holds horizons (IC, RankIC, ICIR, hit rate, Newey-West t, bootstrap interval at each), by_year,
-        by_month, by_sector, by_liquidity, decay (curve, half_life), turnover, rank_autocorrelation, coverage, quantiles
-        (annualised mean return of each bucket, less the mean of all), long_short, long_short_neutral, top_k
-        (`Performance` each), capacity, residual, and not_supplied.
+        `figures` holds horizons (IC, RankIC, std, ICIR, hit rate, Newey-West t, stationary bootstrap interval at each),
+        by_year, by_month, by_sector, by_liquidity, decay (curve, half_life), turnover, rank_autocorrelation, coverage,
+        quantiles (annualised mean return of each bucket, and less the mean of all), long_short, long_short_neutral,
+        top_k (`Performance` each), capacity, residual, and not_supplied.
 
     Raises:
         DataError: shapes differ. ConfigError: a sign that is not +1 or -1.
@@ -252,7 +254,7 @@ def study(values: Any, data: StudyData, *, rows: slice | None = None, sign: int 
     one = by_horizon[first]
     figures: dict[str, Any] = {"sign": sign, "horizons": []}
     for h, series in by_horizon.items():
-        low, high = inference.bootstrap_interval(
+        low, high = inference.stationary_bootstrap_interval(
             series.rank_ic[part],
             confidence=chosen.confidence,
             resamples=chosen.resamples,
@@ -260,7 +262,14 @@ def study(values: Any, data: StudyData, *, rows: slice | None = None, sign: int 
             seed=chosen.seed,
         )
         figures["horizons"].append(
-            {"horizon": h, **series.summary(rows, h).as_dict(), "rank_ic_low": low, "rank_ic_high": high}
+            {
+                "horizon": h,
+                **series.summary(rows, h).as_dict(),
+                "rank_ic_std": inference.std(series.rank_ic[part]),
+                "ic_std": inference.std(series.ic[part]),
+                "rank_ic_low": low,
+                "rank_ic_high": high,
+            }
         )
     dates = data.dates[part]
     figures["by_year"] = by_period(one.rank_ic[part], dates, "year", horizon=first)
@@ -337,14 +346,17 @@ class LibraryStudy:
     """Many factors together.
 
     Attributes:
-        names, studies: in the order given. likeness: their correlations, order and clusters. overfitting: of choosing
-            the best by long-short returns (absent with fewer than two, or too few days; `not_supplied` says so).
+        names, studies: in the order given. likeness: their correlations, order and clusters.
+        overfitting: of choosing the best by long-short returns. deflated_sharpe: the probability that the long-short
+            Sharpe ratio of the best is more than the luck of choosing among all. Both are None with fewer than two
+            factors or too few days; `not_supplied` says so.
     """
 
     names: tuple[str, ...]
     studies: tuple[FactorStudy, ...]
     likeness: Likeness
     overfitting: Overfitting | None
+    deflated_sharpe: float | None
     not_supplied: dict[str, str]
 
     def as_dict(self) -> dict[str, Any]:
@@ -357,6 +369,7 @@ class LibraryStudy:
                 "cluster": self.likeness.cluster.tolist(),
             },
             "overfitting": None if self.overfitting is None else asdict(self.overfitting),
+            "deflated_sharpe": self.deflated_sharpe,
             "not_supplied": dict(self.not_supplied),
         }
 
@@ -392,13 +405,57 @@ def study_library(
     if not studies:
         raise DataError("give at least one factor to study")
     missing: dict[str, str] = {}
-    overfitting = None
+    part = slice(None) if rows is None else rows
+    overfitting = deflated = None
+    # A day on which a factor holds nothing earns nothing.
+    earned = np.nan_to_num(np.stack([s.daily["long_short"][part] for s in studies], axis=1))
     try:
-        part = slice(None) if rows is None else rows
-        # A day on which a factor holds nothing earns nothing.
-        earned = np.stack([s.daily["long_short"][part] for s in studies], axis=1)
-        overfitting = overfitting_probability(np.nan_to_num(earned))
+        overfitting = overfitting_probability(earned)
+        sharpes = np.array([inference.information_ratio(column) for column in earned.T])
+        if np.count_nonzero(np.isfinite(sharpes)) > 1:
+            spread = float(np.nanvar(sharpes, ddof=1))
+            best = earned[:, int(np.nanargmax(sharpes))]
+            deflated = inference.deflated_sharpe(best, trials=len(studies), variance=spread)
     except DataError as error:
         missing["overfitting"] = str(error)
     alike = clustered(correlations(np.stack(vectors)))
-    return LibraryStudy(tuple(names), tuple(studies), alike, overfitting, missing)
+    return LibraryStudy(tuple(names), tuple(studies), alike, overfitting, deflated, missing)
+
+
+def study_frame(
+    frame: pl.DataFrame | pl.LazyFrame,
+    factors: Sequence[str],
+    *,
+    forward_return: str | None = None,
+    settings: StudySettings | None = None,
+    signs: Sequence[int] | None = None,
+    threads: int | None = None,
+) -> LibraryStudy:
+    """`study_library` of columns of a long Polars frame.
+
+    Args:
+        frame: `date`, `symbol`, the factors' columns, and `close` (with `volume`, `sector`, `cap` where there are any),
+            from which labels follow; or a column of one-day forward returns, named in `forward_return`, which is taken
+            as it is. factors: names of columns, known at each date's close.
+
+    Raises:
+        DataError: the frame cannot be made a panel. UnknownName: a column it lacks.
+    """
+    from fama_fast.panel import Panel
+
+    panel = Panel.from_frame(frame)
+    chosen = settings or StudySettings()
+    if forward_return is None:
+        data = StudyData.from_panel(panel, chosen, threads=threads)
+    else:
+        group = panel.group(chosen.group) if chosen.group.upper() in panel.groups else None
+        data = StudyData.from_returns(
+            panel.dates,
+            panel.symbols,
+            panel[forward_return],
+            universe=panel.universe,
+            groups=None if group is None else Groups(group.codes, group.labels),
+            settings=chosen,
+            threads=threads,
+        )
+    return study_library(((name, panel[name]) for name in factors), data, signs=signs)
