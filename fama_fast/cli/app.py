@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from fama_fast import __version__
-from fama_fast.cli import check, compute, data, mine, ops, report, runs, score
+from fama_fast.cli import check, compute, dashboard, data, mine, ops, report, runs, score
 
 
 def _show_version(wanted: bool) -> None:
@@ -39,6 +39,6 @@ def build_app() -> typer.Typer:
     ) -> None:
         pass
 
-    for command in (mine, report, score, compute, check, ops, data, runs):
+    for command in (mine, report, dashboard, score, compute, check, ops, data, runs):
         command.register(app)
     return app

@@ -36,7 +36,13 @@ def _config(chart: Any, description: str, *, width: int | str = WIDTH, height: i
             gridColor="#8884",
             labelLimit=220,
         )
-        .configure_legend(labelColor="currentColor", titleColor="currentColor", labelLimit=300, symbolLimit=60)
+        .configure_legend(
+            labelColor="currentColor",
+            titleColor="currentColor",
+            labelLimit=300,
+            symbolLimit=60,
+            symbolBaseFillColor="currentColor",
+        )
         .configure_title(color="currentColor", anchor="start")
     )
     return out

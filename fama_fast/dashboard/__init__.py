@@ -1,0 +1,10 @@
+"""A local web page over the store of runs: what has been mined, and what is being mined now.
+
+`reading` opens the store so that it can only be read; `tallies`, `runs`, `candidates` and `factor` ask it; `pages`
+shows the answers (NiceGUI, AG Grid and Vega-Lite, all served from this machine); `server` serves them. Nothing here
+writes to the store, decides anything, or shows a figure of the test split that the run itself did not open.
+"""
+
+from fama_fast.dashboard.reading import ReadOnlyLedger
+
+__all__ = ["ReadOnlyLedger"]

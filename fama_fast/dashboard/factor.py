@@ -1,0 +1,193 @@
+"""Everything that a run recorded about one factor: a candidate of it, or a member of the library it began with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from fama_fast.errors import StoreError
+from fama_fast.mining import schema
+from fama_fast.mining.lineage import Kin, Lineage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fama_fast.mining.store import Store
+
+_SPLITS = ("screen", "train", "valid", "test")
+_SIGNED = ("rank_ic", "rank_icir", "rank_ic_t", "ic", "icir")
+_MOST_KIN = 200
+
+
+@dataclass(frozen=True)
+class FactorPage:
+    """A factor.
+
+    Attributes:
+        fate: "admitted", the gate that stopped it, or "known before" for a member of the starting library.
+        scores: oriented by training RankIC, by split. The test split is there only when the run opened it for this
+            factor.
+        verdict: t and adjusted p, as the run judged it. path: the best way that led to it, its start first.
+        ancestors: everything it descends from. children: what was made of it, in the order proposed.
+        proposed_again: how many later proposals were the same expression.
+    """
+
+    run_id: str
+    fingerprint: str | None
+    expression: str
+    text: str
+    fate: str
+    sign: int | None
+    score: float | None
+    test_opened: bool
+    row: Mapping[str, Any] = field(default_factory=dict)
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    verdict: dict[str, Any] = field(default_factory=dict)
+    path: tuple[Kin, ...] = ()
+    ancestors: tuple[Kin, ...] = ()
+    children: tuple[Kin, ...] = ()
+    proposed_again: int = 0
+
+
+def by_row(store: Store, run_id: str, row_id: int) -> FactorPage:
+    """A candidate by its row.
+
+    Raises:
+        StoreError: the run has no such candidate.
+    """
+    t = schema.candidates
+    with store.transaction() as c:
+        found = c.execute(sa.select(t).where(t.c.run_id == run_id, t.c.id == row_id)).mappings().first()
+    if found is None:
+        raise StoreError(f"ledger {store.place}: run {run_id} has no candidate {row_id}")
+    return _of_candidate(store, run_id, dict(found))
+
+
+def by_fingerprint(store: Store, run_id: str, fingerprint: str) -> FactorPage:
+    """A factor by its fingerprint.
+
+    Raises:
+        StoreError: the run has no such factor.
+    """
+    t, s = schema.candidates, schema.starting_factors
+    with store.transaction() as c:
+        query = sa.select(t).where(t.c.run_id == run_id, t.c.fingerprint == fingerprint).order_by(t.c.id)
+        found = c.execute(query.limit(1)).mappings().first()
+        start = c.execute(sa.select(s).where(s.c.run_id == run_id, s.c.fingerprint == fingerprint)).first()
+    if start is not None:
+        return FactorPage(
+            run_id=run_id,
+            fingerprint=fingerprint,
+            expression=start.canonical,
+            text=start.canonical,
+            fate="known before",
+            sign=start.sign,
+            score=start.score,
+            test_opened=False,
+            children=_children(store, run_id, fingerprint),
+        )
+    if found is None:
+        raise StoreError(f"ledger {store.place}: run {run_id} has no factor {fingerprint[:80]!r}")
+    return _of_candidate(store, run_id, dict(found))
+
+
+def _of_candidate(store: Store, run_id: str, row: dict[str, Any]) -> FactorPage:
+    fingerprint = row["fingerprint"]
+    scores = {name: dict(row["scores"][name]) for name in _SPLITS[:3] if row["scores"].get(name)}
+    verdict: dict[str, Any] = {}
+    path: tuple[Kin, ...] = ()
+    ancestors: tuple[Kin, ...] = ()
+    children: tuple[Kin, ...] = ()
+    again, opened = 0, False
+    if fingerprint is not None:
+        lineage = Lineage(store, run_id)
+        path = tuple(lineage.path(fingerprint))
+        ancestors = tuple(k for k in lineage.ancestors(fingerprint) if k.distance)[:_MOST_KIN]
+        children = _children(store, run_id, fingerprint)
+        with store.transaction() as c:
+            again = _again(c, run_id, fingerprint)
+            opened, test = _test(c, run_id, fingerprint)
+            verdict = _verdict(c, run_id, fingerprint)
+        if test:
+            scores["test"] = test
+    sign = row["sign"]
+    return FactorPage(
+        run_id=run_id,
+        fingerprint=fingerprint,
+        expression=row["canonical"] or row["text"],
+        text=row["text"],
+        fate=row["gate"] or "admitted",
+        sign=sign,
+        score=row["score"],
+        test_opened=opened,
+        row=row,
+        scores={name: oriented(figures, sign) for name, figures in scores.items()},
+        verdict=verdict,
+        path=path,
+        ancestors=ancestors,
+        children=children,
+        proposed_again=again,
+    )
+
+
+def oriented(figures: Mapping[str, Any], sign: int | None) -> dict[str, float]:
+    """Figures of a factor in the direction that training gave it; the hit rate is then of that direction too."""
+    out = {name: value for name, value in figures.items() if isinstance(value, int | float)}
+    if sign is not None and sign < 0:
+        out |= {name: -out[name] for name in _SIGNED if name in out}
+        if "hit_rate" in out:
+            out["hit_rate"] = 1.0 - out["hit_rate"]
+    return out
+
+
+def _test(c: sa.Connection, run_id: str, fingerprint: str) -> tuple[bool, dict[str, Any]]:
+    """Whether the run opened its test split, and what it measured there of this factor."""
+    r, runs = schema.results.c, schema.runs.c
+    if c.execute(sa.select(runs.test_opened_at).where(runs.id == run_id)).scalar() is None:
+        return False, {}
+    query = sa.select(r.scores).where(r.run_id == run_id, r.fingerprint == fingerprint, r.split == "test")
+    return True, dict(c.execute(query).scalar() or {})
+
+
+def _again(c: sa.Connection, run_id: str, fingerprint: str) -> int:
+    t = schema.candidates.c
+    query = sa.select(sa.func.count()).where(t.run_id == run_id, t.fingerprint == fingerprint, t.occurrence > 1)
+    return int(c.execute(query).scalar() or 0)
+
+
+def _verdict(c: sa.Connection, run_id: str, fingerprint: str) -> dict[str, Any]:
+    """What the verdict says of a factor; empty for one that it does not judge."""
+    t = schema.runs.c
+    listed = c.execute(sa.select(t.summary["factors"]).where(t.id == run_id)).scalar()
+    for entry in listed if isinstance(listed, list) else ():
+        if entry.get("fingerprint") == fingerprint:
+            return dict(entry.get("verdict") or {})
+    return {}
+
+
+def _children(store: Store, run_id: str, fingerprint: str) -> tuple[Kin, ...]:
+    t, p = schema.candidates.c, schema.parents.c
+    query = (
+        sa.select(t.id, t.round, t.text, t.canonical, t.fingerprint, t.origin, t.gate, t.admitted, t.score)
+        .join(schema.parents, p.candidate_id == t.id)
+        .where(t.run_id == run_id, p.parent_fingerprint == fingerprint)
+        .order_by(t.id)
+        .limit(_MOST_KIN)
+    )
+    with store.transaction() as c:
+        return tuple(
+            Kin(
+                distance=1,
+                expression=row.canonical or row.text,
+                fingerprint=row.fingerprint,
+                score=row.score,
+                gate=row.gate,
+                admitted=bool(row.admitted),
+                id=row.id,
+                round=row.round,
+                origin=row.origin,
+            )
+            for row in c.execute(query)
+        )

@@ -1,0 +1,1 @@
+"""The pages: runs, one run, one factor, several runs beside each other."""

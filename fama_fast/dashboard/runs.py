@@ -1,0 +1,214 @@
+"""Runs as the pages show them: without the long documents of their state, which grow with the search.
+
+Pages ask for a few figures of those documents; the database takes them out of the JSON.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from fama_fast.dashboard.tallies import Round, Tallies, Totals, totals
+from fama_fast.dashboard.wording import signed
+from fama_fast.errors import StoreError, nearest_name
+from fama_fast.mining import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fama_fast.mining.store import Store
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run and what its rounds did.
+
+    Attributes:
+        pool_valid: validation RankIC of the pool of new factors after the last round. pool_test: of the pool on the
+            test split; None unless the run opened it. control_valid: validation RankIC of the random control's pool.
+        headline: of the verdict; empty before there is one. wanted, rounds_of: what the search was set to; None is no
+            bound. tokens, cost: of language models so far.
+    """
+
+    id: str
+    status: str
+    started_at: str
+    finished_at: str | None
+    source: str
+    data_hash: str
+    seed: int
+    proposer: str
+    version: str
+    committed: int
+    config: dict[str, Any]
+    test_opened_at: str | None
+    verdict: dict[str, Any] = field(default_factory=dict)
+    pool_valid: float | None = None
+    tokens: int = 0
+    cost: float = 0.0
+    rounds: tuple[Round, ...] = ()
+    totals: Totals = field(default_factory=Totals)
+
+    @property
+    def finished(self) -> bool:
+        return self.status == "finished"
+
+    @property
+    def headline(self) -> str:
+        return str(self.verdict.get("headline", ""))
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        return tuple(str(s) for s in self.verdict.get("statements") or ())
+
+    @property
+    def wanted(self) -> int | None:
+        return _whole(self.config.get("u"))
+
+    @property
+    def rounds_of(self) -> int | None:
+        return _whole((self.config.get("run") or {}).get("rounds"))
+
+    @property
+    def pool_test(self) -> float | None:
+        if self.test_opened_at is None:
+            return None
+        return _figure(self.verdict, "pool", "test", "rank_ic")
+
+    @property
+    def control_valid(self) -> float | None:
+        return _figure(self.verdict, "control", "random_formulas", "pool", "valid", "rank_ic")
+
+    @property
+    def told_control(self) -> str:
+        """The random control's pool in a word."""
+        if self.control_valid is None:
+            return "not supplied" if self.finished else "at the end"
+        return signed(self.control_valid)
+
+    @property
+    def told_test(self) -> str:
+        """The test split in a word."""
+        if self.test_opened_at is None:
+            return "not opened"
+        return "opened" if self.pool_test is None else signed(self.pool_test)
+
+    @property
+    def holding(self) -> int | None:
+        found = self.verdict.get("holding")
+        return len(found) if isinstance(found, list) else None
+
+    def named_gates(self) -> dict[str, int]:
+        """Candidates by gate in the gates' order, then those admitted."""
+        from fama_fast.mining.bookkeeping import funnel_of
+
+        return funnel_of(self.totals.stopped)
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _figure(document: Any, *path: str) -> float | None:
+    for key in path:
+        document = document.get(key) if isinstance(document, dict) else None
+    return float(document) if isinstance(document, int | float) else None
+
+
+class Runs:
+    """Questions about runs, with what was counted kept between them."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._tallies = Tallies()
+        self._listed: dict[tuple[Any, ...], Run] = {}
+
+    def all(self) -> list[Run]:
+        """Every run, latest first; only those that changed since they were last listed are read again."""
+        t = schema.runs.c
+        # Whatever mining changes in a run's row, it changes one of these with it.
+        key = sa.select(t.id, t.started_at, t.status, t.rounds, t.test_opened_at)
+        with self.store.transaction() as c:
+            keys = [tuple(row) for row in c.execute(key.order_by(t.started_at.desc(), t.id.desc()))]
+            listed = {k: self._listed[k] for k in keys if k in self._listed}
+            for k in keys:
+                if k not in listed:
+                    listed[k] = self._run(c, c.execute(_query().where(t.id == k[0])).one())
+        self._listed = listed
+        return [listed[k] for k in keys]
+
+    def get(self, run_id: str) -> Run:
+        """One run by its whole id.
+
+        Raises:
+            StoreError: there is none; names the nearest.
+        """
+        with self.store.transaction() as c:
+            row = c.execute(_query().where(schema.runs.c.id == run_id)).first()
+            if row is not None:
+                return self._run(c, row)
+            known = list(c.scalars(sa.select(schema.runs.c.id)))
+        near = nearest_name(run_id, known)
+        hint = f"; did you mean {near}?" if near else ""
+        raise StoreError(f"ledger {self.store.place}: no run {run_id[:80]!r}{hint}")
+
+    def committed(self, run_id: str) -> tuple[int, str]:
+        """Rounds committed and the status, the cheapest way to see whether anything is new."""
+        t = schema.runs.c
+        with self.store.transaction() as c:
+            row = c.execute(sa.select(t.rounds, t.status).where(t.id == run_id)).first()
+        return (int(row.rounds), str(row.status)) if row else (0, "gone")
+
+    def _run(self, c: sa.Connection, row: Any) -> Run:
+        rounds = self._tallies.rounds(c, row.id, row.started_at, row.rounds)
+        return Run(
+            id=row.id,
+            status=row.status,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            source=row.source,
+            data_hash=row.data_hash,
+            seed=row.seed,
+            proposer=row.proposer,
+            version=row.version,
+            committed=row.rounds,
+            config=row.config if isinstance(row.config, dict) else {},
+            test_opened_at=row.test_opened_at,
+            verdict=row.verdict if isinstance(row.verdict, dict) else {},
+            pool_valid=row.pool_valid,
+            tokens=int(row.tokens or 0),
+            cost=float(row.cost or 0.0),
+            rounds=rounds,
+            totals=totals(rounds),
+        )
+
+
+def _query() -> sa.Select[Any]:
+    t = schema.runs.c
+    return sa.select(
+        *(t.id, t.status, t.started_at, t.finished_at, t.source, t.data_hash, t.seed, t.proposer, t.version),
+        *(t.rounds, t.config, t.test_opened_at, t.verdict),
+        t.state[("pool", "rank_ic")].as_float().label("pool_valid"),
+        t.state["tokens"].as_float().label("tokens"),
+        t.state["cost"].as_float().label("cost"),
+    )
+
+
+def differing_settings(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
+    """Settings that are not the same in all runs, by dotted key; None where a run has no such key."""
+    flat = [dict(_flat(run.config)) for run in runs]
+    keys = sorted({key for settings in flat for key in settings})
+    found = {key: tuple(settings.get(key) for settings in flat) for key in keys}
+    return {key: values for key, values in found.items() if any(v != values[0] for v in values)}
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    out: list[tuple[str, Any]] = []
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            out += _flat(value, f"{prefix}{key}.")
+        else:
+            out.append((f"{prefix}{key}", value))
+    return out
