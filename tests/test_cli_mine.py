@@ -97,7 +97,7 @@ def test_equal_commands_write_equal_results(here: Path, capsys: pytest.CaptureFi
 def test_nothing_found_is_exit_code_1(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("mine", "--config", "noise.yaml", "--skip-coe", "--json", "--rounds", "1") == 1
     out, err = capsys.readouterr()
-    assert json.loads(out)["verdict"]["status"] == "nothing found"
+    assert json.loads(out.splitlines()[-1])["result"]["verdict"]["status"] == "nothing found"
     assert "pure noise" in err.splitlines()[0]
 
 
@@ -108,7 +108,7 @@ def test_nothing_found_is_exit_code_1(here: Path, capsys: pytest.CaptureFixture[
         (("--config", "none.yaml"), "cannot read the configuration none.yaml"),
         (("--config", "wrong.yaml"), "unknown key css.draws; did you mean css.draw?"),
         (("--rounds", "0"), "run.rounds must be at least 1, not 0"),
-        (("--proposer", "evolv"), "proposer must be one of 'evolve', 'llm' or 'replay', not 'evolv'"),
+        (("--proposer", "evolv"), "proposer must be one of 'evolve', 'llm', 'replay' or 'mixed', not 'evolv'"),
         (("--output", "nowhere/out.yaml"), "the folder nowhere does not exist"),
         (("--config", "small.yaml", "--output", "small.yaml"), "would overwrite the configuration"),
         (("--resume", "last"), "there is no such file"),
@@ -181,7 +181,8 @@ def test_the_live_display_draws(here: Path) -> None:
 
     from rich.console import Console
 
-    from fama_fast.mining.progress import RichProgress, RoundReport
+    from fama_fast.mining.progress import RoundReport
+    from fama_fast.mining.progress_live import RichProgress
 
     stream = io.StringIO()
     progress = RichProgress(Console(file=stream, force_terminal=True, width=120))

@@ -20,6 +20,7 @@ from fama_fast.mining.answers import parse_answer
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.ledger import Ledger
 from fama_fast.mining.loop import mine
+from fama_fast.mining.progress import NoProgress
 from fama_fast.mining.prompt import load_templates
 from fama_fast.mining.proposers.exchange_log import read_exchanges
 from fama_fast.mining.proposers.llm import LLMProposer, make_client
@@ -121,15 +122,11 @@ def test_a_whole_run_whose_accepted_expressions_the_model_wrote(
     }
     panel = simulate(SimulationSpec(n_symbols=30, n_dates=260, seed=2))
 
-    class Notes:
+    class Notes(NoProgress):
         said: list[str] = []  # noqa: RUF012
 
         def note(self, text: str) -> None:
             self.said.append(text)
-
-        def phase(self, text: str) -> None: ...
-        def round_done(self, report: object) -> None: ...
-        def close(self) -> None: ...
 
     result = mine(config_from_dict(document), panel=panel, progress=Notes())
     assert any("answers are held to a Lark grammar (llguidance)" in n for n in Notes.said)

@@ -18,7 +18,7 @@ from fama_fast.mining.ledger import Ledger
 from fama_fast.mining.loop import mine
 from fama_fast.mining.market import Market
 from fama_fast.mining.pool import combine
-from fama_fast.mining.progress import RoundReport
+from fama_fast.mining.progress import NoProgress, RoundReport
 from fama_fast.mining.protocol import Capabilities, Proposal, ProposalBatch, ProposalRequest, Rejection, Usage
 from fama_fast.panel import Panel
 
@@ -61,7 +61,7 @@ class Scripted:
 
 
 @dataclass
-class Recorder:
+class Recorder(NoProgress):
     """Keeps what the loop says."""
 
     notes: list[str] = field(default_factory=list)

@@ -217,3 +217,15 @@ def test_crossover_exchanges_like_for_like() -> None:
     for child in children:
         assert child is not None
         assert child is parse(to_text(child))
+
+
+@pytest.mark.parametrize("text", ["CLOSE", "5"])
+def test_a_move_that_finds_no_place_gives_nothing_up(text: str) -> None:
+    """A first change may leave a bare field or number for the second."""
+    node = parse(text, fields=WIDE.fields, groups=WIDE.groups)
+    for seed in range(20):
+        maker = TreeMaker(random.Random(seed), WIDE)
+        assert v.swap_operator(maker, node) is None
+        for move in (v.change_leaf, v.wrap, v.unwrap, v.replace_subtree, v.step_parameter):
+            move(maker, node)
+        v.crossover(maker, node, parse("RANK(VOLUME)", fields=WIDE.fields))

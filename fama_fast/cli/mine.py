@@ -5,7 +5,6 @@ Exit codes: 0 something was found, 1 the run ended and nothing met the bar, 2 wr
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path  # noqa: TC003  (typer reads the annotations when it runs)
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,12 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fama_fast.cli import EXIT_INTERRUPTED
-from fama_fast.cli.common import AsJson, DataPath, Groups, Universe, note
+from fama_fast.cli.common import DataPath, Groups, Universe, note
 from fama_fast.cli.signals import first_asks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fama_fast.mining.config import MiningConfig
     from fama_fast.mining.progress import Progress
+    from fama_fast.mining.stopping import StopRequest
+
+
+_STOPPING = "finishing the batch at hand, then stopping; once more stops at once"
 
 
 def register(app: typer.Typer) -> None:
@@ -68,8 +73,20 @@ def mine(
         int | None,
         typer.Option("--threads", metavar="N", help="Cores to use (default: all).", show_default=False),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            metavar="ADDRESS",
+            help="Score on a Dask cluster: tcp://host:port of its scheduler, or local:N for N processes here.",
+            show_default=False,
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only data and result.")] = False,
-    as_json: AsJson = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="For machines: a JSON object a line, for the start, every round and the end."),
+    ] = False,
 ) -> None:
     """Mine new factors: propose, check, score, and admit what earns its place.
 
@@ -98,6 +115,7 @@ def mine(
         "run.use_css": False if skip_css else None,
         "run.use_coe": False if skip_coe else None,
         "run.threads": threads,
+        "cluster.address": cluster,
         "ledger": ledger,
     }
     settings = _settings(config, overrides, resume)
@@ -108,8 +126,9 @@ def mine(
     else:
         progress = _progress(settings, quiet=quiet, as_json=as_json)
         stop = StopRequest()
+        ask, message = _stopping(stop, progress)
         try:
-            with first_asks(stop.ask, "finishing the batch at hand, then stopping; once more stops at once"):
+            with first_asks(ask, message):
                 result = run_loop(settings, progress=progress, resume=resume, stop=stop)
         except KeyboardInterrupt:
             note("stopped; committed rounds are kept, and --resume last goes on with them")
@@ -119,7 +138,12 @@ def mine(
             exit_code = EXIT_INTERRUPTED
     if output is not None:
         write_document(document, output)
-    _show(document, as_json=as_json)
+    if as_json:
+        from fama_fast.mining.progress_json import end_line
+
+        print(end_line(run_id, document, exit_code), flush=True)
+    else:
+        _show(document)
     if output is not None:
         note(f"wrote {output}")
     if exit_code == EXIT_INTERRUPTED:
@@ -166,12 +190,14 @@ def _ended_before(settings: MiningConfig, resume: str) -> tuple[str, dict[str, A
 
 
 def _progress(settings: MiningConfig, *, quiet: bool, as_json: bool) -> Progress:
-    from fama_fast.mining.progress import LoggedProgress, PlainProgress, RichProgress
+    from fama_fast.mining.progress import LoggedProgress, PlainProgress
+    from fama_fast.mining.progress_json import JsonProgress
+    from fama_fast.mining.progress_live import RichProgress, can_draw
 
     shown: Progress
     if as_json:
-        shown = PlainProgress(sys.stderr, rounds=not quiet)
-    elif sys.stdout.isatty() and not quiet:
+        shown = JsonProgress(rounds=not quiet)
+    elif sys.stdout.isatty() and not quiet and can_draw():
         shown = RichProgress()
     else:
         shown = PlainProgress(rounds=not quiet)
@@ -180,13 +206,25 @@ def _progress(settings: MiningConfig, *, quiet: bool, as_json: bool) -> Progress
     return LoggedProgress(shown, settings.logging.log_file, settings.logging.level)
 
 
-def _show(document: dict[str, Any], *, as_json: bool) -> None:
-    from fama_fast.mining.records import plain
+def _stopping(stop: StopRequest, progress: Progress) -> tuple[Callable[[str], None], str | None]:
+    """What the first Ctrl-C does, and what it writes; a live display says it itself, since it owns the screen."""
+    from fama_fast.mining.progress import LoggedProgress
+    from fama_fast.mining.progress_live import RichProgress
+
+    live = progress.shown if isinstance(progress, LoggedProgress) else progress
+    if not isinstance(live, RichProgress):
+        return stop.ask, _STOPPING
+
+    def ask(reason: str) -> None:
+        stop.ask(reason)
+        live.stopping(_STOPPING)
+
+    return ask, None
+
+
+def _show(document: dict[str, Any]) -> None:
     from fama_fast.mining.results import factor_table, funnel_line, plain_lines
 
-    if as_json:
-        print(json.dumps(plain(document), indent=2, ensure_ascii=False))
-        return
     if sys.stdout.isatty():
         from rich.console import Console
 

@@ -142,7 +142,9 @@ def split_days(market: Market) -> dict[str, Any]:
 def deciding_settings(config: MiningConfig) -> dict[str, Any]:
     """The settings that decide; where things are stored is in the record."""
     found = document(config)
+    found.pop("cluster")
     found.pop("ledger")
     found.pop("logging")
+    found.pop("tracking")
     found["paths"].pop("output_dir")
     return found

@@ -8,10 +8,12 @@ only the table of keys, their types and their meaning.
 from __future__ import annotations
 
 import datetime as dt  # noqa: TC003  (pydantic reads the annotations when the models are made)
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from fama_fast.errors import ConfigError
 from fama_fast.mining.proposers.settings import LLMSettings
 
 Count = Annotated[int, Field(ge=1)]
@@ -171,6 +173,65 @@ class LoggingSettings(Section):
     log_file: str | None = None
 
 
+class TrackingSettings(Section):
+    """A copy of the run in MLflow; see `tracking`."""
+
+    mlflow_uri: str | None = None  # http(s) of a tracking server, or of a database, such as sqlite:///mlflow.db
+    experiment: Annotated[str, Field(min_length=1, max_length=500)] = "fama-fast"
+
+    @field_validator("mlflow_uri")
+    @classmethod
+    def _url_without_password(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"[a-z][a-z0-9+.-]*://\S+\Z", value):
+            raise ValueError("must be a URL such as http://127.0.0.1:5000 or sqlite:///mlflow.db")
+        if value is not None and re.match(r"[^/]*://[^/@]*:[^/]*@", value):
+            raise ValueError(
+                "must not hold a password, which would be stored with the run: set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD for a server, or what the database's own client reads (PGPASSWORD)"
+            )
+        return value
+
+
+class ClusterSettings(Section):
+    """Where candidates are scored; see `fama_fast.cluster`. `cluster: local:4` is short for its address alone."""
+
+    address: str | None = None  # of a Dask scheduler, tcp://host:port, or local:N; none means this process
+    memory_limit: str | None = None  # of each local worker, such as "4GB"
+    retries: Count = 3  # workers that one task may lose before the run ends
+    wait_s: Annotated[float, Field(gt=0.0)] = 60.0  # for a worker that may take part
+
+    @field_validator("address")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            from fama_fast.cluster.address import read_address
+
+            try:
+                read_address(value)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("memory_limit")
+    @classmethod
+    def _is_size(cls, value: str | None) -> str | None:
+        if value is not None:
+            from fama_fast.engine.budget import parse_bytes
+
+            try:
+                parse_bytes(value)
+            except ConfigError:
+                raise ValueError(f'must be a size such as "4GB", not {value!r}') from None
+        return value
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The limit in bytes."""
+        from fama_fast.engine.budget import parse_bytes
+
+        return None if self.memory_limit is None else parse_bytes(self.memory_limit)
+
+
 class MiningConfig(Section):
     """All settings of one mining run."""
 
@@ -194,6 +255,8 @@ class MiningConfig(Section):
     objectives: list[Objective] = []  # admit the Pareto front of these, in place of RankIC less complexity
     llm: LLMSettings = LLMSettings()
     logging: LoggingSettings = LoggingSettings()
+    tracking: TrackingSettings = TrackingSettings()
+    cluster: ClusterSettings = ClusterSettings()
 
     @field_validator("objectives")
     @classmethod

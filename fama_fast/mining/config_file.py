@@ -94,6 +94,8 @@ def config_from_dict(
     # Sections left empty ("css:") are their defaults.
     for name in [k for k, v in raw.items() if v is None and k in SECTIONS]:
         del raw[name]
+    if isinstance(raw.get("cluster"), str):
+        raw["cluster"] = {"address": raw["cluster"]}
     here = Path.cwd()
     _resolve_paths(raw, here if folder is None else folder.resolve())
     for dotted, value in (overrides or {}).items():
@@ -115,15 +117,16 @@ def document(config: MiningConfig) -> dict[str, Any]:
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], ignore: frozenset[str]) -> list[str]:
     """Dotted keys whose values differ between two documents, with both values."""
-    left, right = dict(_leaves(ours)), dict(_leaves(theirs))
+    left, right = dict(leaves(ours)), dict(leaves(theirs))
     changed = [k for k in sorted(set(left) | set(right)) if k not in ignore and left.get(k) != right.get(k)]
     return [f"{key} is {left.get(key)!r}, was {right.get(key)!r}" for key in changed]
 
 
-def _leaves(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a document with its dotted key."""
     for key, value in data.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 

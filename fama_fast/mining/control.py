@@ -101,7 +101,7 @@ def random_formulas(vocabulary: Vocabulary, sizes: Mapping[int, int], seed: int)
     only when the vocabulary has no more to offer.
     """
     from fama_fast.lang import to_text
-    from fama_fast.mining.proposers.random_tree import TreeMaker, fits
+    from fama_fast.mining.proposers.random_tree import TreeMaker, fits, worth_scoring
     from fama_fast.passes import canonicalise
 
     wanted = {n: k for n, k in sizes.items() if k > 0}
@@ -117,13 +117,11 @@ def random_formulas(vocabulary: Vocabulary, sizes: Mapping[int, int], seed: int)
             break
         try:
             node = maker.expression(rng.randint(3, _MAX_DEPTH))
-            if not fits(node, vocabulary, _MAX_DEPTH, largest):
-                continue
             node = canonicalise(node)
         except FamaError:  # parameters that do not go together
             continue
         text = to_text(node)
-        if text not in seen and fits(node, vocabulary, _MAX_DEPTH, largest):
+        if text not in seen and fits(node, vocabulary, _MAX_DEPTH, largest) and worth_scoring(node):
             seen.add(text)
             drawn.setdefault(count_nodes(node), []).append(text)
     out: list[str] = []

@@ -16,13 +16,16 @@ unless `run.max_seconds` makes time a budget.
 
 from __future__ import annotations
 
+import importlib
 import secrets
+import threading
 import time
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fama_fast import __version__
-from fama_fast.errors import ConfigError, ProposerError, StoreError
+from fama_fast.errors import ClusterError, ConfigError, ProposerError, StoreError
 from fama_fast.mining import steps
 from fama_fast.mining.bookkeeping import (
     candidates_of,
@@ -39,11 +42,12 @@ from fama_fast.mining.budget import allowance, spent
 from fama_fast.mining.config import MiningConfig
 from fama_fast.mining.config_file import config_from_dict, document
 from fama_fast.mining.control import Control, run_controls
+from fama_fast.mining.distributed import open_market
 from fama_fast.mining.ledger import Ledger
-from fama_fast.mining.market import Market
 from fama_fast.mining.objectives import front_rows
+from fama_fast.mining.pace import Pace
 from fama_fast.mining.pool import Pool
-from fama_fast.mining.progress import NoProgress, RoundReport
+from fama_fast.mining.progress import NoProgress, RoundReport, RunStart
 from fama_fast.mining.records import RunRecord, now
 from fama_fast.mining.results import MiningResult
 from fama_fast.mining.setup import configured_proposer, ledger_place, open_panel, resumable, say_source
@@ -56,12 +60,14 @@ from fama_fast.mining.state import (
     starting_factors,
 )
 from fama_fast.mining.stopping import StopRequest, interrupted
+from fama_fast.mining.tracking import tracked
 from fama_fast.mining.verdict import conclude, earlier_runs, evidence, judge_factors, spent_level
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fama_fast.library.factor import Factor
+    from fama_fast.mining.market import Market
     from fama_fast.mining.pool import PoolScores
     from fama_fast.mining.progress import Progress
     from fama_fast.mining.protocol import ProposalBatch, Proposer
@@ -94,31 +100,54 @@ def mine(
     Raises:
         ConfigError: wrong settings, or a resumed run whose settings or data were different.
         DataError: data that cannot be mined. StoreError: the ledger. ProposerError: the proposer gave up;
-            rounds that were committed stay and can be resumed.
+            rounds that were committed stay and can be resumed. ClusterError: the cluster was lost; so do they.
     """
     settings = config if isinstance(config, MiningConfig) else config_from_dict(config or {})
-    progress = progress or NoProgress()
+    told: Progress = progress or NoProgress()
     record = None
+    opened = ExitStack()
+    # Last, and come what may, for it has the terminal; whatever `told` is by then.
+    opened.callback(lambda: told.close())  # noqa: PLW0108
     try:
         if resume is not None:
             with Ledger.open(ledger_place(settings), create=False) as ledger:
                 record = resumable(ledger, resume, settings)
         # Everything that can be wrong is met before the ledger is written to, or made.
         data = panel if panel is not None else open_panel(settings)
-        say_source(data, progress)
+        say_source(data, told)
         if record is not None and record.data_hash != data.data_hash:
             raise ConfigError(
                 f"run {record.id} was made on other data: {record.source} with hash {record.data_hash}, "
                 f"now {data.source} with hash {data.data_hash}"
             )
         proposer = proposer or configured_proposer(settings)
-        market = Market(data, settings)
+        market = opened.enter_context(
+            open_market(data, settings, given=panel is not None, note=lambda text: told.note(f"warning: {text}"))
+        )
         if settings.paths.factor_cache is not None and settings.run.update_cache:
             check_cache(settings.paths.factor_cache)
+        told = tracked(settings, told)
         with Ledger.open(ledger_place(settings)) as ledger:
-            return Miner(settings, market, proposer, ledger, progress, record, stop).run()
+            result = Miner(settings, market, proposer, ledger, told, record, stop).run()
+        told.run_ended(result.to_dict())
+        return result
     finally:
-        progress.close()
+        opened.close()
+
+
+@contextmanager
+def _clustering_made_ready(config: MiningConfig) -> Iterator[None]:
+    """Inside the block a thread imports what clusters the library: a second or two, and the block's kernels leave the
+    interpreter to it."""
+    if not (config.run.use_css or config.run.use_coe):
+        yield
+        return
+    ready = threading.Thread(target=importlib.import_module, args=("sklearn.cluster",), name="import of clustering")
+    ready.start()
+    try:
+        yield
+    finally:
+        ready.join()
 
 
 class Miner:
@@ -139,6 +168,7 @@ class Miner:
         self.asked = asked or StopRequest()
         self.began, self.started_at = time.perf_counter(), now()
         self.clock = time.monotonic()
+        self.pace = Pace(config)
         self.pool = Pool(market, config.pool)
         self._evaluated_seconds = 0.0
         self._candidates_here = 0
@@ -147,6 +177,14 @@ class Miner:
         """All rounds, then the verdict."""
         self.progress.phase("measuring the library")
         run, state = self._begin() if self.resumed is None else self._go_on(self.resumed)
+        self.progress.run_started(self._start(run, state))
+        try:
+            return self._search(run, state)
+        except ClusterError as error:
+            kept = f"{state.round} rounds are kept" if state.round else "the run is kept"
+            raise ClusterError(f"{error}; {kept}, to go on: fama-fast mine --resume {run.id}") from error
+
+    def _search(self, run: RunRecord, state: LoopState) -> MiningResult:
         stop = self._stop(state)
         # A run that was killed after it opened its test must not search on.
         while stop is None and run.test_opened_at is None:
@@ -155,6 +193,20 @@ class Miner:
             self._round(run, state)
             stop = self._stop(state)
         return self._conclude(run, state, stop or "ended before")
+
+    def _start(self, run: RunRecord, state: LoopState) -> RunStart:
+        return RunStart(
+            run=run.id,
+            ledger=self.ledger.place,
+            version=run.version,
+            proposer=self.proposer.name,
+            seed=run.seed,
+            rounds=self.config.run.rounds,
+            wanted=self.config.u,
+            done=state.round,
+            data=describe(self.market.whole),
+            settings=document(self.config),
+        )
 
     def _go_on(self, run: RunRecord) -> tuple[RunRecord, LoopState]:
         if run.state is None:
@@ -166,7 +218,8 @@ class Miner:
 
     def _begin(self) -> tuple[RunRecord, LoopState]:
         factors, where = starting_factors(self.config.paths.factor_cache)
-        state, notes = first_state(self.market, factors)
+        with _clustering_made_ready(self.config):
+            state, notes = first_state(self.market, factors)
         for text in notes:
             self.progress.note(text)
         best = max((m.factor for m in state.library.members), key=lambda f: f.score, default=None)
@@ -284,6 +337,8 @@ class Miner:
         self, run: RunRecord, state: LoopState, proposed: int, admitted: int, began: float, each: float
     ) -> RoundReport:
         new = state.new_factors
+        seconds, elapsed = time.perf_counter() - began, time.monotonic() - self.clock
+        self.pace.round_took(seconds)
         return RoundReport(
             number=state.round,
             of=self.config.run.rounds,
@@ -294,8 +349,13 @@ class Miner:
             funnel=funnel_of(self.ledger.gate_counts(run.id)),
             best_train=max((f.score for f in new), default=None),
             pool_valid=state.pool.get("rank_ic"),
-            seconds=time.perf_counter() - began,
+            seconds=seconds,
             rate=1.0 / each if proposed and each > 0.0 else 0.0,
+            candidates=state.proposed,
+            tokens=state.tokens,
+            cost=state.cost,
+            elapsed=elapsed,
+            left=self.pace.seconds_left(state, elapsed),
         )
 
     def _conclude(self, run: RunRecord, state: LoopState, stop: str) -> MiningResult:

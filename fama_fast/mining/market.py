@@ -179,12 +179,10 @@ class Market:
 
     def vectors(self, alphas: Sequence[Alpha]) -> Iterator[NDArray[np.float32]]:
         """Unit rank vectors on the sampled training dates, not oriented; the engine does the ranking."""
-        from fama_fast.engine import compile as compile_alpha
+        from fama_fast.engine import ranks_on
 
-        fields, groups = self.panel.fields, self.panel.groups
-        ranked = [compile_alpha(f"RANK({a.canonical})", fields=fields, groups=groups) for a in alphas]
-        for values in self.evaluate(ranked):
-            block = values[self.vector_rows]
+        run = self.config.run
+        for block in ranks_on(alphas, self.panel, self.vector_rows, threads=run.threads, min_coverage=run.min_coverage):
             there = np.isfinite(block)
             count = np.maximum(there.sum(axis=1), 1)[:, None]
             filled = np.where(there, block, 0.0)

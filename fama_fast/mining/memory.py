@@ -31,6 +31,7 @@ CAPACITY = 60  # elites kept
 NICHE = 0.7  # |correlation| of daily RankICs above which two candidates share a niche
 PER_NICHE = 4  # elites of one niche
 _MEMORY_OF_MOVES = 0.9  # what a round's record of a move is worth a round later
+_PARSIMONY = 3.0  # a parent pays this many times what admission charges a node: long ones mostly fit noise
 _STUCK_AFTER = 400  # candidates without a better best: the search restarts
 _RESTART_LENGTH = 150  # candidates of a restart
 
@@ -165,11 +166,11 @@ class SearchMemory:
 def elite_of(alpha: Alpha, series: FloatArray, penalty: float) -> Elite:
     """A candidate as the archive holds it, from its daily RankICs over the training rows.
 
-    `penalty` is the RankIC that each node costs. Days without a RankIC count as days without skill: otherwise
-    whatever hardly ever has a value would win by luck.
+    `penalty` is the RankIC that each node costs at admission. Days without a RankIC count as days without skill:
+    otherwise whatever hardly ever has a value would win by luck.
     """
     there = np.isfinite(series)
     total = abs(float(np.add.reduce(np.where(there, series, 0.0))))
     score = total / max(1, int(there.sum()))
-    worth = total / max(1, series.size) - penalty * alpha.n_nodes
+    worth = total / max(1, series.size) - _PARSIMONY * penalty * alpha.n_nodes
     return Elite(alpha.fingerprint, alpha.canonical, score, alpha.n_nodes, worth)

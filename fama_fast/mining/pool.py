@@ -64,8 +64,9 @@ class Pool:
         usable[market.rows.train] = usable[market.rows.valid] = True
         self._usable = usable
         self._ranks: dict[str, Ranks] = {}
-        self._cross: dict[str, FloatArray] = {}  # by factor: (T,) sum over symbols of rank x label rank
-        self._gram: dict[tuple[str, str], FloatArray] = {}  # by pair: (T,) sum over symbols of their ranks' product
+        # Sums over the usable dates up to each (T,): by factor of rank x label rank, by pair of their ranks' product.
+        self._cross: dict[str, FloatArray] = {}
+        self._gram: dict[tuple[str, str], FloatArray] = {}
 
     def valid(self, factors: Sequence[Factor]) -> PoolScores:
         """The pool of these factors over the validation rows; ridge fitted on earlier dates only."""
@@ -109,17 +110,23 @@ class Pool:
             ranks = self.market.pool_ranks(factor, panel, slice(0, panel.shape[0])).astype(np.float32)
             self._ranks[name] = ranks
             here = np.where(np.isfinite(ranks) & self._known, ranks, np.float32(0.0))
-            self._cross[name] = _by_date(here, self._target)
+            self._cross[name] = self._running(here, self._target)
             for other, theirs in self._ranks.items():
                 there = here if other == name else np.where(np.isfinite(theirs), theirs, np.float32(0.0))
-                self._gram[min(name, other), max(name, other)] = _by_date(here, there)
+                self._gram[min(name, other), max(name, other)] = self._running(here, there)
+
+    def _running(self, a: Ranks, b: Ranks) -> FloatArray:
+        """(T,) sums of a x b over symbols and over the usable dates up to each."""
+        return np.cumsum(np.where(self._usable, _by_date(a, b), 0.0))
 
     def _fit(self, names: Sequence[str], before: int) -> FloatArray:
         """Ridge weights from usable dates whose labels end before row `before`."""
         cut = self.market.config.splits
-        rows = np.flatnonzero(self._usable[: max(0, before - cut.horizon - cut.entry_lag)])
-        gram = np.array([[self._gram[min(a, b), max(a, b)][rows].sum() for b in names] for a in names])
-        cross = np.array([self._cross[a][rows].sum() for a in names])
+        last = before - cut.horizon - cut.entry_lag - 1
+        if last < 0:
+            return np.zeros(len(names))
+        gram = np.array([[self._gram[min(a, b), max(a, b)][last] for b in names] for a in names])
+        cross = np.array([self._cross[a][last] for a in names])
         return ridge_weights(gram, cross, self.settings.ridge)
 
     def _scored(

@@ -1,6 +1,7 @@
-"""What a run tells while it goes: a live display on a terminal, plain lines elsewhere, nothing when asked.
+"""What a run tells while it goes: plain lines, a log file, or nothing.
 
-The loop calls a `Progress`; nothing here decides anything. Rich is imported when it draws.
+The loop calls a `Progress`; nothing here decides anything. `progress_live` draws on a terminal, `progress_json`
+writes for machines, `tracking` for MLflow.
 """
 
 from __future__ import annotations
@@ -11,10 +12,34 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from fama_fast.atomic import ensure_writable
+from fama_fast.mining.pace import clock_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
     from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunStart:
+    """A run that is about to search.
+
+    Attributes:
+        run, ledger: its id, and the ledger that keeps it, without a password.
+        done: rounds that were committed before; 0 unless it is resumed.
+        rounds, wanted: rounds and new factors at most.
+        data: source, hash, dates, symbols and more, see `bookkeeping.describe`. settings: see `config_file.document`.
+    """
+
+    run: str
+    ledger: str
+    version: str
+    proposer: str
+    seed: int
+    rounds: int
+    wanted: int
+    done: int
+    data: Mapping[str, Any]
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -29,6 +54,8 @@ class RoundReport:
         exemplar_correlation: mean |correlation| inside the exemplar set; None with fewer than two.
         library_correlation: the same over the whole library, for comparison.
         seconds: of this round, wall clock. rate: candidates a second, of this round.
+        candidates, tokens, cost: of the whole run so far; tokens and cost of the answers that were used.
+        elapsed: seconds of search in this process. left: seconds that the search may still take, see `pace`.
     """
 
     number: int
@@ -44,12 +71,17 @@ class RoundReport:
     rate: float = 0.0
     exemplar_correlation: float | None = None
     library_correlation: float | None = None
+    candidates: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+    elapsed: float = 0.0
+    left: float | None = None
 
     def line(self) -> str:
         """One plain line."""
         best = "-" if self.best_train is None else f"{self.best_train:.4f}"
         pool = "-" if self.pool_valid is None else f"{self.pool_valid:+.4f}"
-        stopped = _stopped(self.funnel, ", ")
+        stopped = stopped_by_gate(self.funnel, ", ")
         alike = ""
         if self.exemplar_correlation is not None and self.library_correlation is not None:
             alike = (
@@ -59,8 +91,15 @@ class RoundReport:
         return (
             f"round {self.number}/{self.of}: {self.proposed} proposed, {self.admitted} admitted, "
             f"{self.new_factors} new of {self.wanted} wanted, best training RankIC {best}, "
-            f"pool on validation {pool}, {alike}{self.rate:.0f} candidates/s; stopped so far: {stopped or 'none'}"
+            f"pool on validation {pool}, {alike}{self.rate:.0f} candidates/s{self._spent()}{self._left()}; "
+            f"stopped so far: {stopped or 'none'}"
         )
+
+    def _spent(self) -> str:
+        return f", {spent_text(self.tokens, self.cost)}" if self.tokens or self.cost else ""
+
+    def _left(self) -> str:
+        return "" if self.left is None else f", at most {clock_text(self.left)} left"
 
 
 class Progress(Protocol):
@@ -72,15 +111,21 @@ class Progress(Protocol):
     def phase(self, text: str) -> None:
         """What is being done now."""
 
+    def run_started(self, start: RunStart) -> None:
+        """The run is in the ledger; its rounds follow."""
+
     def round_done(self, report: RoundReport) -> None:
         """A round is committed."""
 
+    def run_ended(self, document: Mapping[str, Any]) -> None:
+        """The run has this result document; its verdict says whether it was interrupted and can go on."""
+
     def close(self) -> None:
-        """Nothing more will come."""
+        """Nothing more will come, whether the run ended or failed."""
 
 
 class NoProgress:
-    """Says nothing."""
+    """Says nothing; a base for those who say only some of it."""
 
     def note(self, text: str) -> None:
         pass
@@ -88,15 +133,21 @@ class NoProgress:
     def phase(self, text: str) -> None:
         pass
 
+    def run_started(self, start: RunStart) -> None:
+        pass
+
     def round_done(self, report: RoundReport) -> None:
+        pass
+
+    def run_ended(self, document: Mapping[str, Any]) -> None:
         pass
 
     def close(self) -> None:
         pass
 
 
-class PlainProgress:
-    """A line a note and, unless `rounds` is off, a line a round."""
+class PlainProgress(NoProgress):
+    """A line a note and, unless `rounds` is off, exactly a line a round."""
 
     def __init__(self, stream: TextIO | None = None, *, rounds: bool = True) -> None:
         self._stream = stream
@@ -106,20 +157,39 @@ class PlainProgress:
         print(text, file=self._stream or sys.stdout, flush=True)
 
     def note(self, text: str) -> None:
-        self._print(text)
-
-    def phase(self, text: str) -> None:
-        pass
+        self._print(printable(text))
 
     def round_done(self, report: RoundReport) -> None:
         if self._rounds:
             self._print(report.line())
 
+
+class PassedOn(NoProgress):
+    """Another progress, told everything: a base for those who also keep some of it."""
+
+    def __init__(self, shown: Progress) -> None:
+        self.shown = shown
+
+    def note(self, text: str) -> None:
+        self.shown.note(text)
+
+    def phase(self, text: str) -> None:
+        self.shown.phase(text)
+
+    def run_started(self, start: RunStart) -> None:
+        self.shown.run_started(start)
+
+    def round_done(self, report: RoundReport) -> None:
+        self.shown.round_done(report)
+
+    def run_ended(self, document: Mapping[str, Any]) -> None:
+        self.shown.run_ended(document)
+
     def close(self) -> None:
-        pass
+        self.shown.close()
 
 
-class LoggedProgress:
+class LoggedProgress(PassedOn):
     """Another progress, whose notes and rounds also go to a log file: phases at DEBUG, the rest at INFO.
 
     Raises:
@@ -127,108 +197,41 @@ class LoggedProgress:
     """
 
     def __init__(self, shown: Progress, path: str | Path, level: str) -> None:
+        super().__init__(shown)
         file = ensure_writable(path)
-        self._shown = shown
         self._handler = logging.FileHandler(file, encoding="utf-8")
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         self._log = logging.Logger("fama_fast.mining", level)
         self._log.addHandler(self._handler)
 
     def note(self, text: str) -> None:
-        self._log.info("%s", text)
-        self._shown.note(text)
+        self._log.info("%s", printable(text))
+        super().note(text)
 
     def phase(self, text: str) -> None:
         self._log.debug("%s", text)
-        self._shown.phase(text)
+        super().phase(text)
 
     def round_done(self, report: RoundReport) -> None:
         self._log.info("%s", report.line())
-        self._shown.round_done(report)
+        super().round_done(report)
 
     def close(self) -> None:
-        self._shown.close()
+        super().close()
         self._log.removeHandler(self._handler)
         self._handler.close()
 
 
-class RichProgress:
-    """A live panel of rounds and the funnel; notes scroll above it."""
-
-    def __init__(self, console: Any = None) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._console = console or Console()
-        self._live = Live(console=self._console, refresh_per_second=8, transient=False)
-        self._phase = ""
-        self._reports: list[RoundReport] = []
-        self._started = False
-
-    def note(self, text: str) -> None:
-        from rich.text import Text
-
-        self._console.print(Text(text))
-
-    def phase(self, text: str) -> None:
-        self._phase = text
-        self._show()
-
-    def round_done(self, report: RoundReport) -> None:
-        self._reports.append(report)
-        self._phase = ""
-        self._show()
-
-    def close(self) -> None:
-        self._phase = ""
-        if self._started:
-            self._show()
-            self._live.stop()
-            self._started = False
-
-    def _show(self) -> None:
-        if not self._started:
-            self._live.start()
-            self._started = True
-        self._live.update(self._drawing(), refresh=True)
-
-    def _drawing(self) -> Any:
-        from rich.console import Group
-        from rich.spinner import Spinner
-        from rich.text import Text
-
-        parts: list[Any] = []
-        if self._reports:
-            parts += [_rounds_table(self._reports[-12:]), Text(_funnel_line(self._reports[-1]), style="dim")]
-        if self._phase:
-            parts.append(Spinner("dots", text=self._phase))
-        return Group(*parts)
-
-
-def _rounds_table(reports: Sequence[RoundReport]) -> Any:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name in ("round", "proposed", "admitted", "new", "best train", "pool valid", "exemplars |ρ|", "cand/s"):
-        table.add_column(name, justify="right")
-    for r in reports:
-        table.add_row(
-            f"{r.number}/{r.of}",
-            str(r.proposed),
-            str(r.admitted),
-            f"{r.new_factors}/{r.wanted}",
-            "-" if r.best_train is None else f"{r.best_train:.4f}",
-            "-" if r.pool_valid is None else f"{r.pool_valid:+.4f}",
-            "-" if r.exemplar_correlation is None else f"{r.exemplar_correlation:.2f}",
-            f"{r.rate:.0f}",
-        )
-    return table
-
-
-def _funnel_line(report: RoundReport) -> str:
-    stopped = _stopped(report.funnel, "  ")
-    return f"stopped: {stopped}" if stopped else "stopped: none"
-
-
-def _stopped(funnel: dict[str, int], between: str) -> str:
+def stopped_by_gate(funnel: Mapping[str, int], between: str) -> str:
+    """Gates that stopped candidates, with how many."""
     return between.join(f"{gate} {n}" for gate, n in funnel.items() if n and gate != "admitted")
+
+
+def spent_text(tokens: int, cost: float) -> str:
+    """What answers cost: the money only where the model has a price."""
+    return f"{tokens:,} tokens" + (f" for {cost:.4f}" if cost else "")
+
+
+def printable(text: str) -> str:
+    """`text` without characters that steer a terminal; notes may quote a model's words or a file's."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)

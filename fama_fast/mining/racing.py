@@ -32,12 +32,14 @@ from fama_fast.evaluation.inference import newey_west_lag
 from fama_fast.evaluation.likeness import one_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fama_fast.backends.numba_vm.run import SortedLabels
     from fama_fast.engine import Alpha
     from fama_fast.panel import Panel
     from fama_fast.types import FloatArray
+
+    ScoreParts = Callable[[Sequence[Sequence[Alpha]], slice], Iterable[tuple[FloatArray, FloatArray]]]
 
 CONTROLS = 6  # leading components of the library's daily RankICs that are regressed on
 _HALO_STEP = 32  # lookbacks are rounded up to this: few distinct cuts of the panel
@@ -166,6 +168,8 @@ class Race:
         self.blocks = [slice(int(edges[i]), int(edges[i + 1])) for i in order]
         self.error = error / len(self.blocks)
         self._cuts: dict[tuple[int, int], tuple[Panel, SortedLabels]] = {}
+        # Who scores: this process, unless a cluster puts itself here.
+        self.score_parts: ScoreParts = self._score_parts
 
     def run(self, alphas: Sequence[Alpha], bars: Sequence[float], controls: FloatArray) -> list[Standing | None]:
         """Each candidate's standing; None for one that a race does not pay for (it looks too far back).
@@ -185,9 +189,9 @@ class Race:
             dates = np.concatenate([dates, np.arange(block.start, block.stop)])
             in_order = np.argsort(dates, kind="stable")
             left = []
-            for start in range(0, len(running), _BATCH):
-                part = running[start : start + _BATCH]
-                figures, counts = self._score([alphas[i] for i in part], block)
+            parts = [running[start : start + _BATCH] for start in range(0, len(running), _BATCH)]
+            scored = self.score_parts([[alphas[i] for i in part] for part in parts], block)
+            for part, (figures, counts) in zip(parts, scored, strict=True):
                 for i, series, count in zip(part, figures, counts, strict=True):
                     seen[i] = np.concatenate([seen[i], series])
                     covered[i] = np.concatenate([covered[i], count / np.maximum(self.present[block], 1.0)])
@@ -205,11 +209,21 @@ class Race:
         widest = max(b.stop - b.start for b in self.blocks)
         return (widest + lookback) / self.panel.shape[0]
 
-    def _score(self, alphas: Sequence[Alpha], block: slice) -> tuple[FloatArray, FloatArray]:
+    def _score_parts(self, parts: Sequence[Sequence[Alpha]], block: slice) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Daily RankICs and counts of values, (K, rows of the block) each, part by part."""
+        for part in parts:
+            yield self.score_from(part, self.first_row(part, block), block)
+
+    def first_row(self, alphas: Sequence[Alpha], block: slice) -> int:
+        """The row from which these alphas are computed for a block."""
+        halo = -(-max(a.lookback for a in alphas) // _HALO_STEP) * _HALO_STEP
+        start: int = block.start
+        return max(0, start - halo)
+
+    def score_from(self, alphas: Sequence[Alpha], first: int, block: slice) -> tuple[FloatArray, FloatArray]:
+        """Daily RankICs and counts of values on a block, computed from row `first` on."""
         from fama_fast.engine import daily_rank_ic
 
-        halo = -(-max(a.lookback for a in alphas) // _HALO_STEP) * _HALO_STEP
-        first = max(0, block.start - halo)
         if (first, block.stop) not in self._cuts:
             self._cuts[first, block.stop] = self._cut(first, block.stop)
         panel, labels = self._cuts[first, block.stop]

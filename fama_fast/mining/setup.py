@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 # Settings that say where and how a run happens, and never what comes of it.
 WHERE_IT_RUNS = frozenset(
     {
+        "cluster.address",
+        "cluster.memory_limit",
+        "cluster.retries",
+        "cluster.wait_s",
         "ledger",
         "llm.concurrency",
         "llm.max_retries",
@@ -32,6 +36,8 @@ WHERE_IT_RUNS = frozenset(
         "paths.market_data",
         "paths.output_dir",
         "run.threads",
+        "tracking.experiment",
+        "tracking.mlflow_uri",
     }
 )
 # A resumed run may also go on for longer; what decides must be as it was.

@@ -20,7 +20,7 @@ from fama_fast.errors import FamaError
 from fama_fast.mining.memory import ranking_print
 from fama_fast.mining.proposers import variation
 from fama_fast.mining.proposers.check import compiled
-from fama_fast.mining.proposers.random_tree import TreeMaker, fits, random_expression
+from fama_fast.mining.proposers.random_tree import TreeMaker, fits, random_expression, worth_scoring
 from fama_fast.mining.protocol import Capabilities, Proposal, ProposalBatch, Rejection
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MAX_DEPTH = 9
 MAX_NODES = 30
 _ATTEMPTS_PER_PROPOSAL = 60
-_FRESH_DEPTHS = (3, 4, 4, 5)
+_FRESH_DEPTHS = (3, 4, 4, 4, 5)
 
 _MUTATIONS: dict[str, Callable[[TreeMaker, Node], Node | None]] = {
     "operator swap": variation.swap_operator,
@@ -45,7 +45,8 @@ _MUTATIONS: dict[str, Callable[[TreeMaker, Node], Node | None]] = {
 # How often each move is made before anything is known of what it earns.
 _PRIOR = {
     "fresh": 0.2,
-    "parameter step": 0.15,
+    "sweep": 0.25,
+    "parameter step": 0.12,
     "crossover": 0.14,
     "combine": 0.1,
     "graft": 0.04,
@@ -54,7 +55,9 @@ _PRIOR = {
 }
 _LEAST, _MOST = 0.5, 2.0  # how far what a move earns may bend its prior
 _STUCK = {"fresh": 3.0, "double mutation": 3.0}  # what a restart favours
-_TOURNAMENT = 4
+# A search begins wide: one that breeds from the first few finds stays with what luck made of them.
+_EARLY_ROUNDS, _EARLY = 10, {"fresh": 6.0}
+_TOURNAMENT, _SWEEP_TOURNAMENT = 4, 8
 _SHARE_OF_ELITES = 0.75  # parents that come from the archive rather than from exemplars and chain
 _LONGEST_CACHE = 4096
 
@@ -93,6 +96,32 @@ class _Stock:
         return len({p.node for p in (*self.shown, *self.elites)})
 
 
+class _Sweep:
+    """Goes through the neighbours of the best elites, one at a time, without those that are in `seen`.
+
+    Chance alone leaves the obvious untried for long: the part of a good expression that did it all, the next window.
+    """
+
+    def __init__(self, seen: set[str]) -> None:
+        self._seen = seen
+        self._left: dict[Node, list[Node]] = {}
+
+    def next(self, maker: TreeMaker, stock: _Stock) -> tuple[Node | None, tuple[_Parent, ...]]:
+        """A neighbour that is new, and of whom."""
+        from fama_fast.lang import to_text
+        from fama_fast.passes import canonicalise
+
+        parent = stock.elites[min(maker.rng.randrange(len(stock.elites)) for _ in range(_SWEEP_TOURNAMENT))]
+        if parent.node not in self._left:
+            self._left[parent.node] = variation.neighbours(maker, parent.node)[::-1]
+        left = self._left[parent.node]
+        while left:
+            node = canonicalise(left.pop())
+            if to_text(node) not in self._seen:
+                return node, (parent,)
+        return None, ()
+
+
 class EvolveProposer:
     """Seeded evolutionary proposer."""
 
@@ -119,20 +148,21 @@ class EvolveProposer:
             return ProposalBatch((), (Rejection("", "the data has no fields"),) if request.count > 0 else ())
         maker = TreeMaker(rng, vocabulary)
         stock, bad = self._stock(request)
-        moves = _weights(stock, request.search)
+        moves = _weights(stock, request.search, early=request.round <= _EARLY_ROUNDS)
         seen = set(request.known) | {p.canonical for p in (*stock.exemplars, *stock.chain, *stock.elites)}
         prints = set(request.search.prints)
+        sweep = _Sweep(seen)
         out: list[Proposal] = []
         for _ in range(request.count * _ATTEMPTS_PER_PROPOSAL):
             if len(out) >= request.count:
                 break
             move = rng.choices(list(moves), list(moves.values()))[0]
             try:
-                node, parents = _draw(maker, move, stock)
-                if node is None or not fits(node, vocabulary, MAX_DEPTH, MAX_NODES):
+                node, parents = sweep.next(maker, stock) if move == "sweep" else _draw(maker, move, stock)
+                if node is None:
                     continue
                 node = canonicalise(node)
-                if not fits(node, vocabulary, MAX_DEPTH, MAX_NODES):
+                if not fits(node, vocabulary, MAX_DEPTH, MAX_NODES) or not worth_scoring(node):
                     continue
             except FamaError:  # parameters that do not go together
                 continue
@@ -180,11 +210,13 @@ class EvolveProposer:
         return _Parent(node, fingerprint, to_text(node), worth)
 
 
-def _weights(stock: _Stock, search: SearchView) -> dict[str, float]:
+def _weights(stock: _Stock, search: SearchView, *, early: bool = False) -> dict[str, float]:
     """How often each move is made: its prior, bent by what it earned, without those that have no parents."""
     if not stock.distinct():
         return {"fresh": 1.0}
     moves = dict(_PRIOR)
+    if not stock.elites:
+        del moves["sweep"]
     if stock.distinct() < 2:
         del moves["crossover"], moves["combine"]
     if len(stock.chain) < 2:
@@ -194,9 +226,8 @@ def _weights(stock: _Stock, search: SearchView) -> dict[str, float]:
         usual = sum(rates.values()) / len(rates)
         for name, rate in rates.items():
             moves[name] *= min(_MOST, max(_LEAST, rate / usual))
-    if search.stuck:
-        for name, factor in _STUCK.items():
-            moves[name] *= factor
+    for name, factor in (*(_STUCK.items() if search.stuck else ()), *(_EARLY.items() if early else ())):
+        moves[name] *= factor
     return moves
 
 

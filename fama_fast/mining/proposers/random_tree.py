@@ -7,6 +7,7 @@ passed in, so a seed decides the result.
 
 from __future__ import annotations
 
+import functools
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from fama_fast.mining.protocol import Vocabulary
     from fama_fast.ops import OpSpec, Parameter
 
+    _Families = tuple[list[Family], list[float], list[tuple[list[OpSpec], list[OpSpec]]]]
+
 WINDOWS = (2, 3, 5, 10, 15, 20, 30, 40, 60, 90, 120, 180, 250)
 MAX_DEPTH = 6
 MAX_NODES = 20
@@ -31,6 +34,9 @@ _COUNTS = (2, 3, 5, 10, 20, 50)
 _WEIGHTS = {Family.TIME_SERIES: 5.0, Family.ELEMENT: 4.0, Family.CROSS_SECTION: 2.0, Family.GROUP: 1.0}
 _CONDITIONS = frozenset({"condition", "trigger", "exit"})  # parameters that are true or false
 _ATTEMPTS = 200
+# Distinct operations that an expression may come down to. A few composite operators are hundreds of them: one such
+# candidate costs as much as dozens of others.
+MAX_WORK = 60
 _SHARE_OF_MADE_GROUPS = 0.15
 # How often published sets of alphas use each operator: the 101 of Kakushadze (2016), and a fifth of Qlib's 158 (each of
 # its formulas comes in five windows), 14 at most, so that the commonest do not crowd out the rest.
@@ -81,6 +87,7 @@ USAGE = MappingProxyType(
         "TS_SUM": 14,
     }
 )
+_UNUSUAL = 0.3  # the same for an operator that none of them uses
 # How often the result is made comparable between stocks by its outermost operator, rather than by a ratio.
 _CROSS_SECTIONAL_ROOT = 0.8
 
@@ -97,6 +104,52 @@ def lookback(node: Node) -> int:
             own = derived.lookback
         need[n] = own + max((need[a] for a in n.args), default=0)
     return need[node]
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def worth_scoring(node: Node) -> bool:
+    """Its values differ between symbols, and cost no more than `MAX_WORK` operations."""
+    from fama_fast.passes import identity
+
+    if _idle(node):
+        return False
+    return sum(1 for n in postorder(identity(node)) if n.op not in LEAVES) <= MAX_WORK
+
+
+def _idle(root: Node) -> bool:
+    """It has one value a date, or works with such a value on what is only ordered across the date, which keeps or
+    turns the order."""
+    from fama_fast import ops
+
+    differs = _differs(root)
+    ranked = [root]
+    for n in differs:
+        spec = ops.find(n.op)
+        if spec is not None and spec.family in (Family.CROSS_SECTION, Family.GROUP):
+            ranked += [a for a in n.args if not is_group(a)]
+    for n in ranked:
+        if not differs[n]:
+            return True
+        spec = ops.find(n.op)
+        arithmetic = spec is not None and spec.symbol is not None and not spec.boolean
+        if arithmetic and len(n.args) == 2 and any(not differs[a] and a.op != CONST for a in n.args):
+            return True
+    return False
+
+
+def _differs(root: Node) -> dict[Node, bool]:
+    """Whether the values of each node can differ between the symbols of a date: an aggregate's do not."""
+    from fama_fast import ops
+
+    differs: dict[Node, bool] = {}
+    for n in postorder(root):
+        if n.op in LEAVES:
+            differs[n] = n.op != CONST
+            continue
+        spec = ops.get(n.op)
+        one_a_date = spec.family is Family.CROSS_SECTION and spec.name.startswith("CS_") and not spec.gives_group
+        differs[n] = not one_a_date and any(differs[a] for a in n.args)
+    return differs
 
 
 def is_boolean(node: Node) -> bool:
@@ -132,8 +185,7 @@ def fits(node: Node, vocabulary: Vocabulary, max_depth: int = MAX_DEPTH, max_nod
         return False
     if node.depth > max_depth or count_nodes(node) > max_nodes:
         return False
-    fields = {f.upper() for f in vocabulary.fields}
-    groups = {g.upper() for g in vocabulary.groups}
+    fields, groups = _names(vocabulary)
     seen_field = False
     for n in postorder(node):
         if n.op == FIELD:
@@ -153,6 +205,11 @@ def fits(node: Node, vocabulary: Vocabulary, max_depth: int = MAX_DEPTH, max_nod
     return seen_field and lookback(node) <= vocabulary.max_window
 
 
+@functools.lru_cache(maxsize=16)
+def _names(vocabulary: Vocabulary) -> tuple[frozenset[str], frozenset[str]]:
+    return frozenset(f.upper() for f in vocabulary.fields), frozenset(g.upper() for g in vocabulary.groups)
+
+
 class TreeMaker:
     """Draws typed trees for one vocabulary."""
 
@@ -165,6 +222,7 @@ class TreeMaker:
         self.numeric = tuple(s for s in self.specs if not s.boolean and not s.gives_group)
         self.groupers = tuple(s for s in self.specs if s.gives_group)
         self.explosive = frozenset(s.name for s in self.specs if _explodes(s))
+        self._families: dict[tuple[str, ...], _Families] = {}
         self.conditions = tuple(s for s in self.specs if s.boolean)
         self.roots = tuple(s for s in self.numeric if s.family in (Family.CROSS_SECTION, Family.GROUP))
         self.ratios = tuple(s for s in self.numeric if s.symbol == "/" and len(s.operands) == 2)
@@ -201,6 +259,9 @@ class TreeMaker:
         # Free numbers of one operator are bounds, given from low to high.
         drawn = sorted(self.rng.sample((-2.0, -1.0, -0.5, 0.5, 1.0, 2.0), k=min(len(bare), 6)))
         out.update(zip(bare, drawn, strict=False))
+        if (wrong := spec.out_of_order({**dict.fromkeys(p.name for p in spec.statics), **out})) is not None:
+            low, high = wrong
+            out[low], out[high] = out[high], out[low]
         return out
 
     def leaf(self) -> Node:
@@ -214,20 +275,31 @@ class TreeMaker:
         return group(self.rng.choice(self.vocabulary.groups))
 
     def _pick(self, specs: Sequence[OpSpec]) -> OpSpec:
-        families = sorted({s.family for s in specs}, key=lambda f: f.value)
-        family = self.rng.choices(families, [_WEIGHTS[f] for f in families])[0]
-        mine = [s for s in specs if s.family is family]
-        mine = [s for s in mine if s.name not in self.explosive or len(s.operands) > 1] or mine
+        families, weights, by_family = self._by_family(specs)
+        mine, infix = by_family[self.rng.choices(range(len(families)), weights)[0]]
         # Infix forms are what people write: they are drawn as often as all other cell-by-cell operators
         # together.
-        infix = [s for s in mine if s.symbol]
         if infix and len(infix) < len(mine) and self.rng.random() < 0.6:
             mine = infix
         return self.choose(mine)
 
+    def _by_family(self, specs: Sequence[OpSpec]) -> _Families:
+        """Families by name with their weights; of each the operators that may be drawn, and the infix ones."""
+        key = tuple(s.name for s in specs)
+        found = self._families.get(key)
+        if found is None:
+            families = sorted({s.family for s in specs}, key=lambda f: f.value)
+            lists = []
+            for family in families:
+                mine = [s for s in specs if s.family is family]
+                mine = [s for s in mine if s.name not in self.explosive or len(s.operands) > 1] or mine
+                lists.append((mine, [s for s in mine if s.symbol]))
+            found = self._families[key] = families, [_WEIGHTS[f] for f in families], lists
+        return found
+
     def choose(self, specs: Sequence[OpSpec]) -> OpSpec:
         """One of some operators, those that are common in the field more often; none is left out."""
-        return self.rng.choices(specs, [1.0 + USAGE.get(s.name, 0) for s in specs])[0]
+        return self.rng.choices(specs, [_UNUSUAL + USAGE.get(s.name, 0) for s in specs])[0]
 
     def tree(self, depth: int, *, condition: bool = False) -> Node:
         """A series of at most this depth; a condition where one is asked for and there is room."""

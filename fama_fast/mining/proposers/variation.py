@@ -10,7 +10,7 @@ import bisect
 from typing import TYPE_CHECKING
 
 from fama_fast.errors import FamaError
-from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, Node, const, make
+from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, Node, const, field, make
 from fama_fast.mining.proposers.random_tree import WINDOWS, TreeMaker, is_boolean, is_group
 from fama_fast.types import Kind
 
@@ -67,6 +67,8 @@ def swap_operator(maker: TreeMaker, node: Node) -> Node | None:
     from fama_fast.ops import find
 
     places = [(p, n) for p, n in walk(node) if n.op not in LEAVES]
+    if not places:
+        return None
     path, old = maker.rng.choice(places)
     spec = find(old.op)
     if spec is None:
@@ -85,14 +87,20 @@ def swap_operator(maker: TreeMaker, node: Node) -> Node | None:
 
 def change_leaf(maker: TreeMaker, node: Node) -> Node | None:
     """One field or group becomes another."""
-    path, old = maker.rng.choice([(p, n) for p, n in walk(node) if n.op in (FIELD, GROUP)])
+    leaves = [(p, n) for p, n in walk(node) if n.op in (FIELD, GROUP)]
+    if not leaves:
+        return None
+    path, old = maker.rng.choice(leaves)
     new = maker.group() if old.op == GROUP and maker.vocabulary.groups else maker.leaf()
     return None if new is old or is_group(old) != is_group(new) else replace(node, path, new)
 
 
 def wrap(maker: TreeMaker, node: Node) -> Node | None:
     """One subtree gets an operator around it."""
-    path, old = maker.rng.choice(_places(node, "series"))
+    places = _places(node, "series")
+    if not places:
+        return None
+    path, old = maker.rng.choice(places)
     single = [s for s in maker.numeric if sum(p.kind is Kind.SERIES for p in s.operands) == 1]
     return replace(node, path, maker.apply(maker.choose(single), 2, first=old)) if single else None
 
@@ -163,9 +171,47 @@ def step_parameter(maker: TreeMaker, node: Node) -> Node | None:
     return replace(node, path, new) if new and new is not old else None
 
 
+def neighbours(maker: TreeMaker, node: Node) -> list[Node]:
+    """All that is one small step away, the simplest first: each part alone, an operator left out, a window moved on the
+    grid, a field exchanged."""
+    parts = [(p, n) for p, n in _places(node, "series") if p and n.op not in LEAVES]
+    out = [n for _, n in parts]
+    for path, n in walk(node):
+        out += [replace(node, path, a) for a in n.args if path and sort_of(a) == sort_of(n) and a.op not in LEAVES]
+    out += _moved_windows(maker, node)
+    fields = [field(name) for name in maker.vocabulary.fields]
+    for path, n in walk(node):
+        if n.op == FIELD:
+            out += [replace(node, path, other) for other in fields if other is not n]
+    return list(dict.fromkeys(out))
+
+
+def _moved_windows(maker: TreeMaker, node: Node) -> list[Node]:
+    """Each window at the two next places of the grid to either side, the nearest first."""
+    from fama_fast.ops import find
+
+    out = []
+    for near in (1, 2):
+        for path, n in walk(node):
+            spec = find(n.op)
+            for i, p in enumerate(spec.statics if spec else ()):
+                value = n.params[i]
+                if p.kind is not Kind.WINDOW or p.keyword_only or not isinstance(value, int):
+                    continue
+                grid = [w for w in WINDOWS if int(p.minimum or 1) <= w <= maker.vocabulary.max_window]
+                below, above = [w for w in grid if w < value], [w for w in grid if w > value]
+                for w in (*below[-near:][:1], *above[near - 1 : near]):
+                    new = _rebuilt(spec, n.args, (*n.params[:i], w, *n.params[i + 1 :])) if spec else None
+                    out += [replace(node, path, new)] if new else []
+    return out
+
+
 def crossover(maker: TreeMaker, node: Node, other: Node) -> Node | None:
     """A subtree of one parent takes the place of one of the same sort in the other."""
-    path, old = maker.rng.choice(_places(node, "series", "condition"))
+    places = _places(node, "series", "condition")
+    if not places:
+        return None
+    path, old = maker.rng.choice(places)
     donors = [n for p, n in _places(other, sort_of(old)) if (p or path) and n is not old]
     return replace(node, path, maker.rng.choice(donors)) if donors else None
 
