@@ -105,7 +105,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
         time.sleep(0.02)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted" in err
+    assert "stopped; committed rounds are kept" in err
     assert "Traceback" not in err
 
 

@@ -35,7 +35,8 @@ def settings(seed: int, candidates: int, threads: int, place: str, **rest: Any) 
         "threads": threads,
         **rest.pop("run", {}),
     }
-    return config_from_dict({"paths": {"output_dir": place}, "run": run, **rest})
+    # So many factors may be kept that the budget is spent.
+    return config_from_dict({"u": 200, "paths": {"output_dir": place}, "run": run, **rest})
 
 
 def mined(panel: Panel, seed: int, candidates: int, threads: int, **rest: Any) -> tuple[MiningResult, MiningConfig]:

@@ -14,10 +14,10 @@ from fama_fast.engine.evaluate import lowered
 from fama_fast.errors import DataError
 from fama_fast.ir import Node, field
 from fama_fast.ops import build
-from fama_fast.plan import UNIVERSE, make_plan
+from fama_fast.plan import UNIVERSE, make_plan, mask_members
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from fama_fast.backends.numba_vm.run import SortedLabels
     from fama_fast.engine.alpha import Alpha
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fama_fast.types import FloatArray, IntArray
 
 BATCH = 64  # expressions a plan: enough to share work, few enough that intermediates stay small
+_BATCH_BYTES = 512 * 2**20  # of values at a time
 
 
 def daily_rank_ic(
@@ -60,7 +61,8 @@ def daily_rank_ic(
         rows = np.unique(np.asarray(rows, dtype=np.int64))
         if rows.size and (rows[0] < 0 or rows[-1] >= t):
             raise DataError(f"rows to score must lie in 0..{t - 1}, not {rows[0]}..{rows[-1]}")
-    roots = list(lowered(items, panel, min_coverage))
+    # A rank puts the symbols in the order of what it ranks: no sort for it where nothing but the order counts.
+    roots = [_ranked(root) for root in lowered(items, panel, min_coverage)]
     if panel.universe is not None:
         member: Node = field(UNIVERSE)
         roots = [build("MASK", root, member) for root in roots]
@@ -70,3 +72,36 @@ def daily_rank_ic(
         out = list(figures[start : start + BATCH])
         execute(plan, panel, threads=threads, out=out, labels=labels, rows=rows)
     return figures[:, :, 0], figures[:, :, 1]
+
+
+def ranks_on(
+    items: Sequence[str | Alpha],
+    panel: Panel,
+    rows: IntArray,
+    *,
+    min_coverage: float | None = None,
+    threads: int | None = None,
+) -> Iterator[FloatArray]:
+    """Cross-sectional ranks in (0, 1] on some dates (len(rows), N) for each expression in turn, NaN where missing.
+
+    The bits are those of `RANK` of the expression on every date; cross-sections of other dates are left out.
+
+    Args:
+        items, min_coverage, threads: as for `daily_rank_ic`. rows: ascending row indices.
+    """
+    from fama_fast.backends.numba_vm.run import execute
+
+    roots = [build("RANK", root) for root in lowered(items, panel, min_coverage)]
+    if panel.universe is not None:
+        roots = list(mask_members(roots))
+    t, n = panel.shape
+    batch = max(1, min(BATCH, _BATCH_BYTES // (8 * t * n)))
+    for start in range(0, len(roots), batch):
+        for values in execute(make_plan(roots[start : start + batch]), panel, threads=threads, rows=rows):
+            yield values[rows]
+
+
+def _ranked(root: Node) -> Node:
+    while root.op == "RANK":
+        root = root.args[0]
+    return root

@@ -1,7 +1,7 @@
 """Interned expression nodes and the ways to walk and rewrite them."""
 
 from fama_fast.ir.node import CONST, FIELD, GROUP, LEAVES, Node, Param, const, field, group, make
-from fama_fast.ir.walk import count_nodes, fixpoint, postorder, rewrite, rewrite_all
+from fama_fast.ir.walk import Rewriter, count_nodes, fixpoint, postorder, rewrite, rewrite_all, unknown
 
 __all__ = [
     "CONST",
@@ -10,6 +10,7 @@ __all__ = [
     "LEAVES",
     "Node",
     "Param",
+    "Rewriter",
     "const",
     "count_nodes",
     "field",
@@ -19,4 +20,5 @@ __all__ = [
     "postorder",
     "rewrite",
     "rewrite_all",
+    "unknown",
 ]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from fama_fast.ir.node import make
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
 
     from fama_fast.ir.node import Node
+
+_REMEMBERED = 1 << 16  # nodes that a rewriter keeps the result of
 
 
 def postorder(*roots: Node) -> Iterator[Node]:
@@ -29,6 +32,24 @@ def postorder(*roots: Node) -> Iterator[Node]:
                 stack.extend((a, False) for a in reversed(node.args))
 
 
+def unknown(root: Node, known: Container[Node]) -> Iterator[Node]:
+    """Like `postorder`, but nothing that `known` holds, nor what is below it. `known` may grow meanwhile by what was
+    yielded."""
+    seen: set[Node] = set()
+    stack: list[tuple[Node, bool]] = [(root, False)]
+    while stack:
+        node, expanded = stack.pop()
+        if node in seen or node in known:
+            continue
+        if expanded:
+            seen.add(node)
+            yield node
+        else:
+            stack.append((node, True))
+            stack.extend((a, False) for a in reversed(node.args))
+
+
+@functools.lru_cache(maxsize=1 << 14)
 def count_nodes(root: Node) -> int:
     """Nodes of the expression written out as a tree (a shared subexpression counts each time)."""
     sizes: dict[Node, int] = {}
@@ -55,11 +76,46 @@ def rewrite_all(roots: Iterable[Node], rule: Callable[[Node], Node]) -> tuple[No
     return tuple(done[r] for r in roots)
 
 
+class Rewriter:
+    """`rewrite` by one rule that remembers: nodes are interned, so an expression costs what is new of it.
+
+    The rule must depend on the node alone; `forget` when what it looks up has changed.
+    """
+
+    def __init__(self, rule: Callable[[Node], Node]) -> None:
+        self._rule = rule
+        self._done: dict[Node, Node] = {}
+
+    def __call__(self, root: Node) -> Node:
+        done = self._done
+        found = done.get(root)
+        if found is not None:
+            return found
+        if len(done) > _REMEMBERED:  # a new mapping, as another thread may be at work on the old one
+            done = self._done = {}
+        for node in unknown(root, done):
+            args = tuple([done[a] for a in node.args])
+            done[node] = self._rule(node if args == node.args else make(node.op, args, node.params))
+        return done[root]
+
+    def settled(self, root: Node) -> Node:
+        """Rewritten until nothing changes; see `fixpoint`."""
+        return _until_settled(root, self, getattr(self._rule, "__name__", repr(self._rule)))
+
+    def forget(self) -> None:
+        """Results are found anew."""
+        self._done = {}
+
+
 def fixpoint(root: Node, rule: Callable[[Node], Node], limit: int = 50) -> Node:
     """Rewrite until nothing changes. Rules shrink or reorder, so `limit` is only there to make a bug loud."""
+    return _until_settled(root, lambda node: rewrite(node, rule), getattr(rule, "__name__", repr(rule)), limit)
+
+
+def _until_settled(root: Node, once: Callable[[Node], Node], name: str, limit: int = 50) -> Node:
     for _ in range(limit):
-        new = rewrite(root, rule)
+        new = once(root)
         if new is root:
             return root
         root = new
-    raise RuntimeError(f"rewrite rule {getattr(rule, '__name__', rule)!r} does not settle")
+    raise RuntimeError(f"rewrite rule {name!r} does not settle")

@@ -9,7 +9,7 @@ from fama_fast.ir import GROUP, LEAVES, Node, const, make
 from fama_fast.types import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from fama_fast.ir import Param
     from fama_fast.ops.spec import OpSpec, Parameter
@@ -49,6 +49,9 @@ def on_unregister(clear: Callable[[], None]) -> None:
 
 def find(name: str) -> OpSpec | None:
     """The operator of this name or alias, without regard to case."""
+    spec = _SPECS.get(name)
+    if spec is not None:
+        return spec
     canonical = _NAMES.get(name.upper())
     return _SPECS[canonical] if canonical else None
 
@@ -86,7 +89,7 @@ def check_param(spec: OpSpec, p: Parameter, value: Any) -> Param:
     if p.kind is Kind.FLAG:
         if isinstance(value, bool) or value in (0, 1):
             return bool(value)
-        raise ArgumentError(f"{spec.name}: {p.name} must be TRUE or FALSE")
+        raise ArgumentError(f"{spec.name}: {p.name} must be TRUE or FALSE", suggestion="TRUE")
     if p.kind is Kind.CHOICE:
         if str(value).casefold() in p.choices:
             return str(value).casefold()
@@ -101,7 +104,7 @@ def check_param(spec: OpSpec, p: Parameter, value: Any) -> Param:
     if p.kind in (Kind.WINDOW, Kind.COUNT):
         error: type[ArgumentError] = WindowError if p.kind is Kind.WINDOW else ArgumentError
         if value != value or float(value) != int(value if abs(value) < 1e18 else 0):  # noqa: PLR0124  (NaN)
-            near = str(round(value)) if abs(value) < 1e18 and round(value) >= (p.minimum or 1) else None
+            near = None if value != value else f"{_within(p, value):.0f}"  # noqa: PLR0124  (NaN)
             raise error(f"{spec.name}: {p.name} must be a whole number, not {value}", suggestion=near)
         value = int(value)
     else:
@@ -114,6 +117,23 @@ def check_param(spec: OpSpec, p: Parameter, value: Any) -> Param:
     if p.maximum is not None and value > p.maximum:
         raise error(f"{spec.name}: {p.name} must be at most {p.maximum:g}, not {value:g}", suggestion=f"{p.maximum:g}")
     return value  # type: ignore[no-any-return]
+
+
+def _within(p: Parameter, value: float) -> float:
+    """The nearest number that the parameter may be, but for its fraction."""
+    raised = value if p.minimum is None else max(value, p.minimum)
+    return raised if p.maximum is None else min(raised, p.maximum)
+
+
+def check_order(spec: OpSpec, named: Mapping[str, Any]) -> None:
+    """An error where two static parameters are the wrong way round, such as min_periods above the window."""
+    wrong = spec.out_of_order(named)
+    if wrong is None:
+        return
+    low, high = wrong
+    error = WindowError if low == "min_periods" else ArgumentError
+    bound = f"the window ({named[high]})" if high == "d" else f"{high} ({named[high]:g})"
+    raise error(f"{spec.name}: {low} ({named[low]:g}) is larger than {bound}", suggestion=f"{named[high]:g}")
 
 
 def build(name: str, *args: Any, **keywords: Any) -> Node:
@@ -151,8 +171,5 @@ def build(name: str, *args: Any, **keywords: Any) -> Node:
             operands.append(value if isinstance(value, Node) else const(value))
         else:
             statics.append(check_param(spec, p, given[p.name]))
-    named = spec.named(tuple(statics))
-    minimum, d = named.get("min_periods"), named.get("d")
-    if minimum is not None and d is not None and minimum > d:
-        raise WindowError(f"{spec.name}: min_periods ({minimum}) is larger than the window ({d})")
+    check_order(spec, spec.named(tuple(statics)))
     return make(spec.name, operands, statics)

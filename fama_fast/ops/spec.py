@@ -8,6 +8,7 @@ registering an operator imports neither numba nor Polars.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -164,6 +165,8 @@ class OpSpec:
         symbol, precedence: infix form, where it has one. notes: how other systems differ.
         boolean: the result is 1, 0 or missing.
         gives_group: the result is a group code, whole numbers from 0: it may stand where a group is asked for.
+        ordered: pairs of static parameters of which the first is at most the second, where both are given.
+        no_min_periods: why an operator with a window takes no `min_periods`.
     """
 
     name: str
@@ -185,16 +188,18 @@ class OpSpec:
     notes: str = ""
     boolean: bool = False
     gives_group: bool = False
+    ordered: tuple[tuple[str, str], ...] = ()
+    no_min_periods: str = ""
 
-    @property
+    @functools.cached_property
     def operands(self) -> tuple[Parameter, ...]:
         return tuple(p for p in self.parameters if p.kind.is_operand)
 
-    @property
+    @functools.cached_property
     def statics(self) -> tuple[Parameter, ...]:
         return tuple(p for p in self.parameters if not p.kind.is_operand)
 
-    @property
+    @functools.cached_property
     def windowed(self) -> bool:
         """Takes `min_periods`."""
         return MIN_PERIODS in self.parameters
@@ -211,6 +216,18 @@ class OpSpec:
 
     def own_lookback(self, params: tuple[Param, ...]) -> int:
         return self.lookback(self.named(params)) if self.lookback else 0
+
+    @functools.cached_property
+    def _order(self) -> tuple[tuple[str, str], ...]:
+        within = self.windowed and any(p.name == "d" for p in self.statics)
+        return (*self.ordered, ("min_periods", "d")) if within else self.ordered
+
+    def out_of_order(self, named: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Two static parameters of which the first is larger than the second, though it may not be."""
+        for low, high in self._order:
+            if named[low] is not None and named[high] is not None and named[low] > named[high]:
+                return low, high
+        return None
 
     def __post_init__(self) -> None:
         def bad(why: str) -> ValueError:
@@ -243,5 +260,10 @@ class OpSpec:
             raise bad("commutative means two operands")
         if self.windowed and self.parameters[-1] is not MIN_PERIODS:
             raise bad("min_periods comes last")
+        if self.windowed and self.no_min_periods:
+            raise bad("it takes min_periods, and says why it does not")
+        statics = {p.name for p in self.statics}
+        if any(name not in statics for pair in self.ordered for name in pair):
+            raise bad("only static parameters are ordered")
         if self.name not in self.example.upper() and (self.symbol is None or self.symbol not in self.example):
             raise bad("its example does not use it")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fama_fast.ir import rewrite
+from fama_fast.ir import Rewriter
 from fama_fast.lang.constants import fold
+from fama_fast.ops.registry import on_unregister
 
 if TYPE_CHECKING:
     from fama_fast.ir import Node
@@ -13,4 +14,8 @@ if TYPE_CHECKING:
 
 def fold_constants(root: Node) -> Node:
     """The same values with every constant operation computed."""
-    return rewrite(root, fold)
+    return _fold(root)
+
+
+_fold = Rewriter(fold)
+on_unregister(_fold.forget)

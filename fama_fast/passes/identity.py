@@ -7,8 +7,10 @@ RET or a VWAP of their own.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
+from fama_fast.ops.registry import on_unregister
 from fama_fast.passes.lower import lower_operators
 from fama_fast.passes.pipeline import canonicalise
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from fama_fast.ir import Node
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def identity(root: Node) -> Node:
     """The node whose key is the fingerprint of `root` and of everything that means the same."""
     return canonicalise(lower_operators(canonicalise(root)))
+
+
+on_unregister(identity.cache_clear)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from fama_fast.ir import FIELD, LEAVES, postorder
 from fama_fast.ops import get
+from fama_fast.ops.registry import on_unregister
 from fama_fast.types import derived_field
 
 if TYPE_CHECKING:
     from fama_fast.ir import Node
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def lookback(root: Node, available: frozenset[str] | None = None) -> int:
     """Rows needed before the row of a value, so that the value is what the whole history would give.
 
@@ -30,3 +33,6 @@ def lookback(root: Node, available: frozenset[str] | None = None) -> int:
         else:
             rows[node] = get(node.op).own_lookback(node.params) + max(rows[a] for a in node.args)
     return rows[root]
+
+
+on_unregister(lookback.cache_clear)

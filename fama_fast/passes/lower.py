@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from fama_fast.ir import FIELD, GROUP, LEAVES, fixpoint, make
+from fama_fast.ir import FIELD, GROUP, LEAVES, Rewriter, make
 from fama_fast.lang import parse
 from fama_fast.ops import get
+from fama_fast.ops.registry import on_unregister
 from fama_fast.types import Kind, derived_field
 
 if TYPE_CHECKING:
@@ -25,18 +26,22 @@ def lower(root: Node, available: frozenset[str] | None = None) -> Node:
             only fields that derive from nothing are there.
     """
     have = frozenset() if available is None else frozenset(name.upper() for name in available)
+    return _lowering(have).settled(root)
 
-    def rule(node: Node) -> Node:
+
+@functools.lru_cache(maxsize=8)
+def _lowering(have: frozenset[str]) -> Rewriter:
+    def lowered(node: Node) -> Node:
         if node.op == FIELD:
             return node if node.name in have else _derived(node)
         return _operator(node)
 
-    return fixpoint(root, rule)
+    return Rewriter(lowered)
 
 
 def lower_operators(root: Node) -> Node:
     """The same values by operators with kernels; every field stays, so this needs to know no data."""
-    return fixpoint(root, _operator)
+    return _operators.settled(root)
 
 
 def _operator(node: Node) -> Node:
@@ -61,3 +66,8 @@ def _dense_groups(node: Node, spec: OpSpec) -> Node:
 def _derived(field: Node) -> Node:
     derived = derived_field(field.name)
     return field if derived is None else parse(derived.formula)
+
+
+_operators = Rewriter(_operator)
+on_unregister(_operators.forget)
+on_unregister(_lowering.cache_clear)

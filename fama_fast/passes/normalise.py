@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, Node, const, make, rewrite
+from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, Node, Rewriter, const, make
 from fama_fast.ops import get
+from fama_fast.ops.registry import on_unregister
 
 if TYPE_CHECKING:
     from fama_fast.ops import OpSpec
@@ -20,7 +21,7 @@ _MIRRORED = {"GT": "LT", "GE": "LE"}
 
 def normalise(root: Node) -> Node:
     """The same values, each thing written in one way."""
-    return rewrite(root, _rule)
+    return _normalise(root)
 
 
 def order_key(node: Node) -> tuple[bool, str, str]:
@@ -144,3 +145,7 @@ def _even(node: Node) -> Node:
     x, *rest = node.args
     positive = x.args[0] if x.op == "NEG" else _forwards(x)
     return node if positive is None else make(node.op, (positive, *rest), node.params)
+
+
+_normalise = Rewriter(_rule)
+on_unregister(_normalise.forget)

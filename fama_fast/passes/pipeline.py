@@ -10,8 +10,10 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
+from fama_fast.ops.registry import on_unregister
 from fama_fast.passes.fold_constants import fold_constants
 from fama_fast.passes.lower import lower
 from fama_fast.passes.normalise import normalise
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 _MAX_ROUNDS = 200
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def canonicalise(root: Node) -> Node:
     """The canonical form: the first three passes until nothing changes. Same form, same bits."""
     for _ in range(_MAX_ROUNDS):
@@ -34,6 +37,9 @@ def canonicalise(root: Node) -> Node:
         if root is before:
             return root
     raise RuntimeError("the passes do not settle")
+
+
+on_unregister(canonicalise.cache_clear)
 
 
 def share(root: Node) -> Node:

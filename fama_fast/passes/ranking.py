@@ -7,9 +7,11 @@ values are equal, which have no order. A factor or a term is taken off only with
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
-from fama_fast.ir import LEAVES, Node, make, rewrite
+from fama_fast.ir import LEAVES, Node, Rewriter, make
+from fama_fast.ops.registry import on_unregister
 from fama_fast.passes.identity import identity
 from fama_fast.passes.normalise import negate
 from fama_fast.passes.pipeline import canonicalise
@@ -25,9 +27,10 @@ _INCREASING = frozenset({"RANK", "DEMEAN", "Z_SCORE", "QUANTILE_GAUSSIAN", "QUAN
 _RANKERS = frozenset({"RANK", "QUANTILE_GAUSSIAN", "QUANTILE_UNIFORM", "QUANTILE_CAUCHY"})
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def ranking_fingerprint(root: Node) -> str:
     """32 hex digits, equal for expressions that order the symbols of every date alike."""
-    return canonicalise(_bare(rewrite(identity(root), _below_ranks))).key
+    return canonicalise(_bare(_inside(identity(root)))).key
 
 
 def _below_ranks(node: Node) -> Node:
@@ -65,3 +68,8 @@ def _unwrapped(node: Node) -> Iterator[tuple[Node, bool]]:
             yield last, True
         case op if op in _INCREASING:
             yield x, False
+
+
+_inside = Rewriter(_below_ranks)
+on_unregister(_inside.forget)
+on_unregister(ranking_fingerprint.cache_clear)

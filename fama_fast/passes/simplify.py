@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from fama_fast.ir import LEAVES, const, make, rewrite
+from fama_fast.ir import LEAVES, Rewriter, const, make
 from fama_fast.ops import MAX_WINDOW, get
+from fama_fast.ops.registry import on_unregister
 
 if TYPE_CHECKING:
     from fama_fast.ir import Node
@@ -23,7 +24,7 @@ _NEUTRAL = {"ADD": 0.0, "SUB": 0.0, "MUL": 1.0, "DIV": 1.0, "POWER": 1.0}
 
 def simplify(root: Node) -> Node:
     """The same values with fewer operations."""
-    return rewrite(root, _rule)
+    return _simplify(root)
 
 
 def _rule(node: Node) -> Node:
@@ -76,3 +77,7 @@ def _condition(node: Node) -> Node:
     if condition.op == "NOT":
         return make("IF_ELSE", (condition.args[0], y, x))
     return node
+
+
+_simplify = Rewriter(_rule)
+on_unregister(_simplify.forget)

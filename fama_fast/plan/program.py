@@ -12,6 +12,8 @@ class Axis(enum.Enum):
     TIME = "time"  # one block of symbols, all dates
     DATE = "date"  # some dates, all symbols
 
+    __hash__ = object.__hash__  # members are singletons, and a plan hashes very many
+
 
 class Space(enum.Enum):
     """Where a slot lies."""
@@ -22,6 +24,8 @@ class Space(enum.Enum):
     OUTPUT = "output"  # a result: values (dates, symbols) or blocked, or a sink's figures (dates, 2)
     EXTERNAL = "external"  # an array that the caller of the program brings: a sink's labels
     NUMBER = "number"  # no memory: the value is among the parameters
+
+    __hash__ = object.__hash__
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Plan:
         n_buffers, n_outputs: how many of each; `peak_buffers` is the most that live at once.
         sink: whether outputs are figures per date of each expression, not its values.
         blocked: whether outputs are blocked arrays (blocks, dates, 8) like buffers, not (dates, symbols).
-        lookback: rows before a date that its figures need, for programs that run on some dates only.
+        lookback: rows before a date that its results need, for programs that run on some dates only.
     """
 
     fields: tuple[str, ...]

@@ -191,17 +191,33 @@ class _Stager:
         here = set(self.nodes)
         done: set[Node] = set()
 
-        def flush(root: Node) -> Iterable[Node]:
-            for node in postorder(root):
-                if node in here and node not in done:
-                    done.add(node)
-                    yield node
+        def left(root: Node) -> list[Node]:
+            """What is not done at or below `root`; below what another stage computes there is nothing of this one."""
+            found: list[Node] = []
+            seen: set[Node] = set()
+            stack = [(root, False)]
+            while stack:
+                node, expanded = stack.pop()
+                if node in seen or node in done or node not in here:
+                    continue
+                if expanded:
+                    seen.add(node)
+                    found.append(node)
+                else:
+                    stack.append((node, True))
+                    stack.extend((a, False) for a in reversed(node.args))
+            return found
+
+        def flush(root: Node) -> list[Node]:
+            found = left(root)
+            done.update(found)
+            return found
 
         for node in self.nodes:
             last = node in self.plan.outputs_of or node in self.plan.buffer_of or node in self.sinks
             if last:
-                for inner in postorder(node):
-                    if inner in here and inner not in done and ops.get(inner.op).family is not Family.ELEMENT:
+                for inner in left(node):
+                    if inner not in done and ops.get(inner.op).family is not Family.ELEMENT:
                         yield from flush(inner)
             if last or ops.get(node.op).family is not Family.ELEMENT:
                 yield from flush(node)
@@ -359,5 +375,5 @@ def make_plan(roots: Sequence[Node], *, sink: bool = False, blocked: bool = Fals
     output i is (dates, 2): the daily RankIC of root i with labels that are brought when it runs (missing
     with fewer than `min_pairs` pairs), and how many values it has that date.
     """
-    lookback = max((passes.lookback(r) for r in roots), default=0) if sink else 0
+    lookback = max((passes.lookback(r) for r in roots), default=0)
     return _Planner(roots, sink=sink, blocked=blocked, min_pairs=min_pairs).plan(len(roots), lookback)

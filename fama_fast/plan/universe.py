@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from fama_fast import ops
 from fama_fast.errors import ConfigError
-from fama_fast.ir import LEAVES, Node, field, make, rewrite_all
+from fama_fast.ir import LEAVES, Node, Rewriter, field, make, rewrite_all
+from fama_fast.ops.registry import on_unregister
 from fama_fast.types import Family, Kind
 
 if TYPE_CHECKING:
@@ -19,21 +20,25 @@ UNIVERSE = "#UNIVERSE"
 
 def mask_members(roots: Sequence[Node]) -> tuple[Node, ...]:
     """Cross-sectional and group operators see members of the universe only: their series operands are masked."""
+    return tuple(_mask(root) for root in roots)
+
+
+def _masked(node: Node) -> Node:
+    if node.op in LEAVES:
+        return node
+    spec = ops.get(node.op)
+    if spec.family not in (Family.CROSS_SECTION, Family.GROUP):
+        return node
     member = field(UNIVERSE)
+    args = [
+        ops.build("MASK", a, member) if p.kind is Kind.SERIES else a
+        for p, a in zip(spec.operands, node.args, strict=True)
+    ]
+    return make(node.op, args, node.params)
 
-    def rule(node: Node) -> Node:
-        if node.op in LEAVES:
-            return node
-        spec = ops.get(node.op)
-        if spec.family not in (Family.CROSS_SECTION, Family.GROUP):
-            return node
-        args = [
-            ops.build("MASK", a, member) if p.kind is Kind.SERIES else a
-            for p, a in zip(spec.operands, node.args, strict=True)
-        ]
-        return make(node.op, args, node.params)
 
-    return rewrite_all(roots, rule)
+_mask = Rewriter(_masked)
+on_unregister(_mask.forget)
 
 
 def set_min_coverage(roots: Sequence[Node], share: float) -> tuple[Node, ...]:
