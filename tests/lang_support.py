@@ -54,6 +54,10 @@ def _operation(draw: st.DrawFn, operands: st.SearchStrategy[Node], allowed: list
                 given[p.name] = draw(st.integers(1, d))
         elif p.required or draw(st.booleans()):
             given[p.name] = draw(_static(p))
+    wrong = spec.out_of_order({p.name: given.get(p.name, p.default) for p in spec.statics})
+    if wrong is not None:
+        low, high = wrong
+        given[low] = given[high] = given.get(low, given.get(high))
     return build(spec.name, **given)
 
 

@@ -791,7 +791,7 @@ CASES: dict[str, tuple[tuple[Any, ...], ...]] = {
     **dict.fromkeys(("CORREL", "TS_COVARIANCE", "TS_RANK_CORR"), _PAIR),
     "SCALE": ((1.0, 0.0, 0.0), (250.0, 0.0, 0.0), (1.0, 4.0, 3.0), (1.0, 0.0, 2.0)),
     "NORMALIZE": ((False, 0.0), (True, 0.0), (False, 0.5), (True, 1.0)),
-    "WINSORIZE_QUANTILE": ((0.05, 0.95), (0.25, 0.6), (0.0, 1.0), (0.8, 0.3)),
+    "WINSORIZE_QUANTILE": ((0.05, 0.95), (0.25, 0.6), (0.0, 1.0), (0.3, 0.3)),
     "MAD_CLIP": ((3.0,), (0.5,), (0.0,)),
     **dict.fromkeys(("CS_PERCENTILE", "GROUP_PERCENTAGE"), ((0.0,), (0.3,), (0.5,), (1.0,))),
     "QUANTILE": (("gaussian", 1.0), ("uniform", 2.0), ("cauchy", 0.5)),

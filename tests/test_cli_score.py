@@ -89,7 +89,7 @@ def test_version(capsys):
     ("argv", "message"),
     [
         (["nonsense"], "No such command 'nonsense'"),
-        (["compute", "CLOSE"], "Missing option '--output'"),
+        (["compute", "CLOSE"], "say where the values go: --output FILE, or --store DIR"),
         (["score", "CLOSE", "--horizon", "0"], "--horizon"),
         (["score", "CLOSE", "--entry-lag", "x"], "--entry-lag"),
         (["score", "CLOSE", "--horzion", "5"], "no such option: --horzion (did you mean --horizon?)"),

@@ -18,7 +18,7 @@ from fama_fast.lang import parse
 from fama_fast.ops import MIN_PERIODS, Algebra, OpSpec
 from fama_fast.ops.spec import number, series, window
 from fama_fast.panel import Panel
-from fama_fast.types import Family
+from fama_fast.types import Family, Kind
 from tests.oracle import CASES, ORACLE, Array, finite
 from tests.test_operators import BACKENDS, SPECS, holes, make_panel, node_of, panel_of
 
@@ -94,11 +94,35 @@ def spec_with(**changes: Any) -> OpSpec:
         ({"family": Family.TIME_SERIES}, "declares its lookback"),
         ({"algebra": Algebra(commutative=True)}, "two operands"),
         ({"parameters": (series(), MIN_PERIODS, window())}, "min_periods comes last"),
+        ({"parameters": (series(), window(), MIN_PERIODS), "no_min_periods": "none"}, "says why it does not"),
+        ({"ordered": (("x", "a"),), "parameters": (series(), number("a"))}, "only static parameters"),
     ],
 )
 def test_a_wrong_definition_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         spec_with(**changes)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_window_can_be_relaxed_or_the_entry_says_why_not(name: str) -> None:
+    spec = SPECS[name]
+    has_window = any(p.kind is Kind.WINDOW and p is not MIN_PERIODS for p in spec.statics)
+    assert has_window == bool(spec.windowed or spec.no_min_periods)
+    assert spec.windowed != bool(spec.no_min_periods) or not has_window
+
+
+@pytest.mark.parametrize("name", [n for n, s in SPECS.items() if s.ordered])
+def test_parameters_that_have_an_order_are_refused_the_wrong_way_round(name: str) -> None:
+    for params in CASES[name]:
+        node = node_of(name, params)
+        named = SPECS[name].named(params)
+        for low, high in SPECS[name].ordered:
+            least = next(p.minimum for p in SPECS[name].statics if p.name == high)
+            wrong = {**named, low: named[high], high: named[low]}
+            if named[low] == named[high] or (least is not None and wrong[high] < least):
+                continue
+            with pytest.raises(ArgumentError, match=f"{low} .* is larger than"):
+                ops.build(name, *node.args, **wrong)
 
 
 def test_a_taken_name_is_refused() -> None:

@@ -230,3 +230,20 @@ def test_wrong_counts_are_refused() -> None:
     for text in ("TS_REGRESSION(X, Y, 5, 0, 10)", "TS_REGRESSION(X, Y, 5, -1)", "KTH_ELEMENT(X, 5, 0)"):
         with pytest.raises(ff.FamaError):
             ff.compile(text)
+
+
+@pytest.mark.parametrize("text", ["DECAY_LINEAR(X, {d}", "EMA(X, {d}", "DECAY_EXP(X, {d}, 0.8"])
+@pytest.mark.parametrize("d", [1, 2, 7, 60])
+def test_relaxed_weights_give_the_bits_of_strict_ones_whatever_the_neighbours_miss(text: str, d: int) -> None:
+    rng = np.random.default_rng(1)
+    x = 100.0 + rng.normal(size=(211, 13))
+    holed = x.copy()
+    holed[rng.random(211) < 0.05, 5] = np.nan
+    others = np.arange(13) != 5
+    strict = values(f"{text.format(d=d)})", x=holed)
+    for least in {1, max(1, d - 1)}:
+        relaxed = f"{text.format(d=d)}, min_periods={least})"
+        got = values(relaxed, x=holed)
+        assert np.array_equal(got[:, others], values(relaxed, x=x)[:, others], equal_nan=True)
+        whole = ~np.isnan(strict)
+        assert np.array_equal(got[whole], strict[whole])

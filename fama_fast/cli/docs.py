@@ -44,6 +44,7 @@ def operator_entry(spec: OpSpec) -> str:
         ("infix", f"`{d['infix']}`" if d["infix"] else ""),
         ("aliases", ", ".join(f"`{a}`" for a in d["aliases"])),
         ("missing", d["missing"]),
+        ("min_periods", d["no_min_periods"]),
         ("looks back", f"`{d['lookback']}`" if d["lookback"] != "0" else ""),
         ("algebra", ", ".join(d["algebra"])),
         ("gives", "1, 0 or missing" if d["boolean"] else "a group" if d["gives_group"] else ""),

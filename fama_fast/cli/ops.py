@@ -101,6 +101,7 @@ def describe(spec: OpSpec) -> dict[str, Any]:
         "aliases": list(spec.aliases),
         "lookback": _lookback(spec),
         "missing": spec.missing,
+        "no_min_periods": spec.no_min_periods,
         "algebra": [law for law in laws.__dataclass_fields__ if getattr(laws, law)],
         "boolean": spec.boolean,
         "gives_group": spec.gives_group,
@@ -167,6 +168,9 @@ def parameter_line(p: dict[str, Any]) -> str:
     return "; ".join([p["kind"], *([p["doc"]] if p["doc"] else []), *bounds])
 
 
+_LABELS = {"no_min_periods": "min_periods"}
+
+
 def _card(d: dict[str, Any]) -> str:
     lines = [d["signature"], "", *(f"  {line}" for line in d["doc"].split("\n")), ""]
     lines.extend(f"  {p['name']:<12} {parameter_line(p)}" for p in d["parameters"])
@@ -179,6 +183,7 @@ def _card(d: dict[str, Any]) -> str:
         "aliases",
         "lookback",
         "missing",
+        "no_min_periods",
         "algebra",
         "example",
         "source",
@@ -186,5 +191,5 @@ def _card(d: dict[str, Any]) -> str:
     ):
         value = ", ".join(d[key]) if isinstance(d.get(key), list) else d.get(key)
         if value:
-            lines.append(f"{key:<12} {value}")
+            lines.append(f"{_LABELS.get(key, key):<12} {value}")
     return "\n".join(lines)

@@ -93,7 +93,7 @@ class Binder:
             self._fail(UnknownName, f"unknown name {shown(expr.name)!r}: {fields}", expr, f"{mark}{expr.name}")
         if not self._scope.is_field(folded):
             if self._scope.is_group(folded):
-                self._fail(ArgumentError, f"{expr.name} is a group, not a series of numbers", expr)
+                self._group_as_series(expr, expr.name)
             spec = self._operator(folded)
             if spec is not None:
                 self._fail(ArgumentError, f"{expr.name} is an operator: write {_usage(spec)}", expr)
@@ -104,6 +104,16 @@ class Binder:
         if (adv_window(name) or 0) > MAX_WINDOW:
             self._fail(WindowError, f"{name}: the window must be at most {MAX_WINDOW}", expr)
         return field(name)
+
+    def _group_as_series(self, expr: Expr, name: str, spec: OpSpec | None = None) -> NoReturn:
+        """A group where numbers are due: probably the operator within groups was meant, or arguments were swapped."""
+        within = spec if spec and any(p.kind is Kind.GROUP for p in spec.operands) else None
+        if within is None:
+            within = (spec and find(f"GROUP_{spec.name}")) or get("GROUP_RANK")
+        parts = [name if p.kind is Kind.GROUP else "CLOSE" for p in within.operands]
+        parts += [f"{p.minimum or 1:g}" for p in within.statics if p.required]
+        message = f"{name} is a group, not a series of numbers"
+        self._fail(ArgumentError, message, expr, f"{within.name}({', '.join(parts)})")
 
     def _group(self, expr: Expr, spec: OpSpec) -> Node:
         if isinstance(expr, Call):
@@ -140,7 +150,8 @@ class Binder:
         spec = self._operator(expr.name.upper())
         if spec is None:
             if self._scope.is_field(expr.name):
-                self._fail(UnknownName, f"{expr.name} is a field: it takes no arguments", expr, end=expr.name_end)
+                message = f"{expr.name} is a field: it takes no arguments"
+                self._fail(UnknownName, message, expr, expr.name, expr.name_end)
             suggestion = nearest_name(expr.name, {*names(), *self._dialect.operators, *self._dialect.own})
             self._fail(UnknownName, f"unknown operator {shown(expr.name)!r}", expr, suggestion, expr.name_end)
         spec = self._rolling(spec, expr.arguments)
@@ -158,7 +169,7 @@ class Binder:
                 continue
             argument = given[p.name]
             if p.kind is Kind.SERIES:
-                values[p.name] = self.series(argument)
+                values[p.name] = self._operand(argument, spec)
             elif p.kind is Kind.GROUP:
                 values[p.name] = self._group(argument, spec)
             else:
@@ -170,8 +181,17 @@ class Binder:
                 return self._against_days(spec, against, values)
             return apply(spec, values) if self._dialect.own.get(spec.name) is spec else build(spec.name, **values)
         except ExpressionError as error:
-            at = given.get("min_periods", expr)
+            named = {p.name: values.get(p.name, p.default) for p in spec.statics}
+            pair = spec.out_of_order(named) or ("min_periods",)
+            at = next((given[name] for name in pair if name in given), expr)
             raise placed(error, self._text, at.start, at.end) from None
+
+    def _operand(self, argument: Expr, spec: OpSpec) -> Node:
+        """The node of an argument that stands for numbers."""
+        name = argument.name if isinstance(argument, Name) and self._quoted(argument) is None else None
+        if name is not None and self._scope.is_group(name) and not self._scope.is_field(name):
+            self._group_as_series(argument, name, spec)
+        return self.series(argument)
 
     def _counter(self, spec: OpSpec, given: dict[str, Expr]) -> str | None:
         """The operand for which a count of days is given: the x of a regression, or either side of a correlation."""
@@ -219,17 +239,29 @@ class Binder:
                     self._fail(ArgumentError, f"{spec.name}: {name} is given twice", argument)
                 given[name] = argument.value
             elif after_keyword:
-                self._fail(ArgumentError, f"{spec.name}: this argument must come before those with a name", argument)
+                message = f"{spec.name}: this argument must come before those with a name"
+                free = [n for n in positional if n not in given]
+                meant = f"{free[0]}={self._text[argument.start : argument.end]}" if free else None
+                self._fail(ArgumentError, message, argument, meant)
             elif i >= len(positional):
                 most = "1 argument" if len(positional) == 1 else f"{len(positional)} arguments"
                 named = [p.name for p in spec.parameters if p.keyword_only]
                 hint = f" ({', '.join(f'{n}=' for n in named)} by name)" if named else ""
                 message = f"{spec.name}({', '.join(positional)}) takes {most}{hint}, not {len(call.arguments)}"
                 meant = f"{named[0]}={argument.value:g}" if named and isinstance(argument, Number) else None
-                self._fail(ArgumentError, message, argument, meant)
+                self._fail(ArgumentError, message, argument, meant or self._with_fewer(spec, call, len(positional)))
             else:
                 given[positional[i]] = argument
         return given
+
+    def _with_fewer(self, spec: OpSpec, call: Call, most: int) -> str:
+        """The call without what is too much; of RANK(x, 5), the operator over time that has a window."""
+        name = call.name
+        over_time = find(f"TS_{spec.name}")
+        if over_time is not None and most == 1 and len(call.arguments) == 2 and isinstance(call.arguments[1], Number):
+            name, most = over_time.name, 2
+        written = f"{name}{self._text[call.name_end : call.arguments[most - 1].end]})"
+        return written if written.count("(") == written.count(")") else spec.example
 
     def _static(self, expr: Expr, spec: OpSpec, p: Parameter) -> Param:
         """A constant in its stored form."""

@@ -16,6 +16,7 @@ from fama_fast.ops.spec import count, flag, group, number, series, text, window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
     from fama_fast.ir import Node
     from fama_fast.ops import OpSpec
@@ -29,10 +30,8 @@ REFUSED: Mapping[str, str] = {
 }
 
 
-def _own(
-    name: str, parameters: tuple[Parameter, ...], lower: Callable[..., Node], doc: str, *, gives_group: bool = False
-) -> OpSpec:
-    return own(name, parameters, lower, doc, _SOURCE, gives_group=gives_group)
+def _own(name: str, parameters: tuple[Parameter, ...], lower: Callable[..., Node], doc: str, **more: Any) -> OpSpec:
+    return own(name, parameters, lower, doc, _SOURCE, **more)
 
 
 def _days(name: str, lower: Callable[..., Node], doc: str, *more: Parameter) -> OpSpec:
@@ -204,12 +203,14 @@ _ENTRIES = (
         (series(), window("lookback"), count("k", 1, doc="1 is the latest"), _IGNORE),
         _ts_backfill,
         "The k-th latest value within the lookback that is present and not ignored.",
+        ordered=(("k", "lookback"),),
     ),
     _own(
         "KTH_ELEMENT",
         (series(), window(), count("k", doc="1 is the latest"), _IGNORE),
         _kth_element,
         "The k-th latest value of the past d days, today included, that is present and not ignored.",
+        ordered=(("k", "d"),),
     ),
     _own(
         "BUCKET",

@@ -28,6 +28,7 @@ def own(
     source: str,
     *,
     gives_group: bool = False,
+    ordered: tuple[tuple[str, str], ...] = (),
 ) -> OpSpec:
     """An operator that only a dialect has. `lower` takes operands, then static parameters, in their order.
 
@@ -44,6 +45,7 @@ def own(
         source=source,
         lower=lower,
         gives_group=gives_group,
+        ordered=ordered,
     )
 
 

@@ -111,7 +111,8 @@ class Scope:
         """Why there is no such group, and the nearest one."""
         name = written.upper()
         if self._groups is None:
-            return f"unknown group {written!r}", FOREIGN_GROUPS.get(name) or nearest_name(name, STANDARD_GROUPS)
+            nearest = nearest_name(name.rpartition(".")[2], STANDARD_GROUPS)
+            return f"unknown group {written!r}", FOREIGN_GROUPS.get(name) or nearest
         have = _listed(self._groups) if self._groups else "it has none: join a group file"
         wanted = self._dialect.groups.get(name, name)
         nearest = nearest_name(wanted, self._groups)

@@ -200,6 +200,7 @@ _cross(
     algebra=Algebra(increasing=True),
     aliases=("CS_WINSORIZE_QUANTILE",),
     example="WINSORIZE_QUANTILE(RET, 0.01, 0.99)",
+    ordered=(("lower", "upper"),),
     module="cross_section_more",
 )
 _composite(

@@ -164,6 +164,7 @@ _composite(
     notes="Of a past day only members of the universe with a group count. One value, or several that are equal, have a "
     "standard deviation of 0.",
     example="GROUP_BACKFILL(VOLUME, SECTOR, 5)",
+    no_min_periods="none: one value of the group within the d days suffices by definition",
 )
 register(
     OpSpec(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fama_fast.ops.spec import PolarsContext
 
 _BRAIN = "WorldQuant BRAIN operator reference, transformational"
+_ANY_DAYS = "none: a day without a value changes nothing, so no number of days is asked for"
 
 
 def _trade_when(ctx: PolarsContext, trigger: pl.Expr, alpha: pl.Expr, leave: pl.Expr, d: int) -> Any:
@@ -86,6 +87,7 @@ register(
         polars=_trade_when,
         kernel="stateful.trade_when",
         notes="BRAIN holds a value for ever; here at most d days. An exit is looked at before the trigger.",
+        no_min_periods="none: one day with a trigger or an exit suffices by definition",
     )
 )
 register(
@@ -100,6 +102,7 @@ register(
         lookback=lambda p: int(p["period"]),
         algebra=Algebra(odd=True),
         lower=_keep,
+        no_min_periods="none: one change within the period suffices by definition",
     )
 )
 register(
@@ -116,6 +119,7 @@ register(
         algebra=Algebra(odd=True),
         polars=_ts_hump,
         kernel="stateful.hump",
+        no_min_periods=_ANY_DAYS,
     )
 )
 register(
@@ -140,6 +144,7 @@ register(
         polars=_ts_follow,
         kernel="follow.follow",
         notes="TS_DELTA_LIMIT and TS_HUMP begin at x of d days ago, which is another x every day.",
+        no_min_periods=_ANY_DAYS,
     )
 )
 register(
@@ -160,5 +165,6 @@ register(
         algebra=Algebra(odd=True),
         lower=_hump,
         notes="BRAIN's starts on the first day of the data; here d days back.",
+        no_min_periods=_ANY_DAYS,
     )
 )

@@ -9,6 +9,8 @@ from fama_fast.ops.registry import build, register
 from fama_fast.ops.spec import MAX_WINDOW, Algebra, OpSpec, Parameter, lag, number, series, window
 from fama_fast.types import Family, Kind
 
+_SINGLE_DAYS = "none: it reads single days, so there is nothing to relax"
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -43,6 +45,7 @@ register(
         polars=lambda ctx, x, d: ctx.by_symbol(x.shift(d)),
         kernel="ts_lag.delay",
         notes="qlib's Ref with a negative lag looks ahead; here a lag is at least 1.",
+        no_min_periods=_SINGLE_DAYS,
     )
 )
 register(
@@ -58,6 +61,7 @@ register(
         lookback=lambda p: int(p["d"]),
         algebra=Algebra(odd=True),
         lower=_delta,
+        no_min_periods=_SINGLE_DAYS,
     )
 )
 register(
@@ -73,6 +77,7 @@ register(
         lookback=lambda p: int(p["d"]),
         algebra=Algebra(even=True),
         lower=_returns,
+        no_min_periods=_SINGLE_DAYS,
     )
 )
 register(
@@ -89,6 +94,7 @@ register(
         algebra=Algebra(odd=True),
         polars=_backfill,
         kernel="ts_lag.backfill",
+        no_min_periods="none: one present day of the d suffices by definition",
     )
 )
 register(
@@ -109,6 +115,8 @@ register(
         polars=windows.kth_element,
         kernel="ts_conditions.kth_element",
         notes="k counts from 1, so k=1 is BACKFILL, as BRAIN says; the example in its manual counts from 0.",
+        ordered=(("k", "d"),),
+        no_min_periods="none: k present days of the d suffice by definition",
     )
 )
 register(
@@ -124,6 +132,7 @@ register(
         algebra=Algebra(odd=True),
         polars=windows.last_diff_value,
         kernel="ts_conditions.last_diff_value",
+        no_min_periods="none: one present day that differs from today suffices by definition",
     )
 )
 register(
@@ -141,6 +150,7 @@ register(
         polars=windows.days_from_last_change,
         kernel="ts_conditions.days_from_last_change",
         notes="BRAIN takes no window and counts on. Its example is as here: 2, 2, 2, 7, latest first, gives 3.",
+        no_min_periods="none: missing days are passed over",
     )
 )
 register(
@@ -162,5 +172,6 @@ register(
         polars=windows.delta_limit,
         kernel="ts_conditions.delta_limit",
         notes="BRAIN starts on the first day of the data; here d days back.",
+        no_min_periods="none: a day without a value changes nothing, so no number of days is asked for",
     )
 )

@@ -10,134 +10,36 @@ from fama_fast.ops.spec import MIN_PERIODS, Algebra, OpSpec, number, series, win
 from fama_fast.types import Family
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
 
     from fama_fast.ir import Node
+    from fama_fast.ops.spec import Parameter
 
 _ALL_PRESENT = "missing unless all d days are present (or min_periods of them)"
+_TODAY = f"{_ALL_PRESENT}; missing when x is missing today"
 _ARG_NOTES = (
     "Days ago: 0 is today. BRAIN counts the same way; Kakushadze (2016) says only 'which day'. Ports to "
     "pandas, and qlib's IdxMax and IdxMin, count 1..d from the oldest: d minus ours."
 )
 
 
-def _lookback(p: Mapping[str, Any]) -> int:
-    return int(p["d"]) - 1
+def _order(name: str, doc: str, source: str, *static: Parameter, least: int = 1, **more: Any) -> None:
+    """An operator of one series over d days; what is not given is the same for all of them."""
+    register(
+        OpSpec(
+            name=name,
+            family=Family.TIME_SERIES,
+            parameters=(series(), window(minimum=least), *static, MIN_PERIODS),
+            doc=doc,
+            source=source,
+            lookback=lambda p: int(p["d"]) - 1,
+            **{"example": f"{name}(CLOSE, 20)", "missing": _ALL_PRESENT, **more},
+        )
+    )
 
 
 def _median(x: Node, d: int, min_periods: int | None) -> Node:
     return build("TS_QUANTILE", x, d, 0.5, min_periods=min_periods)
-
-
-register(
-    OpSpec(
-        name="TS_MIN",
-        family=Family.TIME_SERIES,
-        parameters=(series(), window(), MIN_PERIODS),
-        doc="The smallest value over the past d days.",
-        example="TS_MIN(LOW, 20)",
-        source="Kakushadze (2016), ts_min; WorldQuant BRAIN ts_min",
-        missing=_ALL_PRESENT,
-        aliases=("LOWEST", "TSMIN"),
-        lookback=_lookback,
-        polars=windows.minimum,
-        kernel="ts_order.min",
-    )
-)
-register(
-    OpSpec(
-        name="TS_MAX",
-        family=Family.TIME_SERIES,
-        parameters=(series(), window(), MIN_PERIODS),
-        doc="The largest value over the past d days.",
-        example="TS_MAX(HIGH, 20)",
-        source="Kakushadze (2016), ts_max; WorldQuant BRAIN ts_max",
-        missing=_ALL_PRESENT,
-        aliases=("HIGHEST", "TSMAX"),
-        lookback=_lookback,
-        polars=windows.maximum,
-        kernel="ts_order.max",
-    )
-)
-register(
-    OpSpec(
-        name="TS_ARGMIN",
-        family=Family.TIME_SERIES,
-        parameters=(series(), window(), MIN_PERIODS),
-        doc="How many days ago the smallest value of the past d days was; of equals, the latest.",
-        example="TS_ARGMIN(LOW, 20)",
-        source="Kakushadze (2016), ts_argmin; WorldQuant BRAIN ts_arg_min",
-        missing=_ALL_PRESENT,
-        aliases=("TS_ARG_MIN", "LOWDAY"),
-        lookback=_lookback,
-        polars=windows.argmin,
-        kernel="ts_order.argmin",
-        notes=_ARG_NOTES,
-    )
-)
-register(
-    OpSpec(
-        name="TS_ARGMAX",
-        family=Family.TIME_SERIES,
-        parameters=(series(), window(), MIN_PERIODS),
-        doc="How many days ago the largest value of the past d days was; of equals, the latest.",
-        example="TS_ARGMAX(HIGH, 20)",
-        source="Kakushadze (2016), ts_argmax; WorldQuant BRAIN ts_arg_max",
-        missing=_ALL_PRESENT,
-        aliases=("TS_ARG_MAX", "HIGHDAY"),
-        lookback=_lookback,
-        polars=windows.argmax,
-        kernel="ts_order.argmax",
-        notes=_ARG_NOTES,
-    )
-)
-register(
-    OpSpec(
-        name="TS_RANK",
-        family=Family.TIME_SERIES,
-        parameters=(series(), window(), MIN_PERIODS),
-        doc="Today's rank among the present values of the past d days, r/n in (0, 1], average ties.",
-        example="TS_RANK(CLOSE, 20)",
-        source="Kakushadze (2016), Ts_Rank; WorldQuant BRAIN ts_rank; pandas rolling rank(pct=True)",
-        missing=f"{_ALL_PRESENT}; missing when x is missing today",
-        aliases=("TSRANK",),
-        lookback=_lookback,
-        polars=windows.rank,
-        kernel="ts_order.rank",
-        notes="qlib's Rank is this one. BRAIN scales to [0, 1].",
-    )
-)
-register(
-    OpSpec(
-        name="TS_QUANTILE",
-        family=Family.TIME_SERIES,
-        parameters=(series(), window(), number("q", minimum=0.0, maximum=1.0, doc="0 to 1"), MIN_PERIODS),
-        doc="The q-quantile over the past d days, with linear interpolation.",
-        example="TS_QUANTILE(CLOSE, 20, 0.8)",
-        source="pandas rolling quantile; qlib Quantile",
-        missing=_ALL_PRESENT,
-        lookback=_lookback,
-        polars=windows.quantile,
-        kernel="ts_order.quantile",
-        notes="BRAIN's ts_quantile is another operator: the inverse normal of TS_RANK.",
-    )
-)
-register(
-    OpSpec(
-        name="TS_MEDIAN",
-        family=Family.TIME_SERIES,
-        parameters=(series(), window(), MIN_PERIODS),
-        doc="The median over the past d days.",
-        example="TS_MEDIAN(CLOSE, 20)",
-        source="WorldQuant BRAIN ts_median; qlib Med",
-        missing=_ALL_PRESENT,
-        aliases=("MEDIAN", "MED"),
-        lookback=_lookback,
-        algebra=Algebra(),
-        lower=_median,
-    )
-)
 
 
 def _scale(x: Node, d: int, constant: float, min_periods: int | None) -> Node:
@@ -166,72 +68,102 @@ def _min_max_cps(x: Node, d: int, f: float, min_periods: int | None) -> Node:
     return build("ADD", value, build("MUL", x, 2.0 - f)) if f != 2.0 else value
 
 
-register(
-    OpSpec(
-        name="TS_SCALE",
-        family=Family.TIME_SERIES,
-        parameters=(series(), window(minimum=2), number("constant", 0.0, doc="added to the result"), MIN_PERIODS),
-        doc="(x - min) / (max - min) over the past d days, plus a constant.",
-        example="TS_SCALE(CLOSE, 20)",
-        source="WorldQuant BRAIN ts_scale",
-        missing=f"{_ALL_PRESENT}; missing when x is missing today and for a constant window",
-        lookback=_lookback,
-        lower=_scale,
+for _name, _word, _polars, _field, _alias in (
+    ("MIN", "smallest", windows.minimum, "LOW", "LOWEST"),
+    ("MAX", "largest", windows.maximum, "HIGH", "HIGHEST"),
+):
+    _order(
+        f"TS_{_name}",
+        f"The {_word} value over the past d days.",
+        f"Kakushadze (2016), ts_{_name.lower()}; WorldQuant BRAIN ts_{_name.lower()}",
+        example=f"TS_{_name}({_field}, 20)",
+        aliases=(_alias, f"TS{_name}"),
+        polars=_polars,
+        kernel=f"ts_order.{_name.lower()}",
     )
+for _name, _word, _polars, _field, _alias in (
+    ("MIN", "smallest", windows.argmin, "LOW", "LOWDAY"),
+    ("MAX", "largest", windows.argmax, "HIGH", "HIGHDAY"),
+):
+    _order(
+        f"TS_ARG{_name}",
+        f"How many days ago the {_word} value of the past d days was; of equals, the latest.",
+        f"Kakushadze (2016), ts_arg{_name.lower()}; WorldQuant BRAIN ts_arg_{_name.lower()}",
+        example=f"TS_ARG{_name}({_field}, 20)",
+        aliases=(f"TS_ARG_{_name}", _alias),
+        polars=_polars,
+        kernel=f"ts_order.arg{_name.lower()}",
+        notes=_ARG_NOTES,
+    )
+_order(
+    "TS_RANK",
+    "Today's rank among the present values of the past d days, r/n in (0, 1], average ties.",
+    "Kakushadze (2016), Ts_Rank; WorldQuant BRAIN ts_rank; pandas rolling rank(pct=True)",
+    missing=_TODAY,
+    aliases=("TSRANK",),
+    polars=windows.rank,
+    kernel="ts_order.rank",
+    notes="qlib's Rank is this one. BRAIN scales to [0, 1].",
 )
-register(
-    OpSpec(
-        name="TS_MIN_DIFF",
-        family=Family.TIME_SERIES,
-        parameters=(series(), window(), MIN_PERIODS),
-        doc="x minus its smallest value over the past d days.",
-        example="TS_MIN_DIFF(LOW, 20)",
-        source="WorldQuant BRAIN ts_min_diff",
-        missing=f"{_ALL_PRESENT}; missing when x is missing today",
-        lookback=_lookback,
-        lower=lambda x, d, min_periods: _below(x, "TS_MIN", d, min_periods),
-    )
+_order(
+    "TS_QUANTILE",
+    "The q-quantile over the past d days, with linear interpolation.",
+    "pandas rolling quantile; qlib Quantile",
+    number("q", minimum=0.0, maximum=1.0, doc="0 to 1"),
+    example="TS_QUANTILE(CLOSE, 20, 0.8)",
+    polars=windows.quantile,
+    kernel="ts_order.quantile",
+    notes="BRAIN's ts_quantile is another operator: the inverse normal of TS_RANK.",
 )
-register(
-    OpSpec(
-        name="TS_MAX_DIFF",
-        family=Family.TIME_SERIES,
-        parameters=(series(), window(), MIN_PERIODS),
-        doc="x minus its largest value over the past d days.",
-        example="TS_MAX_DIFF(HIGH, 20)",
-        source="WorldQuant BRAIN ts_max_diff",
-        missing=f"{_ALL_PRESENT}; missing when x is missing today",
-        lookback=_lookback,
-        lower=lambda x, d, min_periods: _below(x, "TS_MAX", d, min_periods),
-    )
+_order(
+    "TS_MEDIAN",
+    "The median over the past d days.",
+    "WorldQuant BRAIN ts_median; qlib Med",
+    aliases=("MEDIAN", "MED"),
+    lower=_median,
 )
-register(
-    OpSpec(
-        name="TS_MIN_MAX_DIFF",
-        family=Family.TIME_SERIES,
-        parameters=(series(), window(), number("f", 0.5, doc="share of the two extremes taken off"), MIN_PERIODS),
-        doc="x - f * (min + max), the extremes over the past d days.",
-        example="TS_MIN_MAX_DIFF(CLOSE, 20)",
-        source="WorldQuant BRAIN ts_min_max_diff",
-        missing=f"{_ALL_PRESENT}; missing when x is missing today",
-        aliases=("MIN_MAX_DIFF",),
-        lookback=_lookback,
-        algebra=Algebra(odd=True),
-        lower=_min_max_diff,
-    )
+_order(
+    "TS_SCALE",
+    "(x - min) / (max - min) over the past d days, plus a constant.",
+    "WorldQuant BRAIN ts_scale",
+    number("constant", 0.0, doc="added to the result"),
+    least=2,
+    missing=f"{_TODAY} and for a constant window",
+    lower=_scale,
 )
-register(
-    OpSpec(
-        name="TS_MIN_MAX_CPS",
-        family=Family.TIME_SERIES,
-        parameters=(series(), window(), number("f", 2.0, doc="how often x is taken off"), MIN_PERIODS),
-        doc="(min + max) - f * x, the extremes over the past d days.",
-        example="TS_MIN_MAX_CPS(CLOSE, 20)",
-        source="WorldQuant BRAIN ts_min_max_cps",
-        missing=f"{_ALL_PRESENT}; missing when x is missing today",
-        aliases=("MIN_MAX_CPS",),
-        lookback=_lookback,
-        algebra=Algebra(odd=True),
-        lower=_min_max_cps,
-    )
+_order(
+    "TS_MIN_DIFF",
+    "x minus its smallest value over the past d days.",
+    "WorldQuant BRAIN ts_min_diff",
+    example="TS_MIN_DIFF(LOW, 20)",
+    missing=_TODAY,
+    lower=lambda x, d, min_periods: _below(x, "TS_MIN", d, min_periods),
+)
+_order(
+    "TS_MAX_DIFF",
+    "x minus its largest value over the past d days.",
+    "WorldQuant BRAIN ts_max_diff",
+    example="TS_MAX_DIFF(HIGH, 20)",
+    missing=_TODAY,
+    lower=lambda x, d, min_periods: _below(x, "TS_MAX", d, min_periods),
+)
+_order(
+    "TS_MIN_MAX_DIFF",
+    "x - f * (min + max), the extremes over the past d days.",
+    "WorldQuant BRAIN ts_min_max_diff",
+    number("f", 0.5, doc="share of the two extremes taken off"),
+    missing=_TODAY,
+    aliases=("MIN_MAX_DIFF",),
+    algebra=Algebra(odd=True),
+    lower=_min_max_diff,
+)
+_order(
+    "TS_MIN_MAX_CPS",
+    "(min + max) - f * x, the extremes over the past d days.",
+    "WorldQuant BRAIN ts_min_max_cps",
+    number("f", 2.0, doc="how often x is taken off"),
+    missing=_TODAY,
+    aliases=("MIN_MAX_CPS",),
+    algebra=Algebra(odd=True),
+    lower=_min_max_cps,
 )

@@ -107,6 +107,8 @@ def _register(name: str, doc: str, operands: tuple[Parameter, ...], lower: Calla
             lookback=lambda p: 2 * int(p["d"]) - 1,
             algebra=Algebra(odd=True),
             lower=lower,
+            ordered=(("lambda_min", "lambda_max"),),
+            no_min_periods="none: whatever past days there are, are used",
             notes="BRAIN takes no window and does not say how it tunes. Here five numbers from lambda_min to "
             "lambda_max are tried and neighbours blended; of past days only those in the universe count. Turnover is "
             "the change of SCALE, summed over the members present that day; what the change of lambda from date to "
@@ -128,7 +130,7 @@ _register(
     "HUMP with the limit lambda, from the mean of the past d days",
     (series(),),
     _hump,
-    "TS_TARGET_TVR_HUMP(RANK(-RET) - 0.5, 0, 0.01, 0.5)",
+    "TS_TARGET_TVR_HUMP(Z_SCORE(RET), 0, 0.01, 0.5)",
 )
 _register(
     "DELTA_LIMIT",
