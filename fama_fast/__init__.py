@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fama_fast.engine.evaluate import compute_factor_values, evaluate
     from fama_fast.errors import (
         ArgumentError,
+        ClusterError,
         ConfigError,
         DataError,
         ExpressionError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     )
     from fama_fast.evaluation.ic import ic, rank_ic
     from fama_fast.evaluation.score import score
+    from fama_fast.factor_store import open_store, update_store
     from fama_fast.lang.define import define
     from fama_fast.library import Factor, FactorSet, list_seed_alphas
     from fama_fast.library.alpha101 import alpha101
@@ -46,6 +48,7 @@ _HOME = {
     "Alpha": "engine",
     "AlphaTransformer": "embedding",
     "ArgumentError": "errors",
+    "ClusterError": "errors",
     "ConfigError": "errors",
     "DataError": "errors",
     "ExpressionError": "errors",
@@ -75,15 +78,18 @@ _HOME = {
     "load_market_data": "data",
     "scan_market_data": "data",
     "mine": "mining.loop",
+    "open_store": "factor_store",
     "rank_ic": "evaluation",
     "score": "evaluation",
     "simulate": "data",
+    "update_store": "factor_store",
 }
 
 __all__ = [
     "Alpha",
     "AlphaTransformer",
     "ArgumentError",
+    "ClusterError",
     "ConfigError",
     "DataError",
     "ExpressionError",
@@ -113,10 +119,12 @@ __all__ = [
     "list_seed_alphas",
     "load_market_data",
     "mine",
+    "open_store",
     "rank_ic",
     "scan_market_data",
     "score",
     "simulate",
+    "update_store",
 ]
 
 

@@ -132,5 +132,9 @@ class OutputError(FamaError):
     """A result cannot be written where it was asked to go."""
 
 
+class ClusterError(FamaError):
+    """The cluster cannot be reached, was lost, or has no worker that may take part."""
+
+
 class ProposerError(FamaError):
     """A proposer cannot be set up or has stopped answering."""

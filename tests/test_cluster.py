@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from fama_fast.cluster.scoring import ClusterScoring, Part, Scoring, cut, mapped
 from fama_fast.cluster.source import MappedPanel, MarketFiles, hash_of
 from fama_fast.data import DEFAULT_SIMULATION
 from fama_fast.errors import ClusterError, ConfigError
+from fama_fast.mining.config_file import config_from_dict
 from tests.mine_support import CONFIG, ROOT, result, start
 
 distributed = pytest.importorskip("distributed", reason="Dask distributed is not installed (the extra `cluster`)")
@@ -287,7 +289,7 @@ def test_killed_workers_cost_a_retry_and_nothing_else(panel: ff.Panel, tmp_path:
 def test_a_task_that_ends_every_worker_is_named() -> None:
     with (
         open_pool("local:1", retries=1) as pool,
-        pytest.raises(ClusterError, match="'RANK\\(CLOSE\\)'.*2 workers died"),
+        pytest.raises(ClusterError, match=r"'RANK\(CLOSE\)'.*2 workers died"),
     ):
         pool.map(pool.kept("nothing", _Nothing()), _die, [("RANK(CLOSE)",)])
 
@@ -380,6 +382,14 @@ def test_nobody_there() -> None:
     answer = r"no Dask scheduler answers at tcp://127\.0\.0\.1:1: "
     with pytest.raises(ClusterError, match=answer), open_pool("tcp://127.0.0.1:1", wait=0.5):
         pass
+
+
+def test_the_page_names_real_settings_and_functions() -> None:
+    page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    (settings,) = re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    assert config_from_dict(yaml.safe_load(settings)).cluster.memory_bytes == 4_000_000_000
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    exec(compile(code, "docs/cluster.md", "exec"), {"__name__": "page"})
 
 
 def test_without_distributed_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

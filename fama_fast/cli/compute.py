@@ -47,22 +47,45 @@ def register(app: typer.Typer) -> None:
 def compute(
     ctx: typer.Context,
     expressions: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="FILE|EXPR",
             help="Expressions, 'name: expression', or files of them: text, one a line, or a factor YAML.",
             show_default=False,
         ),
-    ],
+    ] = None,
     output: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--output",
             metavar="FILE",
             help="Where to write: .parquet or .csv; or a new folder, which gets Parquet files.",
             show_default=False,
         ),
-    ],
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            "--store",
+            metavar="DIR",
+            help="Keep the values in a factor store, a new folder or, with --append, one that is there.",
+            show_default=False,
+        ),
+    ] = None,
+    append: Annotated[
+        bool,
+        typer.Option(
+            "--append", help="Add the dates that the store lacks, and expressions that it lacks on all dates."
+        ),
+    ] = False,
+    rebuild: Annotated[
+        bool,
+        typer.Option("--rebuild", help="As --append, and compute again what changed history or settings touch."),
+    ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Read all stored dates' data to compare, also of files that look unchanged."),
+    ] = False,
     data: DataPath = None,
     layout: Annotated[
         Layout,
@@ -73,7 +96,7 @@ def compute(
     groups: Groups = None,
     memory_budget: MemoryBudget = None,
 ) -> None:
-    """Compute the values of expressions and write them.
+    """Compute the values of expressions and write them, to a file (--output) or a factor store (--store).
 
     A long file has the rows of the data (symbols with a close that date) and every other cell with a value;
     missing values are null.
@@ -82,7 +105,33 @@ def compute(
     from fama_fast.engine.outputs import Writer
     from fama_fast.evaluation.score import compile_all
 
+    expressions = expressions or []
     reject_options(expressions, ctx)
+    if store is not None:
+        from fama_fast.cli.store import compute_into_store
+
+        if output is not None or layout is Layout.WIDE:
+            raise ConfigError("--store keeps values in its own form: leave out --output and --format")
+        compute_into_store(
+            store,
+            expressions,
+            data=data,
+            dialect=dialect,
+            universe=universe,
+            groups=groups,
+            memory_budget=memory_budget,
+            append=append,
+            rebuild=rebuild,
+            verify=verify,
+        )
+        return
+    for given, option in ((append, "--append"), (rebuild, "--rebuild"), (verify, "--verify")):
+        if given:
+            raise ConfigError(f"{option} is for a factor store: give its folder with --store")
+    if output is None:
+        raise ConfigError("say where the values go: --output FILE, or --store DIR")
+    if not expressions:
+        raise ConfigError("say what to compute: expressions, or files of them")
     if layout is Layout.WIDE or output.suffix:
         check_ending(output, ENDINGS)
     named = read_expressions(expressions)

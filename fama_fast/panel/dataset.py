@@ -202,6 +202,11 @@ class Dataset:
         return self._survey.ordered
 
     @property
+    def spans(self) -> list[tuple[int, int]]:
+        """First and last date of each row group of `files`, microseconds since 1970."""
+        return self._survey.spans
+
+    @property
     def supplied_fields(self) -> tuple[str, ...]:
         """Numeric fields that the data carries."""
         joined = () if self._example is None else self._example.supplied_fields
