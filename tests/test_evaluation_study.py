@@ -151,11 +151,21 @@ def test_what_the_data_lacks_is_said_not_made_up(panel):
     assert "by_sector" not in figures
     assert "capacity" not in figures
     assert figures["not_supplied"] == {
-        "by sector": "the data has no group field SECTOR",
+        "by sector": "the data has no group field SECTOR or INDUSTRY or SUBINDUSTRY",
         "by liquidity": "the data has no VOLUME",
         "capacity": "the data has no VOLUME",
     }
     assert figures["residual"]["after"] == ["momentum", "reversal", "volatility"]
+
+
+def test_the_finest_sector_at_hand_is_used(panel, data):
+    values = np.random.default_rng(6).normal(size=(T, N))
+    sector = panel.group("SECTOR")
+    renamed = Panel(panel.dates, panel.symbols, {"CLOSE": panel["CLOSE"]}, groups={"INDUSTRY": sector})
+    found = study(values, StudyData.from_panel(renamed)).figures
+    assert found["by_sector"] == study(values, data).figures["by_sector"]
+    other = StudyData.from_panel(renamed, StudySettings(group="sector"))
+    assert other.not_supplied["by sector"] == "the data has no group field SECTOR"
 
 
 def test_arrays_alone_are_enough(panel, data, returns):

@@ -41,8 +41,10 @@ def daily_in_chunks(
     min_coverage: float | None,
     min_pairs: int,
     threads: int | None,
+    first: int = 0,
+    last: int | None = None,
 ) -> list[Mapping[Any, Daily]]:
-    """Daily figures by horizon of each alpha, in order.
+    """Daily figures by horizon of each alpha, in order; of the dates [first, last) alone, NaN elsewhere.
 
     Raises:
         ConfigError: a budget too small for one chunk. DataError: from reading.
@@ -67,7 +69,7 @@ def daily_in_chunks(
         extra_batch=_ORDER,
     )
     series = {h: {name: np.full((len(alphas), dates), np.nan) for name in _SERIES} for h in horizons}
-    for loaded in chunks(source, schedule, fields, groups):
+    for loaded in chunks(source, schedule, fields, groups, first, last):
         begin, stop = max(0, loaded.start - 1), loaded.stop
         rows = slice(loaded.start, stop)
         view = loaded.rows(begin, stop)

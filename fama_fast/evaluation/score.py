@@ -7,7 +7,7 @@ stays bounded, and summarised over the dates asked for. It knows nothing of mini
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -30,6 +30,22 @@ if TYPE_CHECKING:
 
     Day = str | dt.date | np.datetime64 | None
 
+
+class DailyFigures(Protocol):
+    """Computes daily figures of alphas on data that it knows, elsewhere than in this process."""
+
+    def __call__(
+        self,
+        alphas: Sequence[Alpha],
+        horizons: Sequence[int | Sessions],
+        entry_lag: int,
+        *,
+        min_coverage: float | None,
+        min_pairs: int,
+    ) -> Iterable[Mapping[Any, Daily]]:
+        """By horizon, of each alpha in order; every date of the data."""
+
+
 SPLIT_NAMES = ("train", "valid", "test")
 DEFAULT_FRACTIONS = (0.6, 0.2, 0.2)
 BATCH = 16  # expressions evaluated at once: bounds memory, still shares common work
@@ -50,6 +66,7 @@ def score(
     min_pairs: int = MIN_PAIRS,
     threads: int | None = None,
     memory_budget: int | float | str | None = None,
+    cluster: DailyFigures | None = None,
 ) -> pl.DataFrame:
     """Scores of expressions against forward returns.
 
@@ -71,6 +88,7 @@ def score(
         dialect: of the texts. min_coverage: see `fama_fast.engine.evaluate`. min_pairs: see `rank_ic`.
         threads: cores to use, all by default.
         memory_budget: bytes, or "800MB": dates are taken in chunks that fit (see `fama_fast.engine.evaluate`).
+        cluster: who computes the daily figures, in place of this process (`fama_fast.cluster.scoring`); same bits.
 
     Returns:
         One row per expression, split and horizon: expression (as given), canonical, split (only when splits
@@ -87,8 +105,11 @@ def score(
     windows = score_windows(panel, horizons, entry_lag, split=split, splits=splits, start=start, end=end)
     alphas = compile_all(expressions, panel, dialect=dialect)
     options: dict[str, Any] = {"min_pairs": min_pairs, "threads": threads}
-    if isinstance(panel, Panel) and memory_budget is None:
-        found: Iterable[Mapping[Any, Daily]] = _daily_in_memory(
+    found: Iterable[Mapping[Any, Daily]]
+    if cluster is not None:
+        found = cluster(alphas, horizons, entry_lag, min_coverage=min_coverage, min_pairs=min_pairs)
+    elif isinstance(panel, Panel) and memory_budget is None:
+        found = _daily_in_memory(
             alphas, panel, horizons, entry_lag, min_coverage, options
         )
     else:

@@ -35,6 +35,7 @@ from fama_fast.evaluation.rows import SortedRows
 from fama_fast.evaluation.score import trading
 from fama_fast.evaluation.turnover import rank_autocorrelation
 from fama_fast.evaluation.vectors import rank_vectors, sample_rows
+from fama_fast.types import STANDARD_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -51,11 +52,15 @@ class StudySettings:
     """What is measured, and how.
 
     Attributes:
-        horizons: days held, for IC and RankIC. entry_lag: days between knowing and entering. quantiles: buckets of the
-            quantile portfolios. decay_days: length of the decay curve. top_k, n_drop: the long-only portfolio (top_k is
-            at most a tenth of the symbols). costs_bp: one-way cost levels. group: the group field of the sector
-            figures. liquidity_buckets: of the breakdown by trailing dollar volume. participation: of daily dollar
-            volume, for capacity. confidence, resamples, seed: of the bootstrap interval.
+        horizons: days held, for IC and RankIC. entry_lag: days between knowing and entering.
+        quantiles: buckets of the quantile portfolios. decay_days: length of the decay curve.
+        top_k, n_drop: the long-only portfolio (top_k is at most a tenth of the symbols).
+        costs_bp: one-way cost levels.
+        group: the group field of the sector figures; None is the first of SECTOR, INDUSTRY and SUBINDUSTRY that the
+            data has.
+        liquidity_buckets: of the breakdown by trailing dollar volume.
+        participation: of daily dollar volume, for capacity.
+        confidence, resamples, seed: of the bootstrap interval.
     """
 
     horizons: tuple[int, ...] = (1, 5, 10, 20)
@@ -65,7 +70,7 @@ class StudySettings:
     top_k: int = 50
     n_drop: int = 5
     costs_bp: tuple[float, ...] = COSTS_BP
-    group: str = "SECTOR"
+    group: str | None = None
     liquidity_buckets: int = 5
     participation: float = 0.05
     confidence: float = 0.95
@@ -126,12 +131,9 @@ class StudyData:
         one_day = labels.get(1) or SortedRows.of(
             forward_returns(panel, horizon=1, entry_lag=chosen.entry_lag), threads=threads
         )
-        groups = None
-        if chosen.group.upper() in panel.groups:
-            found = panel.group(chosen.group)
-            groups = Groups(found.codes, found.labels)
-        else:
-            missing["by sector"] = f"the data has no group field {chosen.group}"
+        groups, missing_groups = _groups(panel, chosen)
+        if groups is None:
+            missing["by sector"] = missing_groups
         volume, liquidity = None, None
         if "VOLUME" in panel:
             volume = evaluate(["TS_MEAN(CLOSE * VOLUME, 20, min_periods=10)"], panel, threads=threads)[0]
@@ -206,6 +208,16 @@ class StudyData:
             threads=threads,
             not_supplied=missing,
         )
+
+
+def _groups(panel: Panel, settings: StudySettings) -> tuple[Groups | None, str]:
+    """The groups of the sector figures, or why there are none."""
+    wanted = STANDARD_GROUPS if settings.group is None else (settings.group.upper(),)
+    name = next((g for g in wanted if g in panel.groups), None)
+    if name is None:
+        return None, f"the data has no group field {' or '.join(wanted)}"
+    found = panel.group(name)
+    return Groups(found.codes, found.labels), ""
 
 
 @dataclass(frozen=True)
@@ -448,13 +460,12 @@ def study_frame(
     if forward_return is None:
         data = StudyData.from_panel(panel, chosen, threads=threads)
     else:
-        group = panel.group(chosen.group) if chosen.group.upper() in panel.groups else None
         data = StudyData.from_returns(
             panel.dates,
             panel.symbols,
             panel[forward_return],
             universe=panel.universe,
-            groups=None if group is None else Groups(group.codes, group.labels),
+            groups=_groups(panel, chosen)[0],
             settings=chosen,
             threads=threads,
         )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, PINK = "#2f81c7", "#E69F00", "#009E73", "#CC79A7"
 WIDTH, HEIGHT = 360, 200
 _POINTS = 260  # a line needs no more on a page
+_BARS = 30
 
 
 def _config(chart: Any, description: str, *, width: int | str = WIDTH, height: int = HEIGHT) -> alt.TopLevelMixin:
@@ -130,10 +131,15 @@ def by_period(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
 
 
 def by_group(rows: Sequence[Mapping[str, Any]], what: str) -> alt.TopLevelMixin:
-    """RankIC within sectors or liquidity buckets as horizontal bars."""
+    """RankIC within sectors or liquidity buckets as horizontal bars; of many groups those with the most members."""
     import altair as alt
 
-    data = [{"group": r["group"], "rank_ic": number(r["rank_ic"]), "t": number(r["rank_ic_t"])} for r in rows]
+    largest = {r["group"] for r in sorted(rows, key=lambda r: -r["members"])[:_BARS]}
+    data = [
+        {"group": r["group"], "rank_ic": number(r["rank_ic"]), "t": number(r["rank_ic_t"])}
+        for r in rows
+        if r["group"] in largest
+    ]
     chart = (
         alt.Chart(alt.InlineData(values=data))
         .mark_bar()
@@ -145,7 +151,8 @@ def by_group(rows: Sequence[Mapping[str, Any]], what: str) -> alt.TopLevelMixin:
         )
     )
     told = _told(data, "group", "rank_ic")
-    return _config(chart, f"Bar chart: RankIC within each {what}. {told}", height=max(80, 20 * len(data)))
+    of = f" (the {len(data)} largest of {len(rows)})" if len(rows) > len(data) else ""
+    return _config(chart, f"Bar chart: RankIC within each {what}{of}. {told}", height=max(80, 20 * len(data)))
 
 
 def quantiles(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
