@@ -101,6 +101,8 @@ def from_run(ledger: Ledger, run: RunRecord, panel: Panel | None, *, no_panel: s
         title=f"Mining run {run.id}",
         no_panel=no_panel,
         lineage={r["fingerprint"]: r for r in rows if r["fingerprint"] and r["gate"] is None},
+        texts={f.fingerprint: f.canonical for f in ledger.starting_factors(run.id)}
+        | {r["fingerprint"]: r["canonical"] for r in rows if r["fingerprint"]},
     )
     usage: dict[str, Any] = {}
     for exchange in ledger.exchanges(run.id):
@@ -153,8 +155,12 @@ def from_document(
     title: str = "Mining run",
     no_panel: str = "",
     lineage: Mapping[str, Mapping[str, Any]] | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> Content:
     """A result document, as `mine --output` wrote it or the ledger keeps it.
+
+    Args:
+        lineage: rows of the ledger by fingerprint of an admitted factor. texts: formulas of whatever may be a parent.
 
     Raises:
         DataError: the panel is other data than the run's.
@@ -168,7 +174,7 @@ def from_document(
         _entry(f"F{i}", e, (lineage or {}).get(e["fingerprint"], {})) for i, e in enumerate(document["factors"], 1)
     ]
     names = {e.fingerprint: e.name for e in entries}
-    entries = [_named_parents(e, names) for e in entries]
+    entries = [_named_parents(e, {**(texts or {}), **names}) for e in entries]
     verdict = dict(document["verdict"])
     opened = [e for e in entries if "test" in e.scores]
     missing: dict[str, str] = {}
@@ -245,7 +251,7 @@ def _entry(name: str, entry: Mapping[str, Any], row: Mapping[str, Any]) -> Entry
 
 
 def _named_parents(entry: Entry, names: Mapping[str, str]) -> Entry:
-    return replace(entry, parents=tuple(names.get(p, f"known before ({p[:12]})") for p in entry.parents))
+    return replace(entry, parents=tuple(names.get(p, f"a factor known before ({p[:12]})") for p in entry.parents))
 
 
 def from_factors(

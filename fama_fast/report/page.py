@@ -55,8 +55,10 @@ def charts(content: Content) -> dict[str, Any]:
 
 def _factor_charts(name: str, found: Any, dates: Any) -> dict[str, Any]:
     parts = found.figures
-    out = {"years": figures.by_period(parts["by_year"])}
-    # A factor that is constant or too rare for portfolios has none; an empty figure would say nothing.
+    out: dict[str, Any] = {}
+    # A factor that is constant, or too rare for portfolios, has no such figure; an empty one would say nothing.
+    if any(_known(y["rank_ic"]) for y in parts["by_year"]):
+        out["years"] = figures.by_period(parts["by_year"])
     if any(_known(q["annual_excess"]) for q in parts["quantiles"]):
         out["quantiles"] = figures.quantiles(parts["quantiles"])
     if any(_known(v) for v in parts["decay"]["curve"]):
@@ -65,10 +67,9 @@ def _factor_charts(name: str, found: Any, dates: Any) -> dict[str, Any]:
         out["costs"] = figures.cost_curve(portfolios(parts))
     if _known(parts["turnover"]):
         out["turnover"] = figures.turnover({name: found.daily["turnover"]}, dates)
-    if "by_sector" in parts:
-        out["sectors"] = figures.by_group(parts["by_sector"], "sector")
-    if "by_liquidity" in parts:
-        out["liquidity"] = figures.by_group(parts["by_liquidity"], "liquidity bucket")
+    for name_of, key, what in (("sectors", "by_sector", "sector"), ("liquidity", "by_liquidity", "liquidity bucket")):
+        if any(_known(g["rank_ic"]) for g in parts.get(key, ())):
+            out[name_of] = figures.by_group(parts[key], what)
     return out
 
 
