@@ -258,7 +258,8 @@ class _Nothing:
 
 def test_killed_workers_cost_a_retry_and_nothing_else(panel: ff.Panel, tmp_path: Path) -> None:
     expected = ff.score(TEXTS * 4, panel)
-    with open_pool("local:2", retries=10) as pool:
+    # Kills come faster than new workers may: a task can be held by all of those that die.
+    with open_pool("local:2", retries=2 * KILLS) as pool:
         figures = ClusterScoring(pool, panel, mapped(pool, panel, tmp_path))
         kept = pool.kept("nothing", _Nothing())
         assert pool.map(kept, _sleep_then, [(i,) for i in range(4)]) == list(range(4))
@@ -276,7 +277,7 @@ def test_killed_workers_cost_a_retry_and_nothing_else(panel: ff.Panel, tmp_path:
                             os.kill(pid, signal.SIGKILL)
                             killed += 1
 
-        killer = threading.Thread(target=kill)
+        killer = threading.Thread(target=kill, daemon=True)
         killer.start()
         while killer.is_alive():
             assert pool.map(kept, _sleep_then, [(i,) for i in range(40)]) == list(range(40))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fama_fast.cli.clusters import Cluster, open_scoring
 from fama_fast.cli.common import (
     EXPRESSION_COMMAND,
     AsJson,
@@ -22,7 +23,7 @@ from fama_fast.cli.common import (
     read_expressions,
     reject_options,
 )
-from fama_fast.cli.large import MemoryBudget, open_source
+from fama_fast.cli.large import MemoryBudget  # noqa: TC001  (typer reads annotations)
 from fama_fast.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def score(
         str | None, typer.Option("--end", metavar="DATE", help="Last date scored.", show_default=False)
     ] = None,
     memory_budget: MemoryBudget = None,
+    cluster: Cluster = None,
     as_json: AsJson = False,
     output: Annotated[
         Path | None,
@@ -109,19 +111,21 @@ def score(
     texts = [e.text for e in named]
     alphas = compile_all(texts, dialect=dialect)  # mistakes show before the data are read
     horizons = [_horizon(h) for h in horizon or ["1"]]
-    panel = open_source(data, memory_budget, universe=universe, groups=groups, needed_by=alphas)
-    frame = score_expressions(
-        texts,
-        panel,
-        horizon=horizons,
-        entry_lag=entry_lag,
-        split=split,
-        splits=splits,
-        start=start,
-        end=end,
-        dialect=dialect,
-        memory_budget=memory_budget,
-    )
+    opened = open_scoring(cluster, data, memory_budget, universe=universe, groups=groups, needed_by=alphas)
+    with opened as (panel, elsewhere):
+        frame = score_expressions(
+            texts,
+            panel,
+            horizon=horizons,
+            entry_lag=entry_lag,
+            split=split,
+            splits=splits,
+            start=start,
+            end=end,
+            dialect=dialect,
+            memory_budget=memory_budget,
+            cluster=elsewhere,
+        )
     rows = frame.to_dicts()
     if not any(row["n_days"] for row in rows):
         _refuse_unscorable(panel, horizons[0], entry_lag)

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fama_fast.cluster.scoring import describe, mapped
+from fama_fast.cluster.source import absolute
 from fama_fast.errors import ConfigError
 from fama_fast.mining.market import Market
 from fama_fast.mining.setup import open_panel
@@ -57,7 +59,6 @@ def open_market(
         yield Market(panel, config)
         return
     from fama_fast.cluster.pool import open_pool
-    from fama_fast.cluster.scoring import mapped
 
     with ExitStack() as stack:
         pool = stack.enter_context(
@@ -136,12 +137,12 @@ class ClusterMarket(Market):
         """As `Market.measure`; candidates are tasks."""
         if not alphas:
             return super().measure(alphas)
-        found = self._pool.map(self._kept, _measure, [(part,) for part in self._parts(alphas)], _describe)
+        found = self._pool.map(self._kept, _measure, [(part,) for part in self._parts(alphas)], describe)
         return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
 
     def vectors(self, alphas: Sequence[Alpha]) -> Iterator[NDArray[np.float32]]:
         """As `Market.vectors`; candidates are tasks."""
-        for part in self._pool.map(self._kept, _vectors, [(part,) for part in self._parts(alphas)], _describe):
+        for part in self._pool.map(self._kept, _vectors, [(part,) for part in self._parts(alphas)], describe):
             yield from part
 
     def _race_parts(self, parts: Sequence[Sequence[Alpha]], block: slice) -> Iterator[tuple[FloatArray, FloatArray]]:
@@ -156,7 +157,7 @@ class ClusterMarket(Market):
             cut = [tuple(texts[a : a + size]) for a in range(0, len(texts), size)]
             pieces.append(len(cut))
             tasks += [(piece, first, block.start, block.stop) for piece in cut]
-        found = iter(self._pool.map(self._kept, _race, tasks, _describe))
+        found = iter(self._pool.map(self._kept, _race, tasks, describe))
         for count in pieces:
             own = [next(found) for _ in range(count)]
             yield np.concatenate([f[0] for f in own]), np.concatenate([f[1] for f in own])
@@ -189,16 +190,8 @@ def _race(market: Market, texts: Sequence[str], first: int, start: int, stop: in
     return market.race.score_from(_compiled(market, texts), first, slice(start, stop))
 
 
-def _describe(task: tuple[Any, ...]) -> str:
-    texts = task[0]
-    rest = f" and {len(texts) - 1} more" if len(texts) > 1 else ""
-    return f"scoring {texts[0]}{rest}"
-
-
 def _told(config: MiningConfig) -> MiningConfig:
     """What workers are told: the settings that measuring depends on, one thread, paths that mean the same there."""
-    from fama_fast.cluster.source import absolute
-
     plain = type(config)()
     paths = config.paths
     if paths.market_data is None and (paths.universe or paths.groups):
@@ -216,8 +209,6 @@ def _told(config: MiningConfig) -> MiningConfig:
 
 def _place(universe: str | None) -> str | None:
     """A membership file by its whole path; the name of a column as it is."""
-    from fama_fast.cluster.source import absolute
-
     if universe is None or not (Path(universe).is_file() or universe.lower().endswith((".csv", ".parquet", ".pq"))):
         return universe
     return absolute(universe)

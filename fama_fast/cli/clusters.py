@@ -1,0 +1,83 @@
+"""What `score` needs to have its work done by a cluster: the option, and the data as workers come by them."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fama_fast.cli.common import note
+from fama_fast.cli.large import open_source
+from fama_fast.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fama_fast.engine import Alpha
+    from fama_fast.evaluation.score import DailyFigures
+    from fama_fast.panel import Panel
+    from fama_fast.panel.dataset import Dataset
+
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Score on a Dask cluster: tcp://host:port of its scheduler, or local:N for N processes here.",
+        show_default=False,
+    ),
+]
+
+
+@contextmanager
+def open_scoring(
+    cluster: str | None,
+    data: str | None,
+    memory_budget: str | None,
+    *,
+    universe: str | None,
+    groups: str | None,
+    needed_by: Sequence[Alpha],
+) -> Iterator[tuple[Panel | Dataset, DailyFigures | None]]:
+    """The data, and who computes daily figures of them (None: this process), as long as the block.
+
+    Raises:
+        ConfigError: workers elsewhere cannot come by the data. ClusterError: no scheduler, no worker that fits.
+        DataError: the data are missing or cannot be used.
+    """
+    if cluster is None:
+        yield open_source(data, memory_budget, universe=universe, groups=groups, needed_by=needed_by), None
+        return
+    from fama_fast.cluster.address import read_address
+    from fama_fast.cluster.pool import open_pool
+    from fama_fast.cluster.scoring import ClusterScoring, mapped
+    from fama_fast.cluster.source import MappedPanel, MarketFiles, absolute, hash_of
+    from fama_fast.engine.budget import parse_bytes
+    from fama_fast.panel import Panel
+
+    where = read_address(cluster)
+    if memory_budget is not None and where.url is not None:
+        raise ConfigError("--memory-budget is for this machine: workers elsewhere have memory limits of their own")
+    limit = None if memory_budget is None else parse_bytes(memory_budget)
+    # Of Parquet data this process reads the keys alone: workers read what they need.
+    parts = data is not None and Path(data).suffix.lower() != ".csv"
+    source_data = open_source(data, "1GB" if parts else None, universe=universe, groups=groups, needed_by=needed_by)
+    with ExitStack() as stack:
+        pool = stack.enter_context(open_pool(where, memory_limit=limit, note=lambda text: note(f"warning: {text}")))
+        source: MappedPanel | MarketFiles
+        if data is None or (pool.local and isinstance(source_data, Panel)):
+            assert isinstance(source_data, Panel)
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fama-fast-"))
+            source = mapped(pool, source_data, Path(folder))
+        else:
+            options: dict[str, Any] = {
+                "fields": list(dict.fromkeys(["CLOSE", *(f for a in needed_by for f in a.fields)])),
+                "group_fields": list(dict.fromkeys(g for a in needed_by for g in a.groups)),
+                "universe": absolute(universe) if universe is not None and Path(universe).is_file() else universe,
+                "groups": None if groups is None else absolute(groups),
+            }
+            source = MarketFiles(absolute(data), options, hash_of(source_data), parts=parts)
+        yield source_data, ClusterScoring(pool, source_data, source)

@@ -1,0 +1,232 @@
+"""`score` on a cluster: candidates and chunks of dates are tasks, daily figures come back.
+
+A worker reads the data once and keeps them where its memory allows; where it does not, the dates of each task are read
+again, in chunks that fit. Both give the bits of one process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fama_fast.cluster.source import MappedPanel, hash_of
+from fama_fast.cluster.worker import Unfit
+from fama_fast.errors import ConfigError
+from fama_fast.evaluation.daily import Daily
+from fama_fast.panel import Panel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from fama_fast.cluster.pool import Pool
+    from fama_fast.cluster.source import Source
+    from fama_fast.data.labels import Sessions
+    from fama_fast.engine import Alpha
+    from fama_fast.evaluation import SortedRows
+    from fama_fast.panel.dataset import Dataset
+
+TASKS = 4  # tasks a thread, so that unequal ones even out
+_MOST = 16  # expressions a task: more share more work, and hold more values
+_MOST_IN_PARTS = 64
+_HALO_ROWS = 4  # a task's dates, in halos: what is computed twice stays a small share
+_LEAST_ROWS = 64
+_SERIES = ("rank_ic", "ic", "coverage", "turnover")
+_SHARE = 0.7  # of a worker's memory that the data and the work may take
+_ARRAYS = 26  # (T, N) arrays a thread works with: the values of a batch, their ranks, intermediates
+
+
+@dataclass(frozen=True)
+class Part:
+    """One task: expressions by number, and the dates [first, last)."""
+
+    numbers: tuple[int, ...]
+    first: int
+    last: int
+
+
+def cut(count: int, dates: int, halo: int, threads: int, *, parts: bool) -> list[Part]:
+    """Tasks for `count` expressions over `dates` dates.
+
+    Data in memory are cut by expressions, and by dates only where that leaves threads without work; data that are read
+    in parts are cut by dates first, for reading is what costs.
+    """
+    target = TASKS * threads
+    size = min(_MOST_IN_PARTS, count) if parts else min(_MOST, max(1, -(-count // target)))
+    groups = [tuple(range(a, min(count, a + size))) for a in range(0, count, size)]
+    wide = max(_LEAST_ROWS, _HALO_ROWS * halo)
+    ranges = max(1, min(target // max(1, len(groups)), dates // wide))
+    edges = np.linspace(0, dates, ranges + 1).round().astype(int).tolist()
+    return [Part(group, a, b) for group in groups for a, b in pairwise(edges)]
+
+
+@dataclass(frozen=True)
+class ScoringBuild:
+    """Makes a worker's `Scoring`."""
+
+    source: Source
+
+    def __call__(self, memory: int | None) -> Scoring:
+        """Opens the data; keeps them where they fit `memory` bytes."""
+        import psutil
+        from distributed import get_worker
+
+        data = self.source.open()
+        found = hash_of(data)
+        if found != self.source.hash:
+            raise Unfit(f"its data {data.source} have hash {found}, here {self.source.hash}")
+        threads = int(get_worker().state.nthreads)
+        return Scoring.within(data, memory, threads, taken=int(psutil.Process().memory_info().rss))
+
+
+class Scoring:
+    """What a worker keeps for scoring: the data, or where to read them, and sorted labels."""
+
+    def __init__(self, data: Panel | Dataset, budget: int | None) -> None:
+        self.data, self.budget = data, budget
+        self._labels: dict[Any, SortedRows] = {}
+
+    @classmethod
+    def within(cls, data: Panel | Dataset, memory: int | None, threads: int, *, taken: int) -> Scoring:
+        """The data in memory, or read in parts under a budget, as `memory` bytes allow, of which `taken` are in use.
+
+        Raises:
+            Unfit: nothing is left.
+        """
+        dates, symbols = data.shape
+        fields = len(data.supplied_fields) + len(data.groups)
+        whole = 8 * dates * symbols * (2 * fields + 2 + _ARRAYS * threads)
+        if memory is None:
+            return cls(data if isinstance(data, Panel) else data.panel(), None)
+        usable = int(_SHARE * memory) - taken
+        if whole <= usable:
+            return cls(data if isinstance(data, Panel) else data.panel(), None)
+        if usable <= 0:
+            raise Unfit(f"its memory limit of {memory / 1e6:.0f} MB leaves nothing for data")
+        return cls(data, usable // threads)
+
+    def daily(
+        self,
+        texts: Sequence[str],
+        horizons: Sequence[int | Sessions],
+        entry_lag: int,
+        options: Mapping[str, Any],
+        first: int,
+        last: int,
+    ) -> list[dict[Any, tuple[Any, ...]]]:
+        """By horizon and text, the four daily series on the dates [first, last), with one thread."""
+        from fama_fast.evaluation.chunked import daily_in_chunks
+        from fama_fast.evaluation.score import compile_all
+
+        alphas = compile_all(texts, self.data)
+        whole = (first, last) == (0, len(self.data.dates))
+        found: Sequence[Mapping[Any, Daily]]
+        if isinstance(self.data, Panel) and self.budget is None and whole:
+            found = self._in_memory(alphas, self.data, horizons, entry_lag, options)
+        else:
+            found = daily_in_chunks(
+                alphas,
+                self.data,
+                horizons,
+                entry_lag,
+                memory_budget=self.budget,
+                threads=1,
+                first=first,
+                last=last,
+                **options,
+            )
+        rows = slice(first, last)
+        return [{h: tuple(getattr(d, n)[rows].copy() for n in _SERIES) for h, d in of.items()} for of in found]
+
+    def _in_memory(
+        self,
+        alphas: Sequence[Alpha],
+        panel: Panel,
+        horizons: Sequence[int | Sessions],
+        entry_lag: int,
+        options: Mapping[str, Any],
+    ) -> list[dict[Any, Daily]]:
+        from fama_fast.data import forward_returns
+        from fama_fast.engine import evaluate
+        from fama_fast.evaluation import SortedRows, score_batch, trading
+
+        for h in horizons:
+            if (h, entry_lag) not in self._labels:
+                returns = forward_returns(panel, horizon=h, entry_lag=entry_lag)
+                self._labels[h, entry_lag] = SortedRows.of(returns, threads=1)
+        labels: Any = {h: self._labels[h, entry_lag] for h in horizons}
+        values = evaluate(alphas, panel, threads=1, min_coverage=options["min_coverage"])
+        return list(
+            score_batch(
+                values,
+                labels,
+                universe=panel.universe,
+                present=None if panel.universe is not None else trading(panel),
+                min_pairs=options["min_pairs"],
+                threads=1,
+            )
+        )
+
+
+class ClusterScoring:
+    """Daily figures from a pool of workers: what `score(..., cluster=...)` takes.
+
+    Args:
+        pool: the workers. data: as the client knows them, for their axes. source: how workers come by them.
+    """
+
+    def __init__(self, pool: Pool, data: Panel | Dataset, source: Source) -> None:
+        self.pool, self.data = pool, data
+        self._kept = pool.kept(f"scoring {source.hash} {source}", ScoringBuild(source))
+
+    def __call__(
+        self,
+        alphas: Sequence[Alpha],
+        horizons: Sequence[int | Sessions],
+        entry_lag: int,
+        *,
+        min_coverage: float | None,
+        min_pairs: int,
+    ) -> Iterator[Mapping[Any, Daily]]:
+        """By horizon, of each alpha in order; see `evaluation.score.DailyFigures`."""
+        dates = len(self.data.dates)
+        halo = max((a.lookback for a in alphas), default=0)
+        pieces = cut(len(alphas), dates, halo, self.pool.threads, parts=not isinstance(self.data, Panel))
+        options = {"min_coverage": min_coverage, "min_pairs": min_pairs}
+        texts = [a.canonical for a in alphas]
+        tasks = [
+            (tuple(texts[i] for i in p.numbers), tuple(horizons), entry_lag, options, p.first, p.last) for p in pieces
+        ]
+        found = self.pool.map(self._kept, Scoring.daily, tasks, describe)
+        series = {h: {n: np.full((len(alphas), dates), np.nan) for n in _SERIES} for h in horizons}
+        for piece, of_piece in zip(pieces, found, strict=True):
+            for number, by_horizon in zip(piece.numbers, of_piece, strict=True):
+                for h, arrays in by_horizon.items():
+                    for name, values in zip(_SERIES, arrays, strict=True):
+                        series[h][name][number, piece.first : piece.last] = values
+        for i in range(len(alphas)):
+            yield {h: Daily(**{n: series[h][n][i] for n in _SERIES}) for h in horizons}
+
+
+def mapped(pool: Pool, panel: Panel, folder: Path) -> MappedPanel:
+    """A panel of this process for the workers of a pool, by way of files in an empty folder.
+
+    Raises:
+        ConfigError: the workers are not on this machine.
+    """
+    if not pool.local:
+        raise ConfigError(
+            f"workers of {pool.where} cannot see data that are in this process alone: name Parquet or CSV files that "
+            "they can read, or use local:N"
+        )
+    return MappedPanel.write(panel, folder)
+
+
+def describe(task: tuple[Any, ...]) -> str:
+    """A task by the first of its expressions."""
+    texts = task[0]
+    rest = f" and {len(texts) - 1} more" if len(texts) > 1 else ""
+    return f"scoring {texts[0]}{rest}"
