@@ -5,10 +5,9 @@ block that the window ends in. That row lies in every such window, so |mean - c|
 textbook formula for the variance loses at most a factor n, while a constant window gives deviations of exactly zero,
 whatever its level. A missing day makes every half that holds it missing by itself.
 
-Relaxed windows (min_periods) count what is present. They shift likewise where the anchor row is present (an absent
-anchor's neighbour may have left the window). Where it is not, sums do without, and variances merge counts, means and
-squared deviations (Chan, Golub and LeVeque 1979), which cancels nothing; each half measures from its own first present
-day, so a large level costs no digits. That takes twice the time, but few blocks need it.
+Relaxed windows (min_periods) count what is present (see `gaps`) and shift by the same row where it is present. Where it
+is not, sums do without, and variances need another day that their window holds: the older half's last present day for
+windows that reach back to it, the newer half's first present day for the others.
 
 Third and fourth moments take two passes over the window.
 """
@@ -19,6 +18,7 @@ import numpy as np
 
 from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, finite, first_block
+from fama_fast.backends.numba_vm.kernels.gaps import first_present, last_present, roll
 from fama_fast.backends.numba_vm.simd import LANES, any_lane, load, missing, select, splat, sqrt, store
 
 SUM, MEAN = 0, 1
@@ -153,52 +153,51 @@ def _dispersion_strict(slots, dims, params, what):
 
 
 @inlined
-def _grow(v, count, shift, mean, squares):
-    """One more day (Welford 1962), relative to the half's first present value."""
-    gone = missing(v)
-    shift = select(gone, shift, select(count == 0.0, v, shift))
-    e = v - shift
-    n = count + 1.0
-    step = e - mean
-    new_mean = mean + step / n
-    squares = select(gone, squares, squares + step * (e - new_mean))
-    return select(gone, count, n), shift, select(gone, mean, new_mean), squares
+def _dispersion_block(out, x, suffix, block, rows, d, what, need, present, base, newer_base, apart):
+    """Relaxed windows that end in a block; the present days of the last of them.
 
-
-@inlined
-def _dispersion_anchored(out, x, suffix, block, rows, d, what, need):
-    """Relaxed windows that end in a block: lanes present in its first row, shifted by that."""
+    Days are measured from `base`, or from `newer_base` (where the two are `apart`) by windows that hold no present day
+    of the older half.
+    """
     zero, one, nothing = splat(0.0), splat(1.0), splat(np.nan)
-    shift = load(x, block * LANES)
-    count, sums, squares = zero, zero, zero
+    sums, squares = zero, zero
     for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
-        v = load(x, t * LANES) - shift
-        gone = missing(v)
-        e = select(gone, zero, v)
-        count = count + select(gone, zero, one)
+        e = load(x, t * LANES) - base
+        e = select(missing(e), zero, e)
         sums = sums + e
         squares = squares + e * e
-        at = (t - block + d) * 3 * LANES
-        store(suffix, at, count)
-        store(suffix, at + LANES, sums)
-        store(suffix, at + 2 * LANES, squares)
-    count, sums, squares = zero, zero, zero
-    for t in range(block, min(block + d, rows)):
-        today = load(x, t * LANES) - shift
+        at = (t - block + d) * 2 * LANES
+        store(suffix, at, sums)
+        store(suffix, at + LANES, squares)
+    sums, squares = zero, zero
+    newer, newer_sums, newer_squares = zero, zero, zero
+    for t in range(clip_low(block), min(block + d, rows)):
+        v = load(x, t * LANES)
+        today = v - base
         gone = missing(today)
+        present = roll(present, gone, x, t, d)
         e = select(gone, zero, today)
-        count = count + select(gone, zero, one)
         sums = sums + e
         squares = squares + e * e
         first = clip_low(t - d + 1)
-        n, s, q = count, sums, squares
+        n, s, q = present, sums, squares
         if first < block:
-            at = (first - block + d) * 3 * LANES
-            n = n + load(suffix, at)
-            s = s + load(suffix, at + LANES)
-            q = q + load(suffix, at + 2 * LANES)
+            at = (first - block + d) * 2 * LANES
+            s = s + load(suffix, at)
+            q = q + load(suffix, at + LANES)
+        if apart:
+            newer_today = v - newer_base
+            e = select(gone, zero, newer_today)
+            newer = newer + select(gone, zero, one)
+            newer_sums = newer_sums + e
+            newer_squares = newer_squares + e * e
+            alone = newer == n
+            s, q = select(alone, newer_sums, s), select(alone, newer_squares, q)
+            today = select(alone, newer_today, today)
         mean = s / n
-        store(out, t * LANES, select(n >= need, _dispersion(what, q - s * mean, n, mean, today), nothing))
+        value = _dispersion(what, q - s * mean, n, mean, today)
+        store(out, t * LANES, select(present >= need, value, nothing))
+    return present
 
 
 @inlined
@@ -206,45 +205,18 @@ def _dispersion_relaxed(slots, dims, params, what, least):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, d = dims[ROWS], int(params[0])
     suffix = as_doubles(dims[SCRATCH])
-    zero, nothing = splat(0.0), splat(np.nan)
-    need = splat(max(least, 2.0))
+    present = splat(0.0)
+    need = max(least, 2.0)
     block = first_block(dims, d)
     while block < rows:
-        anchor = nothing
+        anchor = splat(np.nan)
         if block >= 0:
             anchor = load(x, block * LANES)
-        absent = missing(anchor)
-        if any_lane(anchor == anchor):
-            _dispersion_anchored(out, x, suffix, block, rows, d, what, need)
-            if not any_lane(absent):
-                block += d
-                continue
-        count, older_shift, mean, squares = zero, zero, zero, zero
-        for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
-            count, older_shift, mean, squares = _grow(load(x, t * LANES), count, older_shift, mean, squares)
-            at = (t - block + d) * 3 * LANES
-            store(suffix, at, count)
-            store(suffix, at + LANES, mean)
-            store(suffix, at + 2 * LANES, squares)
-        count, shift, mean, squares = zero, zero, zero, zero
-        for t in range(clip_low(block), min(block + d, rows)):
-            v = load(x, t * LANES)
-            count, shift, mean, squares = _grow(v, count, shift, mean, squares)
-            first = clip_low(t - d + 1)
-            n, m, q = count, mean, squares
-            if first < block:
-                at = (first - block + d) * 3 * LANES
-                n2 = load(suffix, at)
-                both = n + n2
-                gap = (older_shift - shift) + (load(suffix, at + LANES) - m)
-                share = n2 / both
-                two = (n > 0.0) & (n2 > 0.0)
-                q = q + load(suffix, at + 2 * LANES) + select(two, gap * gap * n * share, zero)
-                m = select(two, m + gap * share, m)
-                n = both
-            value = select(n >= need, _dispersion(what, q, n, m, v - shift), nothing)
-            # Symbol by symbol: a value's bits depend on no neighbour.
-            store(out, t * LANES, select(absent, value, load(out, t * LANES)))
+        if any_lane(missing(anchor)):
+            base, newer_base = last_present(anchor, x, block, d), first_present(anchor, x, block, d, rows)
+            present = _dispersion_block(out, x, suffix, block, rows, d, what, need, present, base, newer_base, True)
+        else:
+            present = _dispersion_block(out, x, suffix, block, rows, d, what, need, present, anchor, anchor, False)
         block += d
 
 

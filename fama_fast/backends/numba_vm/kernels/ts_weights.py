@@ -11,7 +11,8 @@ import numpy as np
 
 from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, finite, first_block
-from fama_fast.backends.numba_vm.simd import LANES, any_lane, load, missing, select, splat, store
+from fama_fast.backends.numba_vm.kernels.gaps import roll
+from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store
 
 LINEAR, EXPONENTIAL = 0, 1
 
@@ -64,15 +65,6 @@ def _complete_block(out, x, suffix, block, rows, d, what, decay, share):
 
 
 @inlined
-def _complete(x, begin, end):
-    """No lane misses a day of these rows."""
-    total = splat(0.0)
-    for t in range(begin, end):
-        total = total + load(x, t * LANES)
-    return not any_lane(missing(total))
-
-
-@inlined
 def _weighted_strict(slots, dims, params, what, decay):
     """The same where all days must be present: a missing one makes every half that holds it missing by itself."""
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
@@ -99,109 +91,109 @@ def _weighted(slots, dims, params, what, decay, dense, least):
 
 @inlined
 def _weighted_relaxed(slots, dims, params, what, decay, dense, least):
-    """sum(w * x) / sum(w) over the present days of the window, or over all of its days where not dense."""
+    """sum(w * x) / sum(w) over the present days of the window, or over all of its days where not dense.
+
+    Two loops over each block, values and then weights, so that each keeps its sums in registers.
+    """
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, d = dims[ROWS], int(params[0])
-    all_weights = _all_weights(d, what, decay)
-    share = 1.0 / all_weights
+    share = 1.0 / _all_weights(d, what, decay)
     suffix = as_doubles(dims[SCRATCH])
+    older_weights = as_doubles(dims[SCRATCH] + 8 * LANES * (d + 1))
     zero, one, nothing = splat(0.0), splat(1.0), splat(np.nan)
+    # The window's present days and their linear weights: whole numbers, exact from row to row (see `gaps`).
+    present, weight = zero, zero
     block = first_block(dims, d)
-    complete_before = False
     while block < rows:
-        start = clip_low(block)
-        complete = block >= 0 and _complete(x, block, min(block + d, rows))
-        if complete and complete_before:
-            # Most data miss little. Lane by lane this gives the bits of the loops below, in half the time.
-            _complete_block(out, x, suffix, block, rows, d, what, decay, share)
-            block += d
-            continue
-        complete_before = complete
-        anchor = load(x, start * LANES)
-        shift = select(missing(anchor), zero, anchor)
+        start, end = clip_low(block), min(block + d, rows)
+        shift = load(x, start * LANES)
+        shift = select(missing(shift), zero, shift)
         if block < 0:
             shift = zero
-        # Per half: values (weighted, plain), weights (weighted; plain ones are the count), count.
-        value, plain, weight, count = zero, zero, zero, zero
-        scale = 1.0
-        for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
-            v = load(x, t * LANES)
-            gone = missing(v)
-            e, w = select(gone, zero, v - shift), select(gone, zero, one)
-            count = count + w
-            if what == LINEAR:
-                plain = plain + e
-                value = value + plain
-                weight = weight + count
-            else:
-                # Row block-1 has weight 1, each older one `decay` times less.
-                value = value + e * scale
-                weight = weight + w * scale
-                scale *= decay
-            at = (t - block + d) * 3 * LANES
-            store(suffix, at, value)
-            store(suffix, at + LANES, weight)
-            store(suffix, at + 2 * LANES, count)
-        value, plain, weight, count = zero, zero, zero, zero
+        _value_sums(out, x, suffix, older_weights, block, rows, d, what, decay, shift)
+        if what == EXPONENTIAL:
+            # By halves, as the values: rounded weights that leave the window must leave no trace.
+            weight = zero
         power = 1.0
-        for t in range(start, min(block + d, rows)):
-            v = load(x, t * LANES)
-            gone = missing(v)
-            e, w = select(gone, zero, v - shift), select(gone, zero, one)
-            count = count + w
-            power *= decay
+        for t in range(start, end):
+            gone = missing(load(x, t * LANES))
             if what == LINEAR:
-                age = float(t - block + 1)
-                value = value + e * age
-                weight = weight + w * age
-                plain = plain + e
+                # Every day of the window weighs one less than the day before; today weighs d.
+                weight = weight - present + select(gone, zero, splat(float(d)))
+                norm = weight
             else:
-                value = value * decay + e
-                weight = weight * decay + w
-            begin = t - d + 1
-            total, norm, n = value, weight, count
-            if what == LINEAR:
-                # Rows of the older half: the weights of the newer one start after them.
-                older = float(block - begin) if begin < block else 0.0
-                total = total + plain * older
-                norm = norm + count * older
-            if begin < block and block > 0:
-                first = clip_low(begin)
-                at = (first - block + d) * 3 * LANES
-                older_value, older_weight = load(suffix, at), load(suffix, at + LANES)
-                older_count = load(suffix, at + 2 * LANES)
-                if what == LINEAR:
-                    # Rows before the panel's first push every present row's weight up by as many.
-                    before = float(first - begin)
-                    if before > 0.0:
-                        total = total + _pushed(x, first, block, shift, before, False)
-                        norm = norm + _pushed(x, first, block, shift, before, True)
-                    total = total + older_value
-                    norm = norm + older_weight
-                else:
-                    total = total + older_value * power
-                    norm = norm + older_weight * power
-                n = n + older_count
-            mean = total * share + shift
-            partial = n < d
-            if any_lane(partial):
-                some = total / norm + shift
-                if not dense:
-                    some = some * (norm / all_weights)
-                mean = select(partial, some, mean)
-            store(out, t * LANES, select(n >= least, finite(mean), nothing))
+                power *= decay
+                weight = weight * decay + select(gone, zero, one)
+                norm = weight
+                first = clip_low(t - d + 1)
+                if first < block:
+                    norm = norm + load(older_weights, (first - block + d) * LANES) * power
+            present = roll(present, gone, x, t, d)
+            total = load(out, t * LANES)
+            some = total / norm + shift
+            if not dense:
+                some = some * (norm * share)
+            mean = select(present < float(d), some, total * share + shift)
+            store(out, t * LANES, select(present >= least, finite(mean), nothing))
         block += d
 
 
 @inlined
-def _pushed(x, first, block, shift, before, weights):
+def _value_sums(out, x, suffix, older_weights, block, rows, d, what, decay, shift):
+    """Weighted sums, less `shift`, of the windows that end in a block, and the weights present in the older half."""
+    zero = splat(0.0)
+    value, plain, weight = zero, zero, zero
+    scale = 1.0
+    for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
+        e = load(x, t * LANES) - shift
+        gone = missing(e)
+        e = select(gone, zero, e)
+        at = (t - block + d) * LANES
+        if what == LINEAR:
+            plain = plain + e
+            value = value + plain
+        else:
+            # Row block-1 has weight 1, each older one `decay` times less.
+            value = value + e * scale
+            weight = weight + select(gone, zero, splat(scale))
+            scale *= decay
+            store(older_weights, at, weight)
+        store(suffix, at, value)
+    value, plain, power = zero, zero, 1.0
+    for t in range(clip_low(block), min(block + d, rows)):
+        e = load(x, t * LANES) - shift
+        e = select(missing(e), zero, e)
+        power *= decay
+        if what == LINEAR:
+            value = value + e * float(t - block + 1)
+            plain = plain + e
+        else:
+            value = value * decay + e
+        begin = t - d + 1
+        total = value
+        if begin < block:
+            first = clip_low(begin)
+            at = (first - block + d) * LANES
+            if what == LINEAR:
+                # Rows of the older half: the weights of the newer one start after them.
+                total = total + plain * float(block - begin)
+                if block > 0:
+                    total = total + load(suffix, at)
+                    if begin < 0:
+                        # Rows before the panel's first push every row's weight up by as many.
+                        total = total + _plain_sum(x, first, block, shift) * float(-begin)
+            elif block > 0:
+                total = total + load(suffix, at) * power
+        store(out, t * LANES, total)
+
+
+@inlined
+def _plain_sum(x, begin, end, shift):
     total = splat(0.0)
-    for k in range(first, block):
-        v = load(x, k * LANES)
-        gone = missing(v)
-        part = splat(1.0) if weights else v - shift
-        total = total + select(gone, splat(0.0), part)
-    return total * before
+    for k in range(begin, end):
+        e = load(x, k * LANES) - shift
+        total = total + select(missing(e), splat(0.0), e)
+    return total
 
 
 def decay_linear(slots, dims, params):
