@@ -109,9 +109,7 @@ def score(
     if cluster is not None:
         found = cluster(alphas, horizons, entry_lag, min_coverage=min_coverage, min_pairs=min_pairs)
     elif isinstance(panel, Panel) and memory_budget is None:
-        found = _daily_in_memory(
-            alphas, panel, horizons, entry_lag, min_coverage, options
-        )
+        found = _daily_in_memory(alphas, panel, horizons, entry_lag, min_coverage, options)
     else:
         from fama_fast.evaluation.chunked import daily_in_chunks
 
