@@ -56,8 +56,9 @@ def rank_correlation(x, x_order, x_count, y, y_order, y_count, min_pairs, start,
     n = x.shape[1]
     columns_of = np.empty(n + 1, np.int32)
     rank_of = np.empty(n + 1, np.float64)
-    columns, x_rank = as_small(columns_of.ctypes.data), as_doubles(rank_of.ctypes.data)
     for t in range(start, stop):
+        # Taken anew for each row: numba frees an array after its last use, and a pointer is no use of it.
+        columns, x_rank = as_small(columns_of.ctypes.data), as_doubles(rank_of.ctypes.data)
         x_row, y_row = as_doubles(x.ctypes.data + 8 * t * n), as_doubles(y.ctypes.data + 8 * t * n)
         x_columns, y_columns = as_small(x_order.ctypes.data + 4 * t * n), as_small(y_order.ctypes.data + 4 * t * n)
         n_x, n_y = x_count[t], y_count[t]
