@@ -1,5 +1,5 @@
 """`python -m fama_fast`: the command line."""
 
-from fama_fast.cli import main
+from fama_fast.cli import command
 
-raise SystemExit(main())
+command()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -54,16 +55,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def wait_for_round(process: subprocess.Popen[str], number: int) -> str:
-    """Read the run's lines until round `number` is reported."""
-    assert process.stdout is not None
+def wait_for(stream: IO[str] | None, text: str) -> None:
+    """Read the run's lines until one holds `text`."""
+    assert stream is not None
     seen = ""
-    while True:
-        line = process.stdout.readline()
-        assert line, f"the run ended before round {number}:\n{seen}\n{process.stderr and process.stderr.read()}"
+    while text not in (line := stream.readline()):
+        assert line, f"the run ended before {text!r}:\n{seen}"
         seen += line
-        if line.startswith(f"round {number}/"):
-            return seen
+
+
+def wait_for_round(process: subprocess.Popen[str], number: int) -> None:
+    wait_for(process.stdout, f"round {number}/")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
@@ -95,17 +97,29 @@ def test_asked_to_stop_a_run_commits_its_batch_writes_and_says_how_to_go_on(
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
-    write_config(tmp_path)
+    write_config(tmp_path, candidates=3000)  # a batch that will not end before the second
     process = start("mine", "--config", "run.yaml", folder=tmp_path)
-    wait_for_round(process, 1)
-    for _ in range(100):  # the first is kept for after the batch; whichever is next ends the run
-        if process.poll() is not None:
-            break
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.02)
+    wait_for(process.stdout, "proposer evolve")
+    process.send_signal(signal.SIGINT)
+    wait_for(process.stderr, "finishing the batch at hand")
+    process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "stopped; committed rounds are kept" in err
+    assert "Traceback" not in err
+
+
+def test_a_ctrl_c_that_is_held_down_never_kills_the_way_out(tmp_path: Path) -> None:
+    write_config(tmp_path)
+    process = start("mine", "--config", "run.yaml", folder=tmp_path)
+    wait_for_round(process, 1)
+    for _ in range(1000):
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.005)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
     assert "Traceback" not in err
 
 

@@ -8,14 +8,23 @@ up as the user's.
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141  # what a shell reports for a program whose reader went away
+
+
+def command() -> NoReturn:
+    """`main` as a whole process, which ends with its exit code."""
+    code = main()
+    # While it ends, Python puts the default handler back, by which a late Ctrl-C would kill what had ended well.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
