@@ -11,17 +11,19 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from fama_fast.errors import ConfigError, DataError, OutputError, UnknownName, nearest_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from fama_fast.engine import Alpha
     from fama_fast.panel import Panel
+
+Loaded = TypeVar("Loaded")
 
 # An expression may start with a minus sign; `reject_options` then tells it from a mistyped option.
 EXPRESSION_COMMAND = {"ignore_unknown_options": True}
@@ -97,19 +99,24 @@ def open_panel(
     if needed_by is None:
         panel = load_market_data(data, universe=universe, groups=groups)
     else:
-        fields = dict.fromkeys(["CLOSE", *(f for a in needed_by for f in a.fields)])
-        group_fields = dict.fromkeys(g for a in needed_by for g in a.groups)
-        try:
-            panel = load_market_data(data, fields=fields, group_fields=group_fields, universe=universe, groups=groups)
-        except UnknownName:
-            # With all that there is, the compiler can say where in the expression the unknown name stands.
-            panel = load_market_data(data, universe=universe, groups=groups)
+        panel = load_needed(load_market_data, data, needed_by, universe=universe, groups=groups)
     if data is None:
         t, n = panel.shape
         note(f"no --data given: simulated market data, {panel.source}, {t} dates x {n} symbols")
     for warning in panel.warnings:
         note(f"warning: {warning}")
     return panel
+
+
+def load_needed(load: Callable[..., Loaded], data: str | None, needed_by: Sequence[Alpha], **options: Any) -> Loaded:
+    """What `load` makes of the data, with only what these alphas (and returns) need."""
+    fields = dict.fromkeys(["CLOSE", *(f for a in needed_by for f in a.fields)])
+    group_fields = dict.fromkeys(g for a in needed_by for g in a.groups)
+    try:
+        return load(data, fields=fields, group_fields=group_fields, **options)
+    except UnknownName:
+        # With all that there is, the compiler can say where in the expression the unknown name stands.
+        return load(data, **options)
 
 
 @dataclass(frozen=True)

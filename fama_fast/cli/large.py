@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fama_fast.cli.common import note, open_panel
-from fama_fast.errors import UnknownName
+from fama_fast.cli.common import load_needed, note, open_panel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,13 +48,7 @@ def open_source(
         return open_panel(data, universe=universe, groups=groups, needed_by=needed_by)
     from fama_fast.data import scan_market_data
 
-    fields = dict.fromkeys(["CLOSE", *(f for a in needed_by for f in a.fields)])
-    group_fields = dict.fromkeys(g for a in needed_by for g in a.groups)
-    try:
-        source = scan_market_data(data, fields=fields, group_fields=group_fields, universe=universe, groups=groups)
-    except UnknownName:
-        # With all that there is, the compiler can say where in the expression the unknown name stands.
-        source = scan_market_data(data, universe=universe, groups=groups)
+    source = load_needed(scan_market_data, data, needed_by, universe=universe, groups=groups)
     for warning in source.warnings:
         note(f"warning: {warning}")
     return source

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fama_fast.cli import EXIT_INTERRUPTED
+from fama_fast.cli.clusters import Cluster  # noqa: TC001  (typer reads the annotations)
 from fama_fast.cli.common import DataPath, Groups, Universe, note
 from fama_fast.cli.signals import first_asks
 
@@ -73,15 +74,7 @@ def mine(
         int | None,
         typer.Option("--threads", metavar="N", help="Cores to use (default: all).", show_default=False),
     ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            "--cluster",
-            metavar="ADDRESS",
-            help="Score on a Dask cluster: tcp://host:port of its scheduler, or local:N for N processes here.",
-            show_default=False,
-        ),
-    ] = None,
+    cluster: Cluster = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only data and result.")] = False,
     as_json: Annotated[
         bool,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fama_fast.report.figures import BLUE, GREEN, ORANGE, PINK, thinned
+from fama_fast.report.figures import BLUE, GREEN, ORANGE, PINK, finished, thinned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,21 +36,10 @@ def searches(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> Any:
             ),
             tooltip=["run:N", "tried:Q", alt.Tooltip("best:Q", format=".4f")],
         )
-        .properties(
-            width="container",
-            height=260,
-            description=f"Line chart: best training RankIC of {len(curves)} runs over the candidates they tried.",
-        )
     )
-    return (
-        chart.configure(background="transparent", font="inherit")
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor="currentColor",
-            titleColor="currentColor",
-            domainColor="currentColor",
-            tickColor="currentColor",
-            gridColor="#8884",
-        )
-        .configure_legend(labelColor="currentColor")
+    return finished(
+        chart,
+        f"Line chart: best training RankIC of {len(curves)} runs over the candidates they tried.",
+        width="container",
+        height=260,
     )

@@ -14,6 +14,7 @@ from fama_fast.dashboard.tallies import Round, Tallies, Totals, totals
 from fama_fast.dashboard.wording import signed
 from fama_fast.errors import StoreError, nearest_name
 from fama_fast.mining import schema
+from fama_fast.mining.config_file import leaves
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -198,17 +199,7 @@ def _query() -> sa.Select[Any]:
 
 def differing_settings(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
     """Settings that are not the same in all runs, by dotted key; None where a run has no such key."""
-    flat = [dict(_flat(run.config)) for run in runs]
+    flat = [dict(leaves(run.config)) for run in runs]
     keys = sorted({key for settings in flat for key in settings})
     found = {key: tuple(settings.get(key) for settings in flat) for key in keys}
     return {key: values for key, values in found.items() if any(v != values[0] for v in values)}
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    out: list[tuple[str, Any]] = []
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            out += _flat(value, f"{prefix}{key}.")
-        else:
-            out.append((f"{prefix}{key}", value))
-    return out

@@ -13,25 +13,12 @@ import numpy as np
 from fama_fast.errors import ConfigError
 from fama_fast.evaluation.ic import MIN_PAIRS, rank_ic
 from fama_fast.evaluation.inference import NAN, mean
-from fama_fast.evaluation.rows import SortedRows, frozen, sorted_rows
+from fama_fast.evaluation.rows import sorted_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fama_fast.types import FloatArray
-
-
-def shifted(labels: SortedRows, days: int) -> SortedRows:
-    """Labels of `days` later on each row, already sorted; the last rows have none."""
-    if days == 0:
-        return labels
-    n_dates = labels.values.shape[0]
-    values = np.full(labels.values.shape, np.nan)
-    order = np.zeros_like(labels.order)
-    count = np.zeros_like(labels.count)
-    if days < n_dates:
-        values[:-days], order[:-days], count[:-days] = labels.values[days:], labels.order[days:], labels.count[days:]
-    return SortedRows(frozen(values), frozen(order), frozen(count))
 
 
 def decay_curve(
@@ -56,7 +43,12 @@ def decay_curve(
     x = sorted_rows(values, threads=threads)
     y = sorted_rows(daily_returns, threads=threads, name="daily returns")
     part = slice(None) if rows is None else rows
-    return np.array([mean(rank_ic(x, shifted(y, k), min_pairs=min_pairs, threads=threads)[part]) for k in range(days)])
+    n_dates = x.values.shape[0]
+    curve = np.full(days, np.nan)
+    for k in range(min(days, n_dates)):
+        daily = rank_ic(x.part(slice(None, n_dates - k)), y.part(slice(k, None)), min_pairs=min_pairs, threads=threads)
+        curve[k] = mean(daily[part])
+    return curve
 
 
 def half_life(curve: Sequence[float] | FloatArray) -> float:

@@ -119,6 +119,10 @@ class SortedRows:
         over_rows(lambda a, b: stats.sort_rows(array, mask, a, b, order, count), array.shape, threads)
         return cls(array, frozen(order), frozen(count))
 
+    def part(self, rows: slice) -> SortedRows:
+        """Some consecutive rows, as views."""
+        return SortedRows(self.values[rows], self.order[rows], self.count[rows])
+
 
 def sorted_rows(values: Any, universe: Any = None, *, threads: int | None = None, name: str = "values") -> SortedRows:
     """`values` itself when it is sorted already (`universe` must then be None), else `SortedRows.of`."""

@@ -295,7 +295,7 @@ def study(values: Any, data: StudyData, *, rows: slice | None = None, sign: int 
     figures["decay"] = {"curve": curve.tolist(), "half_life": half_life(curve)}
     figures["turnover"] = inference.mean(one.turnover[part])
     figures["coverage"] = inference.mean(one.coverage[part])
-    figures["rank_autocorrelation"] = inference.mean(rank_autocorrelation(inside, threads=threads)[part])
+    figures["rank_autocorrelation"] = inference.mean(rank_autocorrelation(members, threads=threads)[part])
     portfolios, paths = _portfolios(members, data, rows)
     figures |= portfolios
     if data.controls is not None and len(data.control_names):

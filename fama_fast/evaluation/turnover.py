@@ -59,12 +59,12 @@ def rank_autocorrelation(
 
     Source: the factor rank autocorrelation of alphalens (Quantopian, 2016).
     """
-    array = matrix(values)
-    mask = mask_matrix(universe, array.shape)
-    inside = np.where(mask, array, np.nan) if mask.size else array
-    out = np.full(array.shape[0], np.nan)
-    if lag < array.shape[0]:
-        out[lag:] = rank_ic(inside[lag:], inside[:-lag], min_pairs=min_pairs, threads=threads)
+    rows = sorted_rows(values, universe, threads=threads)
+    n_dates = rows.values.shape[0]
+    out = np.full(n_dates, np.nan)
+    if lag < n_dates:
+        today, before = rows.part(slice(lag, None)), rows.part(slice(None, n_dates - lag))
+        out[lag:] = rank_ic(today, before, min_pairs=min_pairs, threads=threads)
     return out
 
 

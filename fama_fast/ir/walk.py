@@ -17,12 +17,18 @@ _REMEMBERED = 1 << 16  # nodes that a rewriter keeps the result of
 
 def postorder(*roots: Node) -> Iterator[Node]:
     """Each distinct node under `roots` once, operands first, in a deterministic order."""
+    return unknown(roots, ())
+
+
+def unknown(roots: Iterable[Node], known: Container[Node]) -> Iterator[Node]:
+    """Like `postorder`, but nothing that `known` holds, nor what is below it. `known` may grow meanwhile by what was
+    yielded."""
     seen: set[Node] = set()
     for root in roots:
         stack: list[tuple[Node, bool]] = [(root, False)]
         while stack:
             node, expanded = stack.pop()
-            if node in seen:
+            if node in seen or node in known:
                 continue
             if expanded:
                 seen.add(node)
@@ -30,23 +36,6 @@ def postorder(*roots: Node) -> Iterator[Node]:
             else:
                 stack.append((node, True))
                 stack.extend((a, False) for a in reversed(node.args))
-
-
-def unknown(root: Node, known: Container[Node]) -> Iterator[Node]:
-    """Like `postorder`, but nothing that `known` holds, nor what is below it. `known` may grow meanwhile by what was
-    yielded."""
-    seen: set[Node] = set()
-    stack: list[tuple[Node, bool]] = [(root, False)]
-    while stack:
-        node, expanded = stack.pop()
-        if node in seen or node in known:
-            continue
-        if expanded:
-            seen.add(node)
-            yield node
-        else:
-            stack.append((node, True))
-            stack.extend((a, False) for a in reversed(node.args))
 
 
 @functools.lru_cache(maxsize=1 << 14)
@@ -93,7 +82,7 @@ class Rewriter:
             return found
         if len(done) > _REMEMBERED:  # a new mapping, as another thread may be at work on the old one
             done = self._done = {}
-        for node in unknown(root, done):
+        for node in unknown((root,), done):
             args = tuple([done[a] for a in node.args])
             done[node] = self._rule(node if args == node.args else make(node.op, args, node.params))
         return done[root]

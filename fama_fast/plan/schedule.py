@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fama_fast import ops, passes
-from fama_fast.ir import CONST, FIELD, LEAVES, Node, postorder
+from fama_fast.ir import CONST, FIELD, LEAVES, Node, postorder, unknown
 from fama_fast.ir import GROUP as GROUP_LEAF
 from fama_fast.plan.program import NUMBER, Axis, Instruction, Plan, Slot, Space, Stage
 from fama_fast.types import Family
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
 GROUP = 8  # expressions that are computed together
 
@@ -37,23 +37,6 @@ _EMIT = {
 }
 
 _MEMORY = -1  # level of leaves and of what an earlier group kept: readable in every stage
-
-
-def _reachable(roots: Iterable[Node], known: Container[Node]) -> Iterator[Node]:
-    """Nodes under `roots`, operands first, that `known` does not hold; nothing below a known node is visited."""
-    seen: set[Node] = set()
-    for root in roots:
-        stack = [(root, False)]
-        while stack:
-            node, expanded = stack.pop()
-            if node in seen or node in known:
-                continue
-            if expanded:
-                seen.add(node)
-                yield node
-            else:
-                stack.append((node, True))
-                stack.extend((a, False) for a in reversed(node.args))
 
 
 def _levels(nodes: Iterable[Node]) -> dict[Node, int]:
@@ -83,7 +66,7 @@ def _shared(groups: Sequence[Sequence[Node]]) -> set[Node]:
     computed: set[Node] = set()
     shared: set[Node] = set()
     for roots in groups:
-        new = list(_reachable(roots, computed))
+        new = list(unknown(roots, computed))
         shared.update(a for node in new for a in node.args if a in computed)
         computed.update(node for node in new if node in common)
     return shared
@@ -300,7 +283,7 @@ class _Planner:
 
     def _group(self, roots: Sequence[Node]) -> None:
         roots = [r for r in roots if r in self.outputs_of]
-        levels = _levels(_reachable(roots, self.kept))
+        levels = _levels(unknown(roots, self.kept))
         self.buffer_of = {n: b for n, b in self.buffer_of.items() if n in self.kept}
         for node, level in levels.items():
             if node in self.shared:

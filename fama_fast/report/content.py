@@ -310,20 +310,27 @@ def _studied(
 ) -> tuple[LibraryStudy, list[Entry]]:
     """Studies of the factors on dates from `start`, with series (T,) from `first`.
 
-    Everything is measured on a panel that ends with validation, so nothing reaches further; factors whose test was
-    opened are then measured once more on the whole.
+    Everything is measured against labels of a panel that ends with validation, so nothing reaches further; factors
+    whose test was opened are then measured once more on the whole.
     """
-    before_test = panel.slice_dates(0, ends["valid"])
-    closed = StudyData.from_panel(before_test, settings)
-    pairs = ((e.name, _values(e, before_test)) for e in entries)
-    library = study_library(pairs, closed, rows=slice(start, ends["valid"]), signs=[e.sign for e in entries])
-    opened = StudyData.from_panel(panel, settings) if any("test" in e.scores for e in entries) else None
+    closed = StudyData.from_panel(panel.slice_dates(0, ends["valid"]), settings)
+    whole: dict[str, Any] = {}  # values of those that are measured twice
+
+    def before_test() -> Iterator[tuple[str, Any]]:
+        for entry in entries:
+            values = _values(entry, panel)
+            if "test" in entry.scores:
+                whole[entry.name] = values
+            yield entry.name, values[: ends["valid"]]
+
+    library = study_library(before_test(), closed, rows=slice(start, ends["valid"]), signs=[e.sign for e in entries])
+    opened = StudyData.from_panel(panel, settings) if whole else None
     studies, out = [], []
     for entry, found in zip(entries, library.studies, strict=True):
         made, end = found, ends["valid"]
-        if opened is not None and "test" in entry.scores:
+        if opened is not None and entry.name in whole:
             end = ends["test"]
-            made = study(_values(entry, panel), opened, rows=slice(start, end), sign=entry.sign)
+            made = study(whole.pop(entry.name), opened, rows=slice(start, end), sign=entry.sign)
         # Years are shown from the first training date on: a factor that lived early should be seen to have done so.
         figures = dict(made.figures)
         figures["by_year"] = by_period(made.daily["rank_ic"][first:end], panel.dates[first:end], "year")

@@ -24,7 +24,8 @@ _POINTS = 260  # a line needs no more on a page
 _BARS = 30
 
 
-def _config(chart: Any, description: str, *, width: int | str = WIDTH, height: int = HEIGHT) -> alt.TopLevelMixin:
+def finished(chart: Any, description: str, *, width: int | str = WIDTH, height: int = HEIGHT) -> alt.TopLevelMixin:
+    """The chart with its size, its description for screen readers, and the page's own colours."""
     plain = chart.properties(width=width, height=height, description=description)
     out: alt.TopLevelMixin = (
         plain.configure(background="transparent", font="inherit")
@@ -104,7 +105,7 @@ def cumulative_rank_ic(series: Mapping[str, Any], dates: Any, *, tested_from: An
             .encode(x="date:T", tooltip=alt.value("the test split begins"))
         )
         chart = line + rule
-    return _config(
+    return finished(
         chart,
         f"Line chart: running sum of daily RankIC of {len(series)} factors from {days[0]} to {days[-1]}.",
         width="container",
@@ -127,7 +128,7 @@ def by_period(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
             tooltip=["year:O", alt.Tooltip("rank_ic:Q", format="+.4f"), "days:Q"],
         )
     )
-    return _config(chart, "Bar chart: mean RankIC by year. " + _told(data, "year", "rank_ic"))
+    return finished(chart, "Bar chart: mean RankIC by year. " + _told(data, "year", "rank_ic"))
 
 
 def by_group(rows: Sequence[Mapping[str, Any]], what: str) -> alt.TopLevelMixin:
@@ -152,7 +153,7 @@ def by_group(rows: Sequence[Mapping[str, Any]], what: str) -> alt.TopLevelMixin:
     )
     told = _told(data, "group", "rank_ic")
     of = f" (the {len(data)} largest of {len(rows)})" if len(rows) > len(data) else ""
-    return _config(chart, f"Bar chart: RankIC within each {what}{of}. {told}", height=max(80, 20 * len(data)))
+    return finished(chart, f"Bar chart: RankIC within each {what}{of}. {told}", height=max(80, 20 * len(data)))
 
 
 def quantiles(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
@@ -170,7 +171,7 @@ def quantiles(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
             tooltip=["quantile:O", alt.Tooltip("excess:Q", format="+.2%")],
         )
     )
-    return _config(chart, "Bar chart: annual excess return by quantile. " + _told(data, "quantile", "excess"))
+    return finished(chart, "Bar chart: annual excess return by quantile. " + _told(data, "quantile", "excess"))
 
 
 def decay(curve: Sequence[float], half_life: float | None) -> alt.TopLevelMixin:
@@ -189,7 +190,7 @@ def decay(curve: Sequence[float], half_life: float | None) -> alt.TopLevelMixin:
     )
     half = number(half_life)
     told = "the half-life is not reached" if half is None else f"the half-life is {half:.1f} days"
-    return _config(chart, f"Line chart: RankIC by days waited before entering; {told}.")
+    return finished(chart, f"Line chart: RankIC by days waited before entering; {told}.")
 
 
 def cost_curve(portfolios: Mapping[str, Mapping[str, Any]]) -> alt.TopLevelMixin:
@@ -213,7 +214,7 @@ def cost_curve(portfolios: Mapping[str, Mapping[str, Any]]) -> alt.TopLevelMixin
             tooltip=["portfolio:N", "cost:Q", alt.Tooltip("annual:Q", format="+.2%")],
         )
     )
-    return _config(chart, "Line chart: annual return after costs. " + ", ".join(portfolios))
+    return finished(chart, "Line chart: annual return after costs. " + ", ".join(portfolios))
 
 
 def turnover(series: Mapping[str, Any], dates: Any) -> alt.TopLevelMixin:
@@ -238,7 +239,7 @@ def turnover(series: Mapping[str, Any], dates: Any) -> alt.TopLevelMixin:
             tooltip=["month:T", alt.Tooltip("turnover:Q", format=".3f")],
         )
     )
-    return _config(chart, "Line chart: mean daily turnover of ranks by month.")
+    return finished(chart, "Line chart: mean daily turnover of ranks by month.")
 
 
 def correlations(names: Sequence[str], matrix: Any, order: Sequence[int]) -> alt.TopLevelMixin:
@@ -258,7 +259,7 @@ def correlations(names: Sequence[str], matrix: Any, order: Sequence[int]) -> alt
             tooltip=["a:N", "b:N", alt.Tooltip("rho:Q", format="+.2f")],
         )
     )
-    return _config(
+    return finished(
         chart,
         f"Heat map: rank correlations of {len(labels)} factors, ordered so that like factors are neighbours.",
         width=size,
@@ -286,7 +287,7 @@ def chains(paths: Sequence[Sequence[Mapping[str, Any]]]) -> alt.TopLevelMixin:
         ),
         tooltip=["chain:N", "step:O", "factor:N", "new:N", alt.Tooltip("score:Q", format="+.4f")],
     )
-    return _config(
+    return finished(
         base.mark_line(strokeWidth=1.5) + points,
         f"Graph: {len(paths)} chains of factors, each from its weakest to its strongest member.",
         width="container",
@@ -309,7 +310,7 @@ def search(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
     )
     layered: Any = alt.layer(best, admitted).resolve_scale(y="independent")
     last = rows[-1] if rows else {"tried": 0, "admitted": 0}
-    return _config(
+    return finished(
         layered,
         f"Line chart: {last['admitted']} factors admitted out of {last['tried']} candidates over the search.",
         width="container",
@@ -332,7 +333,7 @@ def funnel(counts: Mapping[str, int]) -> alt.TopLevelMixin:
             tooltip=["gate:N", "n:Q"],
         )
     )
-    return _config(chart, "Bar chart: candidates by gate. " + _told(data, "gate", "n"), height=max(80, 20 * len(data)))
+    return finished(chart, "Bar chart: candidates by gate. " + _told(data, "gate", "n"), height=max(80, 20 * len(data)))
 
 
 def _told(rows: Sequence[Mapping[str, Any]], key: str, value: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fama_fast import __version__
 from fama_fast.errors import ConfigError, OutputError
+from fama_fast.mining.records import plain
 from fama_fast.report import figures
 from fama_fast.report.formula import laid_out
 
@@ -128,18 +129,8 @@ def _bundle(vl_convert: Any) -> str:
 
 def json_in_html(value: Any) -> str:
     """JSON that can stand in a script element: no `<`, no NaN."""
-    text = json.dumps(_finite(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(plain(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return value
 
 
 def _known(value: Any) -> bool:
@@ -220,9 +211,7 @@ def write_figures(content: Content, folder: str | Path, kind: str = "svg") -> li
 def _for_paper(spec: dict[str, Any]) -> dict[str, Any]:
     """The same figure for a file: a fixed width, black on white."""
     text = (
-        json.dumps(_finite(spec))
-        .replace('"currentColor"', '"#222"')
-        .replace('"font": "inherit"', '"font": "sans-serif"')
+        json.dumps(plain(spec)).replace('"currentColor"', '"#222"').replace('"font": "inherit"', '"font": "sans-serif"')
     )
     out: dict[str, Any] = json.loads(text)
     out["config"]["background"] = "white"
