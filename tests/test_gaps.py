@@ -43,7 +43,8 @@ def test_bits_depend_on_no_neighbour_and_on_no_chunk(text: str, d: int) -> None:
     got = computed(relaxed, x, y)
     whole = ~np.isnan(strict)
     assert whole.any()
-    assert np.array_equal(got[whole], strict[whole])
+    # Relaxed weighted windows divide by the weights they find, strict ones by what those must be.
+    np.testing.assert_allclose(got[whole], strict[whole], rtol=1e-14 if text in WEIGHTS else 0.0)
     for lane in (0, 2, 7, 12):
         alone = computed(relaxed, x[:, [lane]], y[:, [lane]])
         assert np.array_equal(alone[:, 0], got[:, lane], equal_nan=True)

