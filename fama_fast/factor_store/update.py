@@ -229,6 +229,7 @@ class _Run:
         moments = np.concatenate([base.moments[:keep], moments_of(self.source)[keep - offset :]])
         total = len(moments)
         if self.old is not None and keep == total == len(base.moments) and not new:
+            clean(self.root, base)  # of a writer that was killed between its commit and this
             return self._report(base, changed=False)
 
         written = self._compute(kept, factors, keep, total, offset) | self._compute(new, factors, 0, total, offset)
