@@ -4,6 +4,8 @@ A simulated market is written to Parquet (or `--data` names one), twenty express
 budget, and the same on as many dates as `--memory-dates`, loaded whole. Each run is a process of its own, so that its
 peak resident memory is its own. It prints the seconds, the peaks, the throughput (expressions x cells a second) and its
 ratio; and whether the mean RankIC over the dates that both have is equal to the bit.
+
+With `--mine` one round of `--candidates` is mined from the data instead, random control and verdict included.
 """
 
 from __future__ import annotations
@@ -77,6 +79,35 @@ def _child(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _mine(options: argparse.Namespace) -> dict[str, Any]:
+    """One round of mining; its own process."""
+    from fama_fast.mining.loop import mine
+    from fama_fast.mining.progress import PlainProgress
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = {"rounds": 1, "candidates": options.candidates, "seed": 1}
+        paths = {"output_dir": folder}
+        if options.run == "warm":
+            mine({"run": {**run, "candidates": 10}, "paths": paths})
+            return {}
+        start = time.perf_counter()
+        settings = {
+            "run": {**run, "memory_budget": options.budget},
+            "paths": {**paths, "market_data": options.data},
+            # Nothing is to be found in noise: with these gates open, admission and the pool have work all the same.
+            "gates": {"min_rank_ic": 0.0, "min_t": 0.0, "complexity_penalty": 0.0},
+        }
+        found = mine(settings, progress=PlainProgress(stream=sys.stderr)).to_dict()
+        seconds = time.perf_counter() - start
+    return {
+        "seconds": seconds,
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "candidates_per_s": found["record"]["candidates_per_second"],
+        "headline": found["verdict"]["headline"],
+        "shape": [found["data"]["dates"], found["data"]["symbols"]],
+    }
+
+
 def _run(options: argparse.Namespace, kind: str, *extra: str) -> dict[str, Any]:
     command = [
         sys.executable,
@@ -88,6 +119,8 @@ def _run(options: argparse.Namespace, kind: str, *extra: str) -> dict[str, Any]:
         options.data,
         "--budget",
         options.budget,
+        "--candidates",
+        str(options.candidates),
     ]
     done = subprocess.run([*command, *extra], check=True, capture_output=True, text=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -101,10 +134,15 @@ def main() -> None:
     parser.add_argument("--budget", default="1GB")
     parser.add_argument("--memory-dates", type=int, default=756, help="dates of the panel that is loaded whole")
     parser.add_argument("--data", help="Parquet to use instead of simulating")
-    parser.add_argument("--run", choices=("parts", "whole"), help=argparse.SUPPRESS)
+    parser.add_argument("--run", choices=("parts", "whole", "mine", "warm"), help=argparse.SUPPRESS)
     parser.add_argument("--end", help=argparse.SUPPRESS)
     parser.add_argument("--slice", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--mine", action="store_true", help="mine one round instead of scoring")
+    parser.add_argument("--candidates", type=int, default=40, help="of the round with --mine")
     options = parser.parse_args()
+    if options.run in ("mine", "warm"):
+        print(json.dumps(_mine(options)))
+        return
     if options.run:
         print(json.dumps(_child(options)))
         return
@@ -120,6 +158,16 @@ def main() -> None:
             )
             megabytes = Path(options.data).stat().st_size / 1e6
             print(f"simulated and written in {time.perf_counter() - start:.1f} s: {megabytes:,.0f} MB of Parquet")
+        if options.mine:
+            _run(options, "warm")  # the kernels' compilation is no part of it
+            found = _run(options, "mine")
+            t, n = found["shape"]
+            print(
+                f"mined from {t:,} dates x {n:,} symbols within {options.budget}: {found['seconds']:.0f} s in all, "
+                f"{found['candidates_per_s']:.2f} candidates/s at the gates, peak {found['peak_bytes'] / 1e6:,.0f} MB"
+            )
+            print(found["headline"])
+            return
         import polars as pl
 
         days = pl.scan_parquet(options.data).select(pl.col("date").unique().sort()).collect()["date"]

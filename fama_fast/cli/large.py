@@ -1,4 +1,4 @@
-"""What `score` and `compute` share for data larger than memory: the option, and opening data to be read in parts."""
+"""What commands share for data larger than memory: the option, and opening data to be read in parts."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import typer
 from fama_fast.cli import EXIT_INTERRUPTED
 from fama_fast.cli.clusters import Cluster  # noqa: TC001  (typer reads the annotations)
 from fama_fast.cli.common import DataPath, Groups, Universe, note
+from fama_fast.cli.large import MemoryBudget  # noqa: TC001
 from fama_fast.cli.signals import first_asks
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def mine(
         typer.Option("--threads", metavar="N", help="Cores to use (default: all).", show_default=False),
     ] = None,
     cluster: Cluster = None,
+    memory_budget: MemoryBudget = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only data and result.")] = False,
     as_json: Annotated[
         bool,
@@ -108,6 +110,7 @@ def mine(
         "run.use_css": False if skip_css else None,
         "run.use_coe": False if skip_coe else None,
         "run.threads": threads,
+        "run.memory_budget": memory_budget,
         "cluster.address": cluster,
         "ledger": ledger,
     }

@@ -26,6 +26,7 @@ DEFAULT_BUDGET = 1 << 30
 
 _LANES = 8
 _SIZES = (8, 4, 2, 1)  # expressions a batch, the most first: more share more work and need more memory
+_SINK_SIZES = (64, 32, 16, *_SIZES)  # whose values are never kept
 _FIXED = 24 << 20  # rows being decoded, registers, scratch
 _UNIT = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([kmgt]?)(i?)b?\s*\Z", re.IGNORECASE)
 
@@ -93,24 +94,31 @@ class Demand:
     extra: float = 0.0
     extra_batch: float = 0.0
     warm: int = 0  # rows before the chunk whose results are wanted too
+    sink: bool = False  # figures are kept, not values
+    walked: int | None = None  # dates that chunks are made of; None: all
+    held: int = 0  # bytes that stay in memory beside the chunks, whatever those are
 
     def peak(self, core: int, batches: Sequence[Batch]) -> int:
         """Bytes at most for chunks of `core` dates."""
+        names = {name for b in batches for name in b.plan.fields}
+        arrays = [(b.halo, len(names) + b.plan.peak_buffers + (0 if self.sink else len(b.indices))) for b in batches]
+        return self.bytes_of(core, arrays)
+
+    def bytes_of(self, core: int, batches: Sequence[tuple[int, int]]) -> int:
+        """The same of batches told by their halo and how many arrays of all their rows live at once."""
         wide = -(-self.symbols // _LANES) * _LANES
-        halo = max(b.halo for b in batches)
+        halo = max(h for h, _ in batches)
         rows = min(core + halo, self.dates)
         # This chunk with its halo, the halo being copied for the next one, and the next one being read.
         read = min(2 * core + 2 * halo + 2 * self.reach, 2 * self.dates)
         resident = self.symbols * read * (self.item * self.fields + 8 * self.groups + (1 if self.fields else 0))
         chunk = self.symbols * core * (8 * self.kept + self.extra)
         most = 0.0
-        names = {name for b in batches for name in b.plan.fields}
-        for batch in batches:
-            here = min(core + batch.halo, self.dates)
-            arrays = len(names) + batch.plan.peak_buffers + len(batch.indices)
+        for own, arrays in batches:
+            here = min(core + own, self.dates)
             most = max(most, here * (8.0 * wide * arrays + self.symbols * self.extra_batch))
         # A field is put together from pieces before it is blocked.
-        return int((_FIXED if self.fields else 0) + resident + chunk + most + 8 * 2 * self.symbols * rows)
+        return int(self.held + (_FIXED if self.fields else 0) + resident + chunk + most + 8 * 2 * self.symbols * rows)
 
 
 def make_batches(
@@ -141,22 +149,23 @@ def make_schedule(
     """
     best: tuple[float, Schedule] | None = None
     least = 0
-    for size in _SIZES:
+    span = demand.dates if demand.walked is None else demand.walked
+    for size in _SINK_SIZES if demand.sink else _SIZES:
         if size > 1 and size // 2 >= len(roots):
             continue
         batches = make_batches(roots, halos, plan, size, demand.warm)
         halo = max(b.halo for b in batches)
-        smallest = min(demand.dates, max(1, halo // 4))
+        smallest = min(span, smallest_chunk(halo))
         least = demand.peak(smallest, batches)
         if budget is None:
-            return Schedule(demand.dates, halo, demand.reach, batches, demand.peak(demand.dates, batches))
+            return Schedule(span, halo, demand.reach, batches, demand.peak(span, batches))
         if least > budget:
             continue
-        low, high = smallest, demand.dates
+        low, high = smallest, span
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (middle, high) if demand.peak(middle, batches) <= budget else (low, middle - 1)
-        core = _even(low, demand.dates)
+        core = _even(low, span)
         # Work a date, counted in expressions; smaller batches share less.
         cost = sum(len(b.indices) * (1.0 + min(b.halo, demand.dates) / core) for b in batches) * (1.0 + 0.2 / size)
         if best is None or cost < best[0]:
@@ -165,9 +174,15 @@ def make_schedule(
         assert budget is not None
         raise ConfigError(
             f"memory_budget of {show_bytes(budget)} is too small: one chunk of dates with the {max(halos)} rows "
-            f"before it needs at least {show_bytes(least)} ({demand.symbols:,} symbols, {max(demand.fields, 1)} fields)"
+            f"before it needs at least {show_bytes(least)} ({demand.symbols:,} symbols, {max(demand.fields, 1)} fields"
+            f"{f', {show_bytes(demand.held)} held besides' if demand.held else ''})"
         )
     return best[1]
+
+
+def smallest_chunk(halo: int) -> int:
+    """Dates that a chunk has at least: with fewer most work would be done again and again."""
+    return max(1, halo // 4)
 
 
 def _even(core: int, dates: int) -> int:

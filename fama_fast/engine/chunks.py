@@ -106,11 +106,12 @@ def _joined(arrays: Sequence[NDArray[S]]) -> NDArray[S]:
 
 @dataclass
 class Loaded:
-    """Dates [start, stop) of the data with rows around them in memory."""
+    """Dates [start, stop) of the data with rows around them in memory; history begins at row `floor`."""
 
     start: int
     stop: int
     pieces: list[tuple[int, Panel]]
+    floor: int = 0
 
     def rows(self, start: int, stop: int) -> RowsView:
         """Rows [start, stop) of the data, which must lie in memory."""
@@ -124,8 +125,9 @@ def chunks(
     groups: Sequence[str],
     first: int = 0,
     last: int | None = None,
+    floor: int = 0,
 ) -> Iterator[Loaded]:
-    """The dates [first, last) in order, `schedule.core` at a time.
+    """The dates [first, last) in order, `schedule.core` at a time; rows before `floor` are as if they were not there.
 
     The caller must hold no view of a chunk when it asks for the next one, or its rows stay in memory.
 
@@ -137,7 +139,7 @@ def chunks(
     edges = [(a, min(end, a + schedule.core)) for a in range(first, end, schedule.core)]
     if isinstance(source, Panel):
         for start, stop in edges:
-            yield Loaded(start, stop, [(0, source)])
+            yield Loaded(start, stop, [(0, source)], floor)
         return
     reader = source.reader(fields, groups)
     with ExitStack() as stack:
@@ -146,7 +148,7 @@ def chunks(
         def read(start: int, stop: int) -> Future[Panel] | None:
             return pool.submit(reader.read, start, stop) if stop > start else None
 
-        at = max(0, first - schedule.halo)
+        at = max(floor, first - schedule.halo)
         need = min(dates, edges[0][1] + schedule.reach) if edges else at
         coming = read(at, need)
         pieces: list[tuple[int, Panel]] = []
@@ -158,8 +160,8 @@ def chunks(
             if i + 1 < len(edges):
                 need = min(dates, edges[i + 1][1] + schedule.reach)
                 coming = read(at, need)
-            yield Loaded(start, stop, pieces)
-            begin = max(0, stop - schedule.halo)
+            yield Loaded(start, stop, pieces, floor)
+            begin = max(floor, stop - schedule.halo)
             more = begin < at and i + 1 < len(edges)
             pieces = [(begin, RowsView(pieces, begin, at).settled())] if more else []
 
@@ -178,17 +180,17 @@ def compute(
     from fama_fast.backends.numba_vm.memory import POOL
     from fama_fast.backends.numba_vm.run import execute
 
-    wanted = max(0, loaded.start - warm)
+    wanted = max(loaded.floor, loaded.start - warm)
     view: RowsView | None = None
     begin = -1
     for batch in batches:
-        here = max(0, loaded.start - batch.halo)
+        here = max(loaded.floor, loaded.start - batch.halo)
         if view is None or here != begin:
             # Arrays of another length are of no use any more.
             view = None
             POOL.clear()
             begin, view = here, loaded.rows(here, loaded.stop)
-        values = execute(batch.plan, view, origin=begin, **options)
+        values = execute(batch.plan, view, origin=begin - loaded.floor, **options)
         yield batch, [v[wanted - begin :] for v in values]
         del values
     del view

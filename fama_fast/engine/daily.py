@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fama_fast.engine.evaluate import lowered
+from fama_fast.engine.evaluate import has_universe, lowered
 from fama_fast.errors import DataError
 from fama_fast.ir import Node, field
 from fama_fast.ops import build
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fama_fast.backends.numba_vm.run import SortedLabels
     from fama_fast.engine.alpha import Alpha
     from fama_fast.panel import Panel
+    from fama_fast.panel.dataset import Dataset
     from fama_fast.types import FloatArray, IntArray
 
 BATCH = 64  # expressions a plan: enough to share work, few enough that intermediates stay small
@@ -61,11 +62,7 @@ def daily_rank_ic(
         rows = np.unique(np.asarray(rows, dtype=np.int64))
         if rows.size and (rows[0] < 0 or rows[-1] >= t):
             raise DataError(f"rows to score must lie in 0..{t - 1}, not {rows[0]}..{rows[-1]}")
-    # A rank puts the symbols in the order of what it ranks: no sort for it where nothing but the order counts.
-    roots = [_ranked(root) for root in lowered(items, panel, min_coverage)]
-    if panel.universe is not None:
-        member: Node = field(UNIVERSE)
-        roots = [build("MASK", root, member) for root in roots]
+    roots = sink_roots(items, panel, min_coverage)
     figures = np.full((len(roots), t, 2), np.nan)
     for start in range(0, len(roots), BATCH):
         plan = make_plan(roots[start : start + BATCH], sink=True, min_pairs=min_pairs)
@@ -91,14 +88,28 @@ def ranks_on(
     """
     from fama_fast.backends.numba_vm.run import execute
 
-    roots = [build("RANK", root) for root in lowered(items, panel, min_coverage)]
-    if panel.universe is not None:
-        roots = list(mask_members(roots))
+    roots = rank_roots(items, panel, min_coverage)
     t, n = panel.shape
     batch = max(1, min(BATCH, _BATCH_BYTES // (8 * t * n)))
     for start in range(0, len(roots), batch):
         for values in execute(make_plan(roots[start : start + batch]), panel, threads=threads, rows=rows):
             yield values[rows]
+
+
+def sink_roots(items: Sequence[str | Alpha], source: Panel | Dataset, min_coverage: float | None = None) -> list[Node]:
+    """What a RankIC sink reads for each expression."""
+    # A rank puts the symbols in the order of what it ranks: no sort for it where nothing but the order counts.
+    roots = [_ranked(root) for root in lowered(items, source, min_coverage)]
+    if has_universe(source):
+        member: Node = field(UNIVERSE)
+        roots = [build("MASK", root, member) for root in roots]
+    return roots
+
+
+def rank_roots(items: Sequence[str | Alpha], source: Panel | Dataset, min_coverage: float | None = None) -> list[Node]:
+    """The cross-sectional rank of each expression."""
+    roots = [build("RANK", root) for root in lowered(items, source, min_coverage)]
+    return list(mask_members(roots)) if has_universe(source) else roots
 
 
 def _ranked(root: Node) -> Node:

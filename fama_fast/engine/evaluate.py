@@ -30,7 +30,7 @@ from fama_fast.plan import UNIVERSE, make_plan, mask_members, set_min_coverage
 from fama_fast.types import derived_field
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fama_fast.panel.dataset import Dataset
     from fama_fast.plan import Plan
@@ -112,6 +112,7 @@ def plan_chunks(
     *,
     fields: Sequence[str],
     groups: Sequence[str],
+    plan: Callable[[tuple[Node, ...]], Plan] | None = None,
     **needs: Any,
 ) -> Schedule:
     """Chunks of dates and batches of expressions for a run on `source` (see `engine.budget`; `needs`: of `Demand`)."""
@@ -127,7 +128,7 @@ def plan_chunks(
         groups=0 if in_memory else len(groups),
         **{"reach": 0, "kept": 0, **needs},
     )
-    return make_schedule(roots, halos, _plan, demand, budget)
+    return make_schedule(roots, halos, plan or _plan, demand, budget)
 
 
 def _in_chunks(

@@ -1,12 +1,14 @@
 """Daily figures of factors on data larger than memory: dates in chunks, figures kept, values let go.
 
 A chunk holds one date more before it, for turnover, and the rows after it that labels reach. Every figure of a date
-follows from those rows alone, so the figures have the bits of one run over everything.
+follows from those rows alone, so the figures have the bits of one run over everything. Labels are made from the closes
+of the chunk (`ReturnLabels`), or are in memory already (`GivenLabels`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -15,20 +17,93 @@ from fama_fast.engine.budget import DEFAULT_BUDGET, parse_bytes
 from fama_fast.engine.chunks import chunks, compute
 from fama_fast.engine.evaluate import has_universe, lowered_roots, plan_chunks, read_names
 from fama_fast.evaluation.daily import Daily, daily_by_horizon
+from fama_fast.evaluation.ic import MIN_PAIRS
 from fama_fast.evaluation.rows import SortedRows
 from fama_fast.panel.presence import trading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fama_fast.data.labels import Sessions
+    from fama_fast.data.labels import Horizon, Sessions
     from fama_fast.engine import Alpha
+    from fama_fast.engine.chunks import Loaded
     from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
+    from fama_fast.types import FloatArray, IntArray
 
 _SERIES = ("rank_ic", "ic", "coverage", "turnover")
 # Bytes a cell: of a label its values, order and what computing them takes; of a batch the order of one factor's rows.
-_LABEL, _ORDER = 8 + 4 + 8 + 8, 4 + 1
+LABEL_BYTES, _ORDER = 8 + 4 + 8 + 8, 4 + 1
+
+
+class LabelRows(Protocol):
+    """Labels by rows of the data: `fields` are read for them, in the rows asked for and `reach` rows after those."""
+
+    @property
+    def fields(self) -> tuple[str, ...]: ...
+
+    @property
+    def reach(self) -> int: ...
+
+    def rows(self, loaded: Loaded, start: int, stop: int) -> FloatArray:
+        """(stop - start, N) labels of the dates [start, stop), which must lie in memory."""
+
+    def later(self, rows: int) -> LabelRows:
+        """Of each date the label so many rows later; none where the data end before."""
+
+
+@dataclass(frozen=True)
+class ReturnLabels:
+    """Forward returns of the closes at hand. `exits` (T,) rows at which positions are left."""
+
+    exits: IntArray
+    entry_lag: int
+    reach: int
+
+    @classmethod
+    def of(cls, source: Panel | Dataset, horizon: Horizon, entry_lag: int) -> ReturnLabels:
+        """Of the data with these dates: no label knows a close behind their last one."""
+        sessions = source.sessions
+        return cls(label_exits(sessions, horizon, entry_lag), entry_lag, label_reach(sessions, horizon, entry_lag))
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return ("CLOSE",)
+
+    def rows(self, loaded: Loaded, start: int, stop: int) -> FloatArray:
+        end = min(self.exits.size, stop + self.reach)
+        return returns_to(loaded.rows(start, end)["CLOSE"], self.exits[start:stop] - start, self.entry_lag)
+
+    def later(self, rows: int) -> ReturnLabels:
+        dates = self.exits.size
+        moved = np.concatenate([self.exits[rows:], np.full(min(rows, dates), dates)])
+        return replace(self, exits=moved, entry_lag=self.entry_lag + rows, reach=self.reach + rows)
+
+
+@dataclass(frozen=True)
+class GivenLabels:
+    """Labels (T, N) in memory, such as shuffled ones. `ahead`: of each date the label so many rows later."""
+
+    values: FloatArray
+    ahead: int = 0
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def reach(self) -> int:
+        return 0
+
+    def rows(self, loaded: Loaded, start: int, stop: int) -> FloatArray:
+        del loaded
+        found = self.values[start + self.ahead : stop + self.ahead]
+        out = np.full((stop - start, self.values.shape[1]), np.nan)
+        out[: len(found)] = found
+        return out
+
+    def later(self, rows: int) -> GivenLabels:
+        return replace(self, ahead=self.ahead + rows)
 
 
 def daily_in_chunks(
@@ -49,38 +124,68 @@ def daily_in_chunks(
     Raises:
         ConfigError: a budget too small for one chunk. DataError: from reading.
     """
+    return daily_by_labels(
+        alphas,
+        source,
+        {h: ReturnLabels.of(source, h, entry_lag) for h in horizons},
+        memory_budget=memory_budget,
+        min_coverage=min_coverage,
+        min_pairs=min_pairs,
+        threads=threads,
+        first=first,
+        last=last,
+    )
+
+
+def daily_by_labels(
+    alphas: Sequence[Alpha],
+    source: Panel | Dataset,
+    labels_by: Mapping[Any, LabelRows],
+    *,
+    memory_budget: int | float | str | None,
+    held: int = 0,
+    min_coverage: float | None = None,
+    min_pairs: int = MIN_PAIRS,
+    threads: int | None = None,
+    first: int = 0,
+    last: int | None = None,
+) -> list[Mapping[Any, Daily]]:
+    """The same for any labels, by their keys. Of the budget `held` bytes are taken already, by labels in memory too.
+
+    Raises:
+        As `daily_in_chunks`.
+    """
     dates = len(source.dates)
-    sessions = source.sessions
-    exits = {h: label_exits(sessions, h, entry_lag) for h in horizons}
-    reach = max(label_reach(sessions, h, entry_lag) for h in horizons)
+    stop_row = dates if last is None else last
     roots = lowered_roots(alphas, source, min_coverage)
     fields, groups = read_names(roots, source)
     rows_of = ("CLOSE",) if "CLOSE" in source.supplied_fields or has_universe(source) else source.supplied_fields
-    fields = list(dict.fromkeys([*fields, "CLOSE", *rows_of]))
+    read_for = [f for y in labels_by.values() for f in y.fields]
+    fields = list(dict.fromkeys([*fields, *read_for, *rows_of]))
     schedule = plan_chunks(
         roots,
         source,
         DEFAULT_BUDGET if memory_budget is None else parse_bytes(memory_budget),
         fields=fields,
         groups=groups,
-        reach=reach,
+        reach=max(y.reach for y in labels_by.values()),
         warm=1,
-        extra=len(horizons) * _LABEL + 2,
+        extra=len(labels_by) * LABEL_BYTES + 2,
         extra_batch=_ORDER,
+        walked=stop_row - first,
+        held=held,
     )
-    series = {h: {name: np.full((len(alphas), dates), np.nan) for name in _SERIES} for h in horizons}
-    for loaded in chunks(source, schedule, fields, groups, first, last):
+    series = {h: {name: np.full((len(alphas), dates), np.nan) for name in _SERIES} for h in labels_by}
+    for loaded in chunks(source, schedule, fields, groups, first, stop_row):
         begin, stop = max(0, loaded.start - 1), loaded.stop
         rows = slice(loaded.start, stop)
         view = loaded.rows(begin, stop)
         universe = view.universe
         present = trading(view) if universe is None else None
-        close = loaded.rows(begin, min(dates, stop + reach))["CLOSE"]
         labels: dict[Any, SortedRows] = {
-            h: SortedRows.of(returns_to(close, exits[h][begin:stop] - begin, entry_lag), threads=threads)
-            for h in horizons
+            h: SortedRows.of(y.rows(loaded, begin, stop), threads=threads) for h, y in labels_by.items()
         }
-        del view, close
+        del view
         for batch, found in compute(loaded, schedule.batches, warm=1, threads=threads):
             for index, values in zip(batch.indices, found, strict=True):
                 daily = daily_by_horizon(
@@ -91,4 +196,4 @@ def daily_in_chunks(
                         series[h][name][index, rows] = getattr(figures, name)[loaded.start - begin :]
             del found, values
         del labels, universe, present
-    return [{h: Daily(**{n: series[h][n][i] for n in _SERIES}) for h in horizons} for i in range(len(alphas))]
+    return [{h: Daily(**{n: series[h][n][i] for n in _SERIES}) for h in labels_by} for i in range(len(alphas))]

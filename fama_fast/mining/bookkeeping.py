@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from fama_fast.engine.evaluate import has_universe
 from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.config_file import document
 from fama_fast.mining.gates import DROPPED, GATES
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fama_fast.mining.state import LoopState
     from fama_fast.mining.steps import Context
     from fama_fast.panel import Panel
+    from fama_fast.panel.dataset import Dataset
 
 
 def candidates_of(batch: ProposalBatch) -> list[Candidate]:
@@ -109,7 +111,7 @@ def funnel_of(stopped: Mapping[str | None, int]) -> dict[str, int]:
     return {gate: stopped.get(gate, 0) for gate in (*known, *older)} | {"admitted": stopped.get(None, 0)}
 
 
-def describe(panel: Panel) -> dict[str, Any]:
+def describe(panel: Panel | Dataset) -> dict[str, Any]:
     """The data, for the result document."""
     return {
         "source": panel.source,
@@ -120,7 +122,7 @@ def describe(panel: Panel) -> dict[str, Any]:
         "last": str(panel.dates[-1])[:10],
         "fields": list(panel.fields),
         "groups": list(panel.groups),
-        "universe": panel.universe is not None,
+        "universe": has_universe(panel),
         "warnings": list(panel.warnings),
     }
 
@@ -147,4 +149,5 @@ def deciding_settings(config: MiningConfig) -> dict[str, Any]:
     found.pop("logging")
     found.pop("tracking")
     found["paths"].pop("output_dir")
+    found["run"].pop("memory_budget")
     return found

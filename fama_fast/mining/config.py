@@ -58,8 +58,21 @@ class RunSettings(Section):
     max_seconds: Annotated[float, Field(gt=0.0)] | None = None  # of search; a resumed run counts anew
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     threads: Count | None = None
+    memory_budget: int | str | None = None  # such as "1GB": Parquet is read part by part within it, not loaded
     min_coverage: Annotated[float, Field(gt=0.0, le=1.0)] | None = None  # share of a window that must be present
     update_cache: bool = True  # write admitted factors to paths.factor_cache, where one is set
+
+    @field_validator("memory_budget")
+    @classmethod
+    def _is_budget(cls, value: int | str | None) -> int | str | None:
+        if value is not None:
+            from fama_fast.engine.budget import parse_bytes
+
+            try:
+                parse_bytes(value)
+            except ConfigError:
+                raise ValueError(f'must be bytes or a size such as "800MB" or "2GiB", not {value!r}') from None
+        return value
 
 
 class PathSettings(Section):

@@ -151,7 +151,6 @@ def select(
 ) -> Selected:
     """Pass rounds of expressions through the gates into a copy of the starting library; no search, no ledger."""
     from fama_fast.mining.bookkeeping import funnel
-    from fama_fast.mining.pool import Pool
     from fama_fast.mining.state import first_state
     from fama_fast.mining.steps import pass_gates
 
@@ -164,7 +163,7 @@ def select(
         if not config.objectives and len(state.new_factors) >= config.u:
             break
     new = state.new_factors
-    pool = Pool(market, config.pool).valid(new) if new else None
+    pool = market.new_pool(config.pool).valid(new) if new else None
     return Selected(tuple(new), pool, len(rows), funnel(rows))
 
 
@@ -205,8 +204,6 @@ def run_controls(
     Returns:
         The figures, and the random control's factors: their pool is measured on the test if that is opened.
     """
-    from fama_fast.mining.market import Market
-
     asked, model = config.control, config.pool.model
     found: dict[str, Any] = {}
     factors: tuple[Factor, ...] = ()
@@ -231,10 +228,7 @@ def run_controls(
         null = []
         for i in range(asked.shuffle):
             rng = np.random.default_rng([config.run.seed, i])
-            labels = shuffled_labels(
-                market.labels.values, (market.rows.train, market.rows.valid), rng, asked.shuffle_block
-            )
-            again = select(Market(market.whole, config, labels=labels), config, library, rounds.values())
+            again = select(market.shuffled(rng, asked.shuffle_block), config, library, rounds.values())
             null.append(0.0 if again.pool is None else again.pool.scores[model].get("rank_ic", 0.0))
         own = 0.0 if pool is None else pool.scores[model].get("rank_ic", 0.0)
         found["null"] = tuple(null)

@@ -22,6 +22,8 @@ from fama_fast.cluster.source import absolute
 from fama_fast.errors import ConfigError
 from fama_fast.mining.market import Market
 from fama_fast.mining.setup import open_panel
+from fama_fast.mining.state import starting_factors
+from fama_fast.panel import Panel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from fama_fast.cluster.source import MappedPanel
     from fama_fast.engine import Alpha
     from fama_fast.mining.config import MiningConfig
-    from fama_fast.panel import Panel
+    from fama_fast.panel.dataset import Dataset
     from fama_fast.types import FloatArray
 
 TASKS = 4  # tasks a thread, so that unequal ones even out
@@ -43,9 +45,9 @@ _SHARE = 0.8  # of a worker's memory that the market may take
 
 @contextmanager
 def open_market(
-    panel: Panel, config: MiningConfig, *, given: bool, note: Callable[[str], None] | None = None
+    panel: Panel | Dataset, config: MiningConfig, *, given: bool, note: Callable[[str], None] | None = None
 ) -> Iterator[Market]:
-    """The market that the configuration asks for, with its cluster open as long as the block.
+    """The market that the data and the configuration ask for, with its cluster open as long as the block.
 
     Args:
         given: the panel was handed over, and is not what the configuration names. note: is told of refused workers.
@@ -55,6 +57,12 @@ def open_market(
         DataError: as `Market`.
     """
     settings = config.cluster
+    if not isinstance(panel, Panel):
+        from fama_fast.mining.market_parts import PartsMarket
+
+        library = [f.canonical for f in starting_factors(config.paths.factor_cache)[0]]
+        yield PartsMarket(panel, config, library=library)
+        return
     if settings.address is None:
         yield Market(panel, config)
         return

@@ -1,7 +1,8 @@
 """The data as the loop sees it: mining rows, labels, splits, and the measures that gates ask for.
 
 The mining panel ends where the test split begins, so nothing in the loop can look at the test, even by
-mistake; `open_test` is the one place that reads it. It knows no library, no proposer and no store.
+mistake; `open_test` is the one place that reads it. Data larger than memory have a market of their own, `market_parts`.
+It knows no library, no proposer and no store.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from fama_fast.evaluation import (
     SortedRows,
     daily,
     newey_west_t,
+    rank_ic,
     score_values,
     summarise,
     trading,
@@ -24,6 +26,7 @@ from fama_fast.evaluation import (
 from fama_fast.mining.css import sample_rows
 from fama_fast.mining.protocol import Vocabulary
 from fama_fast.mining.racing import Race
+from fama_fast.panel import Panel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,10 +34,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fama_fast.engine import Alpha
+    from fama_fast.evaluation import Daily
     from fama_fast.library.factor import Factor
     from fama_fast.mining.candidate import Candidate, Member
-    from fama_fast.mining.config import MiningConfig
-    from fama_fast.panel import Panel
+    from fama_fast.mining.config import MiningConfig, PoolSettings
+    from fama_fast.mining.pool import Pool
+    from fama_fast.panel.dataset import Dataset
     from fama_fast.types import BoolArray, FloatArray
 
 BATCH_BYTES = 512 * 2**20  # values of one evaluated batch
@@ -52,6 +57,42 @@ class Rows:
     test: slice
 
 
+def split_rows(data: Panel | Dataset, config: MiningConfig) -> Rows:
+    """The splits of the data.
+
+    Raises:
+        DataError: too few dates or symbols to mine on; the message has the numbers.
+    """
+    from fama_fast.data import date_splits
+
+    n_dates, n_symbols = data.shape
+    if n_symbols < MIN_SYMBOLS:
+        raise DataError(f"{data.source}: mining ranks symbols against each other: {n_symbols} is too few")
+    cut = config.splits
+    first, second, third = cut.fractions
+    found = date_splits(
+        n_dates,
+        horizon=cut.horizon,
+        entry_lag=cut.entry_lag,
+        fractions=(first, second, third),
+        embargo=cut.embargo,
+    )
+    out = Rows(found.train, found.valid, found.test)
+    for name in ("train", "valid", "test"):
+        rows: slice = getattr(out, name)
+        if rows.stop - rows.start < MIN_ROWS:
+            raise DataError(
+                f"{data.source}: {n_dates} dates leave {max(0, rows.stop - rows.start)} for the {name} "
+                f"split, at least {MIN_ROWS} are needed"
+            )
+    return out
+
+
+def no_returns(data: Panel | Dataset, split: str) -> DataError:
+    """That a split has no label at all."""
+    return DataError(f"{data.source}: no forward return is known in the {split} split: CLOSE is missing")
+
+
 class Market:
     """A panel cut for mining.
 
@@ -64,62 +105,56 @@ class Market:
     """
 
     def __init__(self, panel: Panel, config: MiningConfig, *, labels: FloatArray | None = None) -> None:
-        from fama_fast.data import date_splits, forward_returns
+        from fama_fast.data import forward_returns
 
-        n_dates, n_symbols = panel.shape
-        if n_symbols < MIN_SYMBOLS:
-            raise DataError(f"{panel.source}: mining ranks symbols against each other: {n_symbols} is too few")
-        cut = config.splits
-        first, second, third = cut.fractions
-        found = date_splits(
-            n_dates,
-            horizon=cut.horizon,
-            entry_lag=cut.entry_lag,
-            fractions=(first, second, third),
-            embargo=cut.embargo,
-        )
-        self.rows = Rows(found.train, found.valid, found.test)
-        for name in ("train", "valid", "test"):
-            rows: slice = getattr(self.rows, name)
-            if rows.stop - rows.start < MIN_ROWS:
-                raise DataError(
-                    f"{panel.source}: {n_dates} dates leave {max(0, rows.stop - rows.start)} for the {name} "
-                    f"split, at least {MIN_ROWS} are needed"
-                )
-        self.config = config
-        self.whole = panel
-        self.horizon = cut.horizon
-        # Labels of the last validation dates reach to the test's first row at most: the purge sees to that.
-        self.panel = panel.slice_dates(0, self.rows.test.start)
+        self._begin(panel, config)
+        cut, threads = config.splits, config.run.threads
         if labels is None:
-            labels = forward_returns(self.panel, horizon=cut.horizon, entry_lag=cut.entry_lag)
+            labels = forward_returns(self.held, horizon=cut.horizon, entry_lag=cut.entry_lag)
         for name in ("train", "valid"):
             if not np.isfinite(labels[getattr(self.rows, name)]).any():
-                raise DataError(f"{panel.source}: no forward return is known in the {name} split: CLOSE is missing")
-        threads = config.run.threads
+                raise no_returns(panel, name)
         self.labels = SortedRows.of(labels, threads=threads)
         order = np.ascontiguousarray(self.labels.order, dtype=np.int32)
         self.sink_labels = SortedLabels(self.labels.values, order, self.labels.count)
-        self.present: BoolArray = trading(self.panel) if self.panel.universe is None else self.panel.universe
-        seed = config.run.seed
-        self.vector_rows = sample_rows(self.rows.train, config.css.n_dates, seed)
+        self.present: BoolArray = trading(self.held) if self.held.universe is None else self.held.universe
         self.members = self.present.sum(axis=1).astype(np.float64)
-        racing = config.racing
-        self.race: Race | None = None
-        if racing.enabled and racing.rungs < racing.blocks:
-            self.race = Race(
-                self.panel,
-                self.sink_labels,
-                self.rows.train,
-                self.members,
-                error=racing.error,
-                blocks=racing.blocks,
-                rungs=racing.rungs,
-                seed=seed,
-                horizon=cut.horizon,
-                threads=threads,
-                min_coverage=config.run.min_coverage,
-            )
+        self.race = self._race(self.sink_labels)
+
+    def _begin(self, data: Panel | Dataset, config: MiningConfig) -> None:
+        """What follows from the axes alone."""
+        self.rows = split_rows(data, config)
+        self.config = config
+        self.whole = data
+        self.horizon = config.splits.horizon
+        # Labels of the last validation dates reach to the test's first row at most: the purge sees to that.
+        self.panel = data.slice_dates(0, self.rows.test.start)
+        self.vector_rows = sample_rows(self.rows.train, config.css.n_dates, config.run.seed)
+
+    def _race(self, labels: SortedLabels | None) -> Race | None:
+        """The race that the configuration asks for."""
+        racing, run = self.config.racing, self.config.run
+        if not racing.enabled or racing.rungs >= racing.blocks:
+            return None
+        return Race(
+            self.panel,
+            labels,
+            self.rows.train,
+            self.members,
+            error=racing.error,
+            blocks=racing.blocks,
+            rungs=racing.rungs,
+            seed=run.seed,
+            horizon=self.config.splits.horizon,
+            threads=run.threads,
+            min_coverage=run.min_coverage,
+        )
+
+    @property
+    def held(self) -> Panel:
+        """The mining rows in memory."""
+        assert isinstance(self.panel, Panel)
+        return self.panel
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -135,7 +170,7 @@ class Market:
         run = self.config.run
         for start in range(0, len(alphas), batch):
             yield from evaluate(
-                alphas[start : start + batch], self.panel, threads=run.threads, min_coverage=run.min_coverage
+                alphas[start : start + batch], self.held, threads=run.threads, min_coverage=run.min_coverage
             )
 
     def measure(self, alphas: Sequence[Alpha]) -> tuple[FloatArray, FloatArray]:
@@ -147,7 +182,7 @@ class Market:
 
         run = self.config.run
         series, counts = daily_rank_ic(
-            alphas, self.panel, self.sink_labels, threads=run.threads, min_coverage=run.min_coverage
+            alphas, self.held, self.sink_labels, threads=run.threads, min_coverage=run.min_coverage
         )
         return series, np.minimum(counts / np.maximum(self.members, 1.0), 1.0)
 
@@ -166,9 +201,39 @@ class Market:
 
     def full_scores(self, alpha: Alpha) -> dict[str, dict[str, float]]:
         """All figures of `FactorScores` over training and validation: for what is kept, as it takes the values."""
-        values = next(iter(self.evaluate([alpha])))
-        found = daily(values, self.labels, self.panel.universe, present=self.present, threads=self.config.run.threads)
+        found, _ = self.figures(alpha)
         return {s: found.summary(getattr(self.rows, s), self.horizon).as_dict() for s in ("train", "valid")}
+
+    def figures(self, alpha: Alpha, ahead: int = 0) -> tuple[Daily, FloatArray]:
+        """Daily figures (T,) over the mining rows; and the RankIC of each date with the labels `ahead` dates later.
+
+        The second is NaN for the last `ahead` dates.
+        """
+        threads = self.config.run.threads
+        values = next(iter(self.evaluate([alpha])))
+        ordered = SortedRows.of(values, self.held.universe, threads=threads)
+        found = daily(ordered, self.labels, self.held.universe, present=self.present, threads=threads)
+        if not ahead:
+            return found, found.rank_ic
+        out = np.full(len(ordered.count), np.nan)
+        kept = max(0, len(out) - ahead)
+        early, late = ordered.part(slice(None, kept)), self.labels.part(slice(ahead, None))
+        out[:kept] = rank_ic(early, late, threads=threads)
+        return found, out
+
+    def new_pool(self, settings: PoolSettings) -> Pool:
+        """An empty pool over this market."""
+        from fama_fast.mining.pool import Pool
+
+        return Pool(self, settings)
+
+    def shuffled(self, rng: np.random.Generator, block: int) -> Market:
+        """The same market with labels whose dates were dealt out anew, see `control.shuffled_labels`."""
+        from fama_fast.mining.control import shuffled_labels
+
+        labels = shuffled_labels(self.labels.values, (self.rows.train, self.rows.valid), rng, block)
+        assert isinstance(self.whole, Panel)
+        return Market(self.whole, self.config, labels=labels)
 
     def lead(self, candidate: Candidate, member: Member) -> float:
         """Newey-West t of how far a candidate's daily RankIC is above a member's in training, both oriented."""
@@ -182,15 +247,8 @@ class Market:
         from fama_fast.engine import ranks_on
 
         run = self.config.run
-        for block in ranks_on(alphas, self.panel, self.vector_rows, threads=run.threads, min_coverage=run.min_coverage):
-            there = np.isfinite(block)
-            count = np.maximum(there.sum(axis=1), 1)[:, None]
-            filled = np.where(there, block, 0.0)
-            centred = np.where(there, filled - filled.sum(axis=1, keepdims=True) / count, 0.0)
-            centred[np.abs(centred) < 1e-12] = 0.0  # one value on a date, or the same everywhere
-            flat = centred.ravel()
-            length = float(np.sqrt(np.add.reduce(flat * flat)))
-            yield (flat / length if length > 0.0 else flat).astype(np.float32)
+        for block in ranks_on(alphas, self.held, self.vector_rows, threads=run.threads, min_coverage=run.min_coverage):
+            yield unit_vector(block)
 
     def pool_ranks(self, factor: Factor, panel: Panel, rows: slice) -> FloatArray:
         """Oriented cross-sectional ranks of a factor, centred, on some rows: its share of the pool."""
@@ -208,18 +266,32 @@ class Market:
         from fama_fast.engine import evaluate
 
         run, cut, rows = self.config.run, self.config.splits, self.rows.test
-        labels = forward_returns(self.whole, horizon=cut.horizon, entry_lag=cut.entry_lag)
-        present = trading(self.whole) if self.whole.universe is None else None
+        whole = self.whole
+        assert isinstance(whole, Panel)
+        labels = forward_returns(whole, horizon=cut.horizon, entry_lag=cut.entry_lag)
+        present = trading(whole) if whole.universe is None else None
         out: dict[str, dict[str, float]] = {}
         for factor in factors:
-            values = evaluate([factor.canonical], self.whole, threads=run.threads, min_coverage=run.min_coverage)[0]
+            values = evaluate([factor.canonical], whole, threads=run.threads, min_coverage=run.min_coverage)[0]
             out[factor.fingerprint] = score_values(
                 values,
                 labels,
-                universe=self.whole.universe,
+                universe=whole.universe,
                 rows=rows,
                 horizon=self.horizon,
                 present=present,
                 threads=run.threads,
             ).as_dict()
         return out
+
+
+def unit_vector(ranks: FloatArray) -> NDArray[np.float32]:
+    """Ranks (rows, N), NaN where missing, centred by row, as one vector of length 1 (zeros where nothing varies)."""
+    there = np.isfinite(ranks)
+    count = np.maximum(there.sum(axis=1), 1)[:, None]
+    filled = np.where(there, ranks, 0.0)
+    centred = np.where(there, filled - filled.sum(axis=1, keepdims=True) / count, 0.0)
+    centred[np.abs(centred) < 1e-12] = 0.0  # one value on a date, or the same everywhere
+    flat = centred.ravel()
+    length = float(np.sqrt(np.add.reduce(flat * flat)))
+    return (flat / length if length > 0.0 else flat).astype(np.float32)

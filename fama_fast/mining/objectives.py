@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast.evaluation import SortedRows, daily, mean, rank_ic
+from fama_fast.evaluation import mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -93,11 +93,8 @@ def measure(
 
     `without` are fingerprints of members that novelty is not held against: those to be replaced.
     """
-    values = next(iter(market.evaluate([alpha])))
-    options: dict[str, Any] = {"present": market.present, "threads": market.config.run.threads}
     rows = market.rows.train
-    ordered = SortedRows.of(values, market.panel.universe, threads=market.config.run.threads)
-    found = daily(ordered, market.labels, market.panel.universe, **options)
+    found, later = market.figures(alpha, DECAY_DAYS if "decay" in names else 0)
     series = sign * found.rank_ic[rows]
     figures = {"rank_ic": mean(series), "turnover": mean(found.turnover[rows])}
     if "stability" in names:
@@ -108,8 +105,6 @@ def measure(
     if "decay" in names:
         # Labels of the last training dates, shifted, would be those of validation: they are left out.
         inside = slice(rows.start, max(rows.start, rows.stop - DECAY_DAYS))
-        early = ordered.part(slice(None, max(0, len(ordered.count) - DECAY_DAYS)))
-        later = rank_ic(early, market.labels.part(slice(DECAY_DAYS, None)), threads=market.config.run.threads)
         figures["decay"] = sign * mean(later[inside])
     if "novelty" in names:
         others = np.array([m.factor.fingerprint not in without for m in library.members], dtype=np.bool_)

@@ -15,6 +15,7 @@ import numpy as np
 
 from fama_fast.evaluation import daily
 from fama_fast.mining.state import known_figures
+from fama_fast.panel import Panel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 Model = Literal["ridge", "equal"]
 MODELS: tuple[Model, ...] = ("ridge", "equal")
+_RANKED_AT_ONCE = 256  # rows that are ranked in one go
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Pool:
     def __init__(self, market: Market, settings: PoolSettings) -> None:
         self.market, self.settings = market, settings
         labels = market.labels.values
-        target = centred_ranks(labels, market.panel.universe)
+        target = centred_ranks(labels, market.held.universe)
         self._known = np.isfinite(target)
         self._target = np.where(self._known, target, 0.0).astype(np.float32)
         usable = np.zeros(len(labels), dtype=np.bool_)
@@ -81,7 +83,7 @@ class Pool:
             part = slice(start - rows.start, stop - rows.start)
             weights = self._fit(names, before=start)
             forecast[part] = weighted([r[part] for r in ranks], weights)
-        universe = self.market.panel.universe
+        universe = self.market.held.universe
         return self._scored(names, ranks, forecast, weights, self.market.labels.values[rows], universe, rows)
 
     def test(self, factors: Sequence[Factor]) -> PoolScores:
@@ -91,10 +93,12 @@ class Pool:
         self._keep(factors, drop=False)
         market, cut = self.market, self.market.config.splits
         names, rows = [f.fingerprint for f in factors], market.rows.test
-        ranks = [market.pool_ranks(f, market.whole, rows).astype(np.float32) for f in factors]
-        labels = forward_returns(market.whole, horizon=cut.horizon, entry_lag=cut.entry_lag)[rows]
+        whole = market.whole
+        assert isinstance(whole, Panel)
+        ranks = [market.pool_ranks(f, whole, rows).astype(np.float32) for f in factors]
+        labels = forward_returns(whole, horizon=cut.horizon, entry_lag=cut.entry_lag)[rows]
         weights = self._fit(names, before=rows.start)
-        return self._scored(names, ranks, weighted(ranks, weights), weights, labels, market.whole.universe, rows)
+        return self._scored(names, ranks, weighted(ranks, weights), weights, labels, whole.universe, rows)
 
     def _keep(self, factors: Sequence[Factor], *, drop: bool = True) -> None:
         """Ranks and moments of exactly these factors."""
@@ -102,7 +106,7 @@ class Pool:
         for gone in [f for f in self._ranks if drop and f not in wanted]:
             del self._ranks[gone], self._cross[gone]
             self._gram = {pair: g for pair, g in self._gram.items() if gone not in pair}
-        panel = self.market.panel
+        panel = self.market.held
         for factor in factors:
             name = factor.fingerprint
             if name in self._ranks:
@@ -117,7 +121,7 @@ class Pool:
 
     def _running(self, a: Ranks, b: Ranks) -> FloatArray:
         """(T,) sums of a x b over symbols and over the usable dates up to each."""
-        return np.cumsum(np.where(self._usable, _by_date(a, b), 0.0))
+        return np.cumsum(np.where(self._usable, by_date(a, b), 0.0))
 
     def _fit(self, names: Sequence[str], before: int) -> FloatArray:
         """Ridge weights from usable dates whose labels end before row `before`."""
@@ -149,14 +153,27 @@ class Pool:
 
 def centred_ranks(values: FloatArray, universe: BoolArray | None) -> FloatArray:
     """Ranks of each row (T, N) among its present members, average ties, r/n - 1/2; missing stays missing."""
-    import polars as pl
-
     out = np.full(values.shape, np.nan)
-    for t, row in enumerate(values):
-        there = np.isfinite(row) if universe is None else np.isfinite(row) & universe[t]
-        count = int(np.count_nonzero(there))
-        if count:
-            out[t, there] = pl.Series(row[there]).rank("average").to_numpy() / count - 0.5
+    for start in range(0, len(values), _RANKED_AT_ONCE):
+        rows = slice(start, start + _RANKED_AT_ONCE)
+        there = np.isfinite(values[rows])
+        if universe is not None:
+            there &= universe[rows]
+        filled = np.where(there, values[rows], np.inf)  # what is missing comes last
+        order = np.argsort(filled, axis=1)
+        ordered = np.take_along_axis(filled, order, axis=1)
+        # Ties get the mean of the places that they take: the first and the last place of each run of equals.
+        begins = np.ones(ordered.shape, dtype=np.bool_)
+        begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+        ends = np.ones(ordered.shape, dtype=np.bool_)
+        ends[:, :-1] = begins[:, 1:]
+        places = np.arange(1.0, ordered.shape[1] + 1.0)
+        first = np.maximum.accumulate(np.where(begins, places, 0.0), axis=1)
+        last = np.minimum.accumulate(np.where(ends, places, np.inf)[:, ::-1], axis=1)[:, ::-1]
+        ranks = np.empty(ordered.shape)
+        np.put_along_axis(ranks, order, (first + last) / 2.0, axis=1)
+        count = np.maximum(there.sum(axis=1, keepdims=True), 1)
+        out[rows] = np.where(there, ranks / count - 0.5, np.nan)
     return out
 
 
@@ -197,7 +214,7 @@ def combine(ranks: Sequence[NDArray[np.floating[Any]]]) -> FloatArray:
     return out
 
 
-def _by_date(a: Ranks, b: Ranks) -> FloatArray:
+def by_date(a: Ranks, b: Ranks) -> FloatArray:
     """(T,) sums over symbols of a x b, in float64; no BLAS, so that the bits do not depend on the machine."""
     out: FloatArray = np.sum(a * b, axis=1, dtype=np.float64)
     return out

@@ -30,13 +30,14 @@ import numpy as np
 
 from fama_fast.evaluation.inference import newey_west_lag
 from fama_fast.evaluation.likeness import one_thread
+from fama_fast.panel import Panel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fama_fast.backends.numba_vm.run import SortedLabels
     from fama_fast.engine import Alpha
-    from fama_fast.panel import Panel
+    from fama_fast.panel.dataset import Dataset
     from fama_fast.types import FloatArray
 
     ScoreParts = Callable[[Sequence[Sequence[Alpha]], slice], Iterable[tuple[FloatArray, FloatArray]]]
@@ -96,8 +97,9 @@ def estimate(sample: FloatArray, controls: FloatArray, full_means: FloatArray, t
         shifted = controls - level
         # Sums by einsum rather than BLAS: their order does not depend on the machine's threads.
         gram = np.einsum("ni,nj->ij", shifted, shifted)
-        gram[np.diag_indices(k)] *= 1.0 + 1e-9
-        gram[np.diag_indices(k)] += np.diag(gram) == 0.0  # a control that does not vary on the sample explains nothing
+        diagonal = gram.reshape(-1)[:: k + 1]
+        diagonal *= 1.0 + 1e-9
+        diagonal += diagonal == 0.0  # a control that does not vary on the sample explains nothing
         beta = np.linalg.solve(gram, np.einsum("ni,n->i", shifted, rest))
         rest = rest - np.einsum("ni,i->n", shifted, beta)
         mean += float(np.add.reduce(beta * (full_means - level)))
@@ -139,7 +141,8 @@ class Race:
     """The sample of dates and the rule, for one panel.
 
     Args:
-        panel: dates up to the end of the mining rows. labels: of those. train: its training rows.
+        panel: dates up to the end of the mining rows. labels: of those; None where another scores (`score_parts`).
+        train: its training rows.
         present: (T,) members of each date, for coverage.
         error: probability of dropping a candidate that would reach its bar.
         blocks: parts that the training dates are cut into. rungs: how many of them are run.
@@ -147,8 +150,8 @@ class Race:
 
     def __init__(
         self,
-        panel: Panel,
-        labels: SortedLabels,
+        panel: Panel | Dataset,
+        labels: SortedLabels | None,
         train: slice,
         present: FloatArray,
         *,
@@ -168,7 +171,7 @@ class Race:
         self.blocks = [slice(int(edges[i]), int(edges[i + 1])) for i in order]
         self.error = error / len(self.blocks)
         self._cuts: dict[tuple[int, int], tuple[Panel, SortedLabels]] = {}
-        # Who scores: this process, unless a cluster puts itself here.
+        # Who scores: the panel in memory, unless a cluster or a market that is read in parts puts itself here.
         self.score_parts: ScoreParts = self._score_parts
 
     def run(self, alphas: Sequence[Alpha], bars: Sequence[float], controls: FloatArray) -> list[Standing | None]:
@@ -236,11 +239,11 @@ class Race:
     def _cut(self, first: int, stop: int) -> tuple[Panel, SortedLabels]:
         from fama_fast.backends.numba_vm.run import SortedLabels
 
-        whole = self.labels
+        whole, panel = self.labels, self.panel
+        assert isinstance(panel, Panel)
+        assert whole is not None
         rows = slice(first, stop)
-        return self.panel.slice_dates(first, stop), SortedLabels(
-            whole.values[rows], whole.order[rows], whole.count[rows]
-        )
+        return panel.slice_dates(first, stop), SortedLabels(whole.values[rows], whole.order[rows], whole.count[rows])
 
     def _stand(
         self, series: FloatArray, covered: FloatArray, controls: FloatArray, full: FloatArray, bar: float, lookback: int

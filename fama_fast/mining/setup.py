@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fama_fast.mining.protocol import Proposer
     from fama_fast.mining.records import RunRecord
     from fama_fast.panel import Panel
+    from fama_fast.panel.dataset import Dataset
 
 # Settings that say where and how a run happens, and never what comes of it.
 WHERE_IT_RUNS = frozenset(
@@ -35,6 +36,7 @@ WHERE_IT_RUNS = frozenset(
         "logging.log_file",
         "paths.market_data",
         "paths.output_dir",
+        "run.memory_budget",
         "run.threads",
         "tracking.experiment",
         "tracking.mlflow_uri",
@@ -77,6 +79,62 @@ def open_panel(config: MiningConfig) -> Panel:
     )
 
 
+def check_budget(config: MiningConfig, panel: Panel | Dataset | None = None) -> None:
+    """Refuses a memory budget (or data that are read in parts) where something keeps all data in memory.
+
+    Raises:
+        ConfigError: which setting it is, and what to do.
+    """
+    from fama_fast.panel.dataset import Dataset
+
+    parts, data, asked = isinstance(panel, Dataset), config.paths.market_data, config.run.memory_budget
+    if asked is None and not parts:
+        return
+    why = None
+    if config.cluster.address is not None:
+        why = "cluster.address: workers hold the data in memory: leave one of them out"
+    elif panel is not None and not parts:
+        why = "the panel given is in memory already: give a Dataset (scan_market_data), or no budget"
+    elif panel is None and data is None:
+        why = (
+            "paths.market_data is not set: the simulator makes its market in memory: write one with "
+            "'fama-fast data simulate --output FILE.parquet' and mine that"
+        )
+    elif panel is None and Path(str(data)).suffix.lower() == ".csv":
+        why = f"{data} is CSV, and only Parquet can be read part by part: write the data as Parquet once"
+    if why is not None:
+        shown = "data read in parts" if asked is None else f"run.memory_budget {asked}"
+        raise ConfigError(f"{shown} cannot be used with this: {why}")
+
+
+def open_data(config: MiningConfig) -> Panel | Dataset:
+    """`open_panel`; with a memory budget, a data set that is read in parts."""
+    from fama_fast.data import scan_market_data
+
+    paths, part = config.paths, config.data
+    if config.run.memory_budget is None:
+        return open_panel(config)
+    assert paths.market_data is not None
+    return scan_market_data(
+        paths.market_data,
+        fields=part.fields,
+        universe=paths.universe,
+        groups=paths.groups,
+        start=part.start,
+        end=part.end,
+    )
+
+
+def read_through(data: Panel | Dataset, config: MiningConfig) -> None:
+    """Meets whatever is wrong with data that are read in parts, and learns their hash, before a run is recorded."""
+    from fama_fast.engine.budget import DEFAULT_BUDGET, parse_bytes
+    from fama_fast.panel.dataset import Dataset
+
+    if isinstance(data, Dataset):
+        asked = config.run.memory_budget
+        data.read_through(DEFAULT_BUDGET if asked is None else parse_bytes(asked))
+
+
 def configured_proposer(config: MiningConfig) -> Proposer:
     """The proposer that the configuration asks for, and never another."""
     from fama_fast.mining.proposers import ProposerSettings, make_proposer
@@ -97,7 +155,7 @@ def configured_proposer(config: MiningConfig) -> Proposer:
     )
 
 
-def say_source(panel: Panel, progress: Progress) -> None:
+def say_source(panel: Panel | Dataset, progress: Progress) -> None:
     t, n = panel.shape
     first, last = str(panel.dates[0])[:10], str(panel.dates[-1])[:10]
     progress.note(f"data: {panel.source}: {t} dates x {n} symbols, {first} to {last}")

@@ -12,6 +12,7 @@ The panels are those that reading everything at once would give, cut to the date
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ import polars as pl
 
 from fama_fast.errors import DataError, UnknownName, nearest_name
 from fama_fast.panel.columns import Columns, assign_columns
+from fama_fast.panel.digest import Content, read_through, value_warnings
 from fama_fast.panel.ingest import numbers, read_when
 from fama_fast.panel.keys import read_dates, read_symbols
 from fama_fast.panel.panel import GroupField, Panel, read_dtype
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 _MICROSECONDS_A_DAY = 86_400_000_000
 _SHOWN = 5
+_MEMORY = 1 << 30  # for reading everything once, when nobody says how much
 
 
 def _moments(column: pl.Series, batch: Batch) -> IntArray:
@@ -180,9 +183,12 @@ class Dataset:
         self.dates = dates.astype("datetime64[D]") if midnight else dates
         self.symbols = np.asarray(self._survey.symbols.to_list(), dtype=object)
         self.join = join
+        self._content: Content | None = None
         self._example: Panel | None = None
         if join is not None:
-            empty = Panel(self.dates[:1], self.symbols, {}, source=self.source, dtype=self.dtype)
+            blank = np.full((1, self.symbols.size), np.nan)
+            own = {g: GroupField(blank, labels) for g, labels in self._survey.labels.items()}
+            empty = Panel(self.dates[:1], self.symbols, {}, groups=own, source=self.source, dtype=self.dtype)
             self._example = join(empty)
             self.warnings = (*self.warnings, *self._example.warnings)
 
@@ -251,6 +257,50 @@ class Dataset:
                 f"the data has no group field {name!r} ({have})", suggestion=nearest_name(name, self.groups)
             )
 
+    def need(self, name: str) -> None:
+        """Refuses a field that the data lacks.
+
+        Raises:
+            UnknownName: with the nearest one.
+        """
+        if name not in self:
+            raise UnknownName(
+                f"the data has no field {name!r} (it has {', '.join(self.fields)})",
+                suggestion=nearest_name(name, self.fields),
+            )
+
+    def slice_dates(self, start: int, stop: int) -> Dataset:
+        """Rows [start, stop) as a data set of their own, of the same symbols and labels; nothing is read.
+
+        Its `rows` and `spans` stay those of the whole.
+        """
+        part = copy.copy(self)
+        part.dates, part.moments = self.dates[start:stop], self.moments[start:stop]
+        part._content = None
+        return part
+
+    def read_through(self, memory: int) -> None:
+        """Reads every value once, within about `memory` bytes: `data_hash` is known then, and all `warnings`.
+
+        Raises:
+            DataError: from reading.
+        """
+        if self._content is None:
+            self._content = read_through(self, memory)
+            joined = () if self._example is None else self._example.warnings
+            self.warnings = (*self.columns.unused, *self._content.warnings, *joined)
+
+    @property
+    def data_hash(self) -> str:
+        """What `Panel.data_hash` is of these data in memory; the first time, everything is read.
+
+        Raises:
+            DataError: from reading.
+        """
+        self.read_through(_MEMORY)
+        assert self._content is not None
+        return self._content.hash
+
     def reader(self, fields: Iterable[str] | None = None, groups: Iterable[str] | None = None) -> Reader:
         """A reader of these fields and groups (None: all) and of the universe."""
         return Reader(
@@ -263,7 +313,14 @@ class Dataset:
         Raises:
             DataError: as `panel_from_frame`.
         """
-        return self.reader().read(0, len(self.dates))
+        reader = self.reader()
+        found = reader.read(0, len(self.dates))
+        said = value_warnings(
+            self.columns.fields, reader.infinite, {f for f in self.columns.fields if np.isfinite(found[f]).any()}
+        )
+        joined = () if self._example is None else self._example.warnings
+        found.warnings = (*self.columns.unused, *said, *joined)
+        return found
 
     def __repr__(self) -> str:
         t, n = self.shape
@@ -353,10 +410,12 @@ class Reader:
                 return cell.batch.locate(int(rows[row]))
 
         values = numbers(cell.table[column], cell.batch.file.name, locate)
-        # One pass tells: a sum is finite unless something in it is not (or it overflows, which the count settles).
-        bad = np.isinf(values)
+        bad = ~np.isfinite(values)
         if bad.any():
-            self.infinite[name] = self.infinite.get(name, 0) + int(bad.sum())
+            infinite = int(np.isinf(values[bad]).sum())
+            if infinite:
+                self.infinite[name] = self.infinite.get(name, 0) + infinite
+            # One kind of missing value, to the bit: the data's hash is of bits.
             values = np.where(bad, np.nan, values)
         if self.data.dtype == np.float32:
             with np.errstate(over="ignore"):
