@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fama_fast as ff
-from fama_fast.engine import daily_rank_ic
+from fama_fast.engine import daily_rank_ic, ranks_on
 from fama_fast.evaluation.rows import SortedRows
 from tests.test_random_expressions import T, random_alphas, random_panel
 
@@ -49,3 +49,15 @@ def test_rows_out_of_range_and_foreign_labels_are_refused() -> None:
         daily_rank_ic(["CLOSE"], panel, prepared, rows=np.array([0, T]))
     with pytest.raises(ff.DataError, match="labels have shape"):
         daily_rank_ic(["CLOSE"], panel.slice_dates(0, 10), prepared)
+
+
+@pytest.mark.parametrize("seed", [0, 4, 5])
+def test_ranks_on_some_dates_have_the_bits_of_ranks_on_all(seed: int) -> None:
+    panel = random_panel(seed)
+    alphas = [*random_alphas(70, 970 + seed), ff.compile("CLOSE")]  # more than one batch
+    rows = np.sort(np.random.default_rng(seed).choice(T, 7, replace=False))
+    whole = ff.evaluate([f"RANK({a.canonical})" for a in alphas], panel)
+    found = list(ranks_on(alphas, panel, rows))
+    assert len(found) == len(alphas)
+    for ranks, values in zip(found, whole, strict=True):
+        np.testing.assert_array_equal(ranks, values[rows])

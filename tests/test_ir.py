@@ -88,3 +88,53 @@ def test_deep_graphs_need_no_recursion() -> None:
 def test_a_rule_that_never_settles_is_loud() -> None:
     with pytest.raises(RuntimeError, match="does not settle"):
         ir.fixpoint(ir.field("close"), lambda n: ir.field("open" if n.name == "CLOSE" else "close"))
+
+
+def test_an_operand_that_is_met_again_comes_where_it_was_first_needed() -> None:
+    x, y = ir.field("close"), ir.field("open")
+    low = ops.build("ABS", x)
+    root = ops.build("ADD", ops.build("SUB", y, low), ops.build("MUL", low, x))
+    assert list(map(repr, ir.postorder(root))) == [
+        "OPEN",
+        "CLOSE",
+        "ABS(CLOSE)",
+        "SUB(OPEN, ABS(CLOSE))",
+        "MUL(ABS(CLOSE), CLOSE)",
+        "ADD(SUB(OPEN, ABS(CLOSE)), MUL(ABS(CLOSE), CLOSE))",
+    ]
+    known = {low}
+    assert [repr(n) for n in ir.unknown((root,), known)][:2] == ["OPEN", "SUB(OPEN, ABS(CLOSE))"]
+
+
+def test_a_rewriter_asks_its_rule_once_a_node_and_says_what_rewrite_says() -> None:
+    asked: list[ir.Node] = []
+
+    def rule(node: ir.Node) -> ir.Node:
+        asked.append(node)
+        return ir.field("open") if node is ir.field("close") else node
+
+    first = ops.build("ABS", ops.build("ADD", ir.field("close"), ir.field("low")))
+    second = ops.build("NEG", first.args[0])
+    again = ir.Rewriter(rule)
+    results = [again(n) for n in (first, second, first)]
+    assert len(asked) == 5  # CLOSE, LOW, their sum, and the two above it
+    assert results == [ir.rewrite(n, rule) for n in (first, second, first)]
+
+
+def test_a_rewriter_forgets_when_told_and_settles_like_fixpoint() -> None:
+    names = {"close": "open"}
+
+    def rule(node: ir.Node) -> ir.Node:
+        return ir.field(names[node.name.lower()]) if node.op == ir.FIELD and node.name.lower() in names else node
+
+    again = ir.Rewriter(rule)
+    root = ops.build("ABS", ir.field("close"))
+    assert repr(again(root)) == "ABS(OPEN)"
+    names["open"] = "low"
+    assert repr(again(root)) == "ABS(OPEN)"
+    again.forget()
+    assert repr(again.settled(root)) == repr(ir.fixpoint(root, rule)) == "ABS(LOW)"
+    names["low"] = "close"
+    again.forget()
+    with pytest.raises(RuntimeError, match="'rule' does not settle"):
+        again.settled(root)

@@ -212,6 +212,28 @@ def test_a_grammar_that_is_refused_later_falls_back_visibly_under_auto_only(mode
         proposer(model, constraint="lark").propose(REQUEST)
 
 
+def test_a_server_in_trouble_says_nothing_about_constraints(model: Model, tmp_path: Path) -> None:
+    model.handler = lambda _: Response("upstream gave up", status=500)
+    log = ExchangeLog(tmp_path / "x")
+    with pytest.raises(ProposerError, match=r"answered 500: upstream gave up \(after 2 attempts\)"):
+        proposer(model, log, constraint="auto").propose(REQUEST)
+    assert len(log) == 0  # a run that goes on asks again
+    model.handler = lambda b: "alpha 5081" if "alpha 5081" in b.get("grammar", "") else answer("RANK(CLOSE)")
+    batch = proposer(model, ExchangeLog(tmp_path / "x"), constraint="auto", max_tries=1).propose(REQUEST)
+    assert batch.notes == ("llm m: answers are held to a Lark grammar (llguidance)",)
+
+
+def test_a_server_error_that_names_the_grammar_is_a_refusal(model: Model) -> None:
+    def older_llama(body: dict[str, Any]) -> str | Response:
+        if "grammar" in body or "tools" in body:
+            return Response('{"error": {"code": 500, "message": "failed to parse grammar or tools"}}', status=500)
+        return '{"alpha": "alpha 5081"}' if len(body["messages"]) == 1 else answer("RANK(CLOSE)")
+
+    model.handler = older_llama
+    batch = proposer(model, constraint="auto", max_tries=1).propose(REQUEST)
+    assert "a JSON schema (not lark: status 500, gbnf: status 500, tool: status 500)" in batch.notes[0]
+
+
 # Budgets
 
 

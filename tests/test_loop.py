@@ -13,6 +13,7 @@ import yaml
 
 from fama_fast.data import PlantedSignal, SimulationSpec, simulate
 from fama_fast.errors import ConfigError, DataError, ProposerError
+from fama_fast.mining import schema
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.ledger import Ledger
 from fama_fast.mining.loop import mine
@@ -172,6 +173,21 @@ def test_a_resumed_run_ends_like_one_that_was_never_stopped(tmp_path: Path, plan
     assert deterministic(resumed.to_dict()) == deterministic(whole.to_dict())
     with pytest.raises(ConfigError, match="is finished"):
         mine(config, panel=planted, proposer=Scripted(), resume="last")
+
+
+def test_the_time_budget_counts_what_earlier_parts_of_the_run_took(tmp_path: Path, planted: Panel) -> None:
+    config = settings(tmp_path)
+    config["run"] = {**config["run"], "max_seconds": 5000.0}
+    with pytest.raises(ProposerError):
+        mine(config, panel=planted, proposer=Scripted(fails_in=3))
+    with Ledger.open(tmp_path / "ledger.sqlite", create=False) as ledger:
+        state = ledger.get_run("last").state
+        assert state is not None
+        assert 0.0 < state["seconds"] < 5000.0
+        with ledger.transaction(write=True) as c:
+            c.execute(schema.runs.update().values(state=state | {"seconds": 5000.0}))
+    result = mine(config, panel=planted, proposer=Scripted(), resume="last")
+    assert (result.rounds, result.stop) == (2, "the budget of 5000 seconds is used up")
 
 
 def test_a_run_is_not_resumed_with_other_settings_or_data(tmp_path: Path, planted: Panel) -> None:

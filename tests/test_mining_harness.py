@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from scipy import stats
 
+import fama_fast as ff
 from benches.mining import panels, runner, suites, tables
 from benches.mining.__main__ import main
+from benches.mining.kernel_time import KernelTime, kernel_seconds
+from benches.mining.measure import mined
+from benches.mining.watched_race import watched_race
 from fama_fast.engine import compile as compile_alpha
 from fama_fast.ir import count_nodes
 
@@ -21,6 +27,55 @@ def test_planted_expressions_have_six_to_nine_nodes_and_follow_from_the_seed() -
     assert all(6 <= count_nodes(compile_alpha(t).node) <= 9 for t in texts)
     assert texts == [panels.planted_expression(seed) for seed in range(20)]
     assert len(set(texts)) >= 18
+
+
+def test_kernel_time_counts_threads_together_once() -> None:
+    def work() -> None:
+        time.sleep(0.2)
+
+    spent = KernelTime()
+    call = spent.timed(work)
+    threads = [threading.Thread(target=call) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert 0.2 <= spent.seconds < 0.55  # not the 0.6 of all three
+    once = spent.seconds
+    time.sleep(0.05)
+    call()
+    assert spent.seconds - once == pytest.approx(0.2, abs=0.04)
+    assert spent.cpu < 0.1  # asleep, no processor worked
+
+
+def test_kernel_time_sees_programs_and_row_loops_and_leaves_them_as_they_were() -> None:
+    from fama_fast.backends.numba_vm import loop
+    from fama_fast.backends.numba_vm import stats as loops
+
+    before = loop.run_tiles, loops.sort_rows
+    panel = panels.noise(0, 40, 120)
+    with kernel_seconds() as spent:
+        assert spent.seconds == 0.0
+        (values,) = ff.evaluate(["RANK(TS_MEAN(CLOSE, 20))"], panel)
+        programs = spent.seconds
+        assert programs > 0.0
+        ff.rank_ic(values, ff.forward_returns(panel))
+        assert spent.seconds > programs
+    assert (loop.run_tiles, loops.sort_rows) == before
+
+
+def test_a_watched_race_drops_nothing_and_tells_who_lost() -> None:
+    watches = {}
+    results = {}
+    panel = panels.noise(1, 60, 800)
+    for arm in ("race", "exact"):
+        with watched_race(decides=arm == "race") as watches[arm]:
+            results[arm], _ = mined(panel, 1, 60, 1, control={"random": False}, run={"candidates": 30})
+    assert results["exact"].funnel["screening"] == 0
+    assert results["race"].funnel["screening"] > 0
+    assert watches["exact"].raced > 0
+    assert watches["exact"].lost
+    assert all(w.racing > 0.0 and w.measuring > 0.0 for w in watches.values())
 
 
 def row(seed: int, **rest: Any) -> dict[str, Any]:

@@ -8,16 +8,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fama_fast.ir import CONST, FIELD, GROUP, count_nodes, postorder
+from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, count_nodes, postorder
 from fama_fast.lang import parse, to_text
 from fama_fast.library.factor import Factor
 from fama_fast.mining.proposable import proposable_specs
 from fama_fast.mining.proposers import ProposerSettings, make_proposer
 from fama_fast.mining.proposers import variation as v
+from fama_fast.mining.proposers.check import spelled
 from fama_fast.mining.proposers.evolve import MAX_DEPTH, MAX_NODES, EvolveProposer
-from fama_fast.mining.proposers.random_tree import TreeMaker, fits, is_boolean, lookback, random_expression
+from fama_fast.mining.proposers.random_tree import (
+    MAX_WORK,
+    TreeMaker,
+    fits,
+    is_boolean,
+    lookback,
+    random_expression,
+    worth_scoring,
+)
 from fama_fast.mining.protocol import ProposalRequest, Proposer, Vocabulary
-from fama_fast.passes import canonicalise
+from fama_fast.passes import canonicalise, identity
 
 WIDE = Vocabulary(("OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "RET", "PE"), ("SECTOR",), 120)
 NARROW = Vocabulary(("CLOSE",), (), 5)
@@ -229,3 +238,60 @@ def test_a_move_that_finds_no_place_gives_nothing_up(text: str) -> None:
         for move in (v.change_leaf, v.wrap, v.unwrap, v.replace_subtree, v.step_parameter):
             move(maker, node)
         v.crossover(maker, node, parse("RANK(VOLUME)", fields=WIDE.fields))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_node_of_a_proposal_is_what_its_text_reads_as(seed: int) -> None:
+    for p in EvolveProposer(seed).propose(request(60)).proposals:
+        assert p.node is canonicalise(parse(p.expression, fields=WIDE.fields, groups=WIDE.groups))
+
+
+def test_a_column_that_the_language_cannot_write_gives_no_nodes_away() -> None:
+    odd = Vocabulary(("CLOSE", "P/E RATIO"), (), 60)
+    assert spelled(WIDE)
+    assert not spelled(odd)
+    found = EvolveProposer(0).propose(ProposalRequest(20, vocabulary=odd)).proposals
+    assert found
+    assert all(p.node is None for p in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "worth"),
+    [
+        ("RANK(CLOSE)", True),
+        ("CS_MEAN(CLOSE)", False),  # one value a date
+        ("TS_MEAN(CS_STD(CLOSE), 5)", False),
+        ("RANK(CLOSE) * CS_STD(CLOSE)", False),  # the same order as without
+        ("RANK(CLOSE - CS_MEAN(CLOSE))", False),
+        ("TS_RANK(CLOSE - CS_MEAN(CLOSE), 5)", True),  # over time it is another matter
+        ("IF_ELSE(CLOSE > CS_MEAN(CLOSE), VOLUME, OPEN)", True),
+        ("RANK(CLOSE * 2)", True),
+    ],
+)
+def test_what_is_the_same_for_all_symbols_is_not_worth_scoring(text: str, worth: bool) -> None:
+    assert worth_scoring(canonicalise(parse(text))) is worth
+
+
+def test_what_comes_down_to_too_much_work_is_not_worth_scoring() -> None:
+    def work(text: str) -> int:
+        return sum(n.op not in LEAVES for n in postorder(identity(parse(text))))
+
+    dear = "TS_TARGET_TVR_DECAY(RANK(CLOSE), 0, 1, 0.1)"
+    assert work(dear) > MAX_WORK >= work("TS_MEAN(CLOSE, 5)")
+    assert not worth_scoring(parse(dear))
+
+
+def test_neighbours_are_one_step_away_each_once_and_simplest_first() -> None:
+    maker = TreeMaker(random.Random(0), Vocabulary(("CLOSE", "VOLUME"), (), 120))
+    node = parse("RANK(TS_MEAN(ABS(CLOSE), 20))")
+    assert [to_text(n) for n in v.neighbours(maker, node)] == [
+        "TS_MEAN(ABS(CLOSE), 20)",
+        "ABS(CLOSE)",
+        "RANK(ABS(CLOSE))",
+        "RANK(TS_MEAN(ABS(CLOSE), 15))",
+        "RANK(TS_MEAN(ABS(CLOSE), 30))",
+        "RANK(TS_MEAN(ABS(CLOSE), 10))",
+        "RANK(TS_MEAN(ABS(CLOSE), 40))",
+        "RANK(TS_MEAN(ABS(VOLUME), 20))",
+    ]
+    assert v.neighbours(maker, parse("CLOSE")) == [parse("VOLUME")]

@@ -10,7 +10,7 @@ import pytest
 from fama_fast.errors import StoreError
 from fama_fast.mining.ledger import Ledger
 from fama_fast.mining.records import ExchangeRecord
-from tests import test_ledger, test_lineage
+from tests import test_ledger, test_lineage, test_verdict
 from tests.mine_support import result, run, start, write_config
 from tests.postgres_server import Server, binaries
 
@@ -38,6 +38,11 @@ def test_a_run_is_read_back_as_it_was_written(server: Server) -> None:
         test_ledger.check_roundtrip(ledger)
     with Ledger.open(server.url("roundtrip"), create=False) as ledger:
         test_ledger.check_read_back(ledger)
+
+
+def test_what_earlier_runs_did(server: Server) -> None:
+    with Ledger.open(server.create("earlier")) as ledger:
+        test_verdict.check_earlier_runs(ledger)
 
 
 def test_every_question_of_descent(server: Server) -> None:

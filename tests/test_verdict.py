@@ -11,15 +11,14 @@ import pytest
 
 from fama_fast.library.factor import Factor
 from fama_fast.mining.control import Control
+from fama_fast.mining.earlier import Earlier, earlier_runs
 from fama_fast.mining.ledger import Ledger
 from fama_fast.mining.records import CandidateRecord, ExchangeRecord, RunRecord
 from fama_fast.mining.verdict import (
-    Earlier,
     Evidence,
     Status,
     Verdict,
     conclude,
-    earlier_runs,
     judge_factors,
     one_sided,
     spent_level,
@@ -126,16 +125,23 @@ def run_in(
     return run
 
 
+def check_earlier_runs(ledger: Ledger) -> None:
+    """On any database: candidates of runs begun before, and every test that was opened."""
+    run_in(ledger, "r1", "d", "a", "b", tested=("a",))
+    run_in(ledger, "r2", "d", "b", "c", tested=())  # killed with its test open
+    run_in(ledger, "r3", "other data", "z", tested=("z",))
+    run = run_in(ledger, "r4", "d", "c", "e")
+    run_in(ledger, "r5", "d", "later", tested=("f",))
+    found = earlier_runs(ledger, run)
+    assert found.measured == {"a", "b", "c"}
+    assert set(found.tested) == {frozenset({"a"}), frozenset({"run r2"}), frozenset({"f"})}
+    assert found.openings({"a"}) == 2
+    assert found.openings({"e"}) == 3
+
+
 def test_the_ledger_tells_what_other_runs_did_with_the_same_data(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
-        run_in(ledger, "r1", "d", "a", "b", tested=("a",))
-        run_in(ledger, "r2", "d", "b", "c", tested=())  # killed with its test open
-        run_in(ledger, "r3", "other data", "z", tested=("z",))
-        run = run_in(ledger, "r4", "d", "c", "e")
-        found = earlier_runs(ledger, run)
-    assert found.measured == {"a", "b", "c"}
-    assert found.openings({"a"}) == 1
-    assert found.openings({"e"}) == 2
+        check_earlier_runs(ledger)
 
 
 def pool(rank_ic: float, t: float) -> Evidence:

@@ -1,10 +1,16 @@
-"""How much of a run's wall time is spent inside compiled kernels: the engine's stages and the evaluation's row loops.
+"""How much of a run's wall time is spent inside compiled code: the engine's programs and the evaluation's row loops.
 
-Calls are timed where Python hands over to compiled code, so what is counted includes the hand-over to the threads.
+What is counted is the time during which at least one thread is inside a compiled function of `_PLACES`: `run_tiles`,
+which runs a program's kernels and sinks, and the loops that sort, rank and correlate rows. Threads at work together
+count once, and the Python around them (planning, assembling, handing over to threads) does not count; taking the
+interpreter's lock again at the end of a call does, which Python has no way to tell apart. `cpu` is the processor time
+of all threads in there: unlike wall time it does not grow with what else the machine has to do.
 """
 
 from __future__ import annotations
 
+import importlib
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,43 +18,57 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Where the functions that enter compiled code are looked up by those who call them.
-_PLACES = (
-    ("fama_fast.backends.numba_vm.run", "_run_stage"),
-    ("fama_fast.evaluation.rows", "over_rows"),
-    ("fama_fast.evaluation.ic", "over_rows"),
-    ("fama_fast.evaluation.turnover", "over_rows"),
-)
+# Compiled functions by the module through which their callers look them up at every call.
+_PLACES = {
+    "fama_fast.backends.numba_vm.loop": ("run_tiles",),
+    "fama_fast.backends.numba_vm.stats": ("sort_rows", "rank_correlation", "correlation", "rank_change"),
+}
+
+
+class KernelTime:
+    """`seconds` of wall time with a thread in compiled code, and the threads' processor time there added up, `cpu`."""
+
+    def __init__(self) -> None:
+        self.seconds = self.cpu = 0.0
+        self._inside = 0
+        self._since = 0.0
+        self._lock = threading.Lock()
+
+    def timed(self, function: Any) -> Any:
+        """The function, with the time inside it counted."""
+
+        def call(*arguments: Any) -> Any:
+            began, worked = time.perf_counter(), time.thread_time()
+            with self._lock:
+                if not self._inside:
+                    self._since = began
+                self._inside += 1
+            try:
+                return function(*arguments)
+            finally:
+                ended, worked = time.perf_counter(), time.thread_time() - worked
+                with self._lock:
+                    self._inside -= 1
+                    self.cpu += worked
+                    if not self._inside:
+                        self.seconds += ended - self._since
+
+        return call
 
 
 @contextmanager
-def kernel_seconds() -> Iterator[dict[str, float]]:
-    """Inside the block, `seconds` of the mapping grows by the time of every outermost call into kernels."""
-    import importlib
-
-    spent = {"seconds": 0.0, "depth": 0.0}
+def kernel_seconds() -> Iterator[KernelTime]:
+    """Inside the block compiled code is timed; other threads than those of the block's own work must not run any."""
+    spent = KernelTime()
     kept = []
-    for name, attribute in _PLACES:
+    for name, attributes in _PLACES.items():
         module = importlib.import_module(name)
-        original = getattr(module, attribute)
-        kept.append((module, attribute, original))
-        setattr(module, attribute, _timed(original, spent))
+        for attribute in attributes:
+            original = getattr(module, attribute)
+            kept.append((module, attribute, original))
+            setattr(module, attribute, spent.timed(original))
     try:
         yield spent
     finally:
         for module, attribute, original in kept:
             setattr(module, attribute, original)
-
-
-def _timed(function: Any, spent: dict[str, float]) -> Any:
-    def call(*arguments: Any, **options: Any) -> Any:
-        began = time.perf_counter()
-        spent["depth"] += 1
-        try:
-            return function(*arguments, **options)
-        finally:
-            spent["depth"] -= 1
-            if not spent["depth"]:
-                spent["seconds"] += time.perf_counter() - began
-
-    return call

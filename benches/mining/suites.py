@@ -95,6 +95,33 @@ def ablation(arm: str, seed: int, candidates: int, threads: int) -> dict[str, An
     return {**described(result), **found, "per_1000": 1000.0 * len(result.factors) / max(1, result.candidates)}
 
 
+def _racing(panel_of: Callable[[int], Any]) -> Callable[[str, int, int, int], dict[str, Any]]:
+    """Screening by races beside exact scoring of everything, on the same data with the same budget."""
+
+    def run(arm: str, seed: int, candidates: int, threads: int) -> dict[str, Any]:
+        from benches.mining.watched_race import watched_race
+
+        panel = panel_of(seed)
+        mined(panel, seed + 1, 40, threads, control={"random": False})  # kernels compile once, for good
+        began = time.perf_counter()
+        with watched_race(decides=arm == "race") as watch:
+            result, config = mined(panel, seed, candidates, threads, control={"random": False})
+        wall = time.perf_counter() - began
+        scoring = watch.measuring
+        extra: dict[str, Any] = {}
+        if arm == "race":
+            scoring += watch.racing
+        else:  # races were only watched
+            wall -= watch.racing
+            missed = [f.canonical for f in result.factors if f.fingerprint in watch.lost]
+            extra = {"missed": missed, "raced": watch.raced, "lost": len(watch.lost), "watched": watch.racing}
+        found = scored(panel, config, result.factors)
+        rate = result.candidates / wall
+        return {**described(result), **found, **extra, "wall": wall, "per_second": rate, "scoring": scoring}
+
+    return run
+
+
 def throughput(arm: str, seed: int, candidates: int, threads: int) -> dict[str, Any]:
     """Candidates a second of a whole run, and the share of its time inside the engine's kernels."""
     from benches.mining.kernel_time import kernel_seconds
@@ -103,15 +130,17 @@ def throughput(arm: str, seed: int, candidates: int, threads: int) -> dict[str, 
         seed, 3000, 2520
     )}[arm]()  # fmt: skip
     mined(panel, seed + 1, 40, threads, control={"random": False})  # kernels compile once, for good
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     with kernel_seconds() as spent:
         result, _ = mined(panel, seed, candidates, threads, control={"random": False})
-    wall = time.perf_counter() - began
+    wall, cpu = time.perf_counter() - began, time.process_time() - worked
     return {
         **described(result),
         "wall": wall,
         "per_second": result.candidates / wall,
-        "kernel_share": spent["seconds"] / wall,
+        "kernel_share": spent.seconds / wall,
+        "cpu": cpu,
+        "kernel_cpu": spent.cpu,
     }
 
 
@@ -124,6 +153,23 @@ SUITES = {
         Suite("sp500", "S&P 500, where signals reverse", 10, 3000, _real("sp500"), ("mine",), "sp500"),
         Suite(
             "ablation", "with and without CSS and CoE", 10, 1000, ablation, ("neither", "css", "coe", "both"), "ashare"
+        ),
+        Suite(
+            "racing",
+            "races beside exact scoring, one planted signal",
+            10,
+            3000,
+            _racing(lambda seed: panels.planted(seed)[0]),
+            ("race", "exact"),
+        ),
+        Suite(
+            "racing-ashare",
+            "races beside exact scoring, A-shares",
+            10,
+            3000,
+            _racing(lambda _seed: panels.real("ashare")),
+            ("race", "exact"),
+            "ashare",
         ),
         Suite("throughput", "candidates a second", 1, 500, throughput, ("A", "sp500", "B")),
     )

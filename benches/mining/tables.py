@@ -45,7 +45,7 @@ def share_interval(hits: int, n: int) -> tuple[float, float]:
         return math.nan, math.nan
     z, p = 1.959964, hits / n
     centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
+    return max(0.0, (centre - half) / (1 + z * z / n)), (centre + half) / (1 + z * z / n)
 
 
 def _mean(values: Iterable[float | None], digits: int = 4) -> str:
@@ -189,12 +189,84 @@ def _ablation(rows: Rows) -> str:
     return _table(head, lines)
 
 
+def _scoring(row: dict[str, Any]) -> float:
+    """Seconds that a candidate's scores took, races and exact ones together."""
+    return float(row["scoring"] / row["candidates"])
+
+
+def _racing(rows: Rows) -> str:
+    arms = {arm: {r["seed"]: r for r in rows if r["arm"] == arm} for arm in ("race", "exact")}
+    both = sorted(arms["race"].keys() & arms["exact"].keys())
+    lines = [
+        (
+            {"race": "racing", "exact": "exact scoring of everything"}[arm],
+            str(len(found)),
+            _mean((r["wall"] for r in found.values()), 1),
+            _mean((r["per_second"] for r in found.values()), 1),
+            _mean((1000.0 * _scoring(r) for r in found.values()), 1),
+            _mean((r["admitted"] for r in found.values()), 1),
+            _mean((r["pool_valid"].get("ridge") or 0.0) for r in found.values()),
+            _mean((r["pool_test"].get("ridge") or 0.0) for r in found.values()),
+        )
+        for arm, found in arms.items()
+        if found
+    ]
+    head = (
+        "",
+        "seeds",
+        "seconds",
+        "candidates a second",
+        "ms of scoring a candidate",
+        "factors",
+        "pool's validation RankIC",
+        "pool's test RankIC",
+    )
+    exact = arms["exact"].values()
+    missed, admitted = (sum(n) for n in ([len(r["missed"]) for r in exact], [r["admitted"] for r in exact]))
+    shown = []
+    if both:
+        faster = (arms["exact"][s]["wall"] / arms["race"][s]["wall"] for s in both)
+        shown.append(("exact scoring's seconds / racing's", _mean(faster, 2)))
+        dearer = (_scoring(arms["exact"][s]) / _scoring(arms["race"][s]) for s in both)
+        shown.append(("the same of the seconds of scoring a candidate", _mean(dearer, 2)))
+        gaps = (_gap(arms["race"][s]["pool_test"], arms["exact"][s]["pool_test"]) for s in both)
+        shown.append(("racing's pool less exact scoring's on test, ridge", _mean(gaps)))
+    if admitted:
+        low, high = share_interval(missed, admitted)
+        shown.append(
+            ("factors of exact scoring that a race drops", f"{missed} of {admitted} ({low:.1%} to {high:.1%})")
+        )
+    if exact:
+        # The arms propose different candidates from the first one on that a race loses; these are the same ones.
+        saved = (r["scoring"] / (r["watched"] + r["scoring"] * (1.0 - r["lost"] / max(1, r["raced"]))) for r in exact)
+        shown.append(("the same of the same candidates' scores, had races dropped theirs", _mean(saved, 2)))
+    if raced := sum(r["raced"] for r in exact):
+        shown.append(("candidates that a race drops", f"{sum(r['lost'] for r in exact) / raced:.0%} of {raced:,}"))
+    parts = [f"{rows[0]['suite']}, {_budget(rows)} candidates", _table(head, lines)]
+    return "\n\n".join([*parts, _table(("", ""), shown)] if shown else parts)
+
+
 def _throughput(rows: Rows) -> str:
     lines = [
-        (r["arm"], str(r["threads"]), f"{r['per_second']:.0f}", f"{r['kernel_share']:.0%}", f"{r['wall']:.0f}")
+        (
+            r["arm"],
+            str(r["threads"]),
+            f"{r['per_second']:.0f}",
+            f"{r['kernel_share']:.0%}",
+            f"{r['kernel_cpu'] / r['cpu']:.0%}" if "cpu" in r else "-",
+            f"{r['wall']:.0f}",
+        )
         for r in rows
     ]
-    return _table(("data", "threads", "candidates a second, whole run", "wall time in kernels", "seconds"), lines)
+    head = (
+        "data",
+        "threads",
+        "candidates a second, whole run",
+        "wall time in kernels",
+        "processor time there",
+        "seconds",
+    )
+    return _table(head, lines)
 
 
 def _minutes(rows: Rows) -> str:
@@ -207,5 +279,7 @@ TABLES: dict[str, Callable[[Rows], str]] = {
     "ashare": _real,
     "sp500": _real,
     "ablation": _ablation,
+    "racing": _racing,
+    "racing-ashare": _racing,
     "throughput": _throughput,
 }

@@ -100,7 +100,7 @@ def make(op: str, args: Sequence[Node] = (), params: Sequence[Param] = ()) -> No
     """The one node with this operator, operands and parameters."""
     args, params = tuple(args), tuple(params)
     # Operands are interned, so their identity stands for their structure; the types keep 1, 1.0 and True apart.
-    token = (op, tuple(map(id, args)), tuple(_param_token(p) for p in params))
+    token = (op, tuple(map(id, args)), tuple([p if type(p) is int else _param_token(p) for p in params]))
     with _LOCK:
         found = _INTERNED.get(token)
         if found is not None:

@@ -25,17 +25,20 @@ def unknown(roots: Iterable[Node], known: Container[Node]) -> Iterator[Node]:
     yielded."""
     seen: set[Node] = set()
     for root in roots:
-        stack: list[tuple[Node, bool]] = [(root, False)]
+        stack = [root]
         while stack:
-            node, expanded = stack.pop()
+            node = stack[-1]
             if node in seen or node in known:
+                stack.pop()
                 continue
-            if expanded:
+            # A node stays on the stack until nothing is left of its operands, the first of which is on top.
+            left = [a for a in node.args[::-1] if a not in seen and a not in known]
+            if left:
+                stack += left
+            else:
+                stack.pop()
                 seen.add(node)
                 yield node
-            else:
-                stack.append((node, True))
-                stack.extend((a, False) for a in reversed(node.args))
 
 
 @functools.lru_cache(maxsize=1 << 14)

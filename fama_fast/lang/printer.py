@@ -9,14 +9,18 @@ import math
 from typing import TYPE_CHECKING
 
 from fama_fast.errors import LimitError
-from fama_fast.ir import CONST, FIELD, GROUP, const, count_nodes, postorder
+from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, const, count_nodes, postorder
 from fama_fast.ops import find, syntax
+from fama_fast.ops.registry import on_unregister
 
 if TYPE_CHECKING:
     from fama_fast.ir import Node, Param
     from fama_fast.ops import OpSpec
 
 MAX_PRINTED = 100_000
+
+_REMEMBERED = 1 << 15  # nodes whose text is kept, for the next expression that holds them
+_LONGEST = 2000  # characters of a text that is worth keeping
 
 _ATOM = syntax.POWER + 1
 
@@ -36,6 +40,10 @@ _OPERANDS: dict[tuple[str, int], tuple[int, ...]] = {
 }
 
 
+_PRINTED: dict[Node, tuple[str, int]] = {}
+on_unregister(_PRINTED.clear)
+
+
 def format_number(value: float) -> str:
     """The shortest text that reads back as exactly this number: 5, 0.001, 1e-5, 1.5e22, NAN."""
     if math.isnan(value):
@@ -52,11 +60,20 @@ def to_text(node: Node) -> str:
     Raises:
         LimitError: written out as a tree it has more than MAX_PRINTED parts (nodes share; text does not).
     """
+    printed = _PRINTED
+    known = printed.get(node)
+    if known is not None:
+        return known[0]
     if count_nodes(node) > MAX_PRINTED:
         raise LimitError(f"the expression has more than {MAX_PRINTED} parts when written out")
+    if len(printed) > _REMEMBERED:
+        printed.clear()
     done: dict[Node, tuple[str, int]] = {}
     for n in postorder(node):
-        done[n] = _print(n, [done[a] for a in n.args])
+        done[n] = printed.get(n) or _print(n, [done[a] for a in n.args])
+        # An operator that the registry lacks may yet come and be written otherwise.
+        if n.op in LEAVES or (find(n.op) and len(done[n][0]) <= _LONGEST and all(a in printed for a in n.args)):
+            printed[n] = done[n]
     return done[node][0]
 
 

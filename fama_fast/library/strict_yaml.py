@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import yaml
 
 _LINE_WIDTH = 110
+_PLAIN = (int, float, bool, type(None))
 
 
 def plain(value: Any, where: str) -> Any:
@@ -35,13 +36,15 @@ def plain(value: Any, where: str) -> Any:
     if isinstance(value, float):
         return float(value)
     if isinstance(value, str):
+        if type(value) is str and value.isascii():
+            return value
         # A lone surrogate (half an emoji from a cut answer) is no text and no file could hold it.
         return str(value).encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 raise StoreError(f"{where}: the key {key!r} is not text")
-        return {plain(key, where): plain(v, f"{where}.{key}") for key, v in value.items()}
+        return {plain(key, where): v if type(v) in _PLAIN else plain(v, f"{where}.{key}") for key, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(v, f"{where}[{i}]") for i, v in enumerate(value)]
     if isinstance(value, Path):

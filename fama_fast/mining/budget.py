@@ -40,7 +40,8 @@ class Allowance:
 
 
 def allowance(config: MiningConfig, *, tokens: int, cost: float, began: float) -> Allowance:
-    """What is left after `tokens` and `cost`, for a search that began at `began` on the monotonic clock."""
+    """What is left after `tokens` and `cost`, for a search that began at `began` on the monotonic clock (one that was
+    resumed: earlier by what its earlier parts took)."""
     run, most = config.run, config.llm.max_cost
     return Allowance(
         None if run.max_tokens is None else max(0, run.max_tokens - tokens),

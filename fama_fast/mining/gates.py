@@ -94,13 +94,15 @@ def check_answer(candidate: Candidate, context: GateContext) -> str | None:
 
 def check_parse(candidate: Candidate, context: GateContext) -> str | None:
     """Not in the language. What is in the language but wrong is left to the next gates."""
+    from fama_fast.engine import Alpha
     from fama_fast.engine import compile as compile_alpha
 
-    vocabulary = context.vocabulary
+    vocabulary, proposal = context.vocabulary, candidate.proposal
     try:
-        candidate.alpha = compile_alpha(
-            candidate.proposal.expression, fields=vocabulary.fields, groups=vocabulary.groups
-        )
+        if proposal.node is not None:
+            candidate.alpha = Alpha(proposal.expression, "fama", proposal.node)
+        else:
+            candidate.alpha = compile_alpha(proposal.expression, fields=vocabulary.fields, groups=vocabulary.groups)
     except FamaError as error:
         candidate.error = error
         return reason_of(error) if isinstance(error, ParseError) else None

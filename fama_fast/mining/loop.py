@@ -1,6 +1,6 @@
 """The mining loop.
 
-1. `open_panel` loads the data, or simulates it when no file is named.
+1. `open_data` loads the data, or simulates it when no file is named; with `run.memory_budget` it stays on disk.
 2. The library starts from the factor cache or the seeds, measured on training rows (`state.first_state`); its
    clusters become chains (`steps.build_chains`).
 3. Each round: exemplars and a chain (`steps.choose_context`), proposals, gates and admission
@@ -16,10 +16,12 @@ unless `run.max_seconds` makes time a budget.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import secrets
 import threading
 import time
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -43,14 +45,22 @@ from fama_fast.mining.config import MiningConfig
 from fama_fast.mining.config_file import config_from_dict, document
 from fama_fast.mining.control import Control, run_controls
 from fama_fast.mining.distributed import open_market
+from fama_fast.mining.earlier import earlier_runs
 from fama_fast.mining.ledger import Ledger
 from fama_fast.mining.objectives import front_rows
 from fama_fast.mining.pace import Pace
-from fama_fast.mining.pool import Pool
 from fama_fast.mining.progress import NoProgress, RoundReport, RunStart
 from fama_fast.mining.records import RunRecord, now
 from fama_fast.mining.results import MiningResult
-from fama_fast.mining.setup import configured_proposer, ledger_place, open_panel, resumable, say_source
+from fama_fast.mining.setup import (
+    check_budget,
+    configured_proposer,
+    ledger_place,
+    open_data,
+    read_through,
+    resumable,
+    say_source,
+)
 from fama_fast.mining.state import (
     check_cache,
     first_state,
@@ -61,7 +71,7 @@ from fama_fast.mining.state import (
 )
 from fama_fast.mining.stopping import StopRequest, interrupted
 from fama_fast.mining.tracking import tracked
-from fama_fast.mining.verdict import conclude, earlier_runs, evidence, judge_factors, spent_level
+from fama_fast.mining.verdict import conclude, evidence, judge_factors, spent_level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -74,12 +84,13 @@ if TYPE_CHECKING:
     from fama_fast.mining.records import ChainStep
     from fama_fast.mining.state import LoopState
     from fama_fast.panel import Panel
+    from fama_fast.panel.dataset import Dataset
 
 
 def mine(
     config: MiningConfig | Mapping[str, Any] | None = None,
     *,
-    panel: Panel | None = None,
+    panel: Panel | Dataset | None = None,
     proposer: Proposer | None = None,
     progress: Progress | None = None,
     resume: str | None = None,
@@ -89,7 +100,8 @@ def mine(
 
     Args:
         config: settings, or a mapping of them; defaults for what is not given.
-        panel: the data, in place of what `config.paths` names. proposer: in place of the configured one.
+        panel: the data, in place of what `config.paths` names; a `Dataset` is read in parts, within
+            `run.memory_budget`. proposer: in place of the configured one.
         progress: where to report to; nowhere by default.
         resume: id of an unfinished run in the ledger (or "last") to go on with.
         stop: asked to stop, the run ends after the batch at hand with what there is; it can be resumed.
@@ -106,6 +118,7 @@ def mine(
     told: Progress = progress or NoProgress()
     record = None
     opened = ExitStack()
+    opened.enter_context(_old_objects_left_alone())
     # Last, and come what may, for it has the terminal; whatever `told` is by then.
     opened.callback(lambda: told.close())  # noqa: PLW0108
     try:
@@ -113,13 +126,16 @@ def mine(
             with Ledger.open(ledger_place(settings), create=False) as ledger:
                 record = resumable(ledger, resume, settings)
         # Everything that can be wrong is met before the ledger is written to, or made.
-        data = panel if panel is not None else open_panel(settings)
+        check_budget(settings, panel)
+        data = panel if panel is not None else open_data(settings)
+        read_through(data, settings)
         say_source(data, told)
         if record is not None and record.data_hash != data.data_hash:
             raise ConfigError(
                 f"run {record.id} was made on other data: {record.source} with hash {record.data_hash}, "
                 f"now {data.source} with hash {data.data_hash}"
             )
+        opened.enter_context(_clustering_made_ready(settings))
         proposer = proposer or configured_proposer(settings)
         market = opened.enter_context(
             open_market(data, settings, given=panel is not None, note=lambda text: told.note(f"warning: {text}"))
@@ -133,6 +149,17 @@ def mine(
         return result
     finally:
         opened.close()
+
+
+@contextmanager
+def _old_objects_left_alone() -> Iterator[None]:
+    """Inside the block the collector of cycles passes over what was there before it: modules by the hundred thousand
+    objects, that a long run would have looked through over and over."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager
@@ -167,11 +194,12 @@ class Miner:
         self.ledger, self.progress, self.resumed = ledger, progress, resumed
         self.asked = asked or StopRequest()
         self.began, self.started_at = time.perf_counter(), now()
-        self.clock = time.monotonic()
+        self.clock = self.budget_began = time.monotonic()
         self.pace = Pace(config)
-        self.pool = Pool(market, config.pool)
+        self.pool = market.new_pool(config.pool)
         self._evaluated_seconds = 0.0
         self._candidates_here = 0
+        self._stopped_at: Counter[str | None] = Counter()  # candidates of the whole run by gate
 
     def run(self) -> MiningResult:
         """All rounds, then the verdict."""
@@ -180,9 +208,9 @@ class Miner:
         self.progress.run_started(self._start(run, state))
         try:
             return self._search(run, state)
-        except ClusterError as error:
+        except (ClusterError, ConfigError) as error:  # the cluster was lost; the memory budget does not hold a formula
             kept = f"{state.round} rounds are kept" if state.round else "the run is kept"
-            raise ClusterError(f"{error}; {kept}, to go on: fama-fast mine --resume {run.id}") from error
+            raise type(error)(f"{error}; {kept}, to go on: fama-fast mine --resume {run.id}") from error
 
     def _search(self, run: RunRecord, state: LoopState) -> MiningResult:
         stop = self._stop(state)
@@ -212,14 +240,15 @@ class Miner:
         if run.state is None:
             raise StoreError(f"run {run.id} has no stored state to go on from: start a new one")
         start = self.ledger.starting_factors(run.id)
+        self._stopped_at.update(self.ledger.gate_counts(run.id))
         state = restored_state(self.market, run.state, self.ledger.candidates(run.id), start)
+        self.budget_began -= state.seconds  # what earlier parts of the run took is spent
         self.progress.note(f"run {run.id}: going on after {state.round} rounds, ledger {self.ledger.place}")
         return run, state
 
     def _begin(self) -> tuple[RunRecord, LoopState]:
         factors, where = starting_factors(self.config.paths.factor_cache)
-        with _clustering_made_ready(self.config):
-            state, notes = first_state(self.market, factors)
+        state, notes = first_state(self.market, factors)
         for text in notes:
             self.progress.note(text)
         best = max((m.factor for m in state.library.members), key=lambda f: f.score, default=None)
@@ -255,7 +284,7 @@ class Miner:
             return None
         if new >= self.config.u:
             return f"{new} new factors, as many as were wanted"
-        used_up = spent(self.config, tokens=state.tokens, cost=state.cost, began=self.clock)
+        used_up = spent(self.config, tokens=state.tokens, cost=state.cost, began=self.budget_began)
         if used_up is not None:
             return used_up
         if state.exhausted:
@@ -277,7 +306,7 @@ class Miner:
             count = min(count, config.run.max_candidates - state.proposed)
         self.progress.phase(f"round {number}: asking {self.proposer.name} for {count} candidates")
         asked = time.perf_counter()
-        left = allowance(config, tokens=state.tokens, cost=state.cost, began=self.clock)
+        left = allowance(config, tokens=state.tokens, cost=state.cost, began=self.budget_began)
         request = replace(steps.make_request(state, config, market, context, number, count), allowance=left)
         batch = self._propose(run, request, number)
         for text in batch.notes:
@@ -295,6 +324,8 @@ class Miner:
         state.proposed += len(candidates)
         state.tokens += batch.usage.prompt_tokens + batch.usage.completion_tokens
         state.cost += batch.usage.cost
+        if config.run.max_seconds is not None:
+            state.seconds = round(time.monotonic() - self.budget_began, 3)
         state.exhausted = not candidates
         for candidate in candidates:
             candidate.seconds = each
@@ -311,6 +342,7 @@ class Miner:
             )
         except StoreError as error:
             raise StoreError(f"{error} (round {number}{self._kept(run, number)})") from error
+        self._stopped_at.update(c.gate for c in candidates)
         self._candidates_here += len(candidates)
         self._evaluated_seconds += each * len(candidates)
         report = self._report(run, state, len(candidates), len(admitted), began, each)
@@ -346,7 +378,7 @@ class Miner:
             admitted=admitted,
             new_factors=len(new),
             wanted=self.config.u,
-            funnel=funnel_of(self.ledger.gate_counts(run.id)),
+            funnel=funnel_of(self._stopped_at),
             best_train=max((f.score for f in new), default=None),
             pool_valid=state.pool.get("rank_ic"),
             seconds=seconds,
@@ -355,7 +387,7 @@ class Miner:
             tokens=state.tokens,
             cost=state.cost,
             elapsed=elapsed,
-            left=self.pace.seconds_left(state, elapsed),
+            left=self.pace.seconds_left(state, time.monotonic() - self.budget_began),
         )
 
     def _conclude(self, run: RunRecord, state: LoopState, stop: str) -> MiningResult:

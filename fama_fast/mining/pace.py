@@ -30,7 +30,7 @@ class Pace:
         search may end sooner, by `u` or `run.patience`, which no pace foretells; controls and verdict follow it.
 
         Args:
-            elapsed: seconds of search in this process, which `run.max_seconds` counts.
+            elapsed: seconds of search, earlier parts of a resumed run included, which `run.max_seconds` counts.
 
         Returns:
             None before a round is done.

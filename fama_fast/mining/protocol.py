@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from fama_fast.mining.budget import Allowance
 
 if TYPE_CHECKING:
+    from fama_fast.ir import Node
     from fama_fast.library.factor import Factor
 
 
@@ -93,7 +94,8 @@ class ProposalRequest:
 @dataclass(frozen=True)
 class Proposal:
     """One proposed expression. `parents` are fingerprints; `origin` says how it arose (mutation, llm, ...);
-    `proposer` by whom, where several work together."""
+    `proposer` by whom, where several work together. `node` is what the expression reads as on the data at hand, in
+    canonical form, from a proposer that knows it: it spares the reading and is no part of the proposal."""
 
     expression: str
     hypothesis: str = ""
@@ -102,6 +104,7 @@ class Proposal:
     origin: str = ""
     prompt_hash: str | None = None
     proposer: str = ""
+    node: Node | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

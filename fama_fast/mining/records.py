@@ -125,6 +125,11 @@ def storable(text: str) -> str:
 def plain(value: Any) -> Any:
     """`value` as strict JSON that every database stores: tuples become lists, non-finite numbers null, NumPy
     scalars Python's, texts `storable`."""
+    kind = type(value)
+    if kind is str:
+        return storable(value)
+    if kind is int or kind is bool or value is None:
+        return value
     if isinstance(value, dict):
         return {storable(str(k)): plain(v) for k, v in value.items()}
     if isinstance(value, str):

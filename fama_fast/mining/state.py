@@ -43,6 +43,8 @@ class LoopState:
         tried: why a fingerprint is a duplicate. known: canonical texts tried.
         pool: validation scores of the equal-weight pool of new factors; empty before there is one.
         best_pool: best validation RankIC of the pool so far. stale: rounds since it was reached.
+        seconds: of search so far, in every part of a run that was resumed; counted only where time is a budget, so that
+            equal runs otherwise have equal states.
         exhausted: the proposer had nothing more to say.
     """
 
@@ -60,6 +62,7 @@ class LoopState:
     proposed: int = 0
     tokens: int = 0
     cost: float = 0.0
+    seconds: float = 0.0
     exhausted: bool = False
 
     @property
@@ -81,6 +84,7 @@ class LoopState:
             "proposed": self.proposed,
             "tokens": self.tokens,
             "cost": self.cost,
+            "seconds": self.seconds,
             "exhausted": self.exhausted,
         }
 
@@ -155,6 +159,7 @@ def restored_state(
             proposed=data["proposed"],
             tokens=data["tokens"],
             cost=data.get("cost", 0.0),
+            seconds=data.get("seconds", 0.0),
             exhausted=data["exhausted"],
         )
     except (KeyError, TypeError) as error:

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from fama_fast.library.factor import Factor
-    from fama_fast.mining.ledger import Ledger
     from fama_fast.mining.pool import Model, PoolScores
-    from fama_fast.mining.records import RunRecord
 
     Scores = Mapping[str, Mapping[str, float]]
 
@@ -175,36 +173,6 @@ def one_sided(t: float) -> float:
         return 1.0
     half = p_value(t) / 2.0
     return half if t > 0.0 else 1.0 - half
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """What other runs in the ledger did with the same data: what they measured, and which sets they tested."""
-
-    measured: frozenset[str] = frozenset()
-    tested: tuple[frozenset[str], ...] = ()
-
-    def openings(self, own: Collection[str]) -> int:
-        """How many other sets of factors had their test; the same set again is the same test."""
-        return len({s for s in self.tested if s != frozenset(own)})
-
-
-def earlier_runs(ledger: Ledger, run: RunRecord) -> Earlier:
-    """All other runs on this run's data, finished or not."""
-    measured: set[str] = set()
-    tested: list[frozenset[str]] = []
-    for other in ledger.list_runs():
-        if other.id == run.id or other.data_hash != run.data_hash:
-            continue
-        measured.update(
-            r["fingerprint"] for r in ledger.candidates(other.id) if r["fingerprint"] and was_measured(r["scores"])
-        )
-        if other.test_opened_at is not None:
-            found = ledger.results(other.id)
-            # A run that was killed while its test was open has no results: it counts under its own name.
-            names = {f for f, by_split in found.items() if "test" in by_split and f != "pool"}
-            tested.append(frozenset(names or {f"run {other.id}"}))
-    return Earlier(frozenset(measured), tuple(tested))
 
 
 def spent_level(level: float, openings: int) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
-from fama_fast.errors import ArgumentError, WindowError
+from fama_fast.errors import ArgumentError, ExpressionError, WindowError
 from fama_fast.ir import FIELD, postorder
 
 if TYPE_CHECKING:
@@ -42,6 +43,25 @@ def compiled(text: str, vocabulary: Vocabulary) -> Node:
     if not uses_field:
         raise ArgumentError("it uses no field of the data", text=text, end=len(text))
     return canonicalise(node)
+
+
+@functools.lru_cache(maxsize=16)
+def spelled(vocabulary: Vocabulary) -> bool:
+    """Every field and group reads back as itself, so that the text of an expression over them reads back as the node
+    that it was written from. False where a column has a name that the language cannot write.
+    """
+    from fama_fast import lang
+    from fama_fast.ir import field, group
+
+    def reads(text: str, wanted: Node) -> bool:
+        try:
+            return wanted in lang.parse(text, fields=vocabulary.fields, groups=vocabulary.groups).args
+        except ExpressionError:
+            return False
+
+    return all(reads(f"RANK({name})", field(name)) for name in vocabulary.fields) and all(
+        reads(f"GROUP_RANK({vocabulary.fields[0]}, {name})", group(name)) for name in vocabulary.groups
+    )
 
 
 def checked(text: str, vocabulary: Vocabulary) -> str:

@@ -172,8 +172,11 @@ class AttemptFailed(Exception):  # noqa: N818  (control flow of the retry loop, 
 
 
 RETRYABLE_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-# What servers say to a constraint that they do not know; llama.cpp says 500.
-REFUSED_STATUS = frozenset({400, 404, 405, 415, 422, 500, 501})
+# What servers say to a constraint that they do not know. llama.cpp says 500, as any server does that has trouble of its
+# own: that is a refusal only where it names what it cannot take.
+REFUSED_STATUS = frozenset({400, 404, 405, 415, 422, 501})
+_SERVER_ERROR = 500
+_CONSTRAINT_WORDS = ("grammar", "schema", "response_format", "structured", "tool")
 
 
 def retry_after(headers: Any, now: Callable[[], float] = time.time) -> float | None:
@@ -318,11 +321,18 @@ def with_retries(
             attempts = f" (after {n + 1} attempts)" if n else ""
             asked = f"; it asks to wait {wait:.0f} s, longer than llm.max_backoff_s" if too_long else ""
             message = f"{who}: {fault.message}{attempts}{asked}"
-            if fault.status in REFUSED_STATUS:
+            if _refuses(fault):
                 raise RequestRefused(message, fault.status)
             raise ProposerError(message)
         sleep(wait)
     raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _refuses(fault: Fault) -> bool:
+    """The server will not take this request, as opposed to: it could not answer just now."""
+    said = fault.message.casefold()
+    named = fault.status == _SERVER_ERROR and any(word in said for word in _CONSTRAINT_WORDS)
+    return named or fault.status in REFUSED_STATUS
 
 
 def _outcome(attempt: Callable[[], Reply], secret: Secret) -> tuple[Fault, Reply | None]:

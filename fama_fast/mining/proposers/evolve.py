@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from fama_fast.errors import FamaError
 from fama_fast.mining.memory import ranking_print
 from fama_fast.mining.proposers import variation
-from fama_fast.mining.proposers.check import compiled
+from fama_fast.mining.proposers.check import compiled, spelled
 from fama_fast.mining.proposers.random_tree import TreeMaker, fits, random_expression, worth_scoring
 from fama_fast.mining.protocol import Capabilities, Proposal, ProposalBatch, Rejection
 
@@ -146,7 +146,7 @@ class EvolveProposer:
         vocabulary = request.vocabulary
         if request.count <= 0 or not vocabulary.fields:
             return ProposalBatch((), (Rejection("", "the data has no fields"),) if request.count > 0 else ())
-        maker = TreeMaker(rng, vocabulary)
+        maker, same = TreeMaker(rng, vocabulary), spelled(vocabulary)
         stock, bad = self._stock(request)
         moves = _weights(stock, request.search, early=request.round <= _EARLY_ROUNDS)
         seen = set(request.known) | {p.canonical for p in (*stock.exemplars, *stock.chain, *stock.elites)}
@@ -175,7 +175,9 @@ class EvolveProposer:
                 continue
             prints.add(ranking)
             fingerprints = tuple(dict.fromkeys(p.fingerprint for p in parents))
-            out.append(Proposal(text, parents=fingerprints, origin=move))
+            out.append(Proposal(text, parents=fingerprints, origin=move, node=node if same else None))
+            if same:
+                self._compiled[text, vocabulary] = node
         dropped = [*bad]
         if len(out) < request.count:
             dropped.append(Rejection("", f"only {len(out)} of {request.count} new expressions were found"))

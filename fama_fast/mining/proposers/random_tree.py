@@ -8,86 +8,33 @@ passed in, so a seed decides the result.
 from __future__ import annotations
 
 import functools
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fama_fast.errors import FamaError
 from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, Node, const, count_nodes, field, group, postorder
-from fama_fast.mining.proposable import proposable_specs
+from fama_fast.mining.proposers.palette import palette, usage
 from fama_fast.types import Family, Kind, adv_window, derived_field
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from fama_fast.ir import Param
     from fama_fast.mining.protocol import Vocabulary
     from fama_fast.ops import OpSpec, Parameter
 
-    _Families = tuple[list[Family], list[float], list[tuple[list[OpSpec], list[OpSpec]]]]
 
 WINDOWS = (2, 3, 5, 10, 15, 20, 30, 40, 60, 90, 120, 180, 250)
 MAX_DEPTH = 6
 MAX_NODES = 20
 _CONSTANTS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
 _COUNTS = (2, 3, 5, 10, 20, 50)
-_WEIGHTS = {Family.TIME_SERIES: 5.0, Family.ELEMENT: 4.0, Family.CROSS_SECTION: 2.0, Family.GROUP: 1.0}
 _CONDITIONS = frozenset({"condition", "trigger", "exit"})  # parameters that are true or false
 _ATTEMPTS = 200
 # Distinct operations that an expression may come down to. A few composite operators are hundreds of them: one such
 # candidate costs as much as dozens of others.
 MAX_WORK = 60
 _SHARE_OF_MADE_GROUPS = 0.15
-# How often published sets of alphas use each operator: the 101 of Kakushadze (2016), and a fifth of Qlib's 158 (each of
-# its formulas comes in five windows), 14 at most, so that the commonest do not crowd out the rest.
-USAGE = MappingProxyType(
-    {
-        "ABS": 12,
-        "ADD": 14,
-        "AND": 2,
-        "CORREL": 14,
-        "DECAY_LINEAR": 14,
-        "DELAY": 14,
-        "DELTA": 14,
-        "DIV": 14,
-        "EQ": 6,
-        "GROUP_NEUTRALIZE": 14,
-        "IF_ELSE": 14,
-        "IS_NAN": 6,
-        "LOG": 5,
-        "LT": 14,
-        "MASK": 3,
-        "MAX": 13,
-        "MIN": 4,
-        "MUL": 14,
-        "NAN_TO": 4,
-        "NEG": 14,
-        "OR": 2,
-        "POWER": 14,
-        "RANK": 14,
-        "SCALE": 9,
-        "SIGN": 8,
-        "SIGNED_POWER": 2,
-        "SUB": 14,
-        "TS_ARGMAX": 4,
-        "TS_ARGMAX_FIRST": 6,
-        "TS_ARGMIN": 2,
-        "TS_ARGMIN_FIRST": 2,
-        "TS_COVARIANCE": 2,
-        "TS_MAX": 11,
-        "TS_MEAN": 7,
-        "TS_MIN": 14,
-        "TS_PRODUCT": 2,
-        "TS_QUANTILE": 2,
-        "TS_RANK": 14,
-        "TS_RESIDUAL": 1,
-        "TS_RSQUARE": 1,
-        "TS_SLOPE": 1,
-        "TS_STDDEV": 14,
-        "TS_SUM": 14,
-    }
-)
-_UNUSUAL = 0.3  # the same for an operator that none of them uses
 # How often the result is made comparable between stocks by its outermost operator, rather than by a ratio.
 _CROSS_SECTIONAL_ROOT = 0.8
 
@@ -167,14 +114,6 @@ def is_group(node: Node) -> bool:
     return ops.is_group(node)
 
 
-def _explodes(spec: OpSpec) -> bool:
-    """Numbers of ordinary size give one beyond use, as a power or an exponential does."""
-    if spec.evaluate is None or spec.statics or any(p.kind is not Kind.SERIES for p in spec.operands):
-        return False
-    value = spec.evaluate(*[100.0] * len(spec.operands))
-    return not abs(value) < 1e9
-
-
 def fits(node: Node, vocabulary: Vocabulary, max_depth: int = MAX_DEPTH, max_nodes: int = MAX_NODES) -> bool:
     """The expression can be a proposal: fields, groups and windows of the data, bounded, not a leaf or a
     condition.
@@ -214,18 +153,16 @@ class TreeMaker:
     """Draws typed trees for one vocabulary."""
 
     def __init__(self, rng: random.Random, vocabulary: Vocabulary) -> None:
+        from fama_fast import ops
+
         if not vocabulary.fields:
             raise ValueError("a vocabulary without fields has no expressions")
         self.rng = rng
         self.vocabulary = vocabulary
-        self.specs = proposable_specs(vocabulary)
-        self.numeric = tuple(s for s in self.specs if not s.boolean and not s.gives_group)
-        self.groupers = tuple(s for s in self.specs if s.gives_group)
-        self.explosive = frozenset(s.name for s in self.specs if _explodes(s))
-        self._families: dict[tuple[str, ...], _Families] = {}
-        self.conditions = tuple(s for s in self.specs if s.boolean)
-        self.roots = tuple(s for s in self.numeric if s.family in (Family.CROSS_SECTION, Family.GROUP))
-        self.ratios = tuple(s for s in self.numeric if s.symbol == "/" and len(s.operands) == 2)
+        self.palette = palette(vocabulary, ops.names())
+        self.numeric, self.roots, self.ratios = self.palette.numeric, self.palette.roots, self.palette.ratios
+        self.groupers, self.conditions = self.palette.groupers, self.palette.conditions
+        self.explosive = self.palette.explosive
 
     def window(self, p: Parameter) -> int:
         """A window on the grid, shorter ones more often."""
@@ -275,31 +212,18 @@ class TreeMaker:
         return group(self.rng.choice(self.vocabulary.groups))
 
     def _pick(self, specs: Sequence[OpSpec]) -> OpSpec:
-        families, weights, by_family = self._by_family(specs)
-        mine, infix = by_family[self.rng.choices(range(len(families)), weights)[0]]
+        """One of the palette's `numeric`, `conditions` or `roots`."""
+        weights, by_family = self.palette.families[id(specs)]
+        (mine, added_up), (infix, added_up_of_infix) = by_family[self.rng.choices(range(len(weights)), weights)[0]]
         # Infix forms are what people write: they are drawn as often as all other cell-by-cell operators
         # together.
         if infix and len(infix) < len(mine) and self.rng.random() < 0.6:
-            mine = infix
-        return self.choose(mine)
-
-    def _by_family(self, specs: Sequence[OpSpec]) -> _Families:
-        """Families by name with their weights; of each the operators that may be drawn, and the infix ones."""
-        key = tuple(s.name for s in specs)
-        found = self._families.get(key)
-        if found is None:
-            families = sorted({s.family for s in specs}, key=lambda f: f.value)
-            lists = []
-            for family in families:
-                mine = [s for s in specs if s.family is family]
-                mine = [s for s in mine if s.name not in self.explosive or len(s.operands) > 1] or mine
-                lists.append((mine, [s for s in mine if s.symbol]))
-            found = self._families[key] = families, [_WEIGHTS[f] for f in families], lists
-        return found
+            mine, added_up = infix, added_up_of_infix
+        return self.rng.choices(mine, cum_weights=added_up)[0]
 
     def choose(self, specs: Sequence[OpSpec]) -> OpSpec:
         """One of some operators, those that are common in the field more often; none is left out."""
-        return self.rng.choices(specs, [_UNUSUAL + USAGE.get(s.name, 0) for s in specs])[0]
+        return self.rng.choices(specs, usage(specs))[0]
 
     def tree(self, depth: int, *, condition: bool = False) -> Node:
         """A series of at most this depth; a condition where one is asked for and there is room."""
@@ -325,7 +249,7 @@ class TreeMaker:
                 args.append(self.tree(depth - 1, condition=True))
             elif args and spec.family is Family.ELEMENT and self.rng.random() < self._share_of_constants(spec):
                 args.append(const(self.rng.choice(_CONSTANTS)))
-            elif not args and spec in self.roots:
+            elif not args and spec.name in self.palette.root_names:
                 args.append(self._below_root(depth - 1))
             else:
                 args.append(self._another(args, depth - 1))
@@ -342,14 +266,13 @@ class TreeMaker:
         """What a cross-sectional operator compares: often a ratio, seldom cross-sectional itself."""
         if depth >= 2 and self.ratios and self.rng.random() < 0.4:
             return self.apply(self.rng.choice(self.ratios), depth)
-        return self._another((), depth, without=self.roots)
+        return self._another((), depth, without=self.palette.root_names)
 
-    def _another(self, args: Sequence[Node], depth: int, without: Sequence[OpSpec] = ()) -> Node:
+    def _another(self, args: Sequence[Node], depth: int, without: Collection[str] = ()) -> Node:
         """A tree unlike its neighbours, and not one of some operators if a few draws can avoid it."""
-        barred = {s.name for s in without}
         found = self.tree(depth)
         for _ in range(7):
-            if all(found is not a for a in args) and found.op not in barred:
+            if all(found is not a for a in args) and found.op not in without:
                 break
             found = self.tree(depth)
         return found

@@ -73,14 +73,8 @@ def swap_operator(maker: TreeMaker, node: Node) -> Node | None:
     spec = find(old.op)
     if spec is None:
         return None
-    kinds = [p.kind for p in spec.parameters]
-    others = [
-        s
-        for s in maker.specs
-        if s.name != spec.name
-        and (s.boolean, s.gives_group) == (spec.boolean, spec.gives_group)
-        and [p.kind for p in s.parameters] == kinds
-    ]
+    palette = maker.palette
+    others = [s for s in palette.alike.get(palette.shape(spec), ()) if s.name != spec.name]
     new = _rebuilt(maker.choose(others), old.args, old.params) if others else None
     return replace(node, path, new) if new else None
 
@@ -101,7 +95,7 @@ def wrap(maker: TreeMaker, node: Node) -> Node | None:
     if not places:
         return None
     path, old = maker.rng.choice(places)
-    single = [s for s in maker.numeric if sum(p.kind is Kind.SERIES for p in s.operands) == 1]
+    single = maker.palette.wrappers
     return replace(node, path, maker.apply(maker.choose(single), 2, first=old)) if single else None
 
 

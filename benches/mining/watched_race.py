@@ -1,0 +1,61 @@
+"""What racing would have dropped, told by a run that drops nothing: every candidate is raced and then scored exactly.
+
+A race and an exact run part ways at the first candidate that one of them loses, so their factors cannot be compared
+one by one. Here the search is the exact one, and of each factor that it admits it is known how its race ended.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from fama_fast.mining.market import Market
+from fama_fast.mining.racing import Race
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Watch:
+    """What was seen.
+
+    Attributes:
+        lost: fingerprints of raced candidates that lost. raced: how many were raced.
+        racing, measuring: seconds of races, and of exact daily RankICs: what a search pays for scores.
+    """
+
+    def __init__(self) -> None:
+        self.lost: set[str] = set()
+        self.raced = 0
+        self.racing = self.measuring = 0.0
+
+
+@contextmanager
+def watched_race(*, decides: bool) -> Iterator[Watch]:
+    """Inside the block races are told; where they do not decide, everything is scored exactly. Racing must be switched
+    on."""
+    watch, race_run, measure = Watch(), Race.run, Market.measure
+
+    def run(race: Race, alphas: Any, bars: Any, controls: Any) -> list[Any]:
+        began = time.perf_counter()
+        standings = race_run(race, alphas, bars, controls)
+        watch.racing += time.perf_counter() - began
+        for alpha, standing in zip(alphas, standings, strict=True):
+            if standing is not None:
+                watch.raced += 1
+                watch.lost |= {alpha.fingerprint} if standing.lost else set()
+        return standings if decides else [None] * len(alphas)
+
+    def timed(market: Market, alphas: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return measure(market, alphas)
+        finally:
+            watch.measuring += time.perf_counter() - began
+
+    Race.run, Market.measure = run, timed  # type: ignore[method-assign,assignment]
+    try:
+        yield watch
+    finally:
+        Race.run, Market.measure = race_run, measure  # type: ignore[method-assign]

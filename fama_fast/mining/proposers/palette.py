@@ -1,0 +1,134 @@
+"""The operators that random expressions and their variations are drawn from, sorted once for each vocabulary.
+
+What is common in the field is drawn more often. No operator is offered here that the data cannot serve.
+"""
+
+from __future__ import annotations
+
+import functools
+from itertools import accumulate
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from fama_fast.mining.proposable import proposable_specs
+from fama_fast.ops.registry import on_unregister
+from fama_fast.types import Family, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fama_fast.mining.protocol import Vocabulary
+    from fama_fast.ops import OpSpec
+
+    # Operators, and what `usage` says of them added up: what a draw among them needs.
+    _Drawn = tuple[list[OpSpec], list[float]]
+    _Families = tuple[list[float], list[tuple[_Drawn, _Drawn]]]
+
+_WEIGHTS = {Family.TIME_SERIES: 5.0, Family.ELEMENT: 4.0, Family.CROSS_SECTION: 2.0, Family.GROUP: 1.0}
+# How often published sets of alphas use each operator: the 101 of Kakushadze (2016), and a fifth of Qlib's 158 (each of
+# its formulas comes in five windows), 14 at most, so that the commonest do not crowd out the rest.
+USAGE = MappingProxyType(
+    {
+        "ABS": 12,
+        "ADD": 14,
+        "AND": 2,
+        "CORREL": 14,
+        "DECAY_LINEAR": 14,
+        "DELAY": 14,
+        "DELTA": 14,
+        "DIV": 14,
+        "EQ": 6,
+        "GROUP_NEUTRALIZE": 14,
+        "IF_ELSE": 14,
+        "IS_NAN": 6,
+        "LOG": 5,
+        "LT": 14,
+        "MASK": 3,
+        "MAX": 13,
+        "MIN": 4,
+        "MUL": 14,
+        "NAN_TO": 4,
+        "NEG": 14,
+        "OR": 2,
+        "POWER": 14,
+        "RANK": 14,
+        "SCALE": 9,
+        "SIGN": 8,
+        "SIGNED_POWER": 2,
+        "SUB": 14,
+        "TS_ARGMAX": 4,
+        "TS_ARGMAX_FIRST": 6,
+        "TS_ARGMIN": 2,
+        "TS_ARGMIN_FIRST": 2,
+        "TS_COVARIANCE": 2,
+        "TS_MAX": 11,
+        "TS_MEAN": 7,
+        "TS_MIN": 14,
+        "TS_PRODUCT": 2,
+        "TS_QUANTILE": 2,
+        "TS_RANK": 14,
+        "TS_RESIDUAL": 1,
+        "TS_RSQUARE": 1,
+        "TS_SLOPE": 1,
+        "TS_STDDEV": 14,
+        "TS_SUM": 14,
+    }
+)
+_UNUSUAL = 0.3  # the same for an operator that none of them uses
+
+
+def _explodes(spec: OpSpec) -> bool:
+    """Numbers of ordinary size give one beyond use, as a power or an exponential does."""
+    if spec.evaluate is None or spec.statics or any(p.kind is not Kind.SERIES for p in spec.operands):
+        return False
+    value = spec.evaluate(*[100.0] * len(spec.operands))
+    return not abs(value) < 1e9
+
+
+def usage(specs: Sequence[OpSpec]) -> list[float]:
+    """How often each is drawn: those that are common in the field more often, none never."""
+    return [_UNUSUAL + USAGE.get(s.name, 0) for s in specs]
+
+
+class Palette:
+    """The operators that one vocabulary allows, sorted by what they are drawn for."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.specs = proposable_specs(vocabulary)
+        self.numeric = tuple(s for s in self.specs if not s.boolean and not s.gives_group)
+        self.groupers = tuple(s for s in self.specs if s.gives_group)
+        self.explosive = frozenset(s.name for s in self.specs if _explodes(s))
+        self.conditions = tuple(s for s in self.specs if s.boolean)
+        self.roots = tuple(s for s in self.numeric if s.family in (Family.CROSS_SECTION, Family.GROUP))
+        self.root_names = frozenset(s.name for s in self.roots)
+        self.ratios = tuple(s for s in self.numeric if s.symbol == "/" and len(s.operands) == 2)
+        self.wrappers = tuple(s for s in self.numeric if sum(p.kind is Kind.SERIES for p in s.operands) == 1)
+        self.alike: dict[tuple[object, ...], list[OpSpec]] = {}
+        for s in self.specs:
+            self.alike.setdefault(self.shape(s), []).append(s)
+        self.families = {id(specs): self._by_family(specs) for specs in (self.numeric, self.conditions, self.roots)}
+
+    @staticmethod
+    def shape(spec: OpSpec) -> tuple[object, ...]:
+        """Equal for operators that may stand in each other's place."""
+        return spec.boolean, spec.gives_group, *(p.kind for p in spec.parameters)
+
+    def _by_family(self, specs: Sequence[OpSpec]) -> _Families:
+        """By family, in the order of their names: the families' weights, the operators, and the infix ones."""
+        families = sorted({s.family for s in specs}, key=lambda f: f.value)
+        lists = []
+        for family in families:
+            mine = [s for s in specs if s.family is family]
+            mine = [s for s in mine if s.name not in self.explosive or len(s.operands) > 1] or mine
+            infix = [s for s in mine if s.symbol]
+            lists.append(((mine, list(accumulate(usage(mine)))), (infix, list(accumulate(usage(infix))))))
+        return [_WEIGHTS[f] for f in families], lists
+
+
+@functools.lru_cache(maxsize=16)
+def palette(vocabulary: Vocabulary, _registered: tuple[str, ...]) -> Palette:
+    """The palette of a vocabulary, while these names are registered."""
+    return Palette(vocabulary)
+
+
+on_unregister(palette.cache_clear)
