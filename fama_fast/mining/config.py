@@ -11,13 +11,26 @@ import datetime as dt  # noqa: TC003  (pydantic reads the annotations when the m
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fama_fast.errors import ConfigError
 from fama_fast.mining.proposers.settings import LLMSettings
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def _size(value: int | str) -> int | str:
+    from fama_fast.engine.budget import parse_bytes
+
+    try:
+        parse_bytes(value)
+    except ConfigError:
+        raise ValueError(f'must be bytes or a size such as "800MB" or "4GiB", not {value!r}') from None
+    return value
+
+
+Size = Annotated[int | str, AfterValidator(_size)]
 Objective = Literal["rank_ic", "stability", "turnover", "decay", "novelty"]  # see `objectives`
 
 
@@ -55,24 +68,12 @@ class RunSettings(Section):
     min_gain: Annotated[float, Field(ge=0.0)] = 0.0  # what counts as gain
     max_candidates: Count | None = None  # budgets over the whole run
     max_tokens: Count | None = None
-    max_seconds: Annotated[float, Field(gt=0.0)] | None = None  # of search; a resumed run counts anew
+    max_seconds: Annotated[float, Field(gt=0.0)] | None = None  # of search, over all parts of a resumed run
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     threads: Count | None = None
-    memory_budget: int | str | None = None  # such as "1GB": Parquet is read part by part within it, not loaded
+    memory_budget: Size | None = None  # such as "1GB": Parquet is read part by part within it, not loaded
     min_coverage: Annotated[float, Field(gt=0.0, le=1.0)] | None = None  # share of a window that must be present
     update_cache: bool = True  # write admitted factors to paths.factor_cache, where one is set
-
-    @field_validator("memory_budget")
-    @classmethod
-    def _is_budget(cls, value: int | str | None) -> int | str | None:
-        if value is not None:
-            from fama_fast.engine.budget import parse_bytes
-
-            try:
-                parse_bytes(value)
-            except ConfigError:
-                raise ValueError(f'must be bytes or a size such as "800MB" or "2GiB", not {value!r}') from None
-        return value
 
 
 class PathSettings(Section):
@@ -209,7 +210,7 @@ class ClusterSettings(Section):
     """Where candidates are scored; see `fama_fast.cluster`. `cluster: local:4` is short for its address alone."""
 
     address: str | None = None  # of a Dask scheduler, tcp://host:port, or local:N; none means this process
-    memory_limit: str | None = None  # of each local worker, such as "4GB"
+    memory_limit: Size | None = None  # of each local worker, such as "4GB"
     retries: Count = 3  # workers that one task may lose before the run ends
     wait_s: Annotated[float, Field(gt=0.0)] = 60.0  # for a worker that may take part
 
@@ -223,18 +224,6 @@ class ClusterSettings(Section):
                 read_address(value)
             except ConfigError as error:
                 raise ValueError(str(error)) from None
-        return value
-
-    @field_validator("memory_limit")
-    @classmethod
-    def _is_size(cls, value: str | None) -> str | None:
-        if value is not None:
-            from fama_fast.engine.budget import parse_bytes
-
-            try:
-                parse_bytes(value)
-            except ConfigError:
-                raise ValueError(f'must be a size such as "4GB", not {value!r}') from None
         return value
 
     @property

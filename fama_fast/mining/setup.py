@@ -55,7 +55,7 @@ def open_panel(config: MiningConfig) -> Panel:
     """The data that the configuration names; the simulator only when it names none."""
     from fama_fast.data import DEFAULT_SIMULATION, PlantedSignal, load_market_data
 
-    paths, part, simulator = config.paths, config.data, config.data.simulator
+    paths, simulator = config.paths, config.data.simulator
     simulation = None
     if paths.market_data is None:
         given = {
@@ -68,15 +68,19 @@ def open_panel(config: MiningConfig) -> Panel:
         }
         chosen: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
         simulation = replace(DEFAULT_SIMULATION, **chosen)
-    return load_market_data(
-        paths.market_data,
-        fields=part.fields,
-        universe=paths.universe,
-        groups=paths.groups,
-        start=part.start,
-        end=part.end,
-        simulation=simulation,
-    )
+    return load_market_data(paths.market_data, simulation=simulation, **_loading(config))
+
+
+def _loading(config: MiningConfig) -> dict[str, Any]:
+    """What the configuration says about how market data are read."""
+    part, paths = config.data, config.paths
+    return {
+        "fields": part.fields,
+        "universe": paths.universe,
+        "groups": paths.groups,
+        "start": part.start,
+        "end": part.end,
+    }
 
 
 def check_budget(config: MiningConfig, panel: Panel | Dataset | None = None) -> None:
@@ -111,18 +115,10 @@ def open_data(config: MiningConfig) -> Panel | Dataset:
     """`open_panel`; with a memory budget, a data set that is read in parts."""
     from fama_fast.data import scan_market_data
 
-    paths, part = config.paths, config.data
     if config.run.memory_budget is None:
         return open_panel(config)
-    assert paths.market_data is not None
-    return scan_market_data(
-        paths.market_data,
-        fields=part.fields,
-        universe=paths.universe,
-        groups=paths.groups,
-        start=part.start,
-        end=part.end,
-    )
+    assert config.paths.market_data is not None  # `check_budget` saw to it
+    return scan_market_data(config.paths.market_data, **_loading(config))
 
 
 def read_through(data: Panel | Dataset, config: MiningConfig) -> None:
