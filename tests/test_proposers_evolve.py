@@ -284,7 +284,8 @@ def test_what_comes_down_to_too_much_work_is_not_worth_scoring() -> None:
 def test_neighbours_are_one_step_away_each_once_and_simplest_first() -> None:
     maker = TreeMaker(random.Random(0), Vocabulary(("CLOSE", "VOLUME"), (), 120))
     node = parse("RANK(TS_MEAN(ABS(CLOSE), 20))")
-    assert [to_text(n) for n in v.neighbours(maker, node)] == [
+    found = [to_text(n) for n in v.neighbours(maker, node)]
+    assert found[:8] == [
         "TS_MEAN(ABS(CLOSE), 20)",
         "ABS(CLOSE)",
         "RANK(ABS(CLOSE))",
@@ -294,4 +295,8 @@ def test_neighbours_are_one_step_away_each_once_and_simplest_first() -> None:
         "RANK(TS_MEAN(ABS(CLOSE), 40))",
         "RANK(TS_MEAN(ABS(VOLUME), 20))",
     ]
-    assert v.neighbours(maker, parse("CLOSE")) == [parse("VOLUME")]
+    # Then the field under the commonest windows: the middle length first, all of them once.
+    assert found[8] == "RANK(TS_MEAN(ABS(DELAY(CLOSE, 20)), 20))"
+    assert "RANK(TS_MEAN(ABS(TS_STDDEV(CLOSE, 60)), 20))" in found[8:]
+    assert len(set(found)) == len(found) == 8 + 3 * len(maker.palette.windowed)
+    assert v.neighbours(maker, parse("CLOSE"))[0] is parse("VOLUME")

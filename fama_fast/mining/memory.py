@@ -32,6 +32,9 @@ NICHE = 0.7  # |correlation| of daily RankICs above which two candidates share a
 PER_NICHE = 4  # elites of one niche
 _MEMORY_OF_MOVES = 0.9  # what a round's record of a move is worth a round later
 _PARSIMONY = 3.0  # a parent pays this many times what admission charges a node: long ones mostly fit noise
+# Standard errors that a parent's RankIC is held below its mean: what has few distinct values a date (a sector's mean)
+# has RankICs that vary much, and the best of many such is luck.
+_CAUTION = 2.0
 _STUCK_AFTER = 400  # candidates without a better best: the search restarts
 _RESTART_LENGTH = 150  # candidates of a restart
 
@@ -170,7 +173,9 @@ def elite_of(alpha: Alpha, series: FloatArray, penalty: float) -> Elite:
     otherwise whatever hardly ever has a value would win by luck.
     """
     there = np.isfinite(series)
-    total = abs(float(np.add.reduce(np.where(there, series, 0.0))))
+    known = np.where(there, series, 0.0)
+    total, days = abs(float(np.add.reduce(known))), max(1, series.size)
     score = total / max(1, int(there.sum()))
-    worth = total / max(1, series.size) - _PARSIMONY * penalty * alpha.n_nodes
+    spread = max(0.0, float(np.add.reduce(known * known)) / days - (total / days) ** 2)
+    worth = total / days - _CAUTION * math.sqrt(spread / days) - _PARSIMONY * penalty * alpha.n_nodes
     return Elite(alpha.fingerprint, alpha.canonical, score, alpha.n_nodes, worth)

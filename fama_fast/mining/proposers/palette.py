@@ -74,6 +74,7 @@ USAGE = MappingProxyType(
         "TS_SUM": 14,
     }
 )
+_COMMONEST = 8  # windows over one series that a sweep tries on fields
 _UNUSUAL = 0.3  # the same for an operator that none of them uses
 
 
@@ -83,6 +84,11 @@ def _explodes(spec: OpSpec) -> bool:
         return False
     value = spec.evaluate(*[100.0] * len(spec.operands))
     return not abs(value) < 1e9
+
+
+def _only_a_window(spec: OpSpec) -> bool:
+    """A window is the one thing that must be said beside the operands."""
+    return [p.kind for p in spec.statics if p.required] == [Kind.WINDOW]
 
 
 def usage(specs: Sequence[OpSpec]) -> list[float]:
@@ -103,6 +109,8 @@ class Palette:
         self.root_names = frozenset(s.name for s in self.roots)
         self.ratios = tuple(s for s in self.numeric if s.symbol == "/" and len(s.operands) == 2)
         self.wrappers = tuple(s for s in self.numeric if sum(p.kind is Kind.SERIES for p in s.operands) == 1)
+        windowed = [s for s in self.numeric if len(s.operands) == 1 and _only_a_window(s)]
+        self.windowed = tuple(sorted(windowed, key=lambda s: -USAGE.get(s.name, 0))[:_COMMONEST])
         self.alike: dict[tuple[object, ...], list[OpSpec]] = {}
         for s in self.specs:
             self.alike.setdefault(self.shape(s), []).append(s)

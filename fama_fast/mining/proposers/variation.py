@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fama_fast.ops import OpSpec, Parameter
 
 Path = tuple[int, ...]
+_TRIED_WINDOWS = (20, 5, 60)
 
 
 def walk(node: Node, path: Path = ()) -> Iterator[tuple[Path, Node]]:
@@ -167,7 +168,7 @@ def step_parameter(maker: TreeMaker, node: Node) -> Node | None:
 
 def neighbours(maker: TreeMaker, node: Node) -> list[Node]:
     """All that is one small step away, the simplest first: each part alone, an operator left out, a window moved on the
-    grid, a field exchanged."""
+    grid, a field exchanged, a field smoothed or compared with its past."""
     parts = [(p, n) for p, n in _places(node, "series") if p and n.op not in LEAVES]
     out = [n for _, n in parts]
     for path, n in walk(node):
@@ -177,7 +178,22 @@ def neighbours(maker: TreeMaker, node: Node) -> list[Node]:
     for path, n in walk(node):
         if n.op == FIELD:
             out += [replace(node, path, other) for other in fields if other is not n]
+    out += _windowed_fields(maker, node)
     return list(dict.fromkeys(out))
+
+
+def _windowed_fields(maker: TreeMaker, node: Node) -> list[Node]:
+    """Each field under each of the commonest windows over one series, short, middle and long."""
+    from fama_fast.ops import build
+
+    leaves = [(p, n) for p, n in walk(node) if n.op == FIELD]
+    out = []
+    for window in _TRIED_WINDOWS:
+        for spec in maker.palette.windowed:
+            least = int(next(p.minimum for p in spec.statics if p.kind is Kind.WINDOW) or 1)
+            if least <= window <= maker.vocabulary.max_window:
+                out += [replace(node, path, build(spec.name, n, window)) for path, n in leaves]
+    return out
 
 
 def _moved_windows(maker: TreeMaker, node: Node) -> list[Node]:
