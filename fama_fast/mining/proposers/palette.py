@@ -74,8 +74,8 @@ USAGE = MappingProxyType(
         "TS_SUM": 14,
     }
 )
-_COMMONEST = 8  # windows over one series that a sweep tries on fields
 _UNUSUAL = 0.3  # the same for an operator that none of them uses
+_COMMONEST = 8  # windows over one series that a sweep tries on fields
 
 
 def _explodes(spec: OpSpec) -> bool:
