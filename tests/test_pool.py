@@ -61,7 +61,7 @@ def test_ridge_weights_are_those_of_scikit_learn() -> None:
 def test_centred_ranks_are_average_ranks_among_members() -> None:
     values = np.array([[3.0, 1.0, 3.0, np.nan, 9.0], [np.nan] * 5])
     universe = np.array([[True, True, True, True, False]] * 2)
-    want = scipy_stats.rankdata([3.0, 1.0, 3.0]) / 3 - 0.5
+    want = (scipy_stats.rankdata([3.0, 1.0, 3.0]) - 2.0) / 3
     np.testing.assert_allclose(centred_ranks(values, universe)[0], [*want, np.nan, np.nan])
     assert np.isnan(centred_ranks(values, universe)[1]).all()
 

@@ -253,12 +253,12 @@ class Market:
     def pool_ranks(self, factor: Factor, panel: Panel, rows: slice) -> FloatArray:
         """Oriented cross-sectional ranks of a factor, centred, on some rows: its share of the pool."""
         from fama_fast.engine import evaluate
+        from fama_fast.mining.pool import oriented_ranks
 
         run = self.config.run
         text = f"RANK({factor.canonical})"
-        ranks = evaluate([text], panel, threads=run.threads, min_coverage=run.min_coverage)[0][rows]
-        out: FloatArray = factor.sign * (ranks - 0.5)
-        return out
+        shares = evaluate([text], panel, threads=run.threads, min_coverage=run.min_coverage)[0][rows]
+        return oriented_ranks(shares, factor.sign)
 
     def open_test(self, factors: Sequence[Factor]) -> dict[str, dict[str, float]]:
         """Scores of each factor on the test rows, by fingerprint. Only the verdict may call this, once."""

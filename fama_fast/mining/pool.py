@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fama_fast.evaluation import daily
+from fama_fast.mining.rank_moments import RankMoments, whole_ranks
 from fama_fast.mining.state import known_figures
 from fama_fast.panel import Panel
 
@@ -58,24 +59,19 @@ class Pool:
 
     def __init__(self, market: Market, settings: PoolSettings) -> None:
         self.market, self.settings = market, settings
-        labels = market.labels.values
-        target = centred_ranks(labels, market.held.universe)
+        target = centred_ranks(market.labels.values, market.held.universe).astype(np.float32)
         self._known = np.isfinite(target)
-        self._target = np.where(self._known, target, 0.0).astype(np.float32)
-        usable = np.zeros(len(labels), dtype=np.bool_)
-        usable[market.rows.train] = usable[market.rows.valid] = True
-        self._usable = usable
-        self._ranks: dict[str, Ranks] = {}
-        # Sums over the usable dates up to each (T,): by factor of rank x label rank, by pair of their ranks' product.
-        self._cross: dict[str, FloatArray] = {}
-        self._gram: dict[tuple[str, str], FloatArray] = {}
+        self._label = whole_ranks(target)
+        self._ranks: dict[str, Ranks] = {}  # over the validation rows
+        self._whole: dict[str, tuple[Ranks, FloatArray]] = {}  # over all mining rows
+        self._moments = self._no_moments()
 
     def valid(self, factors: Sequence[Factor]) -> PoolScores:
         """The pool of these factors over the validation rows; ridge fitted on earlier dates only."""
         self._keep(factors)
         names = [f.fingerprint for f in factors]
         rows = self.market.rows.valid
-        ranks = [self._ranks[n][rows] for n in names]
+        ranks = [self._ranks[n] for n in names]
         forecast = np.full(ranks[0].shape, np.nan)
         weights = np.zeros(len(names))
         for start in range(rows.start, rows.stop, self.settings.refit):
@@ -100,38 +96,38 @@ class Pool:
         weights = self._fit(names, before=rows.start)
         return self._scored(names, ranks, weighted(ranks, weights), weights, labels, whole.universe, rows)
 
-    def _keep(self, factors: Sequence[Factor], *, drop: bool = True) -> None:
-        """Ranks and moments of exactly these factors."""
-        wanted = {f.fingerprint for f in factors}
-        for gone in [f for f in self._ranks if drop and f not in wanted]:
-            del self._ranks[gone], self._cross[gone]
-            self._gram = {pair: g for pair, g in self._gram.items() if gone not in pair}
-        panel = self.market.held
-        for factor in factors:
-            name = factor.fingerprint
-            if name in self._ranks:
-                continue
-            ranks = self.market.pool_ranks(factor, panel, slice(0, panel.shape[0])).astype(np.float32)
-            self._ranks[name] = ranks
-            here = np.where(np.isfinite(ranks) & self._known, ranks, np.float32(0.0))
-            self._cross[name] = self._running(here, self._target)
-            for other, theirs in self._ranks.items():
-                there = here if other == name else np.where(np.isfinite(theirs), theirs, np.float32(0.0))
-                self._gram[min(name, other), max(name, other)] = self._running(here, there)
+    def _no_moments(self) -> RankMoments:
+        """Empty sums, kept at the dates at which weights are fitted."""
+        rows = self.market.rows
+        fits = (*range(rows.valid.start, rows.valid.stop, self.settings.refit), rows.test.start)
+        return RankMoments(self._known_before(row) for row in fits)
 
-    def _running(self, a: Ranks, b: Ranks) -> FloatArray:
-        """(T,) sums of a x b over symbols and over the usable dates up to each."""
-        return np.cumsum(np.where(self._usable, by_date(a, b), 0.0))
+    def _known_before(self, row: int) -> int:
+        """Rows whose labels end before `row`."""
+        cut = self.market.config.splits
+        return max(0, row - cut.horizon - cut.entry_lag)
+
+    def _keep(self, factors: Sequence[Factor], *, drop: bool = True) -> None:
+        """Ranks and moments of these factors, and with `drop` of no others."""
+        names = [f.fingerprint for f in factors]
+        if drop:
+            self._moments.forget(names)
+            for gone in self._whole.keys() - set(names):
+                del self._ranks[gone], self._whole[gone]
+        new = set(self._moments.begin(names))
+        panel, rows = self.market.held, self.market.rows
+        for factor in factors:
+            if factor.fingerprint in new:
+                ranks = self.market.pool_ranks(factor, panel, slice(0, panel.shape[0])).astype(np.float32)
+                self._ranks[factor.fingerprint] = ranks[rows.valid].copy()
+                self._whole[factor.fingerprint] = whole_ranks(ranks, self._known)
+        for part in (rows.train, rows.valid):
+            whole = {name: (r[part], scale[part]) for name, (r, scale) in self._whole.items()}
+            self._moments.add(part.start, sorted(new), whole, (self._label[0][part], self._label[1][part]))
 
     def _fit(self, names: Sequence[str], before: int) -> FloatArray:
-        """Ridge weights from usable dates whose labels end before row `before`."""
-        cut = self.market.config.splits
-        last = before - cut.horizon - cut.entry_lag - 1
-        if last < 0:
-            return np.zeros(len(names))
-        gram = np.array([[self._gram[min(a, b), max(a, b)][last] for b in names] for a in names])
-        cross = np.array([self._cross[a][last] for a in names])
-        return ridge_weights(gram, cross, self.settings.ridge)
+        """Ridge weights from mining dates whose labels end before row `before`."""
+        return ridge_weights(*self._moments.until(self._known_before(before), names), self.settings.ridge)
 
     def _scored(
         self,
@@ -152,7 +148,7 @@ class Pool:
 
 
 def centred_ranks(values: FloatArray, universe: BoolArray | None) -> FloatArray:
-    """Ranks of each row (T, N) among its present members, average ties, r/n - 1/2; missing stays missing."""
+    """Ranks of each row (T, N) among its present members, average ties, r/n - (n + 1)/2n; missing stays missing."""
     out = np.full(values.shape, np.nan)
     for start in range(0, len(values), _RANKED_AT_ONCE):
         rows = slice(start, start + _RANKED_AT_ONCE)
@@ -173,7 +169,7 @@ def centred_ranks(values: FloatArray, universe: BoolArray | None) -> FloatArray:
         ranks = np.empty(ordered.shape)
         np.put_along_axis(ranks, order, (first + last) / 2.0, axis=1)
         count = np.maximum(there.sum(axis=1, keepdims=True), 1)
-        out[rows] = np.where(there, ranks / count - 0.5, np.nan)
+        out[rows] = np.where(there, ranks / count - (0.5 + 0.5 / count), np.nan)
     return out
 
 
@@ -214,7 +210,8 @@ def combine(ranks: Sequence[NDArray[np.floating[Any]]]) -> FloatArray:
     return out
 
 
-def by_date(a: Ranks, b: Ranks) -> FloatArray:
-    """(T,) sums over symbols of a x b, in float64; no BLAS, so that the bits do not depend on the machine."""
-    out: FloatArray = np.sum(a * b, axis=1, dtype=np.float64)
+def oriented_ranks(shares: FloatArray, sign: int) -> FloatArray:
+    """Centred ranks (T, N), turned by a factor's sign, from its values of RANK (r / n)."""
+    count = np.maximum(np.isfinite(shares).sum(axis=1, keepdims=True), 1)
+    out: FloatArray = sign * (shares - (0.5 + 0.5 / count))
     return out

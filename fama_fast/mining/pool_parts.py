@@ -16,7 +16,8 @@ from fama_fast.engine.chunks import chunks, compute
 from fama_fast.engine.evaluate import has_universe, lowered, plan_chunks, read_names
 from fama_fast.evaluation import Daily, daily
 from fama_fast.evaluation.chunked import LABEL_BYTES, ReturnLabels
-from fama_fast.mining.pool import MODELS, Model, Pool, PoolScores, by_date, centred_ranks, combine, weighted
+from fama_fast.mining.pool import MODELS, Model, Pool, PoolScores, centred_ranks, combine, oriented_ranks, weighted
+from fama_fast.mining.rank_moments import whole_ranks
 from fama_fast.mining.state import known_figures
 
 if TYPE_CHECKING:
@@ -99,26 +100,22 @@ class PartsPool(Pool):
 
     def __init__(self, market: PartsMarket, settings: PoolSettings) -> None:
         self.market, self.settings = market, settings
-        usable = np.zeros(market.part.shape[0], dtype=np.bool_)
-        usable[market.rows.train] = usable[market.rows.valid] = True
-        self._usable = usable
-        self._cross: dict[str, FloatArray] = {}
-        self._gram: dict[tuple[str, str], FloatArray] = {}
+        self._moments = self._no_moments()
 
     @staticmethod
     def cell_bytes(factors: int) -> int:
         """What a pass keeps a cell of its chunk."""
-        return 4 * factors + _WORK + LABEL_BYTES
+        return 8 * factors + _WORK + LABEL_BYTES
 
     def valid(self, factors: Sequence[Factor]) -> PoolScores:
         """As `Pool.valid`, in one pass."""
         names = [f.fingerprint for f in factors]
-        self._forget(names)
+        self._moments.forget(names)
         market, rows, refit = self.market, self.market.rows.valid, self.settings.refit
         scored = _Scored(
             rows, refit, lambda n: self._fit(names, before=rows.start + n * refit), market.config.run.threads
         )
-        new = self._new(names)
+        new = self._moments.begin(names)
         first = 0 if new else rows.start
         self._pass(factors, market.part, market.label_rows, first, rows.stop, new, scored)
         return scored.scores(names, market.horizon)
@@ -126,8 +123,9 @@ class PartsPool(Pool):
     def test(self, factors: Sequence[Factor]) -> PoolScores:
         """As `Pool.test`. This opens the test split."""
         names = [f.fingerprint for f in factors]
+        self._moments.forget(names)
         market, rows, cut = self.market, self.market.rows.test, self.market.config.splits
-        new = self._new(names)
+        new = self._moments.begin(names)
         if new:
             self._pass(factors, market.part, market.label_rows, 0, market.rows.valid.stop, new, None)
         scored = _Scored(
@@ -137,25 +135,6 @@ class PartsPool(Pool):
         self._pass(factors, market.data, labels, rows.start, rows.stop, [], scored)
         return scored.scores(names, market.horizon)
 
-    def _forget(self, names: Sequence[str]) -> None:
-        """Sums of others."""
-        for gone in [f for f in self._cross if f not in names]:
-            del self._cross[gone]
-            self._gram = {pair: g for pair, g in self._gram.items() if gone not in pair}
-
-    def _new(self, names: Sequence[str]) -> list[tuple[str, list[str]]]:
-        """Factors without sums, each with those whose product with it is to be added up; their sums are begun."""
-        out = []
-        for name in dict.fromkeys(names):
-            if name in self._cross:
-                continue
-            self._cross[name] = np.zeros(len(self._usable))
-            others = [o for o in self._cross if o in names]
-            for other in others:
-                self._gram[_pair(name, other)] = np.zeros(len(self._usable))
-            out.append((name, others))
-        return out
-
     def _pass(
         self,
         factors: Sequence[Factor],
@@ -163,7 +142,7 @@ class PartsPool(Pool):
         labels: LabelRows,
         first: int,
         last: int,
-        new: Sequence[tuple[str, list[str]]],
+        new: Sequence[str],
         scored: _Scored | None,
     ) -> None:
         """The dates [first, last) once: sums of the new ones, then the forecast's figures."""
@@ -188,9 +167,8 @@ class PartsPool(Pool):
             ranks: list[Any] = [None] * len(factors)
             for batch, found in compute(loaded, schedule.batches, warm=1, threads=run.threads):
                 for index, values in zip(batch.indices, found, strict=True):
-                    oriented = factors[index].sign * (values - 0.5)
-                    ranks[index] = oriented.astype(np.float32)
-                del found, values, oriented
+                    ranks[index] = oriented_ranks(values, factors[index].sign).astype(np.float32)
+                del found, values
             universe = loaded.rows(begin, stop).universe if has_universe(source) else None
             y = labels.rows(loaded, begin, stop)
             if new:
@@ -200,39 +178,22 @@ class PartsPool(Pool):
             if scored is not None:
                 scored.add(begin, start, stop, ranks, y, universe)
             del ranks, y, universe
-        for name, others in new:
-            for sums in (self._cross[name], *(self._gram[_pair(name, o)] for o in others)):
-                sums[last:] = sums[last - 1]
 
     def _learn(
         self,
-        new: Sequence[tuple[str, list[str]]],
+        new: Sequence[str],
         ranks: dict[str, Ranks],
         labels: FloatArray,
         universe: BoolArray | None,
         start: int,
         stop: int,
     ) -> None:
-        """Go on with the running sums of the new ones over the dates [start, stop)."""
-        target = centred_ranks(labels, universe)
+        """Add the products of the new ones over the mining dates within [start, stop)."""
+        target = centred_ranks(labels, universe).astype(np.float32)
         known = np.isfinite(target)
-        wanted = np.where(known, target, 0.0).astype(np.float32)
-        usable = self._usable[start:stop]
-
-        def add(sums: FloatArray, a: Ranks, b: Ranks) -> None:
-            each = np.where(usable, by_date(a, b), 0.0)
-            # One sum after another, as one running sum over all dates.
-            sums[start:stop] = np.cumsum(np.concatenate([sums[start - 1 : start], each]))[-len(each) :]
-
-        for name, others in new:
-            own = ranks[name]
-            here = np.where(np.isfinite(own) & known, own, np.float32(0.0))
-            add(self._cross[name], here, wanted)
-            for other in others:
-                theirs = ranks[other]
-                there = here if other == name else np.where(np.isfinite(theirs), theirs, np.float32(0.0))
-                add(self._gram[_pair(name, other)], here, there)
-
-
-def _pair(a: str, b: str) -> tuple[str, str]:
-    return min(a, b), max(a, b)
+        for rows in (self.market.rows.train, self.market.rows.valid):
+            first, last = max(start, rows.start), min(stop, rows.stop)
+            if first < last:
+                part = slice(first - start, last - start)
+                whole = {name: whole_ranks(r[part], known[part]) for name, r in ranks.items()}
+                self._moments.add(first, new, whole, whole_ranks(target[part]))
