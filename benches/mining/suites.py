@@ -45,7 +45,7 @@ def planted(_arm: str, seed: int, candidates: int, threads: int) -> dict[str, An
 
     panel, text = panels.planted(seed)
     truth = ff.score([text], panel, split="test")["rank_ic"][0]
-    result, config = mined(panel, seed, candidates, threads)
+    result, config = mined(panel, seed, candidates, threads, control={"random": False})
     found = scored(panel, config, result.factors)
     rows = found["factors"]
     best = max((r["test"] for r in rows), default=0.0)

@@ -168,7 +168,7 @@ class PoolSettings(Section):
     """The forecast made of all new factors; its RankIC on validation decides `run.patience`."""
 
     model: Literal["ridge", "equal"] = "ridge"  # which one decides and is taken to the test; both are shown
-    ridge: Annotated[float, Field(gt=0.0)] = 0.1  # penalty, as a share of the mean variance of the ranks
+    ridge: Annotated[float, Field(gt=0.0)] = 1.0  # penalty, as a share of the mean variance of the ranks
     refit: Count = 21  # dates that weights are kept for when they walk forward over the validation rows
 
 

@@ -4,6 +4,9 @@ Two models, both over oriented cross-sectional ranks: `equal` is their mean, `ri
 regression of the label's ranks (Hoerl and Kennard 1970). Ridge walks forward: a date's weights come from dates
 whose labels were known by then, so nothing is fitted on what it is scored on; for the test split the weights of
 the mining rows are kept. Everything follows from the factors and the data: nothing of a pool needs storing.
+
+The penalty was chosen on validation dates of A-shares (walking forward, 300 mined and 400 random factors): RankIC .0910
+and .0853 at .01, .0923 and .0884 at .1, .0939 and .0932 at 1, .0924 and .0909 at 10.
 """
 
 from __future__ import annotations
@@ -86,7 +89,7 @@ class Pool:
         """The pool over the test rows, weights as of the last mining row. This opens the test split."""
         from fama_fast.data import forward_returns
 
-        self._keep(factors, drop=False)
+        self._keep(factors)
         market, cut = self.market, self.market.config.splits
         names, rows = [f.fingerprint for f in factors], market.rows.test
         whole = market.whole
@@ -107,13 +110,12 @@ class Pool:
         cut = self.market.config.splits
         return max(0, row - cut.horizon - cut.entry_lag)
 
-    def _keep(self, factors: Sequence[Factor], *, drop: bool = True) -> None:
-        """Ranks and moments of these factors, and with `drop` of no others."""
+    def _keep(self, factors: Sequence[Factor]) -> None:
+        """Ranks and moments of these factors, and of no others."""
         names = [f.fingerprint for f in factors]
-        if drop:
-            self._moments.forget(names)
-            for gone in self._whole.keys() - set(names):
-                del self._ranks[gone], self._whole[gone]
+        self._moments.forget(names)
+        for gone in self._whole.keys() - set(names):
+            del self._ranks[gone], self._whole[gone]
         new = set(self._moments.begin(names))
         panel, rows = self.market.held, self.market.rows
         for factor in factors:

@@ -8,6 +8,9 @@ archive it breeds from is the loop's (`memory`).
 Parents are drawn by tournament (Goldberg and Deb 1991). Moves are drawn by what they earned lately, with a
 floor for each (probability matching: Thierens 2005). A search that is stuck begins anew from fresh
 expressions and doubly mutated parents of every niche.
+
+Tried without gain: drawing half of the parents for what they would add to the kept factors (the intercept of their
+daily RankICs on those of the factors): a fifth more was admitted on A-shares, and the pool was no better.
 """
 
 from __future__ import annotations
