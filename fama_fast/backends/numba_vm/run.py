@@ -2,10 +2,11 @@
 
 The algorithm, stage by stage (`execute`):
 1. blocked copies of the panel's fields are made once and kept with the panel (`blocked`);
-2. buffers that the stage writes are taken from a pool (`_Memory`);
+2. buffers that the stage writes are those of earlier stages that nobody reads any more, or come from a pool
+   (`_Memory`);
 3. the instructions become rows of integers with kernel addresses (`_assemble`);
 4. each thread has registers and scratch of its own and takes tiles until none is left (`_run_stage`);
-5. buffers that nobody reads any more go back to the pool.
+5. in the end all buffers go back to the pool.
 
 A value depends on its tile alone, and kernels treat every row and symbol alike, so the bits are the same at any number
 of threads and any tile size.
@@ -104,6 +105,7 @@ class _Memory:
         self.blocks = -(-n // LANES)
         self.fields = [blocked(panel, name) for name in plan.fields]
         self.buffers: dict[int, FloatArray] = {}
+        self.unused: list[FloatArray] = []  # buffers of earlier stages
         self.blocked = plan.blocked
         shape = (t, 2) if plan.sink else (self.blocks, t, LANES) if plan.blocked else (t, n)
         if out is not None:
@@ -125,11 +127,18 @@ class _Memory:
 
     def allocate(self, stage: Stage) -> None:
         for index in stage.allocates:
-            self.buffers[index] = POOL.take((self.blocks, self.dates, LANES))
+            shape = (self.blocks, self.dates, LANES)
+            self.buffers[index] = self.unused.pop() if self.unused else POOL.take(shape)
 
     def release(self, stage: Stage) -> None:
         for index in stage.releases:
-            POOL.give(self.buffers.pop(index))
+            self.unused.append(self.buffers.pop(index))
+
+    def close(self) -> None:
+        """Buffers go to the pool, which may keep fewer than a run needs at once."""
+        for array in (*self.unused, *self.buffers.values()):
+            POOL.give(array)
+        self.unused, self.buffers = [], {}
 
     def locate(self, slot: Slot) -> tuple[int, int]:
         """(address, bytes from one symbol block to the next)."""
@@ -313,11 +322,14 @@ def execute(
         DataError: `out` has the wrong shape, type or layout.
     """
     memory = _Memory(plan, panel, out, labels)
-    for stage in plan.stages:
-        memory.allocate(stage)
-        needed = _needed_dates(plan, stage, memory.dates, rows)
-        _run_stage(stage, memory, threads or default_threads(), tile_rows, origin, needed)
-        memory.release(stage)
+    try:
+        for stage in plan.stages:
+            memory.allocate(stage)
+            needed = _needed_dates(plan, stage, memory.dates, rows)
+            _run_stage(stage, memory, threads or default_threads(), tile_rows, origin, needed)
+            memory.release(stage)
+    finally:
+        memory.close()
     if plan.blocked and memory.columns % LANES:
         for values in memory.outputs:
             values[-1, :, memory.columns % LANES :] = np.nan
