@@ -26,6 +26,7 @@ from fama_fast.backends.numba_vm import abi, loop
 from fama_fast.backends.numba_vm.compile import kernel_address
 from fama_fast.backends.numba_vm.memory import DESK, POOL, aligned, leased
 from fama_fast.backends.numba_vm.simd import LANES
+from fama_fast.backends.numba_vm.stats import find_ties
 from fama_fast.backends.numba_vm.threads import default_threads, run_together
 from fama_fast.errors import DataError
 from fama_fast.plan import UNIVERSE, Axis, Plan, Slot, Space, Stage
@@ -119,7 +120,10 @@ class _Memory:
                 raise DataError(f"labels have shape {labels.values.shape}, the panel {(t, n)}")
             order = np.ascontiguousarray(labels.order, dtype=np.int32)
             values = np.ascontiguousarray(labels.values, dtype=np.float64)
-            self.external = [values, order, labels.count.astype(np.float64)]
+            count = labels.count.astype(np.int64)
+            tied = np.zeros(t)
+            find_ties(values, order, count, tied)
+            self.external = [values, order, count.astype(np.float64), tied]
         for array in self.outputs:
             if array.shape != shape or array.dtype != np.float64 or not array.flags.c_contiguous:
                 raise DataError(f"out must hold C-contiguous float64 arrays of shape {shape}, one for each expression")
