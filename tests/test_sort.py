@@ -60,7 +60,7 @@ def test_the_sink_has_the_bits_of_rank_ic(tied: bool, rounded: bool) -> None:
     labels[5], values[7], labels[9] = np.nan, np.nan, 1.0
     dates = np.datetime64("2020-01-01") + np.arange(t)
     panel = Panel(dates, range(n), {"CLOSE": values})
-    figures, counts = daily_rank_ic(["CLOSE", "-CLOSE", "RANK(CLOSE)"], panel, SortedRows.of(labels))
+    figures, counts = daily_rank_ic(["CLOSE", "-CLOSE", "RANK(CLOSE)"], panel, SortedRows.of(labels))  # type: ignore[arg-type]
     expected = rank_ic(values, labels)
     np.testing.assert_array_equal(figures[0], expected)
     np.testing.assert_array_equal(figures[1], -expected)

@@ -75,8 +75,8 @@ def order_row(x, columns, scratch):
         n += 1 if v == v else 0
     if n < 2 or low == high:
         return n, scratch, mask
-    # Values on both sides of 0 have every exponent between them. Their distance from the lowest, raised into one binade,
-    # is a key without exponents; it may round two values to one, which are then compared themselves.
+    # Values on both sides of 0 have every exponent between them. Their distance from the lowest, raised into one
+    # binade, is a key without exponents; it may round two values to one, which are then compared themselves.
     raised = (high - low) * RAISE
     around = low < 0.0 and high > 0.0 and raised + raised < np.inf
     first = float_bits(raised) if around else np.int64(order_key(low))

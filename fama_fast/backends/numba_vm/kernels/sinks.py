@@ -66,8 +66,8 @@ def rank_ic(slots, dims, params):
     """Spearman correlation with a label, and the number of values, per date.
 
     Slots: result (dates, 2); factor; label values (dates, symbols); columns of each date's labels in ascending order
-    (dates, symbols) int32; their number (dates,) as float64; whether some of them are equal (dates,), 0 or 1. params[0]:
-    fewest pairs.
+    (dates, symbols) int32; their number (dates,) as float64; whether some of them are equal (dates,), 0 or 1.
+    params[0]: fewest pairs.
 
     Ranks are doubled and centred, 2r - n - 1: whole numbers, whose sums are exact, so the result is the same to the bit
     as `evaluation.rank_ic`, whatever computes it. What has no label is left out before the sort.
