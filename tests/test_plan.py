@@ -309,19 +309,3 @@ def test_a_full_pool_lets_go_of_the_size_that_was_not_used_for_longest() -> None
     pool.give(large)
     pool.clear()
     assert not np.shares_memory(pool.take((20,)), large)
-
-
-@pytest.mark.parametrize("n", [16, 21])
-@pytest.mark.parametrize("universe", [False, True])
-def test_date_stages_read_fields_in_place(n: int, universe: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With and without copies of tiles of fields the bits are the same, and the panel's own arrays stay as they are."""
-    data = panel(n=n, universe=universe)
-    before = {name: data[name].copy() for name in data.fields if name in data.supplied_fields}
-    plan = make_plan(mask_members(mixed_roots()) if universe else mixed_roots())
-    copied = execute(plan, data)
-    monkeypatch.setattr("fama_fast.backends.numba_vm.run._SMALL", 0)
-    for threads, rows in itertools.product((1, 2), (1, 3, None)):
-        for values, expected in zip(execute(plan, data, threads=threads, tile_rows=rows), copied, strict=True):
-            np.testing.assert_array_equal(values, expected)
-    for name, values in before.items():
-        np.testing.assert_array_equal(data[name], values)

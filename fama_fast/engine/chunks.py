@@ -54,10 +54,6 @@ class RowsView(Panel):
         return True
 
     @property
-    def keeps_rows(self) -> bool:
-        return False
-
-    @property
     def supplied_fields(self) -> tuple[str, ...]:
         return self._first.supplied_fields
 

@@ -171,11 +171,6 @@ class Panel:
         return bool(self.dtype == np.float64)
 
     @property
-    def keeps_rows(self) -> bool:
-        """Whether fields lie in arrays that stay, or may be copied for good: the engine then reads dates from those."""
-        return self.keeps_blocked
-
-    @property
     def supplied_fields(self) -> tuple[str, ...]:
         """Numeric fields that the data carries, in its order."""
         return tuple(self._fields)

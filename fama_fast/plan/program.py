@@ -19,7 +19,6 @@ class Space(enum.Enum):
     """Where a slot lies."""
 
     FIELD = "field"  # a field or group of the panel, blocked; index into Plan.fields
-    ROWS = "rows"  # the same field date by date, where a date stage reads it without a copy; no plan begins with it
     BUFFER = "buffer"  # a blocked intermediate that lives from stage to stage
     REGISTER = "register"  # a thread's own tile
     OUTPUT = "output"  # a result: values (dates, symbols) or blocked, or a sink's figures (dates, 2)

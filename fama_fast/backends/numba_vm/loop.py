@@ -1,9 +1,8 @@
 """The virtual machine's loop: run a stage's instructions over a range of tiles, without the GIL.
 
 An instruction is a row of `code`: the kernel's address, its kind, the number of its slots, the offset of its
-parameters, then the slots. The address of a slot for a tile is `base + tile * stride`, in a date stage
-`base + date * stride`: registers have stride 0, blocked arrays step by one symbol block in a time stage, fields that
-lie date by date step by one date in a date stage.
+parameters, then the slots. The address of a slot for a tile is `base + tile * stride`: registers have stride 0, blocked
+arrays step by one symbol block in a time stage.
 
 Neighbouring elementwise instructions run together, piece by piece of the tile: a piece of each register stays in the
 first-level cache from one instruction to the next, where whole tiles would go through the second. On a chain of four
@@ -93,9 +92,8 @@ def run_tiles(code, base, stride, params, dims, work, counter, chunk, tiles, til
         if tile_first.size > 0:
             dims[FIRST_DATE] = tile_first[tile]
             rows_all = tile_rows[tile]
-        step = tile if tile_first.size == 0 else tile_first[tile]
         for s in range(n_slots):
-            work[MAX_SLOTS + s] = base[s] + step * stride[s]
+            work[MAX_SLOTS + s] = base[s] + tile * stride[s]
         i = 0
         while i < n_code:
             end = i + 1

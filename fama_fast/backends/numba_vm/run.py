@@ -1,8 +1,7 @@
 """Run a plan on a panel: memory for buffers, registers and results, tiles spread over threads.
 
 The algorithm, stage by stage (`execute`):
-1. blocked copies of the panel's fields are made once and kept with the panel (`blocked`); date stages read fields from
-   the panel's own arrays, or from copies with padded rows (`dated`), so that no tile of a field is copied;
+1. blocked copies of the panel's fields are made once and kept with the panel (`blocked`);
 2. buffers that the stage writes are those of earlier stages that nobody reads any more, or come from a pool
    (`_Memory`);
 3. the instructions become rows of integers with kernel addresses (`_assemble`);
@@ -18,7 +17,7 @@ from __future__ import annotations
 import functools
 import threading
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,11 +43,7 @@ if TYPE_CHECKING:
 _TILE_BYTES = 384 * 1024
 _MAX_TILE_ROWS = 32
 
-# Below so many cells a copy of a tile costs less than to ask for a field's rows.
-_SMALL = 1 << 16
-
 _BLOCKED: weakref.WeakKeyDictionary[Panel, dict[str, FloatArray]] = weakref.WeakKeyDictionary()
-_DATED: weakref.WeakKeyDictionary[Panel, dict[str, FloatArray]] = weakref.WeakKeyDictionary()
 _BLOCKED_LOCK = threading.Lock()
 
 
@@ -66,31 +61,6 @@ def to_blocks(values: FloatArray) -> FloatArray:
     return out
 
 
-def _values(panel: Panel, name: str) -> FloatArray:
-    """(T, N) values of a field, of "group:NAME", or of the universe as 1 and missing."""
-    if name == UNIVERSE:
-        assert panel.universe is not None
-        return np.where(panel.universe, 1.0, np.nan)
-    return panel.group(name.removeprefix("group:")).codes if name.startswith("group:") else panel[name]
-
-
-def dated(panel: Panel, name: str) -> FloatArray:
-    """The same (T, N rounded up to whole lanes), missing where there is no symbol; copied only where it must be."""
-    with _BLOCKED_LOCK:
-        copies = _DATED.setdefault(panel, {})
-        if name not in copies:
-            values = _values(panel, name)
-            t, n = values.shape
-            if n % LANES:
-                padded = aligned((t, -(-n // LANES) * LANES))
-                padded[:, :n] = values
-                padded[:, n:] = np.nan
-                copies[name] = padded
-            else:
-                copies[name] = np.ascontiguousarray(values, dtype=np.float64)
-        return copies[name]
-
-
 def blocked(panel: Panel, name: str) -> FloatArray:
     """The blocked copy of a field (or of "group:NAME", or of the universe as 1 and missing), made once a panel.
 
@@ -99,7 +69,14 @@ def blocked(panel: Panel, name: str) -> FloatArray:
     with _BLOCKED_LOCK:
         copies = _BLOCKED.setdefault(panel, {})
         if name not in copies:
-            made = to_blocks(_values(panel, name))
+            if name == UNIVERSE:
+                assert panel.universe is not None
+                values = np.where(panel.universe, 1.0, np.nan)
+            elif name.startswith("group:"):
+                values = panel.group(name.removeprefix("group:")).codes
+            else:
+                values = panel[name]
+            made = to_blocks(values)
             if not panel.keeps_blocked:
                 return made
             copies[name] = made
@@ -127,10 +104,7 @@ class _Memory:
         t, n = panel.shape
         self.dates, self.columns = t, n
         self.blocks = -(-n // LANES)
-        self.panel, self.names = panel, plan.fields
-        self.fields: dict[int, FloatArray] = {}
-        self.rows: dict[int, FloatArray] = {}
-        self.lends_rows = panel.keeps_rows and t * n >= _SMALL
+        self.fields = [blocked(panel, name) for name in plan.fields]
         self.buffers: dict[int, FloatArray] = {}
         self.unused: list[FloatArray] = []  # buffers of earlier stages
         self.blocked = plan.blocked
@@ -171,17 +145,11 @@ class _Memory:
         self.unused, self.buffers = [], {}
 
     def locate(self, slot: Slot) -> tuple[int, int]:
-        """(address, bytes from one symbol block to the next, or of rows from one date to the next)."""
+        """(address, bytes from one symbol block to the next)."""
         if slot.space is Space.OUTPUT:
             return self.outputs[slot.index].ctypes.data, 8 * self.dates * LANES if self.blocked else 0
         if slot.space is Space.EXTERNAL:
             return self.external[slot.index].ctypes.data, 0
-        if slot.space is Space.ROWS:
-            if slot.index not in self.rows:
-                self.rows[slot.index] = dated(self.panel, self.names[slot.index])
-            return self.rows[slot.index].ctypes.data, 8 * self.blocks * LANES
-        if slot.space is Space.FIELD and slot.index not in self.fields:
-            self.fields[slot.index] = blocked(self.panel, self.names[slot.index])
         array = self.fields[slot.index] if slot.space is Space.FIELD else self.buffers[slot.index]
         return array.ctypes.data, 8 * self.dates * LANES
 
@@ -242,20 +210,6 @@ def _assemble(stage: Stage) -> tuple[IntArray, FloatArray, list[Slot]]:
     return code, np.array([*params, 0.0]), list(slots)
 
 
-@functools.lru_cache(maxsize=1024)
-def _fields_in_place(stage: Stage) -> Stage:
-    """The stage without copies of fields: their readers read them where they lie, date by date."""
-    lies: dict[Slot, Slot] = {}
-    instructions = []
-    for instruction in stage.instructions:
-        if instruction.kernel == "memory.gather" and instruction.inputs[0].space is Space.FIELD:
-            lies[instruction.out] = Slot(Space.ROWS, instruction.inputs[0].index)
-            continue
-        instructions.append(replace(instruction, inputs=tuple(lies.get(s, s) for s in instruction.inputs)))
-        lies.pop(instruction.out, None)  # the register holds something else now
-    return replace(stage, instructions=tuple(instructions))
-
-
 def _scratch_doubles(stage: Stage, memory: _Memory) -> int:
     if stage.axis is Axis.TIME:
         return (stage.max_window + 2) * 6 * LANES + 64
@@ -308,8 +262,6 @@ def _run_stage(
     origin: int,
     needed: BoolArray | None,
 ) -> None:
-    if stage.axis is Axis.DATE and memory.lends_rows:
-        stage = _fields_in_place(stage)
     code, params, slots = _assemble(stage)
     time_axis = stage.axis is Axis.TIME
     width = LANES if time_axis else memory.blocks * LANES
@@ -326,7 +278,7 @@ def _run_stage(
     for i, slot in enumerate(slots):
         if slot.space is not Space.REGISTER:
             base[i], step = memory.locate(slot)
-            stride[i] = step if time_axis or slot.space is Space.ROWS else 0
+            stride[i] = step if time_axis else 0
     threads = max(1, min(threads, tiles))
     chunk = max(1, tiles // (threads * 8))
     counter = np.zeros(1, dtype=np.int64)
