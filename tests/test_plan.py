@@ -10,6 +10,7 @@ import pytest
 
 import fama_fast
 from fama_fast import ir, ops
+from fama_fast.backends.numba_vm import memory
 from fama_fast.backends.numba_vm.run import execute
 from fama_fast.errors import ConfigError
 from fama_fast.panel import GroupField, Panel
@@ -269,3 +270,42 @@ def test_memory_of_results_returns_when_the_last_view_is_gone() -> None:
     again = fama_fast.evaluate(["CLOSE * 3", "CLOSE * 4"], data)
     np.testing.assert_array_equal(view, kept)
     assert not any(np.shares_memory(view, values) for values in again)
+
+
+def test_a_run_uses_its_own_buffers_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little the pool may keep, no more buffers are taken from it than live at once."""
+    pool = memory.BufferPool(0)
+    taken = []
+    take = pool.take
+
+    def counted(shape: tuple[int, ...]) -> FloatArray:
+        taken.append(shape)
+        return take(shape)
+
+    monkeypatch.setattr(pool, "take", counted)
+    monkeypatch.setattr("fama_fast.backends.numba_vm.run.POOL", pool)
+    data = panel()
+    roots = [b("TS_MEAN", b("RANK", b("TS_MEAN", CLOSE, d)), d) for d in range(2, 30)]
+    plan = make_plan(roots)
+    outputs = [np.empty(data.shape) for _ in roots]
+    execute(plan, data, out=outputs)
+    assert len(taken) == plan.peak_buffers < plan.n_buffers
+
+
+def test_a_full_pool_lets_go_of_the_size_that_was_not_used_for_longest() -> None:
+    pool = memory.BufferPool(8 * 50)
+    small, large = np.empty(10), np.empty(20)
+    pool.give(small)
+    pool.give(large)
+    pool.give(np.empty(20))
+    assert np.shares_memory(pool.take((10,)), small)
+    pool.give(small)
+    pool.give(np.empty(10))  # of 60 numbers one array of 20 goes
+    assert np.shares_memory(pool.take((4, 5)), large)
+    pool.trim(8 * 10)
+    assert pool.take((20,)) is not large
+    kept = [pool.take((10,)) for _ in range(2)]
+    assert sum(np.shares_memory(a, small) for a in kept) == 1
+    pool.give(large)
+    pool.clear()
+    assert not np.shares_memory(pool.take((20,)), large)

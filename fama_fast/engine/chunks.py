@@ -177,7 +177,7 @@ def compute(
         warm: rows before the chunk that are wanted too; batches must have been made for them.
         options: of `execute`.
     """
-    from fama_fast.backends.numba_vm.memory import POOL
+    from fama_fast.backends.numba_vm.memory import POOL, SPARE_BYTES
     from fama_fast.backends.numba_vm.run import execute
 
     wanted = max(loaded.floor, loaded.start - warm)
@@ -193,5 +193,6 @@ def compute(
         values = execute(batch.plan, view, origin=begin - loaded.floor, **options)
         yield batch, [v[wanted - begin :] for v in values]
         del values
+        POOL.trim(SPARE_BYTES)
     del view
     POOL.clear()

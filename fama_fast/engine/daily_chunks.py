@@ -124,6 +124,7 @@ def daily_rank_ic_in_chunks(
             )
             for index, found in zip(batch.indices, out, strict=True):
                 figures[index, own] = found[before:]
+            _keep_little()
         del view, padded
         _let_go()
     return figures[:, :, 0], figures[:, :, 1]
@@ -176,6 +177,7 @@ def ranks_in_chunks(
             for index, values in zip(batch.indices, found, strict=True):
                 out[index][asked] = values[here]
             del found, values
+            _keep_little()
         del view
         _let_go()
     return out
@@ -199,6 +201,13 @@ def _fresh(loaded: Loaded, begin: int) -> RowsView:
     """Rows from `begin` on; arrays of another length are of no use any more."""
     _let_go()
     return loaded.rows(begin, loaded.stop)
+
+
+def _keep_little() -> None:
+    """The memory is counted: the pool keeps less of it from batch to batch than it may elsewhere."""
+    from fama_fast.backends.numba_vm.memory import POOL, SPARE_BYTES
+
+    POOL.trim(SPARE_BYTES)
 
 
 def _let_go() -> None:

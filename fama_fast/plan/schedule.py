@@ -208,7 +208,7 @@ class _Stager:
             yield from flush(node)
 
     def _sink(self, node: Node) -> None:
-        external = tuple(Slot(Space.EXTERNAL, i) for i in range(3))
+        external = tuple(Slot(Space.EXTERNAL, i) for i in range(4))
         for index in self.plan.outputs_of.pop(node):
             inputs = (self._operand(node), *external)
             self.instructions.append(

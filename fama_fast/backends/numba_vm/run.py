@@ -2,10 +2,11 @@
 
 The algorithm, stage by stage (`execute`):
 1. blocked copies of the panel's fields are made once and kept with the panel (`blocked`);
-2. buffers that the stage writes are taken from a pool (`_Memory`);
+2. buffers that the stage writes are those of earlier stages that nobody reads any more, or come from a pool
+   (`_Memory`);
 3. the instructions become rows of integers with kernel addresses (`_assemble`);
 4. each thread has registers and scratch of its own and takes tiles until none is left (`_run_stage`);
-5. buffers that nobody reads any more go back to the pool.
+5. in the end all buffers go back to the pool.
 
 A value depends on its tile alone, and kernels treat every row and symbol alike, so the bits are the same at any number
 of threads and any tile size.
@@ -25,6 +26,7 @@ from fama_fast.backends.numba_vm import abi, loop
 from fama_fast.backends.numba_vm.compile import kernel_address
 from fama_fast.backends.numba_vm.memory import DESK, POOL, aligned, leased
 from fama_fast.backends.numba_vm.simd import LANES
+from fama_fast.backends.numba_vm.stats import find_ties
 from fama_fast.backends.numba_vm.threads import default_threads, run_together
 from fama_fast.errors import DataError
 from fama_fast.plan import UNIVERSE, Axis, Plan, Slot, Space, Stage
@@ -104,6 +106,7 @@ class _Memory:
         self.blocks = -(-n // LANES)
         self.fields = [blocked(panel, name) for name in plan.fields]
         self.buffers: dict[int, FloatArray] = {}
+        self.unused: list[FloatArray] = []  # buffers of earlier stages
         self.blocked = plan.blocked
         shape = (t, 2) if plan.sink else (self.blocks, t, LANES) if plan.blocked else (t, n)
         if out is not None:
@@ -117,7 +120,10 @@ class _Memory:
                 raise DataError(f"labels have shape {labels.values.shape}, the panel {(t, n)}")
             order = np.ascontiguousarray(labels.order, dtype=np.int32)
             values = np.ascontiguousarray(labels.values, dtype=np.float64)
-            self.external = [values, order, labels.count.astype(np.float64)]
+            count = labels.count.astype(np.int64)
+            tied = np.zeros(t)
+            find_ties(values, order, count, tied)
+            self.external = [values, order, count.astype(np.float64), tied]
         for array in self.outputs:
             if array.shape != shape or array.dtype != np.float64 or not array.flags.c_contiguous:
                 raise DataError(f"out must hold C-contiguous float64 arrays of shape {shape}, one for each expression")
@@ -125,11 +131,18 @@ class _Memory:
 
     def allocate(self, stage: Stage) -> None:
         for index in stage.allocates:
-            self.buffers[index] = POOL.take((self.blocks, self.dates, LANES))
+            shape = (self.blocks, self.dates, LANES)
+            self.buffers[index] = self.unused.pop() if self.unused else POOL.take(shape)
 
     def release(self, stage: Stage) -> None:
         for index in stage.releases:
-            POOL.give(self.buffers.pop(index))
+            self.unused.append(self.buffers.pop(index))
+
+    def close(self) -> None:
+        """Buffers go to the pool, which may keep fewer than a run needs at once."""
+        for array in (*self.unused, *self.buffers.values()):
+            POOL.give(array)
+        self.unused, self.buffers = [], {}
 
     def locate(self, slot: Slot) -> tuple[int, int]:
         """(address, bytes from one symbol block to the next)."""
@@ -313,11 +326,14 @@ def execute(
         DataError: `out` has the wrong shape, type or layout.
     """
     memory = _Memory(plan, panel, out, labels)
-    for stage in plan.stages:
-        memory.allocate(stage)
-        needed = _needed_dates(plan, stage, memory.dates, rows)
-        _run_stage(stage, memory, threads or default_threads(), tile_rows, origin, needed)
-        memory.release(stage)
+    try:
+        for stage in plan.stages:
+            memory.allocate(stage)
+            needed = _needed_dates(plan, stage, memory.dates, rows)
+            _run_stage(stage, memory, threads or default_threads(), tile_rows, origin, needed)
+            memory.release(stage)
+    finally:
+        memory.close()
     if plan.blocked and memory.columns % LANES:
         for values in memory.outputs:
             values[-1, :, memory.columns % LANES :] = np.nan

@@ -47,6 +47,22 @@ def sort_rows(x, mask, start, stop, order, count):  # type: ignore[no-untyped-de
 
 
 @njit_cached
+def find_ties(values, order, count, out):  # type: ignore[no-untyped-def]
+    """out[t]: 1.0 where two of row t's values in its order are equal, else left as it is.
+
+    values: (T, N) float64. order: (T, N) int32, the first count[t] of row t are valid. out: (T,) float64.
+    """
+    n = values.shape[1]
+    for t in range(values.shape[0]):
+        row, columns = as_doubles(values.ctypes.data + 8 * t * n), as_small(order.ctypes.data + 4 * t * n)
+        equal = 0
+        for k in range(1, count[t]):
+            equal |= 1 if row[columns[k]] == row[columns[k - 1]] else 0
+        if equal:
+            out[t] = 1.0
+
+
+@njit_cached
 def rank_correlation(x, x_order, x_count, y, y_order, y_count, min_pairs, start, stop, out):  # type: ignore[no-untyped-def]
     """Spearman correlation of each row over the cells in both orders; NaN below min_pairs or constant.
 

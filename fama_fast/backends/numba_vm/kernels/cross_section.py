@@ -14,7 +14,7 @@ from fama_fast.backends.numba_vm.abi import (
     inlined,
     row_of,
 )
-from fama_fast.backends.numba_vm.kernels.radix import order_row
+from fama_fast.backends.numba_vm.kernels.radix import order_row, tie_end
 
 
 @inlined
@@ -55,13 +55,9 @@ def rank(slots, dims, params):
             result[c] = np.nan
         start = 0
         while start < n:
-            first = np.int64(order[start] & mask)
-            value = row[first]
-            end = start + 1
-            while end < n and row[np.int64(order[end] & mask)] == value:
-                end += 1
+            end = tie_end(row, order, start, n, mask)
             share = 0.5 * (start + end + 1) / n
-            result[first] = share
+            result[np.int64(order[start] & mask)] = share
             for i in range(start + 1, end):
                 result[np.int64(order[i] & mask)] = share
             start = end

@@ -18,7 +18,7 @@ from fama_fast.backends.numba_vm.abi import (
     inlined,
     row_of,
 )
-from fama_fast.backends.numba_vm.kernels.radix import order_row
+from fama_fast.backends.numba_vm.kernels.radix import order_row, tie_end
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store
 
 COUNT, SUM, MEAN, DEVIATION, LARGEST, SMALLEST = range(6)
@@ -298,10 +298,7 @@ def _quantile(slots, dims, driver):
             result[c] = np.nan
         start = 0
         while start < n:
-            end = start + 1
-            first = row[np.int64(order[start] & mask)]
-            while end < n and row[np.int64(order[end] & mask)] == first:
-                end += 1
+            end = tie_end(row, order, start, n, mask)
             # Twice the rank's distance from the middle is a whole number: both tails get the same bits.
             value = 0.0
             if n > 1:

@@ -17,7 +17,7 @@ from fama_fast.backends.numba_vm.abi import (
     inlined,
     row_of,
 )
-from fama_fast.backends.numba_vm.kernels.radix import order_row, scratch_size
+from fama_fast.backends.numba_vm.kernels.radix import order_row, scratch_size, tie_end
 
 MEAN, COUNT, NEUTRALIZE, Z_SCORE, DEVIATION, LARGEST, SMALLEST, UNIT = range(8)
 
@@ -168,10 +168,7 @@ def rank(slots, dims, params):
                 size[int(g)] += 1.0
         start = 0
         while start < n:
-            value = row[np.int64(order[start] & mask)]
-            end = start + 1
-            while end < n and row[np.int64(order[end] & mask)] == value:
-                end += 1
+            end = tie_end(row, order, start, n, mask)
             for i in range(start, end):
                 g = code[np.int64(order[i] & mask)]
                 if g == g:

@@ -1,6 +1,9 @@
 """Moving values between blocked arrays, tiles of dates and results: the only kernels that know both layouts.
 
 A blocked array is (blocks, dates, 8): eight symbols wide, all dates contiguous.
+
+Date stages copy tiles of fields (`gather`). Reading fields in place, from rows of dates, cost the same processor time
+per random expression (24 ms on 500 symbols, 250 to 280 ms on 3,000, on a busy machine), so the copies stay.
 """
 
 from __future__ import annotations

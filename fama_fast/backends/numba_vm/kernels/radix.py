@@ -1,18 +1,26 @@
 """Sorting one date's values: radix passes over order-preserving integer keys, then a short insertion sort.
 
 A float64's bits, with the sign handled, order like the number as an unsigned integer. Only the bits in which a date's
-keys differ matter; two passes of 11 bits (of 9 on small universes, whose histograms must stay smaller than the data)
-sort by the highest 22 (18) of them, and an insertion sort settles the rest, which is almost sorted. Where many values
-agree in those bits, a heap sort of their run keeps the cost bounded. Every rank, quantile and RankIC comes from here.
+keys differ from the lowest one matter; two passes of 11 bits (of 9 on small universes, whose histograms must stay
+smaller than the data) sort by the highest 22 (18) of them, and an insertion sort settles the rest, which is almost
+sorted. Where many values agree in those bits, a heap sort of their run keeps the cost bounded. Every rank, quantile and
+RankIC comes from here.
+
+The insertion sort is what costs where those bits say little: exponents that no value has waste them. So the lowest key
+is subtracted, and where values lie around 0 their distances from the lowest are sorted. Nanoseconds a value, before and
+after, on 500 and on 3,000 symbols: normal values 13 to 7.5, 9.6 to 6.4; prices 14 to 9, 9.6 to 6.7; volumes 7.4 to 8.6,
+6.0 to 6.8; a normal value times a wide lognormal one 10.6 to 12.3, 8 to 11.8. One pass over even parts of the range
+instead of two over digits came to 8 and 11 on normal values and lost on most others.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from fama_fast.backends.numba_vm.abi import as_small, as_unsigned, float_bits, helper, inlined
+from fama_fast.backends.numba_vm.abi import as_doubles, as_small, as_unsigned, float_bits, helper, inlined
 
 SMALL_UNIVERSE = 1024
+RAISE = 1.0 + 2.0**-20  # what is added to a distance exceeds the largest one: the sum stays below twice of it
 
 
 @inlined
@@ -54,23 +62,26 @@ def order_row(x, columns, scratch):
     a, b = as_unsigned(scratch), as_unsigned(scratch + 8 * columns)
     counts_low = as_small(scratch + 16 * columns)
     counts_high = as_small(scratch + 16 * columns + 4 * buckets)
+    values = as_doubles(scratch + 8 * columns)  # until entries move there
     n = 0
-    every, some = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0)
+    low, high = np.inf, -np.inf
     for c in range(columns):
         v = x[c]
-        key = order_key(v)
         # Always written, counted only when present: no branch to predict.
-        b[n] = key
+        values[n] = v
         a[n] = np.uint64(c)
-        if v == v:
-            every &= key
-            some |= key
-            n += 1
-    if n < 2:
+        low = v if v < low else low
+        high = v if v > high else high
+        n += 1 if v == v else 0
+    if n < 2 or low == high:
         return n, scratch, mask
-    differ = every ^ some
-    if differ == np.uint64(0):
-        return n, scratch, mask
+    # Values on both sides of 0 have every exponent between them. Their distance from the lowest, raised into one
+    # binade, is a key without exponents; it may round two values to one, which are then compared themselves.
+    raised = (high - low) * RAISE
+    around = low < 0.0 and high > 0.0 and raised + raised < np.inf
+    first = float_bits(raised) if around else np.int64(order_key(low))
+    last = float_bits((high - low) + raised) if around else np.int64(order_key(high))
+    differ = np.uint64(last) - np.uint64(first)
     lead = 0
     while (differ >> np.uint64(63 - lead)) == np.uint64(0):
         lead += 1
@@ -81,7 +92,9 @@ def order_row(x, columns, scratch):
         counts_low[k] = 0
         counts_high[k] = 0
     for i in range(n):
-        key = b[i] << shift
+        v = values[i]
+        bits = np.uint64(float_bits((v - low) + raised)) if around else order_key(v)
+        key = (bits - np.uint64(first)) << shift
         counts_low[np.int64((key >> low_at) & digit_mask)] += 1
         counts_high[np.int64(key >> high_at)] += 1
         a[i] |= (key >> low_bits) << low_bits
@@ -105,8 +118,23 @@ def order_row(x, columns, scratch):
         at = counts_high[d]
         counts_high[d] = at + 1
         a[at] = key
-    _settle_packed(x, a, n, low_at, low_bits, mask, lead >= index_bits)
+    _settle_packed(x, a, n, low_at, low_bits, mask, lead >= index_bits and not around)
     return n, scratch, mask
+
+
+@inlined
+def tie_end(x, order, start, n, mask):
+    """Past the last entry whose value is that of entry `start`, of entries that `order_row` put in order.
+
+    Equal values agree in all bits above the column, and few others do: values are read for those alone.
+    """
+    entry = order[start]
+    end = start + 1
+    if end < n and (order[end] ^ entry) <= mask:
+        value = x[np.int64(entry & mask)]
+        while end < n and x[np.int64(order[end] & mask)] == value:
+            end += 1
+    return end
 
 
 @inlined

@@ -12,75 +12,100 @@ from fama_fast.backends.numba_vm.abi import (
     ROWS,
     SCRATCH,
     WIDTH,
-    address_of,
     as_doubles,
     as_small,
     as_unsigned,
+    inlined,
+    row_of,
 )
-from fama_fast.backends.numba_vm.kernels.radix import order_row, scratch_size
+from fama_fast.backends.numba_vm.kernels.radix import order_row, scratch_size, tie_end
+
+
+@inlined
+def _beside_distinct(x_rank, label_order, labels, pairs):
+    """(sum of products, sum of squares of the labels' ranks) where no two labels are equal: the ranks are 1, 2, 3...
+
+    A column without a pair adds 0 and does not move the rank on, so there is no branch to predict.
+    """
+    products, squares = np.int64(0), np.int64(0)
+    rank = np.int64(1 - pairs)
+    for i in range(labels):
+        word = np.int64(x_rank[label_order[i]])
+        products += rank * (word >> 1)
+        rank += 2 * (word & 1)
+    for k in range(pairs):
+        squares += (2 * k + 1 - pairs) * (2 * k + 1 - pairs)
+    return float(products), float(squares)
+
+
+@inlined
+def _beside_ties(x_rank, label, label_order, labels, pairs, known):
+    """The same where labels may be equal; known: scratch for the labels' columns that have a pair."""
+    found = 0
+    for i in range(labels):
+        c = label_order[i]
+        known[found] = c
+        found += x_rank[c] & 1
+    products, squares = 0.0, 0.0
+    start = 0
+    while start < pairs:
+        value = label[known[start]]
+        total = x_rank[known[start]] >> 1
+        end = start + 1
+        while end < pairs and label[known[end]] == value:
+            total += x_rank[known[end]] >> 1
+            end += 1
+        rank = float(start + end - pairs)
+        products += rank * total
+        squares += rank * rank * (end - start)
+        start = end
+    return products, squares
 
 
 def rank_ic(slots, dims, params):
     """Spearman correlation with a label, and the number of values, per date.
 
     Slots: result (dates, 2); factor; label values (dates, symbols); columns of each date's labels in ascending order
-    (dates, symbols) int32; their number (dates,) as float64. params[0]: fewest pairs.
+    (dates, symbols) int32; their number (dates,) as float64; whether some of them are equal (dates,), 0 or 1.
+    params[0]: fewest pairs.
 
     Ranks are doubled and centred, 2r - n - 1: whole numbers, whose sums are exact, so the result is the same to the bit
-    as `evaluation.rank_ic`, whatever computes it.
+    as `evaluation.rank_ic`, whatever computes it. What has no label is left out before the sort.
     """
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     width, columns = dims[WIDTH], dims[COLUMNS]
-    x_rank = as_doubles(dims[SCRATCH] + 8 * scratch_size(columns))
+    paired = as_doubles(dims[SCRATCH] + 8 * scratch_size(columns))
+    # A pair's rank, and behind it a bit that says that there is one.
+    x_rank = as_small(dims[SCRATCH] + 8 * (scratch_size(columns) + columns))
     for r in range(dims[ROWS]):
         date = dims[FIRST_DATE] + r
-        row = as_doubles(address_of(x) + 8 * r * width)
+        row = row_of(x, r, width)
         label = as_doubles(slots[2] + 8 * date * columns)
         label_order = as_small(slots[3] + 4 * date * columns)
         labels = int(as_doubles(slots[4])[date])
-        n, order_at, mask = order_row(row, columns, dims[SCRATCH])
-        order = as_unsigned(order_at)
-        out[2 * date + 1] = float(n)
-        pairs = 0
-        for i in range(n):
-            # Keep in place those whose label is known.
-            entry = order[i]
-            value = label[np.int64(entry & mask)]
-            order[pairs] = entry
-            pairs += 1 if value == value else 0
-        out[2 * date] = np.nan
+        present = 0
+        for c in range(columns):
+            v = row[c]
+            present += 1 if v == v else 0
+            paired[c] = v if label[c] == label[c] else np.nan
+            x_rank[c] = 0
+        out[2 * date], out[2 * date + 1] = np.nan, float(present)
+        pairs, order_at, mask = order_row(paired, columns, dims[SCRATCH])
         if pairs < params[0]:
             continue
-        xx = 0.0
+        order = as_unsigned(order_at)
+        xx = np.int64(0)
         start = 0
         while start < pairs:
-            value = row[np.int64(order[start] & mask)]
-            end = start + 1
-            while end < pairs and row[np.int64(order[end] & mask)] == value:
-                end += 1
-            rank = float(start + end - pairs)
+            end = tie_end(paired, order, start, pairs, mask)
+            rank = start + end - pairs
             for i in range(start, end):
-                x_rank[np.int64(order[i] & mask)] = rank
+                x_rank[np.int64(order[i] & mask)] = 2 * rank + 1
             xx += rank * rank * (end - start)
             start = end
-        found = 0
-        known = as_small(order_at)
-        for i in range(labels):
-            c = label_order[i]
-            known[found] = c
-            found += 1 if row[c] == row[c] else 0
-        xy, yy = 0.0, 0.0
-        start = 0
-        while start < pairs:
-            value = label[known[start]]
-            total = x_rank[known[start]]
-            end = start + 1
-            while end < pairs and label[known[end]] == value:
-                total += x_rank[known[end]]
-                end += 1
-            rank = float(start + end - pairs)
-            xy += rank * total
-            yy += rank * rank * (end - start)
-            start = end
-        if xx > 0.0 and yy > 0.0:
-            out[2 * date] = xy / math.sqrt(xx * yy)
+        if as_doubles(slots[5])[date] == 0.0:
+            xy, yy = _beside_distinct(x_rank, label_order, labels, pairs)
+        else:
+            xy, yy = _beside_ties(x_rank, label, label_order, labels, pairs, as_small(order_at))
+        if xx > 0 and yy > 0.0:
+            out[2 * date] = xy / math.sqrt(float(xx) * yy)
