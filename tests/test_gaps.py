@@ -53,6 +53,18 @@ def test_bits_depend_on_no_neighbour_and_on_no_chunk(text: str, d: int) -> None:
         assert np.array_equal(chunk[d - 1 :], got[first + d - 1 :], equal_nan=True)
 
 
+@pytest.mark.parametrize("d", [2, 7])
+@pytest.mark.parametrize("text", [*WEIGHTS, "DECAY_LINEAR(X, {d}, dense=FALSE"])
+def test_weighted_sums_beyond_the_largest_number_are_missing(text: str, d: int) -> None:
+    x = with_gaps(1)
+    x[100:110, 4] = [1.5e308, -1.5e308] * 5
+    relaxed = f"{text.format(d=d)}, min_periods={max(1, d // 2)})"
+    got, without = computed(relaxed, x, x), computed(relaxed, x[:, [3, 5]], x[:, [3, 5]])
+    assert not np.isinf(got).any()
+    assert np.isnan(got[100:110, 4]).any()
+    assert np.array_equal(got[:, [3, 5]], without, equal_nan=True)
+
+
 @pytest.mark.parametrize("d", [2, 5, 20])
 def test_windows_that_lose_their_last_day_before_a_jump(d: int) -> None:
     """The block's first days are missing and the level jumps across the gap."""

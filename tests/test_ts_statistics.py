@@ -11,6 +11,7 @@ from scipy import stats
 
 import fama_fast as ff
 from fama_fast.panel import Panel
+from tests.oracle import entropy
 
 T, N = 320, 5
 NAN = math.nan
@@ -151,6 +152,18 @@ def test_entropy_equals_that_of_numpys_histogram(d: int) -> None:
     x = np.random.default_rng(6).normal(size=(T, 1))
     counts = np.histogram(x[-d:, 0], bins=10)[0]
     assert latest(f"TS_ENTROPY(X, {d})", x=x) == pytest.approx(stats.entropy(counts), rel=1e-12)
+
+
+@pytest.mark.parametrize("buckets", [2, 7, 100])
+@pytest.mark.parametrize(("step", "level"), [(1.0, 0.0), (0.1, 1e9), (1.0 / 3.0, 7.0), (1e304, 0.0), (5e-324, 0.0)])
+def test_entropy_of_values_on_the_edges_of_bars(step: float, level: float, buckets: int) -> None:
+    x = level + step * np.random.default_rng(7).integers(0, 29, size=(T, 2))
+    x[::9, 1] = NAN
+    got = values(f"TS_ENTROPY(X, 30, {buckets}, min_periods=3)", x=x)
+    for t in range(29, T, 7):
+        for n in range(2):
+            v = x[t - 29 : t + 1, n]
+            assert got[t, n] == pytest.approx(entropy(v[~np.isnan(v)], buckets), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ["plain", "offset", "jump"])

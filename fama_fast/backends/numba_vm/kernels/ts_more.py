@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
+from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, as_integers, inlined
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, finite, first_block
 from fama_fast.backends.numba_vm.simd import LANES, absolute, load, missing, select, splat, store
 
@@ -80,7 +80,16 @@ def mad(slots, dims, params):
 
 
 @inlined
-def _bucket(v, low, spread, buckets):
+def _bar(v, low, spread, buckets, factor, slack):
+    """The bar of v: floor((v - low) * buckets / spread), the last one for the highest value.
+
+    A product is faster than a quotient but rounded otherwise: it is believed where `slack` more or less is the same
+    bar.
+    """
+    guess = (v - low) * factor
+    bar = int(guess - slack)
+    if bar == min(int(guess + slack), buckets - 1):
+        return bar
     place = (v - low) * buckets / spread
     return int(place) if place < buckets else buckets - 1
 
@@ -88,55 +97,78 @@ def _bucket(v, low, spread, buckets):
 def entropy(slots, dims, params):
     """Shannon entropy of the histogram of the window's present days: log n - sum(c log c) / n.
 
-    As long as the window's extremes stay, only the days that enter and leave change the counts, which are whole
-    numbers; else they are made anew.
+    As long as the window's extremes stay, only the days that enter and leave change the counts and the sum of c log c,
+    both whole numbers (the sum in units of 1 / `unit`), so nothing drifts; else the days are counted anew. A new
+    extreme is known at once; where one leaves, the window is searched for the next.
+
+    Of a random walk's windows of 60 days 3 in 10 are counted anew, which is most of the time. Strict windows cost
+    as much each as relaxed ones, but with 1% of the days missing 45% of them are incomplete and cost nothing. Counting
+    all eight lanes at once evens that out (relaxed 1.2 of strict), at 1.6 times the strict form's time: not done.
     """
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, d, buckets, least = dims[ROWS], int(params[0]), int(params[1]), params[2]
-    terms = as_doubles(dims[SCRATCH])
-    counts = as_doubles(dims[SCRATCH] + 8 * (d + 1))
-    terms[0] = 0.0
+    terms = as_integers(dims[SCRATCH])
+    logs = as_doubles(dims[SCRATCH] + 8 * (d + 1))
+    counts = as_integers(dims[SCRATCH] + 16 * (d + 1))
+    # A sum stays below 2^61, also while the window holds a day too many: its extremes lie in different bars.
+    unit = 2.0 ** (60.0 - math.ceil(math.log2(d * math.log(d) + 1.0)))
+    terms[0], logs[0] = 0, 0.0
     for c in range(1, d + 1):
-        terms[c] = c * math.log(c)
+        logs[c] = math.log(c)
+        terms[c] = int(c * logs[c] * unit)
     for lane in range(LANES):
-        low, high, n, counted = 0.0, 0.0, 0, False
+        low, high, spread, factor, slack, n, total = np.inf, -np.inf, 0.0, 0.0, 0.0, 0, 0
+        bounded, counted = True, False
         for t in range(rows):
             here = t * LANES + lane
             v = x[here]
             if v == v:
                 n += 1
-                counted = counted and low <= v <= high
-                if counted:
-                    counts[_bucket(v, low, high - low, buckets)] += 1.0
+                if not low <= v <= high:
+                    low, high = min(low, v), max(high, v)
+                    counted = False
+                elif counted:
+                    bar = _bar(v, low, spread, buckets, factor, slack)
+                    c = counts[bar]
+                    total += terms[c + 1] - terms[c]
+                    counts[bar] = c + 1
             if t >= d:
                 v = x[here - d * LANES]
                 if v == v:
                     n -= 1
-                    counted = counted and low < v < high
-                    if counted:
-                        counts[_bucket(v, low, high - low, buckets)] -= 1.0
+                    if not low < v < high:
+                        bounded = counted = False
+                    elif counted:
+                        bar = _bar(v, low, spread, buckets, factor, slack)
+                        c = counts[bar]
+                        total += terms[c - 1] - terms[c]
+                        counts[bar] = c - 1
             if n < least:
                 out[here] = np.nan
                 continue
             if not counted:
-                low, high = np.inf, -np.inf
                 first = clip_low(t - d + 1) * LANES + lane
-                for k in range(first, here + 1, LANES):
-                    v = x[k]
-                    if v == v:
-                        low, high = min(low, v), max(high, v)
+                if not bounded:
+                    low, high = np.inf, -np.inf
+                    for k in range(first, here + 1, LANES):
+                        v = x[k]
+                        low = v if v < low else low
+                        high = v if v > high else high
+                    bounded = True
                 spread = high - low
                 if spread == 0.0 or not spread < np.inf:
                     out[here] = 0.0 if spread == 0.0 else np.nan
                     continue
+                # No product of extreme numbers is believed: it may overflow where the quotient does not, or otherwise.
+                factor, slack = (buckets / spread, 1e-9) if 1e-290 < spread < 1e290 else (0.0, 2.0)
                 for b in range(buckets):
-                    counts[b] = 0.0
+                    counts[b] = 0
                 for k in range(first, here + 1, LANES):
                     v = x[k]
                     if v == v:
-                        counts[_bucket(v, low, spread, buckets)] += 1.0
+                        counts[_bar(v, low, spread, buckets, factor, slack)] += 1
+                total = 0
+                for b in range(buckets):
+                    total += terms[counts[b]]
                 counted = True
-            total = 0.0
-            for b in range(buckets):
-                total += terms[int(counts[b])]
-            out[here] = math.log(n) - total / n
+            out[here] = logs[n] - total / unit / n

@@ -95,8 +95,8 @@ def _weighted_relaxed(slots, dims, params, what, decay, dense, least):
 
     What a missing day costs a row decides the speed, hence: sums of `shift - x` (one instruction with its load), fused
     roundings, loops that keep their sums in registers and have no branch where the older half is whole (`inner`, known
-    when compiled). Windows with too few present days are rare: they are looked for only where the missing days of
-    both halves together would do.
+    when compiled). Windows with too few present days or an infinite sum are rare: they are looked for only where the
+    missing days of both halves together would do, or a sum `odd` of all results times 0 is missing.
     """
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, d = dims[ROWS], int(params[0])
@@ -116,20 +116,20 @@ def _weighted_relaxed(slots, dims, params, what, decay, dense, least):
         inner = block >= d
         if what == EXPONENTIAL:
             if inner:
-                missed = _exponential(out, x, suffix, older_weights, block, start, end, d, decay, shift, True)
+                missed, odd = _exponential(out, x, suffix, older_weights, block, start, end, d, decay, shift, True)
             else:
-                missed = _exponential(out, x, suffix, older_weights, block, start, end, d, decay, shift, False)
+                missed, odd = _exponential(out, x, suffix, older_weights, block, start, end, d, decay, shift, False)
         else:
             if inner:
-                missed = _linear(out, x, suffix, block, start, end, d, dense, share, shift, True)
+                missed, odd = _linear(out, x, suffix, block, start, end, d, dense, share, shift, True)
             else:
-                missed = _linear(out, x, suffix, block, start, end, d, dense, share, shift, False)
+                missed, odd = _linear(out, x, suffix, block, start, end, d, dense, share, shift, False)
             if dense:
                 if inner:
-                    present, weight = _linear_means(out, x, start, end, d, shift, present, weight, True)
+                    present, weight, odd = _linear_means(out, x, start, end, d, shift, present, weight, True)
                 else:
-                    present, weight = _linear_means(out, x, start, end, d, shift, present, weight, False)
-        if not inner or any_lane(tallied(missed_before) + tallied(missed) > most):
+                    present, weight, odd = _linear_means(out, x, start, end, d, shift, present, weight, False)
+        if not inner or any_lane(tallied(missed_before) + tallied(missed) > most) or any_lane(missing(odd)):
             _blank(out, x, start, end, d, least)
         missed_before = missed
         block += d
@@ -172,9 +172,9 @@ def _older_half(x, suffix, older_weights, block, d, what, decay, dense, shift):
 
 @inlined
 def _linear(out, x, suffix, block, start, end, d, dense, share, shift, inner):
-    """Windows that end in a block: their weighted sums where dense, else their means. Returns its missing days."""
+    """Windows that end in a block: their weighted sums where dense, else their means. Its missing days, and `odd`."""
     zero = splat(0.0)
-    value, plain, missed = zero, zero, zero
+    value, plain, missed, odd = zero, zero, zero, zero
     for t in range(start, end):
         e, gone = _less_shift(load(x, t * LANES), shift, LINEAR, dense)
         missed = tally(missed, gone)
@@ -198,14 +198,17 @@ def _linear(out, x, suffix, block, start, end, d, dense, share, shift, inner):
         if dense:
             store(out, t * LANES, total)
         else:
-            store(out, t * LANES, finite(shift - total * share))
-    return missed
+            total = shift - total * share
+            odd = fused(total, zero, odd)
+            store(out, t * LANES, total)
+    return missed, odd
 
 
 @inlined
 def _linear_means(out, x, start, end, d, shift, present, weight, inner):
     """From sums to means. Present days and their weights are whole numbers, exact from row to row (see `gaps`)."""
     zero, one = splat(0.0), splat(1.0)
+    odd = zero
     for t in range(start, end):
         gone = missing(load(x, t * LANES))
         # Every day of the window weighs one less than the day before; today weighs d.
@@ -213,18 +216,20 @@ def _linear_means(out, x, start, end, d, shift, present, weight, inner):
         present = present + select(gone, zero, one)
         if inner or t >= d:
             present = present - select(missing(load(x, (t - d) * LANES)), zero, one)
-        store(out, t * LANES, finite(shift - load(out, t * LANES) / weight))
-    return present, weight
+        mean = shift - load(out, t * LANES) / weight
+        odd = fused(mean, zero, odd)
+        store(out, t * LANES, mean)
+    return present, weight, odd
 
 
 @inlined
 def _exponential(out, x, suffix, older_weights, block, start, end, d, decay, shift, inner):
-    """Means of the windows that end in a block; returns its missing days.
+    """Means of the windows that end in a block; returns its missing days, and `odd`.
 
     Weights go by halves, as the values: rounded ones that leave the window must leave no trace.
     """
     zero, one = splat(0.0), splat(1.0)
-    value, weight, missed, power = zero, zero, zero, 1.0
+    value, weight, missed, odd, power = zero, zero, zero, zero, 1.0
     for t in range(start, end):
         e, gone = _less_shift(load(x, t * LANES), shift, EXPONENTIAL, True)
         missed = tally(missed, gone)
@@ -237,19 +242,21 @@ def _exponential(out, x, suffix, older_weights, block, start, end, d, decay, shi
             at = (begin - block + d) * LANES if inner else (clip_low(begin) - block + d) * LANES
             total = fused(load(suffix, at), splat(power), value)
             norm = fused(load(older_weights, at), splat(power), weight)
-        store(out, t * LANES, finite(shift - total / norm))
-    return missed
+        mean = shift - total / norm
+        odd = fused(mean, zero, odd)
+        store(out, t * LANES, mean)
+    return missed, odd
 
 
 @inlined
 def _blank(out, x, start, end, d, least):
-    """Take away the values of windows with fewer than `least` present days."""
+    """Take away infinite values, and those of windows with fewer than `least` present days."""
     present = splat(0.0)
     for t in range(clip_low(start - d), start):
         present = present + select(missing(load(x, t * LANES)), splat(0.0), splat(1.0))
     for t in range(start, end):
         present = roll(present, missing(load(x, t * LANES)), x, t, d)
-        store(out, t * LANES, select(present >= least, load(out, t * LANES), splat(np.nan)))
+        store(out, t * LANES, select(present >= least, finite(load(out, t * LANES)), splat(np.nan)))
 
 
 def decay_linear(slots, dims, params):
