@@ -129,7 +129,8 @@ def projected(figures: Mapping[str, Any], workers: int, batch: int) -> float:
     busiest = min(batch, -(-tasks // workers) * size)
     each = figures["candidate_s"]
     seconds = batch * figures["serial_a_candidate_s"] + tasks * figures["overhead_a_task_s"] + busiest * each
-    return batch * each / seconds
+    speedup: float = batch * each / seconds
+    return speedup
 
 
 def draw(document: Mapping[str, Any]) -> str:

@@ -30,7 +30,7 @@ def _factors(count: int) -> list[str]:
     from benches.outofcore import EXPRESSIONS
     from fama_fast.library.alpha158 import alpha158
 
-    found = {}
+    found: dict[str, str] = {}
     for text in EXPRESSIONS:
         found.setdefault(ff.compile(text).fingerprint, text)
     for text in alpha158().values():

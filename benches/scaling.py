@@ -123,7 +123,7 @@ def draw(figures: dict[str, Any]) -> str:
     import altair as alt
     import vl_convert
 
-    first = {}
+    first: dict[tuple[str, str], float] = {}
     for row in figures["points"]:
         first.setdefault((row["axis"], row["curve"]), row["ratio"])
     values = [{**row, "cost": row["ratio"] / first[row["axis"], row["curve"]]} for row in figures["points"]]

@@ -40,8 +40,8 @@ def gplearn_arm(panel: Panel, seed: int, candidates: int, threads: int) -> dict[
     market = _Values(panel, config)
     train, began = market.rows.train, time.perf_counter()
     shape = (train.stop - train.start, panel.shape[1])
-    x = np.column_stack([np.nan_to_num(market.panel[f][train]).ravel() for f in market.panel.fields])
-    there = np.logical_and.reduce([np.isfinite(market.panel[f][train]) for f in market.panel.fields])
+    x = np.column_stack([np.nan_to_num(market.held[f][train]).ravel() for f in market.held.fields])
+    there = np.logical_and.reduce([np.isfinite(market.held[f][train]) for f in market.held.fields])
     labels = SortedRows.of(np.where(there, market.labels.values[train], np.nan), threads=threads)
     programs = 0
 
@@ -92,15 +92,16 @@ class _Values(Market):
 
     def __init__(self, panel: Panel, config: Any) -> None:
         super().__init__(panel, config)
+        self._all = panel
         self._programs: dict[str, Any] = {}
         self._whole: dict[str, Any] = {}
 
     def _values(self, name: str) -> Any:
         if name not in self._whole:
-            fields = [self.whole[f] for f in self.panel.fields]
+            fields = [self._all[f] for f in self.held.fields]
             there = np.logical_and.reduce([np.isfinite(f) for f in fields])
             found = self._programs[name].execute(np.column_stack([np.nan_to_num(f).ravel() for f in fields]))
-            self._whole[name] = np.where(there, found.reshape(self.whole.shape), np.nan)
+            self._whole[name] = np.where(there, found.reshape(self._all.shape), np.nan)
         return self._whole[name]
 
     def admit(self, programs: Any, wanted: int) -> list[Factor]:
@@ -108,15 +109,15 @@ class _Values(Market):
         scored = []
         for number, program in enumerate(programs):
             self._programs[str(number)] = program
-            values = self._values(str(number))[: self.panel.shape[0]]
-            series = rank_ic(values, self.labels, universe=self.panel.universe, threads=self.config.run.threads)
+            values = self._values(str(number))[: self.held.shape[0]]
+            series = rank_ic(values, self.labels, universe=self.held.universe, threads=self.config.run.threads)
             score = mean(series[self.rows.train])
             if math.isfinite(score):
                 scored.append((abs(score), str(number), -1 if score < 0.0 else 1))
         kept: list[Factor] = []
         vectors: list[Any] = []
         for score, name, sign in sorted(scored, reverse=True):
-            ranks = centred_ranks(self._values(name)[: self.panel.shape[0]][self.vector_rows], None)
+            ranks = centred_ranks(self._values(name)[: self.held.shape[0]][self.vector_rows], None)
             flat = np.nan_to_num(ranks).ravel()
             vector = flat / max(float(np.linalg.norm(flat)), 1e-300)
             if len(kept) < wanted and all(abs(float(vector @ v)) <= MAX_CORRELATION for v in vectors):
@@ -135,6 +136,6 @@ class _Values(Market):
         from fama_fast.data import forward_returns
 
         rows, cut = self.rows.test, self.config.splits
-        labels = forward_returns(self.whole, horizon=cut.horizon, entry_lag=cut.entry_lag)[rows]
-        universe = None if self.whole.universe is None else self.whole.universe[rows]
+        labels = forward_returns(self._all, horizon=cut.horizon, entry_lag=cut.entry_lag)[rows]
+        universe = None if self._all.universe is None else self._all.universe[rows]
         return factor.sign * mean(rank_ic(self._values(factor.fingerprint)[rows], labels, universe=universe))

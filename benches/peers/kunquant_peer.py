@@ -125,10 +125,16 @@ def _operators() -> dict[str, Callable[[Mapping[str, Any]], Any]]:
     )
 
     def windowed(name: str, op: Any, *days: int) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
-        return {f"{name} {d}": lambda i, d=d: op(i["close"], d) for d in days}
+        def of(d: int) -> Callable[[Mapping[str, Any]], Any]:
+            return lambda i: op(i["close"], d)
+
+        return {f"{name} {d}": of(d) for d in days}
 
     def paired(name: str, op: Any, *days: int) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
-        return {f"{name} {d}": lambda i, d=d: op(i["close"], d, i["volume"]) for d in days}
+        def of(d: int) -> Callable[[Mapping[str, Any]], Any]:
+            return lambda i: op(i["close"], d, i["volume"])
+
+        return {f"{name} {d}": of(d) for d in days}
 
     def delta(x: Any, d: int) -> Any:
         return Sub(x, BackRef(x, d))
@@ -196,10 +202,11 @@ def alpha101(panel: Panel, threads: int) -> dict[int, Contender]:
 
     run = runner(module("alpha101", outputs, split=12), blocked_inputs(panel), panel, threads)
     n = panel.shape[1]
-    return {
-        int(f.__name__.removeprefix("alpha")): Contender(run, lambda out, name=f.__name__: unblocked(out[name], n))
-        for f in all_alpha
-    }
+
+    def formula(name: str) -> Contender:
+        return Contender(run, lambda out: unblocked(out[name], n))
+
+    return {int(f.__name__.removeprefix("alpha")): formula(f.__name__) for f in all_alpha}
 
 
 def rank_ic(values: FloatArray, labels: FloatArray, threads: int) -> Contender:
@@ -212,7 +219,7 @@ def rank_ic(values: FloatArray, labels: FloatArray, threads: int) -> Contender:
     executor = _executor(threads)
     out = [np.empty(len(values), np.float32)]
 
-    def run() -> FloatArray:
+    def run() -> Any:
         KunRunner.corrWith(executor, [factor], ranked, out, layout="TS", rank_inputs=True)
         return out[0]
 

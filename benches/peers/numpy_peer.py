@@ -33,11 +33,13 @@ def contenders(panel: Panel, threads: int) -> dict[str, Contender]:
         np.put_along_axis(ranks, order, np.arange(1.0, close.shape[1] + 1)[None, :], axis=1)
         missing = np.isnan(close)
         ranks[missing] = np.nan
-        return ranks / np.sum(~missing, axis=1, keepdims=True)
+        out: FloatArray = ranks / np.sum(~missing, axis=1, keepdims=True)
+        return out
 
     def z_score() -> FloatArray:
         mean = np.nanmean(close, axis=1, keepdims=True)
-        return (close - mean) / np.nanstd(close, axis=1, keepdims=True, ddof=1)
+        out: FloatArray = (close - mean) / np.nanstd(close, axis=1, keepdims=True, ddof=1)
+        return out
 
     def delta() -> FloatArray:
         out = np.full(close.shape, np.nan)

@@ -50,7 +50,8 @@ def contenders(panel: Panel, threads: int) -> dict[str, Contender]:
     }
 
     def dense(series: Any) -> FloatArray:
-        return series.to_numpy().astype(np.float64).reshape(n, t).T
+        out: FloatArray = series.to_numpy().astype(np.float64).reshape(n, t).T
+        return out
 
     def contender(case: str, expression: Any) -> Contender:
         named = expression.alias("value")
@@ -92,6 +93,7 @@ def alpha101(panel: Panel, threads: int) -> dict[int, Contender]:
         return Contender(run, lambda out: dense(out[name]))
 
     def dense(series: Any) -> FloatArray:
-        return series.to_numpy().astype(np.float64).reshape(n, t).T
+        out: FloatArray = series.to_numpy().astype(np.float64).reshape(n, t).T
+        return out
 
     return {i: formula(a.output_name()) for i, a in wanted.items()}

@@ -19,7 +19,7 @@ from fama_fast.plan import UNIVERSE, make_plan, mask_members
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from fama_fast.backends.numba_vm.run import SortedLabels
+    from fama_fast.backends.numba_vm.run import RowOrder
     from fama_fast.engine.alpha import Alpha
     from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
@@ -32,7 +32,7 @@ _BATCH_BYTES = 512 * 2**20  # of values at a time
 def daily_rank_ic(
     items: Sequence[str | Alpha],
     panel: Panel,
-    labels: SortedLabels,
+    labels: RowOrder,
     *,
     rows: IntArray | None = None,
     min_pairs: int = 3,

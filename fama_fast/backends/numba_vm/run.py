@@ -18,7 +18,7 @@ import functools
 import threading
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -83,14 +83,27 @@ def blocked(panel: Panel, name: str) -> FloatArray:
         return copies[name]
 
 
-@dataclass(frozen=True)
-class SortedLabels:
-    """What a RankIC sink correlates with, by date.
+class RowOrder(Protocol):
+    """What a RankIC sink correlates with: values and the order of each date's, such as `evaluation.SortedRows`.
 
     Attributes:
         values: (T, N) float64. order: (T, N) int32, columns of the known labels in ascending order, first count[t] of
             row t. count: (T,) int64.
     """
+
+    @property
+    def values(self) -> FloatArray: ...
+
+    @property
+    def order(self) -> NDArray[np.int32]: ...
+
+    @property
+    def count(self) -> IntArray: ...
+
+
+@dataclass(frozen=True)
+class SortedLabels:
+    """A `RowOrder` of arrays that somebody sorted."""
 
     values: FloatArray
     order: NDArray[np.int32]
@@ -100,7 +113,7 @@ class SortedLabels:
 class _Memory:
     """Addresses of everything a stage's slots can name, shared by all threads."""
 
-    def __init__(self, plan: Plan, panel: Panel, out: Sequence[FloatArray] | None, labels: SortedLabels | None) -> None:
+    def __init__(self, plan: Plan, panel: Panel, out: Sequence[FloatArray] | None, labels: RowOrder | None) -> None:
         t, n = panel.shape
         self.dates, self.columns = t, n
         self.blocks = -(-n // LANES)
@@ -306,7 +319,7 @@ def execute(
     tile_rows: int | None = None,
     origin: int = 0,
     out: Sequence[FloatArray] | None = None,
-    labels: SortedLabels | None = None,
+    labels: RowOrder | None = None,
     rows: IntArray | None = None,
 ) -> list[FloatArray]:
     """The plan's outputs on `panel`, each (T, N) float64 with NaN where missing.
