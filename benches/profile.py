@@ -33,7 +33,7 @@ def profile(alphas: list[Alpha], panel: Panel) -> tuple[float, dict[str, float],
     memory = run._Memory(plan, panel, out, None)
     seconds: dict[str, float] = defaultdict(float)
     calls: Counter[str] = Counter()
-    for stage in plan.stages:
+    for number, stage in enumerate(plan.stages):
         memory.allocate(stage)
         run._run_stage(stage, memory, 1, None, 0, None)
         for instruction in stage.instructions:
@@ -42,7 +42,7 @@ def profile(alphas: list[Alpha], panel: Panel) -> tuple[float, dict[str, float],
             run._run_stage(alone, memory, 1, None, 0, None)
             seconds[instruction.kernel] += time.perf_counter() - start
             calls[instruction.kernel] += 1
-        memory.release(stage)
+        memory.release(stage, number)
     return whole, seconds, calls
 
 

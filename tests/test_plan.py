@@ -292,6 +292,27 @@ def test_a_run_uses_its_own_buffers_again(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(taken) == plan.peak_buffers < plan.n_buffers
 
 
+def test_a_result_takes_the_memory_of_a_buffer_that_the_run_has_done_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, made = memory.BufferPool(), []
+    aligned = memory.aligned
+
+    def counted(shape: tuple[int, ...]) -> FloatArray:
+        made.append(shape)
+        return aligned(shape)
+
+    data = panel(n=24)  # whole blocks: a buffer has the size of a result
+    plan = make_plan([b("RANK", b("TS_MEAN", CLOSE, 5)), b("TS_MEAN", b("RANK", VOLUME), 5)])
+    expected = [values.copy() for values in execute(plan, data)]
+    monkeypatch.setattr(memory, "aligned", counted)
+    monkeypatch.setattr(memory, "POOL", pool)
+    monkeypatch.setattr("fama_fast.backends.numba_vm.run.POOL", pool)
+    found = execute(plan, data)
+    # Two buffers and the first result; the second result is where the first buffer was.
+    assert made.count((3, 70, 8)) + made.count((70, 24)) == 3
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_a_full_pool_lets_go_of_the_size_that_was_not_used_for_longest() -> None:
     pool = memory.BufferPool(8 * 50)
     small, large = np.empty(10), np.empty(20)

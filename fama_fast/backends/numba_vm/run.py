@@ -121,11 +121,21 @@ class _Memory:
         self.buffers: dict[int, FloatArray] = {}
         self.unused: list[FloatArray] = []  # buffers of earlier stages
         self.blocked = plan.blocked
-        shape = (t, 2) if plan.sink else (self.blocks, t, LANES) if plan.blocked else (t, n)
+        # Most buffers that are in use at once from each stage on.
+        live, levels = 0, []
+        for stage in plan.stages:
+            live += len(stage.allocates)
+            levels.append(live)
+            live -= len(stage.releases)
+        self.most = np.maximum.accumulate(np.array([*levels, 0])[::-1])[::-1].tolist()
+        self.shape = (t, 2) if plan.sink else (self.blocks, t, LANES) if plan.blocked else (t, n)
+        self.outputs: dict[int, FloatArray] = {}
         if out is not None:
-            self.outputs = list(out)
-        else:
-            self.outputs = [np.full(shape, np.nan) if plan.sink else leased(shape) for _ in range(plan.n_outputs)]
+            if len(out) != plan.n_outputs:
+                raise DataError(f"out must hold {plan.n_outputs} arrays, one for each expression, not {len(out)}")
+            self.outputs = dict(enumerate(out))
+        elif plan.sink:
+            self.outputs = {i: np.full(self.shape, np.nan) for i in range(plan.n_outputs)}
         self.external: list[NDArray[Any]] = []
         if plan.sink:
             assert labels is not None
@@ -137,9 +147,11 @@ class _Memory:
             tied = np.zeros(t)
             find_ties(values, order, count, tied)
             self.external = [values, order, count.astype(np.float64), tied]
-        for array in self.outputs:
-            if array.shape != shape or array.dtype != np.float64 or not array.flags.c_contiguous:
-                raise DataError(f"out must hold C-contiguous float64 arrays of shape {shape}, one for each expression")
+        for array in self.outputs.values():
+            if array.shape != self.shape or array.dtype != np.float64 or not array.flags.c_contiguous:
+                raise DataError(
+                    f"out must hold C-contiguous float64 arrays of shape {self.shape}, one for each expression"
+                )
         self.groups = max((len(panel.group(f[6:]).labels) for f in plan.fields if f.startswith("group:")), default=0)
 
     def allocate(self, stage: Stage) -> None:
@@ -147,9 +159,12 @@ class _Memory:
             shape = (self.blocks, self.dates, LANES)
             self.buffers[index] = self.unused.pop() if self.unused else POOL.take(shape)
 
-    def release(self, stage: Stage) -> None:
+    def release(self, stage: Stage, number: int) -> None:
+        """After stage `number`: what no later stage can need goes to the pool, where a result may take it."""
         for index in stage.releases:
             self.unused.append(self.buffers.pop(index))
+        while self.unused and len(self.unused) + len(self.buffers) > self.most[number + 1]:
+            POOL.give(self.unused.pop())
 
     def close(self) -> None:
         """Buffers go to the pool, which may keep fewer than a run needs at once."""
@@ -160,6 +175,9 @@ class _Memory:
     def locate(self, slot: Slot) -> tuple[int, int]:
         """(address, bytes from one symbol block to the next)."""
         if slot.space is Space.OUTPUT:
+            if slot.index not in self.outputs:
+                # Not before it is written: the buffers that the run has done with become results.
+                self.outputs[slot.index] = leased(self.shape)
             return self.outputs[slot.index].ctypes.data, 8 * self.dates * LANES if self.blocked else 0
         if slot.space is Space.EXTERNAL:
             return self.external[slot.index].ctypes.data, 0
@@ -340,14 +358,14 @@ def execute(
     """
     memory = _Memory(plan, panel, out, labels)
     try:
-        for stage in plan.stages:
+        for number, stage in enumerate(plan.stages):
             memory.allocate(stage)
             needed = _needed_dates(plan, stage, memory.dates, rows)
             _run_stage(stage, memory, threads or default_threads(), tile_rows, origin, needed)
-            memory.release(stage)
+            memory.release(stage, number)
     finally:
         memory.close()
     if plan.blocked and memory.columns % LANES:
-        for values in memory.outputs:
+        for values in memory.outputs.values():
             values[-1, :, memory.columns % LANES :] = np.nan
-    return memory.outputs
+    return [memory.outputs[i] for i in range(plan.n_outputs)]
