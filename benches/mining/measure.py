@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from fama_fast.panel import Panel
 
 
+_SHOWN = 10  # factors that a result lists
+
+
 def settings(seed: int, candidates: int, threads: int, place: str, **rest: Any) -> MiningConfig:
     """The settings of every suite: defaults but for budget, seed and cores; nothing is tuned to a suite."""
     run = {
@@ -61,21 +64,27 @@ def described(result: MiningResult) -> dict[str, Any]:
         "funnel": result.funnel,
         "run_seconds": record["seconds"],
         "candidates_per_second": record["candidates_per_second"],
-        "verdict_pool": verdict.as_dict()["pool"],
+        "verdict_pool": {
+            split: {k: v for k, v in figures.items() if k != "weights"}
+            for split, figures in verdict.as_dict()["pool"].items()
+        },
         "control": verdict.control.as_dict(),
         "shrinkage_of_holding": verdict.shrinkage,
     }
 
 
 def scored(panel: Panel, config: MiningConfig, factors: Sequence[Factor]) -> dict[str, Any]:
-    """Train, validation and test RankIC of admitted factors, their pool's on the test, and how alike they are."""
+    """Train, validation and test RankIC of admitted factors, their pool's on the test, and how alike they are.
+
+    Of the factors themselves only the best in training are kept: results of many seeds should stay readable.
+    """
     if not factors:
         return {"factors": [], "pool_test": {}, "pool_valid": {}}
     market = Market(panel, config)
     pool = Pool(market, config.pool)
     valid, test = pool.valid(factors), pool.test(factors)
     tests = market.open_test(factors)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "expression": f.canonical,
             "train": f.score,
@@ -86,7 +95,8 @@ def scored(panel: Panel, config: MiningConfig, factors: Sequence[Factor]) -> dic
     ]
     train, after = (float(np.mean([r[k] for r in rows])) for k in ("train", "test"))
     return {
-        "factors": rows,
+        "factors": sorted(rows, key=lambda r: -r["train"])[:_SHOWN],
+        "best_test": max(r["test"] for r in rows),
         "test_over_train": after / train if train > 0.0 else None,
         "pool_valid": {m: s.get("rank_ic") for m, s in valid.scores.items()},
         "pool_test": {m: s.get("rank_ic") for m, s in test.scores.items()},

@@ -48,7 +48,7 @@ def planted(_arm: str, seed: int, candidates: int, threads: int) -> dict[str, An
     result, config = mined(panel, seed, candidates, threads, control={"random": False})
     found = scored(panel, config, result.factors)
     rows = found["factors"]
-    best = max((r["test"] for r in rows), default=0.0)
+    best = found.get("best_test", 0.0)
     first = max(rows, key=lambda r: r["train"], default={"test": 0.0})["test"]
     return {
         **described(result),
