@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -172,3 +174,32 @@ def test_a_small_planted_suite_end_to_end(monkeypatch: pytest.MonkeyPatch) -> No
     assert 6 <= count_nodes(compile_alpha(found["signal"]).node) <= 9
     json.dumps(found)
     assert set(suites.SUITES) == set(tables.TABLES)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
+def test_a_worker_ends_with_the_one_that_waits_for_it(tmp_path: Path) -> None:
+    """A parent that is killed: its worker, which would go on for minutes, is gone within seconds."""
+    told = tmp_path / "pid"
+    worker = (
+        "import os, sys, time; from pathlib import Path; from benches.mining.runner import end_with\n"
+        f"end_with(int(sys.argv[1])); Path({str(told)!r}).write_text(str(os.getpid())); time.sleep(120)"
+    )
+    parent = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"import os, subprocess, sys; subprocess.run([sys.executable, '-c', {worker!r}, str(os.getpid())])",
+        ],
+        cwd=Path(__file__).resolve().parents[1],
+    )
+    until = time.monotonic() + 60.0
+    while not (told.exists() and told.read_text()) and time.monotonic() < until:
+        time.sleep(0.05)
+    pid = int(told.read_text())
+    parent.kill()
+    parent.wait()
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
+        if "Z" in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]:
+            return  # it has ended and waits for somebody to notice
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 import traceback
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -45,7 +46,9 @@ def run_suite(suite: Suite, seeds: Iterable[int], arms: Sequence[str], candidate
     print(f"{suite.name}: {len(wanted) - len(left)} of {len(wanted)} are in {path}", file=sys.stderr)
     threads = max(1, (os.cpu_count() or 1) // jobs)
     failed = 0
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=8) as pool:
+    with ProcessPoolExecutor(
+        jobs, get_context("spawn"), initializer=end_with, initargs=(os.getpid(),), max_tasks_per_child=8
+    ) as pool:
         running = {pool.submit(one, suite.name, arm, seed, candidates, threads): (arm, seed) for arm, seed in left}
         for future in as_completed(running):
             arm, seed = running[future]
@@ -58,6 +61,17 @@ def run_suite(suite: Suite, seeds: Iterable[int], arms: Sequence[str], candidate
             append(path, result)
             print(f"{label}: {result['seconds']:.0f} s: {result.get('headline', '')}", file=sys.stderr, flush=True)
     return failed
+
+
+def end_with(parent: int) -> None:
+    """This process ends within seconds of the one that waits for its seeds, however that ended."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(2.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watch of the parent", daemon=True).start()
 
 
 def append(path: Path, result: dict[str, Any]) -> None:
