@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from fama_fast.backends.numba_vm.memory import aligned
 from fama_fast.backends.numba_vm.run import execute
+from fama_fast.backends.numba_vm.simd import LANES
 from fama_fast.engine.evaluate import lowered
 from fama_fast.plan import make_plan
 
@@ -23,17 +23,27 @@ if TYPE_CHECKING:
 
 
 class Prepared:
-    """Expressions ready to run on a panel, as one plan.
+    """Expressions ready to run on a panel, as one plan, and arrays for their results.
 
-    Attributes:
-        values: (T, N) results of the last run, one array an expression.
+    With `blocks` results lie as the engine's own arrays do (`layout="blocks"` of `ff.evaluate`), else by date.
     """
 
-    def __init__(self, items: Sequence[str | Alpha], panel: Panel) -> None:
+    def __init__(self, items: Sequence[str | Alpha], panel: Panel, *, blocks: bool = False) -> None:
         self._panel = panel
-        self._plan = make_plan(lowered(items, panel))
-        self.values: list[FloatArray] = [np.empty(panel.shape) for _ in items]
+        self._plan = make_plan(lowered(items, panel), blocked=blocks)
+        dates, symbols = panel.shape
+        shape = (-(-symbols // LANES), dates, LANES) if blocks else panel.shape
+        self._values = [aligned(shape) for _ in items]
+        for values in self._values:
+            values.fill(0.0)  # no page is fresh when it counts
 
     def run(self, threads: int) -> None:
         """Compute all of them."""
-        execute(self._plan, self._panel, threads=threads, out=self.values)
+        execute(self._plan, self._panel, threads=threads, out=self._values)
+
+    def by_date(self, index: int) -> FloatArray:
+        """(T, N) result of the last run."""
+        found = self._values[index]
+        if found.ndim == 2:
+            return found
+        return found.transpose(1, 0, 2).reshape(found.shape[1], -1)[:, : self._panel.shape[1]]

@@ -1,7 +1,8 @@
 """Beside other packages: the same operator on the same panel, taking turns, values checked equal first.
 
-A peer on one thread races ours on one thread. Ours and KunQuant write to arrays that exist; the others have no such way
-and allocate. Peers that are not installed are skipped, and the reason says what is missing.
+A peer on one thread races ours on one thread. Ours and KunQuant write to arrays that exist, each in its own blocks
+beside the other ("beside KunQuant, by date" has ours as (dates, symbols)); the others have no such way and allocate.
+Peers that are not installed are skipped, and the reason says what is missing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from benches.ours import Prepared
 from benches.panels import SIZES, random_panel, with_alpha101_inputs
 from benches.peers import CASES, bottleneck_peer, check_equal, kunquant_peer, numpy_peer, polars_peer, qweave_peer
 from benches.peers.alpha101 import SHIPPED_BY_KUNQUANT
+from fama_fast.evaluation.rows import SortedRows
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -58,11 +60,26 @@ def test_beside(
     if theirs is None:
         pytest.skip(f"{peer} has no direct equivalent of {case}")
     with np.errstate(all="ignore"):
-        prepared = Prepared([CASES[case]], panel)
+        prepared = Prepared([CASES[case]], panel, blocks=peer == "KunQuant")
         prepared.run(1)
-        check_equal(prepared.values[0], theirs.values(theirs.run()))
+        check_equal(prepared.by_date(0), theirs.values(theirs.run()))
         used = min(threads, module.THREADS or threads)
         duel(prepared.run, {peer: Yardstick(theirs.run)}, group=f"beside {peer}", prepare=lambda: (used,))
+
+
+@pytest.mark.parametrize("case", list(CASES))
+def test_by_date_beside_kunquant(
+    duel: Duel, panel: Panel, threads: int, contenders: dict[str, dict[str, Contender]], case: str
+) -> None:
+    """Our results as (dates, symbols), where most code wants them; KunQuant's stay in its blocks."""
+    _needed("KunQuant")
+    theirs = contenders["KunQuant"].get(case)
+    if theirs is None:
+        pytest.skip(f"KunQuant has no direct equivalent of {case}")
+    prepared = Prepared([CASES[case]], panel)
+    duel(
+        prepared.run, {"KunQuant": Yardstick(theirs.run)}, group="beside KunQuant, by date", prepare=lambda: (threads,)
+    )
 
 
 @pytest.mark.parametrize("peer", ["KunQuant", "qweave"])
@@ -75,11 +92,15 @@ def test_alpha101_beside(duel: Duel, panel: Panel, threads: int, peer: str) -> N
     theirs = _needed(peer).alpha101(panel, threads)
     texts = ff.alpha101()
     alphas = [ff.compile(texts[i], dialect="alpha101") for i in SHIPPED_BY_KUNQUANT]
-    prepared = Prepared(alphas, with_alpha101_inputs(panel))
+    prepared = Prepared(alphas, with_alpha101_inputs(panel), blocks=peer == "KunQuant")
     prepared.run(threads)
     run = next(iter(theirs.values())).run
     out = run()
-    equal = [i for i, v in zip(SHIPPED_BY_KUNQUANT, prepared.values, strict=True) if _agree(v, theirs[i].values(out))]
+    equal = [
+        number
+        for i, number in enumerate(SHIPPED_BY_KUNQUANT)
+        if _agree(prepared.by_date(i), theirs[number].values(out))
+    ]
     assert len(equal) >= 30, f"only {equal} agree"
     duel(prepared.run, {peer: Yardstick(run)}, group=f"beside {peer}", prepare=lambda: (threads,), rounds=3)
     duel.note(formulas=len(SHIPPED_BY_KUNQUANT), formulas_equal=len(equal))
@@ -94,7 +115,8 @@ def _agree(ours: np.ndarray, theirs: np.ndarray) -> bool:
 def test_rank_ic_beside(duel: Duel, size: str, threads: int, peer: str) -> None:
     """RankIC by date of one factor that exists, from values and labels, without gaps.
 
-    KunQuant gives nothing on a date with a gap, and ranks only the factor: its labels are ranked beforehand, not timed.
+    KunQuant gives nothing on a date with a gap, and ranks only the factor: its labels are ranked beforehand, not timed,
+    and so are ours beside it.
     """
     module = _needed(peer)
     whole = random_panel(*SIZES[size], missing=0.0)
@@ -102,4 +124,5 @@ def test_rank_ic_beside(duel: Duel, size: str, threads: int, peer: str) -> None:
     values = np.ascontiguousarray(whole["VOLUME"][:-2])
     theirs = module.rank_ic(values, labels, threads)
     np.testing.assert_allclose(theirs.values(theirs.run()), ff.rank_ic(values, labels), atol=1e-5)
-    duel(lambda: ff.rank_ic(values, labels), {peer: Yardstick(theirs.run)}, group=f"beside {peer}")
+    known = SortedRows.of(labels) if peer == "KunQuant" else labels
+    duel(lambda: ff.rank_ic(values, known), {peer: Yardstick(theirs.run)}, group=f"beside {peer}")

@@ -47,16 +47,24 @@ def rank_ic(
     """
     from fama_fast.backends.numba_vm import stats
 
-    x = sorted_rows(values, None if isinstance(values, SortedRows) else universe, threads=threads)
-    if isinstance(values, SortedRows) and universe is not None:
-        sorted_rows(values, universe)  # raises: the universe belongs to the sorting
+    fewest = max(2, min_pairs)
     y = sorted_rows(forward_returns, threads=threads, name="forward returns")
+    if not isinstance(values, SortedRows):
+        array = matrix(values)
+        mask = mask_matrix(universe, array.shape)
+        same_shape(y.values, array.shape, "forward returns")
+        out = np.empty(len(array))
+        over_rows(
+            lambda a, b: stats.rank_ic_rows(array, mask, y.values, y.order, y.count, y.tied, fewest, a, b, out),
+            array.shape,
+            threads,
+        )
+        return out
+    x = sorted_rows(values, universe)  # raises where a universe is given: it belongs to the sorting
     same_shape(y.values, x.values.shape, "forward returns")
-    out = np.empty(x.values.shape[0])
+    out = np.empty(len(x.values))
     over_rows(
-        lambda a, b: stats.rank_correlation(
-            x.values, x.order, x.count, y.values, y.order, y.count, max(2, min_pairs), a, b, out
-        ),
+        lambda a, b: stats.rank_correlation(x.values, x.order, x.count, y.values, y.order, y.count, fewest, a, b, out),
         x.values.shape,
         threads,
     )

@@ -6,6 +6,7 @@ imports numba only when something is computed.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import dataclass
 from itertools import pairwise
@@ -118,6 +119,15 @@ class SortedRows:
         count = np.zeros(array.shape[0], dtype=np.int64)
         over_rows(lambda a, b: stats.sort_rows(array, mask, a, b, order, count), array.shape, threads)
         return cls(array, frozen(order), frozen(count))
+
+    @functools.cached_property
+    def tied(self) -> FloatArray:
+        """(T,) 1 where two of a row's values are equal, else 0."""
+        from fama_fast.backends.numba_vm import stats
+
+        out = np.zeros(len(self.values))
+        stats.find_ties(self.values, self.order, self.count, out)
+        return out
 
     def part(self, rows: slice) -> SortedRows:
         """Some consecutive rows, as views."""

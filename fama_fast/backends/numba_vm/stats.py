@@ -18,6 +18,7 @@ import numpy as np
 from fama_fast.backends.numba_vm.abi import as_doubles, as_small, as_unsigned
 from fama_fast.backends.numba_vm.caching import njit_cached
 from fama_fast.backends.numba_vm.kernels.radix import order_row, scratch_size
+from fama_fast.backends.numba_vm.kernels.sinks import rank_ic_row, rank_ic_scratch
 
 
 @njit_cached
@@ -60,6 +61,47 @@ def find_ties(values, order, count, out):  # type: ignore[no-untyped-def]
             equal |= 1 if row[columns[k]] == row[columns[k - 1]] else 0
         if equal:
             out[t] = 1.0
+
+
+@njit_cached
+def rank_ic_rows(x, mask, y, y_order, y_count, y_tied, min_pairs, start, stop, out):  # type: ignore[no-untyped-def]
+    """Spearman correlation of each row of unsorted x with a sorted y, as `rank_correlation` has it to the bit.
+
+    x: (T, N) float64. mask: (T, N) bool, or (0, 0) for all. y, y_order, y_count: as `sort_rows` leaves them. y_tied:
+    (T,) from `find_ties`. A factor met once is cheaper this way than sorted first: its order is not kept.
+    """
+    n = x.shape[1]
+    masked = mask.shape[0] > 0
+    scratch = np.empty(rank_ic_scratch(n))
+    row = np.empty(n)
+    inside = np.empty(n, np.bool_)
+    for t in range(start, stop):
+        known = 0
+        for i in range(n):
+            v = x[t, i]
+            row[i] = v if v - v == 0.0 else np.nan
+            known += 1 if y[t, i] - y[t, i] == 0.0 else 0
+        if masked:
+            for i in range(n):
+                if not mask[t, i]:
+                    row[i] = np.nan
+        if known != y_count[t]:  # y was sorted over a universe of its own
+            inside[:] = False
+            for k in range(y_count[t]):
+                inside[y_order[t, k]] = True
+            for i in range(n):
+                if not inside[i]:
+                    row[i] = np.nan
+        out[t], _ = rank_ic_row(
+            as_doubles(row.ctypes.data),
+            n,
+            as_doubles(y.ctypes.data + 8 * t * n),
+            as_small(y_order.ctypes.data + 4 * t * n),
+            y_count[t],
+            y_tied[t] != 0.0,
+            min_pairs,
+            scratch.ctypes.data,
+        )
 
 
 @njit_cached
