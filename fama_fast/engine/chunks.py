@@ -71,6 +71,9 @@ class RowsView(Panel):
             return _joined([p[key][rows] for p, rows in self._parts])
         return derive(key, _Supplied(self))
 
+    def read(self, name: str) -> FloatArray:
+        return self[name]
+
     def group(self, name: str) -> GroupField:
         found = [p.group(name) for p, _ in self._parts]
         codes = [g.codes[rows] for g, (_, rows) in zip(found, self._parts, strict=True)]

@@ -176,7 +176,7 @@ def _fits(roots: Sequence[Node], panel: Panel, budget: int) -> bool:
     """Whether one pass over a panel in memory stays within the budget."""
     plan = _plan(tuple(roots))
     t, n = panel.shape
-    return 8 * t * (n + 7) * (plan.peak_buffers + len(plan.fields)) + 8 * t * n * plan.n_outputs <= budget
+    return 8 * t * (n + 7) * (plan.peak_arrays + len(plan.fields)) <= budget
 
 
 @overload

@@ -195,16 +195,23 @@ class Panel:
 
     def __getitem__(self, name: str) -> FloatArray:
         key = name.upper()
+        if key not in self._fields and key not in self._derived:
+            self._derived[key] = self.read(key)
+        return self._fields[key] if key in self._fields else self._derived[key]
+
+    def read(self, name: str) -> FloatArray:
+        """`panel[name]`, of which a derived field is not kept: for those who make their own copy."""
+        key = name.upper()
         if key in self._fields:
             return self._fields[key]
-        if key not in self._derived:
-            if key not in self.fields:
-                raise UnknownName(
-                    f"the data has no field {name!r} (it has {', '.join(self.fields)})",
-                    suggestion=nearest_name(name, self.fields),
-                )
-            self._derived[key] = derive(key, self._fields)
-        return self._derived[key]
+        if key in self._derived:
+            return self._derived[key]
+        if key not in self.fields:
+            raise UnknownName(
+                f"the data has no field {name!r} (it has {', '.join(self.fields)})",
+                suggestion=nearest_name(name, self.fields),
+            )
+        return derive(key, self._fields)
 
     def group(self, name: str) -> GroupField:
         """Codes and labels of a group field."""

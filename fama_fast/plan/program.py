@@ -67,6 +67,7 @@ class Plan:
         fields: names of the panel's fields and groups that are read; groups are prefixed by "group:".
         stages: alternate between the axes as the expressions need.
         n_buffers, n_outputs: how many of each; `peak_buffers` is the most that live at once.
+        peak_arrays: most buffers and results at once; of a program with sinks, whose results are small, buffers alone.
         sink: whether outputs are figures per date of each expression, not its values.
         blocked: whether outputs are blocked arrays (blocks, dates, 8) like buffers, not (dates, symbols).
         lookback: rows before a date that its results need, for programs that run on some dates only.
@@ -77,6 +78,7 @@ class Plan:
     n_buffers: int
     n_outputs: int
     peak_buffers: int
+    peak_arrays: int
     sink: bool = False
     blocked: bool = False
     lookback: int = 0

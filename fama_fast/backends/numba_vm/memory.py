@@ -97,17 +97,22 @@ class BufferPool:
 class _Lease:
     """The owner of a result's memory: when the last array that shows it is gone, the memory returns to the pool."""
 
-    def __init__(self, array: FloatArray) -> None:
+    def __init__(self, array: FloatArray, shown: FloatArray) -> None:
         self._array = array
-        self.__array_interface__ = array.__array_interface__
+        self.__array_interface__ = shown.__array_interface__
 
     def __del__(self) -> None:
         POOL.give(self._array)
 
 
-def leased(shape: tuple[int, ...]) -> FloatArray:
-    """An uninitialised array from the pool, which takes its memory back when nobody refers to it any more."""
-    return np.asarray(_Lease(POOL.take(shape)))
+def leased(shape: tuple[int, ...], room: int = 0) -> FloatArray:
+    """An uninitialised array from the pool, which takes its memory back when nobody refers to it any more.
+
+    room: values that the memory has room for, at least those of `shape`: that of a buffer, so that a buffer serves.
+    """
+    size = math.prod(shape)
+    array = POOL.take((max(size, room),))
+    return np.asarray(_Lease(array, array[:size].reshape(shape)))
 
 
 class Desk(threading.local):

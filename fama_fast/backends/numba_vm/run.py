@@ -75,7 +75,7 @@ def blocked(panel: Panel, name: str) -> FloatArray:
             elif name.startswith("group:"):
                 values = panel.group(name.removeprefix("group:")).codes
             else:
-                values = panel[name]
+                values = panel.read(name)
             made = to_blocks(values)
             if not panel.keeps_blocked:
                 return made
@@ -177,7 +177,7 @@ class _Memory:
         if slot.space is Space.OUTPUT:
             if slot.index not in self.outputs:
                 # Not before it is written: the buffers that the run has done with become results.
-                self.outputs[slot.index] = leased(self.shape)
+                self.outputs[slot.index] = leased(self.shape, self.blocks * self.dates * LANES)
             return self.outputs[slot.index].ctypes.data, 8 * self.dates * LANES if self.blocked else 0
         if slot.space is Space.EXTERNAL:
             return self.external[slot.index].ctypes.data, 0
