@@ -149,6 +149,21 @@ def test_sorted_labels_give_the_same_and_memory_layout_does_not_matter():
     np.testing.assert_array_equal(rank_ic(single, y), rank_ic(single.astype(np.float64), y))
 
 
+@pytest.mark.parametrize("members", ["nobody asks", "of the values", "of the labels"])
+@pytest.mark.parametrize("columns", [8, 25, 600])
+def test_values_sorted_before_or_not_give_the_same_bits(members, columns):
+    """The two ways to a RankIC, also where labels were sorted over a universe that the values know nothing of."""
+    x, y = warty(9, (40, columns)), warty(10, (40, columns))
+    universe = np.random.default_rng(11).random(x.shape) < 0.6
+    own = universe if members == "of the values" else None
+    labels = SortedRows.of(y, universe if members == "of the labels" else None)
+    once = rank_ic(x, labels, universe=own)
+    np.testing.assert_array_equal(once, rank_ic(SortedRows.of(x, own), labels))
+    everyone = None if members == "nobody asks" else universe
+    np.testing.assert_allclose(once, oracle(x, y, scipy_stats.spearmanr, everyone), rtol=1e-12, atol=1e-14)
+    assert np.isfinite(once).sum() > 10
+
+
 def test_wrong_shapes_and_types_are_errors():
     x = np.ones((3, 4))
     with pytest.raises(DataError, match=r"forward returns has shape \(4, 3\)"):
