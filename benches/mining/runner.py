@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import traceback
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
@@ -46,10 +46,8 @@ def run_suite(suite: Suite, seeds: Iterable[int], arms: Sequence[str], candidate
     print(f"{suite.name}: {len(wanted) - len(left)} of {len(wanted)} are in {path}", file=sys.stderr)
     threads = max(1, (os.cpu_count() or 1) // jobs)
     failed = 0
-    with ProcessPoolExecutor(
-        jobs, get_context("spawn"), initializer=end_with, initargs=(os.getpid(),), max_tasks_per_child=8
-    ) as pool:
-        running = {pool.submit(one, suite.name, arm, seed, candidates, threads): (arm, seed) for arm, seed in left}
+    with ThreadPoolExecutor(jobs) as pool:
+        running = {pool.submit(alone, suite.name, arm, seed, candidates, threads): (arm, seed) for arm, seed in left}
         for future in as_completed(running):
             arm, seed = running[future]
             result = future.result()
@@ -61,6 +59,15 @@ def run_suite(suite: Suite, seeds: Iterable[int], arms: Sequence[str], candidate
             append(path, result)
             print(f"{label}: {result['seconds']:.0f} s: {result.get('headline', '')}", file=sys.stderr, flush=True)
     return failed
+
+
+def alone(*seed: Any) -> dict[str, Any]:
+    """`one` in a process of its own, whose memory ends with it.
+
+    Not one pool with `max_tasks_per_child`: before Python 3.12.3 it waits for ever once its workers have ended.
+    """
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=end_with, initargs=(os.getpid(),)) as process:
+        return process.submit(one, *seed).result()
 
 
 def end_with(parent: int) -> None:
