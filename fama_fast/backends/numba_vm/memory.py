@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fama_fast.types import FloatArray
 
 _LINE = 64
@@ -101,8 +104,9 @@ class _Lease:
         self._array = array
         self.__array_interface__ = shown.__array_interface__
 
-    def __del__(self) -> None:
-        POOL.give(self._array)
+    def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not ending():  # what the pool is made of may be gone by then
+            POOL.give(self._array)
 
 
 def leased(shape: tuple[int, ...], room: int = 0) -> FloatArray:

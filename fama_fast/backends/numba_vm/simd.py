@@ -164,6 +164,22 @@ def stream(typingctx: Any, p: Any, i: Any, v: Any) -> Any:
 
 
 @intrinsic
+def prefetch(typingctx: Any, p: Any, i: Any) -> Any:
+    """Ask for the cache line of p[i], which need not exist, to be read soon."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pointer = ir.IntType(8).as_pointer()
+        fnty = ir.FunctionType(ir.VoidType(), [pointer, _I32, _I32, _I32])
+        fn = cgutils.get_or_insert_function(builder.module, fnty, "llvm.prefetch.p0")
+        at = builder.gep(args[0], [args[1]], source_etype=_F64)
+        read, keep, data = (ir.Constant(_I32, n) for n in (0, 3, 1))
+        builder.call(fn, [builder.bitcast(at, pointer), read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(p, i), codegen
+
+
+@intrinsic
 def select(typingctx: Any, m: Any, a: Any, b: Any) -> Any:
     """Lane by lane: a where the mask holds, else b."""
 

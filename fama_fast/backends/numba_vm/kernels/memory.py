@@ -19,8 +19,9 @@ from fama_fast.backends.numba_vm.abi import (
     WIDTH,
     as_doubles,
 )
-from fama_fast.backends.numba_vm.simd import LANES, load, splat, store, stream
+from fama_fast.backends.numba_vm.simd import LANES, load, prefetch, splat, store, stream
 
+AHEAD = 32  # lines between the one that is copied and the one that is asked for
 STREAM = 1 << 21  # doubles of a result that no last-level cache would keep for its reader
 
 
@@ -43,9 +44,11 @@ def gather(slots, dims, params):
     """A tile of dates from a blocked array."""
     out, blocked = as_doubles(slots[0]), as_doubles(slots[1])
     rows, width, first, dates = dims[ROWS], dims[WIDTH], dims[FIRST_DATE], dims[DATES]
+    ahead = max(1, AHEAD // rows) * dates * LANES
     for block in range(width // LANES):
         source = (block * dates + first) * LANES
         for r in range(rows):
+            prefetch(blocked, source + ahead + r * LANES)
             store(out, r * width + block * LANES, load(blocked, source + r * LANES))
 
 
