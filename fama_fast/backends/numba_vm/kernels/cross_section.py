@@ -11,36 +11,70 @@ from fama_fast.backends.numba_vm.abi import (
     WIDTH,
     as_doubles,
     as_unsigned,
+    helper,
     inlined,
     row_of,
 )
+from fama_fast.backends.numba_vm.kernels.blocks import finite
 from fama_fast.backends.numba_vm.kernels.radix import order_row, tie_end
+from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store
+
+
+@helper
+def last_lanes(row, columns, tail):
+    """Copy the values after the last eight whole columns; what has no symbol is missing, whatever the tile holds."""
+    whole = columns - columns % LANES
+    for i in range(LANES):
+        tail[i] = row[whole + i] if whole + i < columns else np.nan
+    return whole
+
+
+@helper
+def added(lanes):
+    total = lanes[0]
+    for i in range(1, LANES):
+        total += lanes[i]
+    return total
+
+
+@helper
+def first_present(row, columns):
+    """The first present value, about which sums are taken: a large common level costs no digits."""
+    for c in range(columns):
+        if row[c] == row[c]:
+            return row[c]
+    return 0.0
 
 
 @inlined
-def _moments(x, columns):
+def _moments(x, columns, scratch):
     """Of the present values: number, the first one, the mean's distance from it, the sum of squared deviations.
 
     Deviations are (v - first) - distance: a large common level costs no digits, and a constant row deviates by 0.
+    scratch: address of sixteen doubles; the first eight are what `last_lanes` leaves.
     """
-    n, total, shift = 0, 0.0, 0.0
-    for c in range(columns):
-        v = x[c]
-        if v == v:
-            if n == 0:
-                shift = v
-            total += v - shift
-            n += 1
-    if n == 0:
-        return 0, np.nan, np.nan, np.nan
-    offset = total / n
-    squares = 0.0
-    for c in range(columns):
-        v = x[c]
-        if v == v:
-            e = (v - shift) - offset
-            squares += e * e
-    return n, shift, offset, squares
+    tail, sums = as_doubles(scratch), as_doubles(scratch + 8 * LANES)
+    whole = last_lanes(x, columns, tail)
+    shift = first_present(x, columns)
+    zero, one = splat(0.0), splat(1.0)
+    n, total, squares = zero, zero, zero
+    for c in range(0, columns, LANES):
+        v = load(x, c) if c < whole else load(tail, 0)
+        gone = missing(v)
+        n = n + select(gone, zero, one)
+        total = total + select(gone, zero, v - shift)
+    store(sums, 0, n)
+    members = added(sums)
+    if members == 0.0:
+        return 0.0, np.nan, np.nan, np.nan
+    store(sums, 0, total)
+    offset = added(sums) / members
+    for c in range(0, columns, LANES):
+        v = load(x, c) if c < whole else load(tail, 0)
+        e = (v - shift) - offset
+        squares = squares + select(missing(v), zero, e * e)
+    store(sums, 0, squares)
+    return members, shift, offset, added(sums)
 
 
 def rank(slots, dims, params):
@@ -66,40 +100,26 @@ def rank(slots, dims, params):
 def zscore(slots, dims, params):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     width, columns = dims[WIDTH], dims[COLUMNS]
+    tail = as_doubles(dims[SCRATCH])
     for r in range(dims[ROWS]):
         row, result = row_of(x, r, width), row_of(out, r, width)
-        n, shift, offset, squares = _moments(row, columns)
-        deviation = np.sqrt(squares / (n - 1.0)) if n > 1 else np.nan
-        for c in range(columns):
-            v = ((row[c] - shift) - offset) / deviation
-            result[c] = v if v - v == 0.0 else np.nan
+        n, shift, offset, squares = _moments(row, columns, dims[SCRATCH])
+        deviation = np.sqrt(squares / (n - 1.0)) if n > 1.0 else np.nan
+        for c in range(0, columns, LANES):
+            v = load(row, c) if c + LANES <= columns else load(tail, 0)
+            store(result, c, finite(((v - shift) - offset) / deviation))
 
 
 def demean(slots, dims, params):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     width, columns = dims[WIDTH], dims[COLUMNS]
+    tail = as_doubles(dims[SCRATCH])
     for r in range(dims[ROWS]):
         row, result = row_of(x, r, width), row_of(out, r, width)
-        _, shift, offset, _ = _moments(row, columns)
-        for c in range(columns):
-            v = (row[c] - shift) - offset
-            result[c] = v if v - v == 0.0 else np.nan
-
-
-def scale(slots, dims, params):
-    """Sum of absolute values equals params[0]."""
-    out, x = as_doubles(slots[0]), as_doubles(slots[1])
-    width, columns = dims[WIDTH], dims[COLUMNS]
-    for r in range(dims[ROWS]):
-        row, result = row_of(x, r, width), row_of(out, r, width)
-        total = 0.0
-        for c in range(columns):
-            v = row[c]
-            if v == v:
-                total += abs(v)
-        for c in range(columns):
-            v = row[c] * params[0] / total
-            result[c] = v if v - v == 0.0 else np.nan
+        _, shift, offset, _ = _moments(row, columns, dims[SCRATCH])
+        for c in range(0, columns, LANES):
+            v = load(row, c) if c + LANES <= columns else load(tail, 0)
+            store(result, c, finite((v - shift) - offset))
 
 
 def winsorize(slots, dims, params):
@@ -108,8 +128,8 @@ def winsorize(slots, dims, params):
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
         row, result = row_of(x, r, width), row_of(out, r, width)
-        n, shift, offset, squares = _moments(row, columns)
-        reach = params[0] * np.sqrt(squares / (n - 1.0)) if n > 1 else np.nan
+        n, shift, offset, squares = _moments(row, columns, dims[SCRATCH])
+        reach = params[0] * np.sqrt(squares / (n - 1.0)) if n > 1.0 else np.nan
         low, high = shift + (offset - reach), shift + (offset + reach)
         for c in range(columns):
             v = row[c]

@@ -18,6 +18,7 @@ from fama_fast.backends.numba_vm.abi import (
     inlined,
     row_of,
 )
+from fama_fast.backends.numba_vm.kernels.cross_section import added, first_present, last_lanes
 from fama_fast.backends.numba_vm.kernels.radix import order_row, tie_end
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store
 
@@ -28,32 +29,6 @@ UNIFORM, GAUSSIAN, CAUCHY = range(3)
 _DEPENDENT = 1e-9
 
 
-@helper
-def _last_lanes(row, columns, tail):
-    """Copy the values after the last eight whole columns; what has no symbol is missing, whatever the tile holds."""
-    whole = columns - columns % LANES
-    for i in range(LANES):
-        tail[i] = row[whole + i] if whole + i < columns else np.nan
-    return whole
-
-
-@helper
-def _added(lanes):
-    total = lanes[0]
-    for i in range(1, LANES):
-        total += lanes[i]
-    return total
-
-
-@helper
-def _first(row, columns):
-    """The first present value, about which sums are taken: a large common level costs no digits."""
-    for c in range(columns):
-        if row[c] == row[c]:
-            return row[c]
-    return 0.0
-
-
 @inlined
 def _statistic(slots, dims, what):
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
@@ -62,8 +37,8 @@ def _statistic(slots, dims, what):
     zero, one, nothing = splat(0.0), splat(1.0), splat(np.nan)
     for r in range(dims[ROWS]):
         row, result = row_of(x, r, width), row_of(out, r, width)
-        whole = _last_lanes(row, columns, tail)
-        shift = _first(row, columns) if what in (MEAN, DEVIATION) else 0.0
+        whole = last_lanes(row, columns, tail)
+        shift = first_present(row, columns) if what in (MEAN, DEVIATION) else 0.0
         n, total = zero, zero
         if what in (LARGEST, SMALLEST):
             total = splat(-np.inf if what == LARGEST else np.inf)
@@ -86,10 +61,10 @@ def _statistic(slots, dims, what):
             for i in range(1, LANES):
                 value = max(value, sums[i]) if what == LARGEST else min(value, sums[i])
         else:
-            value = _added(sums)
+            value = added(sums)
         if what in (MEAN, DEVIATION):
             store(sums, 0, n)
-            members = _added(sums)
+            members = added(sums)
             offset = value / members
             value = shift + offset
             if what == DEVIATION:
@@ -99,7 +74,7 @@ def _statistic(slots, dims, what):
                     e = (v - shift) - offset
                     squares = squares + select(missing(v), zero, e * e)
                 store(sums, 0, squares)
-                value = np.sqrt(_added(sums) / (members - 1.0)) if members > 1.0 else np.nan
+                value = np.sqrt(added(sums) / (members - 1.0)) if members > 1.0 else np.nan
         spread = splat(value if value - value == 0.0 else np.nan)
         for c in range(0, columns, LANES):
             v = load(row, c) if c < whole else load(tail, 0)
@@ -139,16 +114,16 @@ def scale(slots, dims, params):
     sides = params[1] != 0.0 or params[2] != 0.0
     for r in range(dims[ROWS]):
         row, result = row_of(x, r, width), row_of(out, r, width)
-        whole = _last_lanes(row, columns, tail)
+        whole = last_lanes(row, columns, tail)
         above, below = zero, zero
         for c in range(0, columns, LANES):
             v = load(row, c) if c < whole else load(tail, 0)
             above = above + select(v > 0.0, v, zero)
             below = below + select(v < 0.0, zero - v, zero)
         store(sums, 0, above)
-        long = _added(sums)
+        long = added(sums)
         store(sums, 0, below)
-        short = _added(sums)
+        short = added(sums)
         for c in range(columns):
             v = row[c]
             if not sides:
