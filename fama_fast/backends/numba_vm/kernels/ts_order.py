@@ -1,7 +1,8 @@
 """Rolling extremes, their ages, ranks and quantiles.
 
 Extremes run on half-blocks (see `blocks`). The rank of today counts the window's values below it, eight symbols at
-once. Quantiles keep each symbol's window sorted: one removal and one insertion a day.
+once. Quantiles keep each symbol's window sorted: one removal and one insertion a day, which rewrite a window of up to
+`SHORT` days whole (`_swap`); longer ones are searched.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import numpy as np
 from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store, tallied, tally
+
+SHORT = 128
 
 
 @inlined
@@ -129,38 +132,77 @@ def _position(window, n, value):
     return low
 
 
+@inlined
+def _swap(window, size, old, new):
+    """One value for another in a sorted window that ends in infinities, which stand for "no value".
+
+    All of it is rewritten, eight values at a time: between the two each takes its neighbour's place, elsewhere it keeps
+    its own. There is no search, whose jumps no processor foresees. window[-1] is below all values; what is read behind
+    `size` is infinite.
+    """
+    gone, come = splat(old), splat(new)
+    if new > old:
+        for k in range(0, size, LANES):
+            here, after = load(window, k), load(window, k + 1)
+            nearer = select(after < come, after, come)
+            store(window, k, select((here < gone) | (here > nearer), here, nearer))
+    else:
+        for k in range((size - 1) // LANES * LANES, -1, -LANES):
+            here, before = load(window, k), load(window, k - 1)
+            nearer = select(before > come, before, come)
+            store(window, k, select((here > gone) | (here < nearer), here, nearer))
+
+
+@inlined
+def _replace(window, n, old, new):
+    """The same where the window is long: only what lies between the two values moves. Returns how many there are."""
+    if old < np.inf and new < np.inf:
+        k = _position(window, n, old)
+        if new > old:
+            while k + 1 < n and window[k + 1] < new:
+                window[k] = window[k + 1]
+                k += 1
+        else:
+            while k > 0 and window[k - 1] > new:
+                window[k] = window[k - 1]
+                k -= 1
+        window[k] = new
+    elif old < np.inf:
+        n -= 1
+        for k in range(_position(window, n + 1, old), n):
+            window[k] = window[k + 1]
+    elif new < np.inf:
+        at = _position(window, n, new)
+        for k in range(n, at, -1):
+            window[k] = window[k - 1]
+        window[at] = new
+        n += 1
+    return n
+
+
 def quantile(slots, dims, params):
     """Quantile q of the window's present values, linear between order statistics (type 7, NumPy's default)."""
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, d, q, least = dims[ROWS], int(params[0]), params[1], params[2]
-    window = as_doubles(dims[SCRATCH])
+    window = as_doubles(dims[SCRATCH] + 8 * LANES)
+    short = d <= SHORT
     for lane in range(LANES):
         n = 0
+        window[-1] = -np.inf
+        for k in range(d + 2 * LANES):
+            window[k] = np.inf
         for t in range(rows):
-            new = x[t * LANES + lane]
-            old = x[(t - d) * LANES + lane] if t >= d else np.nan
-            if old == old and new == new:
-                # One value takes the other's place: only what lies between the two moves.
-                k = _position(window, n, old)
-                if new > old:
-                    while k + 1 < n and window[k + 1] < new:
-                        window[k] = window[k + 1]
-                        k += 1
-                else:
-                    while k > 0 and window[k - 1] > new:
-                        window[k] = window[k - 1]
-                        k -= 1
-                window[k] = new
-            elif old == old:
-                n -= 1
-                for k in range(_position(window, n + 1, old), n):
-                    window[k] = window[k + 1]
-            elif new == new:
-                at = _position(window, n, new)
-                for k in range(n, at, -1):
-                    window[k] = window[k - 1]
-                window[at] = new
-                n += 1
+            # Minus zero is zero: which of two equal values a window keeps must not show.
+            new = x[t * LANES + lane] + 0.0
+            old = x[(t - d) * LANES + lane] + 0.0 if t >= d else np.nan
+            new = new if new == new else np.inf
+            old = old if old == old else np.inf
+            if short:
+                if old != new:
+                    _swap(window, d, old, new)
+                n += (1 if new < np.inf else 0) - (1 if old < np.inf else 0)
+            else:
+                n = _replace(window, n, old, new)
             value = np.nan
             if n >= least and n > 0 and (t >= d - 1 or least < d):
                 place = q * (n - 1)
