@@ -98,13 +98,15 @@ class Demand:
     warm: int = 0  # rows before the chunk whose results are wanted too
     sink: bool = False  # figures are kept, not values
     walked: int | None = None  # dates that chunks are made of; None: all
+    shared: bool = True  # blocked copies serve all batches of a chunk (`chunks.compute`)
     held: int = 0  # bytes that stay in memory beside the chunks, whatever those are
 
     def peak(self, core: int, batches: Sequence[Batch]) -> int:
         """Bytes at most for chunks of `core` dates."""
         names = {name for b in batches for name in b.plan.fields}
-        if self.sink:
-            return self.bytes_of(core, [(b.halo, len(names) + b.plan.peak_buffers) for b in batches])
+        if self.sink or not self.shared:
+            arrays = [len(names) + b.plan.peak_buffers + (0 if self.sink else len(b.indices)) for b in batches]
+            return self.bytes_of(core, [(b.halo, n) for b, n in zip(batches, arrays, strict=True)])
         halo = max(b.halo for b in batches)
         results = 0 if self.kept else max(len(b.indices) for b in batches)
         values = 8 * self.symbols * min(core + self.warm, self.dates) * results

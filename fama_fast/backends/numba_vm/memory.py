@@ -61,8 +61,10 @@ class BufferPool:
     def take(self, shape: tuple[int, ...]) -> FloatArray:
         size = math.prod(shape)
         with self._lock:
-            # The last chunk of dates is a few shorter than the others.
-            fit = min((s for s, free in self._free.items() if free and _serves(s, size)), default=0)
+            fit = size
+            if not self._free.get(size):
+                # The last chunk of dates is a few shorter than the others.
+                fit = min((s for s, free in self._free.items() if free and _serves(s, size)), default=0)
             if fit:
                 self._free.move_to_end(fit)
                 self._held -= 8 * fit
