@@ -8,7 +8,9 @@ import subprocess
 import sys
 import textwrap
 import time
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,6 +18,7 @@ import pytest
 
 import fama_fast as ff
 from fama_fast import passes
+from fama_fast.backends.numba_vm import memory
 from fama_fast.cli import main
 from fama_fast.data import SimulationSpec, simulate, to_frame
 from fama_fast.data.simulated_pieces import simulate_pieces
@@ -142,10 +145,10 @@ def test_any_data_set_read_in_parts_is_the_panel(how: str, frame: pl.DataFrame, 
         assert reader.read(start, stop).data_hash == panel.slice_dates(start, stop).data_hash
 
 
-def least_budget(source: Panel | Dataset, alphas: list[Alpha]) -> int:
+def least_budget(source: Panel | Dataset, alphas: list[Alpha], **options: Any) -> int:
     """What the error about a budget too small says would do."""
     with pytest.raises(ConfigError, match="too small") as caught:
-        ff.evaluate(alphas, source, memory_budget=1)
+        ff.evaluate(alphas, source, memory_budget=1, **options)
     return parse_bytes(str(caught.value).partition("at least ")[2].split()[0])
 
 
@@ -231,6 +234,48 @@ def test_a_function_takes_the_chunks(panel: Panel) -> None:
     together = np.concatenate([chunk.values[0] for chunk in taken])
     assert same_bits(together, ff.evaluate(["TS_MEAN(CLOSE, 20)"], panel)[0])
     assert [chunk.start for chunk in taken] == list(np.cumsum([0, *(len(c.dates) for c in taken[:-1])]))
+
+
+def test_the_memory_of_a_chunk_serves_the_next_within_the_budget(
+    panel: Panel, alphas: list[Alpha], values: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = most = made = 0
+    aligned = memory.aligned
+
+    def gone(size: int) -> None:
+        nonlocal live
+        live -= size
+
+    def counted(shape: tuple[int, ...]) -> np.ndarray:
+        nonlocal live, most, made
+        array = aligned(shape)
+        if len(shape) == 1:  # of a thread: registers, scratch
+            return array
+        live, made = live + array.nbytes, made + 1
+        most = max(most, live)
+        weakref.finalize(array.base, gone, array.nbytes)
+        return array
+
+    after = []
+
+    def take(chunk: Chunk) -> None:
+        rows = slice(chunk.start, chunk.start + len(chunk.dates))
+        assert all(same_bits(v, w[rows]) for v, w in zip(chunk.values, values, strict=True))
+        after.append(made)
+
+    monkeypatch.setattr(memory, "aligned", counted)
+    roots = lowered_roots(alphas, panel)
+    short = [i for i, root in enumerate(roots) if passes.lookback(root) < 60]
+    alphas, values, roots = [alphas[i] for i in short], [values[i] for i in short], tuple(roots[i] for i in short)
+    limit = least_budget(panel, alphas, output=take) + 300_000
+    schedule = plan_chunks(roots, panel, limit, fields=[], groups=[], kept=len(roots), extra=1.0)
+    # A second thread may hold on to what it worked with for some microseconds.
+    ff.evaluate(alphas, panel, memory_budget=limit, output=take, threads=1)
+    full = -(-schedule.halo // schedule.core)  # number of the first chunk with all rows before it
+    assert len(after) > full + 3
+    assert after[full] == after[-2]  # the last chunk may be shorter
+    assert most <= schedule.peak
+    assert live == 0
 
 
 def test_too_small_a_budget_says_the_least_that_would_do(frame: pl.DataFrame, panel: Panel, tmp_path: Path) -> None:

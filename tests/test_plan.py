@@ -353,3 +353,39 @@ def test_a_full_pool_lets_go_of_the_size_that_was_not_used_for_longest() -> None
     pool.give(large)
     pool.clear()
     assert not np.shares_memory(pool.take((20,)), large)
+
+
+def test_a_pool_serves_what_is_a_little_smaller_and_keeps_what_it_is_told_to() -> None:
+    pool = memory.BufferPool()
+    large, small, other = np.empty((40, 5)), np.empty((20, 5)), np.empty(7)
+    for array in (large, small, other):
+        pool.give(array)
+    assert not np.shares_memory(pool.take((190,)), large)
+    taken = pool.take((99, 2))
+    assert np.shares_memory(taken, large)
+    assert taken.shape == (99, 2)
+    pool.give(large)
+    pool.keep([(198,), (7,)])
+    assert np.shares_memory(pool.take((7,)), other)
+    assert np.shares_memory(pool.take((200,)), large)
+    assert not np.shares_memory(pool.take((100,)), small)
+
+
+def test_work_and_results_may_begin_after_the_first_row() -> None:
+    """As on the panel cut there, whichever stage a result is written in, with and without whole blocks."""
+    for n in (24, 21):
+        data = panel(n=n)
+        roots = [
+            b("TS_MEAN", CLOSE, 5),
+            b("RANK", b("TS_MEAN", CLOSE, 5)),
+            b("TS_MEAN", b("RANK", VOLUME), 5),
+            b("DELAY", CLOSE, 3),
+            CLOSE,
+        ]
+        plan = make_plan(roots)
+        whole = execute(plan, data.slice_dates(17, 70), origin=17)
+        for wanted in (17, 20, 69):
+            found = execute(plan, data, first=17, wanted=wanted)
+            for ours, theirs in zip(found, whole, strict=True):
+                assert ours.shape == (70 - wanted, n)
+                np.testing.assert_array_equal(ours, theirs[wanted - 17 :])

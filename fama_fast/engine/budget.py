@@ -3,8 +3,9 @@
 A chunk of `core` dates is computed on the rows [start - halo, stop), halo being the lookback of the batch at hand:
 expressions are taken in the order of their lookbacks, so that a short one does not pay for a long one's halo. Bytes are
 counted for what lives at once: the chunk's rows with the halo before and the labels' rows after it, the rows read
-meanwhile for the next chunk, blocked copies, intermediates, results. What the interpreter and its libraries take is not
-counted.
+meanwhile for the next chunk, blocked copies, intermediates, results. Where values are computed, the copies and
+intermediates of all batches have the longest halo's rows, so that each is made in the memory of the one before. What
+the interpreter and its libraries take is not counted.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ class Demand:
 
     Attributes:
         dates, symbols: of the data. item: bytes of a field's value. fields, groups: how many are read; 0 of data in
-            memory, which the budget does not count. reach: rows after a chunk. kept: results held a chunk, float64.
+            memory, which the budget does not count. reach: rows after a chunk. kept: results held a chunk, float64, the
+            batch's own among them; 0: of the batch at hand alone.
         extra: further bytes a cell of the chunk; extra_batch: and of each batch's rows.
     """
 
@@ -96,13 +98,19 @@ class Demand:
     warm: int = 0  # rows before the chunk whose results are wanted too
     sink: bool = False  # figures are kept, not values
     walked: int | None = None  # dates that chunks are made of; None: all
+    shared: bool = True  # blocked copies serve all batches of a chunk (`chunks.compute`)
     held: int = 0  # bytes that stay in memory beside the chunks, whatever those are
 
     def peak(self, core: int, batches: Sequence[Batch]) -> int:
         """Bytes at most for chunks of `core` dates."""
         names = {name for b in batches for name in b.plan.fields}
-        arrays = [(b.halo, len(names) + b.plan.peak_buffers + (0 if self.sink else len(b.indices))) for b in batches]
-        return self.bytes_of(core, arrays)
+        if self.sink or not self.shared:
+            arrays = [len(names) + b.plan.peak_buffers + (0 if self.sink else len(b.indices)) for b in batches]
+            return self.bytes_of(core, [(b.halo, n) for b, n in zip(batches, arrays, strict=True)])
+        halo = max(b.halo for b in batches)
+        results = 0 if self.kept else max(len(b.indices) for b in batches)
+        values = 8 * self.symbols * min(core + self.warm, self.dates) * results
+        return values + self.bytes_of(core, [(halo, len(names) + max(b.plan.peak_buffers for b in batches))])
 
     def bytes_of(self, core: int, batches: Sequence[tuple[int, int]]) -> int:
         """The same of batches told by their halo and how many arrays of all their rows live at once."""

@@ -132,20 +132,25 @@ def chunks(
 ) -> Iterator[Loaded]:
     """The dates [first, last) in order, `schedule.core` at a time; rows before `floor` are as if they were not there.
 
-    The caller must hold no view of a chunk when it asks for the next one, or its rows stay in memory.
+    The caller must hold no view of a chunk when it asks for the next one, or its rows stay in memory. What the engine
+    used for one chunk serves the next, and is let go of behind the last.
 
     Raises:
         DataError: from reading.
     """
+    from fama_fast.backends.numba_vm.memory import POOL
+
     dates = len(source.dates)
     end = dates if last is None else last
     edges = [(a, min(end, a + schedule.core)) for a in range(first, end, schedule.core)]
-    if isinstance(source, Panel):
-        for start, stop in edges:
-            yield Loaded(start, stop, [(0, source)], floor)
-        return
-    reader = source.reader(fields, groups)
     with ExitStack() as stack:
+        POOL.clear()
+        stack.callback(POOL.clear)
+        if isinstance(source, Panel):
+            for start, stop in edges:
+                yield Loaded(start, stop, [(0, source)], floor)
+            return
+        reader = source.reader(fields, groups)
         pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="fama-fast-read"))
 
         def read(start: int, stop: int) -> Future[Panel] | None:
@@ -174,28 +179,31 @@ def compute(
 ) -> Iterator[tuple[Batch, list[FloatArray]]]:
     """Each batch with its values on the dates [start - warm, stop), (rows, N) float64, NaN where missing.
 
-    The arrays are views: what the caller keeps of them it must copy.
+    The arrays are the caller's to keep; their memory is used again when it lets go of them. Fields are blocked once for
+    all batches, with the rows before the chunk that the longest lookback needs; each batch works on its own rows alone.
 
     Args:
         warm: rows before the chunk that are wanted too; batches must have been made for them.
         options: of `execute`.
     """
-    from fama_fast.backends.numba_vm.memory import POOL, SPARE_BYTES
+    from fama_fast.backends.numba_vm.memory import POOL
     from fama_fast.backends.numba_vm.run import execute
+    from fama_fast.backends.numba_vm.simd import LANES
 
-    wanted = max(loaded.floor, loaded.start - warm)
-    view: RowsView | None = None
-    begin = -1
+    def row(before: int) -> int:
+        return max(loaded.floor, loaded.start - before)
+
+    halo = max(batch.halo for batch in batches)
+    begin = row(halo)
+    wanted = row(warm) - begin
+    view = loaded.rows(begin, loaded.stop)
+    dates, symbols = view.shape
+    # What other chunks leave behind is of use where they are as long.
+    POOL.keep([(-(-symbols // LANES), dates, LANES), (dates - wanted, symbols)])
     for batch in batches:
-        here = max(loaded.floor, loaded.start - batch.halo)
-        if view is None or here != begin:
-            # Arrays of another length are of no use any more.
-            view = None
-            POOL.clear()
-            begin, view = here, loaded.rows(here, loaded.stop)
-        values = execute(batch.plan, view, origin=begin - loaded.floor, **options)
-        yield batch, [v[wanted - begin :] for v in values]
-        del values
-        POOL.trim(SPARE_BYTES)
+        first = row(batch.halo) - begin
+        yield batch, execute(batch.plan, view, origin=begin - loaded.floor, first=first, wanted=wanted, **options)
     del view
-    POOL.clear()
+    if begin > loaded.start - halo:
+        # The next chunk has more rows before it; results, of which it has as many, come back later.
+        POOL.clear()

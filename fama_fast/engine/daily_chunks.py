@@ -161,6 +161,7 @@ def ranks_in_chunks(
         fields=fields,
         groups=groups,
         walked=last - first,
+        shared=False,
         held=held + 8 * n * len(rows) * len(roots),
     )
     for loaded in chunks(source, schedule, fields, groups, first, last):

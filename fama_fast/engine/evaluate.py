@@ -145,12 +145,21 @@ def _in_chunks(
     fields = list(
         dict.fromkeys([*fields, *(("CLOSE",) if "CLOSE" in source.supplied_fields else source.supplied_fields)])
     )
-    schedule = plan_chunks(roots, source, budget, fields=fields, groups=groups, kept=len(roots), extra=1.0)
+    exact = dtype == np.float64
+    schedule = plan_chunks(
+        roots,
+        source,
+        budget,
+        fields=fields,
+        groups=groups,
+        kept=len(roots) if exact else 0,
+        extra=1.0 if exact else 1.0 + dtype.itemsize * len(roots),
+    )
     for loaded in chunks(source, schedule, fields, groups):
         values: list[Any] = [None] * len(roots)
         for batch, found in compute(loaded, schedule.batches, **options):
             for index, value in zip(batch.indices, found, strict=True):
-                values[index] = value.astype(dtype, copy=batch.halo > 0)
+                values[index] = value.astype(dtype, copy=False)
             del found, value
         view = loaded.rows(loaded.start, loaded.stop)
         writer.put(Chunk(loaded.start, view.dates, source.symbols, writer.names, values, trading(view)))

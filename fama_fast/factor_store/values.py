@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fama_fast.engine.chunks import Loaded, chunks, compute
 from fama_fast.engine.evaluate import plan_chunks
 from fama_fast.errors import StoreError
@@ -53,7 +51,7 @@ def values_from(
         values: list[Any] = [None] * len(roots)
         for batch, computed in compute(loaded, schedule.batches, threads=threads):
             for index, value in zip(batch.indices, computed, strict=True):
-                values[index] = value.astype(np.float64, copy=batch.halo > 0)
+                values[index] = value
             del computed, value
         view = loaded.rows(loaded.start, loaded.stop)
         del loaded

@@ -30,7 +30,8 @@ ORIGIN = 4  # index of the panel's first date in the full history: anchors block
 SCRATCH = 5  # address of the thread's scratch memory
 DATES = 6  # dates of the panel (the length of blocked arrays)
 TILE = 7  # index of the symbol block in a time stage
-N_DIMS = 8
+FIRST_RESULT = 8  # where FIRST_DATE is the index of a tile's first row: that of the first row that results hold
+N_DIMS = 9
 
 POINTER = types.CPointer(types.float64)
 SIGNATURE = types.void(types.CPointer(types.int64), types.CPointer(types.int64), POINTER)

@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from fama_fast.backends.numba_vm.abi import COLUMNS, FIRST_DATE, ROWS, TILE, WIDTH
+from fama_fast.backends.numba_vm.abi import FIRST_DATE, ROWS, TILE, WIDTH
 from fama_fast.backends.numba_vm.caching import njit_cached
 
 KERNEL = 0
@@ -111,14 +111,14 @@ def run_tiles(code, base, stride, params, dims, work, counter, chunk, tiles, til
                     # Elementwise kernels see one long row; the others see the rows as they are.
                     dims[ROWS] = here // width_all if kind != FLAT else 1
                     dims[WIDTH] = here if kind == FLAT else width_all
-                    if kind == LAG:
+                    if kind in (LAG, EMIT_BLOCK):
                         dims[FIRST_DATE] = at // width_all
                     for j in range(code[k, N_SLOTS]):
                         s = code[k, FIRST_SLOT + j]
                         if s < 0:
                             work[j] = 0
                         elif kind == EMIT_BLOCK and j == 0:
-                            work[j] = work[MAX_SLOTS + s] + 8 * (at // width_all) * dims[COLUMNS]
+                            work[j] = work[MAX_SLOTS + s]
                         else:
                             work[j] = work[MAX_SLOTS + s] + 8 * at
                     kernel_params = params.ctypes.data + 8 * code[k, PARAMS]

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from fama_fast.types import FloatArray
 
@@ -62,11 +62,14 @@ class BufferPool:
     def take(self, shape: tuple[int, ...]) -> FloatArray:
         size = math.prod(shape)
         with self._lock:
-            free = self._free.get(size)
-            if free:
-                self._free.move_to_end(size)
-                self._held -= 8 * size
-                return free.pop().reshape(shape)
+            fit = size
+            if not self._free.get(size):
+                # The last chunk of dates is a few shorter than the others.
+                fit = min((s for s, free in self._free.items() if free and _serves(s, size)), default=0)
+            if fit:
+                self._free.move_to_end(fit)
+                self._held -= 8 * fit
+                return self._free[fit].pop().reshape(-1)[:size].reshape(shape)
         return aligned(shape)
 
     def give(self, array: FloatArray) -> None:
@@ -84,6 +87,13 @@ class BufferPool:
         with self._lock:
             self._shrink(capacity)
 
+    def keep(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Let go of what serves none of these."""
+        sizes = [math.prod(shape) for shape in shapes]
+        with self._lock:
+            for held in [h for h in self._free if not any(_serves(h, size) for size in sizes)]:
+                self._held -= 8 * held * len(self._free.pop(held))
+
     def clear(self) -> None:
         """Let go of all arrays: what follows needs other sizes, or the memory."""
         self.trim(0)
@@ -95,6 +105,11 @@ class BufferPool:
                 self._held -= arrays.pop().nbytes
             if not arrays:
                 del self._free[size]
+
+
+def _serves(held: int, size: int) -> bool:
+    """Whether an array of `held` numbers may be used for `size`: little of it would lie idle."""
+    return size <= held <= size + size // 64
 
 
 class _Lease:

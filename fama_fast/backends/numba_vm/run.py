@@ -24,7 +24,7 @@ import numpy as np
 
 from fama_fast.backends.numba_vm import abi, loop
 from fama_fast.backends.numba_vm.compile import kernel_address
-from fama_fast.backends.numba_vm.memory import DESK, POOL, aligned, leased
+from fama_fast.backends.numba_vm.memory import DESK, POOL, leased
 from fama_fast.backends.numba_vm.simd import LANES
 from fama_fast.backends.numba_vm.stats import find_ties
 from fama_fast.backends.numba_vm.threads import default_threads, run_together
@@ -51,7 +51,7 @@ def to_blocks(values: FloatArray) -> FloatArray:
     """(T, N) as (ceil(N/8), T, 8); lanes without a symbol are missing."""
     t, n = values.shape
     blocks = -(-n // LANES)
-    out = aligned((blocks, t, LANES))
+    out = leased((blocks, t, LANES))
     out[-1] = np.nan
     whole = n // LANES
     if whole:
@@ -113,8 +113,17 @@ class SortedLabels:
 class _Memory:
     """Addresses of everything a stage's slots can name, shared by all threads."""
 
-    def __init__(self, plan: Plan, panel: Panel, out: Sequence[FloatArray] | None, labels: RowOrder | None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        panel: Panel,
+        out: Sequence[FloatArray] | None,
+        labels: RowOrder | None,
+        first: int = 0,
+        wanted: int = 0,
+    ) -> None:
         t, n = panel.shape
+        self.first, self.wanted = first, wanted
         self.dates, self.columns = t, n
         self.blocks = -(-n // LANES)
         self.fields = [blocked(panel, name) for name in plan.fields]
@@ -128,7 +137,7 @@ class _Memory:
             levels.append(live)
             live -= len(stage.releases)
         self.most = np.maximum.accumulate(np.array([*levels, 0])[::-1])[::-1].tolist()
-        self.shape = (t, 2) if plan.sink else (self.blocks, t, LANES) if plan.blocked else (t, n)
+        self.shape = (t, 2) if plan.sink else (self.blocks, t, LANES) if plan.blocked else (t - wanted, n)
         self.outputs: dict[int, FloatArray] = {}
         if out is not None:
             if len(out) != plan.n_outputs:
@@ -177,7 +186,9 @@ class _Memory:
         if slot.space is Space.OUTPUT:
             if slot.index not in self.outputs:
                 # Not before it is written: the buffers that the run has done with become results.
-                self.outputs[slot.index] = leased(self.shape, self.blocks * self.dates * LANES)
+                # Where a chunk's results leave the rows before it out, they are too small for that.
+                buffer = 0 if self.wanted else self.blocks * self.dates * LANES
+                self.outputs[slot.index] = leased(self.shape, buffer)
             return self.outputs[slot.index].ctypes.data, 8 * self.dates * LANES if self.blocked else 0
         if slot.space is Space.EXTERNAL:
             return self.external[slot.index].ctypes.data, 0
@@ -257,7 +268,7 @@ def _date_tiles(
     fit = _TILE_BYTES // max(1, stage.n_registers * memory.blocks * LANES * 8)
     rows = tile_rows or max(1, min(_MAX_TILE_ROWS, fit))
     if needed is None:
-        first = np.arange(0, memory.dates, rows, dtype=np.int64)
+        first = np.arange(memory.first, memory.dates, rows, dtype=np.int64)
         return first, np.minimum(rows, memory.dates - first)
     edges = np.flatnonzero(np.diff(np.concatenate(([False], needed, [False])).astype(np.int8)))
     runs = [np.arange(a, b, rows, dtype=np.int64) for a, b in edges.reshape(-1, 2)]
@@ -302,7 +313,7 @@ def _run_stage(
         tile_first, tile_sizes = _date_tiles(memory, stage, tile_rows, needed)
         if tile_first.size == 0:
             return
-    rows = memory.dates if time_axis else int(tile_sizes.max())
+    rows = memory.dates - memory.first if time_axis else int(tile_sizes.max())
     tiles = memory.blocks if time_axis else tile_first.size
     base = np.zeros(len(slots), dtype=np.int64)
     stride = np.zeros(len(slots), dtype=np.int64)
@@ -310,6 +321,9 @@ def _run_stage(
         if slot.space is not Space.REGISTER:
             base[i], step = memory.locate(slot)
             stride[i] = step if time_axis else 0
+            if time_axis and slot.space is not Space.OUTPUT:
+                base[i] += 8 * LANES * memory.first
+    skipped = memory.first if time_axis else 0  # dates before row 0 of a tile
     threads = max(1, min(threads, tiles))
     chunk = max(1, tiles // (threads * 8))
     counter = np.zeros(1, dtype=np.int64)
@@ -320,7 +334,8 @@ def _run_stage(
         scratch = DESK.array("scratch", scratch_doubles)
         dims = np.zeros(abi.N_DIMS, dtype=np.int64)
         dims[abi.ROWS], dims[abi.WIDTH], dims[abi.COLUMNS] = rows, width, memory.columns
-        dims[abi.SCRATCH], dims[abi.DATES], dims[abi.ORIGIN] = scratch.ctypes.data, memory.dates, origin
+        dims[abi.SCRATCH], dims[abi.DATES], dims[abi.ORIGIN] = scratch.ctypes.data, memory.dates, origin + skipped
+        dims[abi.FIRST_RESULT] = memory.wanted - skipped
         mine = base.copy()
         mine[: stage.n_registers] = registers.ctypes.data + 8 * rows * width * np.arange(stage.n_registers)
         desk = np.zeros(loop.MAX_SLOTS + len(slots), dtype=np.int64)
@@ -339,6 +354,8 @@ def execute(
     out: Sequence[FloatArray] | None = None,
     labels: RowOrder | None = None,
     rows: IntArray | None = None,
+    first: int = 0,
+    wanted: int = 0,
 ) -> list[FloatArray]:
     """The plan's outputs on `panel`, each (T, N) float64 with NaN where missing.
 
@@ -352,11 +369,13 @@ def execute(
         out: arrays to write to, one for each output.
         labels: what a sink correlates with. rows: dates that a sink is asked for (default all): cross-sectional work is
             done on those and on what windows above it need, and figures of other dates are not to be read.
+        first: the row that work begins at, as if the panel began there. wanted: the first row of the results, which
+            have no row before it; neither a blocked plan nor one with a sink has a use for them.
 
     Raises:
         DataError: `out` has the wrong shape, type or layout.
     """
-    memory = _Memory(plan, panel, out, labels)
+    memory = _Memory(plan, panel, out, labels, first, wanted)
     try:
         for number, stage in enumerate(plan.stages):
             memory.allocate(stage)

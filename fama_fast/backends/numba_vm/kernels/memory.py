@@ -14,6 +14,7 @@ from fama_fast.backends.numba_vm.abi import (
     COLUMNS,
     DATES,
     FIRST_DATE,
+    FIRST_RESULT,
     ROWS,
     TILE,
     WIDTH,
@@ -71,12 +72,13 @@ def scatter(slots, dims, params):
 
 
 def emit_dates(slots, dims, params):
-    """A tile of dates into a result of (dates, symbols)."""
+    """A tile of dates into a result of (dates, symbols), which may begin after the tile."""
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
-    rows, width, first, columns = dims[ROWS], dims[WIDTH], dims[FIRST_DATE], dims[COLUMNS]
+    rows, width, columns = dims[ROWS], dims[WIDTH], dims[COLUMNS]
+    first = dims[FIRST_DATE] - dims[FIRST_RESULT]
     whole = columns - columns % LANES
     past_caches = whole == columns and slots[0] % 64 == 0 and dims[DATES] * columns >= STREAM
-    for r in range(rows):
+    for r in range(max(0, -first), rows):
         at = (first + r) * columns
         for c in range(0, whole, LANES):
             if past_caches:
@@ -90,19 +92,22 @@ def emit_dates(slots, dims, params):
 def emit_block(slots, dims, params):
     """A symbol block into a result of (dates, symbols): a cache line a date, or parts of two.
 
-    Where every date's eight cells are one whole line, and the result outgrows the caches, lines are streamed out.
+    The result may begin after the rows at hand. Where every date's eight cells are one whole line, and the result
+    outgrows the caches, lines are streamed out.
     """
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, columns, block = dims[ROWS], dims[COLUMNS], dims[TILE]
-    first = block * LANES
-    here = min(LANES, columns - first)
+    row = dims[FIRST_DATE] - dims[FIRST_RESULT]
+    first = block * LANES + row * columns
+    begin = max(0, -row)
+    here = min(LANES, columns - block * LANES)
     if columns % LANES == 0 and slots[0] % 64 == 0 and dims[DATES] * columns >= STREAM:
-        for t in range(rows):
+        for t in range(begin, rows):
             stream(out, t * columns + first, load(x, t * LANES))
     elif here == LANES:
-        for t in range(rows):
+        for t in range(begin, rows):
             store(out, t * columns + first, load(x, t * LANES))
     else:
-        for t in range(rows):
+        for t in range(begin, rows):
             for c in range(here):
                 out[t * columns + first + c] = x[t * LANES + c]
