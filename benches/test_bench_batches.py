@@ -63,6 +63,20 @@ def test_alpha101(duel: Duel, panel: Panel, which: str, threads: int) -> None:
     duel(prepared.run, measures, group="Alpha101", prepare=lambda: (threads,))
 
 
+@pytest.mark.parametrize("share", [0.2, 0.4])
+def test_alpha101_streamed(duel: Duel, panel: Panel, threads: int, share: float) -> None:
+    """The 82 formulas to a function, within a share of what their values take, beside keeping them all in memory."""
+    texts = ff.alpha101()
+    alphas = [ff.compile(texts[i], dialect="alpha101") for i in SHIPPED_BY_KUNQUANT]
+    data = with_alpha101_inputs(panel)
+    budget = share * 8 * data.shape[0] * data.shape[1] * len(alphas)
+    duel(
+        lambda: ff.evaluate(alphas, data, threads=threads, memory_budget=budget, output=lambda chunk: None),
+        {"in memory": Yardstick(lambda: ff.evaluate(alphas, data, threads=threads))},
+        group="Alpha101",
+    )
+
+
 UNSEEN = "RANK(TS_MEAN(CLOSE, {a})) * -{b}.5 + Z_SCORE(DELTA(VOLUME, {c}))"
 _serial = itertools.count()
 

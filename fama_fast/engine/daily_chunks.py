@@ -111,6 +111,7 @@ def daily_rank_ic_in_chunks(
             begin = max(floor, loaded.start - batch.halo)
             before = loaded.start - begin
             if view is None or len(view.dates) != loaded.stop - begin:
+                view = None  # its copies go with what `_fresh` lets go of
                 view = _fresh(loaded, begin)
             out = [np.full((before + loaded.stop - loaded.start, 2), np.nan) for _ in batch.indices]
             execute(
@@ -172,6 +173,7 @@ def ranks_in_chunks(
         for batch in schedule.batches:
             begin = max(0, int(rows[asked[0]]) - batch.halo)
             if view is None or len(view.dates) != loaded.stop - begin:
+                view = None  # its copies go with what `_fresh` lets go of
                 view = _fresh(loaded, begin)
             here = rows[asked] - begin
             found = execute(batch.plan, view, threads=threads, origin=begin, rows=here)
