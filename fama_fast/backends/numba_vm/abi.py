@@ -49,6 +49,16 @@ def as_doubles(typingctx: Any, address: Any) -> Any:
 
 
 @intrinsic
+def as_floats(typingctx: Any, address: Any) -> Any:
+    """The address as a pointer to float32."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], ir.FloatType().as_pointer())
+
+    return types.CPointer(types.float32)(address), codegen
+
+
+@intrinsic
 def as_integers(typingctx: Any, address: Any) -> Any:
     """The address as a pointer to int64."""
 

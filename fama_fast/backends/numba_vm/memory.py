@@ -15,11 +15,13 @@ import os
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
     from fama_fast.types import FloatArray
 
 _LINE = 64
@@ -39,11 +41,12 @@ def _memory_bytes() -> int:
     return max(0, min(found, default=0))
 
 
-def aligned(shape: tuple[int, ...]) -> FloatArray:
-    """An uninitialised C-contiguous float64 array that starts at a cache line."""
-    size = math.prod(shape)
-    raw = np.empty(size + _LINE // 8)
-    start = (-raw.ctypes.data % _LINE) // 8
+def aligned(shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> FloatArray:
+    """An uninitialised C-contiguous array that starts at a cache line."""
+    kind = np.dtype(dtype)
+    size, pad = math.prod(shape), _LINE // kind.itemsize
+    raw = np.empty(size + pad, kind)
+    start = (-raw.ctypes.data % _LINE) // kind.itemsize
     return raw[start : start + size].reshape(shape)
 
 
@@ -97,17 +100,18 @@ class BufferPool:
 class _Lease:
     """The owner of a result's memory: when the last array that shows it is gone, the memory returns to the pool."""
 
-    def __init__(self, array: FloatArray) -> None:
-        self._array = array
-        self.__array_interface__ = array.__array_interface__
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._array = POOL.take((-(-math.prod(shape) * dtype.itemsize // 8),))
+        shown = self._array.view(dtype)[: math.prod(shape)].reshape(shape)
+        self.__array_interface__ = shown.__array_interface__
 
     def __del__(self) -> None:
         POOL.give(self._array)
 
 
-def leased(shape: tuple[int, ...]) -> FloatArray:
+def leased(shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> FloatArray:
     """An uninitialised array from the pool, which takes its memory back when nobody refers to it any more."""
-    return np.asarray(_Lease(POOL.take(shape)))
+    return np.asarray(_Lease(shape, np.dtype(dtype)))
 
 
 class Desk(threading.local):

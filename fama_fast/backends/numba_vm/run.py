@@ -29,12 +29,12 @@ from fama_fast.backends.numba_vm.simd import LANES
 from fama_fast.backends.numba_vm.stats import find_ties
 from fama_fast.backends.numba_vm.threads import default_threads, run_together
 from fama_fast.errors import DataError
-from fama_fast.plan import UNIVERSE, Axis, Plan, Slot, Space, Stage
+from fama_fast.plan import UNIVERSE, Axis, Plan, Slot, Space, Stage, narrowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
     from fama_fast.panel import Panel
     from fama_fast.types import BoolArray, FloatArray, IntArray
@@ -47,11 +47,11 @@ _BLOCKED: weakref.WeakKeyDictionary[Panel, dict[str, FloatArray]] = weakref.Weak
 _BLOCKED_LOCK = threading.Lock()
 
 
-def to_blocks(values: FloatArray) -> FloatArray:
-    """(T, N) as (ceil(N/8), T, 8); lanes without a symbol are missing."""
+def to_blocks(values: FloatArray, dtype: DTypeLike = np.float64) -> FloatArray:
+    """(T, N) as (ceil(N/8), T, 8) of this type; lanes without a symbol are missing."""
     t, n = values.shape
     blocks = -(-n // LANES)
-    out = aligned((blocks, t, LANES))
+    out = aligned((blocks, t, LANES), dtype)
     out[-1] = np.nan
     whole = n // LANES
     if whole:
@@ -64,22 +64,18 @@ def to_blocks(values: FloatArray) -> FloatArray:
 def blocked(panel: Panel, name: str) -> FloatArray:
     """The blocked copy of a field (or of "group:NAME", or of the universe as 1 and missing), made once a panel.
 
-    Of a panel that saves memory (`Panel.keeps_blocked`) it is made for each run and not kept.
+    Fields are of the panel's type, groups and the universe float64.
     """
     with _BLOCKED_LOCK:
         copies = _BLOCKED.setdefault(panel, {})
         if name not in copies:
             if name == UNIVERSE:
                 assert panel.universe is not None
-                values = np.where(panel.universe, 1.0, np.nan)
+                copies[name] = to_blocks(np.where(panel.universe, 1.0, np.nan))
             elif name.startswith("group:"):
-                values = panel.group(name.removeprefix("group:")).codes
+                copies[name] = to_blocks(panel.group(name.removeprefix("group:")).codes)
             else:
-                values = panel[name]
-            made = to_blocks(values)
-            if not panel.keeps_blocked:
-                return made
-            copies[name] = made
+                copies[name] = to_blocks(panel[name], panel.dtype)
         return copies[name]
 
 
@@ -113,8 +109,16 @@ class SortedLabels:
 class _Memory:
     """Addresses of everything a stage's slots can name, shared by all threads."""
 
-    def __init__(self, plan: Plan, panel: Panel, out: Sequence[FloatArray] | None, labels: RowOrder | None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        panel: Panel,
+        out: Sequence[FloatArray] | None,
+        labels: RowOrder | None,
+        dtype: np.dtype[Any],
+    ) -> None:
         t, n = panel.shape
+        self.dtype = dtype
         self.dates, self.columns = t, n
         self.blocks = -(-n // LANES)
         self.fields = [blocked(panel, name) for name in plan.fields]
@@ -148,9 +152,9 @@ class _Memory:
             find_ties(values, order, count, tied)
             self.external = [values, order, count.astype(np.float64), tied]
         for array in self.outputs.values():
-            if array.shape != self.shape or array.dtype != np.float64 or not array.flags.c_contiguous:
+            if array.shape != self.shape or array.dtype != dtype or not array.flags.c_contiguous:
                 raise DataError(
-                    f"out must hold C-contiguous float64 arrays of shape {self.shape}, one for each expression"
+                    f"out must hold C-contiguous {dtype} arrays of shape {self.shape}, one for each expression"
                 )
         self.groups = max((len(panel.group(f[6:]).labels) for f in plan.fields if f.startswith("group:")), default=0)
 
@@ -172,25 +176,36 @@ class _Memory:
             POOL.give(array)
         self.unused, self.buffers = [], {}
 
-    def locate(self, slot: Slot) -> tuple[int, int]:
-        """(address, bytes from one symbol block to the next)."""
+    def locate(self, slot: Slot) -> tuple[int, int, int]:
+        """(address, bytes from one symbol block to the next, bytes of a value)."""
         if slot.space is Space.OUTPUT:
             if slot.index not in self.outputs:
                 # Not before it is written: the buffers that the run has done with become results.
-                self.outputs[slot.index] = leased(self.shape)
-            return self.outputs[slot.index].ctypes.data, 8 * self.dates * LANES if self.blocked else 0
+                self.outputs[slot.index] = leased(self.shape, self.dtype)
+            array = self.outputs[slot.index]
+            return array.ctypes.data, array.itemsize * self.dates * LANES if self.blocked else 0, array.itemsize
         if slot.space is Space.EXTERNAL:
-            return self.external[slot.index].ctypes.data, 0
+            return self.external[slot.index].ctypes.data, 0, 8
         array = self.fields[slot.index] if slot.space is Space.FIELD else self.buffers[slot.index]
-        return array.ctypes.data, 8 * self.dates * LANES
+        return array.ctypes.data, array.itemsize * self.dates * LANES, array.itemsize
+
+
+_KINDS = {
+    "memory.fill": loop.FLAT,
+    "memory.copy": loop.FLAT,
+    "memory.widen": loop.FLAT,
+    "memory.narrow": loop.FLAT,
+    "memory.emit_block": loop.EMIT_BLOCK,
+    "memory.emit_block_narrow": loop.EMIT_BLOCK,
+    "ts_lag.delay": loop.LAG,
+    "ts_lag.delay_narrow": loop.LAG,
+}
 
 
 def _kind(kernel: str) -> int:
-    if kernel == "memory.emit_block":
-        return loop.EMIT_BLOCK
-    if kernel == "ts_lag.delay":
-        return loop.LAG
-    return loop.FLAT if kernel in ("memory.fill", "memory.copy") or kernel.startswith("elementwise.") else loop.WHOLE
+    if kernel.startswith("elementwise."):
+        return loop.FLAT
+    return _KINDS.get(kernel, loop.WHOLE)
 
 
 def _kinds(stage: Stage) -> list[int]:
@@ -306,9 +321,10 @@ def _run_stage(
     tiles = memory.blocks if time_axis else tile_first.size
     base = np.zeros(len(slots), dtype=np.int64)
     stride = np.zeros(len(slots), dtype=np.int64)
+    item = np.full(len(slots), 8, dtype=np.int64)
     for i, slot in enumerate(slots):
         if slot.space is not Space.REGISTER:
-            base[i], step = memory.locate(slot)
+            base[i], step, item[i] = memory.locate(slot)
             stride[i] = step if time_axis else 0
     threads = max(1, min(threads, tiles))
     chunk = max(1, tiles // (threads * 8))
@@ -324,7 +340,7 @@ def _run_stage(
         mine = base.copy()
         mine[: stage.n_registers] = registers.ctypes.data + 8 * rows * width * np.arange(stage.n_registers)
         desk = np.zeros(loop.MAX_SLOTS + len(slots), dtype=np.int64)
-        loop.run_tiles(code, mine, stride, params, dims, desk, counter, chunk, tiles, tile_first, tile_sizes)
+        loop.run_tiles(code, mine, stride, item, params, dims, desk, counter, chunk, tiles, tile_first, tile_sizes)
 
     run_together(work, threads)
 
@@ -339,10 +355,12 @@ def execute(
     out: Sequence[FloatArray] | None = None,
     labels: RowOrder | None = None,
     rows: IntArray | None = None,
+    dtype: DTypeLike = np.float64,
 ) -> list[FloatArray]:
-    """The plan's outputs on `panel`, each (T, N) float64 with NaN where missing.
+    """The plan's outputs on `panel`, each (T, N) of `dtype` with NaN where missing.
 
-    Of a blocked plan each is (ceil(N / 8), T, 8); of a plan with a sink, (T, 2).
+    Of a blocked plan each is (ceil(N / 8), T, 8); of a plan with a sink, (T, 2) float64. Plans do not know of float32:
+    what differs for fields or results of that type is put in here (`plan.narrow`).
 
     Args:
         threads: default `default_threads()`.
@@ -352,11 +370,14 @@ def execute(
         out: arrays to write to, one for each output.
         labels: what a sink correlates with. rows: dates that a sink is asked for (default all): cross-sectional work is
             done on those and on what windows above it need, and figures of other dates are not to be read.
+        dtype: of the outputs: float64, or float32, to which they are rounded as they are written.
 
     Raises:
         DataError: `out` has the wrong shape, type or layout.
     """
-    memory = _Memory(plan, panel, out, labels)
+    results = np.dtype(np.float64 if plan.sink else dtype)
+    plan = narrowed(plan, fields=panel.dtype == np.float32, results=results == np.float32)
+    memory = _Memory(plan, panel, out, labels, results)
     try:
         for number, stage in enumerate(plan.stages):
             memory.allocate(stage)

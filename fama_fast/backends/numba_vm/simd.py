@@ -36,7 +36,9 @@ vector = VectorType()
 mask = MaskType()
 
 _F64 = ir.DoubleType()
+_F32 = ir.FloatType()
 _VEC = ir.VectorType(_F64, LANES)
+_NARROW = ir.VectorType(_F32, LANES)
 _MASK = ir.VectorType(ir.IntType(1), LANES)
 _I32 = ir.IntType(32)
 _INTS = ir.VectorType(ir.IntType(64), LANES)
@@ -157,6 +159,45 @@ def stream(typingctx: Any, p: Any, i: Any, v: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         at = builder.gep(args[0], [args[1]], source_etype=_F64)
         instruction = builder.store(args[2], builder.bitcast(at, _VEC.as_pointer()), align=64)
+        instruction.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_I32, 1)]))
+        return context.get_dummy_value()
+
+    return types.void(p, i, v), codegen
+
+
+@intrinsic
+def widened(typingctx: Any, p: Any, i: Any) -> Any:
+    """Lanes p[i] .. p[i+7] of float32."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        at = builder.gep(args[0], [args[1]], source_etype=_F32)
+        cells = builder.load(builder.bitcast(at, _NARROW.as_pointer()), align=4, typ=_NARROW)
+        return builder.fpext(cells, _VEC)
+
+    return vector(p, i), codegen
+
+
+@intrinsic
+def store_narrow(typingctx: Any, p: Any, i: Any, v: Any) -> Any:
+    """Write the lanes to p[i] .. p[i+7] of float32, rounded to nearest; what is too large becomes infinite."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        at = builder.gep(args[0], [args[1]], source_etype=_F32)
+        cells = builder.fptrunc(args[2], _NARROW)
+        builder.store(cells, builder.bitcast(at, _NARROW.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(p, i, v), codegen
+
+
+@intrinsic
+def stream_narrow(typingctx: Any, p: Any, i: Any, v: Any) -> Any:
+    """`store_narrow` past the caches, to half a cache line: whoever calls it writes the other half beside it."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        at = builder.gep(args[0], [args[1]], source_etype=_F32)
+        cells = builder.fptrunc(args[2], _NARROW)
+        instruction = builder.store(cells, builder.bitcast(at, _NARROW.as_pointer()), align=32)
         instruction.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_I32, 1)]))
         return context.get_dummy_value()
 

@@ -18,8 +18,10 @@ from fama_fast.backends.numba_vm.abi import (
     TILE,
     WIDTH,
     as_doubles,
+    as_floats,
+    inlined,
 )
-from fama_fast.backends.numba_vm.simd import LANES, load, splat, store, stream
+from fama_fast.backends.numba_vm.simd import LANES, load, splat, store, store_narrow, stream, stream_narrow, widened
 
 STREAM = 1 << 21  # doubles of a result that no last-level cache would keep for its reader
 
@@ -39,19 +41,48 @@ def copy(slots, dims, params):
         store(out, i, load(x, i))
 
 
-def gather(slots, dims, params):
-    """A tile of dates from a blocked array."""
-    out, blocked = as_doubles(slots[0]), as_doubles(slots[1])
+def widen(slots, dims, params):
+    """float32 as float64, which is exact: a field on its way into a register."""
+    out, x = as_doubles(slots[0]), as_floats(slots[1])
+    for i in range(0, dims[ROWS] * dims[WIDTH], LANES):
+        store(out, i, widened(x, i))
+
+
+def narrow(slots, dims, params):
+    """float64 rounded to float32: a blocked result."""
+    out, x = as_floats(slots[0]), as_doubles(slots[1])
+    n = dims[ROWS] * dims[WIDTH]
+    if slots[0] % 64 == 0 and dims[DATES] * dims[COLUMNS] >= STREAM:
+        for i in range(0, n, LANES):
+            stream_narrow(out, i, load(x, i))
+    else:
+        for i in range(0, n, LANES):
+            store_narrow(out, i, load(x, i))
+
+
+@inlined
+def _gather(slots, dims, blocked, read):
+    out = as_doubles(slots[0])
     rows, width, first, dates = dims[ROWS], dims[WIDTH], dims[FIRST_DATE], dims[DATES]
     for block in range(width // LANES):
         source = (block * dates + first) * LANES
         for r in range(rows):
-            store(out, r * width + block * LANES, load(blocked, source + r * LANES))
+            store(out, r * width + block * LANES, read(blocked, source + r * LANES))
 
 
-def scatter(slots, dims, params):
-    """A tile of dates into a blocked array; columns without a symbol become missing."""
-    blocked, x = as_doubles(slots[0]), as_doubles(slots[1])
+def gather(slots, dims, params):
+    """A tile of dates from a blocked array."""
+    _gather(slots, dims, as_doubles(slots[1]), load)
+
+
+def gather_narrow(slots, dims, params):
+    """`gather` of float32."""
+    _gather(slots, dims, as_floats(slots[1]), widened)
+
+
+@inlined
+def _scatter(slots, dims, blocked, write, write_past):
+    x = as_doubles(slots[1])
     rows, width, first, dates, columns = dims[ROWS], dims[WIDTH], dims[FIRST_DATE], dims[DATES], dims[COLUMNS]
     for r in range(rows):
         for c in range(columns, width):
@@ -62,14 +93,24 @@ def scatter(slots, dims, params):
         for r in range(rows):
             cells = load(x, r * width + block * LANES)
             if past_caches:
-                stream(blocked, target + r * LANES, cells)
+                write_past(blocked, target + r * LANES, cells)
             else:
-                store(blocked, target + r * LANES, cells)
+                write(blocked, target + r * LANES, cells)
 
 
-def emit_dates(slots, dims, params):
-    """A tile of dates into a result of (dates, symbols)."""
-    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+def scatter(slots, dims, params):
+    """A tile of dates into a blocked array; columns without a symbol become missing."""
+    _scatter(slots, dims, as_doubles(slots[0]), store, stream)
+
+
+def scatter_narrow(slots, dims, params):
+    """`scatter` into float32."""
+    _scatter(slots, dims, as_floats(slots[0]), store_narrow, stream_narrow)
+
+
+@inlined
+def _emit_dates(slots, dims, out, write, write_past):
+    x = as_doubles(slots[1])
     rows, width, first, columns = dims[ROWS], dims[WIDTH], dims[FIRST_DATE], dims[COLUMNS]
     whole = columns - columns % LANES
     past_caches = whole == columns and slots[0] % 64 == 0 and dims[DATES] * columns >= STREAM
@@ -77,11 +118,21 @@ def emit_dates(slots, dims, params):
         at = (first + r) * columns
         for c in range(0, whole, LANES):
             if past_caches:
-                stream(out, at + c, load(x, r * width + c))
+                write_past(out, at + c, load(x, r * width + c))
             else:
-                store(out, at + c, load(x, r * width + c))
+                write(out, at + c, load(x, r * width + c))
         for c in range(whole, columns):
             out[at + c] = x[r * width + c]
+
+
+def emit_dates(slots, dims, params):
+    """A tile of dates into a result of (dates, symbols)."""
+    _emit_dates(slots, dims, as_doubles(slots[0]), store, stream)
+
+
+def emit_dates_narrow(slots, dims, params):
+    """`emit_dates` into float32."""
+    _emit_dates(slots, dims, as_floats(slots[0]), store_narrow, stream_narrow)
 
 
 def emit_block(slots, dims, params):
@@ -101,5 +152,18 @@ def emit_block(slots, dims, params):
             store(out, t * columns + first, load(x, t * LANES))
     else:
         for t in range(rows):
+            for c in range(here):
+                out[t * columns + first + c] = x[t * LANES + c]
+
+
+def emit_block_narrow(slots, dims, params):
+    """`emit_block` into float32: half a cache line a date."""
+    out, x = as_floats(slots[0]), as_doubles(slots[1])
+    rows, columns, first = dims[ROWS], dims[COLUMNS], dims[TILE] * LANES
+    here = min(LANES, columns - first)
+    for t in range(rows):
+        if here == LANES:
+            store_narrow(out, t * columns + first, load(x, t * LANES))
+        else:
             for c in range(here):
                 out[t * columns + first + c] = x[t * LANES + c]
