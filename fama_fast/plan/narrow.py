@@ -1,11 +1,11 @@
 """The same program for float32 arrays: what it reads of a panel, or what it writes, in half the memory.
 
-Registers and buffers stay float64, and so does every kernel that computes: numbers change their width on the way in and
-on the way out, in pieces that stay in the first-level cache where the neighbours are elementwise.
-1. In a time stage a field is widened into a register before its first use; a lag reads the field itself, as it needs
-   rows of it that later pieces of a register would not have yet.
-2. In a date stage fields are copied into registers anyway, and widen as they are.
-3. What writes a result has a narrow twin. A result that would be computed where it shall lie is computed in a register.
+Registers and buffers stay float64, and so is every computation: numbers change their width on the way in and out.
+1. Kernels of the families named below have twins that read float32. They serve where all operands are float32 fields.
+2. Elsewhere a field is widened into a register before its first use: between elementwise neighbours piece by piece, so
+   that the pieces stay in the first-level cache.
+3. What writes a result has a twin that rounds. A result that would be computed where it shall lie is computed in a
+   register first.
 """
 
 from __future__ import annotations
@@ -13,19 +13,17 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 
-from fama_fast.plan.program import Instruction, Plan, Slot, Space, Stage
+from fama_fast.plan.program import NUMBER, Instruction, Plan, Slot, Space, Stage
 from fama_fast.plan.universe import UNIVERSE
 
-# Kernels with a twin that reads float32.
-_READS = {"memory.gather": "memory.gather_narrow", "ts_lag.delay": "ts_lag.delay_narrow"}
-# Kernels with a twin that writes float32.
-_WRITES = {
+_READ_BOTH = ("elementwise.", "memory.copy", "memory.gather", "ts_lag.", "ts_moments.", "ts_pairs.", "ts_weights.")
+_READ_FLOAT64 = ("elementwise.mod",)
+_NARROW_RESULT = {
     "memory.copy": "memory.narrow",
     "memory.scatter": "memory.scatter_narrow",
     "memory.emit_block": "memory.emit_block_narrow",
     "memory.emit_dates": "memory.emit_dates_narrow",
 }
-
 
 
 @functools.lru_cache(maxsize=256)
@@ -59,24 +57,31 @@ def _narrowed(stage: Stage, narrow: set[Slot]) -> Stage:
         register[slot] = free.pop()
         return register[slot]
 
-    for i, (kernel, out, inputs, params) in enumerate(map(_parts, stage.instructions)):
-        if kernel in _READS and inputs[0] in narrow:
-            kernel = _READS[kernel]
+    for i, made in enumerate(stage.instructions):
+        emit = _NARROW_RESULT.get(made.kernel) if made.out in narrow else None
+        if emit is None and _has_twin(made.kernel) and _all_fields(made, narrow):
+            made = replace(made, narrow=True)
         else:
-            for slot in inputs:
+            for slot in made.inputs:
                 if slot in narrow and slot not in register:
-                    done.append(Instruction("memory.widen", hold(slot), (slot,)))
-            inputs = tuple(register.get(slot, slot) for slot in inputs)
-        if out not in narrow:
-            done.append(Instruction(kernel, out, inputs, params))
-        elif kernel in _WRITES:
-            done.append(Instruction(_WRITES[kernel], out, inputs, params))
+                    done.append(Instruction("memory.copy", hold(slot), (slot,), narrow=True))
+            made = replace(made, inputs=tuple(register.get(slot, slot) for slot in made.inputs))
+        if made.out not in narrow:
+            done.append(made)
+        elif emit is not None:
+            done.append(replace(made, kernel=emit))
         else:
-            done.append(Instruction(kernel, hold(out), inputs, params))
-            done.append(Instruction("memory.narrow", out, (register[out],)))
+            done.append(replace(made, out=hold(made.out)))
+            done.append(Instruction("memory.narrow", made.out, (register[made.out],)))
         free.extend(register.pop(slot) for slot in list(register) if last[slot] == i)
     return replace(stage, instructions=tuple(done), n_registers=n_registers)
 
 
-def _parts(instruction: Instruction) -> tuple[str, Slot, tuple[Slot, ...], tuple[float, ...]]:
-    return instruction.kernel, instruction.out, instruction.inputs, instruction.params
+def _has_twin(kernel: str) -> bool:
+    return kernel.startswith(_READ_BOTH) and kernel not in _READ_FLOAT64
+
+
+def _all_fields(made: Instruction, narrow: set[Slot]) -> bool:
+    """Whether all operands that are not numbers are float32 fields."""
+    arrays = [slot for slot in made.inputs if slot != NUMBER]
+    return bool(arrays) and all(slot in narrow and slot.space is Space.FIELD for slot in arrays)

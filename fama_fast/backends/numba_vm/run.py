@@ -193,12 +193,10 @@ class _Memory:
 _KINDS = {
     "memory.fill": loop.FLAT,
     "memory.copy": loop.FLAT,
-    "memory.widen": loop.FLAT,
     "memory.narrow": loop.FLAT,
     "memory.emit_block": loop.EMIT_BLOCK,
     "memory.emit_block_narrow": loop.EMIT_BLOCK,
     "ts_lag.delay": loop.LAG,
-    "ts_lag.delay_narrow": loop.LAG,
 }
 
 
@@ -246,7 +244,7 @@ def _assemble(stage: Stage) -> tuple[IntArray, FloatArray, list[Slot]]:
         used = (instruction.out, *instruction.inputs)
         if len(used) > loop.MAX_SLOTS:
             raise ValueError(f"{instruction.kernel}: more than {loop.MAX_SLOTS - 1} operands")
-        row[loop.KERNEL] = kernel_address(instruction.kernel)
+        row[loop.KERNEL] = kernel_address(instruction.kernel, instruction.narrow)
         row[loop.KIND] = kind
         row[loop.N_SLOTS] = len(used)
         row[loop.PARAMS] = len(params)

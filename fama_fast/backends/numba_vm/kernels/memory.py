@@ -20,8 +20,9 @@ from fama_fast.backends.numba_vm.abi import (
     as_doubles,
     as_floats,
     inlined,
+    operand,
 )
-from fama_fast.backends.numba_vm.simd import LANES, load, splat, store, store_narrow, stream, stream_narrow, widened
+from fama_fast.backends.numba_vm.simd import LANES, load, splat, store, stream
 
 STREAM = 1 << 21  # doubles of a result that no last-level cache would keep for its reader
 
@@ -36,16 +37,9 @@ def fill(slots, dims, params):
 
 def copy(slots, dims, params):
     """The operand again: a blocked result that is a field, or one value asked for twice."""
-    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    out, x = as_doubles(slots[0]), operand(slots, 1)
     for i in range(0, dims[ROWS] * dims[WIDTH], LANES):
         store(out, i, load(x, i))
-
-
-def widen(slots, dims, params):
-    """float32 as float64, which is exact: a field on its way into a register."""
-    out, x = as_doubles(slots[0]), as_floats(slots[1])
-    for i in range(0, dims[ROWS] * dims[WIDTH], LANES):
-        store(out, i, widened(x, i))
 
 
 def narrow(slots, dims, params):
@@ -54,34 +48,24 @@ def narrow(slots, dims, params):
     n = dims[ROWS] * dims[WIDTH]
     if slots[0] % 64 == 0 and dims[DATES] * dims[COLUMNS] >= STREAM:
         for i in range(0, n, LANES):
-            stream_narrow(out, i, load(x, i))
+            stream(out, i, load(x, i))
     else:
         for i in range(0, n, LANES):
-            store_narrow(out, i, load(x, i))
-
-
-@inlined
-def _gather(slots, dims, blocked, read):
-    out = as_doubles(slots[0])
-    rows, width, first, dates = dims[ROWS], dims[WIDTH], dims[FIRST_DATE], dims[DATES]
-    for block in range(width // LANES):
-        source = (block * dates + first) * LANES
-        for r in range(rows):
-            store(out, r * width + block * LANES, read(blocked, source + r * LANES))
+            store(out, i, load(x, i))
 
 
 def gather(slots, dims, params):
     """A tile of dates from a blocked array."""
-    _gather(slots, dims, as_doubles(slots[1]), load)
-
-
-def gather_narrow(slots, dims, params):
-    """`gather` of float32."""
-    _gather(slots, dims, as_floats(slots[1]), widened)
+    out, blocked = as_doubles(slots[0]), operand(slots, 1)
+    rows, width, first, dates = dims[ROWS], dims[WIDTH], dims[FIRST_DATE], dims[DATES]
+    for block in range(width // LANES):
+        source = (block * dates + first) * LANES
+        for r in range(rows):
+            store(out, r * width + block * LANES, load(blocked, source + r * LANES))
 
 
 @inlined
-def _scatter(slots, dims, blocked, write, write_past):
+def _scatter(slots, dims, blocked):
     x = as_doubles(slots[1])
     rows, width, first, dates, columns = dims[ROWS], dims[WIDTH], dims[FIRST_DATE], dims[DATES], dims[COLUMNS]
     for r in range(rows):
@@ -93,23 +77,23 @@ def _scatter(slots, dims, blocked, write, write_past):
         for r in range(rows):
             cells = load(x, r * width + block * LANES)
             if past_caches:
-                write_past(blocked, target + r * LANES, cells)
+                stream(blocked, target + r * LANES, cells)
             else:
-                write(blocked, target + r * LANES, cells)
+                store(blocked, target + r * LANES, cells)
 
 
 def scatter(slots, dims, params):
     """A tile of dates into a blocked array; columns without a symbol become missing."""
-    _scatter(slots, dims, as_doubles(slots[0]), store, stream)
+    _scatter(slots, dims, as_doubles(slots[0]))
 
 
 def scatter_narrow(slots, dims, params):
     """`scatter` into float32."""
-    _scatter(slots, dims, as_floats(slots[0]), store_narrow, stream_narrow)
+    _scatter(slots, dims, as_floats(slots[0]))
 
 
 @inlined
-def _emit_dates(slots, dims, out, write, write_past):
+def _emit_dates(slots, dims, out):
     x = as_doubles(slots[1])
     rows, width, first, columns = dims[ROWS], dims[WIDTH], dims[FIRST_DATE], dims[COLUMNS]
     whole = columns - columns % LANES
@@ -118,21 +102,21 @@ def _emit_dates(slots, dims, out, write, write_past):
         at = (first + r) * columns
         for c in range(0, whole, LANES):
             if past_caches:
-                write_past(out, at + c, load(x, r * width + c))
+                stream(out, at + c, load(x, r * width + c))
             else:
-                write(out, at + c, load(x, r * width + c))
+                store(out, at + c, load(x, r * width + c))
         for c in range(whole, columns):
             out[at + c] = x[r * width + c]
 
 
 def emit_dates(slots, dims, params):
     """A tile of dates into a result of (dates, symbols)."""
-    _emit_dates(slots, dims, as_doubles(slots[0]), store, stream)
+    _emit_dates(slots, dims, as_doubles(slots[0]))
 
 
 def emit_dates_narrow(slots, dims, params):
     """`emit_dates` into float32."""
-    _emit_dates(slots, dims, as_floats(slots[0]), store_narrow, stream_narrow)
+    _emit_dates(slots, dims, as_floats(slots[0]))
 
 
 def emit_block(slots, dims, params):
@@ -163,7 +147,7 @@ def emit_block_narrow(slots, dims, params):
     here = min(LANES, columns - first)
     for t in range(rows):
         if here == LANES:
-            store_narrow(out, t * columns + first, load(x, t * LANES))
+            store(out, t * columns + first, load(x, t * LANES))
         else:
             for c in range(here):
                 out[t * columns + first + c] = x[t * LANES + c]

@@ -4,35 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from fama_fast.backends.numba_vm.abi import FIRST_DATE, ROWS, as_doubles, as_floats, inlined
-from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store, widened
+from fama_fast.backends.numba_vm.abi import FIRST_DATE, ROWS, as_doubles, operand
+from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store
 
 
-@inlined
-def _delay(slots, dims, params, x, read):
-    out = as_doubles(slots[0])
+def delay(slots, dims, params):
+    """The value of d days ago. It may run on some rows of a tile, of which `FIRST_DATE` is the first."""
+    out, x = as_doubles(slots[0]), operand(slots, 1)
     rows, first, d = dims[ROWS], dims[FIRST_DATE], int(params[0])
     nothing = splat(np.nan)
     begin = min(max(d - first, 0), rows)
     for t in range(begin):
         store(out, t * LANES, nothing)
     for t in range(begin, rows):
-        store(out, t * LANES, read(x, (t - d) * LANES))
-
-
-def delay(slots, dims, params):
-    """The value of d days ago. It may run on some rows of a tile, of which `FIRST_DATE` is the first."""
-    _delay(slots, dims, params, as_doubles(slots[1]), load)
-
-
-def delay_narrow(slots, dims, params):
-    """`delay` of float32."""
-    _delay(slots, dims, params, as_floats(slots[1]), widened)
+        store(out, t * LANES, load(x, (t - d) * LANES))
 
 
 def backfill(slots, dims, params):
     """The last present value among the d days ending today."""
-    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    out, x = as_doubles(slots[0]), operand(slots, 1)
     rows, d = dims[ROWS], int(params[0])
     value, age = splat(np.nan), splat(float(d))
     for t in range(rows):
