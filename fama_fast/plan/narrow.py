@@ -16,8 +16,27 @@ from dataclasses import replace
 from fama_fast.plan.program import NUMBER, Instruction, Plan, Slot, Space, Stage
 from fama_fast.plan.universe import UNIVERSE
 
-_READ_BOTH = ("elementwise.", "memory.copy", "memory.gather", "ts_lag.", "ts_moments.", "ts_pairs.", "ts_weights.")
-_READ_FLOAT64 = ("elementwise.mod",)
+_READ_BOTH = (
+    "elementwise.",
+    "memory.copy",
+    "memory.emit_block",
+    "memory.gather",
+    "memory.narrow",
+    "ts_lag.",
+    "ts_moments.",
+    "ts_order.",
+    "ts_pairs.",
+    "ts_weights.",
+)
+_READ_FLOAT64 = {
+    # They read cell by cell.
+    "elementwise.mod",
+    "ts_order.quantile",
+    # They read a whole window for each of its dates: to widen it once is less.
+    "ts_moments.kurt",
+    "ts_moments.skew",
+    "ts_order.rank",
+}
 _NARROW_RESULT = {
     "memory.copy": "memory.narrow",
     "memory.scatter": "memory.scatter_narrow",
@@ -28,7 +47,7 @@ _NARROW_RESULT = {
 
 @functools.lru_cache(maxsize=256)
 def narrowed(plan: Plan, *, fields: bool, results: bool) -> Plan:
-    """The plan for float32 fields (groups and the universe stay float64), float32 results (a sink's do not), or both."""
+    """The plan for float32 fields (not groups and the universe), for float32 results (not of a sink), or for both."""
     narrow: set[Slot] = set()
     if fields:
         narrow.update(
@@ -38,7 +57,7 @@ def narrowed(plan: Plan, *, fields: bool, results: bool) -> Plan:
         )
     if results and not plan.sink:
         narrow.update(Slot(Space.OUTPUT, i) for i in range(plan.n_outputs))
-    return replace(plan, stages=tuple(_narrowed(stage, narrow) for stage in plan.stages)) if narrow else plan
+    return replace(plan, stages=tuple(_narrowed(stage, narrow) for stage in plan.stages))
 
 
 def _narrowed(stage: Stage, narrow: set[Slot]) -> Stage:
@@ -58,21 +77,22 @@ def _narrowed(stage: Stage, narrow: set[Slot]) -> Stage:
         return register[slot]
 
     for i, made in enumerate(stage.instructions):
-        emit = _NARROW_RESULT.get(made.kernel) if made.out in narrow else None
-        if emit is None and _has_twin(made.kernel) and _all_fields(made, narrow):
-            made = replace(made, narrow=True)
-        else:
-            for slot in made.inputs:
-                if slot in narrow and slot not in register:
-                    done.append(Instruction("memory.copy", hold(slot), (slot,), narrow=True))
-            made = replace(made, inputs=tuple(register.get(slot, slot) for slot in made.inputs))
-        if made.out not in narrow:
-            done.append(made)
-        elif emit is not None:
-            done.append(replace(made, kernel=emit))
-        else:
-            done.append(replace(made, out=hold(made.out)))
-            done.append(Instruction("memory.narrow", made.out, (register[made.out],)))
+        writes = made.out in narrow
+        emits = writes and made.kernel in _NARROW_RESULT
+        kernel = _NARROW_RESULT[made.kernel] if emits else made.kernel
+        twin = _has_twin(kernel) and _all_fields(made, narrow)
+        inputs = made.inputs
+        if not twin:
+            new = dict.fromkeys(slot for slot in inputs if slot in narrow and slot not in register)
+            done.extend(Instruction("memory.copy", hold(slot), (slot,), narrow=True) for slot in new)
+            inputs = tuple(register.get(slot, slot) for slot in inputs)
+        if kernel == "memory.emit_block_narrow":
+            inputs = (*inputs, Slot(Space.REGISTER, n_registers))
+            n_registers += 1
+        out = hold(made.out) if writes and not emits else made.out
+        done.append(Instruction(kernel, out, inputs, made.params, twin))
+        if out != made.out:
+            done.append(Instruction("memory.narrow", made.out, (out,)))
         free.extend(register.pop(slot) for slot in list(register) if last[slot] == i)
     return replace(stage, instructions=tuple(done), n_registers=n_registers)
 

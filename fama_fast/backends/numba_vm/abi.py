@@ -33,7 +33,9 @@ ORIGIN = 4  # index of the panel's first date in the full history: anchors block
 SCRATCH = 5  # address of the thread's scratch memory
 DATES = 6  # dates of the panel (the length of blocked arrays)
 TILE = 7  # index of the symbol block in a time stage
-N_DIMS = 8
+FIRST_TILE = 8  # the thread has run the tiles from this one up to `TILE` one after another,
+END_TILE = 9  # and goes on so until this one, which is another's
+N_DIMS = 10
 
 POINTER = types.CPointer(types.float64)
 SIGNATURE = types.void(types.CPointer(types.int64), types.CPointer(types.int64), POINTER)

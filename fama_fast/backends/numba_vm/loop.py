@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from fama_fast.backends.numba_vm.abi import COLUMNS, FIRST_DATE, ROWS, TILE, WIDTH
+from fama_fast.backends.numba_vm.abi import COLUMNS, END_TILE, FIRST_DATE, FIRST_TILE, ROWS, TILE, WIDTH
 from fama_fast.backends.numba_vm.caching import njit_cached
 
 KERNEL = 0
@@ -88,6 +88,7 @@ def run_tiles(code, base, stride, item, params, dims, work, counter, chunk, tile
             if first >= tiles:
                 break
             tile, last = first, min(first + chunk, tiles)
+            dims[FIRST_TILE], dims[END_TILE] = first, last
         dims[TILE] = tile
         dims[FIRST_DATE] = 0
         if tile_first.size > 0:

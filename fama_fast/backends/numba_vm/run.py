@@ -115,10 +115,10 @@ class _Memory:
         panel: Panel,
         out: Sequence[FloatArray] | None,
         labels: RowOrder | None,
-        dtype: np.dtype[Any],
+        dtype: DTypeLike = np.float64,
     ) -> None:
         t, n = panel.shape
-        self.dtype = dtype
+        self.dtype = np.dtype(dtype)
         self.dates, self.columns = t, n
         self.blocks = -(-n // LANES)
         self.fields = [blocked(panel, name) for name in plan.fields]
@@ -152,9 +152,9 @@ class _Memory:
             find_ties(values, order, count, tied)
             self.external = [values, order, count.astype(np.float64), tied]
         for array in self.outputs.values():
-            if array.shape != self.shape or array.dtype != dtype or not array.flags.c_contiguous:
+            if array.shape != self.shape or array.dtype != self.dtype or not array.flags.c_contiguous:
                 raise DataError(
-                    f"out must hold C-contiguous {dtype} arrays of shape {self.shape}, one for each expression"
+                    f"out must hold C-contiguous {self.dtype} arrays of shape {self.shape}, one for each expression"
                 )
         self.groups = max((len(panel.group(f[6:]).labels) for f in plan.fields if f.startswith("group:")), default=0)
 
@@ -374,7 +374,8 @@ def execute(
         DataError: `out` has the wrong shape, type or layout.
     """
     results = np.dtype(np.float64 if plan.sink else dtype)
-    plan = narrowed(plan, fields=panel.dtype == np.float32, results=results == np.float32)
+    if np.float32 in (panel.dtype, results):
+        plan = narrowed(plan, fields=panel.dtype == np.float32, results=results == np.float32)
     memory = _Memory(plan, panel, out, labels, results)
     try:
         for number, stage in enumerate(plan.stages):

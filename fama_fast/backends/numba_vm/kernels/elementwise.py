@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from fama_fast.backends.numba_vm.abi import ROWS, WIDTH, address_of, as_doubles, finite_or_missing, helper, inlined, operand
+from fama_fast.backends.numba_vm.abi import (
+    ROWS,
+    WIDTH,
+    address_of,
+    as_doubles,
+    finite_or_missing,
+    helper,
+    inlined,
+    operand,
+)
 from fama_fast.backends.numba_vm.kernels import vector_math
 from fama_fast.backends.numba_vm.kernels.blocks import finite
 from fama_fast.backends.numba_vm.simd import (

@@ -13,7 +13,9 @@ import numpy as np
 from fama_fast.backends.numba_vm.abi import (
     COLUMNS,
     DATES,
+    END_TILE,
     FIRST_DATE,
+    FIRST_TILE,
     ROWS,
     TILE,
     WIDTH,
@@ -24,7 +26,7 @@ from fama_fast.backends.numba_vm.abi import (
 )
 from fama_fast.backends.numba_vm.simd import LANES, load, splat, store, stream
 
-STREAM = 1 << 21  # doubles of a result that no last-level cache would keep for its reader
+STREAM = 1 << 21  # doubles of a result that no last-level cache would keep for its reader; of float32 twice as many
 
 
 def fill(slots, dims, params):
@@ -44,9 +46,9 @@ def copy(slots, dims, params):
 
 def narrow(slots, dims, params):
     """float64 rounded to float32: a blocked result."""
-    out, x = as_floats(slots[0]), as_doubles(slots[1])
+    out, x = as_floats(slots[0]), operand(slots, 1)
     n = dims[ROWS] * dims[WIDTH]
-    if slots[0] % 64 == 0 and dims[DATES] * dims[COLUMNS] >= STREAM:
+    if slots[0] % 64 == 0 and dims[DATES] * dims[COLUMNS] >= 2 * STREAM:
         for i in range(0, n, LANES):
             stream(out, i, load(x, i))
     else:
@@ -65,13 +67,13 @@ def gather(slots, dims, params):
 
 
 @inlined
-def _scatter(slots, dims, blocked):
+def _scatter(slots, dims, blocked, many):
     x = as_doubles(slots[1])
     rows, width, first, dates, columns = dims[ROWS], dims[WIDTH], dims[FIRST_DATE], dims[DATES], dims[COLUMNS]
     for r in range(rows):
         for c in range(columns, width):
             x[r * width + c] = np.nan
-    past_caches = dates * width >= STREAM
+    past_caches = dates * width >= many
     for block in range(width // LANES):
         target = (block * dates + first) * LANES
         for r in range(rows):
@@ -84,20 +86,20 @@ def _scatter(slots, dims, blocked):
 
 def scatter(slots, dims, params):
     """A tile of dates into a blocked array; columns without a symbol become missing."""
-    _scatter(slots, dims, as_doubles(slots[0]))
+    _scatter(slots, dims, as_doubles(slots[0]), STREAM)
 
 
 def scatter_narrow(slots, dims, params):
     """`scatter` into float32."""
-    _scatter(slots, dims, as_floats(slots[0]))
+    _scatter(slots, dims, as_floats(slots[0]), 2 * STREAM)
 
 
 @inlined
-def _emit_dates(slots, dims, out):
+def _emit_dates(slots, dims, out, many):
     x = as_doubles(slots[1])
     rows, width, first, columns = dims[ROWS], dims[WIDTH], dims[FIRST_DATE], dims[COLUMNS]
     whole = columns - columns % LANES
-    past_caches = whole == columns and slots[0] % 64 == 0 and dims[DATES] * columns >= STREAM
+    past_caches = whole == columns and slots[0] % 64 == 0 and dims[DATES] * columns >= many
     for r in range(rows):
         at = (first + r) * columns
         for c in range(0, whole, LANES):
@@ -111,12 +113,12 @@ def _emit_dates(slots, dims, out):
 
 def emit_dates(slots, dims, params):
     """A tile of dates into a result of (dates, symbols)."""
-    _emit_dates(slots, dims, as_doubles(slots[0]))
+    _emit_dates(slots, dims, as_doubles(slots[0]), STREAM)
 
 
 def emit_dates_narrow(slots, dims, params):
     """`emit_dates` into float32."""
-    _emit_dates(slots, dims, as_floats(slots[0]))
+    _emit_dates(slots, dims, as_floats(slots[0]), 2 * STREAM)
 
 
 def emit_block(slots, dims, params):
@@ -124,7 +126,7 @@ def emit_block(slots, dims, params):
 
     Where every date's eight cells are one whole line, and the result outgrows the caches, lines are streamed out.
     """
-    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    out, x = as_doubles(slots[0]), operand(slots, 1)
     rows, columns, block = dims[ROWS], dims[COLUMNS], dims[TILE]
     first = block * LANES
     here = min(LANES, columns - first)
@@ -141,13 +143,27 @@ def emit_block(slots, dims, params):
 
 
 def emit_block_narrow(slots, dims, params):
-    """`emit_block` into float32: half a cache line a date."""
-    out, x = as_floats(slots[0]), as_doubles(slots[1])
-    rows, columns, first = dims[ROWS], dims[COLUMNS], dims[TILE] * LANES
+    """`emit_block` into float32: half a cache line a date.
+
+    Where lines are to be streamed out, the half that a line begins with waits in the second operand, a register that
+    nothing else uses, until the next block brings the other half.
+    """
+    out, x, waiting = as_floats(slots[0]), operand(slots, 1), as_floats(slots[2])
+    rows, columns, block = dims[ROWS], dims[COLUMNS], dims[TILE]
+    first = block * LANES
     here = min(LANES, columns - first)
+    paired = columns % LANES == 0 and slots[0] % 32 == 0 and dims[DATES] * columns >= 2 * STREAM
+    follows, goes_on = paired and block > dims[FIRST_TILE], paired and block + 1 < dims[END_TILE]
     for t in range(rows):
-        if here == LANES:
-            store(out, t * columns + first, load(x, t * LANES))
+        at = t * columns + first
+        begins = (slots[0] + 4 * at) % 64 == 0
+        if begins and goes_on:
+            store(waiting, t * LANES, load(x, t * LANES))
+        elif follows and not begins:
+            stream(out, at - LANES, load(waiting, t * LANES))
+            stream(out, at, load(x, t * LANES))
+        elif here == LANES:
+            store(out, at, load(x, t * LANES))
         else:
             for c in range(here):
-                out[t * columns + first + c] = x[t * LANES + c]
+                out[at + c] = x[t * LANES + c]
