@@ -50,10 +50,6 @@ class RowsView(Panel):
         self.universe: BoolArray | None = _joined(masks) if masks else None
 
     @property
-    def keeps_blocked(self) -> bool:
-        return True
-
-    @property
     def supplied_fields(self) -> tuple[str, ...]:
         return self._first.supplied_fields
 

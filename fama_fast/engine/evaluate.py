@@ -284,10 +284,10 @@ def evaluate(
             return writer.finish()
     if not alphas:
         return []
-    if kept_as == np.float64 and isinstance(panel, Panel) and (budget is None or _fits(roots, panel, budget)):
+    if isinstance(panel, Panel) and (budget is None or _fits(roots, panel, budget)):
         from fama_fast.backends.numba_vm.run import execute
 
-        return execute(_plan(tuple(roots), blocks), panel, threads=threads, tile_rows=tile_rows)
+        return execute(_plan(tuple(roots), blocks), panel, threads=threads, tile_rows=tile_rows, dtype=kept_as)
     if blocks:
         raise ConfigError('layout="blocks" needs all dates at once: memory_budget is too small for that')
     return _into_arrays(roots, panel, budget, kept_as, options)

@@ -166,11 +166,6 @@ class Panel:
         return self.dates.size, self.symbols.size
 
     @property
-    def keeps_blocked(self) -> bool:
-        """Whether the engine keeps its own copies of fields from run to run; float32 panels are to be small."""
-        return bool(self.dtype == np.float64)
-
-    @property
     def supplied_fields(self) -> tuple[str, ...]:
         """Numeric fields that the data carries, in its order."""
         return tuple(self._fields)

@@ -39,12 +39,16 @@ NUMBER = Slot(Space.NUMBER)
 
 @dataclass(frozen=True)
 class Instruction:
-    """One kernel call. `params` are the static parameters, then a value for each operand (0 where it has memory)."""
+    """One kernel call. `params` are the static parameters, then a value for each operand (0 where it has memory).
+
+    Where it is `narrow`, the operands are float32.
+    """
 
     kernel: str
     out: Slot
     inputs: tuple[Slot, ...]
     params: tuple[float, ...] = ()
+    narrow: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,9 @@
 - `dims`: int64 values named by the constants below.
 - `params`: the static parameters as float64, then one value per operand (only read where its slot is 0).
 
+A kernel that reaches all its operands by `operand` has a twin for operands that are float32, compiled from the same
+source; what it computes with is float64 all the same (see `simd.load`). `plan.narrow` names these kernels.
+
 In a time stage an array is one symbol block: rows are dates, eight lanes a row. In a date stage an array is a tile of
 dates by all symbols (`WIDTH` apart, of which the first `COLUMNS` count). Elementwise kernels see both as flat memory.
 Kernels allocate nothing, raise nothing and write a missing value (NaN) instead of any non-finite one.
@@ -20,7 +23,7 @@ import numpy as np
 from llvmlite import ir
 from numba import njit
 from numba.core import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, models, register_model
 
 ROWS = 0  # rows in the arrays (dates of the panel in a time stage, of the tile in a date stage)
 WIDTH = 1  # doubles from one row to the next
@@ -31,10 +34,20 @@ SCRATCH = 5  # address of the thread's scratch memory
 DATES = 6  # dates of the panel (the length of blocked arrays)
 TILE = 7  # index of the symbol block in a time stage
 FIRST_RESULT = 8  # where FIRST_DATE is the index of a tile's first row: that of the first row that results hold
-N_DIMS = 9
+FIRST_TILE = 9  # the thread has run the tiles from this one up to `TILE` one after another,
+END_TILE = 10  # and goes on so until this one, which is another's
+N_DIMS = 11
 
 POINTER = types.CPointer(types.float64)
 SIGNATURE = types.void(types.CPointer(types.int64), types.CPointer(types.int64), POINTER)
+
+
+class NarrowSlots(types.CPointer):
+    """`slots` of a kernel's twin whose operands are float32."""
+
+
+register_model(NarrowSlots)(models.PointerModel)
+NARROW_SIGNATURE = types.void(NarrowSlots(types.int64), types.CPointer(types.int64), POINTER)
 
 NAN = np.nan
 
@@ -47,6 +60,29 @@ def as_doubles(typingctx: Any, address: Any) -> Any:
         return builder.inttoptr(args[0], ir.DoubleType().as_pointer())
 
     return POINTER(address), codegen
+
+
+@intrinsic
+def as_floats(typingctx: Any, address: Any) -> Any:
+    """The address as a pointer to float32."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], ir.FloatType().as_pointer())
+
+    return types.CPointer(types.float32)(address), codegen
+
+
+@intrinsic
+def operand(typingctx: Any, slots: Any, i: Any) -> Any:
+    """Pointer to the array of operand i: to float64, or in a twin to float32."""
+    item = types.float32 if isinstance(slots, NarrowSlots) else types.float64
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        at = builder.gep(args[0], [args[1]], source_etype=ir.IntType(64))
+        address = builder.load(at, typ=ir.IntType(64))
+        return builder.inttoptr(address, context.get_value_type(item).as_pointer())
+
+    return types.CPointer(item)(slots, i), codegen
 
 
 @intrinsic

@@ -22,8 +22,6 @@ from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.ccallback import CFunc
 
-from fama_fast.backends.numba_vm.abi import SIGNATURE
-
 _SOURCES = Path(__file__).resolve().parent
 _LOG = logging.getLogger("fama_fast")
 
@@ -98,12 +96,12 @@ def _cacheable(function: Any) -> bool:
     return cache_dir() is not None and Path(function.__code__.co_filename).is_file()
 
 
-def compile_kernel(function: Any) -> Any:
-    """A kernel function as a numba C callback; read from the cache when it is there.
+def compile_kernel(function: Any, kind: Any) -> Any:
+    """A kernel function of this signature as a numba C callback; read from the cache when it is there.
 
     `address` of the result is what the loop calls; the object must be kept alive.
     """
-    signature: Any = (list(SIGNATURE.args), SIGNATURE.return_type)
+    signature: Any = (list(kind.args), kind.return_type)
     callback: Any = CFunc(function, signature, locals={}, options={"nopython": True, "error_model": "numpy"})
     if _cacheable(function):
         callback._cache = _KernelCache(function)

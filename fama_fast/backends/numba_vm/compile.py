@@ -7,10 +7,11 @@ import threading
 from types import FunctionType
 from typing import Any
 
+from fama_fast.backends.numba_vm.abi import NARROW_SIGNATURE, SIGNATURE
 from fama_fast.backends.numba_vm.caching import compile_kernel
 
 _KERNELS = "fama_fast.backends.numba_vm.kernels"
-_COMPILED: dict[str, Any] = {}
+_COMPILED: dict[tuple[str, bool], Any] = {}
 _LOCK = threading.Lock()
 
 
@@ -32,10 +33,11 @@ def kernel_function(name: str) -> FunctionType:
     raise LookupError(f"kernel {name!r}: {module_name} has no function {function_name!r}")
 
 
-def kernel_address(name: str) -> int:
-    """Address of the compiled kernel; the code stays alive for the life of the process."""
+def kernel_address(name: str, narrow: bool = False) -> int:
+    """Address of the compiled kernel, or of its twin for float32 operands; the code lives as long as the process."""
     with _LOCK:
-        found = _COMPILED.get(name)
+        found = _COMPILED.get((name, narrow))
         if found is None:
-            found = _COMPILED[name] = compile_kernel(kernel_function(name))
+            signature = NARROW_SIGNATURE if narrow else SIGNATURE
+            found = _COMPILED[name, narrow] = compile_kernel(kernel_function(name), signature)
         return int(found.address)

@@ -2,7 +2,7 @@
 
 An instruction is a row of `code`: the kernel's address, its kind, the number of its slots, the offset of its
 parameters, then the slots. The address of a slot for a tile is `base + tile * stride`: registers have stride 0, blocked
-arrays step by one symbol block in a time stage.
+arrays step by one symbol block in a time stage. Slots of float32 arrays are reached by kernels that know them.
 
 Neighbouring elementwise instructions run together, piece by piece of the tile: a piece of each register stays in the
 first-level cache from one instruction to the next, where whole tiles would go through the second. On a chain of four
@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from fama_fast.backends.numba_vm.abi import FIRST_DATE, ROWS, TILE, WIDTH
+from fama_fast.backends.numba_vm.abi import END_TILE, FIRST_DATE, FIRST_TILE, ROWS, TILE, WIDTH
 from fama_fast.backends.numba_vm.caching import njit_cached
 
 KERNEL = 0
@@ -70,10 +70,11 @@ call_kernel: Any = _call_kernel  # mypy takes the typing context for an argument
 
 
 @njit_cached
-def run_tiles(code, base, stride, params, dims, work, counter, chunk, tiles, tile_first, tile_rows):  # type: ignore[no-untyped-def]
+def run_tiles(code, base, stride, item, params, dims, work, counter, chunk, tiles, tile_first, tile_rows):  # type: ignore[no-untyped-def]
     """Run tiles, `chunk` neighbours at a time, until `counter` (an int64 that all threads share) has reached `tiles`.
 
-    code: (instructions, INSTRUCTION_WIDTH) int64. base, stride: (slots,) int64. dims: the kernels' (N_DIMS,) int64.
+    code: (instructions, INSTRUCTION_WIDTH) int64. base, stride, item: (slots,) int64, item being the
+    bytes of a value. dims: the kernels' (N_DIMS,) int64.
     work: MAX_SLOTS + len(base) int64 of the caller's. tile_first, tile_rows: (tiles,) first date and number of dates of
     each tile of a date stage; empty in a time stage, whose tiles are symbol blocks.
     """
@@ -87,6 +88,7 @@ def run_tiles(code, base, stride, params, dims, work, counter, chunk, tiles, til
             if first >= tiles:
                 break
             tile, last = first, min(first + chunk, tiles)
+            dims[FIRST_TILE], dims[END_TILE] = first, last
         dims[TILE] = tile
         dims[FIRST_DATE] = 0
         if tile_first.size > 0:
@@ -120,7 +122,7 @@ def run_tiles(code, base, stride, params, dims, work, counter, chunk, tiles, til
                         elif kind == EMIT_BLOCK and j == 0:
                             work[j] = work[MAX_SLOTS + s]
                         else:
-                            work[j] = work[MAX_SLOTS + s] + 8 * at
+                            work[j] = work[MAX_SLOTS + s] + item[s] * at
                     kernel_params = params.ctypes.data + 8 * code[k, PARAMS]
                     call_kernel(code[k, KERNEL], work.ctypes.data, dims.ctypes.data, kernel_params)
                 at += here

@@ -16,12 +16,14 @@ import sys
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from numpy.typing import DTypeLike
 
     from fama_fast.types import FloatArray
 
@@ -42,11 +44,12 @@ def _memory_bytes() -> int:
     return max(0, min(found, default=0))
 
 
-def aligned(shape: tuple[int, ...]) -> FloatArray:
-    """An uninitialised C-contiguous float64 array that starts at a cache line."""
-    size = math.prod(shape)
-    raw = np.empty(size + _LINE // 8)
-    start = (-raw.ctypes.data % _LINE) // 8
+def aligned(shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> FloatArray:
+    """An uninitialised C-contiguous array that starts at a cache line."""
+    kind = np.dtype(dtype)
+    size, pad = math.prod(shape), _LINE // kind.itemsize
+    raw = np.empty(size + pad, kind)
+    start = (-raw.ctypes.data % _LINE) // kind.itemsize
     return raw[start : start + size].reshape(shape)
 
 
@@ -115,8 +118,10 @@ def _serves(held: int, size: int) -> bool:
 class _Lease:
     """The owner of a result's memory: when the last array that shows it is gone, the memory returns to the pool."""
 
-    def __init__(self, array: FloatArray, shown: FloatArray) -> None:
-        self._array = array
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], room: int) -> None:
+        size = math.prod(shape)
+        self._array = POOL.take((max(-(-size * dtype.itemsize // 8), room),))
+        shown = self._array.view(dtype)[:size].reshape(shape)
         self.__array_interface__ = shown.__array_interface__
 
     def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
@@ -124,14 +129,12 @@ class _Lease:
             POOL.give(self._array)
 
 
-def leased(shape: tuple[int, ...], room: int = 0) -> FloatArray:
+def leased(shape: tuple[int, ...], dtype: DTypeLike = np.float64, room: int = 0) -> FloatArray:
     """An uninitialised array from the pool, which takes its memory back when nobody refers to it any more.
 
-    room: values that the memory has room for, at least those of `shape`: that of a buffer, so that a buffer serves.
+    room: float64 that the memory has room for, at least what `shape` needs: a buffer's, so that a buffer serves.
     """
-    size = math.prod(shape)
-    array = POOL.take((max(size, room),))
-    return np.asarray(_Lease(array, array[:size].reshape(shape)))
+    return np.asarray(_Lease(shape, np.dtype(dtype), room))
 
 
 class Desk(threading.local):

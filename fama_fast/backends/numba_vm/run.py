@@ -29,12 +29,12 @@ from fama_fast.backends.numba_vm.simd import LANES
 from fama_fast.backends.numba_vm.stats import find_ties
 from fama_fast.backends.numba_vm.threads import default_threads, run_together
 from fama_fast.errors import DataError
-from fama_fast.plan import UNIVERSE, Axis, Plan, Slot, Space, Stage
+from fama_fast.plan import UNIVERSE, Axis, Plan, Slot, Space, Stage, narrowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
     from fama_fast.panel import Panel
     from fama_fast.types import BoolArray, FloatArray, IntArray
@@ -47,11 +47,11 @@ _BLOCKED: weakref.WeakKeyDictionary[Panel, dict[str, FloatArray]] = weakref.Weak
 _BLOCKED_LOCK = threading.Lock()
 
 
-def to_blocks(values: FloatArray) -> FloatArray:
-    """(T, N) as (ceil(N/8), T, 8); lanes without a symbol are missing."""
+def to_blocks(values: FloatArray, dtype: DTypeLike = np.float64) -> FloatArray:
+    """(T, N) as (ceil(N/8), T, 8) of this type; lanes without a symbol are missing."""
     t, n = values.shape
     blocks = -(-n // LANES)
-    out = leased((blocks, t, LANES))
+    out = leased((blocks, t, LANES), dtype)
     out[-1] = np.nan
     whole = n // LANES
     if whole:
@@ -64,22 +64,18 @@ def to_blocks(values: FloatArray) -> FloatArray:
 def blocked(panel: Panel, name: str) -> FloatArray:
     """The blocked copy of a field (or of "group:NAME", or of the universe as 1 and missing), made once a panel.
 
-    Of a panel that saves memory (`Panel.keeps_blocked`) it is made for each run and not kept.
+    Fields are of the panel's type, groups and the universe float64.
     """
     with _BLOCKED_LOCK:
         copies = _BLOCKED.setdefault(panel, {})
         if name not in copies:
             if name == UNIVERSE:
                 assert panel.universe is not None
-                values = np.where(panel.universe, 1.0, np.nan)
+                copies[name] = to_blocks(np.where(panel.universe, 1.0, np.nan))
             elif name.startswith("group:"):
-                values = panel.group(name.removeprefix("group:")).codes
+                copies[name] = to_blocks(panel.group(name.removeprefix("group:")).codes)
             else:
-                values = panel.read(name)
-            made = to_blocks(values)
-            if not panel.keeps_blocked:
-                return made
-            copies[name] = made
+                copies[name] = to_blocks(panel.read(name), panel.dtype)
         return copies[name]
 
 
@@ -119,11 +115,12 @@ class _Memory:
         panel: Panel,
         out: Sequence[FloatArray] | None,
         labels: RowOrder | None,
+        dtype: DTypeLike = np.float64,
         first: int = 0,
         wanted: int = 0,
     ) -> None:
         t, n = panel.shape
-        self.first, self.wanted = first, wanted
+        self.dtype, self.first, self.wanted = np.dtype(dtype), first, wanted
         self.dates, self.columns = t, n
         self.blocks = -(-n // LANES)
         self.fields = [blocked(panel, name) for name in plan.fields]
@@ -157,9 +154,9 @@ class _Memory:
             find_ties(values, order, count, tied)
             self.external = [values, order, count.astype(np.float64), tied]
         for array in self.outputs.values():
-            if array.shape != self.shape or array.dtype != np.float64 or not array.flags.c_contiguous:
+            if array.shape != self.shape or array.dtype != self.dtype or not array.flags.c_contiguous:
                 raise DataError(
-                    f"out must hold C-contiguous float64 arrays of shape {self.shape}, one for each expression"
+                    f"out must hold C-contiguous {self.dtype} arrays of shape {self.shape}, one for each expression"
                 )
         self.groups = max((len(panel.group(f[6:]).labels) for f in plan.fields if f.startswith("group:")), default=0)
 
@@ -181,27 +178,36 @@ class _Memory:
             POOL.give(array)
         self.unused, self.buffers = [], {}
 
-    def locate(self, slot: Slot) -> tuple[int, int]:
-        """(address, bytes from one symbol block to the next)."""
+    def locate(self, slot: Slot) -> tuple[int, int, int]:
+        """(address, bytes from one symbol block to the next, bytes of a value)."""
         if slot.space is Space.OUTPUT:
             if slot.index not in self.outputs:
                 # Not before it is written: the buffers that the run has done with become results.
-                # Where a chunk's results leave the rows before it out, they are too small for that.
-                buffer = 0 if self.wanted else self.blocks * self.dates * LANES
-                self.outputs[slot.index] = leased(self.shape, buffer)
-            return self.outputs[slot.index].ctypes.data, 8 * self.dates * LANES if self.blocked else 0
+                # A chunk's, which leave the rows before it out, and those of float32 are too small for that.
+                fits = self.wanted == 0 and self.dtype == np.float64
+                self.outputs[slot.index] = leased(self.shape, self.dtype, self.blocks * self.dates * LANES * fits)
+            array = self.outputs[slot.index]
+            return array.ctypes.data, array.itemsize * self.dates * LANES if self.blocked else 0, array.itemsize
         if slot.space is Space.EXTERNAL:
-            return self.external[slot.index].ctypes.data, 0
+            return self.external[slot.index].ctypes.data, 0, 8
         array = self.fields[slot.index] if slot.space is Space.FIELD else self.buffers[slot.index]
-        return array.ctypes.data, 8 * self.dates * LANES
+        return array.ctypes.data, array.itemsize * self.dates * LANES, array.itemsize
+
+
+_KINDS = {
+    "memory.fill": loop.FLAT,
+    "memory.copy": loop.FLAT,
+    "memory.narrow": loop.FLAT,
+    "memory.emit_block": loop.EMIT_BLOCK,
+    "memory.emit_block_narrow": loop.EMIT_BLOCK,
+    "ts_lag.delay": loop.LAG,
+}
 
 
 def _kind(kernel: str) -> int:
-    if kernel == "memory.emit_block":
-        return loop.EMIT_BLOCK
-    if kernel == "ts_lag.delay":
-        return loop.LAG
-    return loop.FLAT if kernel in ("memory.fill", "memory.copy") or kernel.startswith("elementwise.") else loop.WHOLE
+    if kernel.startswith("elementwise."):
+        return loop.FLAT
+    return _KINDS.get(kernel, loop.WHOLE)
 
 
 def _kinds(stage: Stage) -> list[int]:
@@ -242,7 +248,7 @@ def _assemble(stage: Stage) -> tuple[IntArray, FloatArray, list[Slot]]:
         used = (instruction.out, *instruction.inputs)
         if len(used) > loop.MAX_SLOTS:
             raise ValueError(f"{instruction.kernel}: more than {loop.MAX_SLOTS - 1} operands")
-        row[loop.KERNEL] = kernel_address(instruction.kernel)
+        row[loop.KERNEL] = kernel_address(instruction.kernel, instruction.narrow)
         row[loop.KIND] = kind
         row[loop.N_SLOTS] = len(used)
         row[loop.PARAMS] = len(params)
@@ -317,12 +323,13 @@ def _run_stage(
     tiles = memory.blocks if time_axis else tile_first.size
     base = np.zeros(len(slots), dtype=np.int64)
     stride = np.zeros(len(slots), dtype=np.int64)
+    item = np.full(len(slots), 8, dtype=np.int64)
     for i, slot in enumerate(slots):
         if slot.space is not Space.REGISTER:
-            base[i], step = memory.locate(slot)
+            base[i], step, item[i] = memory.locate(slot)
             stride[i] = step if time_axis else 0
             if time_axis and slot.space is not Space.OUTPUT:
-                base[i] += 8 * LANES * memory.first
+                base[i] += item[i] * LANES * memory.first
     skipped = memory.first if time_axis else 0  # dates before row 0 of a tile
     threads = max(1, min(threads, tiles))
     chunk = max(1, tiles // (threads * 8))
@@ -339,7 +346,7 @@ def _run_stage(
         mine = base.copy()
         mine[: stage.n_registers] = registers.ctypes.data + 8 * rows * width * np.arange(stage.n_registers)
         desk = np.zeros(loop.MAX_SLOTS + len(slots), dtype=np.int64)
-        loop.run_tiles(code, mine, stride, params, dims, desk, counter, chunk, tiles, tile_first, tile_sizes)
+        loop.run_tiles(code, mine, stride, item, params, dims, desk, counter, chunk, tiles, tile_first, tile_sizes)
 
     run_together(work, threads)
 
@@ -354,12 +361,14 @@ def execute(
     out: Sequence[FloatArray] | None = None,
     labels: RowOrder | None = None,
     rows: IntArray | None = None,
+    dtype: DTypeLike = np.float64,
     first: int = 0,
     wanted: int = 0,
 ) -> list[FloatArray]:
-    """The plan's outputs on `panel`, each (T, N) float64 with NaN where missing.
+    """The plan's outputs on `panel`, each (T, N) of `dtype` with NaN where missing.
 
-    Of a blocked plan each is (ceil(N / 8), T, 8); of a plan with a sink, (T, 2).
+    Of a blocked plan each is (ceil(N / 8), T, 8); of a plan with a sink, (T, 2) float64. Plans do not know of float32:
+    what differs for fields or results of that type is put in here (`plan.narrow`).
 
     Args:
         threads: default `default_threads()`.
@@ -369,13 +378,17 @@ def execute(
         out: arrays to write to, one for each output.
         labels: what a sink correlates with. rows: dates that a sink is asked for (default all): cross-sectional work is
             done on those and on what windows above it need, and figures of other dates are not to be read.
+        dtype: of the outputs: float64, or float32, to which they are rounded as they are written.
         first: the row that work begins at, as if the panel began there. wanted: the first row of the results, which
             have no row before it; neither a blocked plan nor one with a sink has a use for them.
 
     Raises:
         DataError: `out` has the wrong shape, type or layout.
     """
-    memory = _Memory(plan, panel, out, labels, first, wanted)
+    results = np.dtype(np.float64 if plan.sink else dtype)
+    if np.float32 in (panel.dtype, results):
+        plan = narrowed(plan, fields=panel.dtype == np.float32, results=results == np.float32)
+    memory = _Memory(plan, panel, out, labels, results, first, wanted)
     try:
         for number, stage in enumerate(plan.stages):
             memory.allocate(stage)

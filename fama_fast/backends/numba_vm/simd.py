@@ -36,7 +36,9 @@ vector = VectorType()
 mask = MaskType()
 
 _F64 = ir.DoubleType()
+_F32 = ir.FloatType()
 _VEC = ir.VectorType(_F64, LANES)
+_NARROW = ir.VectorType(_F32, LANES)
 _MASK = ir.VectorType(ir.IntType(1), LANES)
 _I32 = ir.IntType(32)
 _INTS = ir.VectorType(ir.IntType(64), LANES)
@@ -127,24 +129,38 @@ def splat(typingctx: Any, x: Any) -> Any:
     return vector(x), codegen
 
 
+def _at(builder: Any, sig: Any, args: Any) -> Any:
+    """Pointer to p[i] .. p[i+7], the type that they have together, and the bytes of one."""
+    one, lanes, item = (_F32, _NARROW, 4) if sig.args[0].dtype == types.float32 else (_F64, _VEC, 8)
+    at = builder.gep(args[0], [args[1]], source_etype=one)
+    return builder.bitcast(at, lanes.as_pointer()), lanes, item
+
+
+def _put(builder: Any, sig: Any, args: Any, aligned: int) -> Any:
+    """The store of the lanes args[2] where so many values together are aligned."""
+    at, lanes, item = _at(builder, sig, args)
+    cells = args[2] if lanes is _VEC else builder.fptrunc(args[2], lanes)
+    return builder.store(cells, at, align=item * aligned)
+
+
 @intrinsic
 def load(typingctx: Any, p: Any, i: Any) -> Any:
-    """Lanes p[i] .. p[i+7]."""
+    """Lanes p[i] .. p[i+7]; float32 is widened, which is exact."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        at = builder.gep(args[0], [args[1]], source_etype=_F64)
-        return builder.load(builder.bitcast(at, _VEC.as_pointer()), align=8, typ=_VEC)
+        at, lanes, item = _at(builder, sig, args)
+        cells = builder.load(at, align=item, typ=lanes)
+        return cells if lanes is _VEC else builder.fpext(cells, _VEC)
 
     return vector(p, i), codegen
 
 
 @intrinsic
 def store(typingctx: Any, p: Any, i: Any, v: Any) -> Any:
-    """Write the lanes to p[i] .. p[i+7]."""
+    """Write the lanes to p[i] .. p[i+7]; to float32 rounded to nearest, and what is too large becomes infinite."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        at = builder.gep(args[0], [args[1]], source_etype=_F64)
-        builder.store(args[2], builder.bitcast(at, _VEC.as_pointer()), align=8)
+        _put(builder, sig, args, 1)
         return context.get_dummy_value()
 
     return types.void(p, i, v), codegen
@@ -152,11 +168,13 @@ def store(typingctx: Any, p: Any, i: Any, v: Any) -> Any:
 
 @intrinsic
 def stream(typingctx: Any, p: Any, i: Any, v: Any) -> Any:
-    """Write the lanes to p[i] .. p[i+7], which begin a cache line, past the caches: the line is not read first."""
+    """Write the lanes to p[i] .. p[i+7], a whole cache line, past the caches: the line is not read first.
+
+    Of float32 it is half a line, and the caller writes the other half beside it.
+    """
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        at = builder.gep(args[0], [args[1]], source_etype=_F64)
-        instruction = builder.store(args[2], builder.bitcast(at, _VEC.as_pointer()), align=64)
+        instruction = _put(builder, sig, args, LANES)
         instruction.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_I32, 1)]))
         return context.get_dummy_value()
 

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from fama_fast.backends.numba_vm.abi import ROWS, WIDTH, address_of, as_doubles, finite_or_missing, helper, inlined
+from fama_fast.backends.numba_vm.abi import (
+    ROWS,
+    WIDTH,
+    address_of,
+    as_doubles,
+    finite_or_missing,
+    helper,
+    inlined,
+    operand,
+)
 from fama_fast.backends.numba_vm.kernels import vector_math
 from fama_fast.backends.numba_vm.kernels.blocks import finite
 from fama_fast.backends.numba_vm.simd import (
@@ -35,7 +44,7 @@ from fama_fast.backends.numba_vm.simd import (
 
 @inlined
 def _unary(slots, dims, f):
-    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    out, x = as_doubles(slots[0]), operand(slots, 1)
     for i in range(0, dims[ROWS] * dims[WIDTH], LANES):
         store(out, i, f(load(x, i)))
 
@@ -46,17 +55,17 @@ def _binary(slots, dims, params, f):
     n = dims[ROWS] * dims[WIDTH]
     if slots[1] == 0:
         a = splat(params[0])
-        y = as_doubles(slots[2])
+        y = operand(slots, 2)
         for i in range(0, n, LANES):
             store(out, i, f(a, load(y, i)))
     elif slots[2] == 0:
         b = splat(params[1])
-        x = as_doubles(slots[1])
+        x = operand(slots, 1)
         for i in range(0, n, LANES):
             store(out, i, f(load(x, i), b))
     else:
-        x = as_doubles(slots[1])
-        y = as_doubles(slots[2])
+        x = operand(slots, 1)
+        y = operand(slots, 2)
         for i in range(0, n, LANES):
             store(out, i, f(load(x, i), load(y, i)))
 
@@ -420,7 +429,7 @@ def is_nan(slots, dims, params):
 
 def nan_to(slots, dims, params):
     """params[0] where the operand is missing."""
-    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    out, x = as_doubles(slots[0]), operand(slots, 1)
     value = splat(params[0])
     for i in range(0, dims[ROWS] * dims[WIDTH], LANES):
         a = load(x, i)
@@ -429,8 +438,8 @@ def nan_to(slots, dims, params):
 
 def if_else(slots, dims, params):
     """The second operand where the first is true, the third where it is false."""
-    out, c = as_doubles(slots[0]), as_doubles(slots[1])
-    x, y = as_doubles(slots[2]), as_doubles(slots[3])
+    out, c = as_doubles(slots[0]), operand(slots, 1)
+    x, y = operand(slots, 2), operand(slots, 3)
     for i in range(0, dims[ROWS] * dims[WIDTH], LANES):
         a = load(c, i)
         chosen = select(a != 0.0, load(x, i), load(y, i))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
+from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined, operand
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, finite, first_block
 from fama_fast.backends.numba_vm.kernels.gaps import first_present, last_present, roll
 from fama_fast.backends.numba_vm.simd import LANES, any_lane, load, missing, select, splat, sqrt, store
@@ -28,7 +28,7 @@ SKEWNESS, KURTOSIS = 0, 1
 
 @inlined
 def _sums_strict(slots, dims, params, what):
-    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    out, x = as_doubles(slots[0]), operand(slots, 1)
     rows, d = dims[ROWS], int(params[0])
     suffix = as_doubles(dims[SCRATCH])
     nothing = splat(np.nan)
@@ -61,7 +61,7 @@ def _sums_strict(slots, dims, params, what):
 
 @inlined
 def _sums_relaxed(slots, dims, params, what, least):
-    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    out, x = as_doubles(slots[0]), operand(slots, 1)
     rows, d = dims[ROWS], int(params[0])
     suffix = as_doubles(dims[SCRATCH])
     zero, nothing = splat(0.0), splat(np.nan)
@@ -116,7 +116,7 @@ def _dispersion(what, squares, n, mean, today):
 
 @inlined
 def _dispersion_strict(slots, dims, params, what):
-    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    out, x = as_doubles(slots[0]), operand(slots, 1)
     rows, d = dims[ROWS], int(params[0])
     suffix = as_doubles(dims[SCRATCH])
     n = splat(float(d))
@@ -202,7 +202,7 @@ def _dispersion_block(out, x, suffix, block, rows, d, what, need, present, base,
 
 @inlined
 def _dispersion_relaxed(slots, dims, params, what, least):
-    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    out, x = as_doubles(slots[0]), operand(slots, 1)
     rows, d = dims[ROWS], int(params[0])
     suffix = as_doubles(dims[SCRATCH])
     present = splat(0.0)
@@ -256,7 +256,7 @@ def zscore(slots, dims, params):
 
 
 def product(slots, dims, params):
-    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    out, x = as_doubles(slots[0]), operand(slots, 1)
     rows, d, least = dims[ROWS], int(params[0]), params[1]
     strict = least >= d
     suffix = as_doubles(dims[SCRATCH])
@@ -294,7 +294,7 @@ def product(slots, dims, params):
 @inlined
 def _higher(slots, dims, params, what):
     """Bias-corrected skewness or excess kurtosis (as pandas), by two passes over the window."""
-    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    out, x = as_doubles(slots[0]), operand(slots, 1)
     rows, d, least = dims[ROWS], int(params[0]), params[1]
     zero, one, nothing = splat(0.0), splat(1.0), splat(np.nan)
     smallest = 3.0 if what == SKEWNESS else 4.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
+from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined, operand
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, first_block
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store, tallied, tally
 
@@ -19,7 +19,7 @@ SHORT = 128
 @inlined
 def _extreme(slots, dims, params, side, age):
     """Maximum (side 1) or minimum (side -1) of the window, or the days since it (latest on ties)."""
-    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    out, x = as_doubles(slots[0]), operand(slots, 1)
     rows, d, least = dims[ROWS], int(params[0]), params[1]
     strict = least >= d
     suffix = as_doubles(dims[SCRATCH])

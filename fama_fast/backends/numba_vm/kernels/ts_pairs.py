@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
+from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined, operand
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, finite, first_block
 from fama_fast.backends.numba_vm.kernels.gaps import first_pair, last_pair, roll_pairs
 from fama_fast.backends.numba_vm.simd import LANES, any_lane, load, missing, select, splat, sqrt, store
@@ -30,7 +30,7 @@ def _result(what, cross, squares_x, squares_y, n):
 
 @inlined
 def _pairs_strict(slots, dims, params, what):
-    out, x, y = as_doubles(slots[0]), as_doubles(slots[1]), as_doubles(slots[2])
+    out, x, y = as_doubles(slots[0]), operand(slots, 1), operand(slots, 2)
     rows, d = dims[ROWS], int(params[0])
     suffix = as_doubles(dims[SCRATCH])
     n = splat(float(d))
@@ -135,7 +135,7 @@ def _pairs_block(out, x, y, suffix, block, rows, d, what, need, present, base_x,
 
 @inlined
 def _pairs_relaxed(slots, dims, params, what, least):
-    out, x, y = as_doubles(slots[0]), as_doubles(slots[1]), as_doubles(slots[2])
+    out, x, y = as_doubles(slots[0]), operand(slots, 1), operand(slots, 2)
     rows, d = dims[ROWS], int(params[0])
     suffix = as_doubles(dims[SCRATCH])
     nothing = splat(np.nan)
