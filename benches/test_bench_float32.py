@@ -2,8 +2,8 @@
 
 On a shared two-core AMD EPYC the elementwise ones take 0.65 to 0.75 of the time on panel B, windows with few operations
 a value 0.7 to 0.97; CORREL and RANK compute too much a value to gain. On panel A, which fits the last-level cache,
-windows in blocks are up to a sixth slower: they are computed in a register and then rounded. What rounding the data does
-to values is asserted here (a median of 1e-5 of their spread at most) and described in `docs/large-data.md`.
+windows in blocks are up to a sixth slower: they are computed in a register and then rounded. What rounding the data
+does to values is asserted here (a median of 1e-5 of their spread at most) and described in `docs/large-data.md`.
 """
 
 from __future__ import annotations
