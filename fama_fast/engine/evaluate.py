@@ -232,7 +232,7 @@ def evaluate(
     tile_rows: int | None = None,
     optimise: bool = True,
 ) -> list[FloatArray] | Written:
-    """Values of expressions on a panel, in order, each (T, N) float64 with NaN where missing.
+    """Values of expressions on a panel, in order, each (T, N) of `dtype` with NaN where missing.
 
     Common subexpressions are computed once. The bits do not depend on threads, tiles, budget or company. A panel of
     float32 fields is computed in float64 all the same: what differs is the rounding of the data, relative 6e-8.
@@ -248,7 +248,7 @@ def evaluate(
         output: writes the values instead of returning them: a .parquet or .csv file, a new folder of Parquet files, or
             a function called with each `Chunk` in the order of dates. Files and folders appear whole or not at all.
         names: of the columns written; default f1, f2, ...
-        dtype: of the values: float64, or float32, rounded once at the end, in half the memory.
+        dtype: of the values: float64, or float32, rounded once at the end, in half the memory; beyond 3.4e38 infinite.
         layout: "dates" for (T, N) arrays; "blocks" for the engine's own (ceil(N / 8), T, 8): eight symbols wide, all
             their dates contiguous, NaN behind the last symbol. That costs less to write and suits work along time;
             `values.transpose(1, 0, 2).reshape(T, -1)[:, :N]` turns it round. Only for a panel in memory.

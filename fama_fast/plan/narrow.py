@@ -98,7 +98,8 @@ def _narrowed(stage: Stage, narrow: set[Slot]) -> Stage:
 
 
 def _has_twin(kernel: str) -> bool:
-    return kernel.startswith(_READ_BOTH) and kernel not in _READ_FLOAT64
+    # A colon: from outside the package.
+    return kernel.startswith(_READ_BOTH) and kernel not in _READ_FLOAT64 and ":" not in kernel
 
 
 def _all_fields(made: Instruction, narrow: set[Slot]) -> bool:
