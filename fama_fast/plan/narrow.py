@@ -2,6 +2,7 @@
 
 Registers and buffers stay float64, and so is every computation: numbers change their width on the way in and out.
 1. Kernels of the families named below have twins that read float32. They serve where all operands are float32 fields.
+   Those of weighted windows, which take longest to compile, have none.
 2. Elsewhere a field is widened into a register before its first use: between elementwise neighbours piece by piece, so
    that the pieces stay in the first-level cache.
 3. What writes a result has a twin that rounds. A result that would be computed where it shall lie is computed in a
@@ -26,7 +27,6 @@ _READ_BOTH = (
     "ts_moments.",
     "ts_order.",
     "ts_pairs.",
-    "ts_weights.",
 )
 _READ_FLOAT64 = {
     # They read cell by cell.

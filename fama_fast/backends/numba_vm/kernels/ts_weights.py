@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined, operand
+from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, finite, first_block
 from fama_fast.backends.numba_vm.kernels.gaps import roll
 from fama_fast.backends.numba_vm.simd import LANES, any_lane, fused, load, missing, select, splat, store, tallied, tally
@@ -67,7 +67,7 @@ def _complete_block(out, x, suffix, block, rows, d, what, decay, share):
 @inlined
 def _weighted_strict(slots, dims, params, what, decay):
     """The same where all days must be present: a missing one makes every half that holds it missing by itself."""
-    out, x = as_doubles(slots[0]), operand(slots, 1)
+    out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, d = dims[ROWS], int(params[0])
     suffix = as_doubles(dims[SCRATCH])
     nothing = splat(np.nan)
@@ -98,7 +98,7 @@ def _weighted_relaxed(slots, dims, params, what, decay, dense, least):
     when compiled). Windows with too few present days or an infinite sum are rare: they are looked for only where the
     missing days of both halves together would do, or a sum `odd` of all results times 0 is missing.
     """
-    out, x = as_doubles(slots[0]), operand(slots, 1)
+    out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, d = dims[ROWS], int(params[0])
     share, most = 1.0 / _all_weights(d, what, decay), float(d) - least
     suffix = as_doubles(dims[SCRATCH])
