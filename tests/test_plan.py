@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -370,6 +371,25 @@ def test_a_pool_serves_what_is_a_little_smaller_and_keeps_what_it_is_told_to() -
     assert np.shares_memory(pool.take((7,)), other)
     assert np.shares_memory(pool.take((200,)), large)
     assert not np.shares_memory(pool.take((100,)), small)
+
+
+def test_what_the_collector_frees_inside_a_pool_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result's end gives its memory back wherever the collector happens to run: also while the pool is at work."""
+    pool, freed = memory.BufferPool(), np.empty(30)
+    serves = memory._serves
+
+    def collecting(held: int, size: int) -> bool:
+        pool.give(freed)
+        return serves(held, size)
+
+    pool.give(np.empty(20))
+    monkeypatch.setattr(memory, "_serves", collecting)
+    at_work = threading.Thread(target=pool.take, args=((10,),), daemon=True)
+    at_work.start()
+    at_work.join(20)
+    assert not at_work.is_alive()
+    monkeypatch.setattr(memory, "_serves", serves)
+    assert np.shares_memory(pool.take((30,)), freed)
 
 
 def test_work_and_results_may_begin_after_the_first_row() -> None:

@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,17 +54,23 @@ def aligned(shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> FloatArray
 
 
 class BufferPool:
-    """Arrays given back, by size; when the pool is full, those of the size that was not used for longest go."""
+    """Arrays given back, by size; when the pool is full, those of the size that was not used for longest go.
+
+    `give` never waits: the garbage collector may call it at any moment, also in a thread that is inside one of the
+    other methods and so holds the lock. What comes back then lies in `_returned` until the next call sorts it in.
+    """
 
     def __init__(self, capacity: int | None = None) -> None:
         self._capacity = capacity  # None: asked of the machine when something is given back
         self._held = 0
         self._free: OrderedDict[int, list[FloatArray]] = OrderedDict()
+        self._returned: deque[FloatArray] = deque()
         self._lock = threading.Lock()
 
     def take(self, shape: tuple[int, ...]) -> FloatArray:
         size = math.prod(shape)
         with self._lock:
+            self._sort_in()
             fit = size
             if not self._free.get(size):
                 # The last chunk of dates is a few shorter than the others.
@@ -77,29 +83,40 @@ class BufferPool:
 
     def give(self, array: FloatArray) -> None:
         """Return an array that nobody else holds."""
-        with self._lock:
-            if self._capacity is None:
-                self._capacity = max(SPARE_BYTES, min(_memory_bytes() // 8, 8 * SPARE_BYTES))
-            self._held += array.nbytes
-            self._free.setdefault(array.size, []).append(array)
-            self._free.move_to_end(array.size)
-            self._shrink(self._capacity)
+        self._returned.append(array)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._sort_in()
+            finally:
+                self._lock.release()
 
     def trim(self, capacity: int) -> None:
         """Let go of what is held beyond so many bytes."""
         with self._lock:
+            self._sort_in()
             self._shrink(capacity)
 
     def keep(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Let go of what serves none of these."""
         sizes = [math.prod(shape) for shape in shapes]
         with self._lock:
+            self._sort_in()
             for held in [h for h in self._free if not any(_serves(h, size) for size in sizes)]:
                 self._held -= 8 * held * len(self._free.pop(held))
 
     def clear(self) -> None:
         """Let go of all arrays: what follows needs other sizes, or the memory."""
         self.trim(0)
+
+    def _sort_in(self) -> None:
+        if self._capacity is None:
+            self._capacity = max(SPARE_BYTES, min(_memory_bytes() // 8, 8 * SPARE_BYTES))
+        while self._returned:
+            array = self._returned.popleft()
+            self._held += array.nbytes
+            self._free.setdefault(array.size, []).append(array)
+            self._free.move_to_end(array.size)
+        self._shrink(self._capacity)
 
     def _shrink(self, capacity: int) -> None:
         while self._free and (self._held > capacity or capacity == 0):
@@ -120,13 +137,14 @@ class _Lease:
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], room: int) -> None:
         size = math.prod(shape)
-        self._array = POOL.take((max(-(-size * dtype.itemsize // 8), room),))
+        self._pool = POOL
+        self._array = self._pool.take((max(-(-size * dtype.itemsize // 8), room),))
         shown = self._array.view(dtype)[:size].reshape(shape)
         self.__array_interface__ = shown.__array_interface__
 
     def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
         if not ending():  # what the pool is made of may be gone by then
-            POOL.give(self._array)
+            self._pool.give(self._array)
 
 
 def leased(shape: tuple[int, ...], dtype: DTypeLike = np.float64, room: int = 0) -> FloatArray:
