@@ -10,14 +10,17 @@ The insertion sort is what costs where those bits say little: exponents that no 
 is subtracted, and where values lie around 0 their distances from the lowest are sorted. Nanoseconds a value, before and
 after, on 500 and on 3,000 symbols: normal values 13 to 7.5, 9.6 to 6.4; prices 14 to 9, 9.6 to 6.7; volumes 7.4 to 8.6,
 6.0 to 6.8; a normal value times a wide lognormal one 10.6 to 12.3, 8 to 11.8. One pass over even parts of the range
-instead of two over digits came to 8 and 11 on normal values and lost on most others.
+instead of two over digits came to 8 and 11 on normal values and lost on most others. Since then, best of 25 after and before:
+keys made before digits are counted, so on vectors, 4.5 for 5.5 and 4.6 for 5.6; one table of counts for both digits,
+half as many to add up, 4.2 for 4.5 and 4.35 for 4.5. Digits of 8 bits save as much and lose twice that where values
+have many magnitudes.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from fama_fast.backends.numba_vm.abi import as_doubles, as_small, as_unsigned, float_bits, helper, inlined
+from fama_fast.backends.numba_vm.abi import as_doubles, as_unsigned, float_bits, helper, inlined
 
 SMALL_UNIVERSE = 1024
 RAISE = 1.0 + 2.0**-20  # what is added to a distance exceeds the largest one: the sum stays below twice of it
@@ -60,8 +63,8 @@ def order_row(x, columns, scratch):
     digit = _digit_bits(columns)
     buckets = 1 << digit
     a, b = as_unsigned(scratch), as_unsigned(scratch + 8 * columns)
-    counts_low = as_small(scratch + 16 * columns)
-    counts_high = as_small(scratch + 16 * columns + 4 * buckets)
+    counts = as_unsigned(scratch + 16 * columns)  # of both digits: the higher one's in the upper halves
+    one_high, lower_half = np.uint64(1 << 32), np.uint64((1 << 32) - 1)
     values = as_doubles(scratch + 8 * columns)  # until entries move there
     n = 0
     low, high = np.inf, -np.inf
@@ -89,35 +92,37 @@ def order_row(x, columns, scratch):
     low_at, high_at = np.uint64(64 - 2 * digit), np.uint64(64 - digit)
     digit_mask = np.uint64(buckets - 1)
     for k in range(buckets):
-        counts_low[k] = 0
-        counts_high[k] = 0
+        counts[k] = np.uint64(0)
+    # Keys first, digits then: the first loop has no counts in it, so it runs on vectors.
+    if around:
+        for i in range(n):
+            key = (np.uint64(float_bits((values[i] - low) + raised)) - np.uint64(first)) << shift
+            a[i] |= (key >> low_bits) << low_bits
+    else:
+        for i in range(n):
+            key = (order_key(values[i]) - np.uint64(first)) << shift
+            a[i] |= (key >> low_bits) << low_bits
     for i in range(n):
-        v = values[i]
-        bits = np.uint64(float_bits((v - low) + raised)) if around else order_key(v)
-        key = (bits - np.uint64(first)) << shift
-        counts_low[np.int64((key >> low_at) & digit_mask)] += 1
-        counts_high[np.int64(key >> high_at)] += 1
-        a[i] |= (key >> low_bits) << low_bits
-    total_low, total_high = 0, 0
+        key = a[i]
+        counts[np.int64((key >> low_at) & digit_mask)] += np.uint64(1)
+        counts[np.int64(key >> high_at)] += one_high
+    total = np.uint64(0)
     for k in range(buckets):
-        here = counts_low[k]
-        counts_low[k] = total_low
-        total_low += here
-        here = counts_high[k]
-        counts_high[k] = total_high
-        total_high += here
+        here = counts[k]
+        counts[k] = total
+        total += here
     for i in range(n):
         key = a[i]
         d = np.int64((key >> low_at) & digit_mask)
-        at = counts_low[d]
-        counts_low[d] = at + 1
-        b[at] = key
+        at = counts[d]
+        counts[d] = at + np.uint64(1)
+        b[np.int64(at & lower_half)] = key
     for i in range(n):
         key = b[i]
         d = np.int64(key >> high_at)
-        at = counts_high[d]
-        counts_high[d] = at + 1
-        a[at] = key
+        at = counts[d]
+        counts[d] = at + one_high
+        a[np.int64(at >> np.uint64(32))] = key
     _settle_packed(x, a, n, low_at, low_bits, mask, lead >= index_bits and not around)
     return n, scratch, mask
 
