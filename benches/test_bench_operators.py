@@ -8,6 +8,7 @@ import pytest
 
 from benches import yardsticks
 from benches.ours import Prepared
+from benches.panels import with_alpha101_inputs
 from fama_fast import ops
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def _cases() -> list[object]:
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("spec", _cases())
 def test_operator(duel: Duel, panel: Panel, spec: ops.OpSpec, threads: int) -> None:
-    prepared = Prepared([spec.example], panel)
+    prepared = Prepared([spec.example], with_alpha101_inputs(panel))
     duel(
         prepared.run,
         {"copy": yardsticks.copy(panel)},

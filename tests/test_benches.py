@@ -12,8 +12,10 @@ import pytest
 from benches import check, table
 from benches.duel import spread
 from benches.measurements import Measurement, Session, from_pytest_benchmark, joined, load, merged, save
-from benches.panels import make_panel
+from benches.panels import make_panel, with_alpha101_inputs
 from benches.peers import CASES, check_equal, numpy_peer, polars_peer
+from fama_fast import ops
+from fama_fast.engine.evaluate import lowered
 from fama_fast.errors import DataError
 
 MACHINE = {"cpu": "Some CPU", "cores": 2, "memory_gb": 8, "python": "3.11.0", "polars": "2.0"}
@@ -175,6 +177,12 @@ def test_readme_section_from_figures(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert table.main([str(figures), "--check"]) == 0
     readme.write_text("no markers")
     assert table.main([str(figures), "--check"]) == 2
+
+
+def test_the_panel_of_the_benches_has_what_every_operator_asks_for() -> None:
+    panel = with_alpha101_inputs(make_panel("tiny"))
+    examples = [spec.example for spec in ops.specs() if spec.kernel]
+    assert len(lowered(examples, panel)) == len(examples) > 100
 
 
 def test_peers_are_held_to_our_values() -> None:
