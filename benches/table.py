@@ -76,20 +76,18 @@ def readme_section(session: Session) -> str:
 
 
 def _peer_table(session: Session, sizes: Sequence[str]) -> list[str]:
-    found = {(m.bench, m.size): m for m in session.measurements if m.bench.startswith("beside[")}
-    present = [p for p in PEERS if any(b.startswith(f"beside[{p}-") for b, _ in found)]
-    if not present:
+    found = {(m.bench, m.size): m for m in session.measurements}
+    rows = [(LABELS.get(case, case), f"beside[{{}}-{case}]") for case in CASES]
+    rows += [
+        ("the 82 alphas of KunQuant's 101", "alpha101_beside[{}]"),
+        ("RankIC of a ready factor", "rank_ic_beside[{}]"),
+    ]
+    columns = [(p, s) for p in PEERS for s in sizes if any((bench.format(p), s) in found for _, bench in rows)]
+    if not columns:
         raise DataError("the figures hold no comparison with another package")
-    columns = [(p, s) for p in present for s in sizes]
     lines = ["| | " + " | ".join(f"{p}, {s}" for p, s in columns) + " |", "|---|" + "---|" * len(columns)]
-    for case in CASES:
-        cells = [found.get((f"beside[{p}-{case}]", s)) for p, s in columns]
-        if any(cells):
-            lines.append(f"| {LABELS.get(case, case)} | " + " | ".join(ratio(m) if m else "" for m in cells) + " |")
-    extra = {"the 82 alphas of KunQuant's 101": "alpha101_beside", "RankIC of a ready factor": "rank_ic_beside"}
-    by_bench = {(m.bench, m.size): m for m in session.measurements}
-    for label, name in extra.items():
-        cells = [by_bench.get((f"{name}[{p}]", s)) for p, s in columns]
+    for label, bench in rows:
+        cells = [found.get((bench.format(p), s)) for p, s in columns]
         if any(cells):
             lines.append(f"| {label} | " + " | ".join(ratio(m) if m else "" for m in cells) + " |")
     return lines
