@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
+PARTIAL = RESULTS / "partial.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +39,7 @@ def measure(options: argparse.Namespace, nodes: Sequence[str] = ()) -> list[Sess
     """Each run of the benches, in processes of their own; `nodes` are test ids to run instead of all.
 
     Raises:
-        DataError: a bench failed, or none ran.
+        DataError: a bench failed (figures of the others are kept in `PARTIAL`), or none ran.
     """
     return [_once(options, nodes) for _ in range(max(1, options.repeat))]
 
@@ -54,9 +55,15 @@ def _once(options: argparse.Namespace, nodes: Sequence[str]) -> Session:
         # One thread in NumPy's and bottleneck's libraries; Polars, qweave and ours take what they are given.
         surroundings = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **os.environ}
         done = subprocess.run(command, cwd=HERE.parent, env=surroundings, check=False)
-        if done.returncode != 0 or not report.is_file():
+        if not report.is_file():
             raise DataError(f"the benches failed: pytest ended with {done.returncode}")
-        return from_pytest_benchmark(report.read_text(encoding="utf-8"))
+        session = from_pytest_benchmark(report.read_text(encoding="utf-8"))
+    if done.returncode != 0:
+        save(session, PARTIAL)
+        raise DataError(
+            f"some benches failed (pytest ended with {done.returncode}); the others' figures are in {PARTIAL}"
+        )
+    return session
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from benches import check, table
+from benches import check, run, table
 from benches.duel import spread
 from benches.measurements import Measurement, Session, from_pytest_benchmark, joined, load, merged, save
 from benches.panels import make_panel, with_alpha101_inputs
@@ -118,6 +119,25 @@ def test_figures_of_another_machine_are_not_mixed() -> None:
     with pytest.raises(DataError, match="different machines"):
         joined([here, there])
     assert "another machine (Some CPU" in check.report(check.compare(here, there), here, there)
+
+
+def test_figures_of_the_benches_that_ran_survive_one_that_failed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = {"ratio": 2.0, "noise": 0.1, "seconds": 0.002, "yardstick_seconds": 0.001, "rounds": 9}
+    bench = {"fullname": "benches/x.py::test_y", "group": "g", "extra_info": {"size": "A", "ratios": {"copy": figures}}}
+
+    def one_fails(command: list[str], **options: object) -> SimpleNamespace:
+        (report,) = (Path(c.partition("=")[2]) for c in command if c.startswith("--benchmark-json="))
+        report.write_text(json.dumps({"benchmarks": [bench]}))
+        return SimpleNamespace(returncode=1)
+
+    monkeypatch.setattr("benches.run.subprocess.run", one_fails)
+    monkeypatch.setattr(run, "PARTIAL", tmp_path / "partial.json")
+    assert run.main(["--json", str(tmp_path / "A.json")]) == 2
+    assert "partial.json" in capsys.readouterr().err
+    assert not (tmp_path / "A.json").exists()
+    assert [m.ratio for m in load(tmp_path / "partial.json").measurements] == [2.0]
 
 
 def test_reading_pytest_benchmark_json() -> None:
