@@ -19,7 +19,7 @@ from fama_fast.atomic import atomic_write
 from fama_fast.errors import DataError, FamaError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from benches.measurements import Measurement, Session
 
@@ -72,11 +72,11 @@ def readme_section(session: Session) -> str:
         + " beside bottleneck and NumPy on one thread, else on two.",
         "",
     ]
-    return "\n".join([*head, *_peer_table(session, sizes), "", *_totals(session, sizes)])
-
-
-def _peer_table(session: Session, sizes: Sequence[str]) -> list[str]:
     found = {(m.bench, m.size): m for m in session.measurements}
+    return "\n".join([*head, *_peer_table(found, sizes), "", *_totals(found, sizes)])
+
+
+def _peer_table(found: Mapping[tuple[str, str], Measurement], sizes: Sequence[str]) -> list[str]:
     rows = [(LABELS.get(case, case), f"beside[{{}}-{case}]") for case in CASES]
     rows += [
         ("the 82 alphas of KunQuant's 101", "alpha101_beside[{}]"),
@@ -105,11 +105,10 @@ _TOTALS = (
 )
 
 
-def _totals(session: Session, sizes: Sequence[str]) -> list[str]:
-    by_bench = {(m.bench, m.size): m for m in session.measurements}
+def _totals(found: Mapping[tuple[str, str], Measurement], sizes: Sequence[str]) -> list[str]:
     lines = ["| in all | " + " | ".join(sizes) + " |", "|---|" + "---|" * len(sizes)]
     for label, bench in _TOTALS:
-        cells = [by_bench.get((bench, s)) for s in sizes]
+        cells = [found.get((bench, s)) for s in sizes]
         if any(cells):
             lines.append(f"| {label} | " + " | ".join(duration(m.seconds) if m else "" for m in cells) + " |")
     return lines

@@ -23,13 +23,19 @@ def _cases() -> list[object]:
     return [pytest.param(s, id=s.name, marks=[pytest.mark.quick] if s.name in QUICK else []) for s in OPERATORS]
 
 
+@pytest.fixture(scope="module")
+def full_panel(panel: Panel) -> Panel:
+    """With every field that an operator's example names; one, so that its fields are laid out once."""
+    return with_alpha101_inputs(panel)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("spec", _cases())
-def test_operator(duel: Duel, panel: Panel, spec: ops.OpSpec, threads: int) -> None:
-    prepared = Prepared([spec.example], with_alpha101_inputs(panel))
+def test_operator(duel: Duel, full_panel: Panel, spec: ops.OpSpec, threads: int) -> None:
+    prepared = Prepared([spec.example], full_panel)
     duel(
         prepared.run,
-        {"copy": yardsticks.copy(panel)},
+        {"copy": yardsticks.copy(full_panel)},
         group=f"operators, {threads} thread{'s' * (threads > 1)}",
         prepare=lambda: (threads,),
     )

@@ -109,6 +109,8 @@ class BufferPool:
         self.trim(0)
 
     def _sort_in(self) -> None:
+        if not self._returned:
+            return
         if self._capacity is None:
             self._capacity = max(SPARE_BYTES, min(_memory_bytes() // 8, 8 * SPARE_BYTES))
         while self._returned:
