@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fama_fast.backends.numba_vm.memory import aligned
-from fama_fast.backends.numba_vm.run import execute
+from fama_fast.backends.numba_vm.run import Bound
 from fama_fast.backends.numba_vm.simd import LANES
 from fama_fast.engine.evaluate import lowered
 from fama_fast.plan import make_plan
@@ -36,10 +36,13 @@ class Prepared:
         self._values = [aligned(shape) for _ in items]
         for values in self._values:
             values.fill(0.0)  # no page is fresh when it counts
+        self._bound: dict[int, Bound] = {}
 
     def run(self, threads: int) -> None:
         """Compute all of them."""
-        execute(self._plan, self._panel, threads=threads, out=self._values)
+        if threads not in self._bound:
+            self._bound[threads] = Bound(self._plan, self._panel, self._values, threads)
+        self._bound[threads].run()
 
     def by_date(self, index: int) -> FloatArray:
         """(T, N) result of the last run."""

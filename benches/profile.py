@@ -1,7 +1,8 @@
 """Where a program's time goes, kernel by kernel: `python -m benches.profile [--size A] [--what alpha101|seeds]`.
 
-Each instruction of the plan runs alone over all tiles, on registers that the whole program filled before, and its times
-are added up by kernel. Fusion of elementwise pieces is lost that way, so their share is an upper bound.
+Each instruction runs alone over all tiles, on registers that the whole program filled before, and its times are added
+up by kernel. Chains of elementwise steps (`steps.run`) are one instruction; what runs piece by piece beside them is not
+any more that way.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from fama_fast.plan import make_plan
 if TYPE_CHECKING:
     from fama_fast.engine import Alpha
     from fama_fast.panel import Panel
+    from fama_fast.plan import Stage
 
 
 def profile(alphas: list[Alpha], panel: Panel) -> tuple[float, dict[str, float], Counter[str]]:
@@ -35,15 +37,22 @@ def profile(alphas: list[Alpha], panel: Panel) -> tuple[float, dict[str, float],
     calls: Counter[str] = Counter()
     for number, stage in enumerate(plan.stages):
         memory.allocate(stage)
-        run._run_stage(stage, memory, 1, None, 0, None)
-        for instruction in stage.instructions:
-            alone = replace(stage, instructions=(instruction,))
+        code = run._assemble(stage)
+        _run(stage, code, memory)
+        for i, kernel in enumerate(code.kernels):
+            alone = replace(code, kernels=(kernel,), rows=code.rows[i : i + 1])
             start = time.perf_counter()
-            run._run_stage(alone, memory, 1, None, 0, None)
-            seconds[instruction.kernel] += time.perf_counter() - start
-            calls[instruction.kernel] += 1
+            _run(stage, alone, memory)
+            seconds[kernel] += time.perf_counter() - start
+            calls[kernel] += 1
         memory.release(stage, number)
     return whole, seconds, calls
+
+
+def _run(stage: Stage, code: run._Code, memory: run._Memory) -> None:
+    job = run._job(stage, code, memory, 1, None, 0, None)
+    if job is not None:
+        run._run(job)
 
 
 def main() -> None:

@@ -134,11 +134,11 @@ def test_what_float32_cannot_hold_is_infinite_as_when_rounded_afterwards() -> No
 
 def test_blocked_copies_have_half_the_bytes_and_are_kept() -> None:
     small = random_panel(1).astype(np.float32)
-    copy = blocked(small, "CLOSE")
+    copy, _ = blocked(small, "CLOSE")
     assert copy.dtype == np.float32
-    assert copy is blocked(small, "CLOSE")
-    assert copy.nbytes * 2 == blocked(small.astype(np.float64), "CLOSE").nbytes
-    assert blocked(small, "group:SECTOR").dtype == np.float64
+    assert copy is blocked(small, "CLOSE")[0]
+    assert copy.nbytes * 2 == blocked(small.astype(np.float64), "CLOSE")[0].nbytes
+    assert blocked(small, "group:SECTOR")[0].dtype == np.float64
 
 
 def test_float32_results_take_their_memory_from_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:

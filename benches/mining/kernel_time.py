@@ -1,10 +1,10 @@
 """How much of a run's wall time is spent inside compiled code: the engine's programs and the evaluation's row loops.
 
-What is counted is the time during which at least one thread is inside a compiled function of `_PLACES`: `run_tiles`,
-which runs a program's kernels and sinks, and the loops that sort, rank and correlate rows. Threads at work together
-count once, and the Python around them (planning, assembling, handing over to threads) does not count; taking the
-interpreter's lock again at the end of a call does, which Python has no way to tell apart. `cpu` is the processor time
-of all threads in there: unlike wall time it does not grow with what else the machine has to do.
+What is counted is the time during which at least one thread is inside a compiled function of `_PLACES`: `lead`, which
+runs a program's kernels and sinks together with helpers and ends when the last of them is done, and the loops that
+sort, rank and correlate rows. Threads at work together count once, and the Python around them (planning, assembling,
+waking threads) does not count; taking the interpreter's lock again at the end of a call does, which Python has no way
+to tell apart.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 # Compiled functions by the module through which their callers look them up at every call.
 _PLACES = {
-    "fama_fast.backends.numba_vm.loop": ("run_tiles",),
+    "fama_fast.backends.numba_vm.loop": ("lead",),
     "fama_fast.backends.numba_vm.stats": ("sort_rows", "rank_correlation", "correlation", "rank_change"),
 }
 
 
 class KernelTime:
-    """`seconds` of wall time with a thread in compiled code, and the threads' processor time there added up, `cpu`."""
+    """`seconds` of wall time with a thread in compiled code."""
 
     def __init__(self) -> None:
-        self.seconds = self.cpu = 0.0
+        self.seconds = 0.0
         self._inside = 0
         self._since = 0.0
         self._lock = threading.Lock()
@@ -38,7 +38,7 @@ class KernelTime:
         """The function, with the time inside it counted."""
 
         def call(*arguments: Any) -> Any:
-            began, worked = time.perf_counter(), time.thread_time()
+            began = time.perf_counter()
             with self._lock:
                 if not self._inside:
                     self._since = began
@@ -46,10 +46,9 @@ class KernelTime:
             try:
                 return function(*arguments)
             finally:
-                ended, worked = time.perf_counter(), time.thread_time() - worked
+                ended = time.perf_counter()
                 with self._lock:
                     self._inside -= 1
-                    self.cpu += worked
                     if not self._inside:
                         self.seconds += ended - self._since
 

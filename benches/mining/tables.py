@@ -253,7 +253,6 @@ def _throughput(rows: Rows) -> str:
             str(r["threads"]),
             f"{r['per_second']:.0f}",
             f"{r['kernel_share']:.0%}",
-            f"{r['kernel_cpu'] / r['cpu']:.0%}" if "cpu" in r else "-",
             f"{r['wall']:.0f}",
         )
         for r in rows
@@ -263,7 +262,6 @@ def _throughput(rows: Rows) -> str:
         "threads",
         "candidates a second, whole run",
         "wall time in kernels",
-        "processor time there",
         "seconds",
     )
     return _table(head, lines)

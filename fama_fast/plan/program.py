@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import functools
+import itertools
 from dataclasses import dataclass
 
 
@@ -86,3 +88,13 @@ class Plan:
     sink: bool = False
     blocked: bool = False
     lookback: int = 0
+
+    @functools.cached_property
+    def most_buffers(self) -> list[int]:
+        """Most buffers that are in use at once from each stage on, and 0 for the end."""
+        live, levels = 0, []
+        for stage in self.stages:
+            live += len(stage.allocates)
+            levels.append(live)
+            live -= len(stage.releases)
+        return list(itertools.accumulate([0, *reversed(levels)], max))[::-1]

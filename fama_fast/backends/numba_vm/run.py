@@ -5,7 +5,7 @@ The algorithm, stage by stage (`execute`):
 2. buffers that the stage writes are those of earlier stages that nobody reads any more, or come from a pool
    (`_Memory`);
 3. the instructions become rows of integers with kernel addresses (`_assemble`);
-4. each thread has registers and scratch of its own and takes tiles until none is left (`_run_stage`);
+4. each thread has registers and scratch of its own and takes tiles until none is left (`_job`, `threads`);
 5. in the end all buffers go back to the pool.
 
 A value depends on its tile alone, and kernels treat every row and symbol alike, so the bits are the same at any number
@@ -22,17 +22,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from fama_fast.backends.numba_vm import abi, loop
+from fama_fast.backends.numba_vm import abi, chain, loop
 from fama_fast.backends.numba_vm.compile import kernel_address
-from fama_fast.backends.numba_vm.memory import DESK, POOL, leased
+from fama_fast.backends.numba_vm.memory import DESK, POOL, address, aligned, leased
 from fama_fast.backends.numba_vm.simd import LANES
 from fama_fast.backends.numba_vm.stats import find_ties
-from fama_fast.backends.numba_vm.threads import default_threads, run_together
+from fama_fast.backends.numba_vm.threads import HELPERS, default_threads
 from fama_fast.errors import DataError
 from fama_fast.plan import UNIVERSE, Axis, Plan, Slot, Space, Stage, narrowed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -42,8 +42,10 @@ if TYPE_CHECKING:
 # Registers of a date stage should stay in the second-level cache of a core.
 _TILE_BYTES = 384 * 1024
 _MAX_TILE_ROWS = 32
+# Cells times instructions of a stage that takes about as long as waking a thread does.
+_WORTH_WAKING = 100_000
 
-_BLOCKED: weakref.WeakKeyDictionary[Panel, dict[str, FloatArray]] = weakref.WeakKeyDictionary()
+_BLOCKED: weakref.WeakKeyDictionary[Panel, dict[str, tuple[FloatArray, int]]] = weakref.WeakKeyDictionary()
 _BLOCKED_LOCK = threading.Lock()
 
 
@@ -61,21 +63,22 @@ def to_blocks(values: FloatArray, dtype: DTypeLike = np.float64) -> FloatArray:
     return out
 
 
-def blocked(panel: Panel, name: str) -> FloatArray:
+def blocked(panel: Panel, name: str) -> tuple[FloatArray, int]:
     """The blocked copy of a field (or of "group:NAME", or of the universe as 1 and missing), made once a panel.
 
-    Fields are of the panel's type, groups and the universe float64.
+    Fields are of the panel's type, groups and the universe float64. With it, where it lies.
     """
     with _BLOCKED_LOCK:
         copies = _BLOCKED.setdefault(panel, {})
         if name not in copies:
             if name == UNIVERSE:
                 assert panel.universe is not None
-                copies[name] = to_blocks(np.where(panel.universe, 1.0, np.nan))
+                made = to_blocks(np.where(panel.universe, 1.0, np.nan))
             elif name.startswith("group:"):
-                copies[name] = to_blocks(panel.group(name.removeprefix("group:")).codes)
+                made = to_blocks(panel.group(name.removeprefix("group:")).codes)
             else:
-                copies[name] = to_blocks(panel.read(name), panel.dtype)
+                made = to_blocks(panel.read(name), panel.dtype)
+            copies[name] = made, address(made)
         return copies[name]
 
 
@@ -118,6 +121,7 @@ class _Memory:
         dtype: DTypeLike = np.float64,
         first: int = 0,
         wanted: int = 0,
+        keeps: bool = False,
     ) -> None:
         t, n = panel.shape
         self.dtype, self.first, self.wanted = np.dtype(dtype), first, wanted
@@ -126,14 +130,9 @@ class _Memory:
         self.fields = [blocked(panel, name) for name in plan.fields]
         self.buffers: dict[int, FloatArray] = {}
         self.unused: list[FloatArray] = []  # buffers of earlier stages
+        self.keeps = keeps  # whether the run comes again, and needs them all
         self.blocked = plan.blocked
-        # Most buffers that are in use at once from each stage on.
-        live, levels = 0, []
-        for stage in plan.stages:
-            live += len(stage.allocates)
-            levels.append(live)
-            live -= len(stage.releases)
-        self.most = np.maximum.accumulate(np.array([*levels, 0])[::-1])[::-1].tolist()
+        self.most = plan.most_buffers
         self.shape = (t, 2) if plan.sink else (self.blocks, t, LANES) if plan.blocked else (t - wanted, n)
         self.outputs: dict[int, FloatArray] = {}
         if out is not None:
@@ -169,7 +168,7 @@ class _Memory:
         """After stage `number`: what no later stage can need goes to the pool, where a result may take it."""
         for index in stage.releases:
             self.unused.append(self.buffers.pop(index))
-        while self.unused and len(self.unused) + len(self.buffers) > self.most[number + 1]:
+        while not self.keeps and self.unused and len(self.unused) + len(self.buffers) > self.most[number + 1]:
             POOL.give(self.unused.pop())
 
     def close(self) -> None:
@@ -177,6 +176,12 @@ class _Memory:
         for array in (*self.unused, *self.buffers.values()):
             POOL.give(array)
         self.unused, self.buffers = [], {}
+
+    def clear_lanes(self) -> None:
+        """Make blocked results missing where there is no symbol."""
+        if self.blocked and self.columns % LANES:
+            for values in self.outputs.values():
+                values[-1, :, self.columns % LANES :] = np.nan
 
     def locate(self, slot: Slot) -> tuple[int, int, int]:
         """(address, bytes from one symbol block to the next, bytes of a value)."""
@@ -187,11 +192,15 @@ class _Memory:
                 fits = self.wanted == 0 and self.dtype == np.float64
                 self.outputs[slot.index] = leased(self.shape, self.dtype, self.blocks * self.dates * LANES * fits)
             array = self.outputs[slot.index]
-            return array.ctypes.data, array.itemsize * self.dates * LANES if self.blocked else 0, array.itemsize
+            return address(array), array.itemsize * self.dates * LANES if self.blocked else 0, array.itemsize
         if slot.space is Space.EXTERNAL:
-            return self.external[slot.index].ctypes.data, 0, 8
-        array = self.fields[slot.index] if slot.space is Space.FIELD else self.buffers[slot.index]
-        return array.ctypes.data, array.itemsize * self.dates * LANES, array.itemsize
+            return address(self.external[slot.index]), 0, 8
+        if slot.space is Space.FIELD:
+            array, at = self.fields[slot.index]
+        else:
+            array = self.buffers[slot.index]
+            at = address(array)
+        return at, array.itemsize * self.dates * LANES, array.itemsize
 
 
 _KINDS = {
@@ -235,16 +244,41 @@ def _kinds(stage: Stage) -> list[int]:
             return kinds
 
 
-@functools.lru_cache(maxsize=1024)
-def _assemble(stage: Stage) -> tuple[IntArray, FloatArray, list[Slot]]:
-    """Code rows, parameters, and the distinct slots that the code's slot numbers mean (registers first).
+@dataclass(frozen=True)
+class _Code:
+    """A stage as the loop reads it.
 
-    Kept for the stages of plans that run again, which small panels notice.
+    Attributes:
+        kernels: of each instruction. rows: (instructions, INSTRUCTION_WIDTH). params: of all instructions.
+        slots: what the code's slot numbers mean, the `n_registers` registers first.
+        scratch: float64 of scratch memory that its chains need.
     """
-    slots = {Slot(Space.REGISTER, i): i for i in range(stage.n_registers)}
-    code = np.zeros((len(stage.instructions), loop.INSTRUCTION_WIDTH), dtype=np.int64)
+
+    kernels: tuple[str, ...]
+    rows: IntArray
+    params: FloatArray
+    slots: list[Slot]
+    n_registers: int
+    scratch: int
+
+    @functools.cached_property
+    def rows_at(self) -> int:
+        return address(self.rows)
+
+    @functools.cached_property
+    def params_at(self) -> int:
+        return address(self.params)
+
+
+@functools.lru_cache(maxsize=1024)
+def _assemble(stage: Stage) -> _Code:
+    """Kept for the stages of plans that run again, which small panels notice."""
+    instructions, kinds = chain.chained(stage.instructions, _kinds(stage))
+    registers = {s for made in instructions for s in (made.out, *made.inputs) if s.space is Space.REGISTER}
+    slots = {slot: i for i, slot in enumerate(sorted(registers, key=lambda slot: slot.index))}
+    code = np.zeros((len(instructions), loop.INSTRUCTION_WIDTH), dtype=np.int64)
     params: list[float] = []
-    for row, instruction, kind in zip(code, stage.instructions, _kinds(stage), strict=True):
+    for row, instruction, kind in zip(code, instructions, kinds, strict=True):
         used = (instruction.out, *instruction.inputs)
         if len(used) > loop.MAX_SLOTS:
             raise ValueError(f"{instruction.kernel}: more than {loop.MAX_SLOTS - 1} operands")
@@ -255,23 +289,25 @@ def _assemble(stage: Stage) -> tuple[IntArray, FloatArray, list[Slot]]:
         for j, slot in enumerate(used):
             row[loop.FIRST_SLOT + j] = -1 if slot.space is Space.NUMBER else slots.setdefault(slot, len(slots))
         params.extend(instruction.params)
-    return code, np.array([*params, 0.0]), list(slots)
+    scratch = max([chain.scratch_doubles(made) for made in instructions if made.kernel == chain.KERNEL], default=0)
+    kernels = tuple(made.kernel for made in instructions)
+    return _Code(kernels, code, np.array([*params, 0.0]), list(slots), len(registers), scratch)
 
 
-def _scratch_doubles(stage: Stage, memory: _Memory) -> int:
+def _scratch_doubles(stage: Stage, code: _Code, memory: _Memory) -> int:
     if stage.axis is Axis.TIME:
-        return (stage.max_window + 2) * 6 * LANES + 64
+        return max((stage.max_window + 2) * 6 * LANES + 64, code.scratch)
     from fama_fast.backends.numba_vm.kernels.radix import scratch_size
 
     size: Callable[[int], int] = scratch_size.py_func
-    return size(memory.columns) + 8 * (memory.groups + memory.columns + 8)
+    return max(size(memory.columns) + 8 * (memory.groups + memory.columns + 8), code.scratch)
 
 
 def _date_tiles(
-    memory: _Memory, stage: Stage, tile_rows: int | None, needed: BoolArray | None
+    memory: _Memory, n_registers: int, tile_rows: int | None, needed: BoolArray | None
 ) -> tuple[IntArray, IntArray]:
     """First date and number of dates of each tile of a date stage: runs of needed dates, cut to what a cache holds."""
-    fit = _TILE_BYTES // max(1, stage.n_registers * memory.blocks * LANES * 8)
+    fit = _TILE_BYTES // max(1, n_registers * memory.blocks * LANES * 8)
     rows = tile_rows or max(1, min(_MAX_TILE_ROWS, fit))
     if needed is None:
         first = np.arange(memory.first, memory.dates, rows, dtype=np.int64)
@@ -302,53 +338,87 @@ def _needed_dates(plan: Plan, stage: Stage, dates: int, rows: IntArray | None) -
 _NO_TILES = np.empty(0, dtype=np.int64)
 
 
-def _run_stage(
+@dataclass(frozen=True)
+class _Job:
+    """A stage ready to run: `loop`'s numbers, float64 that a thread needs beside them, and how many threads work on it.
+
+    Attributes:
+        wake: whether it is worth waking a thread. holds: arrays whose addresses are among the numbers.
+    """
+
+    numbers: list[int]
+    doubles: int
+    threads: int
+    wake: bool
+    holds: tuple[object, ...]
+
+
+def _job(
     stage: Stage,
+    code: _Code,
     memory: _Memory,
     threads: int,
     tile_rows: int | None,
     origin: int,
     needed: BoolArray | None,
-) -> None:
-    code, params, slots = _assemble(stage)
+) -> _Job | None:
+    """The stage, of which `code` is the whole or a part, on this memory; None where it has nothing to do."""
     time_axis = stage.axis is Axis.TIME
-    width = LANES if time_axis else memory.blocks * LANES
+    tile_first = tile_sizes = None
     if time_axis:
-        tile_first, tile_sizes = _NO_TILES, _NO_TILES
+        width, rows, tiles = LANES, memory.dates - memory.first, memory.blocks
+        skipped = memory.first  # dates before row 0 of a tile
     else:
-        tile_first, tile_sizes = _date_tiles(memory, stage, tile_rows, needed)
+        tile_first, tile_sizes = _date_tiles(memory, code.n_registers, tile_rows, needed)
         if tile_first.size == 0:
-            return
-    rows = memory.dates - memory.first if time_axis else int(tile_sizes.max())
-    tiles = memory.blocks if time_axis else tile_first.size
-    base = np.zeros(len(slots), dtype=np.int64)
-    stride = np.zeros(len(slots), dtype=np.int64)
-    item = np.full(len(slots), 8, dtype=np.int64)
-    for i, slot in enumerate(slots):
-        if slot.space is not Space.REGISTER:
-            base[i], step, item[i] = memory.locate(slot)
-            stride[i] = step if time_axis else 0
-            if time_axis and slot.space is not Space.OUTPUT:
-                base[i] += item[i] * LANES * memory.first
-    skipped = memory.first if time_axis else 0  # dates before row 0 of a tile
+            return None
+        width, rows, tiles = memory.blocks * LANES, int(tile_sizes.max()), tile_first.size
+        skipped = 0
+    base, stride, item = [0] * code.n_registers, [0] * code.n_registers, [8] * code.n_registers
+    for slot in code.slots[code.n_registers :]:
+        at, step, size = memory.locate(slot)
+        if time_axis and slot.space is not Space.OUTPUT:
+            at += size * LANES * memory.first
+        base.append(at)
+        stride.append(step if time_axis else 0)
+        item.append(size)
     threads = max(1, min(threads, tiles))
-    chunk = max(1, tiles // (threads * 8))
-    counter = np.zeros(1, dtype=np.int64)
-    scratch_doubles = _scratch_doubles(stage, memory)
+    head = [0] * loop.SLOTS
+    head[loop.CODE], head[loop.N_CODE], head[loop.CODE_PARAMS] = code.rows_at, len(code.rows), code.params_at
+    head[loop.JOB_SLOTS], head[loop.N_REGISTERS] = len(base), code.n_registers
+    head[loop.CHUNK], head[loop.TILES] = max(1, tiles // (threads * 8)), tiles
+    if tile_first is not None and tile_sizes is not None:
+        head[loop.TILE_FIRST], head[loop.TILE_ROWS] = address(tile_first), address(tile_sizes)
+    registers_at = -(-(abi.N_DIMS + 2 * len(base) + loop.MAX_SLOTS) // LANES) * LANES  # in float64, from a line on
+    scratch_at = registers_at + code.n_registers * rows * width
+    head[loop.REGISTER_BYTES] = 8 * rows * width
+    head[loop.REGISTERS_AT], head[loop.SCRATCH_AT] = 8 * registers_at, 8 * scratch_at
+    dims = loop.DIMS
+    head[dims + abi.ROWS], head[dims + abi.WIDTH], head[dims + abi.COLUMNS] = rows, width, memory.columns
+    head[dims + abi.DATES], head[dims + abi.ORIGIN] = memory.dates, origin + skipped
+    head[dims + abi.FIRST_RESULT] = memory.wanted - skipped
+    doubles = scratch_at + _scratch_doubles(stage, code, memory)
+    wake = memory.dates * memory.blocks * LANES * len(code.rows) >= _WORTH_WAKING
+    return _Job([*head, *base, *stride, *item], doubles, threads, wake, (code, tile_first, tile_sizes))
 
-    def work() -> None:
-        registers = DESK.array("registers", stage.n_registers * rows * width)
-        scratch = DESK.array("scratch", scratch_doubles)
-        dims = np.zeros(abi.N_DIMS, dtype=np.int64)
-        dims[abi.ROWS], dims[abi.WIDTH], dims[abi.COLUMNS] = rows, width, memory.columns
-        dims[abi.SCRATCH], dims[abi.DATES], dims[abi.ORIGIN] = scratch.ctypes.data, memory.dates, origin + skipped
-        dims[abi.FIRST_RESULT] = memory.wanted - skipped
-        mine = base.copy()
-        mine[: stage.n_registers] = registers.ctypes.data + 8 * rows * width * np.arange(stage.n_registers)
-        desk = np.zeros(loop.MAX_SLOTS + len(slots), dtype=np.int64)
-        loop.run_tiles(code, mine, stride, item, params, dims, desk, counter, chunk, tiles, tile_first, tile_sizes)
 
-    run_together(work, threads)
+def _run(job: _Job) -> None:
+    paper, at = DESK.room("job", len(job.numbers))
+    paper.view(np.int64)[: len(job.numbers)] = job.numbers
+    HELPERS.run(at, job.doubles, job.threads, job.wake)
+
+
+def _jobs(
+    plan: Plan, memory: _Memory, threads: int | None, tile_rows: int | None, origin: int, rows: IntArray | None
+) -> Iterator[_Job]:
+    """What is to be run, one job after the other; memory is shared out as they are asked for."""
+    for number, stage in enumerate(plan.stages):
+        memory.allocate(stage)
+        needed = _needed_dates(plan, stage, memory.dates, rows)
+        job = _job(stage, _assemble(stage), memory, threads or default_threads(), tile_rows, origin, needed)
+        if job is not None:
+            yield job
+        memory.release(stage, number)
 
 
 def execute(
@@ -390,14 +460,37 @@ def execute(
         plan = narrowed(plan, fields=panel.dtype == np.float32, results=results == np.float32)
     memory = _Memory(plan, panel, out, labels, results, first, wanted)
     try:
-        for number, stage in enumerate(plan.stages):
-            memory.allocate(stage)
-            needed = _needed_dates(plan, stage, memory.dates, rows)
-            _run_stage(stage, memory, threads or default_threads(), tile_rows, origin, needed)
-            memory.release(stage, number)
+        for job in _jobs(plan, memory, threads, tile_rows, origin, rows):
+            _run(job)
     finally:
         memory.close()
-    if plan.blocked and memory.columns % LANES:
-        for values in memory.outputs.values():
-            values[-1, :, memory.columns % LANES :] = np.nan
+    memory.clear_lanes()
     return [memory.outputs[i] for i in range(plan.n_outputs)]
+
+
+class Bound:
+    """A plan, a panel and arrays for the results, put together once: to run it again and again.
+
+    On 500 symbols x 1260 days an operator that reads one field takes a fifth of a millisecond, of which putting things
+    together would be a fifth. It keeps its intermediates. One thread at a time may run it.
+    """
+
+    def __init__(self, plan: Plan, panel: Panel, out: Sequence[FloatArray], threads: int | None = None) -> None:
+        """Arguments as of `execute`; the same errors."""
+        if panel.dtype == np.float32:
+            plan = narrowed(plan, fields=True, results=False)
+        self._memory = _Memory(plan, panel, out, None, keeps=True)
+        self._jobs = []
+        for job in _jobs(plan, self._memory, threads, None, 0, None):
+            numbers = aligned((len(job.numbers),)).view(np.int64)
+            numbers[:] = job.numbers
+            self._jobs.append((numbers, address(numbers), job))
+
+    def run(self) -> None:
+        """Write the results once more."""
+        for _, at, job in self._jobs:
+            HELPERS.run(at, job.doubles, job.threads, job.wake)
+        self._memory.clear_lanes()
+
+    def __del__(self) -> None:
+        self._memory.close()
