@@ -26,6 +26,7 @@ CASES = {
     **{f"TS_RANK {d}": f"TS_RANK(CLOSE, {d})" for d in (10, 60)},
     **{f"{name} {d}": f"{name}(CLOSE, {d})" for name in ("TS_MAX", "TS_MIN", "TS_ARGMAX") for d in (10, 60, 250)},
     **{f"TS_MEDIAN {d}": f"TS_MEDIAN(CLOSE, {d})" for d in (20, 60)},
+    **{f"TS_QUANTILE {d}": f"TS_QUANTILE(CLOSE, {d}, 0.8)" for d in (20, 60)},
     "elementwise 4": "(CLOSE - OPEN) / (HIGH - LOW + 0.001)",
     "chain 5": "DECAY_LINEAR(TS_MEAN(DELTA(CLOSE, 5) / DELAY(CLOSE, 5), 10), 10) - TS_SUM(VOLUME, 20)",
 }

@@ -160,6 +160,7 @@ def _operators() -> dict[str, Callable[[Mapping[str, Any]], Any]]:
         **windowed("TS_MIN", WindowedMin, 10, 60, 250),
         **windowed("TS_ARGMAX", TsArgMax, 10, 60, 250),
         **windowed("TS_MEDIAN", lambda x, d: WindowedQuantile(x, d, 0.5), 20, 60),
+        **windowed("TS_QUANTILE", lambda x, d: WindowedQuantile(x, d, 0.8), 20, 60),
         "elementwise 4": elementwise,
         "chain 5": chain,
     }

@@ -58,6 +58,7 @@ def contenders(panel: Panel, threads: int) -> dict[str, Contender]:
         **{f"TS_MAX {d}": close.rolling_max(d) for d in (10, 60, 250)},
         **{f"TS_MIN {d}": close.rolling_min(d) for d in (10, 60, 250)},
         **{f"TS_MEDIAN {d}": close.rolling_median(d) for d in (20, 60)},
+        **{f"TS_QUANTILE {d}": close.rolling_quantile(0.8, "linear", window_size=d) for d in (20, 60)},
     }
     expressions = {name: e.over("symbol") for name, e in by_symbol.items()}
     expressions["RANK"] = (close.rank() / close.count()).over("date")

@@ -78,8 +78,8 @@ MAILBOX = 24
 AWAKE = 0
 ASLEEP = 1
 
-SPINS = 8192  # looks at an empty mailbox before a helper goes to sleep: a tenth to half of a millisecond
-_PATIENCE = 1000  # looks at an unfinished helper before the processor is offered to it
+SPINS = 1 << 16  # looks at an empty mailbox before a helper goes to sleep: one to three milliseconds
+_PATIENCE = 64  # looks between two times that the processor is offered to other threads
 
 
 @intrinsic
@@ -248,6 +248,14 @@ def _run_tiles(job_address, desk_address):  # type: ignore[no-untyped-def]
         tile += 1
 
 
+@helper
+def _wait(looks, give_way):  # type: ignore[no-untyped-def]
+    """Between two looks at what another thread has to write: who has work goes first."""
+    if looks % _PATIENCE == 0 and give_way != 0:
+        call_plain(give_way)
+    pause()
+
+
 @njit_cached
 def lead(job, desk, mailboxes, helpers, give_way):  # type: ignore[no-untyped-def]
     """Run a job on this thread and on helpers that are awake; when it returns, nobody works on it any more.
@@ -267,13 +275,11 @@ def lead(job, desk, mailboxes, helpers, give_way):  # type: ignore[no-untyped-de
             looks = 0
             while look(box + 8 * DONE) == 0:
                 looks += 1
-                if looks > _PATIENCE and give_way != 0:
-                    call_plain(give_way)
-                pause()
+                _wait(looks, give_way)
 
 
 @njit_cached
-def serve(mailbox):  # type: ignore[no-untyped-def]
+def serve(mailbox, give_way):  # type: ignore[no-untyped-def]
     """Run the jobs that come into a mailbox, until none has come for a while; then its state is `ASLEEP`."""
     box = integers(mailbox)
     left = SPINS
@@ -286,7 +292,7 @@ def serve(mailbox):  # type: ignore[no-untyped-def]
             left = SPINS
         elif left > 0:
             left -= 1
-            pause()
+            _wait(left, give_way)
         else:
             exchange(mailbox + 8 * STATE, ASLEEP)
             # A job that came before that was not announced; who brings one later sees the state and wakes the helper.

@@ -386,7 +386,7 @@ def _job(
     head = [0] * loop.SLOTS
     head[loop.CODE], head[loop.N_CODE], head[loop.CODE_PARAMS] = code.rows_at, len(code.rows), code.params_at
     head[loop.JOB_SLOTS], head[loop.N_REGISTERS] = len(base), code.n_registers
-    head[loop.CHUNK], head[loop.TILES] = max(1, tiles // (threads * 8)), tiles
+    head[loop.CHUNK], head[loop.TILES] = max(1, tiles // (threads * 16)), tiles
     if tile_first is not None and tile_sizes is not None:
         head[loop.TILE_FIRST], head[loop.TILE_ROWS] = address(tile_first), address(tile_sizes)
     registers_at = -(-(abi.N_DIMS + 2 * len(base) + loop.MAX_SLOTS) // LANES) * LANES  # in float64, from a line on

@@ -71,21 +71,22 @@ def _give_way() -> int:
 class _Helper:
     """A thread that waits for jobs in its mailbox, and its desk."""
 
-    def __init__(self, mailbox: IntArray) -> None:
+    def __init__(self, mailbox: IntArray, give_way: int) -> None:
         self.mailbox, self.at = mailbox, address(mailbox)
+        self._give_way = give_way
         self.desk: FloatArray = aligned((0,))
         self.bell = threading.Semaphore(0)
         self.leaving = False
-        self.thread = threading.Thread(target=self._serve, args=(self.at,), name="fama-fast", daemon=True)
+        self.thread = threading.Thread(target=self._serve, name="fama-fast", daemon=True)
 
-    def _serve(self, mailbox: int) -> None:
+    def _serve(self) -> None:
         from fama_fast.backends.numba_vm import loop
 
         while True:
             self.bell.acquire()
             if self.leaving:
                 return
-            loop.serve(mailbox)
+            loop.serve(self.at, self._give_way)
 
 
 class Helpers:
@@ -129,12 +130,12 @@ class Helpers:
         from fama_fast.backends.numba_vm import loop
 
         self._leave()
-        loop.serve.compile("void(int64)")  # here: compiling beside this thread would hold it up
+        loop.serve.compile("void(int64, int64)")  # here: compiling beside this thread would hold it up
         rows = aligned((wanted, loop.MAILBOX)).view(np.int64)
         rows[:] = 0
         rows[:, loop.STATE] = loop.ASLEEP
         self._mailboxes_at = address(rows)
-        self._helpers = [_Helper(row) for row in rows]
+        self._helpers = [_Helper(row, self._give_way) for row in rows]
         for helper in self._helpers:
             helper.thread.start()
 
