@@ -480,6 +480,7 @@ class Bound:
         if panel.dtype == np.float32:
             plan = narrowed(plan, fields=True, results=False)
         self._memory = _Memory(plan, panel, out, None, keeps=True)
+        weakref.finalize(self, self._memory.close)
         self._jobs = []
         for job in _jobs(plan, self._memory, threads, None, 0, None):
             numbers = aligned((len(job.numbers),)).view(np.int64)
@@ -491,6 +492,3 @@ class Bound:
         for _, at, job in self._jobs:
             HELPERS.run(at, job.doubles, job.threads, job.wake)
         self._memory.clear_lanes()
-
-    def __del__(self) -> None:
-        self._memory.close()
