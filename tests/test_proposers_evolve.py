@@ -299,4 +299,4 @@ def test_neighbours_are_one_step_away_each_once_and_simplest_first() -> None:
     assert found[8] == "RANK(TS_MEAN(ABS(DELAY(CLOSE, 20)), 20))"
     assert "RANK(TS_MEAN(ABS(TS_STDDEV(CLOSE, 60)), 20))" in found[8:]
     assert len(set(found)) == len(found) == 8 + 3 * len(maker.palette.windowed)
-    assert v.neighbours(maker, parse("CLOSE"))[0] is parse("VOLUME")
+    assert next(v.neighbours(maker, parse("CLOSE"))) is parse("VOLUME")

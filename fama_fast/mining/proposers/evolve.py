@@ -27,7 +27,7 @@ from fama_fast.mining.proposers.random_tree import TreeMaker, fits, random_expre
 from fama_fast.mining.protocol import Capabilities, Proposal, ProposalBatch, Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from fama_fast.ir import Node
     from fama_fast.library.factor import Factor
@@ -107,7 +107,7 @@ class _Sweep:
 
     def __init__(self, seen: set[str]) -> None:
         self._seen = seen
-        self._left: dict[Node, list[Node]] = {}
+        self._left: dict[Node, Iterator[Node]] = {}
 
     def next(self, maker: TreeMaker, stock: _Stock) -> tuple[Node | None, tuple[_Parent, ...]]:
         """A neighbour that is new, and of whom."""
@@ -116,10 +116,9 @@ class _Sweep:
 
         parent = stock.elites[min(maker.rng.randrange(len(stock.elites)) for _ in range(_SWEEP_TOURNAMENT))]
         if parent.node not in self._left:
-            self._left[parent.node] = variation.neighbours(maker, parent.node)[::-1]
-        left = self._left[parent.node]
-        while left:
-            node = canonicalise(left.pop())
+            self._left[parent.node] = variation.neighbours(maker, parent.node)
+        for neighbour in self._left[parent.node]:
+            node = canonicalise(neighbour)
             if to_text(node) not in self._seen:
                 return node, (parent,)
         return None, ()

@@ -166,41 +166,47 @@ def step_parameter(maker: TreeMaker, node: Node) -> Node | None:
     return replace(node, path, new) if new and new is not old else None
 
 
-def neighbours(maker: TreeMaker, node: Node) -> list[Node]:
-    """All that is one small step away, the simplest first: each part alone, an operator left out, a window moved on the
-    grid, a field exchanged, a field smoothed or compared with its past."""
-    parts = [(p, n) for p, n in _places(node, "series") if p and n.op not in LEAVES]
-    out = [n for _, n in parts]
+def neighbours(maker: TreeMaker, node: Node) -> Iterator[Node]:
+    """All that is one small step away, each once, the simplest first: each part alone, an operator left out, a window
+    moved on the grid, a field exchanged, a field smoothed or compared with its past.
+
+    They are made as they are asked for: there are hundreds, and a parent is seldom drawn that often.
+    """
+    met: set[Node] = set()
+    for new in _steps_away(maker, node):
+        if new not in met:
+            met.add(new)
+            yield new
+
+
+def _steps_away(maker: TreeMaker, node: Node) -> Iterator[Node]:
+    yield from (n for p, n in _places(node, "series") if p and n.op not in LEAVES)
     for path, n in walk(node):
-        out += [replace(node, path, a) for a in n.args if path and sort_of(a) == sort_of(n) and a.op not in LEAVES]
-    out += _moved_windows(maker, node)
+        yield from (replace(node, path, a) for a in n.args if path and sort_of(a) == sort_of(n) and a.op not in LEAVES)
+    yield from _moved_windows(maker, node)
     fields = [field(name) for name in maker.vocabulary.fields]
     for path, n in walk(node):
         if n.op == FIELD:
-            out += [replace(node, path, other) for other in fields if other is not n]
-    out += _windowed_fields(maker, node)
-    return list(dict.fromkeys(out))
+            yield from (replace(node, path, other) for other in fields if other is not n)
+    yield from _windowed_fields(maker, node)
 
 
-def _windowed_fields(maker: TreeMaker, node: Node) -> list[Node]:
+def _windowed_fields(maker: TreeMaker, node: Node) -> Iterator[Node]:
     """Each field under each of the commonest windows over one series, short, middle and long."""
     from fama_fast.ops import build
 
     leaves = [(p, n) for p, n in walk(node) if n.op == FIELD]
-    out = []
     for window in _TRIED_WINDOWS:
         for spec in maker.palette.windowed:
             least = int(next(p.minimum for p in spec.statics if p.kind is Kind.WINDOW) or 1)
             if least <= window <= maker.vocabulary.max_window:
-                out += [replace(node, path, build(spec.name, n, window)) for path, n in leaves]
-    return out
+                yield from (replace(node, path, build(spec.name, n, window)) for path, n in leaves)
 
 
-def _moved_windows(maker: TreeMaker, node: Node) -> list[Node]:
+def _moved_windows(maker: TreeMaker, node: Node) -> Iterator[Node]:
     """Each window at the two next places of the grid to either side, the nearest first."""
     from fama_fast.ops import find
 
-    out = []
     for near in (1, 2):
         for path, n in walk(node):
             spec = find(n.op)
@@ -212,8 +218,8 @@ def _moved_windows(maker: TreeMaker, node: Node) -> list[Node]:
                 below, above = [w for w in grid if w < value], [w for w in grid if w > value]
                 for w in (*below[-near:][:1], *above[near - 1 : near]):
                     new = _rebuilt(spec, n.args, (*n.params[:i], w, *n.params[i + 1 :])) if spec else None
-                    out += [replace(node, path, new)] if new else []
-    return out
+                    if new:
+                        yield replace(node, path, new)
 
 
 def crossover(maker: TreeMaker, node: Node, other: Node) -> Node | None:
