@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import threading
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fama_fast.backends.numba_vm.abi import NARROW_SIGNATURE, SIGNATURE
 from fama_fast.backends.numba_vm.caching import compile_kernel
+
+if TYPE_CHECKING:
+    from fama_fast.plan import Instruction
 
 _KERNELS = "fama_fast.backends.numba_vm.kernels"
 _COMPILED: dict[tuple[str, bool], Any] = {}
@@ -31,6 +35,26 @@ def kernel_function(name: str) -> FunctionType:
         if isinstance(found, FunctionType):
             return found
     raise LookupError(f"kernel {name!r}: {module_name} has no function {function_name!r}")
+
+
+def kernel_of(instruction: Instruction) -> str:
+    """The name of the kernel that runs an instruction.
+
+    A kernel over windows of params[0] days may have a twin, `NAME_relaxed`, for those that need fewer values than that
+    (params[1]). A program seldom has both, and each takes a second or two to compile.
+    """
+    name, params = instruction.kernel, instruction.params
+    return _relaxed(name) or name if len(params) > 1 and params[1] < params[0] else name
+
+
+@functools.cache
+def _relaxed(name: str) -> str | None:
+    twin = f"{name.rstrip('_')}_relaxed"
+    try:
+        kernel_function(twin)
+    except LookupError:
+        return None
+    return twin
 
 
 def kernel_address(name: str, narrow: bool = False) -> int:

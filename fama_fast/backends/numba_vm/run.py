@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from fama_fast.backends.numba_vm import abi, chain, loop
-from fama_fast.backends.numba_vm.compile import kernel_address
+from fama_fast.backends.numba_vm.compile import kernel_address, kernel_of
 from fama_fast.backends.numba_vm.memory import DESK, POOL, address, aligned, leased
 from fama_fast.backends.numba_vm.simd import LANES
 from fama_fast.backends.numba_vm.stats import find_ties
@@ -282,7 +282,7 @@ def _assemble(stage: Stage) -> _Code:
         used = (instruction.out, *instruction.inputs)
         if len(used) > loop.MAX_SLOTS:
             raise ValueError(f"{instruction.kernel}: more than {loop.MAX_SLOTS - 1} operands")
-        row[loop.KERNEL] = kernel_address(instruction.kernel, instruction.narrow)
+        row[loop.KERNEL] = kernel_address(kernel_of(instruction), instruction.narrow)
         row[loop.KIND] = kind
         row[loop.N_SLOTS] = len(used)
         row[loop.PARAMS] = len(params)
@@ -290,7 +290,7 @@ def _assemble(stage: Stage) -> _Code:
             row[loop.FIRST_SLOT + j] = -1 if slot.space is Space.NUMBER else slots.setdefault(slot, len(slots))
         params.extend(instruction.params)
     scratch = max([chain.scratch_doubles(made) for made in instructions if made.kernel == chain.KERNEL], default=0)
-    kernels = tuple(made.kernel for made in instructions)
+    kernels = tuple(map(kernel_of, instructions))
     return _Code(kernels, code, np.array([*params, 0.0]), list(slots), len(registers), scratch)
 
 

@@ -222,38 +222,43 @@ def _dispersion_relaxed(slots, dims, params, what, least):
 
 
 def sum_(slots, dims, params):
-    if params[1] >= params[0]:
-        _sums_strict(slots, dims, params, SUM)
-    else:
-        _sums_relaxed(slots, dims, params, SUM, params[1])
+    _sums_strict(slots, dims, params, SUM)
+
+
+def sum_relaxed(slots, dims, params):
+    _sums_relaxed(slots, dims, params, SUM, params[1])
 
 
 def mean(slots, dims, params):
-    if params[1] >= params[0]:
-        _sums_strict(slots, dims, params, MEAN)
-    else:
-        _sums_relaxed(slots, dims, params, MEAN, params[1])
+    _sums_strict(slots, dims, params, MEAN)
+
+
+def mean_relaxed(slots, dims, params):
+    _sums_relaxed(slots, dims, params, MEAN, params[1])
 
 
 def var(slots, dims, params):
-    if params[1] >= params[0]:
-        _dispersion_strict(slots, dims, params, VARIANCE)
-    else:
-        _dispersion_relaxed(slots, dims, params, VARIANCE, params[1])
+    _dispersion_strict(slots, dims, params, VARIANCE)
+
+
+def var_relaxed(slots, dims, params):
+    _dispersion_relaxed(slots, dims, params, VARIANCE, params[1])
 
 
 def stddev(slots, dims, params):
-    if params[1] >= params[0]:
-        _dispersion_strict(slots, dims, params, DEVIATION)
-    else:
-        _dispersion_relaxed(slots, dims, params, DEVIATION, params[1])
+    _dispersion_strict(slots, dims, params, DEVIATION)
+
+
+def stddev_relaxed(slots, dims, params):
+    _dispersion_relaxed(slots, dims, params, DEVIATION, params[1])
 
 
 def zscore(slots, dims, params):
-    if params[1] >= params[0]:
-        _dispersion_strict(slots, dims, params, Z_SCORE)
-    else:
-        _dispersion_relaxed(slots, dims, params, Z_SCORE, params[1])
+    _dispersion_strict(slots, dims, params, Z_SCORE)
+
+
+def zscore_relaxed(slots, dims, params):
+    _dispersion_relaxed(slots, dims, params, Z_SCORE, params[1])
 
 
 def product(slots, dims, params):

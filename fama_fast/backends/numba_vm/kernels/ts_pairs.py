@@ -160,14 +160,16 @@ def _pairs_relaxed(slots, dims, params, what, least):
 
 
 def covariance(slots, dims, params):
-    if params[1] >= params[0]:
-        _pairs_strict(slots, dims, params, COVARIANCE)
-    else:
-        _pairs_relaxed(slots, dims, params, COVARIANCE, params[1])
+    _pairs_strict(slots, dims, params, COVARIANCE)
+
+
+def covariance_relaxed(slots, dims, params):
+    _pairs_relaxed(slots, dims, params, COVARIANCE, params[1])
 
 
 def correl(slots, dims, params):
-    if params[1] >= params[0]:
-        _pairs_strict(slots, dims, params, CORRELATION)
-    else:
-        _pairs_relaxed(slots, dims, params, CORRELATION, params[1])
+    _pairs_strict(slots, dims, params, CORRELATION)
+
+
+def correl_relaxed(slots, dims, params):
+    _pairs_relaxed(slots, dims, params, CORRELATION, params[1])
