@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.ledger import Ledger
 from fama_fast.mining.loop import mine
 from fama_fast.mining.market import Market
-from fama_fast.mining.pool import combine
 from fama_fast.mining.progress import NoProgress, RoundReport
 from fama_fast.mining.protocol import Capabilities, Proposal, ProposalBatch, ProposalRequest, Rejection, Usage
 from fama_fast.panel import Panel
@@ -305,9 +303,3 @@ def test_the_result_is_written_whole_and_reads_back(tmp_path: Path, planted: Pan
     assert document["search"]["funnel"] == result.funnel
     assert "output_dir" not in document["settings"]["paths"]
     assert {"train", "valid", "test"} == set(document["splits"])
-
-
-def test_the_pool_is_the_mean_of_what_is_there() -> None:
-    nan = math.nan
-    found = combine([np.array([[1.0, nan, nan]]), np.array([[0.0, 0.5, nan]])])
-    np.testing.assert_array_equal(found, [[0.5, 0.5, nan]])

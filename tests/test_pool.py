@@ -14,7 +14,7 @@ from fama_fast.engine import compile as compile_alpha
 from fama_fast.library.factor import Factor
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.market import Market
-from fama_fast.mining.pool import Pool, centred_ranks, combine, ridge_weights, weighted
+from fama_fast.mining.pool import Pool, blend, centred_ranks, ridge_weights
 from fama_fast.mining.state import LoopState
 from fama_fast.mining.steps import update_pool
 from fama_fast.panel import Panel
@@ -68,17 +68,17 @@ def test_centred_ranks_are_average_ranks_among_members() -> None:
 
 def test_the_combination_is_the_mean_of_what_is_there() -> None:
     nan = math.nan
-    ranks = [np.array([[1.0, nan, nan]]), np.array([[0.0, 0.5, nan]])]
-    np.testing.assert_array_equal(combine(ranks), [[0.5, 0.5, nan]])
-    as_stored = [r.astype(np.float32) for r in ranks]
-    np.testing.assert_array_equal(weighted(as_stored, np.array([2.0, 1.0])), [[2.0, 0.5, nan]])
+    ranks = [np.array([[1.0, nan, nan]] * 2, np.float32), np.array([[0.0, 0.5, nan]] * 2, np.float32)]
+    found = blend(ranks, np.array([[2.0, 3.0], [1.0, -1.0]]))
+    np.testing.assert_array_equal(found["equal"], [[0.5, 0.5, nan]] * 2)
+    np.testing.assert_array_equal(found["ridge"], [[2.0, 0.5, nan], [3.0, -0.5, nan]])
 
 
 def plain_ridge(market: Market, factors: list[Factor], before: int) -> np.ndarray[Any, Any]:
     """Weights from the cells themselves, all dates whose labels end before a row, by scikit-learn."""
     from sklearn.linear_model import Ridge
 
-    ranks = [np.nan_to_num(market.pool_ranks(f, market.panel, slice(None))) for f in factors]
+    ranks = [np.nan_to_num(r) for r in market.pool_ranks(factors, market.panel, slice(None))]
     target = centred_ranks(market.labels.values, market.panel.universe)
     rows = [*range(*market.rows.train.indices(10**6)), *range(*market.rows.valid.indices(10**6))]
     cut = market.config.splits
@@ -97,7 +97,7 @@ def test_ridge_walks_forward_with_labels_that_are_known(market: Market) -> None:
     want = []
     for start in starts:
         part = slice(start, min(start + refit, rows.stop))
-        ranks = [np.nan_to_num(market.pool_ranks(f, market.panel, part)) for f in FACTORS]
+        ranks = [np.nan_to_num(r) for r in market.pool_ranks(FACTORS, market.panel, part)]
         weights = plain_ridge(market, FACTORS, start)
         forecast = sum(w * r for w, r in zip(weights, ranks, strict=True))
         for t, row in enumerate(range(part.start, part.stop)):
@@ -137,7 +137,9 @@ def test_a_pool_that_grew_equals_one_that_is_made_at_once(market: Market) -> Non
 def test_a_pool_that_is_kept_evaluates_new_factors_only(market: Market, monkeypatch: Any) -> None:
     pool, asked = Pool(market, config().pool), []
     ranks = market.pool_ranks
-    monkeypatch.setattr(market, "pool_ranks", lambda f, *rest: asked.append(f.expression) or ranks(f, *rest))
+    monkeypatch.setattr(
+        market, "pool_ranks", lambda fs, *rest: asked.extend(f.expression for f in fs) or ranks(fs, *rest)
+    )
     pool.valid(FACTORS[:2])
     pool.valid(FACTORS)
     assert asked == [f.expression for f in FACTORS]

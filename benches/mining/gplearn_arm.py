@@ -24,6 +24,8 @@ from fama_fast.mining.market import Market
 from fama_fast.mining.pool import Pool, centred_ranks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from fama_fast.panel import Panel
 
 GENERATIONS = 10
@@ -96,7 +98,7 @@ class _Values(Market):
         self._programs: dict[str, Any] = {}
         self._whole: dict[str, Any] = {}
 
-    def _values(self, name: str) -> Any:
+    def _programs_values(self, name: str) -> Any:
         if name not in self._whole:
             fields = [self._all[f] for f in self.held.fields]
             there = np.logical_and.reduce([np.isfinite(f) for f in fields])
@@ -109,7 +111,7 @@ class _Values(Market):
         scored = []
         for number, program in enumerate(programs):
             self._programs[str(number)] = program
-            values = self._values(str(number))[: self.held.shape[0]]
+            values = self._programs_values(str(number))[: self.held.shape[0]]
             series = rank_ic(values, self.labels, universe=self.held.universe, threads=self.config.run.threads)
             score = mean(series[self.rows.train])
             if math.isfinite(score):
@@ -117,7 +119,7 @@ class _Values(Market):
         kept: list[Factor] = []
         vectors: list[Any] = []
         for score, name, sign in sorted(scored, reverse=True):
-            ranks = centred_ranks(self._values(name)[: self.held.shape[0]][self.vector_rows], None)
+            ranks = centred_ranks(self._programs_values(name)[: self.held.shape[0]][self.vector_rows], None)
             flat = np.nan_to_num(ranks).ravel()
             vector = flat / max(float(np.linalg.norm(flat)), 1e-300)
             if len(kept) < wanted and all(abs(float(vector @ v)) <= MAX_CORRELATION for v in vectors):
@@ -126,10 +128,11 @@ class _Values(Market):
                 kept.append(Factor(text, text, name, sign, {"train": {"rank_ic": sign * score}}))
         return kept
 
-    def pool_ranks(self, factor: Factor, panel: Panel, rows: slice) -> Any:
-        values = self._values(factor.fingerprint)[: panel.shape[0]][rows]
+    def pool_ranks(self, factors: Sequence[Factor], panel: Panel, rows: slice) -> Iterator[Any]:
         universe = None if panel.universe is None else panel.universe[rows]
-        return factor.sign * centred_ranks(values, universe)
+        for factor in factors:
+            values = self._programs_values(factor.fingerprint)[: panel.shape[0]][rows]
+            yield factor.sign * centred_ranks(values, universe)
 
     def test_score(self, factor: Factor) -> float:
         """Oriented RankIC on the test rows."""
@@ -138,4 +141,4 @@ class _Values(Market):
         rows, cut = self.rows.test, self.config.splits
         labels = forward_returns(self._all, horizon=cut.horizon, entry_lag=cut.entry_lag)[rows]
         universe = None if self._all.universe is None else self._all.universe[rows]
-        return factor.sign * mean(rank_ic(self._values(factor.fingerprint)[rows], labels, universe=universe))
+        return factor.sign * mean(rank_ic(self._programs_values(factor.fingerprint)[rows], labels, universe=universe))

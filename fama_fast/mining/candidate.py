@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fama_fast.ir import count_nodes, postorder
+from fama_fast.mining.rank_vectors import RankVectors
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from fama_fast.engine import Alpha
@@ -104,10 +104,11 @@ class Member:
 
 
 class LibraryView:
-    """The library in its order, with rank vectors stacked for one matrix product."""
+    """The library in its order. `vectors` may hold more than its members': candidates', and those of chains."""
 
     def __init__(self, members: Iterable[Member] = ()) -> None:
         self.members: list[Member] = list(members)
+        self.vectors = RankVectors({m.factor.fingerprint: m.vector for m in self.members})
         self._subtrees: dict[str, dict[str, int]] = {}
 
     def __len__(self) -> int:
@@ -123,17 +124,14 @@ class LibraryView:
 
     def admit(self, member: Member, replaces: Collection[str] = ()) -> None:
         """Append a member; those it replaces leave."""
+        self.vectors.add({member.factor.fingerprint: member.vector})
         self.members = [m for m in self.members if m.factor.fingerprint not in replaces]
         self.members.append(member)
 
-    def correlations(self, vector: NDArray[np.float32]) -> FloatArray:
-        """(n,) correlation of a unit rank vector with every member's."""
-        if not self.members:
-            return np.empty(0)
-        # NumPy's own sum rather than BLAS: its order depends on nothing but the length.
-        wide = vector.astype(np.float64)
-        found = np.array([float(np.sum(m.vector * wide)) for m in self.members])
-        return np.round(found, 12)
+    def correlations(self, fingerprint: str, vector: NDArray[np.float32]) -> FloatArray:
+        """(n,) correlation of a unit rank vector, of this fingerprint, with every member's."""
+        self.vectors.add({fingerprint: vector})
+        return self.vectors.correlations(fingerprint, [m.factor.fingerprint for m in self.members])
 
     def subtrees(self, member: Member) -> dict[str, int]:
         """`subtree_sizes` of a member, kept."""

@@ -220,7 +220,7 @@ def check_correlation(candidate: Candidate, context: GateContext) -> str | None:
     A candidate that beats everyone it is close to goes on as their rival; the admission gate decides.
     """
     assert candidate.vector is not None
-    found = np.abs(context.library.correlations(candidate.vector))
+    found = np.abs(context.library.correlations(candidate.compiled.fingerprint, candidate.vector))
     limit = context.settings.max_correlation
     close = [context.library.members[i] for i in np.flatnonzero(found > limit)]
     if not close:

@@ -163,15 +163,16 @@ class Market:
 
     def evaluate(self, alphas: Sequence[Alpha]) -> Iterator[FloatArray]:
         """Values (T, N) over the mining rows, in order; work common to a batch is done once."""
+        return self._values(alphas, self.held)
+
+    def _values(self, items: Sequence[str | Alpha], panel: Panel) -> Iterator[FloatArray]:
         from fama_fast.engine import evaluate
 
-        t, n = self.panel.shape
+        t, n = panel.shape
         batch = max(1, BATCH_BYTES // (8 * t * n))
         run = self.config.run
-        for start in range(0, len(alphas), batch):
-            yield from evaluate(
-                alphas[start : start + batch], self.held, threads=run.threads, min_coverage=run.min_coverage
-            )
+        for start in range(0, len(items), batch):
+            yield from evaluate(items[start : start + batch], panel, threads=run.threads, min_coverage=run.min_coverage)
 
     def measure(self, alphas: Sequence[Alpha]) -> tuple[FloatArray, FloatArray]:
         """Daily RankIC (K, T) over the mining rows, exact, and the share of members with a value (K, T).
@@ -250,20 +251,17 @@ class Market:
         for block in ranks_on(alphas, self.held, self.vector_rows, threads=run.threads, min_coverage=run.min_coverage):
             yield unit_vector(block)
 
-    def pool_ranks(self, factor: Factor, panel: Panel, rows: slice) -> FloatArray:
-        """Oriented cross-sectional ranks of a factor, centred, on some rows: its share of the pool."""
-        from fama_fast.engine import evaluate
+    def pool_ranks(self, factors: Sequence[Factor], panel: Panel, rows: slice) -> Iterator[FloatArray]:
+        """Oriented cross-sectional ranks of each factor, centred, on some rows: its share of the pool."""
         from fama_fast.mining.pool import oriented_ranks
 
-        run = self.config.run
-        text = f"RANK({factor.canonical})"
-        shares = evaluate([text], panel, threads=run.threads, min_coverage=run.min_coverage)[0][rows]
-        return oriented_ranks(shares, factor.sign)
+        texts = [f"RANK({f.canonical})" for f in factors]
+        for factor, shares in zip(factors, self._values(texts, panel), strict=True):
+            yield oriented_ranks(shares[rows], factor.sign)
 
     def open_test(self, factors: Sequence[Factor]) -> dict[str, dict[str, float]]:
         """Scores of each factor on the test rows, by fingerprint. Only the verdict may call this, once."""
         from fama_fast.data import forward_returns
-        from fama_fast.engine import evaluate
 
         run, cut, rows = self.config.run, self.config.splits, self.rows.test
         whole = self.whole
@@ -271,8 +269,7 @@ class Market:
         labels = forward_returns(whole, horizon=cut.horizon, entry_lag=cut.entry_lag)
         present = trading(whole) if whole.universe is None else None
         out: dict[str, dict[str, float]] = {}
-        for factor in factors:
-            values = evaluate([factor.canonical], whole, threads=run.threads, min_coverage=run.min_coverage)[0]
+        for factor, values in zip(factors, self._values([f.canonical for f in factors], whole), strict=True):
             out[factor.fingerprint] = score_values(
                 values,
                 labels,

@@ -108,7 +108,7 @@ def measure(
         figures["decay"] = sign * mean(later[inside])
     if "novelty" in names:
         others = np.array([m.factor.fingerprint not in without for m in library.members], dtype=np.bool_)
-        likeness = np.abs(library.correlations(vector))[others]
+        likeness = np.abs(library.correlations(alpha.fingerprint, vector))[others]
         figures["novelty"] = 1.0 - float(likeness.max(initial=0.0))
     return {name: figures[name] for name in names}
 

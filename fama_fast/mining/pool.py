@@ -12,11 +12,12 @@ and .0853 at .01, .0923 and .0884 at .1, .0939 and .0932 at 1, .0924 and .0909 a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from fama_fast.evaluation import daily
+from fama_fast.evaluation.rows import frozen, over_rows
 from fama_fast.mining.rank_moments import RankMoments, whole_ranks
 from fama_fast.mining.state import known_figures
 from fama_fast.panel import Panel
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fama_fast.library.factor import Factor
     from fama_fast.mining.config import PoolSettings
     from fama_fast.mining.market import Market
+    from fama_fast.mining.rank_moments import Whole
     from fama_fast.types import BoolArray, FloatArray
 
     Ranks = NDArray[np.float32]
@@ -66,7 +68,7 @@ class Pool:
         self._known = np.isfinite(target)
         self._label = whole_ranks(target)
         self._ranks: dict[str, Ranks] = {}  # over the validation rows
-        self._whole: dict[str, tuple[Ranks, FloatArray]] = {}  # over all mining rows
+        self._whole: dict[str, tuple[Whole, FloatArray]] = {}  # over all mining rows
         self._moments = self._no_moments()
 
     def valid(self, factors: Sequence[Factor]) -> PoolScores:
@@ -75,15 +77,12 @@ class Pool:
         names = [f.fingerprint for f in factors]
         rows = self.market.rows.valid
         ranks = [self._ranks[n] for n in names]
-        forecast = np.full(ranks[0].shape, np.nan)
-        weights = np.zeros(len(names))
+        weights = np.zeros((len(names), rows.stop - rows.start))
         for start in range(rows.start, rows.stop, self.settings.refit):
             stop = min(start + self.settings.refit, rows.stop)
-            part = slice(start - rows.start, stop - rows.start)
-            weights = self._fit(names, before=start)
-            forecast[part] = weighted([r[part] for r in ranks], weights)
+            weights[:, start - rows.start : stop - rows.start] = self._fit(names, before=start)[:, None]
         universe = self.market.held.universe
-        return self._scored(names, ranks, forecast, weights, self.market.labels.values[rows], universe, rows)
+        return self._scored(names, ranks, weights, self.market.labels.values[rows], universe, rows)
 
     def test(self, factors: Sequence[Factor]) -> PoolScores:
         """The pool over the test rows, weights as of the last mining row. This opens the test split."""
@@ -94,10 +93,10 @@ class Pool:
         names, rows = [f.fingerprint for f in factors], market.rows.test
         whole = market.whole
         assert isinstance(whole, Panel)
-        ranks = [market.pool_ranks(f, whole, rows).astype(np.float32) for f in factors]
+        ranks = [r.astype(np.float32) for r in market.pool_ranks(factors, whole, rows)]
         labels = forward_returns(whole, horizon=cut.horizon, entry_lag=cut.entry_lag)[rows]
-        weights = self._fit(names, before=rows.start)
-        return self._scored(names, ranks, weighted(ranks, weights), weights, labels, whole.universe, rows)
+        weights = np.repeat(self._fit(names, before=rows.start)[:, None], rows.stop - rows.start, axis=1)
+        return self._scored(names, ranks, weights, labels, whole.universe, rows)
 
     def _no_moments(self) -> RankMoments:
         """Empty sums, kept at the dates at which weights are fitted."""
@@ -118,14 +117,16 @@ class Pool:
             del self._ranks[gone], self._whole[gone]
         new = set(self._moments.begin(names))
         panel, rows = self.market.held, self.market.rows
-        for factor in factors:
-            if factor.fingerprint in new:
-                ranks = self.market.pool_ranks(factor, panel, slice(0, panel.shape[0])).astype(np.float32)
-                self._ranks[factor.fingerprint] = ranks[rows.valid].copy()
-                self._whole[factor.fingerprint] = whole_ranks(ranks, self._known)
+        newcomers = [f for f in factors if f.fingerprint in new]
+        everywhere = self.market.pool_ranks(newcomers, panel, slice(0, panel.shape[0]))
+        for factor, found in zip(newcomers, everywhere, strict=True):
+            ranks = found.astype(np.float32)
+            self._ranks[factor.fingerprint] = ranks[rows.valid].copy()
+            self._whole[factor.fingerprint] = whole_ranks(ranks, self._known)
+        label, threads = self._label, self.market.config.run.threads
         for part in (rows.train, rows.valid):
             whole = {name: (r[part], scale[part]) for name, (r, scale) in self._whole.items()}
-            self._moments.add(part.start, sorted(new), whole, (self._label[0][part], self._label[1][part]))
+            self._moments.add(part.start, sorted(new), whole, (label[0][part], label[1][part]), threads)
 
     def _fit(self, names: Sequence[str], before: int) -> FloatArray:
         """Ridge weights from mining dates whose labels end before row `before`."""
@@ -135,18 +136,17 @@ class Pool:
         self,
         names: Sequence[str],
         ranks: Sequence[Ranks],
-        forecast: FloatArray,
         weights: FloatArray,
         labels: FloatArray,
         universe: BoolArray | None,
         rows: slice,
     ) -> PoolScores:
         inside = None if universe is None else universe[rows]
-        forecasts: dict[Model, FloatArray] = {"ridge": forecast, "equal": combine(ranks)}
         threads = self.market.config.run.threads
+        forecasts = blend(ranks, weights, threads)
         found = {model: daily(f, labels, inside, threads=threads) for model, f in forecasts.items()}
         scores = {m: known_figures(d.summary(horizon=self.market.horizon).as_dict()) for m, d in found.items()}
-        return PoolScores(found, scores, dict(zip(names, weights.tolist(), strict=True)))
+        return PoolScores(found, scores, dict(zip(names, weights[:, -1].tolist(), strict=True)))
 
 
 def centred_ranks(values: FloatArray, universe: BoolArray | None) -> FloatArray:
@@ -188,28 +188,24 @@ def ridge_weights(gram: FloatArray, cross: FloatArray, penalty: float) -> FloatA
     return np.asarray(np.linalg.solve(gram + penalty * scale * np.eye(len(gram)), cross), dtype=np.float64)
 
 
-def weighted(ranks: Sequence[Ranks], weights: FloatArray) -> FloatArray:
-    """Sum (T, N) of ranks times weights; a missing rank counts as the middle, a symbol without any is missing."""
-    total = np.zeros(ranks[0].shape)
-    seen = np.zeros(ranks[0].shape, dtype=np.bool_)
-    for r, w in zip(ranks, weights, strict=True):
-        there = np.isfinite(r)
-        total += np.where(there, w * r.astype(np.float64), 0.0)
-        seen |= there
-    return np.where(seen, total, np.nan)
+def blend(ranks: Sequence[Ranks], weights: FloatArray, threads: int | None = None) -> dict[Model, FloatArray]:
+    """The forecasts (T, N) of both models; a symbol without any rank on a date is missing.
 
+    ridge: the sum of ranks times the weights (K, T) of their dates, where a missing rank counts as the middle. equal:
+    the mean of the ranks that are present.
+    """
+    from fama_fast.backends.numba_vm.stats import blend_rows
 
-def combine(ranks: Sequence[NDArray[np.floating[Any]]]) -> FloatArray:
-    """Equal-weight mean (T, N) of the oriented ranks that are present; missing where none is."""
-    total = np.zeros(ranks[0].shape)
-    count = np.zeros(ranks[0].shape)
-    for r in ranks:
-        there = np.isfinite(r)
-        total += np.where(there, r, 0.0)
-        count += there
+    total, mean, count = (np.zeros(ranks[0].shape) for _ in range(3))
+    present = [frozen(np.ascontiguousarray(r, dtype=np.float32)) for r in ranks]
+
+    def add(start: int, stop: int) -> None:
+        for r, w in zip(present, np.ascontiguousarray(weights), strict=True):
+            blend_rows(r, w, start, stop, total, mean, count)
+
+    over_rows(add, total.shape, threads)
     with np.errstate(invalid="ignore", divide="ignore"):
-        out: FloatArray = total / count
-    return out
+        return {"ridge": np.where(count > 0.0, total, np.nan), "equal": mean / count}
 
 
 def oriented_ranks(shares: FloatArray, sign: int) -> FloatArray:

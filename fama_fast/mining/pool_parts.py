@@ -16,7 +16,7 @@ from fama_fast.engine.chunks import chunks, compute
 from fama_fast.engine.evaluate import has_universe, lowered, plan_chunks, read_names
 from fama_fast.evaluation import Daily, daily
 from fama_fast.evaluation.chunked import LABEL_BYTES, ReturnLabels
-from fama_fast.mining.pool import MODELS, Model, Pool, PoolScores, centred_ranks, combine, oriented_ranks, weighted
+from fama_fast.mining.pool import MODELS, Model, Pool, PoolScores, blend, centred_ranks, oriented_ranks
 from fama_fast.mining.rank_moments import whole_ranks
 from fama_fast.mining.state import known_figures
 
@@ -64,7 +64,7 @@ class _Scored:
         warm = max(begin, self.rows.start)
         own = slice(warm - begin, last - begin)
         parts = [r[own] for r in ranks]
-        forecasts: dict[Model, FloatArray] = {"ridge": self._ridge(parts, warm, last), "equal": combine(parts)}
+        forecasts = blend(parts, self._weights(len(parts), warm, last), self.threads)
         inside = None if universe is None else universe[own]
         at = slice(first - self.rows.start, last - self.rows.start)
         for model, forecast in forecasts.items():
@@ -72,16 +72,16 @@ class _Scored:
             for name in _SERIES:
                 self.series[model][name][at] = getattr(found, name)[first - warm :]
 
-    def _ridge(self, ranks: Sequence[Ranks], first: int, last: int) -> FloatArray:
-        out = np.full((last - first, ranks[0].shape[1]), np.nan)
+    def _weights(self, factors: int, first: int, last: int) -> FloatArray:
+        """(factors, last - first) weights of each row."""
+        out = np.zeros((factors, last - first))
         at = first
         while at < last:
             number = (at - self.rows.start) // self.refit
             end = min(last, self.rows.start + (number + 1) * self.refit)
             if number not in self.made:
                 self.made[number] = self.weights_at(number)
-            part = slice(at - first, end - first)
-            out[part] = weighted([r[part] for r in ranks], self.made[number])
+            out[:, at - first : end - first] = self.made[number][:, None]
             at = end
         return out
 
@@ -196,4 +196,4 @@ class PartsPool(Pool):
             if first < last:
                 part = slice(first - start, last - start)
                 whole = {name: whole_ranks(r[part], known[part]) for name, r in ranks.items()}
-                self._moments.add(first, new, whole, whole_ranks(target[part]))
+                self._moments.add(first, new, whole, whole_ranks(target[part]), self.market.config.run.threads)

@@ -1,16 +1,18 @@
 """Sums over dates of products of ranks, factor by factor and factor by label: what ridge weights are made of.
 
-Doubled, centred ranks 2 r - n - 1 are whole numbers, so a date's sum of products over symbols is exact in float64
-whatever adds it up: BLAS may multiply matrices, on any machine and any number of threads, and a factor that comes
-late gives the bits that it would have given early. Dates are then added in their order.
+Doubled, centred ranks 2 r - n - 1 are whole numbers, so a date's sum of products over symbols is exact whatever adds it
+up, and a factor that comes late gives the bits that it would have given early. Dates are then added in their order.
+Two bytes a rank are enough up to 32,768 symbols, and 16-bit products are added several times as fast as BLAS does it in
+float64 (5 new factors with 200 of 776 dates x 981 symbols: 60 ms instead of 135, and no stacking of 200 arrays).
 """
 
 from __future__ import annotations
 
-import bisect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from fama_fast.evaluation.rows import over_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,11 +22,10 @@ if TYPE_CHECKING:
     from fama_fast.types import BoolArray, FloatArray
 
     Ranks = NDArray[np.float32]
+    Whole = NDArray[np.signedinteger[Any]]
 
-_DATES_AT_ONCE = 4  # matrices of 200 factors x 3000 symbols then take 20 MB
 
-
-def whole_ranks(ranks: Ranks, known: BoolArray | None = None) -> tuple[Ranks, FloatArray]:
+def whole_ranks(ranks: Ranks, known: BoolArray | None = None) -> tuple[Whole, FloatArray]:
     """(2 r - n - 1 where present and known, else 0; (T,) the 1 / (2 n) that makes them centred ranks again).
 
     Args:
@@ -36,7 +37,8 @@ def whole_ranks(ranks: Ranks, known: BoolArray | None = None) -> tuple[Ranks, Fl
     if known is not None:
         there &= known
     whole = np.rint(ranks * doubled[:, None].astype(np.float32))
-    return np.where(there, whole, np.float32(0.0)), 1.0 / doubled
+    small = np.int16 if ranks.shape[1] <= np.iinfo(np.int16).max else np.int32
+    return np.where(there, whole, np.float32(0.0)).astype(small), 1.0 / doubled
 
 
 class RankMoments:
@@ -80,33 +82,38 @@ class RankMoments:
         self,
         start: int,
         new: Sequence[str],
-        ranks: Mapping[str, tuple[Ranks, FloatArray]],
-        label: tuple[Ranks, FloatArray],
+        ranks: Mapping[str, tuple[Whole, FloatArray]],
+        label: tuple[Whole, FloatArray],
+        threads: int | None = None,
     ) -> None:
         """Products of the new factors with all, and with the label, over the rows from `start` on.
 
         Args:
             ranks: of every factor held, as `whole_ranks` gives them, over the same rows. label: the label's.
         """
+        from fama_fast.backends.numba_vm.stats import rank_products
+
         if not new:
             return
         places = [self._names.index(name) for name in new]
-        label_ranks, label_scale = label
-        for first in range(0, len(label_ranks), _DATES_AT_ONCE):
-            part = slice(first, first + _DATES_AT_ONCE)
-            everyone = np.stack([ranks[n][0][part] for n in self._names], axis=1).astype(np.float64)
-            scales = np.stack([ranks[n][1][part] for n in self._names], axis=1)
-            target = label_ranks[part].astype(np.float64)
-            own, own_scales = everyone[:, places], scales[:, places]
-            # Exact: whole numbers. The scales come after, in a form that is the same for (a, b) and (b, a).
-            pairs = own @ everyone.transpose(0, 2, 1) * (own_scales[:, :, None] * scales[:, None, :])
-            labels = (own @ target[:, :, None])[:, :, 0]
-            labels *= own_scales * label_scale[part, None]
-            for at in range(len(target)):
-                stretch = bisect.bisect_right(self._stops, start + first + at)
-                if stretch < len(self._stops):
-                    self._pairs[stretch, places] += pairs[at]
-                    self._label[stretch, places] += labels[at]
+        own = np.stack([ranks[name][0] for name in new])
+        own_scales = np.stack([ranks[name][1] for name in new])
+        dates = np.arange(start, start + own.shape[1])
+        stretch = np.searchsorted(self._stops, dates, side="right")
+        stretch[stretch == len(self._stops)] = -1
+        others = [*(ranks[name] for name in self._names), label]
+        sums = np.zeros((len(others), len(new), len(self._stops)))
+        # The sums so far go on, date by date, so that cuts between dates change no bit.
+        sums[:-1] = self._pairs[:, places].transpose(2, 1, 0)
+        sums[-1] = self._label[:, places].T
+
+        def multiply(first: int, last: int) -> None:
+            for k in range(first, last):
+                rank_products(own, own_scales, *others[k], stretch, sums[k])
+
+        over_rows(multiply, (len(others), own.size), threads)
+        self._pairs[:, places] = sums[:-1].transpose(2, 1, 0)
+        self._label[:, places] = sums[-1].T
         # What a new factor has with the others they have with it.
         self._pairs[:, :, places] = self._pairs[:, places].transpose(0, 2, 1)
 

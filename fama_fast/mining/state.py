@@ -21,12 +21,10 @@ from fama_fast.mining.memory import SearchMemory, elite_of, ranking_print, serie
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from fama_fast.mining.candidate import Candidate
     from fama_fast.mining.market import Market
     from fama_fast.mining.records import StartingFactor
+    from fama_fast.types import IntArray
 
 IN_LIBRARY = "in the library already"
 PROPOSED = "proposed before in this run"
@@ -38,7 +36,6 @@ class LoopState:
 
     Attributes:
         library: members in order. book: chains; None when Chain-of-Experience is off.
-        vectors: unit rank vectors by fingerprint, not oriented, of members and of whoever is in a chain.
         memory: the archive that searchers breed from, the rankings that were met, and which moves paid.
         tried: why a fingerprint is a duplicate. known: canonical texts tried.
         pool: validation scores of the equal-weight pool of new factors; empty before there is one.
@@ -46,13 +43,13 @@ class LoopState:
         seconds: of search so far, in every part of a run that was resumed; counted only where time is a budget, so that
             equal runs otherwise have equal states.
         exhausted: the proposer had nothing more to say.
+        clusters: of the library as it was when they were last asked for, see `steps`; they follow from it.
     """
 
     library: LibraryView
     book: ChainBook | None = None
     failures: FailureMemory = field(default_factory=FailureMemory)
     memory: SearchMemory = field(default_factory=SearchMemory)
-    vectors: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     tried: dict[str, str] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
     pool: dict[str, float] = field(default_factory=dict)
@@ -64,6 +61,7 @@ class LoopState:
     cost: float = 0.0
     seconds: float = 0.0
     exhausted: bool = False
+    clusters: tuple[object, IntArray] | None = None
 
     @property
     def new_factors(self) -> list[Factor]:
@@ -181,7 +179,7 @@ def restored_state(
         if member:
             _put(state, Member(factor, alpha.node, vector, mined, series))
         else:
-            state.vectors[factor.fingerprint] = vector
+            state.library.vectors.add({factor.fingerprint: vector})
     return state
 
 
@@ -189,7 +187,6 @@ def _put(state: LoopState, member: Member) -> None:
     factor = member.factor
     if state.library.get(factor.fingerprint) is None:
         state.library.admit(member)
-    state.vectors[factor.fingerprint] = member.vector
     state.tried[factor.fingerprint] = IN_LIBRARY
     state.known.add(factor.canonical)
 

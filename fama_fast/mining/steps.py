@@ -15,7 +15,7 @@ import numpy as np
 from fama_fast.mining import objectives
 from fama_fast.mining.candidate import Candidate, Member
 from fama_fast.mining.coe import ChainBook, Failure, Outcome
-from fama_fast.mining.css import CorrelationTable, cluster, select_exemplars
+from fama_fast.mining.css import CorrelationTable, cluster_correlations, select_from_clusters
 from fama_fast.mining.gates import GATES, GateContext, Stage, run_gates
 from fama_fast.mining.protocol import ProposalRequest
 from fama_fast.mining.racing import controls_of
@@ -23,9 +23,7 @@ from fama_fast.mining.records import ChainStep
 from fama_fast.mining.state import IN_LIBRARY, factor_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
     from fama_fast.library.factor import Factor
     from fama_fast.mining.coe import Chain
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     from fama_fast.mining.market import Market
     from fama_fast.mining.pool import Pool
     from fama_fast.mining.state import LoopState
+    from fama_fast.types import IntArray
 
 # Gates whose verdict says something about the formula itself; other failures must not blame its parts.
 _WEAK = frozenset({"coverage", "screening", "training", "admission"})
@@ -53,10 +52,15 @@ class Context:
     selection: Selection | None = None
 
 
-def oriented_vectors(state: LoopState, factors: Iterable[Factor]) -> NDArray[np.float32]:
-    """(n, d) unit rank vectors turned by each factor's sign."""
-    rows = [state.vectors[f.fingerprint] * np.float32(f.sign) for f in factors]
-    return np.stack(rows) if rows else np.empty((0, 0), dtype=np.float32)
+def clusters_of(state: LoopState, config: MiningConfig) -> IntArray:
+    """(n,) cluster of each member of the library, found anew when the library has changed."""
+    factors = [m.factor for m in state.library.members]
+    made_of = tuple((f.fingerprint, f.sign) for f in factors)
+    if state.clusters is None or state.clusters[0] != made_of:
+        vectors = state.library.vectors
+        found = cluster_correlations(vectors.oriented(factors), vectors.distinct(factors), config.k, config.run.seed)
+        state.clusters = made_of, found
+    return state.clusters[1]
 
 
 def build_chains(state: LoopState, config: MiningConfig) -> list[ChainStep]:
@@ -64,8 +68,7 @@ def build_chains(state: LoopState, config: MiningConfig) -> list[ChainStep]:
     if not config.run.use_coe:
         return []
     factors = [m.factor for m in state.library.members]
-    labels = cluster(oriented_vectors(state, factors), config.k, config.run.seed)
-    state.book = ChainBook.build(factors, labels, visit_penalty=config.coe.visit_penalty)
+    state.book = ChainBook.build(factors, clusters_of(state, config), visit_penalty=config.coe.visit_penalty)
     return [
         _step(factor, "build", None if before is None else before.fingerprint, chain)
         for chain in state.book
@@ -85,10 +88,10 @@ def choose_context(state: LoopState, config: MiningConfig, number: int) -> Conte
     exemplars: tuple[Factor, ...] = ()
     selection: Selection | None = None
     if config.run.use_css and factors:
-        selection = select_exemplars(
-            oriented_vectors(state, factors),
+        selection = select_from_clusters(
+            state.library.vectors.oriented(factors),
+            clusters_of(state, config),
             factors,
-            k=config.k,
             l=config.l,
             draw=config.css.draw,
             rng=np.random.default_rng([config.run.seed, number]),
@@ -111,7 +114,7 @@ def _tied(
     """Exemplars that are in a chain, or close enough to one; and the correlations that matching needs."""
     members = book.members()
     everyone = list({f.fingerprint: f for f in (*members, *exemplars)}.values())
-    table = CorrelationTable.of(everyone, oriented_vectors(state, everyone))
+    table = CorrelationTable(tuple(f.fingerprint for f in everyone), state.library.vectors.oriented(everyone))
     kept = [e for e in exemplars if book.holding(e) or max((abs(table(e, m)) for m in members), default=0.0) >= least]
     return kept, table
 
@@ -159,6 +162,8 @@ def pass_gates(
     passed = [c for c in running if run_gates(c, Stage.SAMPLE, context) and run_gates(c, Stage.TRAINING, context)]
     for candidate, vector in zip(passed, market.vectors([c.compiled for c in passed]), strict=True):
         candidate.vector = vector
+    vectors = state.library.vectors
+    vectors.add({c.compiled.fingerprint: c.vector for c in passed if c.vector is not None}, config.run.threads)
     admitted = []
     for candidate in sorted(passed, key=lambda c: (-c.score, c.position)):
         figures: objectives.Figures | None = None
@@ -181,11 +186,12 @@ def pass_gates(
         assert candidate.vector is not None
         member = Member(factor, candidate.compiled.node, candidate.vector, True, candidate.series)
         state.library.admit(member, candidate.replaces)
-        state.vectors[factor.fingerprint] = candidate.vector
         state.tried[factor.fingerprint] = IN_LIBRARY
         candidate.admitted = True
         admitted.append(factor)
     state.memory.learn(candidates, market.rows.train, config.gates.complexity_penalty)
+    refused = {c.compiled.fingerprint for c in passed if not c.admitted}
+    vectors.forget(refused)
     for candidate in candidates:
         candidate.series = candidate.vector = None
     return admitted
@@ -278,11 +284,8 @@ def _likeness(state: LoopState, factor: Factor, chain: Chain, threshold: float) 
     Where the closest member leads the last one by no more than `threshold` the last one draws level, so that
     the chain is extended rather than split.
     """
-    own = oriented_vectors(state, [factor])[0].astype(np.float64)
-    found = {
-        m.fingerprint: round(float(np.sum(own * v)), 12)
-        for m, v in zip(chain.members, oriented_vectors(state, chain.members), strict=True)
-    }
+    own = state.library.vectors.oriented([factor, *chain.members])[0, 1:]
+    found = {m.fingerprint: float(r) for m, r in zip(chain.members, own, strict=True)}
     closest = max(abs(v) for v in found.values())
     last = chain.best.fingerprint
     if closest - abs(found[last]) <= threshold:

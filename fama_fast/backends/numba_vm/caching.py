@@ -109,9 +109,9 @@ def compile_kernel(function: Any, kind: Any) -> Any:
     return callback
 
 
-def njit_cached(function: Any) -> Any:
-    """`numba.njit` without the GIL, with numpy's error model and this module's cache."""
-    dispatcher: Any = njit(nogil=True, error_model="numpy")(function)
+def njit_cached(function: Any, *, fastmath: frozenset[str] = frozenset()) -> Any:
+    """`numba.njit` without the GIL, with numpy's error model and this module's cache; `fastmath` as numba has it."""
+    dispatcher: Any = njit(nogil=True, error_model="numpy", fastmath=set(fastmath))(function)
     if _cacheable(function):
         dispatcher._cache = _KernelCache(function)
     return dispatcher

@@ -11,6 +11,7 @@ will. It knows nothing of expressions, labels or splits.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -242,3 +243,65 @@ def rank_change(values, order, count, start, stop, out):  # type: ignore[no-unty
                     both += 1
             out[t] = total / both if both else np.nan
         before, today = today, before
+
+
+@njit_cached
+def _short_product(a, b, start, stop):  # type: ignore[no-untyped-def]
+    # In 32 bits all the way, which processors multiply and add by the dozen.
+    part = np.int32(0)
+    for c in range(start, stop):
+        part = np.int32(part + np.int32(a[c]) * np.int32(b[c]))
+    return np.int64(part)
+
+
+@njit_cached
+def rank_products(own, own_scales, other, other_scales, stretch, sums):  # type: ignore[no-untyped-def]
+    """Add, date by date, the products of some factors' whole ranks with another's to the sums of the date's stretch.
+
+    own: (M, T, N) int16 or int32 of whole ranks, 0 where missing. own_scales: (M, T). other: (T, N) of the same type.
+    other_scales: (T,). stretch: (T,) int64, the column of `sums` that a date belongs to, or -1. sums: (M, stretches).
+    A date's sum of whole numbers below N is exact in any order.
+    """
+    m, dates, n = own.shape
+    short = max(1, (2**31 - 1) // (n * n))  # products whose sum fits 32 bits
+    for t in range(dates):
+        at = stretch[t]
+        if at < 0:
+            continue
+        b = other[t]
+        for i in range(m):
+            a = own[i, t]
+            total = 0
+            for start in range(0, n, short):
+                total += _short_product(a, b, start, min(n, start + short))
+            sums[i, at] += float(total) * (own_scales[i, t] * other_scales[t])
+
+
+@njit_cached
+def blend_rows(ranks, weights, start, stop, total, mean, count):  # type: ignore[no-untyped-def]
+    """Add a factor's present ranks to two forecasts: times its weight of the date to `total`, as they are to `mean`.
+
+    ranks: (T, N) float32, missing NaN. weights: (T,). total, mean: (T, N) float64. count: (T, N), of factors present.
+    """
+    n = ranks.shape[1]
+    for t in range(start, stop):
+        weight = weights[t]
+        for c in range(n):
+            r = float(ranks[t, c])
+            there = r == r  # noqa: PLR0124  (NaN: missing)
+            total[t, c] += weight * r if there else 0.0
+            mean[t, c] += r if there else 0.0
+            count[t, c] += 1.0 if there else 0.0
+
+
+@functools.partial(njit_cached, fastmath=frozenset({"reassoc", "contract", "nsz"}))
+def inner_products(rows, other, out):  # type: ignore[no-untyped-def]
+    """Inner product of each of the rows (M, D) with another (D,), all float32, added in float64.
+
+    Sums may be split over lanes, the same way for every pair: a pair has its bits whatever else is in the call.
+    """
+    for i in range(rows.shape[0]):
+        total = 0.0
+        for c in range(other.shape[0]):
+            total += float(rows[i, c]) * float(other[c])
+        out[i] = total

@@ -2,8 +2,8 @@
 
 from fama_fast.evaluation.likeness import correlations
 from fama_fast.evaluation.vectors import rank_vectors, sample_rows
-from fama_fast.mining.css.clusters import cluster
-from fama_fast.mining.css.select import CrossSampleSelection, Draw, Selection, select_exemplars
+from fama_fast.mining.css.clusters import cluster, cluster_correlations
+from fama_fast.mining.css.select import CrossSampleSelection, Draw, Selection, select_exemplars, select_from_clusters
 from fama_fast.mining.css.similarity import CorrelationTable, mean_absolute_correlation
 
 __all__ = [
@@ -12,9 +12,11 @@ __all__ = [
     "Draw",
     "Selection",
     "cluster",
+    "cluster_correlations",
     "correlations",
     "mean_absolute_correlation",
     "rank_vectors",
     "sample_rows",
     "select_exemplars",
+    "select_from_clusters",
 ]

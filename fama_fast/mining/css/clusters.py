@@ -24,41 +24,45 @@ if TYPE_CHECKING:
 STARTS = 10  # k-means restarts; the tightest clustering is kept
 
 
-def cluster(
-    vectors: NDArray[np.floating[Any]], k: int = 7, seed: int = 0, *, matrix: FloatArray | None = None
-) -> IntArray:
+def cluster(vectors: NDArray[np.floating[Any]], k: int = 7, seed: int = 0) -> IntArray:
     """Cluster labels (n,) of n rank vectors, numbered by first appearance.
 
     `k` clusters, or as many as there are different vectors if those are fewer: equal vectors, and all zero
-    vectors, always share a label. `matrix` is `correlations(vectors)` where the caller has it already.
+    vectors, always share a label.
 
     Raises:
         ConfigError: k is below 1.
     """
+    return cluster_correlations(correlations(vectors), distinct(vectors), k, seed)
+
+
+def cluster_correlations(matrix: FloatArray, which: IntArray, k: int = 7, seed: int = 0) -> IntArray:
+    """`cluster` where the caller has `correlations(vectors)` and `distinct(vectors)` already."""
     if k < 1:
         raise ConfigError(f"the number of clusters k must be at least 1, not {k}")
-    n = len(vectors)
-    if n == 0:
+    if not len(which):
         return np.empty(0, dtype=np.int64)
-    which = _distinct(vectors)
     _, first = np.unique(which, return_index=True)
     if len(first) <= k:
         return which
-    gram = correlations(vectors) if matrix is None else matrix
-    points = _coordinates(gram[np.ix_(first, first)])
+    points = _coordinates(matrix[np.ix_(first, first)])
     weights = np.bincount(which).astype(np.float64)
     return _by_first_appearance(_k_means(points, weights, k, seed)[which])
 
 
-def _distinct(vectors: NDArray[np.floating[Any]]) -> IntArray:
+def distinct(vectors: NDArray[np.floating[Any]]) -> IntArray:
     """(n,) number of the different vector that each one is, by first appearance.
 
     Factors that are monotone in each other (x and RANK(x)) have the same vector to the bit.
     """
     numbers: dict[bytes, int] = {}
+    return np.array([numbers.setdefault(digest(v), len(numbers)) for v in vectors], dtype=np.int64)
+
+
+def digest(vector: NDArray[np.floating[Any]]) -> bytes:
+    """What equal vectors have in common."""
     # Adding 0 turns -0 into 0, which is the same rank.
-    digests = (hashlib.blake2b((v + 0.0).data, digest_size=16).digest() for v in vectors)
-    return np.array([numbers.setdefault(d, len(numbers)) for d in digests], dtype=np.int64)
+    return hashlib.blake2b((vector + 0.0).data, digest_size=16).digest()
 
 
 def _coordinates(gram: FloatArray) -> FloatArray:

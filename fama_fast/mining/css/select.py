@@ -15,7 +15,7 @@ import numpy as np
 from fama_fast.errors import ConfigError, DataError, nearest_name
 from fama_fast.evaluation.likeness import correlations
 from fama_fast.evaluation.vectors import rank_vectors, sample_rows
-from fama_fast.mining.css.clusters import cluster
+from fama_fast.mining.css.clusters import cluster_correlations, distinct
 from fama_fast.mining.css.similarity import CorrelationTable, mean_absolute_correlation
 
 if TYPE_CHECKING:
@@ -95,17 +95,41 @@ def select_exemplars(
         ConfigError: k or l below 1, or an unknown way to draw. DataError: vectors and factors differ in
         number.
     """
+    if len(vectors) != len(factors):
+        raise DataError(f"there are {len(vectors)} rank vectors for {len(factors)} factors")
+    generator = np.random.default_rng(rng)
+    _check(draw, l)
+    matrix = correlations(vectors)
+    labels = cluster_correlations(matrix, distinct(vectors), k, int(generator.integers(2**32)))
+    return select_from_clusters(matrix, labels, factors, l=l, draw=draw, rng=generator)
+
+
+def _check(draw: str, l: int | None) -> None:  # noqa: E741  (the paper's name)
     if draw not in DRAWS:
         near = nearest_name(str(draw), DRAWS)
         hint = f", did you mean {near}?" if near else ""
         raise ConfigError(f"exemplars are drawn by {' or '.join(DRAWS)}, not {draw!r}{hint}")
     if l is not None and l < 1:
         raise ConfigError(f"the number of exemplars l must be at least 1, not {l}")
-    if len(vectors) != len(factors):
-        raise DataError(f"there are {len(vectors)} rank vectors for {len(factors)} factors")
+
+
+def select_from_clusters(
+    matrix: FloatArray,
+    labels: IntArray,
+    factors: Sequence[Factor],
+    *,
+    l: int | None = None,  # noqa: E741  (the paper's name)
+    draw: Draw = "random",
+    rng: np.random.Generator | int = 0,
+) -> Selection:
+    """Draw exemplars from clusters that are known.
+
+    Args:
+        matrix: (n, n) correlations of the factors. labels: (n,) their clusters, see `cluster_correlations`.
+        l, draw, rng: as for `select_exemplars`; the same errors.
+    """
+    _check(draw, l)
     generator = np.random.default_rng(rng)
-    matrix = correlations(vectors)
-    labels = cluster(vectors, k, int(generator.integers(2**32)), matrix=matrix)
     count = int(labels.max()) + 1 if len(labels) else 0
     clusters = tuple(tuple(int(i) for i in np.flatnonzero(labels == c)) for c in range(count))
     indices = tuple(
