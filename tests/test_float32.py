@@ -158,7 +158,7 @@ def test_float32_results_take_their_memory_from_the_pool(monkeypatch: pytest.Mon
 def _without_waiting(stage: Stage) -> Stage:
     """The stage without the registers in which halves of cache lines wait from tile to tile; nobody else has those."""
     waiting = [i.inputs[1] for i in stage.instructions if i.kernel == "memory.emit_block_narrow"]
-    made = [replace(i, inputs=i.inputs[:1]) if "emit_block" in i.kernel else i for i in stage.instructions]
+    made = [i._replace(inputs=i.inputs[:1]) if "emit_block" in i.kernel else i for i in stage.instructions]
     used = [slot for i in made for slot in (i.out, *i.inputs)]
     assert len(set(waiting)) == len(waiting)
     assert not set(waiting) & set(used)

@@ -2,7 +2,7 @@
 
 What is counted is the time during which at least one thread is inside a compiled function of `_PLACES`: `lead`, which
 runs a program's kernels and sinks together with helpers and ends when the last of them is done, and the loops that
-sort, rank and correlate rows. Threads at work together count once, and the Python around them (planning, assembling,
+sort, rank, correlate and add up rows. Threads at work together count once, and the Python around them (planning, assembling,
 waking threads) does not count; taking the interpreter's lock again at the end of a call does, which Python has no way
 to tell apart.
 """
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 # Compiled functions by the module through which their callers look them up at every call.
 _PLACES = {
     "fama_fast.backends.numba_vm.loop": ("lead",),
-    "fama_fast.backends.numba_vm.stats": ("sort_rows", "rank_correlation", "correlation", "rank_change"),
+    "fama_fast.backends.numba_vm.stats": (
+        "sort_rows",
+        "find_ties",
+        "rank_correlation",
+        "correlation",
+        "rank_change",
+        "rank_products",
+        "blend_rows",
+        "inner_products",
+    ),
 }
 
 

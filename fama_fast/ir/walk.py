@@ -17,7 +17,13 @@ _REMEMBERED = 1 << 16  # nodes that a rewriter keeps the result of
 
 def postorder(*roots: Node) -> Iterator[Node]:
     """Each distinct node under `roots` once, operands first, in a deterministic order."""
-    return unknown(roots, ())
+    return iter(_below(roots[0])) if len(roots) == 1 else unknown(roots, ())
+
+
+@functools.lru_cache(maxsize=1 << 13)
+def _below(root: Node) -> tuple[Node, ...]:
+    """A search walks through the same expression a dozen times before it is done with it."""
+    return tuple(unknown((root,), ()))
 
 
 def unknown(roots: Iterable[Node], known: Container[Node]) -> Iterator[Node]:

@@ -6,6 +6,7 @@ import enum
 import functools
 import itertools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class Axis(enum.Enum):
@@ -30,17 +31,17 @@ class Space(enum.Enum):
     __hash__ = object.__hash__
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
+    """Where a value lies. A tuple, for a plan makes, hashes and compares very many."""
+
     space: Space
-    index: int = 0
+    index: int = 0  # type: ignore[assignment]  # hides tuple.index, which nobody needs
 
 
 NUMBER = Slot(Space.NUMBER)
 
 
-@dataclass(frozen=True)
-class Instruction:
+class Instruction(NamedTuple):
     """One kernel call. `params` are the static parameters, then a value for each operand (0 where it has memory).
 
     Where it is `narrow`, the operands are float32.

@@ -167,6 +167,8 @@ def _read_later(written: set[Slot], rest: Sequence[Instruction]) -> set[Slot]:
     found = {slot for slot in written if slot.space is not Space.REGISTER}
     waiting = written - found
     for instruction in rest:
+        if not waiting:
+            break
         found |= waiting.intersection(instruction.inputs)
         waiting -= {*instruction.inputs, instruction.out}
     return found

@@ -276,9 +276,10 @@ def _assemble(stage: Stage) -> _Code:
     instructions, kinds = chain.chained(stage.instructions, _kinds(stage))
     registers = {s for made in instructions for s in (made.out, *made.inputs) if s.space is Space.REGISTER}
     slots = {slot: i for i, slot in enumerate(sorted(registers, key=lambda slot: slot.index))}
-    code = np.zeros((len(instructions), loop.INSTRUCTION_WIDTH), dtype=np.int64)
+    code: list[list[int]] = []
     params: list[float] = []
-    for row, instruction, kind in zip(code, instructions, kinds, strict=True):
+    for instruction, kind in zip(instructions, kinds, strict=True):
+        row = [0] * loop.INSTRUCTION_WIDTH
         used = (instruction.out, *instruction.inputs)
         if len(used) > loop.MAX_SLOTS:
             raise ValueError(f"{instruction.kernel}: more than {loop.MAX_SLOTS - 1} operands")
@@ -289,9 +290,11 @@ def _assemble(stage: Stage) -> _Code:
         for j, slot in enumerate(used):
             row[loop.FIRST_SLOT + j] = -1 if slot.space is Space.NUMBER else slots.setdefault(slot, len(slots))
         params.extend(instruction.params)
+        code.append(row)
     scratch = max([chain.scratch_doubles(made) for made in instructions if made.kernel == chain.KERNEL], default=0)
     kernels = tuple(map(kernel_of, instructions))
-    return _Code(kernels, code, np.array([*params, 0.0]), list(slots), len(registers), scratch)
+    rows = np.array(code, dtype=np.int64).reshape(-1, loop.INSTRUCTION_WIDTH)
+    return _Code(kernels, rows, np.array([*params, 0.0]), list(slots), len(registers), scratch)
 
 
 def _scratch_doubles(stage: Stage, code: _Code, memory: _Memory) -> int:

