@@ -2,9 +2,9 @@
 
 What is counted is the time during which at least one thread is inside a compiled function of `_PLACES`: `lead`, which
 runs a program's kernels and sinks together with helpers and ends when the last of them is done, and the loops that
-sort, rank, correlate and add up rows. Threads at work together count once, and the Python around them (planning, assembling,
-waking threads) does not count; taking the interpreter's lock again at the end of a call does, which Python has no way
-to tell apart.
+sort, rank, correlate and add up rows. Threads at work together count once, and the Python around them (planning,
+assembling, waking threads) does not count; taking the interpreter's lock again at the end of a call does, which Python
+has no way to tell apart.
 """
 
 from __future__ import annotations

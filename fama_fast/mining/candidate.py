@@ -5,11 +5,14 @@ Plain values that gates read and fill in; no gate, no engine, no store here.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fama_fast.ir import count_nodes, postorder
+from fama_fast.library.codec import factor_to_dict
 from fama_fast.mining.rank_vectors import RankVectors
+from fama_fast.mining.records import Plain, plain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -101,6 +104,11 @@ class Member:
     @property
     def nodes(self) -> int:
         return count_nodes(self.node)
+
+    @functools.cached_property
+    def entry(self) -> Plain:
+        """What the run's state says of it, made once: every round writes all of the library."""
+        return Plain(plain({"factor": factor_to_dict(self.factor), "mined": self.mined}))
 
 
 class LibraryView:

@@ -8,10 +8,10 @@ the mining rows are kept. Everything follows from the factors and the data: noth
 The penalty was chosen on validation dates of A-shares (walking forward, 300 mined and 400 random factors): RankIC .0910
 and .0853 at .01, .0923 and .0884 at .1, .0939 and .0932 at 1, .0924 and .0909 at 10.
 
-Tried without gain, on validation dates of another pair of pools (298 mined, 471 random): shrinking towards equal weights
-(.0920 and .0923) or towards weights in proportion to each factor's own RankIC (.0923 and .0925) instead of towards
-nothing (.0923 and .0925, each at its best penalty), and weights that may not be negative (.0912 and .0920). Whatever
-weighs them, a few hundred formulas of prices and volume come to the same.
+Tried without gain, on validation dates of another pair of pools (298 mined, 471 random): to shrink towards equal
+weights (.0920 and .0923) or towards weights in proportion to each factor's own RankIC (.0923 and .0925) rather than
+towards none (.0923 and .0925, each at its best penalty), and weights that may not be negative (.0912 and .0920).
+Whatever weighs them, a few hundred formulas of prices and volume come to the same.
 """
 
 from __future__ import annotations

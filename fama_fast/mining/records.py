@@ -122,13 +122,17 @@ def storable(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
+class Plain(dict[str, Any]):
+    """What `plain` gave for a mapping that is written again and again: it is not looked through another time."""
+
+
 def plain(value: Any) -> Any:
     """`value` as strict JSON that every database stores: tuples become lists, non-finite numbers null, NumPy
     scalars Python's, texts `storable`."""
     kind = type(value)
     if kind is str:
         return storable(value)
-    if kind is int or kind is bool or value is None:
+    if kind is int or kind is bool or kind is Plain or value is None:
         return value
     if isinstance(value, dict):
         return {storable(str(k)): plain(v) for k, v in value.items()}

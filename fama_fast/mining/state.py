@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fama_fast.atomic import ensure_writable
 from fama_fast.errors import ExpressionError, StoreError
 from fama_fast.library import Factor, FactorSet
-from fama_fast.library.codec import factor_from_dict, factor_to_dict
+from fama_fast.library.codec import factor_from_dict
 from fama_fast.mining.candidate import LibraryView, Member
 from fama_fast.mining.coe import ChainBook, FailureMemory
 from fama_fast.mining.memory import SearchMemory, elite_of, ranking_print, series_print
@@ -71,7 +71,7 @@ class LoopState:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for the ledger; `tried` and `known` follow from its candidates."""
         return {
-            "library": [{"factor": factor_to_dict(m.factor), "mined": m.mined} for m in self.library.members],
+            "library": [m.entry for m in self.library.members],
             "book": None if self.book is None else self.book.to_dict(),
             "failures": self.failures.to_dict(),
             "memory": self.memory.to_dict(),
