@@ -184,7 +184,7 @@ def admitted(gates: GateContext) -> Candidate:
 
 
 def test_what_is_far_from_the_library_goes_in() -> None:
-    candidate = admitted(context(member("RANK(OPEN)", 0.09, (0.6, 0.8, 0)), member("HIGH", 0.09, (-0.69, 0, 0.7238))))
+    candidate = admitted(context(member("RANK(OPEN)", 0.09, (0.6, 0.8, 0)), member("HIGH", 0.09, (-0.7, 0, 0.71415))))
     assert (candidate.gate, candidate.replaces) == (None, ())
 
 

@@ -88,3 +88,19 @@ def test_what_is_forgotten_is_made_anew(ranks: dict[str, np.ndarray]) -> None:
         found.until(T, ("d", "a")), moments(ranks, [NAMES], (T,)).until(T, ("d", "a")), strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("symbols", [1500, 33_000, 50_000])
+def test_sums_are_exact_whatever_the_number_of_symbols(symbols: int) -> None:
+    """Ranks of 16 bits and of 32, sums of one piece and of many, products that do not fit 32 bits."""
+    up = (2 * np.arange(1, symbols + 1) - symbols - 1)[None, :]
+    ranks = (up / (2 * symbols)).astype(np.float32)
+    whole = {"up": whole_ranks(ranks), "down": whole_ranks(-ranks)}
+    np.testing.assert_array_equal(whole["up"][0], up)
+    found = RankMoments((1,))
+    found.begin(["up", "down"])
+    found.add(0, ["up", "down"], whole, whole["up"])
+    pairs, label = found.until(1, ["up", "down"])
+    want = sum(v * v for v in up[0].tolist()) * (1.0 / (2 * symbols)) ** 2
+    np.testing.assert_array_equal(pairs, [[want, -want], [-want, want]])
+    np.testing.assert_array_equal(label, [want, -want])

@@ -95,12 +95,17 @@ def correlations(vectors: NDArray[np.floating[Any]]) -> FloatArray:
         for start in range(0, width, _CHUNK):
             chunk = vectors[:, start : start + _CHUNK].astype(np.float64)
             gram += chunk @ chunk.T
-    lengths = np.sqrt(np.diag(gram))
+    return normalised(gram)
+
+
+def normalised(products: FloatArray) -> FloatArray:
+    """`correlations` from the inner products (n, n) of the vectors."""
+    lengths = np.sqrt(np.diag(products))
     scale = np.where(lengths > 0, lengths, 1.0)  # float32 vectors are of unit length to 1e-7 only
-    gram = np.clip(np.round(gram / scale[:, None] / scale[None, :], 12) + 0.0, -1.0, 1.0)
-    gram = (gram + gram.T) / 2.0
-    np.fill_diagonal(gram, (lengths > 0).astype(np.float64))
-    return gram
+    out: FloatArray = np.clip(np.round(products / scale[:, None] / scale[None, :], 12) + 0.0, -1.0, 1.0)
+    out = (out + out.T) / 2.0
+    np.fill_diagonal(out, (lengths > 0).astype(np.float64))
+    return out
 
 
 def clustered(matrix: FloatArray, *, threshold: float = 0.5) -> Likeness:

@@ -203,9 +203,10 @@ def blend(ranks: Sequence[Ranks], weights: FloatArray, threads: int | None = Non
 
     total, mean, count = (np.zeros(ranks[0].shape) for _ in range(3))
     present = [frozen(np.ascontiguousarray(r, dtype=np.float32)) for r in ranks]
+    by_factor = np.ascontiguousarray(weights)
 
     def add(start: int, stop: int) -> None:
-        for r, w in zip(present, np.ascontiguousarray(weights), strict=True):
+        for r, w in zip(present, by_factor, strict=True):
             blend_rows(r, w, start, stop, total, mean, count)
 
     over_rows(add, total.shape, threads)

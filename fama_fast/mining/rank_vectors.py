@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fama_fast.evaluation.likeness import normalised
 from fama_fast.evaluation.rows import over_rows
 from fama_fast.mining.css.clusters import digest
 
@@ -81,11 +82,7 @@ class RankVectors:
     @functools.cached_property
     def matrix(self) -> FloatArray:
         """(n, n) correlations in the order of arrival: the diagonal is exactly 1, or 0 of a vector without a length."""
-        lengths = np.sqrt(np.diag(self._products))  # float32 vectors are of unit length to 1e-7 only
-        scale = np.where(lengths > 0.0, lengths, 1.0)
-        out: FloatArray = np.clip(np.round(self._products / (scale[:, None] * scale[None, :]), 12) + 0.0, -1.0, 1.0)
-        np.fill_diagonal(out, (lengths > 0.0).astype(np.float64))
-        return out
+        return normalised(self._products)
 
     def correlations(self, fingerprint: str, others: Sequence[str]) -> FloatArray:
         """Correlation of one with each of some others."""

@@ -256,6 +256,14 @@ def _short_product(a, b):  # type: ignore[no-untyped-def]
 
 
 @njit_cached
+def _wide_product(a, b):  # type: ignore[no-untyped-def]
+    total = 0
+    for c in range(a.shape[0]):
+        total += np.int64(a[c]) * np.int64(b[c])
+    return total
+
+
+@njit_cached
 def rank_products(own, own_scales, other, other_scales, stretch, sums):  # type: ignore[no-untyped-def]
     """Add, date by date, the products of some factors' whole ranks with another's to the sums of the date's stretch.
 
@@ -264,7 +272,7 @@ def rank_products(own, own_scales, other, other_scales, stretch, sums):  # type:
     A date's sum of whole numbers below N is exact in any order.
     """
     m, dates, n = own.shape
-    short = max(1, (2**31 - 1) // (n * n))  # products whose sum fits 32 bits
+    short = (2**31 - 1) // (n * n)  # products whose sum fits 32 bits; none with more than 46,340 symbols
     for t in range(dates):
         at = stretch[t]
         if at < 0:
@@ -273,8 +281,11 @@ def rank_products(own, own_scales, other, other_scales, stretch, sums):  # type:
         for i in range(m):
             a = own[i, t]
             total = 0
-            for start in range(0, n, short):
-                total += _short_product(a[start : start + short], b[start : start + short])
+            if short == 0:
+                total = _wide_product(a, b)
+            else:
+                for start in range(0, n, short):
+                    total += _short_product(a[start : start + short], b[start : start + short])
             sums[i, at] += float(total) * (own_scales[i, t] * other_scales[t])
 
 
