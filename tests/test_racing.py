@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from fama_fast.data import PlantedSignal, SimulationSpec, simulate
 from fama_fast.engine import compile as compile_alpha
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.market import Market
-from fama_fast.mining.racing import Race, controls_of, critical, estimate
+from fama_fast.mining.racing import Account, Race, controls_of, critical, estimate
 
 TEXTS = (
     "RANK(DELTA(CLOSE, 5))", "RANK(VOLUME / TS_MEAN(VOLUME, 20))", "RANK(CORREL(CLOSE, VOLUME, 10))",
@@ -104,3 +106,55 @@ def test_the_same_at_any_number_of_threads(market: Market) -> None:
 
     bars = [0.02] * len(alphas)
     assert race(1).run(alphas, bars, controls) == race(3).run(alphas, bars, controls)
+
+
+def test_an_account_of_what_races_cost_and_save(market: Market) -> None:
+    """Against the same sums written out: a candidate costs its dates and its planning for each rung that it ran."""
+    race = market.race
+    assert race is not None
+    alphas = [compile_alpha(t) for t in TEXTS]
+    found = race.run(alphas, [0.04] * len(alphas), np.empty((market.panel.shape[0], 0)))
+    assert {s.rungs for s in found if s is not None} == {1, 2}
+    assert all(s.lost for s in found if s is not None and s.rungs == 1)
+    rows, symbols = market.panel.shape
+    block = max(b.stop - b.start for b in race.blocks)
+    runs = [(a, s) for a, s in zip(alphas, found, strict=True) if s is not None]
+    planning = 35_000
+    spent = sum(s.rungs * ((block + a.lookback) * symbols + planning) for a, s in runs)
+    saved = sum(rows * symbols + planning for _, s in runs if s.lost)
+    once = race.entered(Account(), alphas, found)
+    assert once == Account(spent, saved)
+    twice = race.entered(once, alphas, found)
+    assert (twice.spent, twice.saved) == pytest.approx((1.9 * spent, 1.9 * saved))
+
+
+@pytest.mark.parametrize(
+    ("saved", "held"), [(0.0, [1, 2, 3, 8, 16]), (99.0, [1, 2, 3, 8, 16]), (100.0, [*range(1, 18)])]
+)
+def test_races_are_held_while_they_pay_and_now_and_then(saved: float, held: list[int]) -> None:
+    assert [n for n in range(1, 18) if Account(100.0, saved).wants(n)] == held
+
+
+@pytest.mark.parametrize("bar", [0.0, 0.5])
+def test_a_run_races_where_nearly_all_lose_and_not_where_none_does(bar: float) -> None:
+    """With a bar at which nobody can lose races stop after three rounds; with one that nobody reaches they go on."""
+    from fama_fast.mining.loop import mine
+
+    panel = simulate(SimulationSpec(n_symbols=200, n_dates=600, seed=4))
+    raced: list[int] = []
+    real = Race.run
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as place:
+
+        def run(race: Race, alphas: Any, bars: Any, controls: Any) -> Any:
+            raced.append(len(alphas))
+            return real(race, alphas, [bar] * len(bars), controls)
+
+        patch.setattr(Race, "run", run)
+        settings = {
+            "paths": {"output_dir": place},
+            "run": {"rounds": 9, "patience": 99, "max_candidates": 180, "threads": 1, "candidates": 20},
+            "control": {"random": False},
+        }
+        result = mine(config_from_dict(settings), panel=panel)
+    assert result.rounds == 9
+    assert len(raced) == (9 if bar else 4)  # the first three and the eighth

@@ -171,6 +171,14 @@ SUITES = {
             ("race", "exact"),
             "ashare",
         ),
+        Suite(
+            "racing-large",
+            "races beside exact scoring, one planted signal, 3000 x 2520",
+            5,
+            1500,
+            _racing(lambda seed: panels.planted(seed, 3000, 2520)[0]),
+            ("race", "exact"),
+        ),
         Suite("throughput", "candidates a second", 1, 500, throughput, ("A", "sp500", "B")),
     )
 }

@@ -279,5 +279,6 @@ TABLES: dict[str, Callable[[Rows], str]] = {
     "ablation": _ablation,
     "racing": _racing,
     "racing-ashare": _racing,
+    "racing-large": _racing,
     "throughput": _throughput,
 }

@@ -17,12 +17,17 @@ over all training dates are known exactly. m is therefore the regression estimat
 the regression on the library's leading components times how far these are off on the sample (Cochran,
 Sampling Techniques, 3rd ed., ch. 7). s^2 is the prewhitened Newey-West variance of the residuals' mean times the
 finite population's correction 1 - n / N (ch. 2). The final score of whoever is left is exact, over all dates.
+
+What it pays. A race costs all who run it, and saves the exact scores of those who lose. A few hundred symbols leave so
+much uncertainty in a rung that too few lose; thousands do not. So a run keeps account of both (`Account`), in cells of
+the panel and not in seconds, so that it decides the same on every machine, and holds races only while they pay; every
+eighth round has one all the same, as candidates change.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -47,6 +52,9 @@ _HALO_STEP = 32  # lookbacks are rounded up to this: few distinct cuts of the pa
 _LEAST_DAYS = 20  # a rung with fewer known dates decides nothing
 _COSTLY = 0.5  # a rung that costs this share of an exact score is not worth running
 _BATCH = 64
+_PLANNING = 35_000  # cells that are computed in the time in which one expression is planned (0.5 ms; 15 ns a cell)
+_FIRST, _EVERY = 3, 8  # rounds that have a race whatever the account says
+_KEPT = 0.9  # of the account, when a race is entered
 _STEEPEST = 0.9  # largest autocorrelation that is believed
 
 
@@ -57,7 +65,7 @@ class Standing:
     Attributes:
         rank_ic: estimated mean RankIC over the training rows; NaN without an estimate. margin: z s.
         days: sampled dates with a RankIC. coverage: mean share of members with a value on them.
-        lost: it left the race.
+        lost: it left the race. rungs: blocks of dates that it ran on.
     """
 
     rank_ic: float
@@ -65,6 +73,23 @@ class Standing:
     days: int
     coverage: float
     lost: bool
+    rungs: int = 1
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a run's races cost and saved, in cells computed; the latest count most."""
+
+    spent: float = 0.0
+    saved: float = 0.0
+
+    def wants(self, number: int) -> bool:
+        """Whether round `number`, counted from 1, should have a race."""
+        return self.saved >= self.spent or number <= _FIRST or number % _EVERY == 0
+
+    def after(self, spent: float, saved: float) -> Account:
+        """The account with one more race in it."""
+        return Account(_KEPT * self.spent + spent, _KEPT * self.saved + saved)
 
 
 def controls_of(series: FloatArray, count: int = CONTROLS) -> FloatArray:
@@ -169,6 +194,7 @@ class Race:
         edges = np.linspace(train.start, train.stop, blocks + 1).round().astype(int)
         order = np.random.default_rng([seed, 5]).permutation(blocks)[:rungs]
         self.blocks = [slice(int(edges[i]), int(edges[i + 1])) for i in order]
+        self._widest = max(b.stop - b.start for b in self.blocks)
         self.error = error / len(self.blocks)
         self._cuts: dict[tuple[int, int], tuple[Panel, SortedLabels]] = {}
         # Who scores: the panel in memory, unless a cluster or a market that is read in parts puts itself here.
@@ -188,7 +214,7 @@ class Race:
         dates = np.empty(0, dtype=np.int64)
         order = sorted(range(len(alphas)), key=lambda i: (alphas[i].lookback, i))
         running = [i for i in order if self._share(alphas[i].lookback) < _COSTLY]
-        for block in self.blocks:
+        for rung, block in enumerate(self.blocks, start=1):
             dates = np.concatenate([dates, np.arange(block.start, block.stop)])
             in_order = np.argsort(dates, kind="stable")
             left = []
@@ -201,7 +227,7 @@ class Race:
                     found = self._stand(
                         seen[i][in_order], covered[i], controls[dates[in_order]], full, bars[i], alphas[i].lookback
                     )
-                    standing[i] = found
+                    standing[i] = replace(found, rungs=rung)
                     if not found.lost:
                         left.append(i)
             running = left
@@ -209,8 +235,17 @@ class Race:
 
     def _share(self, lookback: int) -> float:
         """What a rung costs, as a share of an exact score."""
-        widest = max(b.stop - b.start for b in self.blocks)
-        return (widest + lookback) / self.panel.shape[0]
+        return (self._widest + lookback) / self.panel.shape[0]
+
+    def entered(self, account: Account, alphas: Sequence[Alpha], standings: Sequence[Standing | None]) -> Account:
+        """The account after a race of these candidates."""
+        spent = saved = 0.0
+        rows, symbols = self.panel.shape
+        for alpha, standing in zip(alphas, standings, strict=True):
+            if standing is not None:
+                spent += standing.rungs * ((self._widest + alpha.lookback) * symbols + _PLANNING)
+                saved += (rows * symbols + _PLANNING) * standing.lost
+        return account.after(spent, saved)
 
     def _score_parts(self, parts: Sequence[Sequence[Alpha]], block: slice) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Daily RankICs and counts of values, (K, rows of the block) each, part by part."""

@@ -17,6 +17,7 @@ from fama_fast.library.codec import factor_from_dict
 from fama_fast.mining.candidate import LibraryView, Member
 from fama_fast.mining.coe import ChainBook, FailureMemory
 from fama_fast.mining.memory import SearchMemory, elite_of, ranking_print, series_print
+from fama_fast.mining.racing import Account
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +43,7 @@ class LoopState:
         best_pool: best validation RankIC of the pool so far. stale: rounds since it was reached.
         seconds: of search so far, in every part of a run that was resumed; counted only where time is a budget, so that
             equal runs otherwise have equal states.
-        exhausted: the proposer had nothing more to say.
+        exhausted: the proposer had nothing more to say. races: what races cost and saved so far.
         clusters: of the library as it was when they were last asked for, see `steps`; they follow from it.
     """
 
@@ -61,6 +62,7 @@ class LoopState:
     cost: float = 0.0
     seconds: float = 0.0
     exhausted: bool = False
+    races: Account = field(default_factory=Account)
     clusters: tuple[object, IntArray] | None = None
 
     @property
@@ -84,6 +86,7 @@ class LoopState:
             "cost": self.cost,
             "seconds": self.seconds,
             "exhausted": self.exhausted,
+            "races": [self.races.spent, self.races.saved],
         }
 
 
@@ -159,6 +162,7 @@ def restored_state(
             cost=data.get("cost", 0.0),
             seconds=data.get("seconds", 0.0),
             exhausted=data["exhausted"],
+            races=Account(*data.get("races", ())),
         )
     except (KeyError, TypeError) as error:
         raise StoreError(f"the stored state of the run is damaged: {error!r}") from error

@@ -156,7 +156,7 @@ def pass_gates(
     )
     readable = [c for c in candidates if run_gates(c, Stage.TEXT, context)]
     state.known.update(c.alpha.canonical for c in candidates if c.alpha is not None)
-    _race(readable, state, config, market)
+    _race(readable, state, config, market, number)
     running = [c for c in readable if run_gates(c, Stage.SAMPLE, context)]
     _measure(running, market)
     passed = [c for c in running if run_gates(c, Stage.SAMPLE, context) and run_gates(c, Stage.TRAINING, context)]
@@ -197,19 +197,21 @@ def pass_gates(
     return admitted
 
 
-def _race(candidates: Sequence[Candidate], state: LoopState, config: MiningConfig, market: Market) -> None:
+def _race(candidates: Sequence[Candidate], state: LoopState, config: MiningConfig, market: Market, number: int) -> None:
     """A standing for each candidate that a race pays for. Its bar is what admission takes, or a share of the best."""
-    if market.race is None:
+    race = market.race
+    if race is None or not candidates or not state.races.wants(number):
         for candidate in candidates:
             candidate.coverage = 1.0  # not measured yet: the gate looks again when it is
-    if market.race is None or not candidates:
         return
     limits, best = config.gates, max((f.score for f in state.new_factors), default=0.0)
     floor = max(limits.min_rank_ic, config.racing.share_of_best * best)
     bars = [floor + limits.complexity_penalty * c.nodes for c in candidates]
     known = [m.series for m in state.library.members if m.series is not None]
     controls = controls_of(np.stack(known) if known else np.empty((0, market.panel.shape[0])))
-    standings = market.race.run([c.compiled for c in candidates], bars, controls)
+    alphas = [c.compiled for c in candidates]
+    standings = race.run(alphas, bars, controls)
+    state.races = race.entered(state.races, alphas, standings)
     for candidate, standing in zip(candidates, standings, strict=True):
         candidate.standing = standing
         candidate.coverage = 1.0 if standing is None else standing.coverage
