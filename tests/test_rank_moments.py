@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fama_fast.mining.pool import centred_ranks
+from fama_fast.mining.pool import centred_ranks, oriented_ranks
 from fama_fast.mining.rank_moments import RankMoments, whole_ranks
 
 T, N, STOPS = 40, 31, (0, 13, 29, 40)
@@ -46,10 +46,27 @@ def test_whole_ranks_are_whole_and_give_the_ranks_back(ranks: dict[str, np.ndarr
     assert (whole[~there] == 0.0).all()
     np.testing.assert_array_equal(whole_ranks(-x)[0], -whole)
     np.testing.assert_array_equal(whole.sum(axis=1), 0.0)  # centred, whatever is missing
-    masked, same = whole_ranks(x, known=np.arange(N) < 10)
+    masked, same = whole_ranks(x, known=np.broadcast_to(np.arange(N) < 10, x.shape))
     np.testing.assert_array_equal(same, scale)  # masked cells count in n
     np.testing.assert_array_equal(masked[:, :10], whole[:, :10])
     assert (masked[:, 10:] == 0.0).all()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_ranks_are_centred_and_turned(sign: int, threads: int) -> None:
+    """From r / n of what is present: large enough for several threads, with empty, single and constant rows."""
+    values = np.random.default_rng(1).normal(size=(300, 400))
+    values[np.random.default_rng(2).random(values.shape) < 0.3] = np.nan
+    values[0], values[1, 1:], values[2] = np.nan, np.nan, 7.0
+    want = centred_ranks(values, None)
+    there = np.isfinite(values)
+    n = np.maximum(there.sum(axis=1, keepdims=True), 1)
+    found = oriented_ranks(np.where(there, want + 0.5 + 0.5 / n, np.nan), sign, threads)
+    np.testing.assert_allclose(found, sign * want, atol=1e-7)
+    whole, scale = whole_ranks(found, there, threads)
+    np.testing.assert_array_equal(whole, np.where(there, np.rint(sign * want * 2 * n), 0))
+    np.testing.assert_array_equal(scale, 1 / (2 * n[:, 0]))
 
 
 def test_they_are_the_sums_of_products(ranks: dict[str, np.ndarray]) -> None:

@@ -28,6 +28,8 @@ _PLACES = {
         "correlation",
         "rank_change",
         "rank_products",
+        "centre_ranks",
+        "double_ranks",
         "blend_rows",
         "inner_products",
     ),

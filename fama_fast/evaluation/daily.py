@@ -13,7 +13,7 @@ import numpy as np
 
 from fama_fast.evaluation import inference
 from fama_fast.evaluation.ic import MIN_PAIRS, ic, rank_ic
-from fama_fast.evaluation.rows import SortedRows, sorted_rows
+from fama_fast.evaluation.rows import SortedRows, same_shape, sorted_rows
 from fama_fast.evaluation.turnover import coverage, rank_turnover, share
 
 if TYPE_CHECKING:
@@ -185,5 +185,28 @@ def score_values(
     threads: int | None = None,
 ) -> FactorScores:
     """Scores of one factor's (T, N) values against (T, N) labels over `rows`; see `daily`."""
-    found = daily(values, labels, universe, present=present, min_pairs=min_pairs, threads=threads)
-    return found.summary(rows, horizon)
+    shape = np.shape(values)
+    for array, name in ((labels, "forward returns"), (universe, "universe"), (present, "present")):
+        if array is not None:
+            same_shape(array.values if isinstance(array, SortedRows) else array, shape, name)
+    if rows is None:
+        return daily(values, labels, universe, present=present, min_pairs=min_pairs, threads=threads).summary(
+            horizon=horizon
+        )
+    start, stop, _ = rows.indices(shape[0])
+    part = slice(max(0, start - 1), stop)  # turnover needs the row before
+    found = daily(
+        _part(values, part),
+        _part(labels, part),
+        _part(universe, part),
+        present=_part(present, part),
+        min_pairs=min_pairs,
+        threads=threads,
+    )
+    return found.summary(slice(start - part.start, None), horizon)
+
+
+def _part(array: Any, rows: slice) -> Any:
+    if array is None:
+        return None
+    return array.part(rows) if isinstance(array, SortedRows) else np.asarray(array)[rows]

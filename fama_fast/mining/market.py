@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from fama_fast.library.factor import Factor
     from fama_fast.mining.candidate import Candidate, Member
     from fama_fast.mining.config import MiningConfig, PoolSettings
-    from fama_fast.mining.pool import Pool
+    from fama_fast.mining.pool import Pool, Ranks
     from fama_fast.panel.dataset import Dataset
     from fama_fast.types import BoolArray, FloatArray
 
@@ -251,13 +251,13 @@ class Market:
         for block in ranks_on(alphas, self.held, self.vector_rows, threads=run.threads, min_coverage=run.min_coverage):
             yield unit_vector(block)
 
-    def pool_ranks(self, factors: Sequence[Factor], panel: Panel, rows: slice) -> Iterator[FloatArray]:
+    def pool_ranks(self, factors: Sequence[Factor], panel: Panel, rows: slice) -> Iterator[Ranks]:
         """Oriented cross-sectional ranks of each factor, centred, on some rows: its share of the pool."""
         from fama_fast.mining.pool import oriented_ranks
 
         texts = [f"RANK({f.canonical})" for f in factors]
         for factor, shares in zip(factors, self._values(texts, panel), strict=True):
-            yield oriented_ranks(shares[rows], factor.sign)
+            yield oriented_ranks(shares[rows], factor.sign, self.config.run.threads)
 
     def open_test(self, factors: Sequence[Factor]) -> dict[str, dict[str, float]]:
         """Scores of each factor on the test rows, by fingerprint. Only the verdict may call this, once."""

@@ -12,8 +12,8 @@ Tried without gain, on validation dates of another pair of pools (298 mined, 471
 weights (.0920 and .0923) or towards weights in proportion to each factor's own RankIC (.0923 and .0925) rather than
 towards none (.0923 and .0925, each at its best penalty), and weights that may not be negative (.0912 and .0920).
 Nor do fewer of them, the hundred best in training (.0942 and .0917, all: .0917 and .0921; of one more pair .0915 and
-.0941, all: .0929 and .0933), or boosted trees of depth 3 on those (.0941 and .0929; of depth 5 .0938 and .0925). Whatever
-weighs them, a few hundred formulas of prices and volume come to the same.
+.0941, all: .0929 and .0933), or boosted trees of depth 3 on those (.0941 and .0929; of depth 5 .0938 and .0925).
+Whatever weighs them, a few hundred formulas of prices and volume come to the same.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Pool:
         names, rows = [f.fingerprint for f in factors], market.rows.test
         whole = market.whole
         assert isinstance(whole, Panel)
-        ranks = [r.astype(np.float32) for r in market.pool_ranks(factors, whole, rows)]
+        ranks = list(market.pool_ranks(factors, whole, rows))
         labels = forward_returns(whole, horizon=cut.horizon, entry_lag=cut.entry_lag)[rows]
         weights = np.repeat(self._fit(names, before=rows.start)[:, None], rows.stop - rows.start, axis=1)
         return self._scored(names, ranks, weights, labels, whole.universe, rows)
@@ -126,11 +126,10 @@ class Pool:
         panel, rows = self.market.held, self.market.rows
         newcomers = [f for f in factors if f.fingerprint in new]
         everywhere = self.market.pool_ranks(newcomers, panel, slice(0, panel.shape[0]))
-        for factor, found in zip(newcomers, everywhere, strict=True):
-            ranks = found.astype(np.float32)
-            self._ranks[factor.fingerprint] = ranks[rows.valid].copy()
-            self._whole[factor.fingerprint] = whole_ranks(ranks, self._known)
         label, threads = self._label, self.market.config.run.threads
+        for factor, ranks in zip(newcomers, everywhere, strict=True):
+            self._ranks[factor.fingerprint] = ranks[rows.valid].copy()
+            self._whole[factor.fingerprint] = whole_ranks(ranks, self._known, threads)
         for part in (rows.train, rows.valid):
             whole = {name: (r[part], scale[part]) for name, (r, scale) in self._whole.items()}
             self._moments.add(part.start, sorted(new), whole, (label[0][part], label[1][part]), threads)
@@ -216,8 +215,11 @@ def blend(ranks: Sequence[Ranks], weights: FloatArray, threads: int | None = Non
         return {"ridge": np.where(count > 0.0, total, np.nan), "equal": mean / count}
 
 
-def oriented_ranks(shares: FloatArray, sign: int) -> FloatArray:
+def oriented_ranks(shares: FloatArray, sign: int, threads: int | None = None) -> Ranks:
     """Centred ranks (T, N), turned by a factor's sign, from its values of RANK (r / n)."""
-    count = np.maximum(np.isfinite(shares).sum(axis=1, keepdims=True), 1)
-    out: FloatArray = sign * (shares - (0.5 + 0.5 / count))
+    from fama_fast.backends.numba_vm.stats import centre_ranks
+
+    out = np.empty(shares.shape, dtype=np.float32)
+    rows = frozen(np.ascontiguousarray(shares))
+    over_rows(lambda a, b: centre_ranks(rows, sign, a, b, out), out.shape, threads)
     return out

@@ -167,7 +167,7 @@ class PartsPool(Pool):
             ranks: list[Any] = [None] * len(factors)
             for batch, found in compute(loaded, schedule.batches, warm=1, threads=run.threads):
                 for index, values in zip(batch.indices, found, strict=True):
-                    ranks[index] = oriented_ranks(values, factors[index].sign).astype(np.float32)
+                    ranks[index] = oriented_ranks(values, factors[index].sign, run.threads)
                 del found, values
             universe = loaded.rows(begin, stop).universe if has_universe(source) else None
             y = labels.rows(loaded, begin, stop)
@@ -190,10 +190,10 @@ class PartsPool(Pool):
     ) -> None:
         """Add the products of the new ones over the mining dates within [start, stop)."""
         target = centred_ranks(labels, universe).astype(np.float32)
-        known = np.isfinite(target)
+        known, threads = np.isfinite(target), self.market.config.run.threads
         for rows in (self.market.rows.train, self.market.rows.valid):
             first, last = max(start, rows.start), min(stop, rows.stop)
             if first < last:
                 part = slice(first - start, last - start)
-                whole = {name: whole_ranks(r[part], known[part]) for name, r in ranks.items()}
-                self._moments.add(first, new, whole, whole_ranks(target[part]), self.market.config.run.threads)
+                whole = {name: whole_ranks(r[part], known[part], threads) for name, r in ranks.items()}
+                self._moments.add(first, new, whole, whole_ranks(target[part]), threads)

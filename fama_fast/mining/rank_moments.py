@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast.evaluation.rows import over_rows
+from fama_fast.evaluation.rows import frozen, mask_matrix, over_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     Whole = NDArray[np.signedinteger[Any]]
 
 
-def whole_ranks(ranks: Ranks, known: BoolArray | None = None) -> tuple[Whole, FloatArray]:
+def whole_ranks(ranks: Ranks, known: BoolArray | None = None, threads: int | None = None) -> tuple[Whole, FloatArray]:
     """(2 r - n - 1 where present and known, else 0; (T,) the 1 / (2 n) that makes them centred ranks again).
 
     Args:
         ranks: (T, N) centred ranks r / n - (n + 1) / (2 n), missing where not present, either sign.
         known: (T, N) cells that count; the others are 0, but n is that of the present ones.
     """
-    there = np.isfinite(ranks)
-    doubled = 2.0 * np.maximum(there.sum(axis=1), 1)
-    if known is not None:
-        there &= known
-    whole = np.rint(ranks * doubled[:, None].astype(np.float32))
-    small = np.int16 if ranks.shape[1] <= np.iinfo(np.int16).max else np.int32
-    return np.where(there, whole, np.float32(0.0)).astype(small), 1.0 / doubled
+    from fama_fast.backends.numba_vm.stats import double_ranks
+
+    rows, mask = frozen(np.ascontiguousarray(ranks)), mask_matrix(known, ranks.shape, "known")
+    whole = np.empty(ranks.shape, dtype=np.int16 if ranks.shape[1] <= np.iinfo(np.int16).max else np.int32)
+    scales = np.empty(len(ranks))
+    over_rows(lambda a, b: double_ranks(rows, mask, a, b, whole, scales), whole.shape, threads)
+    return whole, scales
 
 
 class RankMoments:

@@ -246,6 +246,45 @@ def rank_change(values, order, count, start, stop, out):  # type: ignore[no-unty
 
 
 @njit_cached
+def centre_ranks(shares, sign, start, stop, out):  # type: ignore[no-untyped-def]
+    """sign (r - (n + 1) / 2) / n of the n finite cells of each row, from r / n; NaN where missing.
+
+    shares: (T, N) float64. sign: 1 or -1. out: (T, N) float32.
+    """
+    columns = shares.shape[1]
+    for t in range(start, stop):
+        count = 0
+        for c in range(columns):
+            v = shares[t, c]
+            count += 1 if v - v == 0.0 else 0
+        middle = 0.5 + 0.5 / max(count, 1)
+        for c in range(columns):
+            out[t, c] = np.float32(sign * (shares[t, c] - middle))
+
+
+@njit_cached
+def double_ranks(ranks, known, start, stop, whole, scales):  # type: ignore[no-untyped-def]
+    """2 n times centred ranks, which is whole, of each row's n finite cells; 0 where missing or not known.
+
+    ranks: (T, N) float32. known: (T, N) bool, or (0, 0) for all. whole: (T, N) int16 or int32 out.
+    scales: (T,) out, 1 / (2 n).
+    """
+    columns = ranks.shape[1]
+    masked = known.shape[0] > 0
+    for t in range(start, stop):
+        count = 0
+        for c in range(columns):
+            r = ranks[t, c]
+            count += 1 if r - r == 0.0 else 0
+        doubled = 2.0 * max(count, 1)
+        scales[t] = 1.0 / doubled
+        factor = np.float32(doubled)
+        for c in range(columns):
+            r = ranks[t, c]
+            whole[t, c] = np.rint(r * factor) if r - r == 0.0 and (not masked or known[t, c]) else np.float32(0.0)
+
+
+@njit_cached
 def _short_product(a, b):  # type: ignore[no-untyped-def]
     # In 32 bits all the way and from the first cell on (a start would be checked for negative numbers at every cell),
     # so that they are multiplied and added by the dozen: 13 times as fast.
