@@ -119,7 +119,7 @@ def test_an_account_of_what_races_cost_and_save(market: Market) -> None:
     rows, symbols = market.panel.shape
     block = max(b.stop - b.start for b in race.blocks)
     runs = [(a, s) for a, s in zip(alphas, found, strict=True) if s is not None]
-    planning = 35_000
+    planning = 160_000
     spent = sum(s.rungs * ((block + a.lookback) * symbols + planning) for a, s in runs)
     saved = sum(rows * symbols + planning for _, s in runs if s.lost)
     once = race.entered(Account(), alphas, found)
