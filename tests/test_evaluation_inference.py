@@ -183,3 +183,23 @@ def test_more_trials_deflate_more_and_one_trial_is_the_plain_test():
     assert values == sorted(values, reverse=True)
     assert values[0] == pytest.approx(scipy_stats.norm.cdf(inference.t_statistic(x)), abs=2e-3)
     assert math.isnan(inference.deflated_sharpe([0.1, 0.1, 0.1], trials=5, variance=0.1))
+
+
+@pytest.mark.parametrize("horizon", [1, 5])
+@pytest.mark.parametrize("days", [0, 1, 2, 3, 30, 757])
+@pytest.mark.parametrize("kind", ["noise", "gaps", "constant", "missing"])
+def test_all_figures_at_once_have_the_bits_of_each(kind, days, horizon):
+    series = np.random.default_rng(days).normal(0.01, 0.1, days)
+    if kind == "gaps":
+        series[::3], series[1::7] = np.nan, np.inf
+    elif kind != "noise":
+        series[:] = 0.25 if kind == "constant" else np.nan
+    found = inference.level(series, horizon=horizon)
+    alone = (
+        inference.mean(series),
+        inference.information_ratio(series),
+        inference.hit_rate(series),
+        inference.newey_west_t(series, horizon=horizon),
+        np.count_nonzero(np.isfinite(series)),
+    )
+    np.testing.assert_array_equal((found.mean, found.ratio, found.hit_rate, found.t, found.days), alone)

@@ -353,3 +353,8 @@ def test_plain_is_strict_json() -> None:
     import numpy as np
 
     assert plain({"a": (1, float("inf")), 2: np.float64(0.5)}) == {"a": [1, None], "2": 0.5}
+    texts = ["a", "b"]
+    assert plain(texts) == texts
+    assert plain(texts) is not texts
+    assert plain(["a", "b\0", "\udc80"]) == ["a", "b\ufffd", "?"]
+    assert plain(["a", 1, float("nan")]) == ["a", 1, None]

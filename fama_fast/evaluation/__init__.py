@@ -16,12 +16,14 @@ from fama_fast.evaluation.daily import (
 from fama_fast.evaluation.decay import decay_curve, half_life
 from fama_fast.evaluation.ic import MIN_PAIRS, ic, rank_ic
 from fama_fast.evaluation.inference import (
+    Level,
     benjamini_hochberg,
     bootstrap_interval,
     deflated_sharpe,
     expected_maximum_sharpe,
     hit_rate,
     information_ratio,
+    level,
     mean,
     newey_west_lag,
     newey_west_t,
@@ -64,6 +66,7 @@ __all__ = [
     "FactorScores",
     "FactorStudy",
     "Groups",
+    "Level",
     "LibraryStudy",
     "Likeness",
     "Overfitting",
@@ -93,6 +96,7 @@ __all__ = [
     "hold",
     "ic",
     "information_ratio",
+    "level",
     "likeness",
     "liquidity_groups",
     "long_short_weights",

@@ -63,17 +63,18 @@ def summarise(
 ) -> FactorScores:
     """Summary of daily series (T,) over `rows`; `horizon` (days a label spans) sets the Newey-West lag."""
     part = ALL_ROWS if rows is None else rows
-    ranks, plain = np.asarray(daily_rank_ic)[part], np.asarray(daily_ic)[part]
+    ranks = inference.level(np.asarray(daily_rank_ic)[part], horizon=horizon)
+    plain = np.asarray(daily_ic)[part]
     return FactorScores(
-        rank_ic=inference.mean(ranks),
-        rank_icir=inference.information_ratio(ranks),
+        rank_ic=ranks.mean,
+        rank_icir=ranks.ratio,
         ic=inference.mean(plain),
         icir=inference.information_ratio(plain),
-        hit_rate=inference.hit_rate(ranks),
+        hit_rate=ranks.hit_rate,
         coverage=inference.mean(np.asarray(daily_coverage, dtype=np.float64)[part]),
         turnover=inference.mean(np.asarray(daily_turnover, dtype=np.float64)[part]),
-        n_days=int(np.count_nonzero(np.isfinite(ranks))),
-        rank_ic_t=inference.newey_west_t(ranks, horizon=horizon),
+        n_days=ranks.days,
+        rank_ic_t=ranks.t,
     )
 
 

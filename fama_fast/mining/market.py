@@ -17,10 +17,11 @@ from fama_fast.errors import DataError
 from fama_fast.evaluation import (
     SortedRows,
     daily,
+    level,
+    mean,
     newey_west_t,
     rank_ic,
     score_values,
-    summarise,
     trading,
 )
 from fama_fast.mining.css import sample_rows
@@ -196,9 +197,9 @@ class Market:
     def scores(self, series: FloatArray, covered: FloatArray, split: str) -> dict[str, float]:
         """What `measure` found of one factor, over a split: the figures of `FactorScores` that ranks decide."""
         rows: slice = getattr(self.rows, split)
-        nothing = np.full(series.shape, np.nan)
-        found = summarise(series, nothing, daily_coverage=covered, rows=rows, horizon=self.horizon).as_dict()
-        return {name: found[name] for name in _RANK_FIGURES}
+        ranks = level(series[rows], horizon=self.horizon)
+        figures = (ranks.mean, ranks.ratio, ranks.hit_rate, mean(covered[rows]), ranks.days, ranks.t)
+        return dict(zip(_RANK_FIGURES, figures, strict=True))
 
     def full_scores(self, alpha: Alpha) -> dict[str, dict[str, float]]:
         """All figures of `FactorScores` over training and validation: for what is kept, as it takes the values."""

@@ -103,6 +103,8 @@ class SearchMemory:
         """Take a candidate into the archive if it is among the best of its niche; whether it was."""
         if elite.fingerprint in self.series or not math.isfinite(elite.worth):
             return False
+        if len(self.elites) >= CAPACITY and elite.worth <= self.elites[-1].worth:
+            return False  # whichever niche it is of
         own = unit_series(series)
         near = [e for e in self.elites if abs(float(np.add.reduce(self.series[e.fingerprint] * own))) > NICHE]
         if len(near) >= PER_NICHE:

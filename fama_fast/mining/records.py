@@ -122,6 +122,15 @@ def storable(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
+def _all_plain_text(values: list[Any]) -> bool:
+    """Whether all are texts that need no change; a run's state lists thousands of them in every round."""
+    try:
+        joined = "".join(values)
+    except TypeError:
+        return False
+    return joined.isascii() and "\0" not in joined
+
+
 class Plain(dict[str, Any]):
     """What `plain` gave for a mapping that is written again and again: it is not looked through another time."""
 
@@ -132,8 +141,12 @@ def plain(value: Any) -> Any:
     kind = type(value)
     if kind is str:
         return storable(value)
+    if kind is float:
+        return value if math.isfinite(value) else None
     if kind is int or kind is bool or kind is Plain or value is None:
         return value
+    if kind is list and _all_plain_text(value):
+        return value.copy()
     if isinstance(value, dict):
         return {storable(str(k)): plain(v) for k, v in value.items()}
     if isinstance(value, str):
