@@ -26,7 +26,7 @@ from fama_fast.engine import budget
 from fama_fast.engine.alpha import Alpha
 from fama_fast.engine.budget import Demand, parse_bytes, show_bytes
 from fama_fast.engine.chunks import chunks
-from fama_fast.engine.evaluate import lowered_roots, plan_chunks, read_names
+from fama_fast.engine.evaluate import evaluate_from, lowered_roots, plan_chunks, read_names
 from fama_fast.engine.outputs import Chunk
 from fama_fast.errors import ConfigError, DataError, OutputError
 from fama_fast.panel import Panel
@@ -168,6 +168,18 @@ def test_chunks_give_the_bits_of_one_run(
         found = ff.evaluate(alphas, source, memory_budget=least + more, threads=2)
         wrong = [a.canonical for a, x, y in zip(alphas, values, found, strict=True) if not same_bits(x, y)]
         assert not wrong
+
+
+@pytest.mark.parametrize("row", [0, 1, 97, 300, DATES - 1])
+def test_values_from_a_row_on_have_the_bits_of_all(
+    row: int, panel: Panel, alphas: list[Alpha], values: list[np.ndarray]
+) -> None:
+    """Together, and one by one, where each begins at its own row."""
+    together = evaluate_from(alphas, panel, row)
+    for alpha, want, found in zip(alphas, values, together, strict=True):
+        assert same_bits(found, want[row:]), alpha.canonical
+        assert same_bits(evaluate_from([alpha], panel, row)[0], want[row:]), alpha.canonical
+    assert evaluate_from([], panel, row) == []
 
 
 def test_scores_in_parts_are_those_in_memory(frame: pl.DataFrame, panel: Panel, tmp_path: Path) -> None:

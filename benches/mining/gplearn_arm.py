@@ -132,7 +132,7 @@ class _Values(Market):
         universe = None if panel.universe is None else panel.universe[rows]
         for factor in factors:
             values = self._programs_values(factor.fingerprint)[: panel.shape[0]][rows]
-            yield factor.sign * centred_ranks(values, universe)
+            yield (factor.sign * centred_ranks(values, universe)).astype(np.float32)
 
     def test_score(self, factor: Factor) -> float:
         """Oriented RankIC on the test rows."""

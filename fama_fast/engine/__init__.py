@@ -2,7 +2,16 @@
 
 from fama_fast.engine.alpha import Alpha, compile
 from fama_fast.engine.daily import daily_rank_ic, ranks_on
-from fama_fast.engine.evaluate import compute_factor_values, evaluate
+from fama_fast.engine.evaluate import compute_factor_values, evaluate, evaluate_from
 from fama_fast.engine.stream import Stream
 
-__all__ = ["Alpha", "Stream", "compile", "compute_factor_values", "daily_rank_ic", "evaluate", "ranks_on"]
+__all__ = [
+    "Alpha",
+    "Stream",
+    "compile",
+    "compute_factor_values",
+    "daily_rank_ic",
+    "evaluate",
+    "evaluate_from",
+    "ranks_on",
+]

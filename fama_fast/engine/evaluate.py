@@ -293,6 +293,34 @@ def evaluate(
     return _into_arrays(roots, panel, budget, kept_as, options)
 
 
+def evaluate_from(
+    items: Sequence[str | Alpha],
+    panel: Panel,
+    row: int,
+    *,
+    threads: int | None = None,
+    min_coverage: float | None = None,
+) -> list[FloatArray]:
+    """Values of the dates from `row` on, (T - row, N) each: the bits of `evaluate`, for what these dates cost.
+
+    Rows before them are computed as far as windows need them.
+
+    Args:
+        items, threads, min_coverage: as for `evaluate`.
+
+    Raises:
+        As `evaluate`.
+    """
+    from fama_fast.backends.numba_vm.run import execute
+
+    if not items:
+        return []
+    roots = lowered_roots(_compiled(items, panel), panel, min_coverage)
+    available = frozenset(panel.supplied_fields)
+    first = max(0, row - max(passes.lookback(root, available) for root in roots))
+    return execute(_plan(roots), panel, threads=threads, first=first, wanted=row)
+
+
 def _are_days(source: Panel | Dataset) -> bool:
     return bool((source.dates.astype("datetime64[D]") == source.dates).all())
 

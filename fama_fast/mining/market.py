@@ -166,14 +166,16 @@ class Market:
         """Values (T, N) over the mining rows, in order; work common to a batch is done once."""
         return self._values(alphas, self.held)
 
-    def _values(self, items: Sequence[str | Alpha], panel: Panel) -> Iterator[FloatArray]:
-        from fama_fast.engine import evaluate
+    def _values(self, items: Sequence[str | Alpha], panel: Panel, row: int = 0) -> Iterator[FloatArray]:
+        """Values on the dates from `row` on."""
+        from fama_fast.engine import evaluate_from
 
         t, n = panel.shape
         batch = max(1, BATCH_BYTES // (8 * t * n))
         run = self.config.run
         for start in range(0, len(items), batch):
-            yield from evaluate(items[start : start + batch], panel, threads=run.threads, min_coverage=run.min_coverage)
+            part = items[start : start + batch]
+            yield from evaluate_from(part, panel, row, threads=run.threads, min_coverage=run.min_coverage)
 
     def measure(self, alphas: Sequence[Alpha]) -> tuple[FloatArray, FloatArray]:
         """Daily RankIC (K, T) over the mining rows, exact, and the share of members with a value (K, T).
@@ -257,8 +259,9 @@ class Market:
         from fama_fast.mining.pool import oriented_ranks
 
         texts = [f"RANK({f.canonical})" for f in factors]
-        for factor, shares in zip(factors, self._values(texts, panel), strict=True):
-            yield oriented_ranks(shares[rows], factor.sign, self.config.run.threads)
+        start, stop, _ = rows.indices(panel.shape[0])
+        for factor, shares in zip(factors, self._values(texts, panel, start), strict=True):
+            yield oriented_ranks(shares[: stop - start], factor.sign, self.config.run.threads)
 
     def open_test(self, factors: Sequence[Factor]) -> dict[str, dict[str, float]]:
         """Scores of each factor on the test rows, by fingerprint. Only the verdict may call this, once."""
@@ -267,15 +270,18 @@ class Market:
         run, cut, rows = self.config.run, self.config.splits, self.rows.test
         whole = self.whole
         assert isinstance(whole, Panel)
-        labels = forward_returns(whole, horizon=cut.horizon, entry_lag=cut.entry_lag)
-        present = trading(whole) if whole.universe is None else None
+        asked = slice(rows.start - 1, rows.stop)  # turnover needs the row before
+        labels = forward_returns(whole, horizon=cut.horizon, entry_lag=cut.entry_lag)[asked]
+        universe = None if whole.universe is None else whole.universe[asked]
+        present = trading(whole)[asked] if universe is None else None
         out: dict[str, dict[str, float]] = {}
-        for factor, values in zip(factors, self._values([f.canonical for f in factors], whole), strict=True):
+        found = self._values([f.canonical for f in factors], whole, asked.start)
+        for factor, values in zip(factors, found, strict=True):
             out[factor.fingerprint] = score_values(
-                values,
+                values[: asked.stop - asked.start],
                 labels,
-                universe=whole.universe,
-                rows=rows,
+                universe=universe,
+                rows=slice(1, None),
                 horizon=self.horizon,
                 present=present,
                 threads=run.threads,
