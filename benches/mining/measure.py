@@ -93,7 +93,8 @@ def scored(panel: Panel, config: MiningConfig, factors: Sequence[Factor]) -> dic
         }
         for f in factors
     ]
-    train, after = (float(np.mean([r[k] for r in rows])) for k in ("train", "test"))
+    # A factor that has no RankIC on the test earned nothing there.
+    train, after = (float(np.mean(np.nan_to_num([r[k] for r in rows]))) for k in ("train", "test"))
     return {
         "factors": sorted(rows, key=lambda r: -r["train"])[:_SHOWN],
         "best_test": max(r["test"] for r in rows),
