@@ -265,6 +265,7 @@ def test_a_batch_equals_one_at_a_time_and_rows_are_a_slice():
     assert part.n_days == np.isfinite(whole).sum()
     assert part.rank_ic == pytest.approx(np.nanmean(whole))
     assert part == score_values(x, y2, rows=rows, horizon=5)
+    assert part == score_values(SortedRows.of(x), y2, rows=rows, horizon=5)
     assert list(part.as_dict())[:3] == ["rank_ic", "rank_icir", "ic"]
 
 

@@ -186,15 +186,11 @@ def score_values(
     threads: int | None = None,
 ) -> FactorScores:
     """Scores of one factor's (T, N) values against (T, N) labels over `rows`; see `daily`."""
-    shape = np.shape(values)
+    shape = np.shape(values.values if isinstance(values, SortedRows) else values)
     for array, name in ((labels, "forward returns"), (universe, "universe"), (present, "present")):
         if array is not None:
             same_shape(array.values if isinstance(array, SortedRows) else array, shape, name)
-    if rows is None:
-        return daily(values, labels, universe, present=present, min_pairs=min_pairs, threads=threads).summary(
-            horizon=horizon
-        )
-    start, stop, _ = rows.indices(shape[0])
+    start, stop, _ = (ALL_ROWS if rows is None else rows).indices(shape[0])
     part = slice(max(0, start - 1), stop)  # turnover needs the row before
     found = daily(
         _part(values, part),
