@@ -296,3 +296,18 @@ def test_increasing(name: str, backend: str) -> None:
             order = np.argsort(x[~np.isnan(x)], kind="stable")
             steps = np.diff(out[~np.isnan(x)][order])
             assert not (steps[~np.isnan(steps)] < 0).any(), node
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", having("residual"))
+def test_a_residual_is_uncorrelated_with_what_was_taken_out(name: str, backend: str) -> None:
+    checked = 0
+    for panel, params in itertools.product(map(panel_of, ("missing", "ties")), CASES[name]):
+        node = node_of(name, params)
+        regressor = BACKENDS[backend](make("ADD", (node.args[1], const(0.0))), panel)
+        for x, out in zip(regressor, BACKENDS[backend](node, panel), strict=True):
+            there = np.isfinite(x) & np.isfinite(out)
+            if there.sum() >= 4 and np.ptp(x[there]) > 0.0 and np.ptp(out[there]) > 1e-9:
+                assert abs(np.corrcoef(x[there], out[there])[0, 1]) < 1e-6, node
+                checked += 1
+    assert checked > 10

@@ -35,6 +35,9 @@ _PARSIMONY = 3.0  # a parent pays this many times what admission charges a node:
 # Standard errors that a parent's RankIC is held below its mean: what has few distinct values a date (a sector's mean)
 # has RankICs that vary much, and the best of many such is luck.
 _CAUTION = 2.0
+# Gates whose losers are no parents: what has values for few has the RankIC of few, the highest of all, and children that
+# fare like it; what ranks as an earlier candidate did would fill its niche with copies.
+_NO_PARENTS = frozenset({"coverage", "fingerprint"})
 _STUCK_AFTER = 400  # candidates without a better best: the search restarts
 _RESTART_LENGTH = 150  # candidates of a restart
 
@@ -72,7 +75,7 @@ def unit_series(series: FloatArray) -> FloatArray:
 
 @dataclass
 class _Record:
-    """How often a move was made and how often its child entered the archive, fading with the rounds."""
+    """How often a move was made and how often its child was admitted, fading with the rounds."""
 
     tried: float = 0.0
     paid: float = 0.0
@@ -95,7 +98,10 @@ class SearchMemory:
 
     def view(self) -> SearchView:
         """What a proposer is shown."""
-        rates = tuple((name, (r.paid + 1.0) / (r.tried + 10.0)) for name, r in sorted(self.records.items()))
+        records = sorted(self.records.items())
+        tried, paid = (sum(getattr(r, name) for _, r in records) for name in ("tried", "paid"))
+        usual = (paid + 1.0) / (tried + 10.0)
+        rates = tuple((name, (r.paid + 10.0 * usual) / (r.tried + 10.0)) for name, r in records)
         stuck = self.since_gain >= _STUCK_AFTER and self.since_gain % _STUCK_AFTER < _RESTART_LENGTH
         return SearchView(tuple(self.elites), rates, stuck, frozenset(self.prints))
 
@@ -137,13 +143,12 @@ class SearchMemory:
             if candidate.alpha is None:
                 continue
             self.since_gain += 1
-            entered = False
-            if candidate.series is not None:
+            if candidate.series is not None and candidate.gate not in _NO_PARENTS:
                 series = candidate.series[train]
-                entered = self.consider(elite_of(candidate.compiled, series, penalty), series)
+                self.consider(elite_of(candidate.compiled, series, penalty), series)
             record = self.records.setdefault(candidate.proposal.origin, _Record())
             record.tried += 1.0
-            record.paid += entered
+            record.paid += candidate.admitted
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; the series follow from the elites and the data."""

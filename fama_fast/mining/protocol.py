@@ -49,11 +49,26 @@ class Elite:
 
 
 @dataclass(frozen=True)
+class Leftover:
+    """A candidate that was too like a member of the library, and that member: what it has beside it may be new.
+
+    `worth` is an estimate of what the residual adds to the pool of the run's factors, in RankIC (`contribution`).
+    """
+
+    fingerprint: str
+    canonical: str
+    beside: str
+    beside_canonical: str
+    worth: float
+
+
+@dataclass(frozen=True)
 class SearchView:
     """What a searcher may know of the run so far.
 
     Attributes:
         elites: the best of every niche, best first. rates: how often each move (`Proposal.origin`) paid lately.
+        leftovers: rejected candidates with something new in them, best first.
         stuck: nothing better was found for long. prints: rankings that were met (`memory.ranking_print`).
     """
 
@@ -61,6 +76,7 @@ class SearchView:
     rates: tuple[tuple[str, float], ...] = ()
     stuck: bool = False
     prints: frozenset[str] = frozenset()
+    leftovers: tuple[Leftover, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,11 @@ class RankVectors:
         row: FloatArray = self.matrix[self._place[fingerprint]][[self._place[o] for o in others]]
         return row
 
+    def table(self, rows: Sequence[str], columns: Sequence[str]) -> FloatArray:
+        """(len(rows), len(columns)) correlations of some with others."""
+        place = self._place
+        return self.matrix[np.ix_([place[r] for r in rows], [place[c] for c in columns])]
+
     def oriented(self, factors: Sequence[Factor]) -> FloatArray:
         """(n, n) correlations of these factors, each turned by its sign."""
         places = [self._place[f.fingerprint] for f in factors]

@@ -7,7 +7,7 @@ chains.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -132,7 +132,7 @@ def make_request(
         vocabulary=market.vocabulary,
         round=number,
         seed=config.run.seed,
-        search=state.memory.view(),
+        search=replace(state.memory.view(), leftovers=state.leftovers.shown),
     )
 
 
@@ -190,8 +190,10 @@ def pass_gates(
         candidate.admitted = True
         admitted.append(factor)
     state.memory.learn(candidates, market.rows.train, config.gates.complexity_penalty)
+    before = set(state.leftovers.kept)
+    state.leftovers.update(candidates, state.library, market.rows.train, config)
     refused = {c.compiled.fingerprint for c in passed if not c.admitted}
-    vectors.forget(refused)
+    vectors.forget((before | refused) - set(state.leftovers.kept))
     for candidate in candidates:
         candidate.series = candidate.vector = None
     return admitted

@@ -374,7 +374,7 @@ register(
         missing="missing when an operand is missing, when there are fewer than two more members than regressors that "
         "vary, or when what is left of a regressor beside those before it is below 1e-9 of its size",
         aliases=("CS_REGRESSION_NEUT", "REGRESSION_RESIDUAL"),
-        algebra=Algebra(odd=True),
+        algebra=Algebra(odd=True, residual=True),
         polars=slices.regression_neut,
         kernel="cross_section_more.regression_neut",
     )

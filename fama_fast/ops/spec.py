@@ -144,6 +144,7 @@ class Algebra:
     odd: bool = False  # f(-x) = -f(x), for the first operand
     even: bool = False  # f(-x) = f(x)
     idempotent: bool = False  # f(f(x)) = f(x)
+    residual: bool = False  # f(y, x) is uncorrelated with x across the symbols of a date
     increasing: bool = False  # x < y implies f(x) <= f(y): cross-sectional order is kept
 
 

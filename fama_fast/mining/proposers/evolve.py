@@ -53,10 +53,11 @@ _PRIOR = {
     "crossover": 0.14,
     "combine": 0.1,
     "graft": 0.04,
+    "residual": 0.1,
     "double mutation": 0.07,
     **{f"mutation: {name}": 0.06 for name in _MUTATIONS},
 }
-_LEAST, _MOST = 0.5, 2.0  # how far what a move earns may bend its prior
+_LEAST, _MOST = 0.2, 5.0  # how far what a move earns may bend its prior
 _STUCK = {"fresh": 3.0, "double mutation": 3.0}  # what a restart favours
 # A search begins wide: one that breeds from the first few finds stays with what luck made of them.
 _EARLY_ROUNDS, _EARLY = 10, {"fresh": 6.0}
@@ -80,6 +81,7 @@ class _Stock:
     exemplars: Sequence[_Parent]
     chain: Sequence[_Parent]
     elites: Sequence[_Parent]
+    leftovers: Sequence[tuple[_Parent, _Parent]] = ()
     stuck: bool = False
 
     @property
@@ -153,14 +155,19 @@ class EvolveProposer:
         moves = _weights(stock, request.search, early=request.round <= _EARLY_ROUNDS)
         seen = set(request.known) | {p.canonical for p in (*stock.exemplars, *stock.chain, *stock.elites)}
         prints = set(request.search.prints)
-        sweep = _Sweep(seen)
+        sweep, leftovers = _Sweep(seen), iter(stock.leftovers)
         out: list[Proposal] = []
         for _ in range(request.count * _ATTEMPTS_PER_PROPOSAL):
             if len(out) >= request.count:
                 break
             move = rng.choices(list(moves), list(moves.values()))[0]
             try:
-                node, parents = sweep.next(maker, stock) if move == "sweep" else _draw(maker, move, stock)
+                if move == "sweep":
+                    node, parents = sweep.next(maker, stock)
+                elif move == "residual":
+                    node, parents = _residual(maker, leftovers)
+                else:
+                    node, parents = _draw(maker, move, stock)
                 if node is None:
                     continue
                 node = canonicalise(node)
@@ -201,7 +208,11 @@ class EvolveProposer:
             return parents([(f.canonical or f.expression, f.fingerprint, 0.0) for f in factors])
 
         elites = parents([(e.canonical, e.fingerprint, e.worth) for e in request.search.elites])
-        return _Stock(of(request.exemplars), of(request.chain), elites, request.search.stuck), bad
+        pairs = []
+        for left in request.search.leftovers:
+            both = parents([(left.canonical, left.fingerprint, left.worth), (left.beside_canonical, left.beside, 0.0)])
+            pairs += [(both[0], both[1])] if len(both) == 2 else []
+        return _Stock(of(request.exemplars), of(request.chain), elites, pairs, request.search.stuck), bad
 
     def _parent(self, text: str, fingerprint: str, worth: float, vocabulary: Vocabulary) -> _Parent:
         from fama_fast.lang import to_text
@@ -225,6 +236,8 @@ def _weights(stock: _Stock, search: SearchView, *, early: bool = False) -> dict[
         del moves["crossover"], moves["combine"]
     if len(stock.chain) < 2:
         del moves["graft"]
+    if not stock.leftovers:
+        del moves["residual"]
     rates = {name: rate for name, rate in search.rates if name in moves}
     if rates:
         usual = sum(rates.values()) / len(rates)
@@ -233,6 +246,14 @@ def _weights(stock: _Stock, search: SearchView, *, early: bool = False) -> dict[
     for name, factor in (*(_STUCK.items() if search.stuck else ()), *(_EARLY.items() if early else ())):
         moves[name] *= factor
     return moves
+
+
+def _residual(
+    maker: TreeMaker, leftovers: Iterator[tuple[_Parent, _Parent]]
+) -> tuple[Node | None, tuple[_Parent, ...]]:
+    """The next of the leftovers, which come best first."""
+    pair = next(leftovers, None)
+    return (None, ()) if pair is None else (variation.residual(maker, pair[0].node, pair[1].node), pair)
 
 
 def _draw(maker: TreeMaker, move: str, stock: _Stock) -> tuple[Node | None, tuple[_Parent, ...]]:

@@ -73,7 +73,12 @@ def _idle(root: Node) -> bool:
     for n in differs:
         spec = ops.find(n.op)
         if spec is not None and spec.family in (Family.CROSS_SECTION, Family.GROUP):
-            ranked += [a for a in n.args if not is_group(a)]
+            # A number in place of an operand that may be left out is not compared.
+            ranked += [
+                a
+                for p, a in zip(spec.operands, n.args, strict=True)
+                if not is_group(a) and (p.required or a.op != CONST)
+            ]
     for n in ranked:
         if not differs[n]:
             return True

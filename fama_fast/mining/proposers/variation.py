@@ -222,6 +222,18 @@ def _moved_windows(maker: TreeMaker, node: Node) -> Iterator[Node]:
                         yield replace(node, path, new)
 
 
+def residual(maker: TreeMaker, node: Node, other: Node) -> Node | None:
+    """What the ranks of one parent have that those of the other do not."""
+    from fama_fast.ops import build
+
+    palette = maker.palette
+    if not palette.residuals or not palette.orders or sort_of(node) != "series" or sort_of(other) != "series":
+        return None
+    rank = palette.orders[0].name
+    ranks = [n if n.op == rank else build(rank, n) for n in (node, other)]
+    return build(palette.residuals[0].name, *ranks)
+
+
 def crossover(maker: TreeMaker, node: Node, other: Node) -> Node | None:
     """A subtree of one parent takes the place of one of the same sort in the other."""
     places = _places(node, "series", "condition")
