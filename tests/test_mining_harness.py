@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from numba import njit
 from scipy import stats
 
 import fama_fast as ff
@@ -32,11 +34,17 @@ def test_planted_expressions_have_six_to_nine_nodes_and_follow_from_the_seed() -
 
 
 def test_kernel_time_counts_threads_together_once() -> None:
+    sleep = ctypes.CDLL(None).usleep
+    sleep.argtypes, sleep.restype = (ctypes.c_uint,), ctypes.c_int
+
+    @njit(nogil=True)
     def work() -> None:
-        time.sleep(0.2)
+        sleep(200_000)
 
     spent = KernelTime()
     call = spent.timed(work)
+    call()  # compiled
+    spent._spans.clear()
     threads = [threading.Thread(target=call) for _ in range(3)]
     for t in threads:
         t.start()

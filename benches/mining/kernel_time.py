@@ -3,17 +3,21 @@
 What is counted is the time during which at least one thread is inside a compiled function of `_PLACES`: `lead`, which
 runs a program's kernels and sinks together with helpers and ends when the last of them is done, and the loops that
 sort, rank, correlate and add up rows. Threads at work together count once, and the Python around them (planning,
-assembling, waking threads) does not count; taking the interpreter's lock again at the end of a call does, which Python
-has no way to tell apart.
+assembling, waking threads) does not count. Nor does waiting for the interpreter's lock at the end of a call: the clock
+is read in compiled code, on either side of the function.
 """
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import importlib
-import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import njit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,40 +39,59 @@ _PLACES = {
     ),
 }
 
+_read_clock = ctypes.CDLL(None).clock_gettime
+_read_clock.argtypes, _read_clock.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_int
+_MONOTONIC = time.CLOCK_MONOTONIC
+
+
+@functools.cache
+def _stamped(function: Any) -> Any:
+    """The compiled function, with seconds and nanoseconds before and after it in its first argument."""
+
+    @njit(nogil=True)
+    def call(stamps, *arguments):  # type: ignore[no-untyped-def]
+        _read_clock(_MONOTONIC, stamps[:2].ctypes.data)
+        found = function(*arguments)
+        _read_clock(_MONOTONIC, stamps[2:].ctypes.data)
+        return found
+
+    return call
+
 
 class KernelTime:
     """`seconds` of wall time with a thread in compiled code."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
-        self._inside = 0
-        self._since = 0.0
-        self._lock = threading.Lock()
+        self._spans: list[tuple[int, int]] = []  # nanoseconds of the monotonic clock
+
+    @property
+    def seconds(self) -> float:
+        total = last = 0
+        for began, ended in sorted(self._spans):
+            total += max(0, ended - max(began, last))
+            last = max(last, ended)
+        return total / 1e9
 
     def timed(self, function: Any) -> Any:
-        """The function, with the time inside it counted."""
+        """The compiled function, with the time inside it counted."""
+        stamped = _stamped(function)
 
         def call(*arguments: Any) -> Any:
-            began = time.perf_counter()
-            with self._lock:
-                if not self._inside:
-                    self._since = began
-                self._inside += 1
-            try:
-                return function(*arguments)
-            finally:
-                ended = time.perf_counter()
-                with self._lock:
-                    self._inside -= 1
-                    if not self._inside:
-                        self.seconds += ended - self._since
+            stamps = np.zeros(4, dtype=np.int64)
+            found = stamped(stamps, *arguments)
+            began, began_ns, ended, ended_ns = stamps.tolist()
+            self._spans.append((began * 10**9 + began_ns, ended * 10**9 + ended_ns))
+            return found
 
         return call
 
 
 @contextmanager
 def kernel_seconds() -> Iterator[KernelTime]:
-    """Inside the block compiled code is timed; other threads than those of the block's own work must not run any."""
+    """Inside the block compiled code is timed; other threads than those of the block's own work must not run any.
+
+    The first block of a process compiles what reads the clock: warm up in one, and measure in the next.
+    """
     spent = KernelTime()
     kept = []
     for name, attributes in _PLACES.items():

@@ -35,8 +35,9 @@ _PARSIMONY = 3.0  # a parent pays this many times what admission charges a node:
 # Standard errors that a parent's RankIC is held below its mean: what has few distinct values a date (a sector's mean)
 # has RankICs that vary much, and the best of many such is luck.
 _CAUTION = 2.0
-# Gates whose losers are no parents: what has values for few has the RankIC of few, the highest of all, and children that
-# fare like it; what ranks as an earlier candidate did would fill its niche with copies.
+# Gates whose losers are no parents. What has values for few has the RankIC of few, the highest of all, and children
+# that fare like it: on A-shares they were up to half of a run's candidates. What ranks as an earlier one did would fill
+# its niche with copies.
 _NO_PARENTS = frozenset({"coverage", "fingerprint"})
 _STUCK_AFTER = 400  # candidates without a better best: the search restarts
 _RESTART_LENGTH = 150  # candidates of a restart

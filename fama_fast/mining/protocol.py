@@ -49,10 +49,10 @@ class Elite:
 
 
 @dataclass(frozen=True)
-class Leftover:
+class ResidualPair:
     """A candidate that was too like a member of the library, and that member: what it has beside it may be new.
 
-    `worth` is an estimate of what the residual adds to the pool of the run's factors, in RankIC (`contribution`).
+    `worth` is an estimate of what the residual adds to the pool of the run's factors, in RankIC (`residuals`).
     """
 
     fingerprint: str
@@ -68,7 +68,7 @@ class SearchView:
 
     Attributes:
         elites: the best of every niche, best first. rates: how often each move (`Proposal.origin`) paid lately.
-        leftovers: rejected candidates with something new in them, best first.
+        residuals: rejected candidates with something new in them, best first.
         stuck: nothing better was found for long. prints: rankings that were met (`memory.ranking_print`).
     """
 
@@ -76,7 +76,7 @@ class SearchView:
     rates: tuple[tuple[str, float], ...] = ()
     stuck: bool = False
     prints: frozenset[str] = frozenset()
-    leftovers: tuple[Leftover, ...] = ()
+    residuals: tuple[ResidualPair, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from fama_fast.library import Factor, FactorSet
 from fama_fast.library.codec import factor_from_dict
 from fama_fast.mining.candidate import LibraryView, Member
 from fama_fast.mining.coe import ChainBook, FailureMemory
-from fama_fast.mining.contribution import Leftovers
 from fama_fast.mining.memory import SearchMemory, elite_of, ranking_print, series_print
 from fama_fast.mining.racing import Account
+from fama_fast.mining.residuals import ResidualMemory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ class LoopState:
     Attributes:
         library: members in order. book: chains; None when Chain-of-Experience is off.
         memory: the archive that searchers breed from, the rankings that were met, and which moves paid.
-        leftovers: rejected candidates that have something beside the library.
+        residuals: rejected candidates that have something beside the library.
         tried: why a fingerprint is a duplicate. known: canonical texts tried.
         pool: validation scores of the equal-weight pool of new factors; empty before there is one.
         best_pool: best validation RankIC of the pool so far. stale: rounds since it was reached.
@@ -53,7 +53,7 @@ class LoopState:
     book: ChainBook | None = None
     failures: FailureMemory = field(default_factory=FailureMemory)
     memory: SearchMemory = field(default_factory=SearchMemory)
-    leftovers: Leftovers = field(default_factory=Leftovers)
+    residuals: ResidualMemory = field(default_factory=ResidualMemory)
     tried: dict[str, str] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
     pool: dict[str, float] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class LoopState:
             "book": None if self.book is None else self.book.to_dict(),
             "failures": self.failures.to_dict(),
             "memory": self.memory.to_dict(),
-            "leftovers": self.leftovers.to_dict(),
+            "residuals": self.residuals.to_dict(),
             "pool": dict(self.pool),
             "best_pool": self.best_pool,
             "stale": self.stale,
@@ -157,7 +157,7 @@ def restored_state(
             book=book,
             failures=FailureMemory.from_dict(data["failures"]),
             memory=SearchMemory.from_dict(data["memory"], market.training_series),
-            leftovers=Leftovers.from_dict(data["leftovers"], market.training_series),
+            residuals=ResidualMemory.from_dict(data.get("residuals", {}), market.training_series),
             pool=dict(data["pool"]),
             best_pool=data["best_pool"],
             stale=data["stale"],
@@ -189,8 +189,8 @@ def restored_state(
             _put(state, Member(factor, alpha.node, vector, mined, series))
         else:
             state.library.vectors.add({factor.fingerprint: vector})
-    left = [compile_alpha(k.canonical) for k in state.leftovers.kept.values()]
-    state.library.vectors.add(dict(zip(state.leftovers.kept, market.vectors(left), strict=True)))
+    left = [compile_alpha(k.canonical) for k in state.residuals.kept.values()]
+    state.library.vectors.add(dict(zip(state.residuals.kept, market.vectors(left), strict=True)))
     return state
 
 

@@ -132,7 +132,7 @@ def make_request(
         vocabulary=market.vocabulary,
         round=number,
         seed=config.run.seed,
-        search=replace(state.memory.view(), leftovers=state.leftovers.shown),
+        search=replace(state.memory.view(), residuals=state.residuals.shown),
     )
 
 
@@ -190,10 +190,10 @@ def pass_gates(
         candidate.admitted = True
         admitted.append(factor)
     state.memory.learn(candidates, market.rows.train, config.gates.complexity_penalty)
-    before = set(state.leftovers.kept)
-    state.leftovers.update(candidates, state.library, market.rows.train, config)
+    before = set(state.residuals.kept)
+    state.residuals.update(candidates, state.library, market.rows.train, config)
     refused = {c.compiled.fingerprint for c in passed if not c.admitted}
-    vectors.forget((before | refused) - set(state.leftovers.kept))
+    vectors.forget((before | refused) - set(state.residuals.kept))
     for candidate in candidates:
         candidate.series = candidate.vector = None
     return admitted

@@ -27,7 +27,7 @@ from fama_fast.backends.numba_vm.compile import kernel_address, kernel_of
 from fama_fast.backends.numba_vm.memory import DESK, POOL, address, aligned, leased
 from fama_fast.backends.numba_vm.simd import LANES
 from fama_fast.backends.numba_vm.stats import find_ties
-from fama_fast.backends.numba_vm.threads import HELPERS, default_threads
+from fama_fast.backends.numba_vm.threads import HELPERS, ahead, default_threads
 from fama_fast.errors import DataError
 from fama_fast.plan import UNIVERSE, Axis, Plan, Slot, Space, Stage, narrowed
 
@@ -44,6 +44,7 @@ _TILE_BYTES = 384 * 1024
 _MAX_TILE_ROWS = 32
 # Cells times instructions of a stage that takes about as long as waking a thread does.
 _WORTH_WAKING = 100_000
+_LONG = 4  # stages of a plan that another thread assembles while those before them run
 
 _BLOCKED: weakref.WeakKeyDictionary[Panel, dict[str, tuple[FloatArray, int]]] = weakref.WeakKeyDictionary()
 _BLOCKED_LOCK = threading.Lock()
@@ -415,10 +416,12 @@ def _jobs(
     plan: Plan, memory: _Memory, threads: int | None, tile_rows: int | None, origin: int, rows: IntArray | None
 ) -> Iterator[_Job]:
     """What is to be run, one job after the other; memory is shared out as they are asked for."""
-    for number, stage in enumerate(plan.stages):
+    # Long plans are those of many expressions, which seldom come again: assembling them took a twentieth of a search.
+    codes = (ahead if len(plan.stages) >= _LONG else map)(_assemble, plan.stages)
+    for number, (stage, code) in enumerate(zip(plan.stages, codes, strict=True)):
         memory.allocate(stage)
         needed = _needed_dates(plan, stage, memory.dates, rows)
-        job = _job(stage, _assemble(stage), memory, threads or default_threads(), tile_rows, origin, needed)
+        job = _job(stage, code, memory, threads or default_threads(), tile_rows, origin, needed)
         if job is not None:
             yield job
         memory.release(stage, number)

@@ -13,19 +13,23 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from fama_fast.backends.numba_vm.memory import DESK, address, aligned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from fama_fast.types import FloatArray, IntArray
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
 _LOCK = threading.Lock()
 _POOLS: dict[int, ThreadPoolExecutor] = {}
+_AHEAD = 0  # which of them is the one thread that works ahead
 
 
 def default_threads() -> int:
@@ -39,7 +43,7 @@ def default_threads() -> int:
 def _pool(helpers: int) -> ThreadPoolExecutor:
     with _LOCK:
         if helpers not in _POOLS:
-            _POOLS[helpers] = ThreadPoolExecutor(helpers, thread_name_prefix="fama-fast")
+            _POOLS[helpers] = ThreadPoolExecutor(max(1, helpers), thread_name_prefix="fama-fast")
         return _POOLS[helpers]
 
 
@@ -56,6 +60,17 @@ def run_together(work: Callable[[], None], threads: int) -> None:
             # One that never started has nothing left to do: this thread took its share.
             if not future.cancel():
                 future.result()
+
+
+def ahead(make: Callable[[Item], Made], items: Sequence[Item]) -> Iterator[Made]:
+    """`make` of each item in turn, by another thread that is ahead of whoever asks for them."""
+    futures = [_pool(_AHEAD).submit(make, item) for item in items]
+    try:
+        for future in futures:
+            yield future.result()
+    finally:
+        for future in futures:
+            future.cancel()
 
 
 def _give_way() -> int:

@@ -81,7 +81,7 @@ class _Stock:
     exemplars: Sequence[_Parent]
     chain: Sequence[_Parent]
     elites: Sequence[_Parent]
-    leftovers: Sequence[tuple[_Parent, _Parent]] = ()
+    residuals: Sequence[tuple[_Parent, _Parent]] = ()
     stuck: bool = False
 
     @property
@@ -155,7 +155,7 @@ class EvolveProposer:
         moves = _weights(stock, request.search, early=request.round <= _EARLY_ROUNDS)
         seen = set(request.known) | {p.canonical for p in (*stock.exemplars, *stock.chain, *stock.elites)}
         prints = set(request.search.prints)
-        sweep, leftovers = _Sweep(seen), iter(stock.leftovers)
+        sweep, residuals = _Sweep(seen), iter(stock.residuals)
         out: list[Proposal] = []
         for _ in range(request.count * _ATTEMPTS_PER_PROPOSAL):
             if len(out) >= request.count:
@@ -165,7 +165,7 @@ class EvolveProposer:
                 if move == "sweep":
                     node, parents = sweep.next(maker, stock)
                 elif move == "residual":
-                    node, parents = _residual(maker, leftovers)
+                    node, parents = _residual(maker, residuals)
                 else:
                     node, parents = _draw(maker, move, stock)
                 if node is None:
@@ -209,7 +209,7 @@ class EvolveProposer:
 
         elites = parents([(e.canonical, e.fingerprint, e.worth) for e in request.search.elites])
         pairs = []
-        for left in request.search.leftovers:
+        for left in request.search.residuals:
             both = parents([(left.canonical, left.fingerprint, left.worth), (left.beside_canonical, left.beside, 0.0)])
             pairs += [(both[0], both[1])] if len(both) == 2 else []
         return _Stock(of(request.exemplars), of(request.chain), elites, pairs, request.search.stuck), bad
@@ -236,7 +236,7 @@ def _weights(stock: _Stock, search: SearchView, *, early: bool = False) -> dict[
         del moves["crossover"], moves["combine"]
     if len(stock.chain) < 2:
         del moves["graft"]
-    if not stock.leftovers:
+    if not stock.residuals:
         del moves["residual"]
     rates = {name: rate for name, rate in search.rates if name in moves}
     if rates:
@@ -249,10 +249,10 @@ def _weights(stock: _Stock, search: SearchView, *, early: bool = False) -> dict[
 
 
 def _residual(
-    maker: TreeMaker, leftovers: Iterator[tuple[_Parent, _Parent]]
+    maker: TreeMaker, residuals: Iterator[tuple[_Parent, _Parent]]
 ) -> tuple[Node | None, tuple[_Parent, ...]]:
-    """The next of the leftovers, which come best first."""
-    pair = next(leftovers, None)
+    """The next of the residuals, which come best first."""
+    pair = next(residuals, None)
     return (None, ()) if pair is None else (variation.residual(maker, pair[0].node, pair[1].node), pair)
 
 
