@@ -18,7 +18,7 @@ from fama_fast.backends.numba_vm.compile import kernel_address
 from fama_fast.backends.numba_vm.kernels import steps
 from fama_fast.backends.numba_vm.memory import aligned
 from fama_fast.backends.numba_vm.run import Bound, _assemble, execute
-from fama_fast.backends.numba_vm.threads import HELPERS
+from fama_fast.backends.numba_vm.threads import HELPERS, ahead
 from fama_fast.panel import Panel
 from fama_fast.plan import make_plan
 
@@ -248,3 +248,33 @@ def test_a_forked_process_has_helpers_of_its_own() -> None:
     process.start()
     process.join(60)
     assert process.exitcode == 0
+
+
+def test_what_is_made_ahead_comes_in_order_and_from_one_other_thread() -> None:
+    makers = []
+
+    def make(item: int) -> int:
+        makers.append(threading.get_ident())
+        return item * item
+
+    assert list(ahead(make, range(20))) == [i * i for i in range(20)]
+    assert len(set(makers)) == 1
+    assert threading.get_ident() not in makers
+
+
+def test_an_error_ahead_comes_where_its_item_would_and_ends_the_rest() -> None:
+    made: list[int] = []
+
+    def make(item: int) -> int:
+        if item == 2:
+            raise ValueError("no")
+        time.sleep(0.01)
+        made.append(item)
+        return item
+
+    found = ahead(make, range(50))
+    assert [next(found), next(found)] == [0, 1]
+    with pytest.raises(ValueError, match="no"):
+        next(found)
+    assert list(ahead(make, [7])) == [7]  # whoever comes next does not wait for what nobody wants any more
+    assert len(made) < 20

@@ -266,6 +266,8 @@ def test_a_column_that_the_language_cannot_write_gives_no_nodes_away() -> None:
         ("TS_RANK(CLOSE - CS_MEAN(CLOSE), 5)", True),  # over time it is another matter
         ("IF_ELSE(CLOSE > CS_MEAN(CLOSE), VOLUME, OPEN)", True),
         ("RANK(CLOSE * 2)", True),
+        ("REGRESSION_NEUT(CLOSE, VOLUME)", True),  # two regressors are left out: no numbers that are compared
+        ("REGRESSION_NEUT(CLOSE, CS_MEAN(VOLUME))", False),
     ],
 )
 def test_what_is_the_same_for_all_symbols_is_not_worth_scoring(text: str, worth: bool) -> None:

@@ -39,8 +39,11 @@ def test_they_are_the_correlations_of_the_oriented_vectors(vectors: dict[str, np
     np.testing.assert_array_equal(held.distinct(chosen), [0, 1, 2, 3, 1])
     found = held.correlations("c", ["a", "c", "nothing"])
     np.testing.assert_allclose(found, [float(vectors["c"] @ vectors["a"]), 1.0, 0.0], atol=1e-6)
-    labels = cluster_correlations(held.oriented(chosen), held.distinct(chosen), 3, 1)
-    np.testing.assert_array_equal(labels, cluster(want, 3, 1))
+    # A vector without a length is as far from one cluster as from another: rounding decides, so it stays out.
+    some = [i for i, f in enumerate(chosen) if f.fingerprint != "nothing"]
+    there = [chosen[i] for i in some]
+    labels = cluster_correlations(held.oriented(there), held.distinct(there), 3, 1)
+    np.testing.assert_array_equal(labels, cluster(want[some], 3, 1))
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import fama_fast as ff
+from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.memory import NICHE, PER_NICHE, SearchMemory, elite_of
-from fama_fast.mining.protocol import Elite
+from fama_fast.mining.protocol import Elite, Proposal
 
 DAYS = 400
 
@@ -52,3 +53,28 @@ def test_a_niche_keeps_its_best_and_no_more() -> None:
     assert abs(np.corrcoef(common, other)[0, 1]) < NICHE
     assert memory.consider(Elite("other", "other", 0.0, 1, 0.5), other)
     assert not memory.consider(Elite("other", "other", 0.0, 1, 9.0), other)  # met before
+
+
+def candidate(text: str, gate: str | None, *, origin: str = "wrap", admitted: bool = False) -> Candidate:
+    found = Candidate(0, Proposal(text, origin=origin), ff.compile(text), gate=gate, admitted=admitted)
+    found.series = noise(sum(map(ord, text)), 0.05, 0.1)
+    return found
+
+
+@pytest.mark.parametrize("gate", ["coverage", "fingerprint"])
+def test_what_has_few_values_or_ranks_as_another_did_is_no_parent(gate: str) -> None:
+    memory = SearchMemory()
+    memory.learn([candidate("RANK(OPEN)", gate), candidate("RANK(CLOSE)", "correlation")], slice(None), 0.0)
+    assert [e.canonical for e in memory.elites] == ["RANK(CLOSE)"]
+
+
+def test_moves_are_rated_by_what_was_admitted_of_their_children() -> None:
+    memory = SearchMemory()
+    good = [candidate(f"DELTA(CLOSE, {d})", None, origin="graft", admitted=True) for d in range(1, 31)]
+    bad = [candidate(f"DELTA(OPEN, {d})", "correlation", origin="sweep") for d in range(1, 31)]
+    once = [candidate("DELTA(HIGH, 1)", "correlation", origin="wrap")]
+    memory.learn([*good, *bad, *once], slice(None), 0.0)
+    rates = dict(memory.view().rates)
+    # A move that was hardly tried is taken to be as good as the others are on the whole.
+    assert rates["graft"] > rates["wrap"] > rates["sweep"]
+    assert rates["wrap"] == pytest.approx(31.0 / 71.0, rel=0.1)
