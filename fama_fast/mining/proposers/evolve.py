@@ -1,16 +1,16 @@
-"""Proposals by evolution: the run's elites, exemplars and the chain are varied, crossed, combined and grafted, and
-mixed with fresh random expressions.
+"""Proposals by evolution: the run's elites, exemplars and the chain are varied, crossed, combined and grafted, rejected
+candidates are freed of what made them too like the library (`residuals`), and fresh random expressions come in.
 
 The embedded default: it needs no model, no key and no network, and equal requests get equal answers. It names
 no operator (the registry does) and never sees data; what is good is for the loop's gates to say, and the
 archive it breeds from is the loop's (`memory`).
 
-Parents are drawn by tournament (Goldberg and Deb 1991). Moves are drawn by what they earned lately, with a
-floor for each (probability matching: Thierens 2005). A search that is stuck begins anew from fresh
+Parents are drawn by tournament (Goldberg and Deb 1991). Moves are drawn by what was admitted of their children lately,
+with a floor for each (probability matching: Thierens 2005). A search that is stuck begins anew from fresh
 expressions and doubly mutated parents of every niche.
 
-Tried without gain: drawing half of the parents for what they would add to the kept factors (the intercept of their
-daily RankICs on those of the factors): a fifth more was admitted on A-shares, and the pool was no better.
+Tried without gain: drawing half of the parents for what they would add to the pool. On A-shares the pool's validation
+RankIC was .0922 and .0943 with it, .0923 and .0954 without (two seeds, before residuals were proposed).
 """
 
 from __future__ import annotations
