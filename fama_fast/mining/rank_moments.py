@@ -96,6 +96,7 @@ class RankMoments:
         if not new:
             return
         places = [self._names.index(name) for name in new]
+        nth = {place: i for i, place in enumerate(places)}
         own = np.stack([ranks[name][0] for name in new])
         own_scales = np.stack([ranks[name][1] for name in new])
         dates = np.arange(start, start + own.shape[1])
@@ -109,9 +110,12 @@ class RankMoments:
 
         def multiply(first: int, last: int) -> None:
             for k in range(first, last):
-                rank_products(own, own_scales, *others[k], stretch, sums[k])
+                begin = nth.get(k, 0)  # of two new factors the earlier is multiplied with the later
+                rank_products(own[begin:], own_scales[begin:], *others[k], stretch, sums[k, begin:])
 
         over_rows(multiply, (len(others), own.size), threads)
+        for i, place in enumerate(places):
+            sums[places[i:], i] = sums[place, i:]
         self._pairs[:, places] = sums[:-1].transpose(2, 1, 0)
         self._label[:, places] = sums[-1].T
         # What a new factor has with the others they have with it.

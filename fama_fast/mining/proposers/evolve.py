@@ -57,7 +57,9 @@ _PRIOR = {
     "double mutation": 0.07,
     **{f"mutation: {name}": 0.06 for name in _MUTATIONS},
 }
-_LEAST, _MOST = 0.2, 5.0  # how far what a move earns may bend its prior
+# How far what a move earns may bend its prior. With a floor of .2 fresh expressions nearly ended once something was
+# found, and a search for a planted signal stayed with its first find.
+_LEAST, _MOST = 0.5, 5.0
 _STUCK = {"fresh": 3.0, "double mutation": 3.0}  # what a restart favours
 # A search begins wide: one that breeds from the first few finds stays with what luck made of them.
 _EARLY_ROUNDS, _EARLY = 10, {"fresh": 6.0}
