@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -78,3 +79,14 @@ def test_moves_are_rated_by_what_was_admitted_of_their_children() -> None:
     # A move that was hardly tried is taken to be as good as the others are on the whole.
     assert rates["graft"] > rates["wrap"] > rates["sweep"]
     assert rates["wrap"] == pytest.approx(31.0 / 71.0, rel=0.1)
+
+
+def test_it_comes_back_from_plain_data_also_of_earlier_versions() -> None:
+    memory = SearchMemory(prints={"b", "=a"})
+    memory.learn([candidate("RANK(OPEN)", "correlation")], slice(None), 0.0)
+    own = next(iter(memory.series.values()))
+    data = json.loads(json.dumps(memory.to_dict()))
+    for prints in (data["prints"], ["=a", "b"]):
+        again = SearchMemory.from_dict({**data, "prints": prints}, lambda texts: np.stack([own] * len(texts)))
+        assert (again.prints, again.elites, again.since_gain) == (memory.prints, memory.elites, memory.since_gain)
+        assert again.view().rates == memory.view().rates

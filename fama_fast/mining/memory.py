@@ -155,7 +155,8 @@ class SearchMemory:
         """Plain data; the series follow from the elites and the data."""
         return {
             "elites": [[e.fingerprint, e.canonical, e.score, e.nodes, e.worth] for e in self.elites],
-            "prints": sorted(self.prints),
+            # One text: every round writes thousands, and a list of them is looked through and encoded one by one.
+            "prints": " ".join(sorted(self.prints)),
             "records": {name: [r.tried, r.paid] for name, r in sorted(self.records.items())},
             "since_gain": self.since_gain,
         }
@@ -168,10 +169,15 @@ class SearchMemory:
         return cls(
             elites,
             {e.fingerprint: unit_series(s) for e, s in zip(elites, found, strict=True)},
-            set(data["prints"]),
+            set(_listed(data["prints"])),
             {name: _Record(*row) for name, row in data["records"].items()},
             data["since_gain"],
         )
+
+
+def _listed(prints: str | Sequence[str]) -> Sequence[str]:
+    """Earlier versions wrote a list."""
+    return prints.split() if isinstance(prints, str) else prints
 
 
 def elite_of(alpha: Alpha, series: FloatArray, penalty: float) -> Elite:
