@@ -33,24 +33,25 @@ def profile(alphas: list[Alpha], panel: Panel) -> tuple[float, dict[str, float],
     out = run.execute(plan, panel, threads=1)
     whole = time.perf_counter() - start
     memory = run._Memory(plan, panel, out, None)
+    cuts = run._Cuts(plan, memory, None, None)
     seconds: dict[str, float] = defaultdict(float)
     calls: Counter[str] = Counter()
     for number, stage in enumerate(plan.stages):
         memory.allocate(stage)
         code = run._assemble(stage)
-        _run(stage, code, memory)
+        _run(stage, code, memory, cuts)
         for i, kernel in enumerate(code.kernels):
             alone = replace(code, kernels=(kernel,), rows=code.rows[i : i + 1])
             start = time.perf_counter()
-            _run(stage, alone, memory)
+            _run(stage, alone, memory, cuts)
             seconds[kernel] += time.perf_counter() - start
             calls[kernel] += 1
         memory.release(stage, number)
     return whole, seconds, calls
 
 
-def _run(stage: Stage, code: run._Code, memory: run._Memory) -> None:
-    job = run._job(stage, code, memory, 1, None, 0, None)
+def _run(stage: Stage, code: run._Code, memory: run._Memory, cuts: run._Cuts) -> None:
+    job = run._job(stage, code, memory, 1, cuts, 0)
     if job is not None:
         run._run(job)
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from fama_fast.panel import Panel
-    from fama_fast.types import BoolArray, FloatArray, IntArray
+    from fama_fast.types import FloatArray, IntArray
 
 # Registers of a date stage should stay in the second-level cache of a core.
 _TILE_BYTES = 384 * 1024
@@ -307,39 +307,54 @@ def _scratch_doubles(stage: Stage, code: _Code, memory: _Memory) -> int:
     return max(size(memory.columns) + 8 * (memory.groups + memory.columns + 8), code.scratch)
 
 
-def _date_tiles(
-    memory: _Memory, n_registers: int, tile_rows: int | None, needed: BoolArray | None
-) -> tuple[IntArray, IntArray]:
-    """First date and number of dates of each tile of a date stage: runs of needed dates, cut to what a cache holds."""
-    fit = _TILE_BYTES // max(1, n_registers * memory.blocks * LANES * 8)
-    rows = tile_rows or max(1, min(_MAX_TILE_ROWS, fit))
-    if needed is None:
-        first = np.arange(memory.first, memory.dates, rows, dtype=np.int64)
-        return first, np.minimum(rows, memory.dates - first)
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], needed, [False])).astype(np.int8)))
-    runs = [np.arange(a, b, rows, dtype=np.int64) for a, b in edges.reshape(-1, 2)]
-    sizes = [np.minimum(rows, b - run) for run, (_, b) in zip(runs, edges.reshape(-1, 2), strict=True)]
-    return np.concatenate([_NO_TILES, *runs]), np.concatenate([_NO_TILES, *sizes])
+@dataclass(frozen=True)
+class _Tiles:
+    """First date and number of dates of each tile of a date stage, where the two arrays lie, and the most dates."""
 
-
-def _needed_dates(plan: Plan, stage: Stage, dates: int, rows: IntArray | None) -> BoolArray | None:
-    """Dates that a date stage must compute so that the sinks have `rows`; None for all.
-
-    A stage that only ends in sinks needs those dates; one that later windows read needs their lookback as well.
-    """
-    if rows is None or stage.axis is Axis.TIME:
-        return None
-    needed = np.zeros(dates, dtype=bool)
-    needed[rows] = True
-    if stage.allocates:
-        steps = np.zeros(dates + 1, dtype=np.int64)
-        np.add.at(steps, np.maximum(0, rows - plan.lookback), 1)
-        np.add.at(steps, rows + 1, -1)
-        needed = np.cumsum(steps[:-1]) > 0
-    return needed
+    first: IntArray
+    sizes: IntArray
+    first_at: int
+    sizes_at: int
+    rows: int
 
 
 _NO_TILES = np.empty(0, dtype=np.int64)
+
+
+class _Cuts:
+    """The tiles of a run's date stages: runs of needed dates, cut to what a cache holds. Most stages share theirs.
+
+    Args:
+        rows: dates that the sinks are asked for; None for all. tile_rows: dates of a tile, if not as the cache wants.
+    """
+
+    def __init__(self, plan: Plan, memory: _Memory, tile_rows: int | None, rows: IntArray | None) -> None:
+        self._lookback, self._rows, self._tile_rows = plan.lookback, rows, tile_rows
+        self._first, self._dates, self._row_bytes = memory.first, memory.dates, memory.blocks * LANES * 8
+        self._made: dict[tuple[bool, int], _Tiles] = {}
+
+    def of(self, stage: Stage, n_registers: int) -> _Tiles:
+        """A stage that only ends in sinks needs their dates; one that later windows read needs their lookback too."""
+        fit = _TILE_BYTES // max(1, n_registers * self._row_bytes)
+        key = bool(stage.allocates), self._tile_rows or max(1, min(_MAX_TILE_ROWS, fit))
+        if key not in self._made:
+            first, sizes = self._tiles(*key)
+            rows = int(sizes.max()) if sizes.size else 0
+            self._made[key] = _Tiles(first, sizes, address(first), address(sizes), rows)
+        return self._made[key]
+
+    def _tiles(self, looks_back: bool, size: int) -> tuple[IntArray, IntArray]:
+        if self._rows is None:
+            first = np.arange(self._first, self._dates, size, dtype=np.int64)
+            return first, np.minimum(size, self._dates - first)
+        steps = np.zeros(self._dates + 1, dtype=np.int64)
+        np.add.at(steps, np.maximum(0, self._rows - self._lookback * looks_back), 1)
+        np.add.at(steps, self._rows + 1, -1)
+        needed = np.cumsum(steps[:-1]) > 0
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], needed, [False])).astype(np.int8))).reshape(-1, 2)
+        runs = [np.arange(a, b, size, dtype=np.int64) for a, b in edges]
+        sizes = [np.minimum(size, b - run) for run, (_, b) in zip(runs, edges, strict=True)]
+        return np.concatenate([_NO_TILES, *runs]), np.concatenate([_NO_TILES, *sizes])
 
 
 @dataclass(frozen=True)
@@ -362,21 +377,20 @@ def _job(
     code: _Code,
     memory: _Memory,
     threads: int,
-    tile_rows: int | None,
+    cuts: _Cuts,
     origin: int,
-    needed: BoolArray | None,
 ) -> _Job | None:
     """The stage, of which `code` is the whole or a part, on this memory; None where it has nothing to do."""
     time_axis = stage.axis is Axis.TIME
-    tile_first = tile_sizes = None
+    dates: _Tiles | None = None
     if time_axis:
         width, rows, tiles = LANES, memory.dates - memory.first, memory.blocks
         skipped = memory.first  # dates before row 0 of a tile
     else:
-        tile_first, tile_sizes = _date_tiles(memory, code.n_registers, tile_rows, needed)
-        if tile_first.size == 0:
+        dates = cuts.of(stage, code.n_registers)
+        if not dates.rows:
             return None
-        width, rows, tiles = memory.blocks * LANES, int(tile_sizes.max()), tile_first.size
+        width, rows, tiles = memory.blocks * LANES, dates.rows, dates.first.size
         skipped = 0
     base, stride, item = [0] * code.n_registers, [0] * code.n_registers, [8] * code.n_registers
     for slot in code.slots[code.n_registers :]:
@@ -391,8 +405,8 @@ def _job(
     head[loop.CODE], head[loop.N_CODE], head[loop.CODE_PARAMS] = code.rows_at, len(code.rows), code.params_at
     head[loop.JOB_SLOTS], head[loop.N_REGISTERS] = len(base), code.n_registers
     head[loop.CHUNK], head[loop.TILES] = max(1, tiles // (threads * 16)), tiles
-    if tile_first is not None and tile_sizes is not None:
-        head[loop.TILE_FIRST], head[loop.TILE_ROWS] = address(tile_first), address(tile_sizes)
+    if dates is not None:
+        head[loop.TILE_FIRST], head[loop.TILE_ROWS] = dates.first_at, dates.sizes_at
     registers_at = -(-(abi.N_DIMS + 2 * len(base) + loop.MAX_SLOTS) // LANES) * LANES  # in float64, from a line on
     scratch_at = registers_at + code.n_registers * rows * width
     head[loop.REGISTER_BYTES] = 8 * rows * width
@@ -403,7 +417,7 @@ def _job(
     head[dims + abi.FIRST_RESULT] = memory.wanted - skipped
     doubles = scratch_at + _scratch_doubles(stage, code, memory)
     wake = memory.dates * memory.blocks * LANES * len(code.rows) >= _WORTH_WAKING
-    return _Job([*head, *base, *stride, *item], doubles, threads, wake, (code, tile_first, tile_sizes))
+    return _Job([*head, *base, *stride, *item], doubles, threads, wake, (code, dates))
 
 
 def _run(job: _Job) -> None:
@@ -417,11 +431,11 @@ def _jobs(
 ) -> Iterator[_Job]:
     """What is to be run, one job after the other; memory is shared out as they are asked for."""
     # Long plans are those of many expressions, which seldom come again: assembling them took a twentieth of a search.
+    cuts = _Cuts(plan, memory, tile_rows, rows)
     codes = (ahead if len(plan.stages) >= _LONG else map)(_assemble, plan.stages)
     for number, (stage, code) in enumerate(zip(plan.stages, codes, strict=True)):
         memory.allocate(stage)
-        needed = _needed_dates(plan, stage, memory.dates, rows)
-        job = _job(stage, code, memory, threads or default_threads(), tile_rows, origin, needed)
+        job = _job(stage, code, memory, threads or default_threads(), cuts, origin)
         if job is not None:
             yield job
         memory.release(stage, number)
