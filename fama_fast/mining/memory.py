@@ -100,8 +100,7 @@ class SearchMemory:
     def view(self) -> SearchView:
         """What a proposer is shown."""
         records = sorted(self.records.items())
-        tried, paid = (sum(getattr(r, name) for _, r in records) for name in ("tried", "paid"))
-        usual = (paid + 1.0) / (tried + 10.0)
+        usual = (sum(r.paid for _, r in records) + 1.0) / (sum(r.tried for _, r in records) + 10.0)
         rates = tuple((name, (r.paid + 10.0 * usual) / (r.tried + 10.0)) for name, r in records)
         stuck = self.since_gain >= _STUCK_AFTER and self.since_gain % _STUCK_AFTER < _RESTART_LENGTH
         return SearchView(tuple(self.elites), rates, stuck, frozenset(self.prints))

@@ -110,9 +110,8 @@ class Palette:
         self.ratios = tuple(s for s in self.numeric if s.symbol == "/" and len(s.operands) == 2)
         self.wrappers = tuple(s for s in self.numeric if sum(p.kind is Kind.SERIES for p in s.operands) == 1)
         orders = [s for s in self.roots if s.algebra.increasing and s.algebra.idempotent and not s.statics]
-        self.orders = tuple(
-            sorted(orders, key=lambda s: -USAGE.get(s.name, 0))[:1]
-        )  # the commonest that keeps the order
+        # The commonest that keeps the order.
+        self.orders = tuple(sorted(orders, key=lambda s: -USAGE.get(s.name, 0))[:1])
         self.residuals = tuple(s for s in self.roots if s.algebra.residual)
         windowed = [s for s in self.numeric if len(s.operands) == 1 and _only_a_window(s)]
         self.windowed = tuple(sorted(windowed, key=lambda s: -USAGE.get(s.name, 0))[:_COMMONEST])
