@@ -334,6 +334,8 @@ def test_a_part_that_fails_no_more_than_others_is_not_blamed() -> None:
     assert FailureMemory.from_dict(memory.to_dict()) == memory
     older = {k: v for k, v in memory.to_dict().items() if k != "judged"}
     assert FailureMemory.from_dict(older).judged == (0, 0)
+    listed = memory.to_dict() | {"counts": {part: list(pair) for part, pair in memory.counts.items()}}
+    assert FailureMemory.from_dict(listed) == memory
 
 
 def test_frequent_useless_parts_are_named_in_the_prompt() -> None:

@@ -160,10 +160,11 @@ import resource, sys
 from fama_fast.cli import main
 from fama_fast.mining.loop import Miner
 round_ = Miner._round
-def limited(self, run, state):
+def limited(self, run, state, behind):
     if state.round == 2:  # from here on no file may grow: what a full disk does to a write
+        behind.finish()
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
-    round_(self, run, state)
+    round_(self, run, state, behind)
 Miner._round = limited
 sys.exit(main(["mine", "--config", "run.yaml", "--output", "out.yaml"]))
 """

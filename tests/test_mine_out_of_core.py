@@ -330,8 +330,8 @@ class _StopAfter(NoProgress):
     def __init__(self, rounds: int) -> None:
         self.stop, self.rounds = StopRequest(), rounds
 
-    def round_done(self, report: RoundReport) -> None:
-        if report.number == self.rounds:
+    def phase(self, text: str) -> None:
+        if text.startswith(f"round {self.rounds}:"):
             self.stop.ask("enough")
 
 

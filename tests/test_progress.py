@@ -22,8 +22,8 @@ import yaml
 from rich.console import Console
 
 from fama_fast.cli import main
+from fama_fast.mining import steps
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.ledger import Ledger
 from fama_fast.mining.pace import Pace, clock_text
 from fama_fast.mining.progress import LoggedProgress, PlainProgress, RoundReport, RunStart
 from fama_fast.mining.progress_json import JsonProgress, end_line
@@ -209,13 +209,13 @@ def test_json_from_the_command_line(here: Path, capsys: pytest.CaptureFixture[st
 def test_json_of_a_run_that_was_stopped_and_goes_on(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Ledger.commit_round
+    real = steps.remember_failures
 
-    def then_ctrl_c(*arguments: object, **keywords: object) -> None:
-        real(*arguments, **keywords)  # type: ignore[arg-type]
+    def then_ctrl_c(*arguments: object) -> None:
+        real(*arguments)  # type: ignore[arg-type]
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(Ledger, "commit_round", then_ctrl_c)
+    monkeypatch.setattr(steps, "remember_failures", then_ctrl_c)
     assert main(["mine", "--config", "run.yaml", "--json"]) == 130
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [e["event"] for e in events] == ["start", "round", "end"]

@@ -5,7 +5,7 @@
    clusters become chains (`steps.build_chains`).
 3. Each round: exemplars and a chain (`steps.choose_context`), proposals, gates and admission
    (`steps.pass_gates`), chains (`steps.grow_chains`), failures, the pool's validation score
-   (`steps.update_pool`), one ledger transaction.
+   (`steps.update_pool`), one ledger transaction, beside the next round (`behind`).
 4. Rounds end by number, wanted factors, budget, patience on validation, or an exhausted proposer (`_stop`).
 5. Controls select from luck (`control`); the verdict counts every candidate, of earlier runs on the same data too;
    what holds is scored on the test split, once (`_conclude`).
@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from fama_fast import __version__
 from fama_fast.errors import ClusterError, ConfigError, ProposerError, StoreError
 from fama_fast.mining import steps
+from fama_fast.mining.behind import Behind
 from fama_fast.mining.bookkeeping import (
     candidates_of,
     deciding_settings,
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from fama_fast.panel.dataset import Dataset
 
 _COLLECTED_AFTER = 50_000  # objects that were made and not freed
+_LONG_ROUND = 2.0  # seconds; then it is told at once, for the next one would let it wait, and writing it takes 0.01
 
 
 def mine(
@@ -221,12 +223,13 @@ class Miner:
 
     def _search(self, run: RunRecord, state: LoopState) -> MiningResult:
         stop = self._stop(state)
-        # A run that was killed after it opened its test must not search on.
-        while stop is None and run.test_opened_at is None:
-            if self.asked.reason is not None:
-                return self._interrupted(run, state, self.asked.reason)
-            self._round(run, state)
-            stop = self._stop(state)
+        with Behind() as behind:
+            # A run that was killed after it opened its test must not search on.
+            while stop is None and run.test_opened_at is None and self.asked.reason is None:
+                self._round(run, state, behind)
+                stop = self._stop(state)
+        if stop is None and run.test_opened_at is None and self.asked.reason is not None:
+            return self._interrupted(run, state, self.asked.reason)
         return self._conclude(run, state, stop or "ended before")
 
     def _start(self, run: RunRecord, state: LoopState) -> RunStart:
@@ -304,13 +307,15 @@ class Miner:
             return f"no gain of the pool's validation RankIC for {state.stale} rounds"
         return None
 
-    def _round(self, run: RunRecord, state: LoopState) -> None:
+    def _round(self, run: RunRecord, state: LoopState, behind: Behind) -> None:
         number, began = state.round + 1, time.perf_counter()
         config, market = self.config, self.market
         context = steps.choose_context(state, config, number)
         count = config.batch_size
         if config.run.max_candidates is not None:
             count = min(count, config.run.max_candidates - state.proposed)
+        if self.proposer.capabilities.costs_money:
+            behind.finish()  # nobody pays for a round whose ledger is gone, nor waits for an answer to hear of the last
         self.progress.phase(f"round {number}: asking {self.proposer.name} for {count} candidates")
         asked = time.perf_counter()
         left = allowance(config, tokens=state.tokens, cost=state.cost, began=self.budget_began)
@@ -318,6 +323,7 @@ class Miner:
         batch = self._propose(run, request, number)
         for text in batch.notes:
             self.progress.note(text)
+        behind.begin()  # not before: proposing leaves the interpreter to nobody, kernels do
         candidates = candidates_of(batch)
         answered = (time.perf_counter() - asked) / max(1, len(candidates))
         self.progress.phase(f"round {number}: {len(candidates)} candidates at the gates")
@@ -338,17 +344,16 @@ class Miner:
             candidate.seconds = each
         timings = {"propose": round(answered, 6), "gates": round(each, 6)}
         model = self.config.llm.model
-        try:
-            self.ledger.commit_round(
-                run,
-                number,
-                [record_of(c, self.proposer.name, model=model, timings=timings) for c in candidates],
-                exchange=exchange_of(batch, context),
-                steps=chain_steps,
-                state=state.to_dict(),
-            )
-        except StoreError as error:
-            raise StoreError(f"{error} (round {number}{self._kept(run, number)})") from error
+        # As they are now: the next round goes on with the state.
+        records = [record_of(c, self.proposer.name, model=model, timings=timings) for c in candidates]
+        exchange, after = exchange_of(batch, context), state.to_dict()
+
+        def write() -> None:
+            try:
+                self.ledger.commit_round(run, number, records, exchange=exchange, steps=chain_steps, state=after)
+            except StoreError as error:
+                raise StoreError(f"{error} (round {number}{self._kept(run, number)})") from error
+
         self._stopped_at.update(c.gate for c in candidates)
         self._candidates_here += len(candidates)
         self._evaluated_seconds += each * len(candidates)
@@ -360,7 +365,9 @@ class Miner:
                 exemplar_correlation=chosen["exemplar_correlation"],
                 library_correlation=chosen["library_correlation"],
             )
-        self.progress.round_done(report)
+        behind.give(write, lambda: self.progress.round_done(report))
+        if report.seconds > _LONG_ROUND:
+            behind.finish()
 
     def _propose(self, run: RunRecord, request: Any, number: int) -> ProposalBatch:
         try:

@@ -69,6 +69,8 @@ class Pool:
         market: rows, labels and universe. settings: which model decides, its penalty and how often it is refitted.
     """
 
+    _last: tuple[tuple[str, ...], PoolScores] | None = None  # many rounds admit nobody
+
     def __init__(self, market: Market, settings: PoolSettings) -> None:
         self.market, self.settings = market, settings
         target = centred_ranks(market.labels.values, market.held.universe).astype(np.float32)
@@ -80,6 +82,12 @@ class Pool:
 
     def valid(self, factors: Sequence[Factor]) -> PoolScores:
         """The pool of these factors over the validation rows; ridge fitted on earlier dates only."""
+        names = tuple(f.fingerprint for f in factors)
+        if self._last is None or self._last[0] != names:
+            self._last = names, self._valid(factors)
+        return self._last[1]
+
+    def _valid(self, factors: Sequence[Factor]) -> PoolScores:
         self._keep(factors)
         names = [f.fingerprint for f in factors]
         rows = self.market.rows.valid

@@ -107,8 +107,8 @@ class PartsPool(Pool):
         """What a pass keeps a cell of its chunk."""
         return 8 * factors + _WORK + LABEL_BYTES
 
-    def valid(self, factors: Sequence[Factor]) -> PoolScores:
-        """As `Pool.valid`, in one pass."""
+    def _valid(self, factors: Sequence[Factor]) -> PoolScores:
+        """In one pass."""
         names = [f.fingerprint for f in factors]
         self._moments.forget(names)
         market, rows, refit = self.market, self.market.rows.valid, self.settings.refit

@@ -88,7 +88,7 @@ class RowOrder(Protocol):
 
     Attributes:
         values: (T, N) float64. order: (T, N) int32, columns of the known labels in ascending order, first count[t] of
-            row t. count: (T,) int64.
+            row t. count: (T,) int64. tied: (T,) float64, 1 where two of a row's values are equal.
     """
 
     @property
@@ -100,6 +100,9 @@ class RowOrder(Protocol):
     @property
     def count(self) -> IntArray: ...
 
+    @property
+    def tied(self) -> FloatArray: ...
+
 
 @dataclass(frozen=True)
 class SortedLabels:
@@ -108,6 +111,17 @@ class SortedLabels:
     values: FloatArray
     order: NDArray[np.int32]
     count: IntArray
+
+    @functools.cached_property
+    def tied(self) -> FloatArray:
+        out = np.zeros(len(self.values))
+        find_ties(
+            np.ascontiguousarray(self.values, dtype=np.float64),
+            np.ascontiguousarray(self.order, dtype=np.int32),
+            self.count.astype(np.int64),
+            out,
+        )
+        return out
 
 
 class _Memory:
@@ -129,8 +143,9 @@ class _Memory:
         self.dates, self.columns = t, n
         self.blocks = -(-n // LANES)
         self.fields = [blocked(panel, name) for name in plan.fields]
-        self.buffers: dict[int, FloatArray] = {}
-        self.unused: list[FloatArray] = []  # buffers of earlier stages
+        # With where each lies.
+        self.buffers: dict[int, tuple[FloatArray, int]] = {}
+        self.unused: list[tuple[FloatArray, int]] = []  # buffers of earlier stages
         self.keeps = keeps  # whether the run comes again, and needs them all
         self.blocked = plan.blocked
         self.most = plan.most_buffers
@@ -142,17 +157,15 @@ class _Memory:
             self.outputs = dict(enumerate(out))
         elif plan.sink:
             self.outputs = {i: np.full(self.shape, np.nan) for i in range(plan.n_outputs)}
-        self.external: list[NDArray[Any]] = []
+        self.external: list[tuple[NDArray[Any], int]] = []
         if plan.sink:
             assert labels is not None
             if labels.values.shape != (t, n):
                 raise DataError(f"labels have shape {labels.values.shape}, the panel {(t, n)}")
             order = np.ascontiguousarray(labels.order, dtype=np.int32)
             values = np.ascontiguousarray(labels.values, dtype=np.float64)
-            count = labels.count.astype(np.int64)
-            tied = np.zeros(t)
-            find_ties(values, order, count, tied)
-            self.external = [values, order, count.astype(np.float64), tied]
+            count = labels.count.astype(np.float64)
+            self.external = [(a, address(a)) for a in (values, order, count, labels.tied)]
         for array in self.outputs.values():
             if array.shape != self.shape or array.dtype != self.dtype or not array.flags.c_contiguous:
                 raise DataError(
@@ -162,19 +175,21 @@ class _Memory:
 
     def allocate(self, stage: Stage) -> None:
         for index in stage.allocates:
-            shape = (self.blocks, self.dates, LANES)
-            self.buffers[index] = self.unused.pop() if self.unused else POOL.take(shape)
+            if not self.unused:
+                taken = POOL.take((self.blocks, self.dates, LANES))
+                self.unused.append((taken, address(taken)))
+            self.buffers[index] = self.unused.pop()
 
     def release(self, stage: Stage, number: int) -> None:
         """After stage `number`: what no later stage can need goes to the pool, where a result may take it."""
         for index in stage.releases:
             self.unused.append(self.buffers.pop(index))
         while not self.keeps and self.unused and len(self.unused) + len(self.buffers) > self.most[number + 1]:
-            POOL.give(self.unused.pop())
+            POOL.give(self.unused.pop()[0])
 
     def close(self) -> None:
         """Buffers go to the pool, which may keep fewer than a run needs at once."""
-        for array in (*self.unused, *self.buffers.values()):
+        for array, _ in (*self.unused, *self.buffers.values()):
             POOL.give(array)
         self.unused, self.buffers = [], {}
 
@@ -195,12 +210,8 @@ class _Memory:
             array = self.outputs[slot.index]
             return address(array), array.itemsize * self.dates * LANES if self.blocked else 0, array.itemsize
         if slot.space is Space.EXTERNAL:
-            return address(self.external[slot.index]), 0, 8
-        if slot.space is Space.FIELD:
-            array, at = self.fields[slot.index]
-        else:
-            array = self.buffers[slot.index]
-            at = address(array)
+            return self.external[slot.index][1], 0, 8
+        array, at = self.fields[slot.index] if slot.space is Space.FIELD else self.buffers[slot.index]
         return at, array.itemsize * self.dates * LANES, array.itemsize
 
 
@@ -426,13 +437,23 @@ def _run(job: _Job) -> None:
     HELPERS.run(at, job.doubles, job.threads, job.wake)
 
 
+def _codes(plan: Plan) -> Iterator[_Code]:
+    """Of its stages in turn."""
+    # Long plans are those of many expressions, which seldom come again: assembling them took a twentieth of a search.
+    return ahead(_assemble, plan.stages) if len(plan.stages) >= _LONG else map(_assemble, plan.stages)
+
+
 def _jobs(
-    plan: Plan, memory: _Memory, threads: int | None, tile_rows: int | None, origin: int, rows: IntArray | None
+    plan: Plan,
+    codes: Iterator[_Code],
+    memory: _Memory,
+    threads: int | None,
+    tile_rows: int | None,
+    origin: int,
+    rows: IntArray | None,
 ) -> Iterator[_Job]:
     """What is to be run, one job after the other; memory is shared out as they are asked for."""
-    # Long plans are those of many expressions, which seldom come again: assembling them took a twentieth of a search.
     cuts = _Cuts(plan, memory, tile_rows, rows)
-    codes = (ahead if len(plan.stages) >= _LONG else map)(_assemble, plan.stages)
     for number, (stage, code) in enumerate(zip(plan.stages, codes, strict=True)):
         memory.allocate(stage)
         job = _job(stage, code, memory, threads or default_threads(), cuts, origin)
@@ -478,9 +499,10 @@ def execute(
     results = np.dtype(np.float64 if plan.sink else dtype)
     if np.float32 in (panel.dtype, results):
         plan = narrowed(plan, fields=panel.dtype == np.float32, results=results == np.float32)
+    codes = _codes(plan)
     memory = _Memory(plan, panel, out, labels, results, first, wanted)
     try:
-        for job in _jobs(plan, memory, threads, tile_rows, origin, rows):
+        for job in _jobs(plan, codes, memory, threads, tile_rows, origin, rows):
             _run(job)
     finally:
         memory.close()
@@ -502,7 +524,7 @@ class Bound:
         self._memory = _Memory(plan, panel, out, None, keeps=True)
         weakref.finalize(self, self._memory.close)
         self._jobs = []
-        for job in _jobs(plan, self._memory, threads, None, 0, None):
+        for job in _jobs(plan, _codes(plan), self._memory, threads, None, 0, None):
             numbers = aligned((len(job.numbers),)).view(np.int64)
             numbers[:] = job.numbers
             self._jobs.append((numbers, address(numbers), job))

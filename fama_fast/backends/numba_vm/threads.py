@@ -63,14 +63,18 @@ def run_together(work: Callable[[], None], threads: int) -> None:
 
 
 def ahead(make: Callable[[Item], Made], items: Sequence[Item]) -> Iterator[Made]:
-    """`make` of each item in turn, by another thread that is ahead of whoever asks for them."""
+    """`make` of each item in turn, by another thread, which begins now and is ahead of whoever asks for them."""
     futures = [_pool(_AHEAD).submit(make, item) for item in items]
-    try:
-        for future in futures:
-            yield future.result()
-    finally:
-        for future in futures:
-            future.cancel()
+
+    def made() -> Iterator[Made]:
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+    return made()
 
 
 def _give_way() -> int:

@@ -14,7 +14,7 @@ from fama_fast.ir import LEAVES, postorder
 from fama_fast.mining.protocol import Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from fama_fast.ir import Node
 
@@ -125,7 +125,8 @@ class FailureMemory:
         """Plain data, for the store."""
         return {
             "recent": [[r.expression, r.reason] for r in self.recent],
-            "counts": {part: list(pair) for part, pair in self.counts.items()},
+            # One text: every round writes thousands of parts, which took longer one by one than the round's candidates.
+            "counts": "\n".join(f"{failed} {ok} {part}" for part, (failed, ok) in self.counts.items()),
             "max_recent": self.max_recent,
             "max_patterns": self.max_patterns,
             "judged": list(self.judged),
@@ -137,13 +138,20 @@ class FailureMemory:
         try:
             return cls(
                 tuple(Rejection(str(e), str(r)) for e, r in data["recent"]),
-                {str(part): (int(failed), int(ok)) for part, (failed, ok) in data["counts"].items()},
+                {str(part): (int(failed), int(ok)) for failed, ok, part in _listed(data["counts"])},
                 int(data["max_recent"]),
                 int(data["max_patterns"]),
                 (int(data.get("judged", (0, 0))[0]), int(data.get("judged", (0, 0))[1])),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StoreError(f"the stored memory of failures is damaged: {error!r}") from error
+
+
+def _listed(counts: str | Mapping[str, Sequence[int]]) -> Iterator[Sequence[Any]]:
+    """(failed, admitted, part) of each. Earlier versions wrote an object."""
+    if isinstance(counts, str):
+        return (line.split(" ", 2) for line in counts.split("\n") if line)
+    return ((*pair, part) for part, pair in counts.items())
 
 
 def _parts(node: Node | None) -> set[str]:

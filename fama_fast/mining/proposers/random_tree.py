@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
+from fama_fast import ops
 from fama_fast.errors import FamaError
 from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, Node, const, count_nodes, field, group, postorder
 from fama_fast.mining.proposers.palette import palette, usage
@@ -41,8 +42,6 @@ _CROSS_SECTIONAL_ROOT = 0.8
 
 def lookback(node: Node) -> int:
     """Rows before today that an expression needs."""
-    from fama_fast import ops
-
     need: dict[Node, int] = {}
     for n in postorder(node):
         spec = ops.find(n.op)
@@ -66,8 +65,6 @@ def worth_scoring(node: Node) -> bool:
 def _idle(root: Node) -> bool:
     """It has one value a date, or works with such a value on what is only ordered across the date, which keeps or
     turns the order."""
-    from fama_fast import ops
-
     differs = _differs(root)
     ranked = [root]
     for n in differs:
@@ -91,8 +88,6 @@ def _idle(root: Node) -> bool:
 
 def _differs(root: Node) -> dict[Node, bool]:
     """Whether the values of each node can differ between the symbols of a date: an aggregate's do not."""
-    from fama_fast import ops
-
     differs: dict[Node, bool] = {}
     for n in postorder(root):
         if n.op in LEAVES:
@@ -106,16 +101,12 @@ def _differs(root: Node) -> dict[Node, bool]:
 
 def is_boolean(node: Node) -> bool:
     """The outermost operator gives a condition."""
-    from fama_fast import ops
-
     spec = ops.find(node.op)
     return spec is not None and spec.boolean
 
 
 def is_group(node: Node) -> bool:
     """The node is a group field or makes groups."""
-    from fama_fast import ops
-
     return ops.is_group(node)
 
 
@@ -123,8 +114,6 @@ def fits(node: Node, vocabulary: Vocabulary, max_depth: int = MAX_DEPTH, max_nod
     """The expression can be a proposal: fields, groups and windows of the data, bounded, not a leaf or a
     condition.
     """
-    from fama_fast import ops
-
     if node.op in LEAVES or is_boolean(node) or is_group(node):
         return False
     if node.depth > max_depth or count_nodes(node) > max_nodes:
@@ -158,8 +147,6 @@ class TreeMaker:
     """Draws typed trees for one vocabulary."""
 
     def __init__(self, rng: random.Random, vocabulary: Vocabulary) -> None:
-        from fama_fast import ops
-
         if not vocabulary.fields:
             raise ValueError("a vocabulary without fields has no expressions")
         self.rng = rng
@@ -240,8 +227,6 @@ class TreeMaker:
 
     def apply(self, spec: OpSpec, depth: int, first: Node | None = None) -> Node:
         """`spec` over random operands of lesser depth; `first` stands in for its first series operand."""
-        from fama_fast.ops import build
-
         args: list[Node] = []
         for p in spec.operands:
             if not p.required:  # operands are optional from the end
@@ -258,7 +243,7 @@ class TreeMaker:
                 args.append(self._below_root(depth - 1))
             else:
                 args.append(self._another(args, depth - 1))
-        return build(spec.name, *args, **self.statics(spec))
+        return ops.build(spec.name, *args, **self.statics(spec))
 
     def _share_of_constants(self, spec: OpSpec) -> float:
         if spec.family is not Family.ELEMENT:

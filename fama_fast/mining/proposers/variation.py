@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 from typing import TYPE_CHECKING
 
+from fama_fast import ops
 from fama_fast.errors import FamaError
 from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, Node, const, field, make
 from fama_fast.mining.proposers.random_tree import WINDOWS, TreeMaker, is_boolean, is_group
@@ -50,28 +51,24 @@ def _places(node: Node, *sorts: str) -> list[tuple[Path, Node]]:
 
 
 def _rebuilt(spec: OpSpec, args: tuple[Node, ...], params: tuple[Param, ...]) -> Node | None:
-    from fama_fast.ops import build
-
     named = {p.name: v for p, v in zip(spec.statics, params, strict=True) if v is not None}
     for p in spec.statics:
         value = named.get(p.name)
         if p.kind is Kind.WINDOW and p.minimum is not None and isinstance(value, int):
             named[p.name] = max(value, int(p.minimum))
     try:
-        return build(spec.name, *args, **named)
+        return ops.build(spec.name, *args, **named)
     except FamaError:
         return None
 
 
 def swap_operator(maker: TreeMaker, node: Node) -> Node | None:
     """One operator becomes another with the same kinds of parameters."""
-    from fama_fast.ops import find
-
     places = [(p, n) for p, n in walk(node) if n.op not in LEAVES]
     if not places:
         return None
     path, old = maker.rng.choice(places)
-    spec = find(old.op)
+    spec = ops.find(old.op)
     if spec is None:
         return None
     palette = maker.palette
@@ -138,11 +135,9 @@ def step_parameter(maker: TreeMaker, node: Node) -> Node | None:
     """One window or number moves a little; of constants, only thresholds of conditions do (others rank
     alike).
     """
-    from fama_fast.ops import find
-
     choices: list[tuple[Path, Node, int]] = []
     for path, n in walk(node):
-        spec = find(n.op)
+        spec = ops.find(n.op)
         if spec is None:
             continue
         choices += [
@@ -157,7 +152,7 @@ def step_parameter(maker: TreeMaker, node: Node) -> Node | None:
     path, old, i = maker.rng.choice(choices)
     if old.op == CONST:
         return replace(node, path, const(old.value * maker.rng.choice((0.5, 0.8, 1.25, 2.0))))
-    spec = find(old.op)
+    spec = ops.find(old.op)
     if spec is None:
         return None
     params = list(old.params)
@@ -193,23 +188,19 @@ def _steps_away(maker: TreeMaker, node: Node) -> Iterator[Node]:
 
 def _windowed_fields(maker: TreeMaker, node: Node) -> Iterator[Node]:
     """Each field under each of the commonest windows over one series, short, middle and long."""
-    from fama_fast.ops import build
-
     leaves = [(p, n) for p, n in walk(node) if n.op == FIELD]
     for window in _TRIED_WINDOWS:
         for spec in maker.palette.windowed:
             least = int(next(p.minimum for p in spec.statics if p.kind is Kind.WINDOW) or 1)
             if least <= window <= maker.vocabulary.max_window:
-                yield from (replace(node, path, build(spec.name, n, window)) for path, n in leaves)
+                yield from (replace(node, path, ops.build(spec.name, n, window)) for path, n in leaves)
 
 
 def _moved_windows(maker: TreeMaker, node: Node) -> Iterator[Node]:
     """Each window at the two next places of the grid to either side, the nearest first."""
-    from fama_fast.ops import find
-
     for near in (1, 2):
         for path, n in walk(node):
-            spec = find(n.op)
+            spec = ops.find(n.op)
             for i, p in enumerate(spec.statics if spec else ()):
                 value = n.params[i]
                 if p.kind is not Kind.WINDOW or p.keyword_only or not isinstance(value, int):
@@ -224,14 +215,12 @@ def _moved_windows(maker: TreeMaker, node: Node) -> Iterator[Node]:
 
 def residual(maker: TreeMaker, node: Node, other: Node) -> Node | None:
     """What the ranks of one parent have that those of the other do not."""
-    from fama_fast.ops import build
-
     palette = maker.palette
     if not palette.residuals or not palette.orders or sort_of(node) != "series" or sort_of(other) != "series":
         return None
     rank = palette.orders[0].name
-    ranks = [n if n.op == rank else build(rank, n) for n in (node, other)]
-    return build(palette.residuals[0].name, *ranks)
+    ranks = [n if n.op == rank else ops.build(rank, n) for n in (node, other)]
+    return ops.build(palette.residuals[0].name, *ranks)
 
 
 def crossover(maker: TreeMaker, node: Node, other: Node) -> Node | None:
@@ -281,8 +270,6 @@ def graft(maker: TreeMaker, exemplar: Node, before: Node, after: Node) -> Node |
 
 def combine(maker: TreeMaker, node: Node, other: Node) -> Node | None:
     """Both parents under one arithmetic operator, each made comparable first if it is not."""
-    from fama_fast.ops import build
-
     pairs = [s for s in maker.numeric if s.symbol and len(s.operands) == 2 and s.name not in maker.explosive]
     if not pairs or sort_of(node) != "series" or sort_of(other) != "series":
         return None
@@ -291,6 +278,6 @@ def combine(maker: TreeMaker, node: Node, other: Node) -> Node | None:
 
     def comparable(part: Node) -> Node:
         bounded = part.op in names or any(a.op in names for a in part.args)
-        return part if bounded or not roots else build(maker.rng.choice(roots).name, part)
+        return part if bounded or not roots else ops.build(maker.rng.choice(roots).name, part)
 
-    return build(maker.rng.choice(pairs).name, comparable(node), comparable(other))
+    return ops.build(maker.rng.choice(pairs).name, comparable(node), comparable(other))
