@@ -27,7 +27,7 @@ from fama_fast.mining.ledger import Ledger
 from fama_fast.mining.loop import mine
 from fama_fast.mining.market import Market
 from fama_fast.mining.market_parts import PartsMarket
-from fama_fast.mining.progress import NoProgress, RoundReport
+from fama_fast.mining.progress import NoProgress
 from fama_fast.mining.stopping import StopRequest
 from fama_fast.panel import Panel, digest
 from fama_fast.panel.dataset import Dataset, Reader
@@ -381,8 +381,8 @@ def test_a_formula_too_wide_ends_the_run_which_a_larger_budget_resumes(
     config = settings(place(folder, "file"), tmp_path / "runs", run__memory_budget=SMALL, run__candidates=6)
 
     class Watch(NoProgress):
-        def round_done(self, report: RoundReport) -> None:
-            if report.number == 1:
+        def phase(self, text: str) -> None:
+            if text.startswith("round 2:"):
                 monkeypatch.setattr(budget, "_FIXED", 5_000_000)  # from now on chunks need more
 
     with pytest.raises(ConfigError, match=r"too small.* held besides.*1 rounds are kept, to go on: .* --resume") as end:
