@@ -123,11 +123,9 @@ class SortedRows:
     @functools.cached_property
     def tied(self) -> FloatArray:
         """(T,) 1 where two of a row's values are equal, else 0."""
-        from fama_fast.backends.numba_vm import stats
+        from fama_fast.backends.numba_vm.run import SortedLabels
 
-        out = np.zeros(len(self.values))
-        stats.find_ties(self.values, self.order, self.count, out)
-        return out
+        return SortedLabels(self.values, self.order, self.count).tied
 
     def part(self, rows: slice) -> SortedRows:
         """Some consecutive rows, as views."""

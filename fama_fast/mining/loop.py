@@ -222,15 +222,16 @@ class Miner:
             raise type(error)(f"{error}; {kept}, to go on: fama-fast mine --resume {run.id}") from error
 
     def _search(self, run: RunRecord, state: LoopState) -> MiningResult:
-        stop = self._stop(state)
+        # A run that was killed after it opened its test must not search on.
+        stop = self._stop(state) or (None if run.test_opened_at is None else "ended before")
         with Behind() as behind:
-            # A run that was killed after it opened its test must not search on.
-            while stop is None and run.test_opened_at is None and self.asked.reason is None:
+            while stop is None and self.asked.reason is None:
                 self._round(run, state, behind)
                 stop = self._stop(state)
-        if stop is None and run.test_opened_at is None and self.asked.reason is not None:
+        if stop is None:
+            assert self.asked.reason is not None
             return self._interrupted(run, state, self.asked.reason)
-        return self._conclude(run, state, stop or "ended before")
+        return self._conclude(run, state, stop)
 
     def _start(self, run: RunRecord, state: LoopState) -> RunStart:
         return RunStart(
