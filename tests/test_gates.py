@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -176,8 +176,9 @@ def test_the_sign_is_that_of_training() -> None:
     assert (candidate.stopped, candidate.sign, candidate.score) == (False, -1, 0.05)
 
 
-def admitted(gates: GateContext) -> Candidate:
+def admitted(gates: GateContext, breadth: float = 1.0) -> Candidate:
     candidate = measured("RANK(CLOSE)", gates)
+    candidate.breadth = breadth
     assert not candidate.stopped
     run_gates(candidate, Stage.ADMISSION, gates)
     return candidate
@@ -197,6 +198,15 @@ def test_a_rival_must_be_clearly_better() -> None:
     assert (noisy.gate, noisy.reason) == ("admission", "ahead of RANK(OPEN) with t 1.50, at least 2")
     stopped = admitted(context(strong))
     assert (stopped.gate, stopped.reason) == ("correlation", "|correlation| 0.900 with RANK(OPEN), at most 0.7")
+
+
+def test_a_rank_ic_over_half_of_the_symbols_is_held_against_one_over_all_for_what_it_is() -> None:
+    same = (-0.9, 0.0, 0.43589)
+    everyone, half = member("RANK(OPEN)", 0.042, same), replace(member("RANK(OPEN)", 0.055, same), breadth=0.5)
+    assert half.reach == pytest.approx(0.055 * math.sqrt(0.5))
+    assert admitted(context(everyone)).replaces == (everyone.factor.fingerprint,)
+    assert admitted(context(everyone), breadth=0.5).gate == "correlation"
+    assert admitted(context(half)).replaces == (half.factor.fingerprint,)  # .05 over all for .055 over half
 
 
 def test_close_to_two_members_it_must_beat_both() -> None:

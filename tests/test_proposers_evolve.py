@@ -187,6 +187,12 @@ def test_parameter_steps_stay_on_the_grid_and_in_range() -> None:
     assert max(float(n.params[1]) for n in bounded if n is not None) == 1.0  # type: ignore[arg-type]
 
 
+def test_numbers_that_steps_make_are_written_as_a_person_would() -> None:
+    maker, node = TreeMaker(random.Random(0), WIDE), parse("SCALE(CLOSE, 0.75)")
+    texts = {to_text(new) for _ in range(40) if (new := v.step_parameter(maker, node)) is not None}
+    assert texts == {f"SCALE(CLOSE, {x})" for x in ("0.375", "0.6", "0.9375", "1.5")}
+
+
 @pytest.mark.parametrize(
     ("before", "after", "host", "expected"),
     [

@@ -36,6 +36,13 @@ def test_of_two_equal_means_the_steadier_is_the_better_parent() -> None:
     assert steady.worth > 0.0 > wild.worth
 
 
+def test_a_parent_that_half_of_the_symbols_have_no_value_of_is_worth_less() -> None:
+    alpha, series = ff.compile("CLOSE"), noise(2, 0.04, 0.05)
+    whole, half = elite_of(alpha, series, 0.0), elite_of(alpha, series, 0.0, breadth=0.5)
+    assert half.score == whole.score
+    assert half.worth == pytest.approx(whole.worth * math.sqrt(0.5))
+
+
 def test_days_without_a_rank_ic_count_as_days_without_skill() -> None:
     alpha, series = ff.compile("RANK(CLOSE)"), noise(2, 0.02, 0.05)
     seldom = np.where(np.arange(DAYS) % 10 == 0, series, np.nan)

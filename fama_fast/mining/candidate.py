@@ -6,6 +6,7 @@ Plain values that gates read and fill in; no gate, no engine, no store here.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,15 @@ if TYPE_CHECKING:
     from fama_fast.types import FloatArray
 
 
+def reach(rank_ic: float, breadth: float) -> float:
+    """RankIC over the whole universe of a factor that has values for a share of it only, the others in the middle.
+
+    A forecast earns in proportion to its IC times the square root of its breadth (Grinold 1989). By RankIC alone
+    `RET^0.1 * VOLUME`, which half of the symbols have no value of, takes the place of volume over everyone.
+    """
+    return rank_ic * math.sqrt(breadth)
+
+
 @dataclass
 class Candidate:
     """A proposal and what became known of it.
@@ -38,7 +48,8 @@ class Candidate:
         alpha: the compiled expression, once it parses; `error` is why it does not.
         standing: where it stood when it left the race, or came through.
         series: (T,) daily RankIC over the mining rows, exact. coverage: mean share of members with a value over the
-            training rows, an estimate while only a sample was looked at.
+            training rows, an estimate while only a sample was looked at. breadth: the same over the training dates that
+            have a RankIC, for what a window needs before its first value is no lack of breadth.
         scores: by split, raw (not oriented). sign: orientation by training RankIC.
         vector: unit rank vector on sampled training dates, not oriented.
         replaces: fingerprints of the library members that it takes the place of.
@@ -53,6 +64,7 @@ class Candidate:
     standing: Standing | None = None
     series: FloatArray | None = None
     coverage: float = float("nan")
+    breadth: float = 1.0
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     sign: int = 1
     vector: NDArray[np.float32] | None = None
@@ -70,6 +82,11 @@ class Candidate:
     def score(self) -> float:
         """Oriented training RankIC; NaN before it is measured."""
         return abs(self.scores.get("train", {}).get("rank_ic", float("nan")))
+
+    @property
+    def reach(self) -> float:
+        """What candidates and members are compared by, see `reach`."""
+        return reach(self.score, self.breadth)
 
     @property
     def compiled(self) -> Alpha:
@@ -92,7 +109,8 @@ class Member:
     """A library member with what gates compare against.
 
     `vector` is the unit rank vector on sampled training dates, not oriented; `series` (T,) are the daily RankICs over
-    the mining rows, not oriented; `mined` is False for seeds and for factors of the cache, which the run did not find.
+    the mining rows, not oriented; `breadth` is a candidate's; `mined` is False for seeds and for factors of the cache,
+    which the run did not find.
     """
 
     factor: Factor
@@ -100,10 +118,16 @@ class Member:
     vector: NDArray[np.float32]
     mined: bool = False
     series: FloatArray | None = None
+    breadth: float = 1.0
 
     @property
     def nodes(self) -> int:
         return count_nodes(self.node)
+
+    @property
+    def reach(self) -> float:
+        """What candidates and members are compared by, see `reach`; NaN for one without a score."""
+        return reach(self.factor.score, self.breadth)
 
     @functools.cached_property
     def entry(self) -> Plain:

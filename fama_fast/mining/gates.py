@@ -29,7 +29,7 @@ class Measures(Protocol):
     """What gates may ask of the data; training rows only."""
 
     def lead(self, candidate: Candidate, member: Member) -> float:
-        """t of how far the candidate's daily RankIC is above the member's, both oriented."""
+        """t of how far the candidate's daily RankIC is above the member's, both oriented and each for its breadth."""
 
 
 @dataclass
@@ -226,30 +226,29 @@ def check_correlation(candidate: Candidate, context: GateContext) -> str | None:
     if not close:
         return None
     best = max(close, key=lambda m: _standing(m, context))
-    if _adjusted(candidate.score, candidate.nodes, context) <= _standing(best, context):
+    if _adjusted(candidate.reach, candidate.nodes, context) <= _standing(best, context):
         nearest = context.library.members[int(np.argmax(found))]
         return f"|correlation| {found.max():.3f} with {nearest.factor.canonical}, at most {limit:g}"
     candidate.replaces = tuple(m.factor.fingerprint for m in close)
     return None
 
 
-def _adjusted(score: float, nodes: int, context: GateContext) -> float:
-    return score - context.settings.complexity_penalty * nodes
+def _adjusted(reach: float, nodes: int, context: GateContext) -> float:
+    return reach - context.settings.complexity_penalty * nodes
 
 
 def _standing(member: Member, context: GateContext) -> float:
-    """A member's score less its complexity; an unscored one stands at nothing."""
-    score = member.factor.score
-    return _adjusted(0.0 if np.isnan(score) else score, member.nodes, context)
+    """A member's reach less its complexity; an unscored one stands at nothing."""
+    return _adjusted(0.0 if np.isnan(member.reach) else member.reach, member.nodes, context)
 
 
 def check_admission(candidate: Candidate, context: GateContext) -> str | None:
     """Not worth its complexity, or not clearly better than each member it would replace.
 
-    Clearly: by a share of the member's score, and day by day (a paired test on the same dates, for the two
+    Clearly: by a share of what the member is worth, and day by day (a paired test on the same dates, for the two
     series share most of their noise).
     """
-    worth = _adjusted(candidate.score, candidate.nodes, context)
+    worth = _adjusted(candidate.reach, candidate.nodes, context)
     limits = context.settings
     if not worth >= limits.min_rank_ic:
         return f"worth {worth:.4f} for {candidate.nodes} nodes, at least {limits.min_rank_ic:g}"

@@ -24,6 +24,7 @@ from fama_fast.evaluation import (
     score_values,
     trading,
 )
+from fama_fast.mining.candidate import reach
 from fama_fast.mining.css import sample_rows
 from fama_fast.mining.protocol import Vocabulary
 from fama_fast.mining.racing import Race
@@ -203,6 +204,12 @@ class Market:
         figures = (ranks.mean, ranks.ratio, ranks.hit_rate, mean(covered[rows]), ranks.days, ranks.t)
         return dict(zip(_RANK_FIGURES, figures, strict=True))
 
+    def breadth(self, series: FloatArray, covered: FloatArray) -> float:
+        """Mean share of members with a value on the training dates that have a RankIC, of what `measure` found of one
+        factor; 1 where there is no such date."""
+        there = np.isfinite(series[self.rows.train])
+        return mean(covered[self.rows.train][there]) if there.any() else 1.0
+
     def full_scores(self, alpha: Alpha) -> dict[str, dict[str, float]]:
         """All figures of `FactorScores` over training and validation: for what is kept, as it takes the values."""
         found, _ = self.figures(alpha)
@@ -240,10 +247,12 @@ class Market:
         return Market(self.whole, self.config, labels=labels)
 
     def lead(self, candidate: Candidate, member: Member) -> float:
-        """Newey-West t of how far a candidate's daily RankIC is above a member's in training, both oriented."""
+        """Newey-West t of how far a candidate's daily RankIC is above a member's in training, both oriented and each
+        for its breadth."""
         assert candidate.series is not None
         assert member.series is not None
-        difference = candidate.sign * candidate.series - member.factor.sign * member.series
+        theirs = reach(member.factor.sign, member.breadth) * member.series
+        difference = reach(candidate.sign, candidate.breadth) * candidate.series - theirs
         return newey_west_t(difference[self.rows.train], horizon=self.horizon)
 
     def vectors(self, alphas: Sequence[Alpha]) -> Iterator[NDArray[np.float32]]:

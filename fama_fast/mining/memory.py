@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fama_fast.mining.candidate import reach
 from fama_fast.mining.protocol import Elite, SearchView
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class SearchMemory:
             self.since_gain += 1
             if candidate.series is not None and candidate.gate not in _NO_PARENTS:
                 series = candidate.series[train]
-                self.consider(elite_of(candidate.compiled, series, penalty), series)
+                self.consider(elite_of(candidate.compiled, series, penalty, candidate.breadth), series)
             record = self.records.setdefault(candidate.proposal.origin, _Record())
             record.tried += 1.0
             record.paid += candidate.admitted
@@ -179,16 +180,16 @@ def _listed(prints: str | Sequence[str]) -> Sequence[str]:
     return prints.split() if isinstance(prints, str) else prints
 
 
-def elite_of(alpha: Alpha, series: FloatArray, penalty: float) -> Elite:
+def elite_of(alpha: Alpha, series: FloatArray, penalty: float, breadth: float = 1.0) -> Elite:
     """A candidate as the archive holds it, from its daily RankICs over the training rows.
 
-    `penalty` is the RankIC that each node costs at admission. Days without a RankIC count as days without skill:
-    otherwise whatever hardly ever has a value would win by luck.
+    `penalty` is the RankIC that each node costs at admission, `breadth` what the RankICs are taken for. Days without a
+    RankIC count as days without skill: otherwise whatever hardly ever has a value would win by luck.
     """
     there = np.isfinite(series)
     known = np.where(there, series, 0.0)
     total, days = abs(float(np.add.reduce(known))), max(1, series.size)
     score = total / max(1, int(there.sum()))
     spread = max(0.0, float(np.add.reduce(known * known)) / days - (total / days) ** 2)
-    worth = total / days - _CAUTION * math.sqrt(spread / days) - _PARSIMONY * penalty * alpha.n_nodes
+    worth = reach(total / days - _CAUTION * math.sqrt(spread / days), breadth) - _PARSIMONY * penalty * alpha.n_nodes
     return Elite(alpha.fingerprint, alpha.canonical, score, alpha.n_nodes, worth)

@@ -128,11 +128,11 @@ def first_state(market: Market, factors: Sequence[Factor]) -> tuple[LoopState, l
             scores={"train": known_figures(train)},
             provenance={**factor.provenance, "data_hash": market.whole.data_hash},
         )
-        member = Member(measured, alpha.node, vector, series=series)
-        _put(state, member)
+        breadth = market.breadth(series, covered)
+        _put(state, Member(measured, alpha.node, vector, series=series, breadth=breadth))
         state.memory.prints |= {ranking_print(alpha.node), "=" + series_print(series)}
         own = series[market.rows.train]
-        state.memory.consider(elite_of(alpha, own, penalty), own)
+        state.memory.consider(elite_of(alpha, own, penalty, breadth), own)
     return state, notes
 
 
@@ -184,9 +184,9 @@ def restored_state(
     everyone = [(f, bool(mined), True) for f, mined in entries] + [(f, False, False) for f in gone]
     alphas = [compile_alpha(f.canonical) for f, _, _ in everyone]
     found = zip(*market.measure(alphas), market.vectors(alphas), strict=True)
-    for (factor, mined, member), alpha, (series, _, vector) in zip(everyone, alphas, found, strict=True):
+    for (factor, mined, member), alpha, (series, covered, vector) in zip(everyone, alphas, found, strict=True):
         if member:
-            _put(state, Member(factor, alpha.node, vector, mined, series))
+            _put(state, Member(factor, alpha.node, vector, mined, series, market.breadth(series, covered)))
         else:
             state.library.vectors.add({factor.fingerprint: vector})
     left = [compile_alpha(k.canonical) for k in state.residuals.kept.values()]

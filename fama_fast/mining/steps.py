@@ -165,7 +165,7 @@ def pass_gates(
     vectors = state.library.vectors
     vectors.add({c.compiled.fingerprint: c.vector for c in passed if c.vector is not None}, config.run.threads)
     admitted = []
-    for candidate in sorted(passed, key=lambda c: (-c.score, c.position)):
+    for candidate in sorted(passed, key=lambda c: (-c.reach, c.position)):
         figures: objectives.Figures | None = None
         if config.objectives:
             figures = _place_on_front(candidate, state, config, market, context)
@@ -184,7 +184,7 @@ def pass_gates(
         if figures is not None:
             factor = objectives.with_figures(factor, figures)
         assert candidate.vector is not None
-        member = Member(factor, candidate.compiled.node, candidate.vector, True, candidate.series)
+        member = Member(factor, candidate.compiled.node, candidate.vector, True, candidate.series, candidate.breadth)
         state.library.admit(member, candidate.replaces)
         state.tried[factor.fingerprint] = IN_LIBRARY
         candidate.admitted = True
@@ -226,6 +226,7 @@ def _measure(candidates: Sequence[Candidate], market: Market) -> None:
     train = market.rows.train
     for candidate, series, covered in zip(candidates, *market.measure([c.compiled for c in candidates]), strict=True):
         candidate.series, candidate.coverage = series, float(covered[train].mean())
+        candidate.breadth = market.breadth(series, covered)
         candidate.scores |= {split: market.scores(series, covered, split) for split in ("train", "valid")}
         candidate.sign = -1 if candidate.scores["train"]["rank_ic"] < 0.0 else 1
 

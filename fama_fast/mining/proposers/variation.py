@@ -16,6 +16,7 @@ from fama_fast.mining.proposers.random_tree import WINDOWS, TreeMaker, is_boolea
 from fama_fast.types import Kind
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Iterator
 
     from fama_fast.ir import Param
@@ -125,10 +126,15 @@ def _step(maker: TreeMaker, p: Parameter, value: Param) -> Param:
         at = bisect.bisect_left(grid, float(value or 0))
         return rng.choice(grid[max(0, at - 2) : at + 2])
     if p.kind is Kind.NUMBER and isinstance(value, (int, float)):
-        new = value * rng.choice((0.5, 0.8, 1.25, 2.0))
+        new = _scaled(rng, value)
         new = max(new, p.minimum) if p.minimum is not None else new
         return min(new, p.maximum) if p.maximum is not None else new
     return not value if p.kind is Kind.FLAG else value
+
+
+def _scaled(rng: random.Random, value: float) -> float:
+    """A number a step up or down, in as few digits as a person would write: .75 a step down is 0.6."""
+    return float(f"{value * rng.choice((0.5, 0.8, 1.25, 2.0)):.6g}")
 
 
 def step_parameter(maker: TreeMaker, node: Node) -> Node | None:
@@ -151,7 +157,7 @@ def step_parameter(maker: TreeMaker, node: Node) -> Node | None:
         return None
     path, old, i = maker.rng.choice(choices)
     if old.op == CONST:
-        return replace(node, path, const(old.value * maker.rng.choice((0.5, 0.8, 1.25, 2.0))))
+        return replace(node, path, const(_scaled(maker.rng, old.value)))
     spec = ops.find(old.op)
     if spec is None:
         return None
