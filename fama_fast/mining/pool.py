@@ -20,6 +20,15 @@ The best penalty grows with the pool: 362 mined factors .0931, .0934 and .0930 a
 .0946. Nor do the best in training at equal weights do better: of six mined pools the best one .0928 on average, the
 best three .0898, the best hundred .0912, where ridge over all has .0939. Of five of these pools ridge that shrinks
 towards the mean of the best 1, 3, 10 or 30 in training has .0933, .0932, .0933 and .0941, towards none .0942.
+
+Other weights that were compared, on mined and random pools: a penalty in inverse proportion to the square of a
+factor's own RankIC (eight mined .0935, with it .0938; four random .0929, .0944), days as observations whose errors
+are correlated as the factors' daily RankICs are (generalised least squares; seven mined .0937, .0941; four random
+.0927, .0924), both (five mined .0942, .0950; four random .0927, .0943): what there is to gain is a hundredth, and
+random formulas gain more. Weights in proportion to mean over variance of daily RankICs have .0930 and .0920 at best;
+RankICs that fade with a half-life of 60, 120 or 250 dates .0873, .0908 and .0927 where all alike have .0943 (two
+mined pools). A search's first 750 candidates have .0917, 1,500 have .0929, all 3,000 .0935 (eight seeds); with the
+members that others took the place of, .0934.
 """
 
 from __future__ import annotations
