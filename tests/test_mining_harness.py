@@ -135,6 +135,18 @@ def test_a_seed_that_was_run_again_counts_once(tmp_path: Path) -> None:
     assert "1 of 1" in tables.render([first, second])
 
 
+def test_budgets_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    for budget, right in ((10, True), (20, False)):
+        runner.append(path, row(0, candidates_asked=budget, right=right))
+        speed = {"per_second": 10.0 * budget, "kernel_share": 0.5, "wall": 1.0}
+        runner.append(path, row(0, suite="throughput", arm="A", candidates_asked=budget, **speed))
+    text = tables.render([path])
+    assert ("1 of 1" in text, "0 of 1" in text) == (True, True)
+    assert "| A | 10 | 1 | 1 | 100 | 50 | 1 |" in text
+    assert "| A | 20 | 1 | 1 | 200 | 50 | 1 |" in text
+
+
 def real(seed: int, arm: str, pool: float, rival: float = 0.01) -> dict[str, Any]:
     one = {"pool_test": {"ridge": pool, "equal": pool / 2}, "test_over_train": 0.8, "admitted": 5}
     ours = {

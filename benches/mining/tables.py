@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
 
 def render(files: Iterable[Path]) -> str:
-    """All tables that the files have results for. A seed that is there twice counts once, the later one."""
-    latest: dict[tuple[str, str, int], dict[str, Any]] = {}
+    """All tables that the files have results for, one a suite and budget. A seed that is there twice counts once, the
+    later one."""
+    latest: dict[tuple[str, int, str, int], dict[str, Any]] = {}
     for path in files:
         for row in finished(path):
-            latest[row["suite"], row["arm"], row["seed"]] = row
-    rows = sorted(latest.values(), key=lambda r: (r["suite"], r["arm"], r["seed"]))
-    suites = list(dict.fromkeys(r["suite"] for r in rows))
-    parts = [TABLES[name]([r for r in rows if r["suite"] == name]) for name in suites]
+            latest[row["suite"], row["candidates_asked"], row["arm"], row["seed"]] = row
+    asked: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for (name, budget, _, _), row in sorted(latest.items()):
+        asked.setdefault((name, 0 if name in ALL_BUDGETS else budget), []).append(row)
+    parts = [TABLES[name](rows) for (name, _), rows in asked.items()]
     return "\n\n".join(parts) if parts else "no results yet"
 
 
@@ -247,21 +249,28 @@ def _racing(rows: Rows) -> str:
 
 
 def _throughput(rows: Rows) -> str:
+    of: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
+    for r in rows:
+        of.setdefault((r["arm"], r["candidates_asked"], r["threads"]), []).append(r)
     lines = [
         (
-            r["arm"],
-            str(r["threads"]),
-            f"{r['per_second']:.0f}",
-            f"{r['kernel_share']:.0%}",
-            f"{r['wall']:.0f}",
+            arm,
+            f"{budget:,}",
+            str(threads),
+            str(len(some)),
+            _mean((r["per_second"] for r in some), 0),
+            _mean((100.0 * r["kernel_share"] for r in some), 0),
+            _mean((r["wall"] for r in some), 0),
         )
-        for r in rows
+        for (arm, budget, threads), some in of.items()
     ]
     head = (
         "data",
+        "candidates",
         "threads",
+        "seeds",
         "candidates a second, whole run",
-        "wall time in kernels",
+        "% of wall time in kernels",
         "seconds",
     )
     return _table(head, lines)
@@ -282,3 +291,4 @@ TABLES: dict[str, Callable[[Rows], str]] = {
     "racing-large": _racing,
     "throughput": _throughput,
 }
+ALL_BUDGETS = frozenset({"throughput"})  # whose table tells the budgets apart itself
