@@ -25,7 +25,7 @@ def render(files: Iterable[Path]) -> str:
             latest[row["suite"], row["candidates_asked"], row["arm"], row["seed"]] = row
     asked: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for (name, budget, _, _), row in sorted(latest.items()):
-        asked.setdefault((name, 0 if name in ALL_BUDGETS else budget), []).append(row)
+        asked.setdefault((name, budget), []).append(row)
     parts = [TABLES[name](rows) for (name, _), rows in asked.items()]
     return "\n\n".join(parts) if parts else "no results yet"
 
@@ -249,20 +249,20 @@ def _racing(rows: Rows) -> str:
 
 
 def _throughput(rows: Rows) -> str:
-    of: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
+    of: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for r in rows:
-        of.setdefault((r["arm"], r["candidates_asked"], r["threads"]), []).append(r)
+        of.setdefault((r["arm"], r["threads"]), []).append(r)
     lines = [
         (
             arm,
-            f"{budget:,}",
+            f"{rows[0]['candidates_asked']:,}",
             str(threads),
             str(len(some)),
             _mean((r["per_second"] for r in some), 0),
             _mean((100.0 * r["kernel_share"] for r in some), 0),
             _mean((r["wall"] for r in some), 0),
         )
-        for (arm, budget, threads), some in of.items()
+        for (arm, threads), some in of.items()
     ]
     head = (
         "data",
@@ -291,4 +291,3 @@ TABLES: dict[str, Callable[[Rows], str]] = {
     "racing-large": _racing,
     "throughput": _throughput,
 }
-ALL_BUDGETS = frozenset({"throughput"})  # whose table tells the budgets apart itself
