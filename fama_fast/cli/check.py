@@ -17,7 +17,9 @@ from fama_fast.cli.common import (
     open_panel,
     reject_options,
 )
+from fama_fast.cli.reading import takes_reading
 from fama_fast.errors import EXIT_USAGE, ConfigError, ExpressionError, FamaError
+from fama_fast.panel.reading import PLAIN, Reading
 
 if TYPE_CHECKING:
     from fama_fast.engine import Alpha
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("check", context_settings=EXPRESSION_COMMAND)(check)
+    app.command("check", context_settings=EXPRESSION_COMMAND)(takes_reading(check))
 
 
 def check(
@@ -43,6 +45,8 @@ def check(
         bool, typer.Option("--strict-units", help="Refuse what mixes units, such as CLOSE + VOLUME.")
     ] = False,
     as_json: AsJson = False,
+    *,
+    reading: Reading = PLAIN,
 ) -> None:
     """Check expressions without computing them.
 
@@ -56,7 +60,7 @@ def check(
     reject_options(expressions, ctx)
     if groups is not None and data is None:
         raise ConfigError("--groups adds groups to data: give --data too")
-    panel = None if data is None else open_panel(data, groups=groups)
+    panel = None if data is None else open_panel(data, groups=groups, reading=reading)
     results: list[dict[str, Any]] = []
     for text in expressions:
         try:

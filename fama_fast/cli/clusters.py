@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fama_fast.evaluation.score import DailyFigures
     from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
+    from fama_fast.panel.reading import Reading
 
 Cluster = Annotated[
     str | None,
@@ -40,6 +41,7 @@ def open_scoring(
     *,
     universe: str | None,
     groups: str | None,
+    reading: Reading,
     needed_by: Sequence[Alpha],
 ) -> Iterator[tuple[Panel | Dataset, DailyFigures | None]]:
     """The data, and who computes daily figures of them (None: this process), as long as the block.
@@ -49,7 +51,8 @@ def open_scoring(
         DataError: the data are missing or cannot be used.
     """
     if cluster is None:
-        yield open_source(data, memory_budget, universe=universe, groups=groups, needed_by=needed_by), None
+        here = open_source(data, memory_budget, universe=universe, groups=groups, reading=reading, needed_by=needed_by)
+        yield here, None
         return
     from fama_fast.cluster.address import read_address
     from fama_fast.cluster.pool import open_pool
@@ -64,7 +67,9 @@ def open_scoring(
     limit = None if memory_budget is None else parse_bytes(memory_budget)
     # Of Parquet data this process reads the keys alone: workers read what they need.
     parts = data is not None and Path(data).suffix.lower() != ".csv"
-    source_data = open_source(data, "1GB" if parts else None, universe=universe, groups=groups, needed_by=needed_by)
+    source_data = open_source(
+        data, "1GB" if parts else None, universe=universe, groups=groups, reading=reading, needed_by=needed_by
+    )
     with ExitStack() as stack:
         pool = stack.enter_context(open_pool(where, memory_limit=limit, note=lambda text: note(f"warning: {text}")))
         source: MappedPanel | MarketFiles
@@ -73,11 +78,12 @@ def open_scoring(
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fama-fast-"))
             source = mapped(pool, source_data, Path(folder))
         else:
-            options: dict[str, Any] = {
+            how: dict[str, Any] = {
+                **reading.options(),
                 "fields": list(dict.fromkeys(["CLOSE", *(f for a in needed_by for f in a.fields)])),
                 "group_fields": list(dict.fromkeys(g for a in needed_by for g in a.groups)),
                 "universe": absolute(universe) if universe is not None and Path(universe).is_file() else universe,
                 "groups": None if groups is None else absolute(groups),
             }
-            source = MarketFiles(absolute(data), options, hash_of(source_data), parts=parts)
+            source = MarketFiles(absolute(data), how, hash_of(source_data), parts=parts)
         yield source_data, ClusterScoring(pool, source_data, source)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from fama_fast.errors import ConfigError, DataError, OutputError, UnknownName, nearest_name
+from fama_fast.panel.reading import PLAIN, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -84,6 +85,7 @@ def open_panel(
     *,
     universe: str | None = None,
     groups: str | None = None,
+    reading: Reading = PLAIN,
     needed_by: Sequence[Alpha] | None = None,
 ) -> Panel:
     """The panel that the options ask for; without `--data` it is simulated, as the first line printed says.
@@ -97,9 +99,9 @@ def open_panel(
     from fama_fast.data import load_market_data
 
     if needed_by is None:
-        panel = load_market_data(data, universe=universe, groups=groups)
+        panel = load_market_data(data, universe=universe, groups=groups, **reading.options())
     else:
-        panel = load_needed(load_market_data, data, needed_by, universe=universe, groups=groups)
+        panel = load_needed(load_market_data, data, needed_by, universe=universe, groups=groups, **reading.options())
     if data is None:
         t, n = panel.shape
         note(f"no --data given: simulated market data, {panel.source}, {t} dates x {n} symbols")

@@ -20,7 +20,9 @@ from fama_fast.cli.common import (
     reject_options,
 )
 from fama_fast.cli.large import MemoryBudget, open_source
+from fama_fast.cli.reading import takes_reading
 from fama_fast.errors import ConfigError
+from fama_fast.panel.reading import PLAIN, Reading
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,7 +43,7 @@ class Layout(enum.StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("compute", context_settings=EXPRESSION_COMMAND)(compute)
+    app.command("compute", context_settings=EXPRESSION_COMMAND)(takes_reading(compute))
 
 
 def compute(
@@ -95,6 +97,8 @@ def compute(
     universe: Universe = None,
     groups: Groups = None,
     memory_budget: MemoryBudget = None,
+    *,
+    reading: Reading = PLAIN,
 ) -> None:
     """Compute the values of expressions and write them, to a file (--output) or a factor store (--store).
 
@@ -119,6 +123,7 @@ def compute(
             dialect=dialect,
             universe=universe,
             groups=groups,
+            reading=reading,
             memory_budget=memory_budget,
             append=append,
             rebuild=rebuild,
@@ -143,7 +148,7 @@ def compute(
         raise ConfigError("--format wide holds all dates at once: use --format long with --memory-budget")
     texts = [e.text for e in named]
     alphas = compile_all(texts, dialect=dialect)  # mistakes show before the data are read
-    source = open_source(data, memory_budget, universe=universe, groups=groups, needed_by=alphas)
+    source = open_source(data, memory_budget, universe=universe, groups=groups, reading=reading, needed_by=alphas)
     compiled = compile_all(texts, source, dialect=dialect)
     if layout is Layout.WIDE:
         rows, columns = _write_wide(source, evaluate(compiled, source)[0], output)

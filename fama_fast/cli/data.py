@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fama_fast.cli.common import AsJson, Groups, Universe, json_text, note, print_table
+from fama_fast.cli.reading import takes_reading
 from fama_fast.errors import EXIT_USAGE, ConfigError
+from fama_fast.panel.reading import PLAIN, Reading
 
 if TYPE_CHECKING:
     from fama_fast.data import PlantedSignal, SimulationSpec
@@ -35,8 +37,8 @@ def register(app: typer.Typer) -> None:
     data = typer.Typer(
         name="data", help="Check, describe or simulate market data.", no_args_is_help=True, rich_markup_mode=None
     )
-    data.command("check")(check)
-    data.command("describe")(describe)
+    data.command("check")(takes_reading(check))
+    data.command("describe")(takes_reading(describe))
     data.command("simulate")(simulate)
     app.add_typer(data)
 
@@ -47,6 +49,8 @@ def check(
         float, typer.Option("--jump", min=0.0, help="Report close-to-close moves beyond this (0.2 is 20%).")
     ] = 0.2,
     as_json: AsJson = False,
+    *,
+    reading: Reading = PLAIN,
 ) -> None:
     """Report duplicate keys, impossible bars, jumps, gaps, missing values and signs of survivorship.
 
@@ -54,7 +58,7 @@ def check(
     """
     from fama_fast.data import quality_report
 
-    report = quality_report(path, jump=jump)
+    report = quality_report(path, jump=jump, **reading.options())
     if as_json:
         print(json_text(report.as_dict()))
     else:
@@ -83,11 +87,13 @@ def describe(
     universe: Universe = None,
     groups: Groups = None,
     as_json: AsJson = False,
+    *,
+    reading: Reading = PLAIN,
 ) -> None:
     """Say what a run would see: size, fields with their coverage, groups, universe, hash."""
     from fama_fast.data import load_market_data
 
-    panel = load_market_data(path, universe=universe, groups=groups)
+    panel = load_market_data(path, universe=universe, groups=groups, **reading.options())
     about = _about(panel)
     if as_json:
         print(json_text(about))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fama_fast.engine import Alpha
     from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
+    from fama_fast.panel.reading import Reading
 
 MemoryBudget = Annotated[
     str | None,
@@ -33,6 +34,7 @@ def open_source(
     *,
     universe: str | None,
     groups: str | None,
+    reading: Reading,
     needed_by: Sequence[Alpha],
 ) -> Panel | Dataset:
     """A panel; or, with a budget and Parquet data, a data set of which parts are read.
@@ -45,10 +47,10 @@ def open_source(
 
         parse_bytes(memory_budget)
     if memory_budget is None or data is None or Path(data).suffix.lower() == ".csv":
-        return open_panel(data, universe=universe, groups=groups, needed_by=needed_by)
+        return open_panel(data, universe=universe, groups=groups, reading=reading, needed_by=needed_by)
     from fama_fast.data import scan_market_data
 
-    source = load_needed(scan_market_data, data, needed_by, universe=universe, groups=groups)
+    source = load_needed(scan_market_data, data, needed_by, universe=universe, groups=groups, **reading.options())
     for warning in source.warnings:
         note(f"warning: {warning}")
     return source

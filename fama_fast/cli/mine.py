@@ -15,7 +15,9 @@ from fama_fast.cli import EXIT_INTERRUPTED
 from fama_fast.cli.clusters import Cluster  # noqa: TC001  (typer reads the annotations)
 from fama_fast.cli.common import DataPath, Groups, Universe, note
 from fama_fast.cli.large import MemoryBudget  # noqa: TC001
+from fama_fast.cli.reading import options_given, takes_reading
 from fama_fast.cli.signals import first_asks
+from fama_fast.panel.reading import PLAIN, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +32,7 @@ _STOPPING = "finishing the batch at hand, then stopping; once more stops at once
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("mine")(mine)
+    app.command("mine")(takes_reading(mine))
 
 
 def mine(
@@ -82,6 +84,8 @@ def mine(
         bool,
         typer.Option("--json", help="For machines: a JSON object a line, for the start, every round and the end."),
     ] = False,
+    *,
+    reading: Reading = PLAIN,
 ) -> None:
     """Mine new factors: propose, check, score, and admit what earns its place.
 
@@ -113,6 +117,7 @@ def mine(
         "run.memory_budget": memory_budget,
         "cluster.address": cluster,
         "ledger": ledger,
+        **options_given(reading),
     }
     settings = _settings(config, overrides, resume)
     ended = None if resume is None else _ended_before(settings, resume)
@@ -172,14 +177,17 @@ def _ended_before(settings: MiningConfig, resume: str) -> tuple[str, dict[str, A
     A run may be killed between its last commit and its output; going on with it then means to tell its result.
     """
     from fama_fast.errors import EXIT_NOTHING_FOUND, EXIT_OK
-    from fama_fast.mining.config_file import differences, document
+    from fama_fast.mining.config_file import config_from_dict, differences, document
     from fama_fast.mining.ledger import Ledger
     from fama_fast.mining.setup import WHERE_IT_RUNS, ledger_place
     from fama_fast.mining.verdict import Status
 
     with Ledger.open(ledger_place(settings), create=False) as store:
         run = store.get_run(resume)
-    if run.summary is None or differences(document(settings), run.config, WHERE_IT_RUNS):
+    if run.summary is None:
+        return None
+    theirs = document(config_from_dict(run.config, source=f"the settings of run {run.id}"))
+    if differences(document(settings), theirs, WHERE_IT_RUNS):
         return None
     found = run.summary["verdict"]["status"] == Status.FOUND.value
     return run.id, run.summary, EXIT_OK if found else EXIT_NOTHING_FOUND

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fama_fast.cli.common import DataPath, Groups, Universe, note
+from fama_fast.cli.reading import takes_reading
+from fama_fast.panel.reading import PLAIN, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +22,7 @@ _ENDINGS = (".yaml", ".yml")
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("report")(report)
+    app.command("report")(takes_reading(report))
 
 
 def report(
@@ -55,6 +57,8 @@ def report(
     ] = None,
     image: Annotated[str, typer.Option("--format", metavar="svg|png", help="Kind of those files.")] = "svg",
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a compact summary (Markdown) instead.")] = False,
+    *,
+    reading: Reading = PLAIN,
 ) -> None:
     """Write a report: one HTML file that opens from disk and asks nothing of the network.
 
@@ -66,7 +70,9 @@ def report(
 
     if image not in ("svg", "png"):
         raise ConfigError(f"--format is svg or png, not {image!r}")
-    content = _content(target, ledger, config, {"data": data, "groups": groups, "universe": universe})
+    content = _content(
+        target, ledger, config, {"data": data, "groups": groups, "universe": universe, "reading": reading}
+    )
     for what, why in content.not_supplied.items():
         note(f"{what} not supplied: {why}")
     if markdown:
@@ -82,7 +88,7 @@ def report(
         note(f"wrote {path}")
 
 
-def _content(target: str, ledger: str | None, config: Path | None, options: dict[str, str | None]) -> Content:
+def _content(target: str, ledger: str | None, config: Path | None, options: dict[str, Any]) -> Content:
     path = Path(target)
     if path.suffix.lower() in _ENDINGS or path.is_file():
         return _of_file(path, options)
@@ -98,7 +104,7 @@ def _content(target: str, ledger: str | None, config: Path | None, options: dict
         return from_run(store, run, panel, no_panel=why)
 
 
-def _of_file(path: Path, options: dict[str, str | None]) -> Content:
+def _of_file(path: Path, options: dict[str, Any]) -> Content:
     from fama_fast.errors import DataError
     from fama_fast.library import FactorSet
     from fama_fast.library.strict_yaml import load
@@ -126,7 +132,9 @@ def _of_file(path: Path, options: dict[str, str | None]) -> Content:
 def _opened(options: dict[str, Any]) -> Panel:
     from fama_fast.cli.common import open_panel
 
-    return open_panel(options["data"], universe=options["universe"], groups=options["groups"])
+    return open_panel(
+        options["data"], universe=options["universe"], groups=options["groups"], reading=options["reading"]
+    )
 
 
 def _panel(options: dict[str, Any], data_hash: str, again: Callable[[], Panel]) -> tuple[Panel | None, str]:

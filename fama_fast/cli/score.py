@@ -24,7 +24,9 @@ from fama_fast.cli.common import (
     reject_options,
 )
 from fama_fast.cli.large import MemoryBudget  # noqa: TC001  (typer reads annotations)
+from fama_fast.cli.reading import takes_reading
 from fama_fast.errors import ConfigError, DataError
+from fama_fast.panel.reading import PLAIN, Reading
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,7 +41,7 @@ DECIMALS = {"rank_icir": 3, "icir": 3, "hit_rate": 3, "coverage": 3, "turnover":
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("score", context_settings=EXPRESSION_COMMAND)(score)
+    app.command("score", context_settings=EXPRESSION_COMMAND)(takes_reading(score, dates=False))
 
 
 def score(
@@ -93,6 +95,8 @@ def score(
             show_default=False,
         ),
     ] = None,
+    *,
+    reading: Reading = PLAIN,
 ) -> None:
     """Score expressions against forward returns.
 
@@ -111,7 +115,9 @@ def score(
     texts = [e.text for e in named]
     alphas = compile_all(texts, dialect=dialect)  # mistakes show before the data are read
     horizons = [_horizon(h) for h in horizon or ["1"]]
-    opened = open_scoring(cluster, data, memory_budget, universe=universe, groups=groups, needed_by=alphas)
+    opened = open_scoring(
+        cluster, data, memory_budget, universe=universe, groups=groups, reading=reading, needed_by=alphas
+    )
     with opened as (panel, elsewhere):
         frame = score_expressions(
             texts,

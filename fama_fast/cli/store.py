@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from fama_fast.panel.reading import Reading
+
 _BUDGET = "1GiB"
 _NUMBERED = re.compile(r"f\d+")
 
@@ -25,6 +27,7 @@ def compute_into_store(
     dialect: str,
     universe: str | None,
     groups: str | None,
+    reading: Reading,
     memory_budget: str | None,
     append: bool,
     rebuild: bool,
@@ -47,7 +50,9 @@ def compute_into_store(
     alphas = compile_all(texts, dialect=dialect) if texts else []  # mistakes show before the data are read
     if going_on:
         alphas += [compile(f.expression, dialect=f.dialect) for f in open_store(store).factors]
-    source = open_source(data, memory_budget or _BUDGET, universe=universe, groups=groups, needed_by=alphas)
+    source = open_source(
+        data, memory_budget or _BUDGET, universe=universe, groups=groups, reading=reading, needed_by=alphas
+    )
     done = update_store(
         store,
         source,

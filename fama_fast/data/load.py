@@ -7,9 +7,10 @@ turns into simulated prices.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from fama_fast.errors import ConfigError, DataError
+from fama_fast.panel.reading import ReadingOptions, reading_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,12 +32,9 @@ def load_market_data(
     groups: str | Path | Sequence[str | Path] | None = None,
     group_fields: Iterable[str] | None = None,
     static_fields: Sequence[str] | Mapping[str, str] | None = None,
-    start: When | None = None,
-    end: When | None = None,
-    date: str | None = None,
-    symbol: str | None = None,
     simulation: SimulationSpec | None = None,
     dtype: Any = "float64",
+    **options: Unpack[ReadingOptions],
 ) -> Panel:
     """Loads a panel from a CSV or Parquet file, directory or glob, or simulates one.
 
@@ -56,9 +54,10 @@ def load_market_data(
         columns).
             They are not taken unless asked for: one snapshot of, say, market value knows the future of
             every past date.
-        start, end: first and last date to keep, both included. History before `start` is gone for windows
-        too.
-        date, symbol: key columns, where their names do not say so.
+        options: how the data are read, see `panel.reading.Reading`: `start` and `end`, the first and last date to keep
+            (history before `start` is gone for windows too); `date` and `symbol`, the key columns, and `columns`, where
+            names do not say what a column is; `adjusted`, `timezone`, `duplicates`, `min_symbols`, `encoding`,
+            `decimal`.
         dtype: of the fields, "float64" or "float32" (half the memory).
         simulation: what to simulate when `path` is None; `data.simulator.DEFAULT_SIMULATION` otherwise.
 
@@ -70,6 +69,7 @@ def load_market_data(
         UnknownName: a field or group that is not there.
         ConfigError: options that contradict each other.
     """
+    how = reading_of(**options)
     files = [groups] if isinstance(groups, str | Path) else list(groups or ())
     if static_fields and not files:
         raise ConfigError("static_fields are columns of group files: give those with groups=")
@@ -84,7 +84,7 @@ def load_market_data(
 
         if universe is not None and membership is None:
             raise ConfigError(f"the simulator has no universe column {str(universe)!r}")
-        panel = _between(simulate(simulation or DEFAULT_SIMULATION), start, end).astype(dtype)
+        panel = _between(simulate(simulation or DEFAULT_SIMULATION), how.start, how.end).astype(dtype)
         in_files = None if wanted is None else [g for g in wanted if g not in panel.groups]
     elif needs_parts(path):
         data = scan_market_data(
@@ -94,18 +94,15 @@ def load_market_data(
             groups=files,
             group_fields=group_fields,
             static_fields=static_fields,
-            start=start,
-            end=end,
-            date=date,
-            symbol=symbol,
             dtype=dtype,
+            **options,
         )
         return data.panel()
     else:
         from fama_fast.panel.ingest import collect_schema, panel_from_frame
         from fama_fast.panel.scan import scan
 
-        found = scan(path)
+        found = scan(path, how)
         in_data: list[str] | None = None
         in_files = None
         if wanted is not None:
@@ -119,10 +116,7 @@ def load_market_data(
             fields=fields,
             universe=None if membership is not None or universe is None else str(universe),
             groups=in_data,
-            start=start,
-            end=end,
-            date=date,
-            symbol=symbol,
+            reading=how,
             source=str(path),
             locate=found.locate,
             dtype=dtype,
@@ -141,11 +135,8 @@ def scan_market_data(
     groups: str | Path | Sequence[str | Path] | None = None,
     group_fields: Iterable[str] | None = None,
     static_fields: Sequence[str] | Mapping[str, str] | None = None,
-    start: When | None = None,
-    end: When | None = None,
-    date: str | None = None,
-    symbol: str | None = None,
     dtype: Any = "float64",
+    **options: Unpack[ReadingOptions],
 ) -> Dataset:
     """Market data that stay on disk: `evaluate` and `score` read them part by part.
 
@@ -164,6 +155,7 @@ def scan_market_data(
     from fama_fast.panel.dataset import Dataset
     from fama_fast.panel.parquet import ParquetFiles
 
+    how = reading_of(**options)
     files = [groups] if isinstance(groups, str | Path) else list(groups or ())
     if static_fields and not files:
         raise ConfigError("static_fields are columns of group files: give those with groups=")
@@ -178,7 +170,7 @@ def scan_market_data(
         in_files = [g for g in wanted if g not in in_data]
     elif files:
         # A group of the files replaces the data's: its labels need not be surveyed.
-        in_data = list(assign_columns(opened.schema, date=date, symbol=symbol, source=str(path)).groups)
+        in_data = list(assign_columns(opened.schema, reading=how, source=str(path)).groups)
 
     def join(panel: Panel) -> Panel:
         return _joined(panel, membership, files, in_files, static_fields)
@@ -188,10 +180,7 @@ def scan_market_data(
         fields=fields,
         universe=None if membership is not None or universe is None else str(universe),
         groups=in_data,
-        start=start,
-        end=end,
-        date=date,
-        symbol=symbol,
+        reading=how,
         dtype=dtype,
         join=join if files or membership is not None else None,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import polars as pl
 
@@ -17,6 +17,7 @@ from fama_fast.errors import ConfigError, DataError
 from fama_fast.panel.columns import assign_columns
 from fama_fast.panel.ingest import collect_schema, describe_duplicates, duplicate_rows, lay_out, numbers
 from fama_fast.panel.keys import Locate, plain_row, read_dates, read_symbols
+from fama_fast.panel.reading import ReadingOptions, reading_of
 from fama_fast.panel.scan import collect, scan
 
 if TYPE_CHECKING:
@@ -86,14 +87,13 @@ def quality_report(
     data: str | Path | pl.DataFrame | pl.LazyFrame,
     *,
     jump: float = DEFAULT_JUMP,
-    date: str | None = None,
-    symbol: str | None = None,
+    **options: Unpack[ReadingOptions],
 ) -> QualityReport:
     """Looks through long market data (a path as in `panel.scan.scan`, or a frame).
 
     Args:
         jump: size of a close-to-close move (0.2 is 20%) beyond which it is reported.
-        date, symbol: key columns, where their names do not say so.
+        options: how the data are read, as for `load_market_data`.
 
     Raises:
         DataError: data that cannot be read at all: a missing or corrupt file, no rows, null or unreadable
@@ -102,13 +102,14 @@ def quality_report(
     """
     if not jump > 0:
         raise ConfigError(f"jump must be positive, not {jump!r}")
+    how = reading_of(**options)
     locate: Locate = plain_row
     if isinstance(data, str | Path):
-        found = scan(data)
+        found = scan(data, how)
         lazy, locate, source = found.frame, found.locate, str(data)
     else:
         lazy, source = data.lazy(), "frame"
-    columns = assign_columns(collect_schema(lazy, source), date=date, symbol=symbol, source=source)
+    columns = assign_columns(collect_schema(lazy, source), reading=how, source=source)
     frame = collect(lazy.select(columns.date, columns.symbol, *columns.fields.values()), source)
     if frame.is_empty():
         raise DataError(f"{source}: no rows")

@@ -110,6 +110,13 @@ class DataSettings(Section):
     fields: list[str] | None = None
     start: dt.date | str | None = None
     end: dt.date | str | None = None
+    columns: dict[str, str] = {}  # what the data call things: {close: px_last, date: day, symbol: code}
+    adjusted: bool = False  # returns and labels of the adjusted close
+    timezone: str | None = None  # of the market, where stamps of daily bars are another's
+    duplicates: Literal["error", "first", "last"] = "error"  # rows of one date and symbol that differ
+    min_symbols: Annotated[float, Field(gt=0.0)] | None = None  # fewer symbols (a share below 1): no market day
+    encoding: str | None = None  # of CSV files
+    decimal: Literal[".", ","] | None = None
     simulator: SimulatorSettings = SimulatorSettings()
 
 

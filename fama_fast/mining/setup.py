@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import ConfigError
-from fama_fast.mining.config_file import differences, document
+from fama_fast.mining.config_file import config_from_dict, differences, document
+from fama_fast.panel.reading import ReadingOptions
 
 if TYPE_CHECKING:
     from fama_fast.mining.config import MiningConfig
@@ -78,8 +79,7 @@ def _loading(config: MiningConfig) -> dict[str, Any]:
         "fields": part.fields,
         "universe": paths.universe,
         "groups": paths.groups,
-        "start": part.start,
-        "end": part.end,
+        **{name: getattr(part, name) for name in ReadingOptions.__annotations__ if hasattr(part, name)},
     }
 
 
@@ -171,7 +171,9 @@ def resumable(ledger: Ledger, run_id: str, config: MiningConfig) -> RunRecord:
             f"run {record.id} is finished ({record.finished_at}): start a new one; 'fama-fast runs show {record.id}' "
             "has its result"
         )
-    changed = differences(document(config), record.config, MAY_CHANGE)
+    # What the run's version had no key for is at its default.
+    theirs = document(config_from_dict(record.config, source=f"the settings of run {record.id}"))
+    changed = differences(document(config), theirs, MAY_CHANGE)
     if changed:
         raise ConfigError(f"run {record.id} was made with other settings: {'; '.join(changed)}")
     return record

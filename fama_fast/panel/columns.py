@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from fama_fast.errors import DataError, UnknownName, nearest_name
+from fama_fast.panel.reading import PLAIN, Reading
 from fama_fast.types import STANDARD_FIELDS, STANDARD_GROUPS, derived_field
 
 if TYPE_CHECKING:
@@ -103,8 +104,7 @@ def assign_columns(
     fields: Iterable[str] | None = None,
     groups: Iterable[str] | None = None,
     universe: str | None = None,
-    date: str | None = None,
-    symbol: str | None = None,
+    reading: Reading = PLAIN,
     source: str = "frame",
 ) -> Columns:
     """Gives each column of `schema` its role.
@@ -115,7 +115,7 @@ def assign_columns(
         groups: group names wanted (None: every text column that is not a company's name).
         universe: the mask's column; None takes a boolean or whole-number column called `universe`,
             `in_universe` or `member`.
-        date, symbol: the key columns, where their names do not say so.
+        reading: names the columns whose own names do not say what they are.
         source: where the data came from, for messages.
 
     Raises:
@@ -124,8 +124,8 @@ def assign_columns(
         UnknownName: a wanted field or group that is not there.
     """
     _refuse_twins(schema, source)
-    date_column = find_key(schema, DATE_NAMES, "date", date, source)
-    symbol_column = find_key(schema, SYMBOL_NAMES, "symbol", symbol, source)
+    date_column = find_key(schema, DATE_NAMES, "date", reading.date, source)
+    symbol_column = find_key(schema, SYMBOL_NAMES, "symbol", reading.symbol, source)
     mask = _mask_column(schema, universe, source)
 
     numbers: dict[str, str] = {}

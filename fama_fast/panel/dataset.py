@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import polars as pl
@@ -27,13 +27,13 @@ from fama_fast.panel.ingest import numbers, read_when
 from fama_fast.panel.keys import read_dates, read_symbols
 from fama_fast.panel.panel import GroupField, Panel, read_dtype
 from fama_fast.panel.parquet import Batch, ParquetFiles, RowGroup
+from fama_fast.panel.reading import Reading, ReadingOptions, reading_of
 from fama_fast.types import DERIVED_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from fama_fast.panel.ingest import When
     from fama_fast.types import BoolArray, FloatArray, IntArray
 
     Join = Callable[[Panel], Panel]
@@ -132,7 +132,8 @@ class Dataset:
     Attributes:
         dates, symbols: as of a `Panel`. fields, supplied_fields, groups: names. has_universe: members differ by date.
         ordered: rows come in the order of dates, so that one pass reads them all. rows: how many there are.
-        dtype: of the fields of panels that are read. warnings: columns that play no part. source: the path.
+        dtype: of the fields of panels that are read. reading: how they are read. warnings: columns that play no part.
+        source: the path.
     """
 
     def __init__(
@@ -142,23 +143,23 @@ class Dataset:
         fields: Iterable[str] | None = None,
         groups: Iterable[str] | None = None,
         universe: str | None = None,
-        start: When | None = None,
-        end: When | None = None,
-        date: str | None = None,
-        symbol: str | None = None,
         dtype: Any = np.float64,
         join: Join | None = None,
+        reading: Reading | None = None,
+        **options: Unpack[ReadingOptions],
     ) -> None:
         """Opens a Parquet file, folder (hive-partitioned or not), glob or URI and reads its keys.
 
         Args:
-            fields, groups, universe, start, end, date, symbol, dtype: as for `panel_from_frame`.
+            fields, groups, universe, dtype, reading, options: as for `panel_from_frame`.
             join: what to add to each panel that is read (a universe, group fields), on its dates alone.
 
         Raises:
             DataError: as `panel_from_frame`; duplicate rows and text in place of numbers are found when they are read.
         """
         self.dtype = read_dtype(dtype)
+        self.reading = reading or reading_of(**options)
+        start, end = self.reading.start, self.reading.end
         self.files = path if isinstance(path, ParquetFiles) else ParquetFiles(path)
         self.source = self.files.source
         names = None if fields is None else tuple(fields)
@@ -168,8 +169,7 @@ class Dataset:
             fields=names,
             groups=group_names,
             universe=universe,
-            date=date,
-            symbol=symbol,
+            reading=self.reading,
             source=self.source,
         )
         self.warnings = self.columns.unused

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import polars as pl
@@ -18,6 +18,7 @@ from fama_fast.errors import DataError
 from fama_fast.panel.columns import Columns, assign_columns, is_text
 from fama_fast.panel.keys import Locate, dates_to_numpy, plain_row, read_dates, read_symbols
 from fama_fast.panel.panel import GroupField, Panel, read_dtype
+from fama_fast.panel.reading import Reading, ReadingOptions, reading_of
 from fama_fast.panel.scan import collect, scan
 
 if TYPE_CHECKING:
@@ -60,13 +61,11 @@ def panel_from_frame(
     fields: Iterable[str] | None = None,
     universe: str | None = None,
     groups: Iterable[str] | None = None,
-    start: When | None = None,
-    end: When | None = None,
-    date: str | None = None,
-    symbol: str | None = None,
     source: str = "frame",
     locate: Locate = plain_row,
     dtype: Any = np.float64,
+    reading: Reading | None = None,
+    **options: Unpack[ReadingOptions],
 ) -> Panel:
     """A dense panel from a long frame; only the columns needed are collected.
 
@@ -81,11 +80,11 @@ def panel_from_frame(
         fields: field names wanted, None for all; RET, VWAP and ADV{d} stand for what they are derived from.
         universe: the boolean column to use as the universe.
         groups: names of the group columns wanted, None for every text column; a numeric one may be named too.
-        start, end: first and last date to keep, both included.
-        date, symbol: the key columns, where their names do not say so.
         source: where the data came from, for messages and `Panel.source`.
         locate: says where a row lies, for messages.
         dtype: of the fields, float64 or float32.
+        reading: how the frame is read; or `options`, which make one (`date=`, `symbol=`, `start=`, `end=`, `columns=`,
+            ...: see `reading.Reading`).
 
     Raises:
         DataError: no rows, unreadable or null keys, two rows for one (date, symbol), text in place of
@@ -93,13 +92,12 @@ def panel_from_frame(
         UnknownName: a field or group that the data lacks.
     """
     kept_as = read_dtype(dtype)
+    how = reading or reading_of(**options)
     lazy = frame.lazy()
     schema = dict(collect_schema(lazy, source))
     names = None if fields is None else tuple(fields)
     group_names = None if groups is None else tuple(groups)
-    columns = assign_columns(
-        schema, fields=names, groups=group_names, universe=universe, date=date, symbol=symbol, source=source
-    )
+    columns = assign_columns(schema, fields=names, groups=group_names, universe=universe, reading=how, source=source)
     if group_names is not None:
         kept = {k: v for k, v in columns.fields.items() if v not in columns.groups.values() or k in (names or ())}
         columns = Columns(columns.date, columns.symbol, kept, columns.groups, columns.universe, columns.unused)
@@ -109,7 +107,7 @@ def panel_from_frame(
     if table.is_empty():
         raise DataError(f"{source}: no rows")
 
-    grid, table = _lay_out(table, columns, start, end, source, locate)
+    grid, table = _lay_out(table, columns, how.start, how.end, source, locate)
     warnings = list(columns.unused)
     dense: dict[str, FloatArray] = {}
     for name, column in columns.fields.items():
@@ -133,15 +131,16 @@ def panel_from_frame(
     )
 
 
-def panel_from_parquet(path: str | Path, **options: object) -> Panel:
+def panel_from_parquet(path: str | Path, **options: Any) -> Panel:
     """A dense panel from a long Parquet (or CSV) file, directory or glob; options as in `panel_from_frame`.
 
     Raises:
         DataError: also for a file that is missing, empty, corrupt or of another kind.
     """
-    found = scan(path)
-    options.setdefault("source", str(path))
-    return panel_from_frame(found.frame, locate=found.locate, **options)  # type: ignore[arg-type]
+    own = {k: options.pop(k) for k in ("fields", "universe", "groups", "source", "dtype") if k in options}
+    how = options.pop("reading", None) or reading_of(**options)
+    found = scan(path, how)
+    return panel_from_frame(found.frame, locate=found.locate, reading=how, **{"source": str(path), **own})
 
 
 def collect_schema(frame: pl.LazyFrame, source: str) -> dict[str, pl.DataType]:

@@ -19,6 +19,7 @@ import polars as pl
 from fama_fast.errors import DataError, nearest_name
 from fama_fast.panel.columns import SYMBOL_NAMES
 from fama_fast.panel.keys import Locate, plain_row
+from fama_fast.panel.reading import PLAIN, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -72,17 +73,18 @@ def find_files(path: str | Path) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def scan(path: str | Path) -> Scan:
+def scan(path: str | Path, reading: Reading = PLAIN) -> Scan:
     """Opens the files of `path` lazily as one frame.
 
-    All files must have the same columns, in any order, numbers where the first has numbers.
+    All files must have the same columns, in any order, numbers where the first has numbers. `reading` says how they are
+    read, where they do not say so themselves.
 
     Raises:
         DataError: see `find_files`; a file that cannot be read, or whose columns differ from the first one's.
     """
     files = find_files(path)
-    read = _scan_parquet if _kind(files[0]) == "parquet" else _scan_csv
-    frames = [read(f) for f in files]
+    parquet = _kind(files[0]) == "parquet"
+    frames = [_scan_parquet(f) if parquet else _scan_csv(f, reading) for f in files]
     first = _schema(frames[0], files[0])
     for file, frame in zip(files[1:], frames[1:], strict=True):
         same_columns(first, files[0], _schema(frame, file), file)
@@ -142,7 +144,7 @@ def _scan_parquet(file: Path) -> pl.LazyFrame:
     return pl.scan_parquet(file, glob=False, hive_partitioning=False)
 
 
-def _scan_csv(file: Path) -> pl.LazyFrame:
+def _scan_csv(file: Path, reading: Reading) -> pl.LazyFrame:
     try:
         with file.open("rb") as opened:
             raw = opened.read(65536)
@@ -157,7 +159,8 @@ def _scan_csv(file: Path) -> pl.LazyFrame:
     if twice is not None:
         raise DataError(f"{file}: the header has two columns {twice!r}")
     # Symbols stay text: 000001 is not 1, and TRUE is a company.
-    keys = {n: pl.String for n in names if n.lower() in SYMBOL_NAMES}
+    chosen = (reading.symbol or "").lower()
+    keys = {n: pl.String for n in names if n.lower() in SYMBOL_NAMES or n.lower() == chosen}
     try:
         frame = pl.scan_csv(
             file,
