@@ -603,6 +603,8 @@ ORACLE: dict[str, Callable[..., Array]] = {
     "SIGNED_POWER": cellwise(lambda x, y: sign(x) * abs(x) ** y),
     "MIN": cellwise(min),
     "MAX": cellwise(max),
+    "FMIN": cellwise(lambda x, y: y if math.isnan(x) else x if math.isnan(y) else min(x, y), strict=False),
+    "FMAX": cellwise(lambda x, y: y if math.isnan(x) else x if math.isnan(y) else max(x, y), strict=False),
     "MOD": cellwise(modulo),
     "ABS": cellwise(abs),
     "SIGN": cellwise(sign),

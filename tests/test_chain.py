@@ -67,6 +67,8 @@ TWO: dict[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
     "DIV": np.divide,
     "MIN": lambda x, y: np.where(np.isnan(x) | np.isnan(y), np.nan, np.where(x <= y, x, y)),
     "MAX": lambda x, y: np.where(np.isnan(x) | np.isnan(y), np.nan, np.where(x >= y, x, y)),
+    "FMIN": lambda x, y: np.where((x <= y) | np.isnan(y), x, y),
+    "FMAX": lambda x, y: np.where((x >= y) | np.isnan(y), x, y),
     "LT": lambda x, y: _truth(x < y, x, y),
     "LE": lambda x, y: _truth(x <= y, x, y),
     "GT": lambda x, y: _truth(x > y, x, y),

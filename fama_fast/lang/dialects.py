@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fama_fast.errors import UnknownName, nearest_name
-from fama_fast.lang import brain, on_time, qlib
+from fama_fast.lang import alpha101, brain, on_time, qlib
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,8 +91,6 @@ ALPHA101 = Dialect(
             "TS_ARGMAX": "TS_ARGMAX",
             "TS_ARGMIN": "TS_ARGMIN",
             "TS_RANK": "TS_RANK",
-            "MIN": "MIN",
-            "MAX": "MAX",
             "SUM": "TS_SUM",
             "PRODUCT": "TS_PRODUCT",
             "STDDEV": "TS_STDDEV",
@@ -109,6 +107,7 @@ ALPHA101 = Dialect(
             "INDCLASS.SUBINDUSTRY": "SUBINDUSTRY",
         }
     ),
+    own=alpha101.OPERATORS,
     whole_windows=True,
     rolling=_table({"MIN": "TS_MIN", "MAX": "TS_MAX"}),
 )

@@ -35,7 +35,8 @@ _BATCH = 10
 _FLAT = "It correlates ranks over few days; such a window is often constant, which has no correlation, and "
 SPARSE: Mapping[int, str] = MappingProxyType(
     {
-        96: f"{_FLAT}the strict windows of days above it (ts_argmax over 12, decay_linear over 14) then lack one.",
+        96: f"{_FLAT}the strict windows above it (ts_argmax over 12, decay_linear over 14; decay_linear over 4, "
+        "ts_rank over 8) then lack one, on either side of its max.",
         97: f"{_FLAT}the strict windows above it (ts_rank over 18, decay_linear over 15) then lack one.",
     }
 )
@@ -77,7 +78,7 @@ class Alpha101Facts:
         coverage: share of the symbols with a close that have a value, mean over the dates after the lookback; None
             without data. relaxed_coverage: the same with half of each window present (`min_coverage=0.5`).
         lacking: fields and groups that the data lack, so that there is no coverage.
-        note: why most values are missing, where they are.
+        note: why many values are missing, where they are.
     """
 
     number: int

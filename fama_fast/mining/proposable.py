@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from fama_fast.mining.protocol import Vocabulary
     from fama_fast.ops import OpSpec
 
-# The engine's own: it carries the universe into cross-sections, which is no business of an expression.
-INTERNAL = frozenset({"MASK"})
+# MASK carries the universe into cross-sections, which is no business of an expression; FMIN and FMAX are there to
+# read other systems' formulas: a value that is now the one series, now the other, is nothing to search for.
+INTERNAL = frozenset({"MASK", "FMIN", "FMAX"})
 
 
 def proposable_specs(vocabulary: Vocabulary) -> tuple[OpSpec, ...]:

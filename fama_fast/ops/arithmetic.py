@@ -159,7 +159,8 @@ _element(
     min,
     aliases=("MINIMUM",),
     algebra=Algebra(commutative=True),
-    notes="Alpha101's min(x, d) with a whole d and qlib's Min(x, d) are TS_MIN: use the dialect.",
+    notes="Alpha101's min(x, d) with a whole d and qlib's Min(x, d) are TS_MIN, and its min of two series takes the "
+    "present one where one is missing, which is FMIN: use the dialect.",
 )
 _element(
     "MAX",
@@ -170,8 +171,43 @@ _element(
     max,
     aliases=("MAXIMUM",),
     algebra=Algebra(commutative=True),
-    notes="Alpha101's max(x, d) with a whole d and qlib's Max(x, d) are TS_MAX: use the dialect.",
+    notes="Alpha101's max(x, d) with a whole d and qlib's Max(x, d) are TS_MAX, and its max of two series takes the "
+    "present one where one is missing, which is FMAX: use the dialect.",
 )
+
+
+def _horizontal(which: str) -> PolarsLowering:
+    # Polars' own leaves nulls out.
+    return lambda ctx, x, y: getattr(ctx.pl, f"{which}_horizontal")(x, y)
+
+
+def _present(pick: Callable[[float, float], float]) -> Callable[[float, float], float]:
+    def evaluate(x: float, y: float) -> float:
+        if math.isnan(x) or math.isnan(y):
+            return y if math.isnan(x) else x
+        return pick(x, y)
+
+    return evaluate
+
+
+for _name, _pick, _word in (("FMIN", min, "smaller"), ("FMAX", max, "larger")):
+    register(
+        OpSpec(
+            name=_name,
+            family=Family.ELEMENT,
+            parameters=(series("x"), series("y")),
+            doc=f"The {_word} of x and y, or the present one where the other is missing.",
+            example=f"{_name}(RANK(RET), RANK(VOLUME))",
+            source=f"NumPy, numpy.{_name.lower()}; C99 {_name.lower()}",
+            missing="missing when both operands are missing",
+            algebra=Algebra(commutative=True),
+            polars=_horizontal(_name[1:].lower()),
+            kernel=f"elementwise.{_name.lower()}",
+            evaluate=_present(_pick),
+            notes=f"What {_name[1:].lower()} of two series means in the dialect alpha101, as in most ports of its "
+            f"formulas; {_name[1:]} is missing when one side is.",
+        )
+    )
 _element(
     "MOD",
     "x y",

@@ -39,7 +39,7 @@ def _rule(node: Node) -> Node:
             return make("NEG", (last,))
         case "NEG" if x.op == "NEG":
             return x.args[0]
-        case "MIN" | "MAX" if x is last:
+        case "MIN" | "MAX" | "FMIN" | "FMAX" if x is last:
             return x
         case "DELAY" if x.op == "DELAY":
             return _delays(node)

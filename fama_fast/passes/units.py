@@ -97,7 +97,8 @@ RULES: Mapping[str, str] = {
     **dict.fromkeys(("DECAY_LINEAR", "DECAY_EXP", "EMA", "KTH_ELEMENT", "LAST_DIFF_VALUE", "TS_INTERCEPT"), SAME),
     **dict.fromkeys(("PURIFY", "KEEP"), SAME),
     **dict.fromkeys(("TS_STDDEV", "TS_AV_DIFF", "TS_MAD", "TS_SLOPE", "TS_RESIDUAL"), SHIFT_FREE),
-    **dict.fromkeys(("ADD", "SUB", "MIN", "MAX", "MOD", "TS_HUMP", "TS_FOLLOW", "TS_DELTA_LIMIT"), SUM),
+    **dict.fromkeys(("ADD", "SUB", "MIN", "MAX", "FMIN", "FMAX", "MOD"), SUM),
+    **dict.fromkeys(("TS_HUMP", "TS_FOLLOW", "TS_DELTA_LIMIT"), SUM),
     **dict.fromkeys(("LT", "LE", "GT", "GE", "EQ", "NE"), COMPARE),
     "IF_ELSE": CHOOSE,
     "TRADE_WHEN": WHEN,
@@ -131,7 +132,12 @@ RULES: Mapping[str, str] = {
 # The results of TS_REGRESSION by rettype: like y, as y beside x, squares of y, or a share.
 _RETTYPES = (SHIFT_FREE, SAME, "slope", SAME, SQUARE, SQUARE, FREE, SQUARE, "slope", SAME)
 
-_WORDS = {"ADD": "adds", "SUB": "subtracts", "MIN": "takes the smaller of", "MAX": "takes the larger of"}
+_WORDS = {
+    "ADD": "adds",
+    "SUB": "subtracts",
+    **dict.fromkeys(("MIN", "FMIN"), "takes the smaller of"),
+    **dict.fromkeys(("MAX", "FMAX"), "takes the larger of"),
+}
 
 
 @dataclass(frozen=True)

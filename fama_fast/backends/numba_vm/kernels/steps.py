@@ -58,9 +58,9 @@ _DECODED = 12
 SPARE = 3  # the last locals: where such an operand is put together
 
 (
-    SUM, DIFFERENCE, PRODUCT, QUOTIENT, ADD, SUB, MUL, DIV, MIN, MAX, LT, LE, GT, GE, EQ, NE, AND, OR, MASK, NAN_TO,
-    NEG, ABS, SIGN, SQRT, INVERSE, SQUARE, CUBE, FLOOR, CEIL, ROUND, NOT, IS_NAN, COPY, WIDEN, IF_ELSE,
-) = range(35)  # fmt: skip
+    SUM, DIFFERENCE, PRODUCT, QUOTIENT, ADD, SUB, MUL, DIV, MIN, MAX, FMIN, FMAX, LT, LE, GT, GE, EQ, NE, AND, OR,
+    MASK, NAN_TO, NEG, ABS, SIGN, SQRT, INVERSE, SQUARE, CUBE, FLOOR, CEIL, ROUND, NOT, IS_NAN, COPY, WIDEN, IF_ELSE,
+) = range(37)  # fmt: skip
 
 UNCHECKED = {ADD: SUM, SUB: DIFFERENCE, MUL: PRODUCT, DIV: QUOTIENT}
 """Steps that may give infinity, for results that only `KEEP` reads: whatever comes of an infinity there is missing."""
@@ -75,6 +75,8 @@ STEPS = {
     "elementwise.div": DIV,
     "elementwise.min": MIN,
     "elementwise.max": MAX,
+    "elementwise.fmin": FMIN,
+    "elementwise.fmax": FMAX,
     "elementwise.lt": LT,
     "elementwise.le": LE,
     "elementwise.gt": GT,
@@ -171,11 +173,20 @@ def _max(a, b):
 
 
 @inlined
+def _present(a, b):
+    return select(missing(a), b, a)
+
+
+@inlined
 def _of_two(op, a, b):
     if op == MIN:
         v = _min(a, b)
     elif op == MAX:
         v = _max(a, b)
+    elif op == FMIN:
+        v = select(a <= b, a, select(b < a, b, _present(a, b)))
+    elif op == FMAX:
+        v = select(a >= b, a, select(b > a, b, _present(a, b)))
     elif op == LT:
         v = _truth(_flag(a < b), a, b)
     elif op == LE:
@@ -195,7 +206,7 @@ def _of_two(op, a, b):
     elif op == MASK:
         v = select((b == b) & (b != 0.0), a, splat(np.nan))
     else:
-        v = select(missing(a), b, a)
+        v = _present(a, b)
     return v
 
 
