@@ -1,0 +1,197 @@
+"""Dates of a data set as panels, decoded when they are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from fama_fast.errors import DataError
+from fama_fast.panel.ingest import numbers
+from fama_fast.panel.keys import read_symbols
+from fama_fast.panel.panel import GroupField, Panel
+from fama_fast.panel.rows import Rows, group_texts, moments_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from fama_fast.panel.dataset import Dataset
+    from fama_fast.panel.parquet import RowGroup
+    from fama_fast.types import BoolArray, FloatArray, IntArray
+
+_SHOWN = 5
+
+
+@dataclass
+class Reader:
+    """Reads dates of a data set as panels; for one thread at a time.
+
+    `infinite` counts, by field, the infinite values that were taken as missing.
+    """
+
+    data: Dataset
+    fields: Iterable[str]
+    groups: Iterable[str]
+    infinite: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        columns = self.data.columns
+        self._fields = {f: columns.fields[f] for f in dict.fromkeys(self.fields) if f in columns.fields}
+        self._groups = {g: columns.groups[g] for g in dict.fromkeys(self.groups) if g in columns.groups}
+        mask = [] if columns.universe is None else [columns.universe]
+        self._wanted = list(
+            dict.fromkeys([columns.date, columns.symbol, *self._fields.values(), *self._groups.values(), *mask])
+        )
+        self._symbols = pl.Enum(self.data.survey.symbols)
+        self._labels = {g: pl.Enum(pl.Series(self.data.survey.labels[g], dtype=pl.String)) for g in self._groups}
+        self._next = 0
+        self._stream: Iterator[Rows] | None = None
+        self._left: Rows | None = None
+
+    def read(self, start: int, stop: int) -> Panel:
+        """Rows [start, stop) of the data as a panel of its own.
+
+        Raises:
+            DataError: two rows for one (date, symbol), text in place of numbers, a file that cannot be read.
+        """
+        data = self.data
+        shape = (stop - start, len(data.symbols))
+        size = shape[0] * shape[1]
+        fields = {f: np.full(size, np.nan, dtype=data.dtype) for f in self._fields}
+        groups = {g: np.full(size, np.nan) for g in self._groups}
+        mask = np.zeros(size, dtype=np.bool_) if data.columns.universe is not None else None
+        seen = np.zeros(size, dtype=np.bool_)
+        written = 0
+        for rows in self._rows(start, stop):
+            at = self._place(rows, start)
+            seen[at] = True
+            written += at.size
+            for name, column in self._fields.items():
+                fields[name][at] = self._numbers(name, column, rows)
+            for name, column in self._groups.items():
+                codes = group_texts(rows.table[column]).cast(self._labels[name]).to_physical().cast(pl.Float64)
+                groups[name][at] = codes.to_numpy()
+            if mask is not None:
+                mask[at] = self._members(rows)
+        if np.count_nonzero(seen) != written:
+            raise DataError(self._duplicates(start, stop))
+        # What the survey saw has a row on every date; a file that shrank since would show here.
+        panel = Panel(
+            data.dates[start:stop],
+            data.symbols,
+            {f: _frozen(v.reshape(shape)) for f, v in fields.items()},
+            groups={g: GroupField(v.reshape(shape), data.survey.labels[g]) for g, v in groups.items()},
+            universe=None if mask is None else mask.reshape(shape),
+            warnings=data.columns.unused,
+            source=data.source,
+            dtype=data.dtype,
+            copy=False,
+        )
+        return panel if data.join is None else data.join(panel)
+
+    def _numbers(self, name: str, column: str, rows: Rows) -> FloatArray:
+        values = numbers(rows.table[column], rows.batch.file.name, rows.locate)
+        bad = ~np.isfinite(values)
+        if bad.any():
+            infinite = int(np.isinf(values[bad]).sum())
+            if infinite:
+                self.infinite[name] = self.infinite.get(name, 0) + infinite
+            # One kind of missing value, to the bit: the data's hash is of bits.
+            values = np.where(bad, np.nan, values)
+        if self.data.dtype == np.float32:
+            with np.errstate(over="ignore"):
+                narrow = values.astype(np.float32)
+            narrow[np.isinf(narrow)] = np.nan
+            return narrow  # type: ignore[return-value]
+        return values
+
+    def _members(self, rows: Rows) -> BoolArray:
+        name = self.data.columns.universe
+        assert name is not None
+        values = rows.table[name].cast(pl.Float64).fill_null(0.0).to_numpy()
+        odd = (values != 0.0) & (values != 1.0)
+        if odd.any():
+            row = int(np.flatnonzero(odd)[0])
+            where = rows.locate(row)
+            raise DataError(f"{self.data.source}: universe column {name!r}, {where}: {values[row]} is neither 0 nor 1")
+        members: BoolArray = np.equal(values, 1.0)
+        return members
+
+    def _place(self, rows: Rows, start: int) -> IntArray:
+        """Flat cells of the rows in a panel whose first date is `start`."""
+        when = rows.when
+        heads = np.concatenate(([0], np.flatnonzero(when[1:] != when[:-1]) + 1))
+        dates = np.searchsorted(self.data.moments, when[heads]) - start
+        row = np.repeat(dates, np.diff(np.append(heads, when.size)))
+        names = read_symbols(rows.table[self.data.columns.symbol], source=rows.batch.file.name, locate=rows.locate)
+        column = names.cast(self._symbols).to_physical().to_numpy()
+        cells: IntArray = row.astype(np.int64) * len(self.data.symbols) + column
+        return cells
+
+    def _rows(self, start: int, stop: int) -> Iterator[Rows]:
+        low, high = int(self.data.moments[start]), int(self.data.moments[stop - 1])
+        if not self.data.ordered:
+            groups = self._meeting(low, high)
+            for rows in self._decode(groups):
+                kept, _ = rows.cut(low, high)
+                if kept is not None:
+                    yield kept
+            return
+        if self._stream is None or start != self._next:
+            self._left = None
+            self._stream = self._decode(self._meeting(low, 2**63 - 1))
+        self._next = stop
+        left, self._left = self._left, None
+        for rows in chain(() if left is None else (left,), self._stream):
+            kept, self._left = rows.cut(low, high)
+            if kept is not None:
+                yield kept
+            if self._left is not None:
+                return
+
+    def _meeting(self, low: int, high: int) -> list[RowGroup]:
+        """Row groups that may hold dates of [low, high]."""
+        spans = self.data.survey.spans
+        groups = self.data.files.groups
+        return [g for g, (first, last) in zip(groups, spans, strict=True) if first <= high and last >= low]
+
+    def _decode(self, groups: Sequence[RowGroup]) -> Iterator[Rows]:
+        for group in groups:
+            for batch in self.data.files.batches(group, self._wanted):
+                yield Rows(batch, batch.table, None, moments_of(batch.table[self.data.columns.date], batch))
+
+    def _duplicates(self, start: int, stop: int) -> str:
+        """A sentence that names the first repeated keys of these dates and their rows."""
+        rows_at: dict[int, list[str]] = {}
+        low, high = int(self.data.moments[start]), int(self.data.moments[stop - 1])
+        counts = np.zeros((stop - start) * len(self.data.symbols), dtype=np.int32)
+        for second in (False, True):
+            for rows in self._decode(self._meeting(low, high)):
+                kept, _ = rows.cut(low, high)
+                if kept is None:
+                    continue
+                at = self._place(kept, start)
+                if not second:
+                    np.add.at(counts, at, 1)
+                    continue
+                for i in np.flatnonzero(counts[at] > 1).tolist():
+                    key = int(at[i])
+                    if key in rows_at or len(rows_at) < _SHOWN:
+                        rows_at.setdefault(key, []).append(kept.locate(i))
+        n = len(self.data.symbols)
+        shown = "; ".join(
+            f"({self.data.dates[start + key // n]}, {self.data.symbols[key % n]}) in {', '.join(at[:_SHOWN])}"
+            for key, at in rows_at.items()
+        )
+        keys = int((counts > 1).sum())
+        noun = "key is" if keys == 1 else "keys are"
+        rest = "; ..." if keys > len(rows_at) else ""
+        return f"{self.data.source}: {keys:,} (date, symbol) {noun} in more than one row: {shown}{rest}"
+
+
+def _frozen(array: Any) -> Any:
+    array.flags.writeable = False
+    return array
