@@ -136,6 +136,7 @@ def test_wrong_use_is_said(frame: pl.DataFrame, panel: Panel) -> None:
         (UnknownName, "no field 'SPREAD'", {"alphas": "SPREAD"}, frame),
         (UnknownName, "no field 'SPREAD'", {"alphas": "SPREAD"}, panel),
         (UnknownName, "X1", {"alphas": "X1", "date": None, "symbol": None}, np.ones((3, 1))),
+        (ConfigError, "RANK compares", {"alphas": "RANK(X0)", "date": None, "symbol": None}, np.ones((3, 1))),
         (DataError, "no column 'day'", {"alphas": "CLOSE", "date": "day"}, frame),
         (DataError, "no column 'px' for CLOSE", {"alphas": "CLOSE", "columns": {"CLOSE": "px"}}, frame),
         (DataError, "date=None, symbol=None", {"alphas": "CLOSE"}, np.ones((3, 2))),

@@ -56,7 +56,7 @@ def long_frame(panel: Panel) -> pl.DataFrame:
 
 
 def on_polars(node: Node, panel: Panel) -> Array:
-    expr = to_expr(node, universe=None if panel.universe is None else "in_universe")
+    expr = to_expr(node, universe=None if panel.universe is None else "in_universe", allow_single=1 in panel.shape)
     out = long_frame(panel).select("row", expr.alias("out")).sort("row")["out"]
     assert out.dtype == pl.Float64
     assert not out.drop_nulls().is_nan().any(), "missing must be null, never NaN"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
+import fama_fast as ff
 from fama_fast import ops
 from fama_fast.backends.polars_expr import complete_grid, to_expr
 from fama_fast.errors import DataError
@@ -17,8 +18,8 @@ from fama_fast.lang import parse
 from fama_fast.ops.spec import OpSpec, series
 from fama_fast.panel import Panel
 from fama_fast.types import Family
-from tests.oracle import evaluate_oracle
-from tests.test_operators import assert_equal, long_frame, on_numba, on_polars, panel_of
+from tests.oracle import CASES, evaluate_oracle
+from tests.test_operators import assert_equal, long_frame, node_of, on_numba, on_polars, panel_of
 
 DAYS, NAMES = 30, ("A", "B", "C", "D", "E")
 
@@ -131,6 +132,106 @@ def test_an_empty_frame_gives_an_empty_column(frame: pl.DataFrame) -> None:
     out = frame.clear().with_columns(to_expr(parse("RANK(TS_MEAN(CLOSE, 3))")))
     assert out.height == 0
     assert out["factor"].dtype == pl.Float64
+
+
+@pytest.mark.parametrize("name", [s.name for s in ops.specs()])
+def test_no_rows_give_no_rows_for_every_operator(name: str) -> None:
+    none = long_frame(panel_of("plain")).clear()
+    for params in CASES[name]:
+        expr = to_expr(node_of(name, params))
+        for out in (none.select(expr), none.lazy().select(expr).collect(), none.group_by("symbol").agg(expr)):
+            assert out.height == 0
+        assert none.select(expr).schema == {"factor": pl.Float64}
+
+
+# What an alpha sees inside a window or a group: one part of the frame at a time.
+IN_PARTS: dict[str, Callable[[pl.DataFrame, pl.Expr, str], Any]] = {
+    "over": lambda f, e, key: f.with_columns(e.over(key)),
+    "over, lazily": lambda f, e, key: f.lazy().with_columns(e.over(key)).collect(),
+    "over, streaming": lambda f, e, key: f.lazy().with_columns(e.over(key)).collect(engine="streaming"),
+    "group_by": lambda f, e, key: f.group_by(key).agg(e),
+    "group_by, lazily": lambda f, e, key: f.lazy().group_by(key).agg(e).collect(),
+    "group_by, streaming": lambda f, e, key: f.lazy().group_by(key).agg(e).collect(engine="streaming"),
+    "map_groups": lambda f, e, key: f.group_by(key).map_groups(lambda part: part.with_columns(e)),
+    "partition_by": lambda f, e, key: [part.with_columns(e) for part in f.partition_by(key)],
+    "filter": lambda f, e, key: f.lazy().filter(pl.col(key) == pl.col(key).min()).with_columns(e).collect(),
+}
+
+
+@pytest.mark.parametrize("how", IN_PARTS)
+@pytest.mark.parametrize("text", ["RANK(CLOSE)", "RET - GROUP_MEAN(RET, SECTOR)", "TS_MEAN(SCALE(CLOSE), 2)"])
+def test_one_symbol_of_many_is_refused_where_symbols_are_compared(frame: pl.DataFrame, text: str, how: str) -> None:
+    kinds = (DataError, pl.exceptions.ComputeError) if how == "map_groups" else DataError
+    with pytest.raises(
+        kinds, match=r"compares the symbols of a date.*one symbol alone \(.\).*\.over.*allow_single=True"
+    ):
+        IN_PARTS[how](frame, to_expr(parse(text, groups=["SECTOR"])), "symbol")
+
+
+@pytest.mark.parametrize("how", IN_PARTS)
+@pytest.mark.parametrize("text", ["DELTA(CLOSE, 1)", "RANK(RET)", "TS_MEAN(CLOSE, 3, min_periods=1)"])
+def test_one_date_of_many_is_refused_where_the_alpha_looks_back(frame: pl.DataFrame, text: str, how: str) -> None:
+    kinds = (DataError, pl.exceptions.ComputeError) if how == "map_groups" else DataError
+    with pytest.raises(kinds, match=r"looks back, and was given one date alone \(2020-.*\.over.*allow_single=True"):
+        IN_PARTS[how](frame, to_expr(parse(text)), "date")
+
+
+def test_windows_over_dates_show_one_date_at_first(frame: pl.DataFrame) -> None:
+    expr = to_expr(parse("DELTA(CLOSE, 1)"))
+    with pytest.raises(DataError, match="one date alone"):
+        frame.rolling("date", period="3d").agg(expr)
+    with pytest.raises(DataError, match="one date alone"):
+        frame.select(expr.rolling("date", period="3d"))
+    with pytest.raises(DataError, match="one symbol alone"):
+        frame.sort("symbol", "date").rolling("date", period="3d", group_by="symbol").agg(to_expr(parse("RANK(CLOSE)")))
+    with pytest.raises(DataError, match="one symbol alone"):
+        frame.group_by_dynamic("date", every="3d", group_by="symbol").agg(to_expr(parse("RANK(CLOSE)")))
+
+
+def test_parts_that_are_markets_of_their_own_are_computed_as_such(frame: pl.DataFrame) -> None:
+    shuffled = frame.sample(fraction=1.0, shuffle=True, seed=7)
+    over_time, by_date = to_expr(parse("TS_MEAN(DELTA(CLOSE, 1), 3)")), to_expr(parse("RANK(CLOSE)"))
+    assert shuffled.select(over_time.over("symbol")).equals(shuffled.select(over_time))
+    assert shuffled.select(by_date.over("date")).equals(shuffled.select(by_date))
+    assert shuffled.select(to_expr(parse("CLOSE * 2")).over("symbol")).to_series().equals(shuffled["close"] * 2)
+    sectors = shuffled.drop_nulls("sector")
+    ranked = sectors.with_columns(to_expr(parse("RANK(DELTA(CLOSE, 1))")).over("sector").alias("out"))
+    for (_,), part in ranked.group_by("sector"):
+        assert part["out"].equals(part.select(to_expr(parse("RANK(DELTA(CLOSE, 1))"))).to_series().alias("out"))
+    moving = frame.with_columns(pl.col("sector").shuffle(seed=1))
+    with pytest.raises(DataError, match="not a complete grid"):
+        moving.with_columns(by_date.over("sector"))
+
+
+def test_a_single_symbol_or_date_is_taken_where_it_is_said_to_be_all(frame: pl.DataFrame) -> None:
+    one = frame.filter(symbol="A")
+    node = parse("RANK(CLOSE) + 0 * TS_MEAN(CLOSE, 2)")
+    out = one.select(to_expr(node, allow_single=True)).to_series()
+    assert out.to_list() == [None, *[1.0] * (DAYS - 1)]
+    assert one.select(ff.compile("DELTA(CLOSE, 1)").to_polars()).to_series().null_count() == 1
+    day = frame.filter(date=frame["date"].min())
+    assert day.select(ff.compile("RET").to_polars(allow_single=True)).to_series().null_count() == len(NAMES)
+    assert day.select(ff.compile("RET").to_polars({"RET": "close"})).to_series().equals(day["close"].alias("factor"))
+    assert one.select(ff.alpha_expr("RANK(CLOSE)", allow_single=True)).to_series().to_list() == [1.0] * DAYS
+    with pytest.raises(DataError, match="one symbol alone"):
+        one.select(to_expr(parse("RANK(CLOSE)"), check_grid=False))
+
+
+def test_streaming_and_what_stands_around_the_step_change_nothing(frame: pl.DataFrame) -> None:
+    expr = to_expr(parse("RANK(DELTA(CLOSE, 1))")).alias("out")
+    whole = frame.with_columns(expr)
+    assert frame.lazy().with_columns(expr).collect(engine="streaming").equals(whole)
+    after: list[Callable[[pl.LazyFrame], pl.LazyFrame]] = [
+        lambda f: f.filter(pl.col("symbol") == "B"),
+        lambda f: f.slice(7, 40),
+        lambda f: f.tail(6),
+        lambda f: f.sort("out", "date", "symbol", nulls_last=True).head(9),
+        lambda f: f.group_by("symbol", maintain_order=True).agg(pl.col("out").max()),
+    ]
+    for step in after:
+        lazy = step(frame.lazy().with_columns(expr))
+        for engine in ("in-memory", "streaming"):
+            assert lazy.collect(engine=engine).equals(step(whole.lazy()).collect()), (step, engine)
 
 
 @pytest.mark.parametrize("symbol_type", [pl.Categorical, pl.String, pl.Int64])

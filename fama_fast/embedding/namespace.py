@@ -36,19 +36,27 @@ def alpha_expr(
     universe: str | None = None,
     groups: Mapping[str, str] | None = None,
     check_grid: bool = True,
+    allow_single: bool = False,
 ) -> pl.Expr:
     """An expression's text as a `pl.Expr` over a long frame with columns `date`, `symbol` and fields in lower case.
 
     Args:
         alpha: text, or a compiled alpha. dialect: of the text.
         columns: columns or Polars expressions for fields, where they are not the field's name in lower case.
-        universe, groups, check_grid: as in `Alpha.to_polars`.
+        universe, groups, check_grid, allow_single: as in `Alpha.to_polars`.
 
     Raises:
         ExpressionError: at once, for a wrong text. DataError: when the query runs, for an incomplete grid.
     """
     compiled = compile(alpha, dialect=dialect) if isinstance(alpha, str) else alpha
-    return to_expr(compiled.node, columns=columns, universe=universe, groups=groups, check_grid=check_grid)
+    return to_expr(
+        compiled.node,
+        columns=columns,
+        universe=universe,
+        groups=groups,
+        check_grid=check_grid,
+        allow_single=allow_single,
+    )
 
 
 class FrameNamespace(Generic[Frame]):

@@ -27,6 +27,8 @@ from fama_fast.panel import Panel
 from fama_fast.panel.columns import assign_columns
 from fama_fast.panel.ingest import lay_out
 from fama_fast.panel.keys import read_dates, read_symbols
+from fama_fast.panel.reading import reading_of
+from fama_fast.passes import comparing_operator
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -47,7 +49,8 @@ class AlphaTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         alphas: `{name: expression}`, or expressions whose text becomes the column's name.
         dialect: of the expressions.
         date, symbol: the key columns of a long frame (polars or pandas, also as pandas index levels); both None: rows
-            are consecutive dates of one symbol, and fields are the columns' names, or X0, X1, ... of an array.
+            are consecutive dates of one symbol, fields are the columns' names, or X0, X1, ... of an array, and no alpha
+            compares symbols.
         columns: column by field, where it is not the field's name in any case: `{"CLOSE": "px_last"}`.
         universe: boolean column of membership for cross-sectional and group operators.
         min_coverage: share of a window that must be present where an operator gives no `min_periods` (default: all).
@@ -98,6 +101,13 @@ class AlphaTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
             raise ConfigError("date and symbol are both columns, or both None for the rows of one symbol")
         alphas = named_alphas(self.alphas, dialect=self.dialect)
         if self.date is None:
+            for name, alpha in alphas.items():
+                compares = comparing_operator(alpha.node)
+                if compares is not None:
+                    raise ConfigError(
+                        f"{name}: {compares} compares the symbols of a date, and with date=None, symbol=None the rows "
+                        "are of one symbol: give a long frame with both columns"
+                    )
             table = validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=True)
             _check(alphas, self._field_names(table.shape[1]), ())
         elif isinstance(X, Panel):
@@ -159,8 +169,7 @@ class AlphaTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
             "fields": tuple(dict.fromkeys(f for a in alphas.values() for f in a.fields)),
             "groups": tuple(dict.fromkeys(g for a in alphas.values() for g in a.groups)),
             "universe": self.universe,
-            "date": self.date,
-            "symbol": self.symbol,
+            "reading": reading_of(date=self.date, symbol=self.symbol),
         }
 
     def _frame(self, X: Any) -> pl.LazyFrame:

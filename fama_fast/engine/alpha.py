@@ -115,6 +115,7 @@ class Alpha:
         *,
         universe: str | None = None,
         check_grid: bool = True,
+        allow_single: bool = False,
     ) -> pl.Expr:
         """A Polars expression over a long frame with columns `date`, `symbol` and lower-case fields.
 
@@ -123,10 +124,13 @@ class Alpha:
                 ADV20) that is not mapped is computed inline.
             universe: boolean column of membership for cross-sectional and group operators.
             check_grid: refuse, when it runs, a frame that is not a complete date x symbol grid.
+            allow_single: take a single symbol where the alpha compares symbols, and a single date where it looks back.
+                Such rows are mostly a group of a larger frame, as inside `.over("symbol")` or a `group_by`, and are
+                refused unless you say that they are all there is.
         """
         from fama_fast.backends.polars_expr import to_expr
 
-        return to_expr(self.node, columns=columns, universe=universe, check_grid=check_grid)
+        return to_expr(self.node, columns=columns, universe=universe, check_grid=check_grid, allow_single=allow_single)
 
     def __str__(self) -> str:
         return self.canonical

@@ -1,5 +1,6 @@
 """Rewrites of checked nodes that keep their values. They know operators through the registry and no data."""
 
+from fama_fast.passes.across import comparing_operator
 from fama_fast.passes.fold_constants import fold_constants
 from fama_fast.passes.identity import identity
 from fama_fast.passes.lookback import lookback
@@ -16,6 +17,7 @@ __all__ = [
     "InvalidNodeError",
     "UnitError",
     "canonicalise",
+    "comparing_operator",
     "depends_on_level",
     "fold_constants",
     "identity",

@@ -14,7 +14,7 @@ from fama_fast.backends.polars_expr.steps import (
     run_steps,
 )
 from fama_fast.ir import FIELD, GROUP, Node, postorder
-from fama_fast.passes import lower
+from fama_fast.passes import comparing_operator, lookback, lower
 from fama_fast.plan.universe import UNIVERSE, mask_members
 
 if TYPE_CHECKING:
@@ -31,11 +31,15 @@ def to_expr(
     universe: str | None = None,
     groups: Mapping[str, str] | None = None,
     check_grid: bool = True,
+    allow_single: bool = False,
 ) -> pl.Expr:
     """The expression over a long frame with columns `date`, `symbol` and fields in lower case.
 
-    The result is a Float64 column named `factor`, null where missing, in the frame's row order, whatever
-    it is. It must stand in a `select` or `with_columns`, not inside another window or a `group_by`.
+    The result is a Float64 column named `factor`, null where missing, in the frame's row order, whatever it is; no
+    rows give no rows. It stands in a `select` or `with_columns`. Inside `.over`, `group_by` or `rolling` Polars shows
+    it the rows of one group at a time, and to the alpha these are the whole market, dates and symbols. That is right
+    for a time-series alpha over the symbol, or for sectors as markets of their own; what can only be a mistake is
+    refused (`allow_single`).
 
     Args:
         columns: field to column or expression, where it is not the field's name in lower case:
@@ -45,16 +49,20 @@ def to_expr(
         groups: group field to column, where it is not the group's name in lower case.
         check_grid: make sure, when the query runs, that the frame is a complete date x symbol grid. Without
             it a lag is so many rows of the symbol, whatever their dates.
+        allow_single: take a single symbol where the alpha compares symbols, and a single date where it looks back.
+            Such rows are mostly a group of a larger frame, and are refused unless you say that they are all there is.
 
     Raises:
-        DataError: when the query runs, for a frame that is not a complete grid; `complete_grid(frame)` makes
-            it one.
+        DataError: when the query runs, for a frame that is not a complete grid (`complete_grid(frame)` makes it one),
+            or a single symbol or date.
     """
     mapped = {k.upper(): v for k, v in (columns or {}).items()}
     group_columns = {k.upper(): v for k, v in (groups or {}).items()}
     root = lower(node, frozenset(mapped))
     if universe is not None:
         root = mask_members([root])[0]
+    compares = comparing_operator(root)
+    looks_back = lookback(root, frozenset(mapped)) > 0
     leaves = [n for n in postorder(root) if n.op in (FIELD, GROUP)]
     names = {leaf: f"{leaf.op}:{leaf.name}" for leaf in leaves}
     steps, result = build_steps(root, names.__getitem__)
@@ -69,9 +77,13 @@ def to_expr(
 
     def run(series: Sequence[pl.Series]) -> pl.Series:
         date, symbol, *values = series
+        if not len(date):
+            return pl.Series(RESULT, [], dtype=pl.Float64)
         keys = pl.DataFrame([date.alias(grid.DATE), symbol.alias(grid.SYMBOL)])
         if check_grid:
             grid.check_grid(keys)
+        if not allow_single:
+            grid.check_not_single(keys, compares, looks_back)
         cells = [_clean(s, leaf).alias(names[leaf]) for s, leaf in zip(values, leaves, strict=True)]
         frame = _sorted(keys, cells)
         rows = frame[_ROW]

@@ -56,5 +56,32 @@ def check_grid(keys: pl.DataFrame) -> None:
         raise DataError(
             f"the frame is not a complete grid: {dates} dates x {symbols} symbols need {dates * symbols} "
             f"rows, it has {keys.height}; complete it first with "
-            "fama_fast.backends.polars_expr.complete_grid(frame)"
+            "fama_fast.complete_grid(frame)"
         )
+
+
+def check_not_single(keys: pl.DataFrame, compares: str | None, looks_back: bool) -> None:
+    """Nothing unless the rows are a single symbol that an operator would compare with others, or a single date.
+
+    Args:
+        keys: `date` and `symbol` of the rows, at least one.
+        compares: an operator of the alpha that compares the symbols of a date. looks_back: one needs earlier dates.
+
+    Raises:
+        DataError: says what stands in the way of the other rows.
+    """
+    dates, symbols = keys.select(pl.col(DATE).n_unique(), pl.col(SYMBOL).n_unique()).row(0)
+    first = keys.row(0)
+    if compares is not None and symbols == 1:
+        what = f"{compares} compares the symbols of a date, and the alpha was given one symbol alone ({first[1]})"
+        raise DataError(_alone(what, SYMBOL))
+    if looks_back and dates == 1:
+        raise DataError(_alone(f"the alpha looks back, and was given one date alone ({first[0]})", DATE))
+
+
+def _alone(what: str, key: str) -> str:
+    return (
+        f'{what}: inside .over("{key}"), group_by, rolling or a frame cut into parts it sees one part at a time. '
+        "Take it out of there: frame.with_columns(alpha.to_polars()) is all of it, whatever the order of the rows. "
+        f"Where a single {key} is all there is, say so with to_polars(allow_single=True)"
+    )
