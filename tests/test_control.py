@@ -58,7 +58,7 @@ def test_sizes_that_do_not_come_up_are_made_up_for_by_the_nearest() -> None:
 
 
 def test_sizes_of_candidates_leave_out_what_never_compiled() -> None:
-    assert sizes_of(["RANK(CLOSE)", None, "RANK(DELTA(CLOSE, 5))", "RANK(OPEN)"]) == {2: 2, 3: 1}
+    assert sizes_of(["RANK(CLOSE)", None, "RANK(DELTA(CLOSE, 5))", "RANK(OPEN)"], VOCABULARY) == {2: 2, 3: 1}
 
 
 def test_shuffled_labels_keep_blocks_of_dates_inside_their_split() -> None:

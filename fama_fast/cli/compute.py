@@ -147,7 +147,7 @@ def compute(
     if layout is Layout.WIDE and memory_budget is not None:
         raise ConfigError("--format wide holds all dates at once: use --format long with --memory-budget")
     texts = [e.text for e in named]
-    alphas = compile_all(texts, dialect=dialect)  # mistakes show before the data are read
+    alphas = compile_all(texts, dialect=dialect, any_names=True)  # mistakes show before the data are read
     source = open_source(data, memory_budget, universe=universe, groups=groups, reading=reading, needed_by=alphas)
     compiled = compile_all(texts, source, dialect=dialect)
     if layout is Layout.WIDE:

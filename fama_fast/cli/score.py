@@ -113,7 +113,7 @@ def score(
         ensure_writable(output)
     named = read_expressions(expressions)
     texts = [e.text for e in named]
-    alphas = compile_all(texts, dialect=dialect)  # mistakes show before the data are read
+    alphas = compile_all(texts, dialect=dialect, any_names=True)  # mistakes show before the data are read
     horizons = [_horizon(h) for h in horizon or ["1"]]
     opened = open_scoring(
         cluster, data, memory_budget, universe=universe, groups=groups, reading=reading, needed_by=alphas

@@ -38,7 +38,7 @@ def compute_into_store(
     Raises:
         ConfigError: no expression and no store to go on with. StoreError and others: as `update_store`.
     """
-    from fama_fast.engine.alpha import compile
+    from fama_fast.engine.alpha import compile_recorded
     from fama_fast.evaluation.score import compile_all
     from fama_fast.factor_store import open_store, update_store
 
@@ -47,9 +47,11 @@ def compute_into_store(
         raise ConfigError("say what to compute: expressions, or files of them")
     named = read_expressions(expressions) if expressions else []
     texts = [e.text for e in named]
-    alphas = compile_all(texts, dialect=dialect) if texts else []  # mistakes show before the data are read
+    alphas = (
+        compile_all(texts, dialect=dialect, any_names=True) if texts else []
+    )  # mistakes show before the data are read
     if going_on:
-        alphas += [compile(f.expression, dialect=f.dialect) for f in open_store(store).factors]
+        alphas += [compile_recorded(f.expression, dialect=f.dialect) for f in open_store(store).factors]
     source = open_source(
         data, memory_budget or _BUDGET, universe=universe, groups=groups, reading=reading, needed_by=alphas
     )

@@ -1,6 +1,6 @@
 """Compiled expressions and their values: what embeds in other code."""
 
-from fama_fast.engine.alpha import Alpha, compile
+from fama_fast.engine.alpha import Alpha, compile, compile_recorded
 from fama_fast.engine.daily import daily_rank_ic, ranks_on
 from fama_fast.engine.evaluate import compute_factor_values, evaluate, evaluate_from
 from fama_fast.engine.stream import Stream
@@ -9,6 +9,7 @@ __all__ = [
     "Alpha",
     "Stream",
     "compile",
+    "compile_recorded",
     "compute_factor_values",
     "daily_rank_ic",
     "evaluate",

@@ -142,7 +142,13 @@ def _compile(text: str, dialect: str, fields: frozenset[str] | None, groups: fro
     return Alpha(text, dialect, passes.canonicalise(node))
 
 
+@functools.lru_cache(maxsize=65536)
+def _compile_recorded(text: str, dialect: str) -> Alpha:
+    return Alpha(text, dialect, passes.canonicalise(lang.parse_recorded(text, dialect=dialect)))
+
+
 on_unregister(_compile.cache_clear)
+on_unregister(_compile_recorded.cache_clear)
 
 
 def compile(  # noqa: A001  (the published name)
@@ -176,3 +182,25 @@ def compile(  # noqa: A001  (the published name)
     if strict_units and alpha.warnings:
         raise passes.UnitError("; ".join(alpha.warnings), text=text, end=len(text))
     return alpha
+
+
+def compile_recorded(
+    text: str,
+    *,
+    dialect: str = "fama",
+    fields: Collection[str] | None = None,
+    groups: Collection[str] | None = None,
+) -> Alpha:
+    """Compile a text that was recorded: in a ledger, a result, a factor set or a factor store.
+
+    Args:
+        text: the text. dialect: that it was written in.
+        fields, groups: of the data that it was written about, where they are known. Without them every name is taken
+            as the column that it was then, even one that `compile` would take for a slip of a standard name.
+
+    Raises:
+        ExpressionError: as `compile`.
+    """
+    if fields is None and groups is None:
+        return _compile_recorded(text, dialect)
+    return compile(text, dialect=dialect, fields=fields, groups=groups)

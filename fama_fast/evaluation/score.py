@@ -159,14 +159,20 @@ def _schema(by_split: bool, as_text: bool, pl: Any) -> dict[str, Any]:
 
 
 def compile_all(
-    expressions: str | Alpha | Sequence[str | Alpha], panel: Panel | Dataset | None = None, *, dialect: str = "fama"
+    expressions: str | Alpha | Sequence[str | Alpha],
+    panel: Panel | Dataset | None = None,
+    *,
+    dialect: str = "fama",
+    any_names: bool = False,
 ) -> list[Alpha]:
     """Compile texts against the panel's fields and groups; alphas pass unchanged.
+
+    any_names: without a panel, let every name be a column: the data will be asked for it when they are open.
 
     Raises:
         FamaError: of the kind the compiler raised; its text shows the expression that failed.
     """
-    from fama_fast.engine import Alpha, compile
+    from fama_fast.engine import Alpha, compile, compile_recorded
 
     items = [expressions] if isinstance(expressions, (str, Alpha)) else list(expressions)
     known: dict[str, Any] = {} if panel is None else {"fields": panel.fields, "groups": panel.groups}
@@ -174,7 +180,8 @@ def compile_all(
     for item in items:
         if isinstance(item, str):
             try:
-                alphas.append(compile(item, dialect=dialect, **known))
+                read = compile_recorded if any_names and panel is None else compile
+                alphas.append(read(item, dialect=dialect, **known))
             except ExpressionError as error:
                 if error.text:
                     raise

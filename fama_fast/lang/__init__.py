@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
+from fama_fast.errors import ExpressionError
+from fama_fast.ir import field
 from fama_fast.lang.binder import Binder
 from fama_fast.lang.dialects import DIALECTS, Dialect, get_dialect
 from fama_fast.lang.parser import MAX_DEPTH, MAX_LENGTH, MAX_NODES, parse_syntax
 from fama_fast.lang.printer import to_text
-from fama_fast.lang.scope import Scope
+from fama_fast.lang.scope import RecordedScope, Scope
 from fama_fast.lang.sigils import syntax_of
 
 if TYPE_CHECKING:
@@ -24,8 +27,10 @@ __all__ = [
     "Dialect",
     "get_dialect",
     "parse",
+    "parse_recorded",
     "parse_syntax",
     "to_text",
+    "writable",
 ]
 
 
@@ -54,3 +59,25 @@ def parse(
     """
     chosen = get_dialect(dialect)
     return Binder(text, chosen, Scope(chosen, fields, groups)).series(syntax_of(text, chosen))
+
+
+def parse_recorded(text: str, *, dialect: str | Dialect = "fama") -> Node:
+    """The checked node of a text from a ledger, a result or a set of factors, whose data are not at hand.
+
+    Its names were right when it was written, so each is taken as the column that it was then.
+
+    Raises:
+        ExpressionError: as `parse`, but for names of fields and groups.
+    """
+    chosen = get_dialect(dialect)
+    return Binder(text, chosen, RecordedScope(chosen)).series(syntax_of(text, chosen))
+
+
+@functools.lru_cache(maxsize=4096)
+def writable(name: str) -> bool:
+    """Whether an expression can name this field or group: not one called TRUE or NOT, or with a space in its name."""
+    try:
+        # Behind it stands what a prefix would take for its operand.
+        return parse_recorded(f"{name} - CLOSE").args == (field(name), field("CLOSE"))
+    except ExpressionError:
+        return False

@@ -149,7 +149,7 @@ class Binder:
             self._fail(UnknownName, f"{expr.name} is not supported: {refused}", expr, end=expr.name_end)
         spec = self._operator(expr.name.upper())
         if spec is None:
-            if self._scope.is_field(expr.name):
+            if self._scope.is_field(expr.name) and not self._scope.recorded:
                 message = f"{expr.name} is a field: it takes no arguments"
                 self._fail(UnknownName, message, expr, expr.name, expr.name_end)
             suggestion = nearest_name(expr.name, {*names(), *self._dialect.operators, *self._dialect.own})

@@ -2,7 +2,7 @@
 
 With the data's names given, exactly those and what derives from them exist. Without, any name may be a column
 of data not seen yet, to be looked up when evaluated; only names that are close to a standard one are refused
-as misspelt. It knows no operator.
+as misspelt. In a recorded text none is: it was checked against its data when it was written. It knows no operator.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ def misspelt(name: str, known: Iterable[str]) -> str | None:
 
 class Scope:
     """The fields and groups that an expression may name; None means that the data is not known yet."""
+
+    recorded = False
 
     def __init__(self, dialect: Dialect, fields: Iterable[str] | None, groups: Iterable[str] | None) -> None:
         self._dialect = dialect
@@ -131,6 +133,33 @@ class Scope:
             return "ADV20"
         meant = misspelt(name, (*STANDARD_FIELDS, *STANDARD_GROUPS, *FOREIGN_FIELDS))
         return FOREIGN_FIELDS.get(meant, meant) if meant else None
+
+
+class RecordedScope(Scope):
+    """Names of a text that was checked against its data when it was written, and whose data are not at hand.
+
+    Every name is a field where a series is due and a group where a group is due, however close to a standard name it
+    is: a column `vol` is no slip of VOLUME.
+    """
+
+    recorded = True
+
+    def __init__(self, dialect: Dialect) -> None:
+        super().__init__(dialect, None, None)
+
+    def field(self, written: str) -> str | None:
+        name = self._dialect.fields.get(written.upper(), written.upper())
+        return None if "." in name else name
+
+    def group(self, written: str) -> str | None:
+        name = self._dialect.groups.get(written.upper(), written.upper())
+        return None if "." in name else name
+
+    def is_field(self, written: str) -> bool:
+        return True
+
+    def is_group(self, written: str) -> bool:
+        return True
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -68,7 +68,7 @@ def factor_from_dict(
     The expression is compiled again. A canonical text or fingerprint in the entry must agree with it: when it
     does not, the entry was edited or the language has changed since, so its scores may belong to another
     formula. That is an error, or with `on_mismatch="warn"` a FactorMismatch warning after which today's
-    identity stands.
+    identity stands. Without `fields` and `groups` any name may be a column: the data are asked when they are at hand.
 
     Raises:
         StoreError: wrong keys or values, an expression that does not parse, a mismatch; the place is named.
@@ -90,7 +90,7 @@ def factor_from_dict(
         provenance["data_hash"] = stated
     dialect = provenance.get("dialect", "fama")
     try:
-        canonical, fingerprint = identify(expression, dialect=dialect, fields=fields, groups=groups)
+        canonical, fingerprint = identify(expression, dialect=dialect, fields=fields, groups=groups, recorded=True)
     except ExpressionError as error:
         raise StoreError(f"{where}: the expression is not valid: {error}") from error
     for key, today in (("fingerprint", fingerprint), ("canonical", canonical)):

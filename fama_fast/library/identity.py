@@ -19,18 +19,22 @@ def identify(
     dialect: str = "fama",
     fields: Collection[str] | None = None,
     groups: Collection[str] | None = None,
+    recorded: bool = False,
 ) -> tuple[str, str]:
     """Canonical text and fingerprint (hex) of an expression.
 
     `fields` and `groups` are those of the data, when it is known; without them a name that is not close to a
-    standard one is taken to be a column, for a stored factor outlives the panel it was found on.
+    standard one is taken to be a column, and any name of a text that was `recorded`, for a stored factor outlives the
+    panel it was found on.
 
     Raises:
         ExpressionError: the text is not a valid expression of the dialect.
     """
     from fama_fast.engine import compile as compile_alpha
+    from fama_fast.engine import compile_recorded
 
-    alpha = compile_alpha(expression, dialect=dialect, fields=fields, groups=groups)
+    read = compile_recorded if recorded else compile_alpha
+    alpha = read(expression, dialect=dialect, fields=fields, groups=groups)
     return alpha.canonical, alpha.fingerprint
 
 

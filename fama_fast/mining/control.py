@@ -87,11 +87,12 @@ class Control:
         return out
 
 
-def sizes_of(candidates: Iterable[str | None]) -> Counter[int]:
-    """How many canonical texts there are of each number of nodes."""
-    from fama_fast.engine import compile as compile_alpha
+def sizes_of(candidates: Iterable[str | None], vocabulary: Vocabulary) -> Counter[int]:
+    """How many canonical texts there are of each number of nodes; `vocabulary` is that of their run."""
+    from fama_fast.engine import compile_recorded
 
-    return Counter(count_nodes(compile_alpha(text).node) for text in candidates if text)
+    known: dict[str, Any] = {"fields": vocabulary.fields, "groups": vocabulary.groups}
+    return Counter(count_nodes(compile_recorded(text, **known).node) for text in candidates if text)
 
 
 def random_formulas(vocabulary: Vocabulary, sizes: Mapping[int, int], seed: int) -> list[str]:
@@ -208,7 +209,8 @@ def run_controls(
     found: dict[str, Any] = {}
     factors: tuple[Factor, ...] = ()
     if asked.random and candidates:
-        texts = random_formulas(market.vocabulary, sizes_of(c["canonical"] for c in candidates), config.run.seed)
+        sizes = sizes_of((c["canonical"] for c in candidates), market.vocabulary)
+        texts = random_formulas(market.vocabulary, sizes, config.run.seed)
         chosen = select(market, config, library, batches(texts, config.batch_size))
         factors = chosen.factors
         found |= {"candidates": len(texts), "admitted": len(factors)}

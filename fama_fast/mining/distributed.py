@@ -179,23 +179,17 @@ class ClusterMarket(Market):
         return [tuple(texts[a : a + size]) for a in range(0, len(texts), size)]
 
 
-def _compiled(market: Market, texts: Sequence[str]) -> list[Alpha]:
-    from fama_fast.engine import compile as compile_alpha
-
-    return [compile_alpha(t, fields=market.panel.fields, groups=market.panel.groups) for t in texts]
-
-
 def _measure(market: Market, texts: Sequence[str]) -> tuple[FloatArray, FloatArray]:
-    return market.measure(_compiled(market, texts))
+    return market.measure(market.compiled(texts))
 
 
 def _vectors(market: Market, texts: Sequence[str]) -> list[NDArray[np.float32]]:
-    return list(market.vectors(_compiled(market, texts)))
+    return list(market.vectors(market.compiled(texts)))
 
 
 def _race(market: Market, texts: Sequence[str], first: int, start: int, stop: int) -> tuple[FloatArray, FloatArray]:
     assert market.race is not None
-    return market.race.score_from(_compiled(market, texts), first, slice(start, stop))
+    return market.race.score_from(market.compiled(texts), first, slice(start, stop))
 
 
 def _told(config: MiningConfig) -> MiningConfig:

@@ -388,10 +388,10 @@ def _kin(row: Any, distance: int, parents: dict[int, list[str]]) -> Kin:
 
 def _canonical(text: str) -> str:
     """The canonical form of an expression; the text itself where it is none."""
-    from fama_fast.engine import compile as compile_alpha
+    from fama_fast.engine import compile_recorded
     from fama_fast.errors import FamaError
 
     try:
-        return compile_alpha(text).canonical
+        return compile_recorded(text).canonical
     except FamaError:
         return text

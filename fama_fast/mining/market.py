@@ -8,7 +8,7 @@ It knows no library, no proposer and no store.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from fama_fast.evaluation import (
     score_values,
     trading,
 )
+from fama_fast.lang import writable
 from fama_fast.mining.candidate import reach
 from fama_fast.mining.css import sample_rows
 from fama_fast.mining.protocol import Vocabulary
@@ -31,7 +32,7 @@ from fama_fast.mining.racing import Race
 from fama_fast.panel import Panel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -160,8 +161,9 @@ class Market:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """What the data offers to proposals."""
-        return Vocabulary(self.panel.fields, self.panel.groups, max_window=min(self.config.gates.max_lookback + 1, 250))
+        """What the data offers to proposals: not what an expression cannot name."""
+        fields, groups = (tuple(n for n in names if writable(n)) for names in (self.panel.fields, self.panel.groups))
+        return Vocabulary(fields, groups, max_window=min(self.config.gates.max_lookback + 1, 250))
 
     def evaluate(self, alphas: Sequence[Alpha]) -> Iterator[FloatArray]:
         """Values (T, N) over the mining rows, in order; work common to a batch is done once."""
@@ -193,9 +195,14 @@ class Market:
 
     def training_series(self, texts: Sequence[str]) -> FloatArray:
         """Exact daily RankICs over the training rows, (K, dates of training), of canonical texts."""
-        from fama_fast.engine import compile as compile_alpha
+        return self.measure(self.compiled(texts))[0][:, self.rows.train]
 
-        return self.measure([compile_alpha(text) for text in texts])[0][:, self.rows.train]
+    def compiled(self, texts: Iterable[str]) -> list[Alpha]:
+        """Recorded canonical texts, read with the names of these data."""
+        from fama_fast.engine import compile_recorded
+
+        known: dict[str, Any] = {"fields": self.panel.fields, "groups": self.panel.groups}
+        return [compile_recorded(text, **known) for text in texts]
 
     def scores(self, series: FloatArray, covered: FloatArray, split: str) -> dict[str, float]:
         """What `measure` found of one factor, over a split: the figures of `FactorScores` that ranks decide."""

@@ -84,7 +84,7 @@ class PartsMarket(Market):
         ranks = 4 * len(self.vector_rows) * symbols
         vectors = (len(self.library) + found) * _VECTOR_COPIES * ranks
         # The widest chunk that can come up, while the pool of as many factors as can be found is scored.
-        halo = 1 + max([config.gates.max_lookback, *map(_lookback, self.library)])
+        halo = 1 + max([config.gates.max_lookback, *(_lookback(text, self.data) for text in self.library)])
         fields, groups = len(self.data.supplied_fields), len(self.data.groups)
         widest = Demand(
             dates=dates,
@@ -232,11 +232,11 @@ class PartsMarket(Market):
         }
 
 
-def _lookback(text: str) -> int:
+def _lookback(text: str, data: Dataset) -> int:
     """Of a factor of the starting library; 0 of one that these data cannot serve, which is left out later."""
-    from fama_fast.engine import compile as compile_alpha
+    from fama_fast.engine import compile_recorded
 
     try:
-        return compile_alpha(text).lookback
+        return compile_recorded(text, fields=data.fields, groups=data.groups).lookback
     except ExpressionError:
         return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import ConfigError
+from fama_fast.lang import writable
 from fama_fast.mining.config_file import config_from_dict, differences, document
 from fama_fast.panel.reading import ReadingOptions
 
@@ -157,6 +158,9 @@ def say_source(panel: Panel | Dataset, progress: Progress) -> None:
     progress.note(f"data: {panel.source}: {t} dates x {n} symbols, {first} to {last}")
     for warning in panel.warnings:
         progress.note(f"warning: {warning}")
+    unnamed = [name for name in (*panel.fields, *panel.groups) if not writable(name)]
+    if unnamed:
+        progress.note(f"warning: not used, for an expression cannot name them: {', '.join(map(repr, unnamed))}")
 
 
 def resumable(ledger: Ledger, run_id: str, config: MiningConfig) -> RunRecord:

@@ -147,11 +147,13 @@ def restored_state(
     Raises:
         StoreError: it is not such a state, or its factors no longer read as they did.
     """
-    from fama_fast.engine import compile as compile_alpha
-
+    vocabulary = market.vocabulary
+    known: dict[str, Any] = {"fields": vocabulary.fields, "groups": vocabulary.groups}
     try:
-        entries = [(factor_from_dict(e["factor"], where="the run's library"), e["mined"]) for e in data["library"]]
-        book = None if data["book"] is None else ChainBook.from_dict(data["book"])
+        entries = [
+            (factor_from_dict(e["factor"], where="the run's library", **known), e["mined"]) for e in data["library"]
+        ]
+        book = None if data["book"] is None else ChainBook.from_dict(data["book"], **known)
         state = LoopState(
             LibraryView(),
             book=book,
@@ -182,14 +184,14 @@ def restored_state(
         state.known.add(begun_with.canonical)
     gone = [f for f in (book.members() if book else ()) if all(f.fingerprint != e.fingerprint for e, _ in entries)]
     everyone = [(f, bool(mined), True) for f, mined in entries] + [(f, False, False) for f in gone]
-    alphas = [compile_alpha(f.canonical) for f, _, _ in everyone]
+    alphas = market.compiled(f.canonical for f, _, _ in everyone)
     found = zip(*market.measure(alphas), market.vectors(alphas), strict=True)
     for (factor, mined, member), alpha, (series, covered, vector) in zip(everyone, alphas, found, strict=True):
         if member:
             _put(state, Member(factor, alpha.node, vector, mined, series, market.breadth(series, covered)))
         else:
             state.library.vectors.add({factor.fingerprint: vector})
-    left = [compile_alpha(k.canonical) for k in state.residuals.kept.values()]
+    left = market.compiled(k.canonical for k in state.residuals.kept.values())
     state.library.vectors.add(dict(zip(state.residuals.kept, market.vectors(left), strict=True)))
     return state
 

@@ -344,11 +344,10 @@ def _studied(
 
 
 def _values(entry: Entry, panel: Panel) -> Any:
-    from fama_fast.engine import compile as compile_alpha
-    from fama_fast.engine import evaluate
+    from fama_fast.engine import compile_recorded, evaluate
 
     try:
-        alpha = compile_alpha(entry.canonical, fields=panel.fields, groups=panel.groups)
+        alpha = compile_recorded(entry.canonical, fields=panel.fields, groups=panel.groups)
     except ExpressionError as error:
         raise DataError(f"{panel.source} does not serve {entry.canonical}: {error.message}") from error
     return evaluate([alpha], panel)[0]

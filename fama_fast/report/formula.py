@@ -18,10 +18,10 @@ _INDENT = "  "
 
 def laid_out(text: str, width: int = WIDTH) -> str:
     """`text` on one line when it fits in `width`, else broken after opening brackets and commas, outermost first."""
-    from fama_fast.engine import compile as compile_alpha
+    from fama_fast.lang import parse_syntax
 
     try:
-        compile_alpha(text)
+        parse_syntax(text)
     except FamaError:
         return text
     return _broken(" ".join(text.split()), width, 0)
