@@ -65,7 +65,14 @@ class DerivedField:
 DERIVED_FIELDS: dict[str, DerivedField] = {
     d.name: d
     for d in (
-        DerivedField("RET", "CLOSE / DELAY(CLOSE, 1) - 1", ("CLOSE",), 1, "close-to-close return"),
+        DerivedField(
+            "RET",
+            # A price of zero or below is no price.
+            "MASK(CLOSE, CLOSE > 0) / DELAY(MASK(CLOSE, CLOSE > 0), 1) - 1",
+            ("CLOSE",),
+            1,
+            "close-to-close return",
+        ),
         DerivedField("VWAP", "(HIGH + LOW + CLOSE) / 3", ("HIGH", "LOW", "CLOSE"), 0, "typical price"),
     )
 }

@@ -7,6 +7,7 @@ common suite tries. `evaluate_oracle(node, panel)` walks an expression as it was
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable
@@ -819,6 +820,15 @@ CASES: dict[str, tuple[tuple[Any, ...], ...]] = {
 }
 
 
+def derived_returns(close: Array) -> Array:
+    """RET of closes: a price of zero or below is no price."""
+    out = np.full(close.shape, NAN)
+    for t, i in itertools.product(range(1, close.shape[0]), range(close.shape[1])):
+        if close[t, i] > 0 and close[t - 1, i] > 0:
+            out[t, i] = close[t, i] / close[t - 1, i] - 1
+    return out
+
+
 def leaf(node: Node, panel: Panel) -> Array:
     if node.op == CONST:
         return np.full(panel.shape, node.value)
@@ -827,6 +837,8 @@ def leaf(node: Node, panel: Panel) -> Array:
     days = adv_window(node.name)
     if days is not None and node.name not in panel:
         return ORACLE["TS_MEAN"](finite(panel["CLOSE"] * panel["VOLUME"]), days, None)
+    if node.name == "RET" and "RET" not in panel.supplied_fields:
+        return derived_returns(panel["CLOSE"])
     return panel[node.name]
 
 

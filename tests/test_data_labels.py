@@ -20,7 +20,7 @@ def panel_of(close: object) -> Panel:
 
 def test_forward_returns_by_hand() -> None:
     panel = panel_of([[100.0], [110.0], [121.0], [np.nan], [242.0], [0.0], [5.0]])
-    expected = [0.1, np.nan, np.nan, -1.0, np.nan, np.nan, np.nan]
+    expected = [0.1, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan]
     np.testing.assert_allclose(forward_returns(panel)[:, 0], expected)
     expected = [0.21, np.nan, 1.0, np.nan, -1.0 + 5 / 242, np.nan, np.nan]
     np.testing.assert_allclose(forward_returns(panel, horizon=2, entry_lag=0)[:, 0], expected)

@@ -105,7 +105,7 @@ def test_equal_work_written_differently_is_one_node() -> None:
         return node
 
     assert run("ADV20") is run("TS_MEAN(VOLUME * CLOSE, 20)")
-    assert run("RET") is run("TS_RETURNS(CLOSE, 1)")
+    assert run("RET") is run("TS_RETURNS(MASK(CLOSE, CLOSE > 0), 1)")
     assert run("DELTA(CLOSE, 5) * -1") is run("DELAY(CLOSE, 5) - CLOSE")
     assert run("!(CLOSE > OPEN)") is run("OPEN >= CLOSE")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fama_fast.cli.common import note
+from fama_fast.cli.common import note, say_warnings
 from fama_fast.cli.large import open_source
 from fama_fast.errors import ConfigError
 
@@ -53,6 +53,7 @@ def open_scoring(
     if cluster is None:
         here = open_source(data, memory_budget, universe=universe, groups=groups, reading=reading, needed_by=needed_by)
         yield here, None
+        say_warnings(here)
         return
     from fama_fast.cluster.address import read_address
     from fama_fast.cluster.pool import open_pool

@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import typer
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from fama_fast.engine import Alpha
     from fama_fast.panel import Panel
+    from fama_fast.panel.dataset import Dataset
 
 Loaded = TypeVar("Loaded")
 
@@ -105,9 +107,20 @@ def open_panel(
     if data is None:
         t, n = panel.shape
         note(f"no --data given: simulated market data, {panel.source}, {t} dates x {n} symbols")
-    for warning in panel.warnings:
-        note(f"warning: {warning}")
+    say_warnings(panel)
     return panel
+
+
+_SAID: WeakKeyDictionary[Panel | Dataset, set[str]] = WeakKeyDictionary()
+
+
+def say_warnings(source: Panel | Dataset) -> None:
+    """Notes the warnings of data that were not noted yet: those of values come up when these have been read."""
+    said = _SAID.setdefault(source, set())
+    for warning in source.warnings:
+        if warning not in said:
+            note(f"warning: {warning}")
+            said.add(warning)
 
 
 def load_needed(load: Callable[..., Loaded], data: str | None, needed_by: Sequence[Alpha], **options: Any) -> Loaded:

@@ -18,6 +18,7 @@ from fama_fast.cli.common import (
     note,
     read_expressions,
     reject_options,
+    say_warnings,
 )
 from fama_fast.cli.large import MemoryBudget, open_source
 from fama_fast.cli.reading import takes_reading
@@ -155,6 +156,7 @@ def compute(
     else:
         written = evaluate(compiled, source, memory_budget=memory_budget, output=output, names=names)
         rows, columns = written.rows, len(written.columns) + 2
+    say_warnings(source)
     note(f"wrote {output}: {rows} rows, {columns} columns")
 
 

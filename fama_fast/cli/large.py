@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fama_fast.cli.common import load_needed, note, open_panel
+from fama_fast.cli.common import load_needed, open_panel, say_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +39,8 @@ def open_source(
 ) -> Panel | Dataset:
     """A panel; or, with a budget and Parquet data, a data set of which parts are read.
 
+    Their warnings are noted; `say_warnings` after the work notes what reading the parts brought up.
+
     Raises:
         ConfigError: a budget that is no size. DataError: the data are missing or cannot be used.
     """
@@ -51,6 +53,5 @@ def open_source(
     from fama_fast.data import scan_market_data
 
     source = load_needed(scan_market_data, data, needed_by, universe=universe, groups=groups, **reading.options())
-    for warning in source.warnings:
-        note(f"warning: {warning}")
+    say_warnings(source)
     return source

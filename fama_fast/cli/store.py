@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from fama_fast.cli.common import note, read_expressions
+from fama_fast.cli.common import note, read_expressions, say_warnings
 from fama_fast.cli.large import open_source
 from fama_fast.errors import ConfigError
 
@@ -66,6 +66,7 @@ def compute_into_store(
         memory_budget=memory_budget,
         verify=verify,
     )
+    say_warnings(source)
     if not done.changed:
         note(f"{store}: nothing to do, the store has all dates up to {done.last}")
         return

@@ -112,8 +112,8 @@ def forward_returns(panel: Panel, horizon: Horizon = 1, entry_lag: int = 1) -> F
         entry_lag: rows between knowing and entering, at least 0.
 
     Returns:
-        (T, N) float64, simple returns (0.01 is one percent); NaN where either close is missing, where the
-        entry price is zero, and in rows whose entry or exit lies behind the data's end.
+        (T, N) float64, simple returns (0.01 is one percent); NaN where either close is missing or is zero or below,
+        which is no price, and in rows whose entry or exit lies behind the data's end.
 
     Raises:
         ConfigError: a horizon or lag that is not a whole number in its range.
@@ -124,6 +124,8 @@ def forward_returns(panel: Panel, horizon: Horizon = 1, entry_lag: int = 1) -> F
 
 def returns_to(close: FloatArray, exits: IntArray, entry_lag: int) -> FloatArray:
     """close[exits[t]] / close[t + entry_lag] - 1 for the rows t of `exits`, NaN where a row lies behind the last one.
+
+    A close of zero or below is missing.
 
     Args:
         close: (rows, N), at least as many as `exits`. exits: (T,) rows of `close`.
@@ -143,7 +145,7 @@ def returns_to(close: FloatArray, exits: IntArray, entry_lag: int) -> FloatArray
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         np.divide(after, before, out=target, dtype=np.float64)
         target -= 1.0
-    target[~np.isfinite(target)] = np.nan
+    target[~(np.isfinite(target) & (before > 0.0) & (after > 0.0))] = np.nan
     if target.base is not out:
         out[known] = target
     return out

@@ -19,8 +19,9 @@ import numpy as np
 
 from fama_fast.errors import UnknownName, nearest_name
 from fama_fast.panel.columns import assign_columns
-from fama_fast.panel.digest import Content, read_through, value_warnings
+from fama_fast.panel.digest import content_hash
 from fama_fast.panel.ingest import read_when
+from fama_fast.panel.noticed import Noticed
 from fama_fast.panel.panel import GroupField, Panel, read_dtype
 from fama_fast.panel.parquet import ParquetFiles
 from fama_fast.panel.reader import Reader as Reader  # noqa: PLC0414  (part of this module's interface)
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from fama_fast.types import IntArray
+    from fama_fast.types import FloatArray, IntArray
 
     Join = Callable[[Panel], Panel]
 
@@ -50,8 +51,7 @@ class Dataset:
     Attributes:
         dates, symbols: as of a `Panel`. fields, supplied_fields, groups: names. has_universe: members differ by date.
         ordered: rows come in the order of dates, so that one pass reads them all. rows: how many there are.
-        dtype: of the fields of panels that are read. reading: how they are read. warnings: columns that play no part.
-        source: the path.
+        dtype: of the fields of panels that are read. reading: how they are read. source: the path.
     """
 
     def __init__(
@@ -90,7 +90,6 @@ class Dataset:
             reading=self.reading,
             source=self.source,
         )
-        self.warnings = self.columns.unused
         low = None if start is None else _microseconds(read_when(start, "start"))
         # A plain last date takes in all its hours.
         high = None if end is None else _microseconds(read_when(end, "end").astype("datetime64[D]") + 1)
@@ -101,14 +100,14 @@ class Dataset:
         self.dates = dates.astype("datetime64[D]") if midnight else dates
         self.symbols = np.asarray(self.survey.symbols.to_list(), dtype=object)
         self.join = join
-        self._content: Content | None = None
+        self._hash: str | None = None
+        self._noticed, self._first = Noticed(self.dates.size), 0
         self._example: Panel | None = None
         if join is not None:
             blank = np.full((1, self.symbols.size), np.nan)
             own = {g: GroupField(blank, labels) for g, labels in self.survey.labels.items()}
             empty = Panel(self.dates[:1], self.symbols, {}, groups=own, source=self.source, dtype=self.dtype)
             self._example = join(empty)
-            self.warnings = (*self.warnings, *self._example.warnings)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -194,8 +193,19 @@ class Dataset:
         """
         part = copy.copy(self)
         part.dates, part.moments = self.dates[start:stop], self.moments[start:stop]
-        part._content = None
+        part._first, part._hash = self._first + start, None
         return part
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is let pass: of the columns and keys, and of the values that were read so far."""
+        joined = () if self._example is None else self._example.warnings
+        first, stop = self._first, self._first + self.dates.size
+        return (*self.columns.unused, *self._noticed.warnings(self.columns.fields, first, stop), *joined)
+
+    def notice(self, name: str, start: int, values: FloatArray, infinite: IntArray | None) -> None:
+        """A reader's values (rows, N) of a field from date `start` on, and how many infinite ones each date had."""
+        self._noticed.take(name, self._first + start, values, infinite)
 
     def read_through(self, memory: int) -> None:
         """Reads every value once, within about `memory` bytes: `data_hash` is known then, and all `warnings`.
@@ -203,10 +213,8 @@ class Dataset:
         Raises:
             DataError: from reading.
         """
-        if self._content is None:
-            self._content = read_through(self, memory)
-            joined = () if self._example is None else self._example.warnings
-            self.warnings = (*self.columns.unused, *self._content.warnings, *joined)
+        if self._hash is None:
+            self._hash = content_hash(self, memory)
 
     @property
     def data_hash(self) -> str:
@@ -216,8 +224,8 @@ class Dataset:
             DataError: from reading.
         """
         self.read_through(_MEMORY)
-        assert self._content is not None
-        return self._content.hash
+        assert self._hash is not None
+        return self._hash
 
     def reader(self, fields: Iterable[str] | None = None, groups: Iterable[str] | None = None) -> Reader:
         """A reader of these fields and groups (None: all) and of the universe."""
@@ -231,13 +239,8 @@ class Dataset:
         Raises:
             DataError: as `panel_from_frame`.
         """
-        reader = self.reader()
-        found = reader.read(0, len(self.dates))
-        said = value_warnings(
-            self.columns.fields, reader.infinite, {f for f in self.columns.fields if np.isfinite(found[f]).any()}
-        )
-        joined = () if self._example is None else self._example.warnings
-        found.warnings = (*self.columns.unused, *said, *joined)
+        found = self.reader().read(0, len(self.dates))
+        found.warnings = self.warnings
         return found
 
     def __repr__(self) -> str:

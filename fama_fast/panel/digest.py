@@ -1,4 +1,4 @@
-"""The content of a data set in a few streaming passes: the hash that its panel would have, and what was let pass.
+"""The content of a data set in a few streaming passes: the hash that its panel would have.
 
 A panel's hash takes its columns one after another, each with all its dates. A pass over the dates therefore feeds one
 column to the hash and holds the next ones until it is through: as many as fit the memory given, so that data a few
@@ -8,13 +8,12 @@ times its size take a few passes. Every value is read once, so whatever is wrong
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from fama_fast.panel.dataset import Dataset, Reader
     from fama_fast.panel.panel import Panel
@@ -27,16 +26,9 @@ _MOST_DATES = 128  # and no more, where rows come in the order of dates: longer 
 Column = tuple[str, str]  # ("field" | "group" | "universe", name)
 
 
-@dataclass(frozen=True)
-class Content:
-    """`hash` as of `Panel.data_hash`. `warnings`: values that were taken as missing, fields without any."""
-
-    hash: str
-    warnings: tuple[str, ...]
-
-
-def read_through(data: Dataset, memory: int) -> Content:
-    """Reads everything once, within about `memory` bytes, but never fewer than a few dates at a time.
+def content_hash(data: Dataset, memory: int) -> str:
+    """What `Panel.data_hash` is of the data; reads every value, within about `memory` bytes, but never fewer than a few
+    dates at a time.
 
     Raises:
         DataError: from reading.
@@ -49,25 +41,11 @@ def read_through(data: Dataset, memory: int) -> Content:
     h = hashlib.blake2b(digest_size=16)
     h.update(np.ascontiguousarray(data.dates.astype("datetime64[us]").astype(np.int64)).data)
     h.update("\0".join(data.symbols).encode())
-    known: set[str] = set()
-    infinite: dict[str, int] = {}
     for at in range(0, max(1, len(columns)), at_once):
         part = columns[at : at + at_once]
         reader = data.reader([n for k, n in part if k == "field"], [n for k, n in part if k == "group"])
-        _feed(h, data, reader, part, core, known)
-        infinite |= reader.infinite
-    return Content(h.hexdigest(), value_warnings(data.columns.fields, infinite, known))
-
-
-def value_warnings(fields: Iterable[str], infinite: Mapping[str, int], known: Collection[str]) -> tuple[str, ...]:
-    """What reading the values of these fields let pass, in their order, in the words of `ingest`."""
-    out = []
-    for name in fields:
-        if name in infinite:
-            out.append(f"{name}: {infinite[name]:,} infinite values taken as missing")
-        if name not in known:
-            out.append(f"{name}: no value at all")
-    return tuple(out)
+        _feed(h, data, reader, part, core)
+    return h.hexdigest()
 
 
 def _parts(data: Dataset, columns: int, memory: int) -> tuple[int, int]:
@@ -89,16 +67,14 @@ def _parts(data: Dataset, columns: int, memory: int) -> tuple[int, int]:
     return best[1], best[2]
 
 
-def _feed(h: Any, data: Dataset, reader: Reader, part: Sequence[Column], core: int, known: set[str]) -> None:
-    """One pass: the columns of `part` to the hash; `known` gains the fields that have a value."""
+def _feed(h: Any, data: Dataset, reader: Reader, part: Sequence[Column], core: int) -> None:
+    """One pass: the columns of `part` to the hash."""
     # One array a column: memory of that size goes back to the system when it is let go.
     waiting = [np.empty(data.shape, dtype=bool if k == "universe" else np.float64) for k, _ in part[1:]]
     labels: dict[str, tuple[str, ...]] = {}
     for start, panel in _chunks(data, reader, core):
         for i, (kind, name) in enumerate(part):
             array = _array(panel, kind, name)
-            if kind == "field" and name not in known and bool(np.isfinite(array).any()):
-                known.add(name)
             if kind == "group":
                 labels[name] = panel.group(name).labels
             if i:

@@ -17,6 +17,7 @@ import polars as pl
 from fama_fast.errors import DataError
 from fama_fast.panel.columns import Columns, assign_columns, is_text
 from fama_fast.panel.keys import Locate, dates_to_numpy, plain_row, read_dates, read_symbols
+from fama_fast.panel.noticed import unpriced, value_warnings
 from fama_fast.panel.panel import GroupField, Panel, read_dtype
 from fama_fast.panel.reading import Reading, ReadingOptions, reading_of
 from fama_fast.panel.scan import collect, scan
@@ -74,7 +75,7 @@ def panel_from_frame(
     present. Numeric columns become fields in upper case (booleans 1 and 0), text columns become group fields,
     and a boolean (or 0/1) column called `universe`, `in_universe` or `member` becomes the universe. Dates
     may be Date, Datetime, ISO text or whole numbers yyyymmdd. Null, NaN and infinite values are missing;
-    infinite ones are counted in `Panel.warnings`.
+    infinite ones, and prices of zero or below, are counted in `Panel.warnings`.
 
     Args:
         fields: field names wanted, None for all; RET, VWAP and ADV{d} stand for what they are derived from.
@@ -108,17 +109,18 @@ def panel_from_frame(
         raise DataError(f"{source}: no rows")
 
     grid, table = _lay_out(table, columns, how.start, how.end, source, locate)
-    warnings = list(columns.unused)
     dense: dict[str, FloatArray] = {}
+    infinite: dict[str, int] = {}
+    below: dict[str, int] = {}
     for name, column in columns.fields.items():
         values = numbers(table[column], source, locate)
-        infinite = int(np.isinf(values).sum())
-        if infinite:
-            warnings.append(f"{name}: {infinite:,} infinite values taken as missing")
-        if not np.isfinite(values).any():
-            warnings.append(f"{name}: no value at all")
+        infinite[name] = int(np.isinf(values).sum())
         with np.errstate(over="ignore"):
             dense[name] = grid.spread(values, kept_as)
+        found = unpriced(name, dense[name])
+        below[name] = 0 if found is None else int(found.sum())
+    known = [name for name, values in dense.items() if np.isfinite(values).any()]
+    warnings = [*columns.unused, *value_warnings(dense, infinite, known, below)]
     return Panel(
         dates_to_numpy(grid.dates),
         grid.symbols.to_list(),

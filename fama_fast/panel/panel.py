@@ -67,12 +67,17 @@ def _check_shape(name: str, array: Any, shape: tuple[int, int]) -> None:
 
 
 def derive(name: str, get: Mapping[str, FloatArray]) -> FloatArray:
-    """RET or VWAP from prices, computed in float64 and kept in the prices' type; read-only."""
+    """RET or VWAP from prices, computed in float64 and kept in the prices' type; read-only.
+
+    RET is missing where a close is zero or below.
+    """
     close = get["CLOSE"]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if name == "RET":
+            # A price of zero or below is no price.
+            price = np.where(close > 0.0, close, np.nan)
             out = np.full(close.shape, np.nan)
-            np.divide(close[1:], close[:-1], out=out[1:], dtype=np.float64)
+            np.divide(price[1:], price[:-1], out=out[1:], dtype=np.float64)
             out[1:] -= 1.0
         else:
             out = np.add(get["HIGH"], get["LOW"], dtype=np.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -27,15 +27,11 @@ _SHOWN = 5
 
 @dataclass
 class Reader:
-    """Reads dates of a data set as panels; for one thread at a time.
-
-    `infinite` counts, by field, the infinite values that were taken as missing.
-    """
+    """Reads dates of a data set as panels, and tells `data.noticed` what it let pass; for one thread at a time."""
 
     data: Dataset
     fields: Iterable[str]
     groups: Iterable[str]
-    infinite: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         columns = self.data.columns
@@ -64,13 +60,18 @@ class Reader:
         groups = {g: np.full(size, np.nan) for g in self._groups}
         mask = np.zeros(size, dtype=np.bool_) if data.columns.universe is not None else None
         seen = np.zeros(size, dtype=np.bool_)
+        infinite: dict[str, IntArray] = {}
         written = 0
         for rows in self._rows(start, stop):
             at = self._place(rows, start)
             seen[at] = True
             written += at.size
             for name, column in self._fields.items():
-                fields[name][at] = self._numbers(name, column, rows)
+                values, wild = self._numbers(column, rows)
+                fields[name][at] = values
+                if wild is not None:
+                    counts = infinite.setdefault(name, np.zeros(shape[0], dtype=np.int64))
+                    np.add.at(counts, at[wild] // shape[1], 1)
             for name, column in self._groups.items():
                 codes = group_texts(rows.table[column]).cast(self._labels[name]).to_physical().cast(pl.Float64)
                 groups[name][at] = codes.to_numpy()
@@ -78,6 +79,8 @@ class Reader:
                 mask[at] = self._members(rows)
         if np.count_nonzero(seen) != written:
             raise DataError(self._duplicates(start, stop))
+        for name, flat in fields.items():
+            data.notice(name, start, flat.reshape(shape), infinite.get(name))
         # What the survey saw has a row on every date; a file that shrank since would show here.
         panel = Panel(
             data.dates[start:stop],
@@ -92,21 +95,22 @@ class Reader:
         )
         return panel if data.join is None else data.join(panel)
 
-    def _numbers(self, name: str, column: str, rows: Rows) -> FloatArray:
+    def _numbers(self, column: str, rows: Rows) -> tuple[FloatArray, BoolArray | None]:
+        """The column's values, and which were infinite and are missing, if there are any."""
         values = numbers(rows.table[column], rows.batch.file.name, rows.locate)
         bad = ~np.isfinite(values)
+        wild: BoolArray | None = None
         if bad.any():
-            infinite = int(np.isinf(values[bad]).sum())
-            if infinite:
-                self.infinite[name] = self.infinite.get(name, 0) + infinite
+            wild = np.isinf(values)
+            wild = wild if wild.any() else None
             # One kind of missing value, to the bit: the data's hash is of bits.
             values = np.where(bad, np.nan, values)
         if self.data.dtype == np.float32:
             with np.errstate(over="ignore"):
                 narrow = values.astype(np.float32)
             narrow[np.isinf(narrow)] = np.nan
-            return narrow  # type: ignore[return-value]
-        return values
+            return narrow, wild  # type: ignore[return-value]
+        return values, wild
 
     def _members(self, rows: Rows) -> BoolArray:
         name = self.data.columns.universe

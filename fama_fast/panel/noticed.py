@@ -1,0 +1,83 @@
+"""What reading values let pass, counted: infinite ones, fields without any, prices of zero or below.
+
+The counts are kept by date, so that dates which are read more than once, as rows around a chunk are, count once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fama_fast.types import PRICE_FIELDS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from fama_fast.types import BoolArray, IntArray
+
+PRICES = frozenset({*PRICE_FIELDS, "VWAP", "ADJ_CLOSE"})
+"""Fields that are prices: zero or below is no price."""
+_RETURNS_OF = ("CLOSE", "ADJ_CLOSE")  # what returns are made of
+
+
+def value_warnings(
+    fields: Iterable[str], infinite: Mapping[str, int], known: Collection[str], unpriced: Mapping[str, int]
+) -> tuple[str, ...]:
+    """The sentences about the values of these fields, in their order.
+
+    Args:
+        infinite: infinite values by field. known: fields that have a value. unpriced: prices of zero or below by field.
+    """
+    names = tuple(fields)
+    out = []
+    for name in names:
+        if infinite.get(name):
+            out.append(f"{name}: {infinite[name]:,} infinite values taken as missing")
+        if name not in known:
+            out.append(f"{name}: no value at all")
+    found = [name for name in names if unpriced.get(name)]
+    if found:
+        made = "labels" if "RET" in names else "RET and labels"
+        parts = (f"{n} {unpriced[n]:,}" + (f" (missing for {made})" if n in _RETURNS_OF else "") for n in found)
+        out.append(f"prices of zero or below: {', '.join(parts)}")
+    return tuple(out)
+
+
+def unpriced(name: str, values: Any) -> IntArray | None:
+    """How many prices of zero or below each row of a field (T, N) has; None for a field that is no price."""
+    if name not in PRICES:
+        return None
+    found: IntArray = np.count_nonzero((values <= 0.0) & (values > -np.inf), axis=1)
+    return found
+
+
+class Noticed:
+    """What was let pass on the dates that were read so far; rows are dates of the whole data."""
+
+    def __init__(self, dates: int) -> None:
+        self._dates = dates
+        self._read: dict[str, BoolArray] = {}
+        self._with_value: dict[str, BoolArray] = {}
+        self._infinite: dict[str, IntArray] = {}
+        self._unpriced: dict[str, IntArray] = {}
+
+    def take(self, name: str, start: int, values: Any, infinite: IntArray | None) -> None:
+        """A field's values (rows, N) on the dates from `start` on, and how many infinite ones each had."""
+        rows = slice(start, start + len(values))
+        self._read.setdefault(name, np.zeros(self._dates, dtype=np.bool_))[rows] = True
+        there = self._with_value.setdefault(name, np.zeros(self._dates, dtype=np.bool_))
+        there[rows] = np.isfinite(values).any(axis=1)
+        for kept, found in ((self._infinite, infinite), (self._unpriced, unpriced(name, values))):
+            if name in kept or (found is not None and found.any()):
+                kept.setdefault(name, np.zeros(self._dates, dtype=np.int64))[rows] = 0 if found is None else found
+
+    def warnings(self, fields: Iterable[str], start: int = 0, stop: int | None = None) -> tuple[str, ...]:
+        """The sentences about these fields on the dates [start, stop)."""
+        rows = slice(start, stop)
+        names = [n for n in fields if n in self._read]
+        # That there is no value at all is known when all dates were read.
+        known = [n for n in names if not self._read[n][rows].all() or self._with_value[n][rows].any()]
+        infinite = {n: int(c[rows].sum()) for n, c in self._infinite.items()}
+        below = {n: int(c[rows].sum()) for n, c in self._unpriced.items()}
+        return value_warnings(names, infinite, known, below)
