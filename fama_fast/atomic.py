@@ -2,7 +2,7 @@
 
 The file is written beside its target under a temporary name and moved into place at the end, so a reader
 never meets half a result and a failed write leaves what was there before. It imports nothing of the package
-but errors.
+but errors and `terminal`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fama_fast.errors import OutputError
+from fama_fast.terminal import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,8 @@ def ensure_writable(path: str | Path) -> Path:
     """
     target = Path(path).expanduser()
     folder = target.parent
+    if not is_text(target):
+        raise OutputError(f"cannot write {target}: the name is not UTF-8 text")
     if not folder.exists():
         raise OutputError(f"cannot write {target}: the folder {folder} does not exist")
     if not folder.is_dir():

@@ -2,13 +2,15 @@
 
 One text serves the command line, the Python exception and the repair prompt of a language model, so the fields
 (position, expected, nearest name) are data and the text is made from them by pure functions here.
-This module imports nothing of the package.
+Names from files may be in it, so it is made printable. This module imports nothing of the package but `terminal`.
 """
 
 from __future__ import annotations
 
 import difflib
 from typing import TYPE_CHECKING
+
+from fama_fast.terminal import message as message_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -54,6 +56,9 @@ def highlight(text: str, start: int, end: int) -> str:
 class FamaError(Exception):
     """Base of everything this package raises on purpose. `str(error)` is fit to show to a user as it is."""
 
+    def __str__(self) -> str:
+        return message_text(super().__str__())
+
 
 class ExpressionError(FamaError):
     """Something is wrong at a place in an expression.
@@ -93,7 +98,7 @@ class ExpressionError(FamaError):
             parts.append(f"  expected: {', '.join(self.expected)}")
         if self.suggestion:
             parts.append(f"  did you mean {self.suggestion}?")
-        return "\n".join(parts)
+        return message_text("\n".join(parts))
 
 
 class ParseError(ExpressionError):

@@ -13,13 +13,13 @@ from fama_fast.cli.common import (
     Dialect,
     Expressions,
     Groups,
-    json_text,
     open_panel,
     reject_options,
 )
 from fama_fast.cli.reading import takes_reading
 from fama_fast.errors import EXIT_USAGE, ConfigError, ExpressionError, FamaError
 from fama_fast.panel.reading import PLAIN, Reading
+from fama_fast.terminal import message, say, say_json
 
 if TYPE_CHECKING:
     from fama_fast.engine import Alpha
@@ -72,7 +72,7 @@ def check(
         else:
             results.append(_description(text, alpha))
     if as_json:
-        print(json_text(results))
+        say_json(results)
     else:
         for position, result in enumerate(results):
             _show(result, first=position == 0)
@@ -124,12 +124,12 @@ def _failure(text: str, error: FamaError) -> dict[str, Any]:
 def _show(result: dict[str, Any], *, first: bool) -> None:
     if not result["ok"]:
         sys.stdout.flush()  # so that the two streams keep their order in a terminal
-        print(f"error: {result['error']}", file=sys.stderr)
+        print(message(f"error: {result['error']}"), file=sys.stderr)
         return
     if not first:
         print()
     for key, value in result.items():
         if key not in ("ok", "warnings") and (value or key != "groups"):
-            print(f"{key:<12} {', '.join(value) if isinstance(value, list) else value}")
+            say(f"{key:<12} {', '.join(value) if isinstance(value, list) else value}")
     for warning in result["warnings"]:
-        print(f"{'warning':<12} {warning}")
+        say(f"{'warning':<12} {warning}")

@@ -5,7 +5,6 @@ It imports nothing heavy at the top; Polars and the engine come in when a comman
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import sys
@@ -18,6 +17,7 @@ import typer
 
 from fama_fast.errors import ConfigError, DataError, OutputError, UnknownName, nearest_name
 from fama_fast.panel.reading import PLAIN, Reading
+from fama_fast.terminal import printable, raw, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -65,7 +65,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def note(message: str) -> None:
     """One line for the person at the terminal, kept out of the results: standard error."""
-    print(message, file=sys.stderr)
+    say(message, file=sys.stderr)
 
 
 def reject_options(arguments: Iterable[str], ctx: typer.Context) -> None:
@@ -215,19 +215,6 @@ _ROOM = 9  # characters a column of figures takes on a terminal
 _LEAST_TEXT = 30  # and a column of expressions at least
 
 
-def json_text(value: Any) -> str:
-    """JSON with missing numbers as null."""
-
-    def clean(v: Any) -> Any:
-        if isinstance(v, dict):
-            return {k: clean(x) for k, x in v.items()}
-        if isinstance(v, (list, tuple)):
-            return [clean(x) for x in v]
-        return None if isinstance(v, float) and not math.isfinite(v) else v
-
-    return json.dumps(clean(value), indent=2, ensure_ascii=False)
-
-
 def print_table(
     rows: Sequence[Mapping[str, Any]],
     *,
@@ -244,15 +231,15 @@ def print_table(
         return
     columns = list(rows[0])
     places = decimals or {}
-    cells = [[shown(row[c], places.get(c, 4)) for c in columns] for row in rows]
+    cells = [[printable(" ".join(shown(row[c], places.get(c, 4)).split())) for c in columns] for row in rows]
     if not sys.stdout.isatty():
-        print("\n".join("\t".join(" ".join(cell.split()) for cell in line) for line in [columns, *cells]))
+        say(*("\t".join(line) for line in [columns, *cells]))
         return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    console = Console(file=raw(sys.stdout))
     if long_column is not None and console.width < _ROOM * (len(columns) - 1) + _LEAST_TEXT:
         at = columns.index(long_column)
         numbers = {text: str(i) for i, text in enumerate(dict.fromkeys(line[at] for line in cells), start=1)}

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fama_fast.cli.common import AsJson, Groups, Universe, json_text, note, print_table
+from fama_fast.cli.common import AsJson, Groups, Universe, note, print_table
 from fama_fast.cli.reading import takes_reading
 from fama_fast.errors import EXIT_USAGE, ConfigError
 from fama_fast.panel.reading import PLAIN, Reading
+from fama_fast.terminal import say, say_json
 
 if TYPE_CHECKING:
     from fama_fast.data import PlantedSignal, SimulationSpec
@@ -60,10 +61,10 @@ def check(
 
     report = quality_report(path, jump=jump, **reading.options())
     if as_json:
-        print(json_text(report.as_dict()))
+        say_json(report.as_dict())
     else:
-        print(f"{report.source}: {report.size}")
-        print(f"fields: {', '.join(report.fields) or 'none'}; groups: {', '.join(report.groups) or 'none'}")
+        say(f"{report.source}: {report.size}")
+        say(f"fields: {', '.join(report.fields) or 'none'}; groups: {', '.join(report.groups) or 'none'}")
         rows = [
             {
                 "severity": f.severity,
@@ -96,9 +97,9 @@ def describe(
     panel = load_market_data(path, universe=universe, groups=groups, **reading.options())
     about = _about(panel)
     if as_json:
-        print(json_text(about))
+        say_json(about)
         return
-    print(
+    say(
         f"{panel.source}: {about['n_dates']:,} dates x {about['n_symbols']:,} symbols "
         f"({about['first_date']}..{about['last_date']}), hash {about['data_hash']}"
     )
@@ -211,9 +212,9 @@ def simulate(
     else:
         rows = _write_in_pieces(spec, output)
     if as_json:
-        print(json_text({"output": str(output), "rows": rows, "source": spec.source}))
+        say_json({"output": str(output), "rows": rows, "source": spec.source})
     else:
-        print(f"{spec.source}: {rows:,} rows written to {output}")
+        say(f"{spec.source}: {rows:,} rows written to {output}")
 
 
 def _write_in_pieces(spec: SimulationSpec, output: Path) -> int:

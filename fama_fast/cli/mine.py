@@ -18,6 +18,7 @@ from fama_fast.cli.large import MemoryBudget  # noqa: TC001
 from fama_fast.cli.reading import options_given, takes_reading
 from fama_fast.cli.signals import first_asks
 from fama_fast.panel.reading import PLAIN, Reading
+from fama_fast.terminal import raw, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -233,11 +234,8 @@ def _show(document: dict[str, Any]) -> None:
         from rich.console import Console
 
         if document["factors"]:
-            Console().print(factor_table(document))
+            Console(file=raw(sys.stdout)).print(factor_table(document))
     else:
-        for line in plain_lines(document):
-            print(line)
-    print(f"{funnel_line(document)}; ended: {document['search']['stop']}")
-    for sentence in document["verdict"].get("statements", ()):
-        print(sentence)
-    print(document["verdict"]["headline"])
+        say(*plain_lines(document))
+    say(f"{funnel_line(document)}; ended: {document['search']['stop']}")
+    say(*document["verdict"].get("statements", ()), document["verdict"]["headline"])

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fama_fast.cli.common import AsJson, json_text
+from fama_fast.cli.common import AsJson  # noqa: TC001  (typer reads annotations)
 from fama_fast.errors import ConfigError
+from fama_fast.terminal import say_json
 from fama_fast.types import Kind
 
 if TYPE_CHECKING:
@@ -52,17 +53,23 @@ def ops(
     if name is not None:
         meaning = dialects.lookup(name, chosen)
         described = describe(meaning.spec) | meaning.facts()
-        print(json_text(described) if as_json else _card(described))
+        if as_json:
+            say_json(described)
+            return
+        print(_card(described))
         elsewhere = dialects.others(name, meaning.dialect)
-        if elsewhere and not as_json:
+        if elsewhere:
             print(f"{'otherwise in':<12} {', '.join(elsewhere)}: fama-fast ops {name.upper()} --dialect {elsewhere[0]}")
         return
     if chosen.name != "fama":
-        print(json_text(dialects.table(chosen)) if as_json else dialects.listing(chosen))
+        if as_json:
+            say_json(dialects.table(chosen))
+        else:
+            print(dialects.listing(chosen))
         return
     everything = [describe(s) for s in specs()]
     if as_json:
-        print(json_text(everything))
+        say_json(everything)
         return
     width = max(len(d["name"]) for d in everything)
     for family in dict.fromkeys(d["family"] for d in everything):

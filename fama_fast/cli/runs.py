@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fama_fast.cli.common import AsJson, note, print_table
+from fama_fast.terminal import ascii_only, json_text, printable, say, say_json
 
 if TYPE_CHECKING:
     from fama_fast.mining.ledger import Ledger
@@ -66,7 +67,7 @@ def list_runs(ledger: LedgerPath = None, config: ConfigPath = None, as_json: AsJ
         for r in runs
     ]
     if as_json:
-        print(json.dumps(rows, indent=2))
+        say_json(rows)
     else:
         print_table(rows)
 
@@ -88,20 +89,22 @@ def show(
         record = store.get_run(run)
         proposed = store.candidates(record.id)
     if as_json:
-        print(json.dumps(_as_data(record, proposed, candidates), indent=2, ensure_ascii=False))
+        say_json(_as_data(record, proposed, candidates))
         return
     counts = ", ".join(f"{gate} {n}" for gate, n in funnel(proposed).items() if n)
-    print(f"run {record.id}: {record.status}, {record.rounds} rounds, {len(proposed)} candidates")
-    print(f"data: {record.source} (hash {record.data_hash})")
-    print(f"proposer {record.proposer}, seed {record.seed}, started {record.started_at}")
-    print(f"gates: {counts or 'no candidate yet'}")
+    say(
+        f"run {record.id}: {record.status}, {record.rounds} rounds, {len(proposed)} candidates",
+        f"data: {record.source} (hash {record.data_hash})",
+        f"proposer {record.proposer}, seed {record.seed}, started {record.started_at}",
+        f"gates: {counts or 'no candidate yet'}",
+    )
     if candidates:
         print_table([_candidate_row(c) for c in proposed])
     if record.summary is not None:
         print_table(factor_rows(record.summary))
-        print(record.summary["verdict"]["headline"])
+        say(record.summary["verdict"]["headline"])
     else:
-        print(f"not finished: go on with --resume {record.id}")
+        say(f"not finished: go on with --resume {record.id}")
 
 
 def _candidate_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -150,7 +153,6 @@ def _export_candidates(run: str, ledger: str | None, config: Path | None, output
     import polars as pl
 
     from fama_fast.atomic import atomic_write
-    from fama_fast.cli.common import json_text
 
     with _open(ledger, config) as store:
         rows = store.candidates(store.get_run(run).id)
@@ -200,7 +202,6 @@ def lineage(
     """Show who begot whom: a factor's ancestors, what a prompt or a round led to, or (with none) the chains."""
     from dataclasses import asdict
 
-    from fama_fast.cli.common import json_text
     from fama_fast.errors import ConfigError
     from fama_fast.mining.lineage import Lineage
 
@@ -216,12 +217,12 @@ def lineage(
         else:
             chains = graph.chains()
             if as_json:
-                print(json_text([asdict(c) for c in chains]))
+                say_json([asdict(c) for c in chains])
             else:
                 print_table([_link_row(c, link) for c in chains for link in c.links])
             return
     if as_json:
-        print(json_text({name: [asdict(k) for k in kin] for name, kin in parts.items()}))
+        say_json({name: [asdict(k) for k in kin] for name, kin in parts.items()})
         return
     for name, kin in parts.items():
         print(f"{name}:")
@@ -272,7 +273,10 @@ def _export_factors(run: str, ledger: str | None, config: Path | None, output: P
                 data["scores"] = {**data["scores"], "test": test}
             factors.add(factor_from_dict(data, where=f"run {record.id}"))
     if output is None:
-        print(dump(factors.to_dict()), end="")
+        text = dump(factors.to_dict())
+        if ascii_only() or printable(text, keep="\n") != text:  # what is printed must read back as it was
+            text = dump(factors.to_dict(), ascii_only=True)
+        print(text, end="")
     else:
         factors.to_yaml(output)
         note(f"wrote {len(factors)} factors to {output}")

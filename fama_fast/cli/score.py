@@ -17,7 +17,6 @@ from fama_fast.cli.common import (
     Groups,
     Universe,
     check_ending,
-    json_text,
     note,
     print_table,
     read_expressions,
@@ -27,6 +26,7 @@ from fama_fast.cli.large import MemoryBudget  # noqa: TC001  (typer reads annota
 from fama_fast.cli.reading import takes_reading
 from fama_fast.errors import ConfigError, DataError
 from fama_fast.panel.reading import PLAIN, Reading
+from fama_fast.terminal import json_text, say_json
 
 if TYPE_CHECKING:
     import polars as pl
@@ -139,7 +139,7 @@ def score(
         _write(frame, rows, output)
         note(f"wrote {output}")
     if as_json:
-        print(json_text(rows))
+        say_json(rows)
     else:
         figures = [{k: v for k, v in row.items() if k != "canonical"} for row in rows]
         print_table(figures, long_column="expression", decimals=DECIMALS)

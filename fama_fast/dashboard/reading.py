@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 from fama_fast.errors import StoreError
 from fama_fast.mining import schema
 from fama_fast.mining.ledger import Ledger
+from fama_fast.mining.store import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,10 +54,7 @@ class ReadOnlyLedger(Ledger):
 
     @classmethod
     def _of_file(cls, path: Path) -> Self:
-        if path.is_dir():
-            raise StoreError(f"ledger {path}: it is a folder, not a file")
-        if not path.exists():
-            raise StoreError(f"ledger {path}: there is no such file; 'fama-fast mine' makes it")
+        check_file(path, create=False)
         file = path.absolute()
         engine = sa.create_engine("sqlite://", creator=lambda: _connected(file), poolclass=NullPool)
         sa.event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN"))

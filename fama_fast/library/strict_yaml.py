@@ -56,8 +56,9 @@ def plain(value: Any, where: str) -> Any:
     raise StoreError(f"{where}: a {type(value).__name__} cannot be stored")
 
 
-def dump(data: Any) -> str:
-    """YAML text of plain data, keys in their order, floats exact, every value written out in full."""
+def dump(data: Any, *, ascii_only: bool = False) -> str:
+    """YAML text of plain data, keys in their order, floats exact, every value written out in full; with `ascii_only`
+    letters beyond ASCII are escapes."""
     import yaml
 
     base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -71,7 +72,7 @@ def dump(data: Any) -> str:
             data,
             Dumper=Dumper,
             sort_keys=False,
-            allow_unicode=True,
+            allow_unicode=not ascii_only,
             width=_LINE_WIDTH,
             default_flow_style=False,
         )

@@ -254,7 +254,7 @@ def _message(error: ValidationError, source: str) -> str:
         if all(subject != known.partition(" must ")[0] for known in lines):
             lines.append(line)
     more = len(lines) - _SHOWN_ERRORS
-    return "\n".join(lines[:_SHOWN_ERRORS]) + (f"\n... and {more} more" if more > 0 else "")
+    return "\n  ".join(lines[:_SHOWN_ERRORS]) + (f"\n  ... and {more} more" if more > 0 else "")
 
 
 def _describe(location: Path_, problem: Any) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from fama_fast.atomic import ensure_writable
 from fama_fast.mining.pace import clock_text
+from fama_fast.terminal import message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,7 +158,7 @@ class PlainProgress(NoProgress):
         print(text, file=self._stream or sys.stdout, flush=True)
 
     def note(self, text: str) -> None:
-        self._print(printable(text))
+        self._print(message(text))  # notes may quote a model's words or a file's
 
     def round_done(self, report: RoundReport) -> None:
         if self._rounds:
@@ -205,11 +206,11 @@ class LoggedProgress(PassedOn):
         self._log.addHandler(self._handler)
 
     def note(self, text: str) -> None:
-        self._log.info("%s", printable(text))
+        self._log.info("%s", message(text))
         super().note(text)
 
     def phase(self, text: str) -> None:
-        self._log.debug("%s", text)
+        self._log.debug("%s", message(text))
         super().phase(text)
 
     def round_done(self, report: RoundReport) -> None:
@@ -230,8 +231,3 @@ def stopped_by_gate(funnel: Mapping[str, int], between: str) -> str:
 def spent_text(tokens: int, cost: float) -> str:
     """What answers cost: the money only where the model has a price."""
     return f"{tokens:,} tokens" + (f" for {cost:.4f}" if cost else "")
-
-
-def printable(text: str) -> str:
-    """`text` without characters that steer a terminal; notes may quote a model's words or a file's."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)

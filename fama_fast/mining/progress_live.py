@@ -6,11 +6,13 @@ was: cursor shown, last state left on the screen.
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.mining.pace import clock_text
-from fama_fast.mining.progress import NoProgress, printable, spent_text, stopped_by_gate
+from fama_fast.mining.progress import NoProgress, spent_text, stopped_by_gate
+from fama_fast.terminal import message, printable, raw
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +28,7 @@ def can_draw() -> bool:
     """Whether the terminal can move its cursor: a dumb one gets plain lines."""
     from rich.console import Console
 
-    return not Console().is_dumb_terminal
+    return not Console(file=raw(sys.stdout)).is_dumb_terminal
 
 
 class RichProgress(NoProgress):
@@ -37,7 +39,7 @@ class RichProgress(NoProgress):
         from rich.live import Live
         from rich.spinner import Spinner
 
-        self._console = console or Console()
+        self._console = console or Console(file=raw(sys.stdout))
         self._spinner = Spinner("dots")
         self._start: RunStart | None = None
         self._reports: list[RoundReport] = []
@@ -51,7 +53,7 @@ class RichProgress(NoProgress):
     def note(self, text: str) -> None:
         from rich.text import Text
 
-        self._console.print(Text(printable(text)))
+        self._console.print(Text(message(text)))
 
     def phase(self, text: str) -> None:
         self._phase = text
@@ -94,9 +96,9 @@ class RichProgress(NoProgress):
             parts.append(Text(f"stopped: {stopped_by_gate(last.funnel, '  ') or 'none'}", style="dim"))
             parts.append(Text(self._pace(last)))
         if self._stopping and self._started:
-            parts.append(Text(self._stopping, style="bold"))
+            parts.append(Text(printable(self._stopping), style="bold"))
         if self._phase:
-            self._spinner.update(text=Text(self._phase))
+            self._spinner.update(text=Text(printable(self._phase)))
             parts.append(self._spinner)
         return Group(*parts)
 

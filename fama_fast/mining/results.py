@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fama_fast.library.codec import factor_to_dict
 from fama_fast.mining.verdict import Status, Verdict
+from fama_fast.terminal import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,7 +152,7 @@ def factor_table(document: dict[str, Any]) -> Any:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("expression", overflow="fold", min_width=20)
     for row in rows:
-        table.add_row(*(Text(_cell(v)) for v in row.values()))
+        table.add_row(*(Text(printable(_cell(v))) for v in row.values()))
     return table
 
 
@@ -200,4 +201,4 @@ def markdown(document: dict[str, Any]) -> str:
         for entry in document["front"]:
             cells = [_cell(entry["objectives"][name]) for name in names]
             lines.append(f"| {' | '.join(cells)} | `{entry['expression'].replace('|', chr(92) + '|')}` |")
-    return "\n".join(lines) + "\n"
+    return "".join(f"{printable(line)}\n" for line in lines)

@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 from fama_fast.errors import StoreError
 from fama_fast.mining import schema
 from fama_fast.mining.migrations import MIGRATIONS
+from fama_fast.terminal import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ class Store:
             if url.database in (None, "", ":memory:"):
                 raise StoreError(f"ledger {shown}: a database in memory would not outlive the run: name a file")
             file = Path(str(url.database)).expanduser().absolute()
-            _check_file(Path(str(url.database)), create=create)
+            check_file(Path(str(url.database)), create=create)
         try:
             engine = _sqlite_engine(file) if file else sa.create_engine(url, poolclass=NullPool)
         except (SQLAlchemyError, ImportError) as error:
@@ -223,7 +224,14 @@ def _advice(error: BaseException) -> str:
     return ""
 
 
-def _check_file(path: Path, *, create: bool) -> None:
+def check_file(path: Path, *, create: bool) -> None:
+    """See that there is a file at `path`; made when absent and `create`.
+
+    Raises:
+        StoreError: there is none, or a folder, or it cannot be made.
+    """
+    if not is_text(path):
+        raise StoreError(f"ledger {path}: the name is not UTF-8 text")
     if path.is_dir():
         raise StoreError(f"ledger {path}: it is a folder, not a file")
     if path.exists():

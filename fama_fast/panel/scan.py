@@ -20,6 +20,7 @@ from fama_fast.errors import DataError, nearest_name
 from fama_fast.panel.columns import SYMBOL_NAMES
 from fama_fast.panel.keys import Locate, plain_row
 from fama_fast.panel.reading import PLAIN, Reading
+from fama_fast.terminal import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,6 +64,8 @@ def find_files(path: str | Path) -> tuple[Path, ...]:
     else:
         raise DataError(f"{path}: no such file{_near(place)}")
     for file in files:
+        if not is_text(file):
+            raise DataError(f"{file}: the name is not UTF-8 text, and such a file cannot be opened: rename it")
         if not _kind(file):
             raise DataError(f"{file}: neither CSV nor Parquet (expected a name ending in .csv, .parquet or .pq)")
         if file.stat().st_size == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fama_fast.report.page import shown, signed
+from fama_fast.terminal import printable
 
 if TYPE_CHECKING:
     from fama_fast.report.content import Content
@@ -48,7 +49,7 @@ def markdown_summary(content: Content) -> str:
                 f"`{'-1 * (' if e.sign < 0 else ''}{_text(e.expression)}{')' if e.sign < 0 else ''}`",
             ]
             lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _text(value: object) -> str:
