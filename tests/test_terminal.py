@@ -1,4 +1,4 @@
-"""What is printed: names from files stay visible text, and no encoding, closed stream or lost reader gives a traceback."""
+"""What is printed: names from files stay visible text; no encoding, closed stream or lost reader makes a traceback."""
 
 from __future__ import annotations
 
