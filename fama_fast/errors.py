@@ -29,6 +29,20 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
     return by_folded[hits[0]] if hits else None
 
 
+def shortened(text: str, width: int = 60) -> str:
+    """A text for a message: control characters as spaces, and cut where it is longer than `width`."""
+    # Cut first: a cell may hold a megabyte.
+    line = "".join(c if c.isprintable() else " " for c in text[: width + 1])
+    return line if len(line) <= width else f"{line[: width - 3]}..."
+
+
+def listed(names: Iterable[str], most: int = 20) -> str:
+    """Names for a message, `none` when there are none; of many the first ones and how many more."""
+    have = [shortened(n) for n in names]
+    more = f" and {len(have) - most:,} more" if len(have) > most else ""
+    return f"{', '.join(have[:most])}{more}" or "none"
+
+
 def line_and_column(text: str, position: int) -> tuple[int, int]:
     """1-based line and column of a 0-based character position."""
     before = text[:position]

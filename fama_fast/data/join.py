@@ -5,6 +5,7 @@ Both come from small CSV or Parquet files. A symbol that a file does not know is
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,28 +14,35 @@ import polars as pl
 
 from fama_fast.errors import DataError, UnknownName, nearest_name
 from fama_fast.panel import GroupField
-from fama_fast.panel.columns import NAME_COLUMNS, SYMBOL_NAMES, field_name, find_key, is_number, is_text
+from fama_fast.panel.columns import field_name, is_number, is_text
+from fama_fast.panel.key_columns import column_called, find_column, find_key
 from fama_fast.panel.keys import dates_to_numpy, read_dates, read_symbols
+from fama_fast.panel.names import IDENTIFIERS, NAME_COLUMNS, alias_of
+from fama_fast.panel.reading import KEYS, PLAIN, Reading
 from fama_fast.panel.scan import collect, scan
+from fama_fast.panel.text_values import labels_of, no_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from fama_fast.panel import Panel
     from fama_fast.types import BoolArray, FloatArray
 
-START_NAMES = ("start", "start_date", "from", "from_date")
-END_NAMES = ("end", "end_date", "to", "to_date", "thru")
+START_NAMES = ("start", "start_date", "from", "from_date", "in_date", "date_added", "纳入日期")
+END_NAMES = ("end", "end_date", "to", "to_date", "thru", "ending", "out_date", "date_removed", "剔除日期")
 
 _SHOWN = 5
 
 
-def membership_mask(panel: Panel, path: str | Path) -> tuple[BoolArray, list[str]]:
+def membership_mask(panel: Panel, path: str | Path, reading: Reading = PLAIN) -> tuple[BoolArray, list[str]]:
     """The universe that a membership file describes.
 
     The file has one row a spell: symbol, start, end (an empty end: still in; an empty start: since ever); a
     symbol may have several. A symbol is a member on start <= date < end: the end is the first day on which
     it is out, as in index change lists, where a leaver's end is its replacement's start.
+
+    Args:
+        reading: how the data are read; its encoding, decimal mark and name of the symbols hold here too.
 
     Returns:
         (T, N) bool, and warnings that count symbols without any spell.
@@ -43,11 +51,11 @@ def membership_mask(panel: Panel, path: str | Path) -> tuple[BoolArray, list[str
         DataError: unreadable file or date, a missing column, an end before its start, no symbol in common.
     """
     source = str(path)
-    found = scan(path)
+    found = scan(path, beside_data(reading))
     table = collect(found.frame, source)
-    symbol_column = find_key(table.columns, SYMBOL_NAMES, "symbol", None, source)
-    start_column = find_key(table.columns, START_NAMES, "start", None, source)
-    end_column = find_key(table.columns, END_NAMES, "end", None, source)
+    symbol_column = _symbol_column(table.columns, reading, source)
+    start_column = find_column(table.columns, START_NAMES, "start", source)
+    end_column = find_column(table.columns, END_NAMES, "end", source)
     symbols = read_symbols(table[symbol_column], source=source, locate=found.locate)
     first = _open_dates(table[start_column], np.datetime64("0001-01-01"), source)
     last = _open_dates(table[end_column], np.datetime64("9999-12-31"), source)
@@ -74,6 +82,48 @@ def membership_mask(panel: Panel, path: str | Path) -> tuple[BoolArray, list[str
     return mask, _counted(never, f"symbols are not in {Path(path).name} and never members")
 
 
+def beside_data(reading: Reading) -> Reading:
+    """How a file that says something of symbols is read, where the data are read like `reading`."""
+    named = {} if reading.symbol is None else {"symbol": reading.symbol}
+    return Reading(columns=named, encoding=reading.encoding, decimal=reading.decimal)
+
+
+def columns_of_data(reading: Reading, have: Collection[str], files: Sequence[str | Path]) -> Reading:
+    """How the data are read: `reading` without the columns that are not theirs (`have`), but a group file's.
+
+    Raises:
+        DataError: a file that cannot be read.
+    """
+    lacking = [role for role, c in reading.columns.items() if role not in KEYS and column_called(have, c) is None]
+    if not lacking or not files:
+        return reading
+    in_files = {c for f in files for c in scan(f, beside_data(reading)).frame.collect_schema().names()}
+    moved = {role for role in lacking if column_called(in_files, reading.columns[role]) is not None}
+    return replace(reading, columns={role: c for role, c in reading.columns.items() if role not in moved})
+
+
+def _symbol_column(columns: list[str], reading: Reading, source: str) -> str:
+    """The column of symbols: called as in the data, if that is there."""
+    same = None if reading.symbol is None else column_called(columns, reading.symbol)
+    return find_key(columns, "symbol", same, source)
+
+
+def _names(columns: list[str], reading: Reading, source: str) -> dict[str, str | None]:
+    """The name that expressions have for each column of a file: as asked for, its own, or the one it stands for."""
+    asked = {column_called(columns, c): role.upper() for role, c in reading.columns.items()}
+    own = {c: field_name(c) for c in columns}
+    taken = {*own.values(), *asked.values()}
+    names: dict[str, str | None] = {}
+    for column in columns:
+        alias = alias_of(column)
+        name = asked.get(column) or (own[column] if alias is None or alias in taken else alias)
+        other = next((c for c, n in names.items() if n == name and name is not None), None)
+        if other is not None:
+            raise DataError(f"{source}: columns {other!r} and {column!r} would both be called {name}")
+        names[column] = name
+    return names
+
+
 def _open_dates(
     column: pl.Series, empty: np.datetime64, source: str
 ) -> np.ndarray[tuple[int], np.dtype[np.datetime64]]:
@@ -94,6 +144,7 @@ def symbol_columns(
     *,
     groups: Iterable[str] | None = None,
     fields: Mapping[str, str] | None = None,
+    reading: Reading = PLAIN,
 ) -> tuple[dict[str, GroupField], dict[str, FloatArray], list[str]]:
     """Columns of files with one row a symbol, spread over all dates of a panel.
 
@@ -104,6 +155,7 @@ def symbol_columns(
     Args:
         groups: group names wanted, None for every text column of the files.
         fields: field name -> column, for numeric columns wanted as fields constant in time.
+        reading: how the data are read; its encoding, decimal mark and names of columns hold here too.
 
     Returns:
         Group fields, static fields (T, N), and warnings that count symbols without a value.
@@ -122,26 +174,32 @@ def symbol_columns(
     seen: list[str] = []
     for path in paths:
         source = str(path)
-        table = _per_symbol(path, panel, source)
+        table = _per_symbol(path, panel, source, reading)
+        called = _names(table.columns[1:], reading, source)
         for column in table.columns[1:]:
-            name = field_name(column)
+            name = called[column]
             seen.append(column)
             values = table[column]
             static = wanted_fields.get(column.lower())
             key = static or name
             if key is None or not (static or _is_group(name or "", values.dtype, wanted_groups)):
                 continue
-            if key in origin:
-                raise DataError(f"{source}: {key} is also in {origin[key]}; keep it in one file")
-            origin[key] = source
             if static:
                 row = _numbers(values, source)
                 missing = ~np.isfinite(row)
                 found_fields[key] = np.broadcast_to(row, shape)
             else:
                 row, labels = _codes(values)
+                known = int(np.isfinite(row).sum())
+                reason = no_group(key, column, labels, rows=None, symbols=known) if wanted_groups is None else None
+                if reason is not None:
+                    warnings.append(f"{Path(path).name}: {reason}")
+                    continue
                 missing = np.isnan(row)
                 found_groups[key] = GroupField(np.ascontiguousarray(np.broadcast_to(row, shape)), labels)
+            if key in origin:
+                raise DataError(f"{source}: {key} is also in {origin[key]}; keep it in one file")
+            origin[key] = source
             without = [str(s) for s in panel.symbols[missing]]
             warnings += _counted(without, f"symbols have no {key} in {Path(path).name}")
     for want, have, what in (
@@ -159,14 +217,14 @@ def symbol_columns(
 def _is_group(name: str, dtype: pl.DataType, wanted: set[str] | None) -> bool:
     if wanted is not None:
         return name in wanted
-    return is_text(dtype) and name not in NAME_COLUMNS
+    return is_text(dtype) and name not in NAME_COLUMNS and name not in IDENTIFIERS
 
 
-def _per_symbol(path: str | Path, panel: Panel, source: str) -> pl.DataFrame:
+def _per_symbol(path: str | Path, panel: Panel, source: str, reading: Reading) -> pl.DataFrame:
     """The file's rows in the panel's order of symbols (null where it has none), the symbol first."""
-    found = scan(path)
+    found = scan(path, beside_data(reading))
     table = collect(found.frame, source)
-    key = find_key(table.columns, SYMBOL_NAMES, "symbol", None, source)
+    key = _symbol_column(table.columns, reading, source)
     if table.is_empty():
         raise DataError(f"{source}: no rows")
     symbols = read_symbols(table[key], source=source, locate=found.locate)
@@ -192,7 +250,7 @@ def _numbers(values: pl.Series, source: str) -> FloatArray:
 
 
 def _codes(values: pl.Series) -> tuple[FloatArray, tuple[str, ...]]:
-    texts = values.cast(pl.String).str.strip_chars().replace("", None)
+    texts = labels_of(values)
     labels = texts.drop_nulls().unique().sort()
     return texts.cast(pl.Enum(labels)).to_physical().cast(pl.Float64).to_numpy(), tuple(labels.to_list())
 

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from fama_fast.panel import GroupField, Panel
     from fama_fast.panel.dataset import Dataset
     from fama_fast.panel.ingest import When
+    from fama_fast.panel.reading import Reading
     from fama_fast.types import FloatArray
 
 _FILE_SUFFIXES = (".csv", ".parquet", ".pq")
+_OF_FILES = ("columns", "adjusted", "decimal")
 
 
 def load_market_data(
@@ -84,6 +86,9 @@ def load_market_data(
 
         if universe is not None and membership is None:
             raise ConfigError(f"the simulator has no universe column {str(universe)!r}")
+        for option in _OF_FILES:
+            if option in how.options():
+                raise ConfigError(f"{option} says how files are read, and the simulator reads none: give a path")
         panel = _between(simulate(simulation or DEFAULT_SIMULATION), how.start, how.end).astype(dtype)
         in_files = None if wanted is None else [g for g in wanted if g not in panel.groups]
     elif needs_parts(path):
@@ -99,14 +104,18 @@ def load_market_data(
         )
         return data.panel()
     else:
+        from fama_fast.data.join import columns_of_data
+        from fama_fast.panel.columns import known_names
         from fama_fast.panel.ingest import collect_schema, panel_from_frame
         from fama_fast.panel.scan import scan
 
         found = scan(path, how)
+        schema = collect_schema(found.frame, str(path))
+        own = columns_of_data(how, schema, files)
         in_data: list[str] | None = None
         in_files = None
         if wanted is not None:
-            columns = {c.upper() for c in collect_schema(found.frame, str(path))}
+            columns = known_names(schema, own, str(path))
             # With no group file, what the data lacks is asked of it all the same: its error names what it
             # has.
             in_data = [g for g in wanted if g in columns or not files]
@@ -116,7 +125,7 @@ def load_market_data(
             fields=fields,
             universe=None if membership is not None or universe is None else str(universe),
             groups=in_data,
-            reading=how,
+            reading=own,
             source=str(path),
             locate=found.locate,
             dtype=dtype,
@@ -124,7 +133,7 @@ def load_market_data(
 
     if not files and membership is None:
         return panel
-    return _joined(panel, membership, files, in_files, static_fields)
+    return _joined(panel, membership, files, in_files, static_fields, how)
 
 
 def scan_market_data(
@@ -151,7 +160,8 @@ def scan_market_data(
     Raises:
         As `load_market_data`.
     """
-    from fama_fast.panel.columns import assign_columns
+    from fama_fast.panel.columns import known_names
+    from fama_fast.data.join import columns_of_data
     from fama_fast.panel.dataset import Dataset
     from fama_fast.panel.parquet import ParquetFiles
 
@@ -162,25 +172,23 @@ def scan_market_data(
     membership = universe if universe is not None and _is_file(universe) else None
     wanted = None if group_fields is None else [g.upper() for g in group_fields]
     opened = ParquetFiles(path)
+    own = columns_of_data(how, opened.schema, files)
     in_data: list[str] | None = None
     in_files: list[str] | None = None
     if wanted is not None:
-        columns = {c.upper() for c in opened.schema}
+        columns = known_names(opened.schema, own, str(path))
         in_data = [g for g in wanted if g in columns or not files]
         in_files = [g for g in wanted if g not in in_data]
-    elif files:
-        # A group of the files replaces the data's: its labels need not be surveyed.
-        in_data = list(assign_columns(opened.schema, reading=how, source=str(path)).groups)
 
     def join(panel: Panel) -> Panel:
-        return _joined(panel, membership, files, in_files, static_fields)
+        return _joined(panel, membership, files, in_files, static_fields, how)
 
     return Dataset(
         opened,
         fields=fields,
         universe=None if membership is not None or universe is None else str(universe),
         groups=in_data,
-        reading=how,
+        reading=own,
         dtype=dtype,
         join=join if files or membership is not None else None,
     )
@@ -192,6 +200,7 @@ def _joined(
     files: Sequence[str | Path],
     in_files: Sequence[str] | None,
     static_fields: Sequence[str] | Mapping[str, str] | None,
+    reading: Reading,
 ) -> Panel:
     """A panel with what membership and group files say of its symbols."""
     from fama_fast.data.join import membership_mask, symbol_columns
@@ -199,14 +208,14 @@ def _joined(
     warnings = list(panel.warnings)
     mask = None
     if membership is not None:
-        mask, told = membership_mask(panel, membership)
+        mask, told = membership_mask(panel, membership, reading)
         warnings += told
     joined: dict[str, GroupField] = {}
     static: dict[str, FloatArray] = {}
     told = []
     if files:
         named = _named(static_fields)
-        joined, static, told = symbol_columns(panel, files, groups=in_files, fields=named)
+        joined, static, told = symbol_columns(panel, files, groups=in_files, fields=named, reading=reading)
         replaced = [g for g in joined if g in panel.groups]
         warnings += [f"group {g} of the data is replaced by the group file's" for g in replaced]
     return panel.replace(fields=static, groups=joined, universe=mask, warnings=[*warnings, *told])

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import polars as pl
 
-from fama_fast.data.checks import CHECKS, ERROR, WARNING, Finding, Table
+from fama_fast.data.checks import CHECKS, ERROR, NOTE, WARNING, Finding, Table
 from fama_fast.errors import ConfigError, DataError
 from fama_fast.panel.columns import assign_columns
-from fama_fast.panel.ingest import collect_schema, describe_duplicates, duplicate_rows, lay_out, numbers
+from fama_fast.panel.ingest import collect_schema, describe_duplicates, duplicate_rows, group_fields, lay_out
 from fama_fast.panel.keys import Locate, plain_row, read_dates, read_symbols
 from fama_fast.panel.reading import ReadingOptions, reading_of
 from fama_fast.panel.scan import collect, scan
+from fama_fast.panel.values import field_values
 
 if TYPE_CHECKING:
     from fama_fast.panel.ingest import Grid
@@ -110,20 +111,22 @@ def quality_report(
     else:
         lazy, source = data.lazy(), "frame"
     columns = assign_columns(collect_schema(lazy, source), reading=how, source=source)
-    frame = collect(lazy.select(columns.date, columns.symbol, *columns.fields.values()), source)
+    frame = collect(lazy.select(columns.needed), source)
     if frame.is_empty():
         raise DataError(f"{source}: no rows")
     dates = read_dates(frame[columns.date], source=source, locate=locate).alias("date")
     symbols = read_symbols(frame[columns.symbol], source=source, locate=locate).alias("symbol")
-    values = [pl.Series(name, numbers(frame[column], source, locate)) for name, column in columns.fields.items()]
+    values = [pl.Series(name, field_values(frame, columns, name, source, locate)) for name in columns.fields]
     grid = lay_out(dates, symbols)
+    groups, no_groups = group_fields(frame, columns, grid, all_of_them=True)
 
     findings: list[Finding] = []
     rows, keys = duplicate_rows(grid)
     if keys:
         text = describe_duplicates(dates, symbols, rows, keys, source, locate)
         findings.append(Finding("duplicate_keys", ERROR, keys, text.removeprefix(f"{source}: {keys:,} ")))
-    findings += [Finding("unused_columns", WARNING, 1, text) for text in columns.unused]
+    findings += [Finding("unused_columns", WARNING, 1, text) for text in (*columns.unused, *no_groups)]
+    findings += [Finding("notes", NOTE, 1, text) for text in columns.notes]
     table = _prepare(pl.DataFrame([dates, symbols, *values]), grid, jump)
     findings += [f for f in (check(table) for check in CHECKS) if f is not None]
     return QualityReport(
@@ -134,7 +137,7 @@ def quality_report(
         first_date=str(grid.dates[0]),
         last_date=str(grid.dates[-1]),
         fields=tuple(columns.fields),
-        groups=tuple(columns.groups),
+        groups=tuple(groups),
         findings=tuple(findings),
     )
 

@@ -27,7 +27,7 @@ from fama_fast.panel.parquet import ParquetFiles
 from fama_fast.panel.reader import Reader as Reader  # noqa: PLC0414  (part of this module's interface)
 from fama_fast.panel.reading import Reading, ReadingOptions, reading_of
 from fama_fast.panel.rows import MICROSECONDS_A_DAY
-from fama_fast.panel.survey import survey
+from fama_fast.panel.survey import only_groups, survey
 from fama_fast.types import DERIVED_FIELDS
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ class Dataset:
         # A plain last date takes in all its hours.
         high = None if end is None else _microseconds(read_when(end, "end").astype("datetime64[D]") + 1)
         self.survey = survey(self.files, self.columns, low, high)
+        if group_names is None:
+            self.columns = only_groups(self.columns, self.survey)
         self.moments = self.survey.moments
         midnight = bool(np.all(self.moments % MICROSECONDS_A_DAY == 0))
         dates = self.moments.astype("datetime64[us]")
@@ -105,7 +107,7 @@ class Dataset:
         self._example: Panel | None = None
         if join is not None:
             blank = np.full((1, self.symbols.size), np.nan)
-            own = {g: GroupField(blank, labels) for g, labels in self.survey.labels.items()}
+            own = {g: GroupField(blank, self.survey.labels[g]) for g in self.columns.groups}
             empty = Panel(self.dates[:1], self.symbols, {}, groups=own, source=self.source, dtype=self.dtype)
             self._example = join(empty)
 
@@ -201,7 +203,7 @@ class Dataset:
         """What is let pass: of the columns and keys, and of the values that were read so far."""
         joined = () if self._example is None else self._example.warnings
         first, stop = self._first, self._first + self.dates.size
-        return (*self.columns.unused, *self._noticed.warnings(self.columns.fields, first, stop), *joined)
+        return (*self.columns.said, *self._noticed.warnings(self.columns.fields, first, stop), *joined)
 
     def notice(self, name: str, start: int, values: FloatArray, infinite: IntArray | None) -> None:
         """A reader's values (rows, N) of a field from date `start` on, and how many infinite ones each date had."""

@@ -8,19 +8,22 @@ It knows nothing of membership files, group files or the simulator (see `fama_fa
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import polars as pl
 
-from fama_fast.errors import DataError
-from fama_fast.panel.columns import Columns, assign_columns, is_text
+from fama_fast.errors import DataError, listed
+from fama_fast.panel.columns import Columns, assign_columns
 from fama_fast.panel.keys import Locate, dates_to_numpy, plain_row, read_dates, read_symbols
 from fama_fast.panel.noticed import unpriced, value_warnings
 from fama_fast.panel.panel import GroupField, Panel, read_dtype
 from fama_fast.panel.reading import Reading, ReadingOptions, reading_of
 from fama_fast.panel.scan import collect, scan
+from fama_fast.panel.text_values import labels_of, no_group
+from fama_fast.panel.values import field_values
+from fama_fast.panel.values import numbers as numbers  # noqa: PLC0414  (part of this module's interface)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,7 +75,7 @@ def panel_from_frame(
 
     Column names are matched case-insensitively. `date` and `symbol` are required; `datetime`, `timestamp`,
     `time`, `trade_date`, ... and `ticker`, `code`, `instrument`, ... stand in for them where exactly one is
-    present. Numeric columns become fields in upper case (booleans 1 and 0), text columns become group fields,
+    present, and other names for fields (`vol`, `px_last`) for those (see `panel.names`). Numeric columns become fields in upper case (booleans 1 and 0), text columns become group fields,
     and a boolean (or 0/1) column called `universe`, `in_universe` or `member` becomes the universe. Dates
     may be Date, Datetime, ISO text or whole numbers yyyymmdd. Null, NaN and infinite values are missing;
     infinite ones, and prices of zero or below, are counted in `Panel.warnings`.
@@ -101,32 +104,33 @@ def panel_from_frame(
     columns = assign_columns(schema, fields=names, groups=group_names, universe=universe, reading=how, source=source)
     if group_names is not None:
         kept = {k: v for k, v in columns.fields.items() if v not in columns.groups.values() or k in (names or ())}
-        columns = Columns(columns.date, columns.symbol, kept, columns.groups, columns.universe, columns.unused)
+        columns = replace(columns, fields=kept)
     if names is None and not columns.fields:
-        raise DataError(f"{source}: there is no column of numbers (columns: {', '.join(schema)})")
+        raise DataError(f"{source}: there is no column of numbers (columns: {listed(schema)})")
     table = collect(lazy.select(columns.needed), source)
     if table.is_empty():
         raise DataError(f"{source}: no rows")
 
     grid, table = _lay_out(table, columns, how.start, how.end, source, locate)
+    grouped, said = group_fields(table, columns, grid, all_of_them=group_names is None)
     dense: dict[str, FloatArray] = {}
     infinite: dict[str, int] = {}
     below: dict[str, int] = {}
-    for name, column in columns.fields.items():
-        values = numbers(table[column], source, locate)
+    for name in columns.fields:
+        values = field_values(table, columns, name, source, locate)
         infinite[name] = int(np.isinf(values).sum())
         with np.errstate(over="ignore"):
             dense[name] = grid.spread(values, kept_as)
         found = unpriced(name, dense[name])
         below[name] = 0 if found is None else int(found.sum())
     known = [name for name, values in dense.items() if np.isfinite(values).any()]
-    warnings = [*columns.unused, *value_warnings(dense, infinite, known, below)]
+    warnings = [*columns.said, *said, *value_warnings(dense, infinite, known, below)]
     return Panel(
         dates_to_numpy(grid.dates),
         grid.symbols.to_list(),
         dense,
         universe=None if columns.universe is None else _mask(table[columns.universe], grid, source, locate),
-        groups={name: _group(table[column], grid) for name, column in columns.groups.items()},
+        groups=grouped,
         warnings=warnings,
         source=source,
         dtype=kept_as,
@@ -229,25 +233,6 @@ def describe_duplicates(
     return f"{source}: {keys:,} (date, symbol) {noun} in more than one row: {shown}{rest}"
 
 
-def numbers(column: pl.Series, source: str, locate: Locate = plain_row) -> FloatArray:
-    """A column as float64, NaN for null.
-
-    Raises:
-        DataError: a column of text; the message names the first row whose text is no number.
-    """
-    if is_text(column.dtype):
-        raise DataError(_text_found(column, source, locate))
-    return column.cast(pl.Float64).to_numpy()
-
-
-def _text_found(column: pl.Series, source: str, locate: Locate) -> str:
-    texts = column.cast(pl.String)
-    bad = texts.is_not_null() & texts.cast(pl.Float64, strict=False).is_null()
-    row = next(iter((bad if bad.any() else texts.is_not_null()).arg_true().to_list()), 0)
-    more = f"; {int(bad.sum()):,} values are not numbers" if bad.sum() > 1 else ""
-    return f"{source}: column {column.name!r} holds text, not numbers: {locate(row)} is {texts[row]!r}{more}"
-
-
 def _mask(column: pl.Series, grid: Grid, source: str, locate: Locate) -> BoolArray:
     values = column.cast(pl.Float64).fill_null(0.0).to_numpy()
     odd = (values != 0.0) & (values != 1.0)
@@ -257,8 +242,25 @@ def _mask(column: pl.Series, grid: Grid, source: str, locate: Locate) -> BoolArr
     return np.equal(grid.spread(values), 1.0)
 
 
-def _group(column: pl.Series, grid: Grid) -> GroupField:
-    texts = column.cast(pl.String).str.strip_chars().replace("", None)
+def group_field(column: pl.Series, grid: Grid) -> tuple[GroupField, int]:
+    """A column of text as a group; and how many rows have a label."""
+    texts = labels_of(column)
     labels = texts.drop_nulls().unique().sort()
     codes = texts.cast(pl.Enum(labels)).to_physical().cast(pl.Float64).to_numpy()
-    return GroupField(grid.spread(codes), tuple(labels.to_list()))
+    return GroupField(grid.spread(codes), tuple(labels.to_list())), len(texts) - texts.null_count()
+
+
+def group_fields(
+    table: pl.DataFrame, columns: Columns, grid: Grid, *, all_of_them: bool
+) -> tuple[dict[str, GroupField], list[str]]:
+    """The group fields; where nobody asked for one by name, without those that are none, and a sentence about each."""
+    found: dict[str, GroupField] = {}
+    said: list[str] = []
+    for name, column in columns.groups.items():
+        group, rows = group_field(table[column], grid)
+        reason = no_group(name, column, group.labels, rows=rows, symbols=len(grid.symbols)) if all_of_them else None
+        if reason is None:
+            found[name] = group
+        else:
+            said.append(reason)
+    return found, said

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from fama_fast.errors import DataError
+from fama_fast.errors import DataError, shortened
 from fama_fast.panel.columns import is_text
 
 if TYPE_CHECKING:
@@ -56,14 +56,14 @@ def read_dates(column: pl.Series, *, source: str, locate: Locate = plain_row) ->
 
 
 def read_symbols(column: pl.Series, *, source: str, locate: Locate = plain_row) -> pl.Series:
-    """Symbols as text; whole numbers become their digits.
+    """Symbols as text, without spaces around them; whole numbers become their digits.
 
     Raises:
         DataError: a null or empty symbol, another type.
     """
     if not (is_text(column.dtype) or column.dtype.is_integer() or isinstance(column.dtype, pl.Null)):
         raise DataError(f"{source}: column {column.name!r} has type {column.dtype}, not symbols")
-    texts = column.cast(pl.String)
+    texts = column.cast(pl.String).str.strip_chars()
     empty = texts.is_null() | (texts == "").fill_null(value=False)
     if empty.any():
         _refuse(column, empty, source, locate, "is not a symbol")
@@ -109,7 +109,7 @@ def _midnight_to_date(column: pl.Series) -> pl.Series:
 def _refuse(column: pl.Series, bad: pl.Series, source: str, locate: Locate, what: str) -> None:
     rows = bad.arg_true().to_list()
     value = column[rows[0]]
-    shown = "an empty value" if value is None or value == "" else repr(str(value))
+    shown = "an empty value" if value is None or not str(value).strip() else repr(shortened(str(value)))
     more = f" ({len(rows):,} such rows)" if len(rows) > 1 else ""
     raise DataError(f"{source}: column {column.name!r}, {locate(rows[0])}: {shown} {what}{more}")
 

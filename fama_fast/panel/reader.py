@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,11 @@ import numpy as np
 import polars as pl
 
 from fama_fast.errors import DataError
-from fama_fast.panel.ingest import numbers
 from fama_fast.panel.keys import read_symbols
 from fama_fast.panel.panel import GroupField, Panel
-from fama_fast.panel.rows import Rows, group_texts, moments_of
+from fama_fast.panel.rows import Rows, moments_of
+from fama_fast.panel.text_values import labels_of
+from fama_fast.panel.values import field_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,8 +39,9 @@ class Reader:
         self._fields = {f: columns.fields[f] for f in dict.fromkeys(self.fields) if f in columns.fields}
         self._groups = {g: columns.groups[g] for g in dict.fromkeys(self.groups) if g in columns.groups}
         mask = [] if columns.universe is None else [columns.universe]
+        read = replace(columns, fields=self._fields).read if self._fields else []
         self._wanted = list(
-            dict.fromkeys([columns.date, columns.symbol, *self._fields.values(), *self._groups.values(), *mask])
+            dict.fromkeys([columns.date, columns.symbol, *read, *self._groups.values(), *mask])
         )
         self._symbols = pl.Enum(self.data.survey.symbols)
         self._labels = {g: pl.Enum(pl.Series(self.data.survey.labels[g], dtype=pl.String)) for g in self._groups}
@@ -66,14 +68,14 @@ class Reader:
             at = self._place(rows, start)
             seen[at] = True
             written += at.size
-            for name, column in self._fields.items():
-                values, wild = self._numbers(column, rows)
+            for name in self._fields:
+                values, wild = self._numbers(name, rows)
                 fields[name][at] = values
                 if wild is not None:
                     counts = infinite.setdefault(name, np.zeros(shape[0], dtype=np.int64))
                     np.add.at(counts, at[wild] // shape[1], 1)
             for name, column in self._groups.items():
-                codes = group_texts(rows.table[column]).cast(self._labels[name]).to_physical().cast(pl.Float64)
+                codes = labels_of(rows.table[column]).cast(self._labels[name]).to_physical().cast(pl.Float64)
                 groups[name][at] = codes.to_numpy()
             if mask is not None:
                 mask[at] = self._members(rows)
@@ -88,16 +90,16 @@ class Reader:
             {f: _frozen(v.reshape(shape)) for f, v in fields.items()},
             groups={g: GroupField(v.reshape(shape), data.survey.labels[g]) for g, v in groups.items()},
             universe=None if mask is None else mask.reshape(shape),
-            warnings=data.columns.unused,
+            warnings=data.columns.said,
             source=data.source,
             dtype=data.dtype,
             copy=False,
         )
         return panel if data.join is None else data.join(panel)
 
-    def _numbers(self, column: str, rows: Rows) -> tuple[FloatArray, BoolArray | None]:
-        """The column's values, and which were infinite and are missing, if there are any."""
-        values = numbers(rows.table[column], rows.batch.file.name, rows.locate)
+    def _numbers(self, name: str, rows: Rows) -> tuple[FloatArray, BoolArray | None]:
+        """The field's values, and which were infinite and are missing, if there are any."""
+        values = field_values(rows.table, self.data.columns, name, rows.batch.file.name, rows.locate)
         bad = ~np.isfinite(values)
         wild: BoolArray | None = None
         if bad.any():

@@ -73,8 +73,3 @@ def between(when: IntArray, low: int | None, high: int | None) -> BoolArray:
     if high is not None:
         keep &= when < high
     return keep
-
-
-def group_texts(column: pl.Series) -> pl.Series:
-    """Labels of a group, null where there is none."""
-    return column.cast(pl.String).str.strip_chars().replace("", None)

@@ -21,14 +21,13 @@ from fama_fast.panel.columns import SYMBOL_NAMES
 from fama_fast.panel.keys import Locate, plain_row
 from fama_fast.panel.reading import PLAIN, Reading
 from fama_fast.terminal import is_text
+from fama_fast.panel.text_values import MISSING_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 PARQUET = (".parquet", ".pq")
 CSV = (".csv",)
-# What people write for "no value" in a column of numbers. Never applied to a symbol: NA is a listed company.
-MISSING_TOKENS = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "-")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,8 @@ import polars as pl
 
 from fama_fast.errors import DataError
 from fama_fast.panel.keys import read_symbols
-from fama_fast.panel.rows import between, group_texts, moments_of
+from fama_fast.panel.rows import between, moments_of
+from fama_fast.panel.text_values import labels_of, no_group
 
 if TYPE_CHECKING:
     from fama_fast.panel.columns import Columns
@@ -23,13 +24,15 @@ class Survey:
     """What a pass over the keys finds.
 
     Attributes:
-        moments: (T,) dates in microseconds. symbols: (N,) sorted names. labels: of each group, sorted.
+        moments: (T,) dates in microseconds. symbols: (N,) sorted names. labels: of each group, sorted. labelled: how many
+            rows have a label of each.
         spans: first and last moment of each row group. ordered: rows come in the order of dates.
     """
 
     moments: IntArray
     symbols: pl.Series
     labels: dict[str, tuple[str, ...]]
+    labelled: dict[str, int]
     spans: list[tuple[int, int]]
     ordered: bool
     rows: int
@@ -47,6 +50,7 @@ def survey(files: ParquetFiles, columns: Columns, low: int | None, high: int | N
     moments: IntArray = np.empty(0, dtype=np.int64)
     names: pl.Series = pl.Series([], dtype=pl.String)
     labels = {g: pl.Series([], dtype=pl.String) for g in columns.groups}
+    labelled = dict.fromkeys(columns.groups, 0)
     spans: list[tuple[int, int]] = []
     ordered, last = True, -(2**63)
     total = 0
@@ -72,13 +76,31 @@ def survey(files: ParquetFiles, columns: Columns, low: int | None, high: int | N
             moments = np.union1d(moments, heads[inside])
             names = pl.concat([names, found.rename("").unique()]).unique()
             for name, column in columns.groups.items():
-                texts = group_texts(table[column]).unique().drop_nulls().rename("")
-                labels[name] = pl.concat([labels[name], texts]).unique()
+                texts = labels_of(table[column]).drop_nulls().rename("")
+                labelled[name] += len(texts)
+                labels[name] = pl.concat([labels[name], texts.unique()]).unique()
         spans.append((first_seen, last_seen))
     if moments.size == 0:
         if files.rows == 0:
             raise DataError(f"{files.source}: no rows")
         raise DataError(f"{files.source}: no rows between the dates asked for")
     return Survey(
-        moments, names.sort(), {g: tuple(s.sort().to_list()) for g, s in labels.items()}, spans, ordered, total
+        moments,
+        names.sort(),
+        {g: tuple(s.sort().to_list()) for g, s in labels.items()},
+        labelled,
+        spans,
+        ordered,
+        total,
     )
+
+
+def only_groups(columns: Columns, found: Survey) -> Columns:
+    """The columns without those of text that are no groups; what is said of them is among `unused`."""
+    reasons = {
+        name: no_group(name, column, found.labels[name], rows=found.labelled[name], symbols=len(found.symbols))
+        for name, column in columns.groups.items()
+    }
+    said = tuple(reason for reason in reasons.values() if reason is not None)
+    groups = {name: column for name, column in columns.groups.items() if reasons[name] is None}
+    return replace(columns, groups=groups, unused=(*columns.unused, *said))
