@@ -36,6 +36,11 @@ def shortened(text: str, width: int = 60) -> str:
     return line if len(line) <= width else f"{line[: width - 3]}..."
 
 
+def quoted(text: object, width: int = 60) -> str:
+    """A text or value for a message, `shortened` and in quotes."""
+    return repr(shortened(str(text), width))
+
+
 def listed(names: Iterable[str], most: int = 20) -> str:
     """Names for a message, `none` when there are none; of many the first ones and how many more."""
     have = [shortened(n) for n in names]

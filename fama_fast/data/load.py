@@ -160,8 +160,8 @@ def scan_market_data(
     Raises:
         As `load_market_data`.
     """
-    from fama_fast.panel.columns import known_names
     from fama_fast.data.join import columns_of_data
+    from fama_fast.panel.columns import known_names
     from fama_fast.panel.dataset import Dataset
     from fama_fast.panel.parquet import ParquetFiles
 

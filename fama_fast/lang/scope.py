@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from fama_fast.errors import nearest_name
 from fama_fast.lang.dialects import FOREIGN_FIELDS, FOREIGN_GROUPS
+from fama_fast.panel.names import meant_by
 from fama_fast.types import DERIVED_FIELDS, STANDARD_FIELDS, STANDARD_GROUPS, derived_field
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Scope:
     def no_field(self, written: str) -> tuple[str, str | None]:
         """Why there is no such field, and the nearest one."""
         name = written.upper()
-        meant = FOREIGN_FIELDS.get(name)
+        meant = FOREIGN_FIELDS.get(name) or meant_by(name)
         if self._fields is None:
             return f"unknown field {written!r}", self._slip(name) or nearest_name(name, STANDARD_FIELDS)
         known = [*self._fields, *(n for n in DERIVED_FIELDS if self.field(n))]

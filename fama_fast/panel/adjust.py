@@ -1,8 +1,8 @@
 """Prices adjusted for splits and dividends: from an adjusted close, or from a factor that prices are multiplied by.
 
-With an adjusted close, CLOSE is that one and the other prices are multiplied by adjusted close / close, so that bars stay
-bars. With a factor (Tushare's `adj_factor`) all prices are multiplied by it. Volumes and all other fields stay as they
-are. It knows no file.
+With an adjusted close, CLOSE is that one and the other prices are multiplied by adjusted close / close, so that bars
+stay bars. With a factor (Tushare's `adj_factor`) all prices are multiplied by it. Volumes and all other fields stay as
+they are. It knows no file.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Adjustment:
     """What turns raw prices into adjusted ones.
 
     Attributes:
-        by: column of the adjusted close, or of the factor. close: column of the raw close that the adjusted one is compared
-            with; None where `by` is a factor, or the data have no raw close. factor: `by` is a factor.
+        by: column of the adjusted close, or of the factor. close: column of the raw close that the adjusted one is
+            compared with; None where `by` is a factor, or the data have no raw close. factor: `by` is a factor.
     """
 
     by: str
@@ -79,7 +79,7 @@ def adjustment_of(fields: Mapping[str, str], source: str) -> Adjustment:
         others = [f for f in ADJUSTED_FIELDS if f in fields and f != "CLOSE"]
         if close is None and others:
             raise DataError(
-                f"{source}: {', '.join(others)} cannot be adjusted: there is {by!r}, but no raw close to compare it with"
+                f"{source}: {', '.join(others)} cannot be adjusted: there is {by!r}, but no raw close beside it"
             )
         return Adjustment(by, close)
     if ADJUSTMENT_FACTOR in fields:

@@ -2,8 +2,8 @@
 
 1. What the caller names (`Reading.columns`) is what the caller says.
 2. A column whose own name is that of a field is this field (`close`, `CLOSE`, `$close`).
-3. Another name for one (`vol`, `收盘`: `panel.names`) stands for it where neither of these does; two such columns for one
-   field are refused.
+3. Another name for one (`vol`, `收盘`: `panel.names`) stands for it where neither of these does; two such columns for
+   one field are refused.
 4. All others keep their own names.
 
 Names are matched case-insensitively. It decides from names and types alone; it reads no value.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from fama_fast.errors import ConfigError, DataError, UnknownName, listed, nearest_name
+from fama_fast.errors import ConfigError, DataError, UnknownName, listed, nearest_name, quoted, shortened
 from fama_fast.panel import names as nm
 from fama_fast.panel.adjust import Adjustment, adjustment_of
 from fama_fast.panel.key_columns import column_called, find_key, no_column
@@ -122,9 +122,9 @@ def assign_columns(
         asked = name in wanted_names or name in mapped
         reason = None if asked else _no_field(column, name, letters=letters, keys=(date_column, symbol_column))
         if reason is not None:
-            unused.append(f"column {column!r} is not used: {reason}")
+            unused.append(f"column {quoted(column)} is not used: {reason}")
         elif name in MARKET_FIELDS and not (is_text(dtype) or dtype.is_numeric() or isinstance(dtype, pl.Null)):
-            raise DataError(f"{source}: column {column!r} has type {dtype}, not numbers")
+            raise DataError(f"{source}: column {quoted(column)} has type {dtype}, not numbers")
         elif name in STANDARD_GROUPS and (is_text(dtype) or dtype.is_integer()):
             texts[name] = column
         elif is_number(dtype) or name in MARKET_FIELDS:
@@ -132,19 +132,24 @@ def assign_columns(
         elif is_text(dtype) and (name not in nm.NAME_COLUMNS or asked):
             texts[name] = column
         elif is_text(dtype):
-            unused.append(f"column {column!r} is not used: it names companies (ask for it as a group to use it)")
+            unused.append(f"column {quoted(column)} is not used: it names companies (ask for it as a group to use it)")
         else:
-            unused.append(f"column {column!r} is not used: its type is {dtype}")
+            unused.append(f"column {quoted(column)} is not used: its type is {dtype}")
 
-    adjustment, notes = None, ()
+    adjustment: Adjustment | None = None
+    notes: tuple[str, ...] = ()
     have = numbers
     if reading.adjusted:
         adjustment = adjustment_of(numbers, source)
         # The adjusted close is CLOSE now, with or without a raw one beside it.
-        have = {"CLOSE": numbers[nm.ADJUSTED_CLOSE]} | numbers if nm.ADJUSTED_CLOSE in numbers else dict(numbers)
-        have.pop(nm.ADJUSTED_CLOSE, None)
+        have = dict(numbers)
+        adjusted = have.pop(nm.ADJUSTED_CLOSE, None)
+        if adjusted is not None:
+            have.setdefault("CLOSE", adjusted)
     elif nm.ADJUSTED_CLOSE in numbers and nm.ADJUSTED_CLOSE not in wanted_names:
-        notes = (f"adjusted close found ({numbers[nm.ADJUSTED_CLOSE]!r}); --adjusted uses it (in Python: adjusted=True)",)
+        notes = (
+            f"adjusted close found ({numbers[nm.ADJUSTED_CLOSE]!r}); --adjusted uses it (in Python: adjusted=True)",
+        )
     chosen = have if fields is None else _pick_fields(fields, have, source)
     if adjustment is not None:
         notes = (adjustment.described(chosen),)
@@ -201,21 +206,24 @@ def _names(
     for name, columns in by_alias.items():
         if len(columns) > 1:
             raise DataError(
-                f"{source}: which column is {name}, {' or '.join(map(repr, columns))}? "
-                f"Say so with --columns {name.lower()}={columns[0]} (in Python: columns={{{name.lower()!r}: {columns[0]!r}}})"
+                f"{source}: which column is {name}, {' or '.join(map(quoted, columns))}? Say so with --columns "
+                f"{name.lower()}={columns[0]} (in Python: columns={{{name.lower()!r}: {columns[0]!r}}})"
             )
     aliased = {columns[0]: name for name, columns in by_alias.items()}
     for column in others:
-        name = aliased.get(column, own[column])
-        if name is None:
+        called = aliased.get(column, own[column])
+        if called is None:
             if nm.plain(column) not in nm.ROW_NUMBERS:
-                unused.append(f"column {column!r} is not used: an expression cannot name it; --columns NAME={column} gives it a name")
-        elif name in mapped:
-            unused.append(f"column {column!r} is not used: {name} is {mapped[name]!r}, as asked for")
-        elif name in names:
-            raise DataError(f"{source}: columns {names[name]!r} and {column!r} would both be called {name}")
+                way = f"an expression cannot name it; --columns NAME={shortened(column)} gives it a name"
+                unused.append(f"column {quoted(column)} is not used: {way}")
+        elif called in mapped:
+            unused.append(f"column {quoted(column)} is not used: {called} is {quoted(mapped[called])}, as asked for")
+        elif called in names:
+            raise DataError(
+                f"{source}: columns {quoted(names[called])} and {quoted(column)} would both be called {called}"
+            )
         else:
-            names[name] = column
+            names[called] = column
     order = {c: i for i, c in enumerate(schema)}
     return dict(sorted(names.items(), key=lambda item: order[item[1]])), unused
 
@@ -239,7 +247,7 @@ def _refuse_twins(schema: Collection[str], source: str) -> None:
     for column in schema:
         other = seen.setdefault(column.lower(), column)
         if other != column and not (letters and {column, other} == {"T", "t"}):
-            raise DataError(f"{source}: columns {other!r} and {column!r} differ only in case")
+            raise DataError(f"{source}: columns {quoted(other)} and {quoted(column)} differ only in case")
 
 
 def _mask_column(schema: Mapping[str, pl.DataType], chosen: str | None, mapped: str | None, source: str) -> str | None:
@@ -251,7 +259,9 @@ def _mask_column(schema: Mapping[str, pl.DataType], chosen: str | None, mapped: 
         if column is None:
             raise DataError(no_column(source, UNIVERSE, wanted, schema))
         if not (schema[column].is_numeric() or isinstance(schema[column], pl.Boolean)):
-            raise DataError(f"{source}: the universe column {column!r} has type {schema[column]}, not true and false")
+            raise DataError(
+                f"{source}: the universe column {quoted(column)} has type {schema[column]}, not true and false"
+            )
         return column
     for name in nm.UNIVERSE_NAMES:
         column = column_called(schema, name)

@@ -75,10 +75,12 @@ def panel_from_frame(
 
     Column names are matched case-insensitively. `date` and `symbol` are required; `datetime`, `timestamp`,
     `time`, `trade_date`, ... and `ticker`, `code`, `instrument`, ... stand in for them where exactly one is
-    present, and other names for fields (`vol`, `px_last`) for those (see `panel.names`). Numeric columns become fields in upper case (booleans 1 and 0), text columns become group fields,
-    and a boolean (or 0/1) column called `universe`, `in_universe` or `member` becomes the universe. Dates
-    may be Date, Datetime, ISO text or whole numbers yyyymmdd. Null, NaN and infinite values are missing;
-    infinite ones, and prices of zero or below, are counted in `Panel.warnings`.
+    present, and other names for fields (`vol`, `px_last`) for those (see `panel.names`). Numeric columns become
+    fields in upper case (booleans 1 and 0), text columns become group fields (but for those that hold numbers as
+    text, or a label of their own for nearly every row), and a boolean (or 0/1) column called `universe`,
+    `in_universe` or `member` becomes the universe. Dates may be Date, Datetime, ISO text or whole numbers
+    yyyymmdd. Null, NaN and infinite values are missing; infinite ones, and prices of zero or below, are counted in
+    `Panel.warnings`.
 
     Args:
         fields: field names wanted, None for all; RET, VWAP and ADV{d} stand for what they are derived from.

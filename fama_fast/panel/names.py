@@ -25,7 +25,7 @@ Names = dict[str, str]
 SOURCES: Mapping[str, Names] = MappingProxyType(
     {
         "common": {
-            "date": "datetime timestamp time trade_date tradedate trading_date trading_day day as_of_date asofdate unix",
+            "date": "datetime timestamp time trade_date tradedate trading_date trading_day day as_of_date unix",
             "symbol": "ticker code instrument asset sid stock_code security_code asset_id asset_code",
             "CLOSE": "close_price price_close price last last_price close_last",
             "OPEN": "open_price price_open",
@@ -62,7 +62,13 @@ SOURCES: Mapping[str, Names] = MappingProxyType(
         },
         "JoinQuant": {"date": "time", "symbol": "code", "AMOUNT": "money"},
         "RiceQuant": {"symbol": "order_book_id", "AMOUNT": "total_turnover"},
-        "BaoStock": {"date": "date", "symbol": "code", "TURNOVER": "turn", "PRE_CLOSE": "preclose", "PCT_CHG": "pctchg"},
+        "BaoStock": {
+            "date": "date",
+            "symbol": "code",
+            "TURNOVER": "turn",
+            "PRE_CLOSE": "preclose",
+            "PCT_CHG": "pctchg",
+        },
         "Wind": {
             "date": "trade_dt",
             "symbol": "s_info_windcode wind_code",
@@ -189,13 +195,42 @@ SYMBOL_FIRST = ("permno",)
 UNIVERSE_NAMES = ("universe", "in_universe", "member")
 
 # Row numbers that pandas writes, and when a bar ended: no fields.
-ROW_NUMBERS = frozenset({"", "index", "level_0", "level_1", "unnamed_0", "unnamed_1", "index_level_0", "rowid", "row_id"})
+ROW_NUMBERS = frozenset(
+    {"", "index", "level_0", "level_1", "unnamed_0", "unnamed_1", "index_level_0", "rowid", "row_id"}
+)
 NO_FIELDS = frozenset({"close_time", "closetime"})
 # Text that names or describes a company: one label a symbol, so no group to compare within.
-NAME_COLUMNS = ("NAME", "COMPANY", "COMPANY_NAME", "LONG_NAME", "SHORT_NAME", "SECURITY", "DESCRIPTION", "COMNAM", "CONM")
+NAME_COLUMNS = (
+    "NAME",
+    "COMPANY",
+    "COMPANY_NAME",
+    "LONG_NAME",
+    "SHORT_NAME",
+    "SECURITY",
+    "DESCRIPTION",
+    "COMNAM",
+    "CONM",
+)
 # Numbers and texts that say which company it is, and nothing about it.
 IDENTIFIERS = frozenset(
-    "PERMNO PERMCO LPERMNO LPERMCO GVKEY IID CIK CUSIP NCUSIP HCUSIP ISIN SEDOL FIGI COMPOSITE_FIGI RIC ISSUNO".split()
+    [
+        "PERMNO",
+        "PERMCO",
+        "LPERMNO",
+        "LPERMCO",
+        "GVKEY",
+        "IID",
+        "CIK",
+        "CUSIP",
+        "NCUSIP",
+        "HCUSIP",
+        "ISIN",
+        "SEDOL",
+        "FIGI",
+        "COMPOSITE_FIGI",
+        "RIC",
+        "ISSUNO",
+    ]
 )
 
 _NOT_WORD = re.compile(r"[^\w$]+")
@@ -205,7 +240,7 @@ _FIELD_NAME = re.compile(r"[A-Z][A-Z0-9_]*\Z")
 
 
 def plain(column: str) -> str:
-    """A column's name as the table has it: lower case, words joined by `_` (`Adj Close` and `<DATE>`: adj_close, date)."""
+    """A column's name as the table has it: in lower case, words joined by `_` (`Adj Close` is adj_close)."""
     text = unicodedata.normalize("NFKC", column).strip().lower()
     return _NOT_WORD.sub("_", text).strip("_").removeprefix("$")
 

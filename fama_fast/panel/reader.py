@@ -40,9 +40,7 @@ class Reader:
         self._groups = {g: columns.groups[g] for g in dict.fromkeys(self.groups) if g in columns.groups}
         mask = [] if columns.universe is None else [columns.universe]
         read = replace(columns, fields=self._fields).read if self._fields else []
-        self._wanted = list(
-            dict.fromkeys([columns.date, columns.symbol, *read, *self._groups.values(), *mask])
-        )
+        self._wanted = list(dict.fromkeys([columns.date, columns.symbol, *read, *self._groups.values(), *mask]))
         self._symbols = pl.Enum(self.data.survey.symbols)
         self._labels = {g: pl.Enum(pl.Series(self.data.survey.labels[g], dtype=pl.String)) for g in self._groups}
         self._next = 0

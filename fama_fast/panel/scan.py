@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from fama_fast.errors import DataError, nearest_name
-from fama_fast.panel.columns import SYMBOL_NAMES
+from fama_fast.panel.key_columns import key_column
 from fama_fast.panel.keys import Locate, plain_row
+from fama_fast.panel.names import SYMBOL_NAMES, plain
 from fama_fast.panel.reading import PLAIN, Reading
 from fama_fast.terminal import is_text
 from fama_fast.panel.text_values import MISSING_TOKENS
@@ -161,8 +162,8 @@ def _scan_csv(file: Path, reading: Reading) -> pl.LazyFrame:
     if twice is not None:
         raise DataError(f"{file}: the header has two columns {twice!r}")
     # Symbols stay text: 000001 is not 1, and TRUE is a company.
-    chosen = (reading.symbol or "").lower()
-    keys = {n: pl.String for n in names if n.lower() in SYMBOL_NAMES or n.lower() == chosen}
+    key = key_column(names, "symbol", reading.symbol)
+    keys = {n: pl.String for n in names if plain(n) in SYMBOL_NAMES or n == key}
     try:
         frame = pl.scan_csv(
             file,

@@ -24,8 +24,8 @@ class Survey:
     """What a pass over the keys finds.
 
     Attributes:
-        moments: (T,) dates in microseconds. symbols: (N,) sorted names. labels: of each group, sorted. labelled: how many
-            rows have a label of each.
+        moments: (T,) dates in microseconds. symbols: (N,) sorted names. labels: of each group, sorted. labelled: rows
+            that have a label of each.
         spans: first and last moment of each row group. ordered: rows come in the order of dates.
     """
 
