@@ -21,8 +21,8 @@ from fama_fast.panel.key_columns import key_column
 from fama_fast.panel.keys import Locate, plain_row
 from fama_fast.panel.names import SYMBOL_NAMES, plain
 from fama_fast.panel.reading import PLAIN, Reading
-from fama_fast.terminal import is_text
 from fama_fast.panel.text_values import MISSING_TOKENS
+from fama_fast.terminal import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
