@@ -152,6 +152,10 @@ class StoreError(FamaError):
     """The ledger or a factor cache cannot be read or written."""
 
 
+class NotRecorded(StoreError):  # noqa: N818  (what it says of a run, a candidate, a factor)
+    """The ledger can be read, and holds no such thing."""
+
+
 class OutputError(FamaError):
     """A result cannot be written where it was asked to go."""
 

@@ -405,8 +405,23 @@ def test_sorting_puts_what_is_missing_last(store, column, direction):
         ({"filters": {"nodes": {"type": "equals", "filter": "7 OR 1=1"}}}, "not a number"),
         ({"filters": {"nodes": {"type": "contains", "filter": 7}}}, "no filter 'contains'"),
         ({"filters": {"fate": 7}}, "not an object"),
+        ({"filters": {"nodes": {"type": "equals", "filter": 10**20}}}, "not a number"),
+        ({"filters": {"nodes": {"type": "equals", "filter": float("nan")}}}, "not a number"),
+        ({"filters": {"nodes": {"type": "inRange", "filter": 1}}}, "not a number"),
+        ({"filters": {"nodes": {"conditions": 5}}}, "conditions are a list"),
+        ({"filters": {"nodes": {"conditions": [{"conditions": [{"type": "blank"}]}]}}}, "simple filters"),
+        ({"filters": {"nodes": {"conditions": [{"type": "blank"}] * 11}}}, "at most 10"),
+        ({"filters": {"expression": {"type": "contains", "filter": {"a": 1}}}}, "not a text"),
+        ({"filters": {"expression": {"type": "contains", "filter": "\ud800"}}}, "not a text"),
+        ({"filters": {"expression": {"type": "contains", "filter": "a\0"}}}, "not a text"),
+        ({"filters": {"expression": {"type": "contains", "filter": "%" * 401}}}, "not a text"),
+        ({"sort": [7]}, "list of objects"),
+        ({"sort": [None]}, "list of objects"),
+        ({"sort": [{"colId": "train", "sort": {}}]}, "list of objects"),
+        ({"sort": [{"colId": "train"}] * 50}, "sorted by 50 columns"),
         ({"start": 0, "end": 100_000}, "at most 500"),
         ({"start": -1, "end": 10}, "at most 500"),
+        ({"start": 2**63, "end": 2**63 + 1}, "at most 500"),
     ],
 )
 def test_what_makes_no_sense_is_refused(store, more, words):
@@ -520,6 +535,123 @@ def test_rows_are_served_as_json_and_nonsense_is_told(address):
         assert words in json.load(refused.value)["error"]
 
 
+NONSENSE = [
+    *("start=abc", "start=", "end=1e3", "start=-1", "start=99999999999999999999", "end=%F0%9F%98%80"),
+    *("sort=[1]", "sort=[null]", "sort={}", "sort=%ff", "sort=" + "[" * 5000, "sort=" + "[" * 5000 + "]" * 5000),
+    *('filters={"train":5}', 'filters={"train":{"conditions":5}}', 'filters={"train":{"type":"equals","filter":NaN}}'),
+    'filters={"train":{"type":"equals","filter":' + "9" * 400 + "}}",
+    'filters={"train":{"type":"equals","filter":' + "9" * 9000 + "}}",
+    'filters={"expression":{"type":"contains","filter":"\\ud800"}}',
+    *("strat=0", "start=0&start=1", "%00=1"),
+]
+
+
+@pytest.mark.parametrize("query", NONSENSE, ids=lambda q: q[:40])
+def test_nonsense_is_asked_wrongly_and_no_fault_of_the_server(address, query):
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        _asked(f"{address}dashboard/run/{BIG}/candidates?{quote(query, safe='=&%')}")
+    assert refused.value.code == 400
+    assert json.load(refused.value)["error"]
+
+
+@pytest.mark.parametrize(
+    ("page", "code", "words"),
+    [
+        ("compare", 400, "name two to 8 runs"),
+        (f"compare?run={BIG}", 400, "name two to 8 runs"),
+        (f"compare?run={BIG}&run=%ff", 404, "no run"),
+        ("compare?" + "run=a&" * 900, 400, "name two to 8 runs"),
+        ("run/nosuch", 404, "no run"),
+        ("run/%00%ff", 404, "no run"),
+        (f"run/{BIG}/candidate/999999999", 404, "has no candidate"),
+        (f"run/{BIG}/candidate/99999999999999999999999", 404, "has no candidate"),
+        (f"run/{BIG}/candidate/x", 404, "row_id"),
+        (f"run/{BIG}/factor/%ED%A0%80", 404, "has no factor"),
+        ("dashboard/run/nosuch/candidates", 404, "no run"),
+    ],
+)
+def test_pages_that_are_not_there_say_so_in_their_status(address, page, code, words):
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        _asked(f"{address}{page}")
+    assert refused.value.code == code
+    assert words in refused.value.read().decode()
+
+
+def _handshake(address: str, **headers: str) -> int:
+    """The status of a websocket's opening, as a browser would write it."""
+    host = address.removeprefix("http://").rstrip("/")
+    name, _, port = host.partition(":")
+    lines = [
+        "GET /_nicegui_ws/socket.io/?EIO=4&transport=websocket HTTP/1.1",
+        *(f"{k}: {v}" for k, v in {"Host": host, "Upgrade": "websocket", "Connection": "Upgrade"}.items()),
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        "Sec-WebSocket-Version: 13",
+        *(f"{k}: {v}" for k, v in headers.items()),
+    ]
+    with closing(socket.create_connection((name, int(port)), timeout=30)) as c:
+        c.sendall("\r\n".join([*lines, "", ""]).encode())
+        return int(c.recv(200).split()[1])
+
+
+FOREIGN = [
+    "http://evil.example",
+    "https://evil.example:{port}",
+    "null",
+    "http://127.0.0.1:1",
+    "http://127.0.0.1",
+    "x",
+    "",
+]
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+def test_pages_of_other_origins_may_not_ask(address, origin):
+    theirs = origin.format(port=address.rstrip("/").rpartition(":")[2])
+    assert _handshake(address, Origin=theirs) == 403
+    polling = "_nicegui_ws/socket.io/?EIO=4&transport=polling"
+    for page in ("", polling, f"dashboard/run/{BIG}/candidates"):
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            _asked(f"{address}{page}", Origin=theirs)
+
+
+def test_the_dashboards_own_pages_and_programs_may_ask(address):
+    own = address.rstrip("/")
+    assert _handshake(address, Origin=own) == 101
+    assert _handshake(address) == 101
+    for headers in (
+        {"Origin": own},
+        {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},  # a link that was followed
+    ):
+        with _asked(address, **headers) as answer:
+            assert answer.status == 200
+    for site in ("cross-site", "same-site"):
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            _asked(address, **{"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"})
+    assert _handshake(address, **{"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "websocket"}) == 403
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "own"),
+    [
+        ("http://a.example", "a.example:80", True),
+        ("https://a.example:443", "a.example", True),
+        ("https://a.example", "A.EXAMPLE", True),
+        ("http://[::1]:8080", "[::1]:8080", True),
+        ("http://[::1]:8080", "[::2]:8080", False),
+        ("http://a.example:x", "a.example", False),
+        ("http://a.example", "", False),
+        ("file://", "a.example", False),
+    ],
+)
+def test_an_origin_is_a_host_and_a_port(origin, host, own):
+    from starlette.datastructures import Headers
+
+    from fama_fast.dashboard.origin import foreign
+
+    assert foreign(Headers({"origin": origin, "host": host})) is not own
+
+
 # In a browser
 
 
@@ -568,11 +700,13 @@ def test_runs_are_listed_and_compared(address):
         assert "not opened" in text
         assert f"found: 1 of 2 holds {HOSTILE}" in text
         keep_screenshot(page, "dashboard-compare")
+        _sound(heard, address)
         page.goto(f"{address}compare?run={BIG}")
         assert page.get_by_role("alert").inner_text().startswith("name two to 8 runs")
         page.goto(f"{address}run/nobody")
         assert "no run 'nobody'" in page.get_by_role("alert").inner_text()
-        _sound(heard, address)
+        wrong = "error: Failed to load resource: the server responded with a status of"
+        assert heard.messages == [f"{wrong} 400 (Bad Request)", f"{wrong} 404 (Not Found)"]
 
 
 @needs_browser

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from fama_fast.errors import ConfigError
 from fama_fast.mining import schema
+from fama_fast.terminal import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +45,9 @@ TEXTS: dict[str, sa.ColumnElement[Any]] = {
     "hypothesis": _T.hypothesis,
     "reason": _T.reason,
 }
+_LARGEST = 2**53  # whole numbers up to here are the same to JSON and to every database
+_MOST_CONDITIONS = 10
+_DIRECTIONS = (None, "asc", "desc")
 _LONG = ("expression", "hypothesis", "reason")
 
 
@@ -65,20 +69,28 @@ def page(
     Raises:
         ConfigError: an unknown column, or a filter or bounds that make no sense.
     """
-    if not 0 <= start < end <= start + MOST_ROWS:
+    if not 0 <= start < end <= start + MOST_ROWS or end > _LARGEST:
         raise ConfigError(f"rows {start} to {end}: at most {MOST_ROWS} at a time, from 0 on")
     where = [_T.run_id == run_id, *(condition(name, model) for name, model in (filters or {}).items())]
-    order: list[sa.ColumnElement[Any]] = []
-    for entry in sort:
-        column = _column(str(entry.get("colId")))
-        order.append((column.desc() if entry.get("sort") == "desc" else column.asc()).nulls_last())
-    order.append(_T.id.asc())
+    order = [*_order(sort), _T.id.asc()]
     columns = [*NUMBERS.items(), *TEXTS.items()]
     shown = [(sa.func.substr(c, 1, _SHOWN) if name in _LONG else c).label(name) for name, c in columns]
     with store.transaction() as c:
         total = c.execute(sa.select(sa.func.count()).select_from(schema.candidates).where(*where)).scalar()
         rows = c.execute(sa.select(*shown).where(*where).order_by(*order).offset(start).limit(end - start))
         return {"total": int(total or 0), "rows": [dict(row) for row in rows.mappings()]}
+
+
+def _order(sort: Sequence[Any]) -> list[sa.ColumnElement[Any]]:
+    if len(sort) > len(NUMBERS) + len(TEXTS):
+        raise ConfigError(f"sorted by {len(sort)} columns: there are {len(NUMBERS) + len(TEXTS)}")
+    order: list[sa.ColumnElement[Any]] = []
+    for entry in sort:
+        if not isinstance(entry, dict) or entry.get("sort", "asc") not in _DIRECTIONS:
+            raise ConfigError('sort is a list of objects such as {"colId": "train", "sort": "desc"}')
+        column = _column(str(entry.get("colId")))
+        order.append((column.desc() if entry.get("sort") == "desc" else column.asc()).nulls_last())
+    return order
 
 
 def _column(name: str) -> sa.ColumnElement[Any]:
@@ -97,8 +109,12 @@ def condition(name: str, model: Any) -> sa.ColumnElement[bool]:
     column = _column(name)
     if not isinstance(model, dict):
         raise ConfigError(f"column {name}: the filter is not an object")
-    if model.get("conditions"):
-        found = [condition(name, part) for part in model["conditions"]]
+    parts = model.get("conditions")
+    if parts:
+        # AG Grid joins simple conditions, never joined ones.
+        if not isinstance(parts, list) or len(parts) > _MOST_CONDITIONS or any(_joined(part) for part in parts):
+            raise ConfigError(f"column {name}: conditions are a list of at most {_MOST_CONDITIONS} simple filters")
+        found = [condition(name, part) for part in parts]
         return sa.or_(*found) if model.get("operator") == "OR" else sa.and_(*found)
     kind, value = str(model.get("type")), model.get("filter")
     if kind == "blank":
@@ -113,9 +129,13 @@ def condition(name: str, model: Any) -> sa.ColumnElement[bool]:
     return _COMPARED[kind](column, *numbers)
 
 
+def _joined(part: Any) -> bool:
+    return isinstance(part, dict) and bool(part.get("conditions"))
+
+
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"column {name}: {str(value)[:40]!r} is not a number")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
+        raise ConfigError(f"column {name}: {str(value)[:40]!r} is not a number that can be compared with")
     return value
 
 
@@ -131,7 +151,9 @@ _COMPARED: dict[str, Callable[..., sa.ColumnElement[bool]]] = {
 
 
 def _text(name: str, column: sa.ColumnElement[Any], kind: str, value: Any) -> sa.ColumnElement[bool]:
-    text = "" if value is None else str(value)
+    text = "" if value is None else value
+    if not isinstance(text, str) or len(text) > _SHOWN or not is_text(text) or "\0" in text:
+        raise ConfigError(f"column {name}: the filter is not a text of at most {_SHOWN} characters")
     lower = sa.func.lower(column)
     found: dict[str, Callable[[], sa.ColumnElement[bool]]] = {
         "contains": lambda: column.icontains(text, autoescape=True),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from fama_fast.errors import StoreError
+from fama_fast.errors import NotRecorded
 from fama_fast.mining import schema
 from fama_fast.mining.lineage import Kin, Lineage
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _SPLITS = ("screen", "train", "valid", "test")
 _SIGNED = ("rank_ic", "rank_icir", "rank_ic_t", "ic", "icir")
 _MOST_KIN = 200
+_MOST_ROWS = 2**31 - 1  # PostgreSQL counts no further
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,15 @@ def by_row(store: Store, run_id: str, row_id: int) -> FactorPage:
     """A candidate by its row.
 
     Raises:
-        StoreError: the run has no such candidate.
+        NotRecorded: the run has no such candidate.
     """
     t = schema.candidates
-    with store.transaction() as c:
-        found = c.execute(sa.select(t).where(t.c.run_id == run_id, t.c.id == row_id)).mappings().first()
+    found = None
+    if 0 <= row_id <= _MOST_ROWS:
+        with store.transaction() as c:
+            found = c.execute(sa.select(t).where(t.c.run_id == run_id, t.c.id == row_id)).mappings().first()
     if found is None:
-        raise StoreError(f"ledger {store.place}: run {run_id} has no candidate {row_id}")
+        raise NotRecorded(f"ledger {store.place}: run {run_id} has no candidate {row_id}")
     return _of_candidate(store, run_id, dict(found))
 
 
@@ -69,7 +72,7 @@ def by_fingerprint(store: Store, run_id: str, fingerprint: str) -> FactorPage:
     """A factor by its fingerprint.
 
     Raises:
-        StoreError: the run has no such factor.
+        NotRecorded: the run has no such factor.
     """
     t, s = schema.candidates, schema.starting_factors
     with store.transaction() as c:
@@ -89,7 +92,7 @@ def by_fingerprint(store: Store, run_id: str, fingerprint: str) -> FactorPage:
             children=_children(store, run_id, fingerprint),
         )
     if found is None:
-        raise StoreError(f"ledger {store.place}: run {run_id} has no factor {fingerprint[:80]!r}")
+        raise NotRecorded(f"ledger {store.place}: run {run_id} has no factor {fingerprint[:80]!r}")
     return _of_candidate(store, run_id, dict(found))
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from fama_fast.dashboard.tallies import Round, Tallies, Totals, totals
 from fama_fast.dashboard.wording import signed
-from fama_fast.errors import StoreError, nearest_name
+from fama_fast.errors import NotRecorded, nearest_name
 from fama_fast.mining import schema
 from fama_fast.mining.config_file import leaves
 
@@ -144,23 +144,31 @@ class Runs:
         """One run by its whole id.
 
         Raises:
-            StoreError: there is none; names the nearest.
+            NotRecorded: there is none; names the nearest.
         """
         with self.store.transaction() as c:
             row = c.execute(_query().where(schema.runs.c.id == run_id)).first()
             if row is not None:
                 return self._run(c, row)
-            known = list(c.scalars(sa.select(schema.runs.c.id)))
-        near = nearest_name(run_id, known)
+            raise self._missing(c, run_id)
+
+    def _missing(self, c: sa.Connection, run_id: str) -> NotRecorded:
+        near = nearest_name(run_id, c.scalars(sa.select(schema.runs.c.id)))
         hint = f"; did you mean {near}?" if near else ""
-        raise StoreError(f"ledger {self.store.place}: no run {run_id[:80]!r}{hint}")
+        return NotRecorded(f"ledger {self.store.place}: no run {run_id[:80]!r}{hint}")
 
     def committed(self, run_id: str) -> tuple[int, str]:
-        """Rounds committed and the status, the cheapest way to see whether anything is new."""
+        """Rounds committed and the status, the cheapest way to see whether anything is new.
+
+        Raises:
+            NotRecorded: there is no such run; names the nearest.
+        """
         t = schema.runs.c
         with self.store.transaction() as c:
             row = c.execute(sa.select(t.rounds, t.status).where(t.id == run_id)).first()
-        return (int(row.rounds), str(row.status)) if row else (0, "gone")
+            if row is None:
+                raise self._missing(c, run_id)
+        return int(row.rounds), str(row.status)
 
     def _run(self, c: sa.Connection, row: Any) -> Run:
         rounds = self._tallies.rounds(c, row.id, row.started_at, row.rounds)

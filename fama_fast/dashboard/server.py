@@ -2,7 +2,7 @@
 
 The web server is uvicorn under NiceGUI. Every answer forbids the browser to ask anything of another host; a request
 that comes under a name which is not this machine's is refused, so that a page of someone else's cannot read the store
-by pointing its own name at 127.0.0.1.
+by pointing its own name at 127.0.0.1; and so is one that says it comes from such a page (`origin`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastapi.exceptions import RequestValidationError
 from nicegui import app, background_tasks, ui
 from nicegui.server import Server
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -24,12 +25,14 @@ from starlette.responses import JSONResponse, Response
 
 from fama_fast.dashboard import candidates
 from fama_fast.dashboard.elements import LIBRARY
+from fama_fast.dashboard.origin import OwnPagesOnly
 from fama_fast.dashboard.pages import compare, factor, run, runs
+from fama_fast.dashboard.pages.frame import status
 from fama_fast.dashboard.runs import Runs
 from fama_fast.errors import ConfigError, FamaError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from fama_fast.dashboard.reading import ReadOnlyLedger
 
@@ -110,6 +113,8 @@ def build(known: Runs, *, only_this_machine: bool) -> None:
     app.add_static_files("/dashboard/assets", ASSETS)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK) if only_this_machine else ["*"])
     app.middleware("http")(_guarded)
+    app.add_middleware(OwnPagesOnly)
+    app.exception_handler(RequestValidationError)(_misasked)
     app.get(LIBRARY)(_vega)
     app.get("/dashboard/run/{run_id}/candidates")(_table(known))
     ui.add_head_html('<link rel="stylesheet" href="/dashboard/assets/dashboard.css">', shared=True)
@@ -126,6 +131,13 @@ async def _guarded(request: Request, answer: Callable[[Request], Awaitable[Respo
     return response
 
 
+async def _misasked(_request: Request, error: RequestValidationError) -> Response:
+    """What an address holds and cannot mean: a page that is not there, or a question put wrongly."""
+    first = error.errors()[0]
+    where, name = first["loc"][0], ".".join(map(str, first["loc"][1:]))
+    return JSONResponse({"error": f"{name}: {first['msg']}"}, status_code=404 if where == "path" else 400)
+
+
 @cache
 def _library() -> bytes:
     import vl_convert
@@ -139,22 +151,35 @@ def _vega() -> Response:
 
 
 def _table(known: Runs) -> Callable[..., Response]:
-    def table(run_id: str, start: int = 0, end: int = 100, sort: str = "[]", filters: str = "{}") -> Response:
+    def table(
+        request: Request, run_id: str, start: int = 0, end: int = 100, sort: str = "[]", filters: str = "{}"
+    ) -> Response:
         try:
+            _asked_for(request, ("start", "end", "sort", "filters"))
+            known.committed(run_id)
             found = candidates.page(
                 known.store, run_id, start=start, end=end, sort=_json(sort, list), filters=_json(filters, dict)
             )
         except FamaError as error:
-            return JSONResponse({"error": str(error)}, status_code=400)
+            return JSONResponse({"error": str(error)}, status_code=status(error))
         return JSONResponse(found, headers={"Cache-Control": "no-store"})
 
     return table
 
 
+def _asked_for(request: Request, names: Sequence[str]) -> None:
+    """See that a question has these names alone, each once: what is misspelt must not be answered as if it were not."""
+    for name in request.query_params:
+        if name not in names:
+            raise ConfigError(f"there is no {name[:40]!r} to ask for: only {', '.join(names)}")
+        if len(request.query_params.getlist(name)) > 1:
+            raise ConfigError(f"{name} is given twice")
+
+
 def _json(text: str, kind: type) -> Any:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{text[:40]!r} is not JSON") from error
     if not isinstance(value, kind):
         raise ConfigError(f"{text[:40]!r} is not a JSON {'list' if kind is list else 'object'}")

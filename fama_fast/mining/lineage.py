@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from fama_fast.errors import StoreError, nearest_name
+from fama_fast.errors import NotRecorded, StoreError, nearest_name
 from fama_fast.mining import schema
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Lineage:
         admitted factor of highest score.
 
         Raises:
-            StoreError: the run has no such factor; names the nearest expression.
+            NotRecorded: the run has no such factor; names the nearest expression.
         """
         c_, s_ = _CANDIDATES.c, schema.starting_factors.c
         with self._store.transaction() as c:
@@ -95,7 +95,7 @@ class Lineage:
                 query = sa.select(c_.fingerprint).where(c_.run_id == self._run, c_.admitted, c_.score.is_not(None))
                 found = c.scalars(query.order_by(c_.score.desc(), c_.id).limit(1)).all()
                 if not found:
-                    raise StoreError(f"ledger {self._store.place}: run {self._run} has admitted no factor yet")
+                    raise NotRecorded(f"ledger {self._store.place}: run {self._run} has admitted no factor yet")
                 return str(found[0])
             wanted = (name.strip(), _canonical(name))
             hits: set[str] = set()
@@ -114,13 +114,13 @@ class Lineage:
             query = sa.select(c_.canonical).where(c_.run_id == self._run, c_.canonical.is_not(None)).limit(20_000)
             near = nearest_name(name, c.scalars(query))
         hint = f"; did you mean {near}?" if near else ""
-        raise StoreError(f"ledger {self._store.place}: run {self._run} has no factor {name[:80]!r}{hint}")
+        raise NotRecorded(f"ledger {self._store.place}: run {self._run} has no factor {name[:80]!r}{hint}")
 
     def ancestors(self, fingerprint: str) -> list[Kin]:
         """The factor and everything it descends from, nearest generation first, each once.
 
         Raises:
-            StoreError: the run has no such factor.
+            NotRecorded: the run has no such factor.
         """
         with self._store.transaction() as c:
             own = self._own_row(c, fingerprint)
@@ -150,7 +150,7 @@ class Lineage:
         training RankIC).
 
         Raises:
-            StoreError: the run has no such factor.
+            NotRecorded: the run has no such factor.
         """
         p, start = _PARENTS.c, schema.starting_factors
         with self._store.transaction() as c:
@@ -209,7 +209,7 @@ class Lineage:
         with self._store.transaction() as c:
             first = list(c.scalars(sa.select(c_.id).where(c_.run_id == self._run, origin).order_by(c_.id)))
             if not first:
-                raise StoreError(f"ledger {self._store.place}: run {self._run} has no candidate of {what}")
+                raise NotRecorded(f"ledger {self._store.place}: run {self._run} has no candidate of {what}")
             kin = sa.select(c_.id).where(c_.run_id == self._run, origin).cte("kin", recursive=True)
             kin = kin.union(
                 sa.select(_PARENTS.c.candidate_id)
@@ -284,7 +284,7 @@ class Lineage:
         if c.execute(start).first() is not None:
             return None
         if found is None:
-            raise StoreError(f"ledger {self._store.place}: run {self._run} has no factor {fingerprint[:80]!r}")
+            raise NotRecorded(f"ledger {self._store.place}: run {self._run} has no factor {fingerprint[:80]!r}")
         return int(found)
 
     def _rows(self, c: sa.Connection, ids: Any) -> dict[int, Any]:

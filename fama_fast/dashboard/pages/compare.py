@@ -14,7 +14,7 @@ from fama_fast.dashboard.pages.frame import frame, problem, run_address
 from fama_fast.dashboard.runs import differing_settings
 from fama_fast.dashboard.tallies import curve
 from fama_fast.dashboard.wording import NONE, number, signed
-from fama_fast.errors import StoreError
+from fama_fast.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from fama_fast.dashboard.runs import Run, Runs
@@ -30,11 +30,11 @@ def register(runs: Runs) -> None:
         wanted = list(dict.fromkeys(request.query_params.getlist("run")))
         try:
             if not 2 <= len(wanted) <= MOST_RUNS:
-                raise StoreError(f"name two to {MOST_RUNS} runs to compare: /compare?run=...&run=...")
+                raise ConfigError(f"name two to {MOST_RUNS} runs to compare: /compare?run=...&run=...")
             found = await asyncio.to_thread(lambda: [runs.get(r) for r in wanted])
-        except StoreError as error:
+        except (ConfigError, StoreError) as error:
             with frame("Comparison", runs.store.place):
-                problem(str(error))
+                problem(error)
             return
         with frame(f"Comparison of {len(found)} runs", runs.store.place):
             _show(found)

@@ -58,7 +58,7 @@ async def _page(runs: Runs, run_id: str, ask: Callable[[str], FactorPage]) -> No
         found, formula = await asyncio.to_thread(read)
     except StoreError as error:
         with frame("Factor", runs.store.place, ((run_id[:40], run_address(run_id)),)):
-            problem(str(error))
+            problem(error)
         return
     with frame("Factor", runs.store.place, ((f"Run {found.run_id}", run_address(found.run_id)),)):
         _show(found, formula)

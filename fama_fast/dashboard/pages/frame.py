@@ -10,9 +10,12 @@ from nicegui import ui
 from nicegui.element import Element
 
 from fama_fast.dashboard.elements import Text, paragraph
+from fama_fast.errors import NotRecorded, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from fama_fast.errors import FamaError
 
 
 @contextmanager
@@ -34,9 +37,15 @@ def frame(title: str, place: str, trail: tuple[tuple[str, str], ...] = ()) -> It
     ui.skip_link(target=content)
 
 
-def problem(message: str) -> None:
-    """Why a page has nothing to show."""
-    paragraph(message, "bad").props["role"] = "alert"
+def problem(error: FamaError) -> None:
+    """Why a page has nothing to show; the answer's status says it too."""
+    paragraph(str(error), "bad").props["role"] = "alert"
+    ui.context.client.status_code = status(error)
+
+
+def status(error: FamaError) -> int:
+    """What an error means to HTTP: asked wrongly, not there, or the store cannot be read now."""
+    return 404 if isinstance(error, NotRecorded) else 503 if isinstance(error, StoreError) else 400
 
 
 def run_address(run_id: str) -> str:

@@ -33,7 +33,7 @@ def register(runs: Runs) -> None:
             found, chains = await asyncio.to_thread(_read, runs, run_id)
         except StoreError as error:
             with frame("Run", runs.store.place):
-                problem(str(error))
+                problem(error)
             return
         with frame(f"Run {found.id}", runs.store.place):
             _Page(runs, found, chains)

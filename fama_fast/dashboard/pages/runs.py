@@ -32,7 +32,7 @@ def register(runs: Runs) -> None:
             found = await asyncio.to_thread(runs.all)
         except StoreError as error:
             with frame("Runs", place):
-                problem(str(error))
+                problem(error)
             return
         with frame("Runs", place):
             note = paragraph(_told(found), "quiet")
