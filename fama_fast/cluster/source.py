@@ -102,10 +102,8 @@ def hash_of(data: Panel | Dataset) -> str:
     digest.update(np.ascontiguousarray(data.moments).data)
     digest.update("\0".join(data.symbols).encode())
     digest.update(repr((sorted(data.supplied_fields), sorted(data.groups), data.has_universe)).encode())
-    for file in data.files.files:
-        footer = file.metadata.to_dict()
-        footer.pop("created_by", None)
-        digest.update(json.dumps(footer, sort_keys=True, default=str).encode())
+    for text in data.files.fingerprint():
+        digest.update(text.encode())
     return digest.hexdigest()
 
 

@@ -19,7 +19,7 @@ from fama_fast.panel.key_columns import column_called, find_column, find_key
 from fama_fast.panel.keys import dates_to_numpy, read_dates, read_symbols
 from fama_fast.panel.names import IDENTIFIERS, NAME_COLUMNS, alias_of
 from fama_fast.panel.reading import KEYS, PLAIN, Reading
-from fama_fast.panel.scan import collect, scan
+from fama_fast.panel.scan import collect, scan_table
 from fama_fast.panel.text_values import labels_of, no_group
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def membership_mask(panel: Panel, path: str | Path, reading: Reading = PLAIN) ->
         DataError: unreadable file or date, a missing column, an end before its start, no symbol in common.
     """
     source = str(path)
-    found = scan(path, beside_data(reading))
+    found = scan_table(path, beside_data(reading))
     table = collect(found.frame, source)
     symbol_column = _symbol_column(table.columns, reading, source)
     start_column = find_column(table.columns, START_NAMES, "start", source)
@@ -97,7 +97,7 @@ def columns_of_data(reading: Reading, have: Collection[str], files: Sequence[str
     lacking = [role for role, c in reading.columns.items() if role not in KEYS and column_called(have, c) is None]
     if not lacking or not files:
         return reading
-    in_files = {c for f in files for c in scan(f, beside_data(reading)).frame.collect_schema().names()}
+    in_files = {c for f in files for c in scan_table(f, beside_data(reading)).frame.collect_schema().names()}
     moved = {role for role in lacking if column_called(in_files, reading.columns[role]) is not None}
     return replace(reading, columns={role: c for role, c in reading.columns.items() if role not in moved})
 
@@ -222,7 +222,7 @@ def _is_group(name: str, dtype: pl.DataType, wanted: set[str] | None) -> bool:
 
 def _per_symbol(path: str | Path, panel: Panel, source: str, reading: Reading) -> pl.DataFrame:
     """The file's rows in the panel's order of symbols (null where it has none), the symbol first."""
-    found = scan(path, beside_data(reading))
+    found = scan_table(path, beside_data(reading))
     table = collect(found.frame, source)
     key = _symbol_column(table.columns, reading, source)
     if table.is_empty():

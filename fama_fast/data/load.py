@@ -79,7 +79,6 @@ def load_market_data(
         raise ConfigError("give a path or a simulation, not both")
     membership = universe if universe is not None and _is_file(universe) else None
     wanted = None if group_fields is None else [g.upper() for g in group_fields]
-    from fama_fast.panel.parquet import needs_parts
 
     if path is None:
         from fama_fast.data.simulator import DEFAULT_SIMULATION, simulate
@@ -91,22 +90,10 @@ def load_market_data(
                 raise ConfigError(f"{option} says how files are read, and the simulator reads none: give a path")
         panel = _between(simulate(simulation or DEFAULT_SIMULATION), how.start, how.end).astype(dtype)
         in_files = None if wanted is None else [g for g in wanted if g not in panel.groups]
-    elif needs_parts(path):
-        data = scan_market_data(
-            path,
-            fields=fields,
-            universe=universe,
-            groups=files,
-            group_fields=group_fields,
-            static_fields=static_fields,
-            dtype=dtype,
-            **options,
-        )
-        return data.panel()
     else:
         from fama_fast.data.join import columns_of_data
         from fama_fast.panel.columns import known_names
-        from fama_fast.panel.ingest import collect_schema, panel_from_frame
+        from fama_fast.panel.ingest import collect_schema, panel_from_scan
         from fama_fast.panel.scan import scan
 
         found = scan(path, how)
@@ -120,14 +107,13 @@ def load_market_data(
             # has.
             in_data = [g for g in wanted if g in columns or not files]
             in_files = [g for g in wanted if g not in in_data]
-        panel = panel_from_frame(
-            found.frame,
+        panel = panel_from_scan(
+            found,
+            own,
             fields=fields,
             universe=None if membership is not None or universe is None else str(universe),
             groups=in_data,
-            reading=own,
             source=str(path),
-            locate=found.locate,
             dtype=dtype,
         )
 
@@ -163,7 +149,7 @@ def scan_market_data(
     from fama_fast.data.join import columns_of_data
     from fama_fast.panel.columns import known_names
     from fama_fast.panel.dataset import Dataset
-    from fama_fast.panel.parquet import ParquetFiles
+    from fama_fast.panel.io.open import open_rows
 
     how = reading_of(**options)
     files = [groups] if isinstance(groups, str | Path) else list(groups or ())
@@ -171,7 +157,7 @@ def scan_market_data(
         raise ConfigError("static_fields are columns of group files: give those with groups=")
     membership = universe if universe is not None and _is_file(universe) else None
     wanted = None if group_fields is None else [g.upper() for g in group_fields]
-    opened = ParquetFiles(path)
+    opened = open_rows(path, how)
     own = columns_of_data(how, opened.schema, files)
     in_data: list[str] | None = None
     in_files: list[str] | None = None

@@ -99,6 +99,8 @@ def data_files(source: Panel | Dataset) -> tuple[DataFile, ...]:
         return ()
     spans: dict[str, tuple[int, int]] = {}
     for group, (first, last) in zip(source.files.groups, source.spans, strict=True):
+        if not group.file.path:
+            return ()  # rows come of several files at once
         low, high = spans.get(group.file.path, (first, last))
         spans[group.file.path] = min(low, first), max(high, last)
     out = []

@@ -13,6 +13,7 @@ The panels are those that reading everything at once would give, cut to the date
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -21,9 +22,9 @@ from fama_fast.errors import UnknownName, nearest_name
 from fama_fast.panel.columns import assign_columns
 from fama_fast.panel.digest import content_hash
 from fama_fast.panel.ingest import read_when
+from fama_fast.panel.io.open import open_rows
 from fama_fast.panel.noticed import Noticed
 from fama_fast.panel.panel import GroupField, Panel, read_dtype
-from fama_fast.panel.parquet import ParquetFiles
 from fama_fast.panel.reader import Reader as Reader  # noqa: PLC0414  (part of this module's interface)
 from fama_fast.panel.reading import Reading, ReadingOptions, reading_of
 from fama_fast.panel.rows import MICROSECONDS_A_DAY
@@ -32,8 +33,8 @@ from fama_fast.types import DERIVED_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
+    from fama_fast.panel.io.source import RowSource
     from fama_fast.types import FloatArray, IntArray
 
     Join = Callable[[Panel], Panel]
@@ -56,7 +57,7 @@ class Dataset:
 
     def __init__(
         self,
-        path: str | Path | ParquetFiles,
+        path: str | Path | RowSource,
         *,
         fields: Iterable[str] | None = None,
         groups: Iterable[str] | None = None,
@@ -78,7 +79,7 @@ class Dataset:
         self.dtype = read_dtype(dtype)
         self.reading = reading or reading_of(**options)
         start, end = self.reading.start, self.reading.end
-        self.files = path if isinstance(path, ParquetFiles) else ParquetFiles(path)
+        self.files: RowSource = path if not isinstance(path, str | Path) else open_rows(path, self.reading)
         self.source = self.files.source
         names = None if fields is None else tuple(fields)
         group_names = None if groups is None else tuple(groups)
@@ -110,6 +111,11 @@ class Dataset:
             own = {g: GroupField(blank, self.survey.labels[g]) for g in self.columns.groups}
             empty = Panel(self.dates[:1], self.symbols, {}, groups=own, source=self.source, dtype=self.dtype)
             self._example = join(empty)
+
+    @property
+    def layout(self) -> str:
+        """How the data lie at the path, for the first line that is printed; empty for a plain file."""
+        return self.files.layout
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -203,7 +209,12 @@ class Dataset:
         """What is let pass: of the columns and keys, and of the values that were read so far."""
         joined = () if self._example is None else self._example.warnings
         first, stop = self._first, self._first + self.dates.size
-        return (*self.columns.said, *self._noticed.warnings(self.columns.fields, first, stop), *joined)
+        return (
+            *self.files.warnings,
+            *self.columns.said,
+            *self._noticed.warnings(self.columns.fields, first, stop),
+            *joined,
+        )
 
     def notice(self, name: str, start: int, values: FloatArray, infinite: IntArray | None) -> None:
         """A reader's values (rows, N) of a field from date `start` on, and how many infinite ones each date had."""
@@ -243,6 +254,7 @@ class Dataset:
         """
         found = self.reader().read(0, len(self.dates))
         found.warnings = self.warnings
+        found.layout = self.layout
         return found
 
     def __repr__(self) -> str:

@@ -20,7 +20,7 @@ from fama_fast.panel.keys import Locate, dates_to_numpy, plain_row, read_dates, 
 from fama_fast.panel.noticed import unpriced, value_warnings
 from fama_fast.panel.panel import GroupField, Panel, read_dtype
 from fama_fast.panel.reading import Reading, ReadingOptions, reading_of
-from fama_fast.panel.scan import collect, scan
+from fama_fast.panel.scan import Scan, collect, scan
 from fama_fast.panel.text_values import labels_of, no_group
 from fama_fast.panel.values import field_values
 from fama_fast.panel.values import numbers as numbers  # noqa: PLC0414  (part of this module's interface)
@@ -147,8 +147,15 @@ def panel_from_parquet(path: str | Path, **options: Any) -> Panel:
     """
     own = {k: options.pop(k) for k in ("fields", "universe", "groups", "source", "dtype") if k in options}
     how = options.pop("reading", None) or reading_of(**options)
-    found = scan(path, how)
-    return panel_from_frame(found.frame, locate=found.locate, reading=how, **{"source": str(path), **own})
+    return panel_from_scan(scan(path, how), how, **{"source": str(path), **own})
+
+
+def panel_from_scan(found: Scan, reading: Reading, **options: Any) -> Panel:
+    """A dense panel of data that have been opened; options as in `panel_from_frame`."""
+    panel = panel_from_frame(found.frame, locate=found.locate, reading=reading, **options)
+    panel.layout = found.layout
+    panel.warnings = (*found.warnings, *panel.warnings)
+    return panel
 
 
 def collect_schema(frame: pl.LazyFrame, source: str) -> dict[str, pl.DataType]:

@@ -95,7 +95,8 @@ class Panel:
         dtype: of the fields, float64 or float32. Everything computed from float32 fields is computed in float64;
             what they lose is in the rounding of the data (relative 6e-8).
         warnings: what ingestion counted and let pass.
-        source: where the data came from, for reports.
+        source: where the data came from, for reports. layout: how they lay there (`12 files`, `wide tables: close,
+            volume`), empty for a plain file.
 
     `panel["CLOSE"]` is the (T, N) array of a field, read-only, case-insensitive; RET and VWAP are derived from prices
     when they are not supplied.
@@ -111,6 +112,7 @@ class Panel:
         groups: Mapping[str, GroupField] | None = None,
         warnings: Sequence[str] = (),
         source: str = "memory",
+        layout: str = "",
         dtype: Any = np.float64,
         copy: bool = True,
     ) -> None:
@@ -149,6 +151,7 @@ class Panel:
             self.universe = mask
         self.warnings = tuple(warnings)
         self.source = source
+        self.layout = layout
         self._hash: str | None = None
 
     @classmethod
@@ -259,6 +262,7 @@ class Panel:
             groups={**self._groups, **{k.upper(): v for k, v in (groups or {}).items()}},
             warnings=self.warnings if warnings is None else tuple(warnings),
             source=self.source,
+            layout=self.layout,
             dtype=self.dtype,
         )
 
@@ -274,6 +278,7 @@ class Panel:
             groups=self._groups,
             warnings=self.warnings,
             source=self.source,
+            layout=self.layout,
             dtype=dtype,
         )
 
@@ -295,6 +300,7 @@ class Panel:
             groups={k: GroupField(g.codes[rows], g.labels) for k, g in self._groups.items()},
             warnings=self.warnings,
             source=self.source,
+            layout=self.layout,
             dtype=self.dtype,
             copy=copy,
         )

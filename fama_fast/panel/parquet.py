@@ -1,119 +1,120 @@
-"""Parquet data sets as row groups that can be read one after another: files, folders (hive-partitioned or not), globs,
-URIs.
+"""Parquet files with a row for each date and symbol, as row groups that can be read one after another.
 
 Batches of rows are decoded one at a time, only the columns asked for, so memory stays small whatever the size of a row
-group. It says what is wrong with a path or a file; what the columns mean is decided elsewhere.
+group. It says what is wrong with a file; which files there are is decided in `io.folder`, what the columns mean
+elsewhere.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import polars as pl
 
 from fama_fast.errors import DataError
-from fama_fast.panel.scan import PARQUET, find_files, same_columns
+from fama_fast.panel.columns import is_text
+from fama_fast.panel.io.alignment import Alignment
+from fama_fast.panel.io.folder import first_line
+from fama_fast.panel.io.layout import Head, symbol_constants
+from fama_fast.panel.io.source import Batch, File, RowGroup, in_file, lazy_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from fama_fast.panel.io.folder import Listing, Place
+    from fama_fast.panel.io.layout import Layout
+    from fama_fast.panel.reading import Reading
+
 BATCH_ROWS = 131_072
 """Rows decoded at a time."""
 
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _HIVE = re.compile(r"([A-Za-z_][\w ]*)=(.*)\Z")
 _WHOLE = re.compile(r"[+-]?\d+\Z")
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+_PATH = "__file__"
+_MOST_SCANS = 32
 
 
-@dataclass(frozen=True)
-class File:
-    """One Parquet file: its name for messages, its place in a file system, the columns that its folders spell."""
+class Footers:
+    """The footers of Parquet files, read once: columns and row groups, and the columns that folders spell."""
 
-    name: str
-    path: str
-    constants: Mapping[str, str | int | None]
-    metadata: Any
-    schema: Mapping[str, pl.DataType]
-
-
-@dataclass(frozen=True)
-class RowGroup:
-    """One row group; `first_row` is the number of its first row in its file."""
-
-    file: File
-    index: int
-    rows: int
-    first_row: int
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some consecutive rows of one file, columns as asked for."""
-
-    table: pl.DataFrame
-    file: File
-    first_row: int
-
-    def locate(self, row: int) -> str:
-        """Where the 0-based `row` of the batch lies, for messages."""
-        return f"{self.file.name} row {self.first_row + row + 1:,}"
-
-
-class ParquetFiles:
-    """The Parquet files of a path, in the order of their names, all with the same columns.
-
-    Attributes:
-        source: the path as given. schema: columns and types, those of hive folders included. groups: all row groups.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        """Finds the files and reads their footers.
+    def __init__(self, listing: Listing) -> None:
+        """Reads them.
 
         Raises:
-            DataError: nothing there, CSV files, a file that is empty or corrupt or whose columns differ.
+            DataError: a file that is corrupt.
         """
-        self.source = str(path)
-        self._filesystem, places = _find(path)
-        hive = [_hive_columns(place, self.source) for _, place in places]
+        import pyarrow.fs
+
+        self.listing = listing
+        self.local = listing.filesystem is None
+        self.filesystem = listing.filesystem or pyarrow.fs.LocalFileSystem()
+        hive = [_hive_columns(place) for place in listing.files]
         types = _hive_types(hive)
-        files = [
-            self._open(name, place, _constants(keys, types)) for (name, place), keys in zip(places, hive, strict=True)
+        self.files = [
+            self._open(place, _constants(keys, types)) for place, keys in zip(listing.files, hive, strict=True)
         ]
-        first = files[0]
-        for file in files[1:]:
-            if file.schema != first.schema:
-                same_columns(first.schema, Path(first.name), file.schema, Path(file.name))
-        self.files: tuple[File, ...] = tuple(files)
-        self.schema: dict[str, pl.DataType] = dict(first.schema)
-        self.groups = tuple(group for file in files for group in _row_groups(file))
 
     @property
-    def rows(self) -> int:
-        """Rows in all files, from their footers."""
-        return sum(group.rows for group in self.groups)
+    def heads(self) -> list[Head]:
+        """The names of each file's columns."""
+        files = zip(self.listing.files, self.files, strict=True)
+        return [Head(p, tuple(f.schema), {c for c, t in f.schema.items() if is_text(t)}) for p, f in files]
 
-    def _open(self, name: str, place: str, constants: Mapping[str, str | int | None]) -> File:
+    def _open(self, place: Place, constants: Mapping[str, str | int | None]) -> File:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
-            with self._filesystem.open_input_file(place) as opened:
+            with self.filesystem.open_input_file(place.path) as opened:
                 found = pq.ParquetFile(opened)
                 metadata, empty = found.metadata, found.schema_arrow.empty_table()
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{name}: not a Parquet file, or a corrupt one: {_first_line(error)}") from error
+            raise DataError(f"{place.name}: not a Parquet file, or a corrupt one: {first_line(error)}") from error
         table = pl.from_arrow(empty)
         assert isinstance(table, pl.DataFrame)
         schema: dict[str, pl.DataType] = dict(table.schema)
         # A column of the file itself is closer to the data than the name of its folder.
         kept = {k: v for k, v in constants.items() if k not in schema}
         schema.update({k: pl.Int64() if isinstance(v, int) else pl.String() for k, v in kept.items()})
-        return File(name, place, kept, metadata, schema)
+        return File(place.name, place.path, kept, metadata, schema)
+
+
+class ParquetFiles:
+    """The Parquet files of a path, in the order of their names, as a `RowSource`.
+
+    Attributes:
+        source: the path as given. layout: how the files lie there. local: on this machine. schema: columns and types,
+            those of hive folders and of file names included. groups: all row groups. warnings: which columns are
+            missing where.
+    """
+
+    def __init__(self, footers: Footers, layout: Layout, reading: Reading) -> None:
+        """Lays the files' columns side by side.
+
+        Raises:
+            DataError: a file's columns differ from the others'.
+        """
+        self._filesystem = footers.filesystem
+        self.local = footers.local
+        self.source, self.layout = footers.listing.source, layout.text
+        self.files: tuple[File, ...] = tuple(
+            _with_constants(file, symbol_constants(layout, place))
+            for file, place in zip(footers.files, footers.listing.files, strict=True)
+        )
+        self._aligned = Alignment([(f, f.metadata.num_rows) for f in self.files], reading)
+        self.schema = self._aligned.schema
+        self.warnings = self._aligned.warnings
+        self.groups = tuple(group for file in self._aligned.files for group in _row_groups(file))
+
+    @property
+    def rows(self) -> int:
+        """Rows in all files, from their footers."""
+        return sum(group.rows for group in self.groups)
 
     def batches(self, group: RowGroup, columns: Sequence[str], *, threads: bool = False) -> Iterator[Batch]:
         """The rows of one row group, `BATCH_ROWS` at a time.
@@ -125,8 +126,9 @@ class ParquetFiles:
         import pyarrow.parquet as pq
 
         file = group.file
-        stored = [c for c in columns if c not in file.constants]
+        stored = self._aligned.stored(file, columns)
         texts = [c for c in stored if isinstance(file.schema[c], pl.String)]
+        shape = self._aligned.shape(file, columns)
         at = group.first_row
         try:
             with self._filesystem.open_input_file(file.path) as opened:
@@ -141,126 +143,70 @@ class ParquetFiles:
                 for raw in found.iter_batches(
                     BATCH_ROWS, row_groups=[group.index], columns=stored, use_threads=threads
                 ):
-                    table = pl.from_arrow(raw)
+                    # Without any column a frame would not know how many rows there are.
+                    table = pl.from_arrow(raw) if stored else pl.DataFrame({"": pl.repeat(0, raw.num_rows, eager=True)})
                     assert isinstance(table, pl.DataFrame)
-                    if file.constants:
-                        made = {c: v for c, v in file.constants.items() if c in columns}
-                        lits = [pl.lit(v, dtype=file.schema[c]).alias(c) for c, v in made.items()]
-                        table = (
-                            table.with_columns(lits)
-                            if stored
-                            else pl.select(
-                                *(pl.repeat(v, raw.num_rows, dtype=file.schema[c]).alias(c) for c, v in made.items())
-                            )
-                        )
-                    yield Batch(table, file, at)
+                    yield Batch(table.with_columns(shape).select(columns), file, at)
                     at += raw.num_rows
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{file.name}: cannot be read: {_first_line(error)}") from error
+            raise DataError(f"{file.name}: cannot be read: {first_line(error)}") from error
+
+    def frame(self) -> pl.LazyFrame:
+        """All rows as one frame that reads only the columns asked for."""
+        runs: list[list[File]] = []
+        for file in self._aligned.files:
+            if runs and self._aligned.same(runs[-1][0], file):
+                runs[-1].append(file)
+            else:
+                runs.append([file])
+        # Polars takes long for a frame of many scans.
+        if not self.local or len(runs) > _MOST_SCANS:
+            return lazy_frame(self)
+        return pl.concat([self._scan(run) for run in runs], how="vertical")
+
+    def _scan(self, run: Sequence[File]) -> pl.LazyFrame:
+        """Files with the same columns as one frame."""
+        first, paths = run[0], [f.path for f in run]
+        spelled = bool(first.constants) and len(run) > 1
+        # A glob in a file's own name must not be expanded again.
+        frame = pl.scan_parquet(
+            paths, glob=False, hive_partitioning=False, include_file_paths=_PATH if spelled else None
+        )
+        columns = list(self.schema)
+        shape = self._aligned.shape(first, columns)
+        if spelled:
+            own = {c: [f.constants[c] for f in run] for c in first.constants}
+            shape = [e for e in shape if e.meta.output_name() not in own]
+            for column, values in own.items():
+                want = self.schema[column]
+                texts = [v if v is None else str(v) for v in values] if isinstance(want, pl.String) else values
+                series = pl.Series(column, texts, dtype=want)
+                shape.append(pl.col(_PATH).replace_strict(paths, series, return_dtype=want).alias(column))
+        return frame.with_columns(shape).select(columns)
+
+    def locate(self, group: RowGroup, row: int) -> str:
+        """Where the 0-based `row` of a group lies, for messages."""
+        return in_file(group.file, group.first_row + row)
+
+    def fingerprint(self) -> Iterator[str]:
+        """The files' footers: sizes and, as a rule, least and greatest values of each column chunk."""
+        for file in self.files:
+            footer = file.metadata.to_dict()
+            footer.pop("created_by", None)
+            yield json.dumps(footer, sort_keys=True, default=str)
 
 
-def is_uri(path: str | Path) -> bool:
-    """`s3://...` and the like, rather than a local path."""
-    return isinstance(path, str) and _URI.match(path) is not None
+def _with_constants(file: File, more: Mapping[str, str]) -> File:
+    if not more:
+        return file
+    schema = {**file.schema, **dict.fromkeys(more, pl.String())}
+    return replace(file, constants={**file.constants, **more}, schema=schema)
 
 
-def needs_parts(path: str | Path) -> bool:
-    """Whether `path` is a URI or a folder of folders, which `panel.scan` does not open."""
-    if is_uri(path):
-        return True
-    place = Path(path).expanduser()
-    return place.is_dir() and any(_HIVE.match(p.name) and p.is_dir() for p in place.iterdir())
-
-
-def _find(path: str | Path) -> tuple[Any, list[tuple[str, str]]]:
-    """A pyarrow file system, and (name for messages, place in it) of each file."""
-    import pyarrow.fs
-
-    if is_uri(path):
-        return _find_remote(str(path))
-    local = pyarrow.fs.LocalFileSystem()
-    place = Path(path).expanduser()
-    if place.is_dir():
-        inside = sorted(f for f in place.rglob("*") if f.suffix.lower() in PARQUET and f.is_file())
-        files: Sequence[Path] = [f for f in inside if not _hidden(f.relative_to(place).parts)]
-        if not files:
-            files = find_files(place)  # says what is there instead
-    else:
-        files = find_files(path)
-    if files[0].suffix.lower() not in PARQUET:
-        raise DataError(f"{path}: only Parquet can be read part by part: write the data as Parquet once")
-    for file in files:
-        if file.stat().st_size == 0:
-            raise DataError(f"{file}: the file is empty")
-    base = place if place.is_dir() else None
-    return local, [(str(f.relative_to(base)) if base else str(f), str(f)) for f in files]
-
-
-def _find_remote(uri: str) -> tuple[Any, list[tuple[str, str]]]:
-    import pyarrow as pa
-    import pyarrow.fs
-
-    pattern = None
-    if "*" in uri:
-        head, _, _ = uri.partition("*")
-        pattern, uri = uri, head.rpartition("/")[0]
-    try:
-        filesystem, root = pyarrow.fs.FileSystem.from_uri(uri)
-    except (pa.ArrowException, ValueError, OSError) as error:
-        filesystem, root = _fsspec(uri, error)
-    try:
-        info = filesystem.get_file_info(root)
-        if info.type == pyarrow.fs.FileType.File:
-            return filesystem, [(uri, root)]
-        found = filesystem.get_file_info(pyarrow.fs.FileSelector(root, recursive=True, allow_not_found=True))
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{uri}: cannot be opened: {_first_line(error)}") from error
-    places = sorted(
-        i.path
-        for i in found
-        if i.is_file
-        and PurePosixPath(i.path).suffix.lower() in PARQUET
-        and not _hidden(PurePosixPath(i.path[len(root) :]).parts)
-    )
-    if pattern is not None:
-        scheme_free = pattern[len(uri) :].lstrip("/")
-        places = [p for p in places if PurePosixPath(p).match(scheme_free)]
-    if not places:
-        raise DataError(f"{pattern or uri}: no Parquet file there")
-    return filesystem, [(p, p) for p in places]
-
-
-def _fsspec(uri: str, error: Exception) -> tuple[Any, str]:
-    import pyarrow.fs
-
-    try:
-        import fsspec
-    except ImportError:
-        scheme = uri.partition("://")[0]
-        hint = f"{scheme}:// needs the package fsspec (and the one that it names for {scheme})"
-        raise DataError(f"{uri}: cannot be opened: {_first_line(error)}; {hint}") from error
-    try:
-        filesystem, root = fsspec.core.url_to_fs(uri)
-    except (ValueError, ImportError, OSError) as failure:
-        raise DataError(f"{uri}: cannot be opened: {_first_line(failure)}") from failure
-    return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(filesystem)), root
-
-
-def _hidden(parts: Sequence[str]) -> bool:
-    return any(p.startswith((".", "_")) for p in parts)
-
-
-def _hive_columns(place: str, source: str) -> dict[str, str]:
-    """`key=value` folders of a path, below the folder that was asked for."""
-    root = source.partition("*")[0]
-    at = place.find(root) if not is_uri(source) else -1
-    below = place[at + len(root) :] if at >= 0 else place
-    found = {}
-    for part in PurePosixPath(Path(below).as_posix()).parts[:-1]:
-        hit = _HIVE.match(part)
-        if hit:
-            found[hit[1]] = unquote(hit[2])
-    return found
+def _hive_columns(place: Place) -> dict[str, str]:
+    """The columns that `key=value` folders spell."""
+    hits = (_HIVE.match(part) for part in place.below[:-1])
+    return {hit[1]: unquote(hit[2]) for hit in hits if hit}
 
 
 def _hive_types(hive: Sequence[Mapping[str, str]]) -> dict[str, type]:
@@ -286,7 +232,3 @@ def _row_groups(file: File) -> Iterator[RowGroup]:
         if rows:
             yield RowGroup(file, index, rows, at)
         at += rows
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from fama_fast.panel.dataset import Dataset
-    from fama_fast.panel.parquet import RowGroup
+    from fama_fast.panel.io.source import RowGroup
     from fama_fast.types import BoolArray, FloatArray, IntArray
 
 _SHOWN = 5

@@ -1,4 +1,4 @@
-"""Rows of Parquet data as they are decoded, a batch at a time, each with its moment; cutting them by date."""
+"""Rows of market data as they are decoded, a batch at a time, each with its moment; cutting them by date."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import polars as pl
 from fama_fast.panel.keys import read_dates
 
 if TYPE_CHECKING:
-    from fama_fast.panel.parquet import Batch
+    from fama_fast.panel.io.source import Batch
     from fama_fast.types import BoolArray, IntArray
 
 MICROSECONDS_A_DAY = 86_400_000_000

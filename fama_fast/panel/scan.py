@@ -1,100 +1,89 @@
-"""Market data files, found and opened lazily: a CSV or Parquet file, a directory of them, or a glob.
+"""Market data opened lazily as one frame of rows, and how a CSV file is read.
 
-It says what is wrong with a path or a file (missing, empty, of another kind, corrupt, unlike its
-neighbours) and gives a LazyFrame; what the columns mean is decided elsewhere.
+Which files a path stands for and how they are laid out is decided in `io`; what the columns mean elsewhere.
 """
 
 from __future__ import annotations
 
 import csv
-import glob
-from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import accumulate
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from fama_fast.errors import DataError, nearest_name
+from fama_fast.errors import DataError
+from fama_fast.panel.io.source import locator
 from fama_fast.panel.key_columns import key_column
 from fama_fast.panel.keys import Locate, plain_row
 from fama_fast.panel.names import SYMBOL_NAMES, plain
 from fama_fast.panel.reading import PLAIN, Reading
 from fama_fast.panel.text_values import MISSING_TOKENS
-from fama_fast.terminal import is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
-PARQUET = (".parquet", ".pq")
-CSV = (".csv",)
+    from fama_fast.panel.io.source import RowSource
 
 
 @dataclass(frozen=True)
 class Scan:
-    """Files opened lazily, their rows in the order of `files`; `locate` names a row's file and number."""
+    """Market data opened lazily as rows.
+
+    Attributes:
+        frame: the rows. locate: names a row's file and number. layout: how the data lie there, for the first line that
+            is printed; empty for a plain file. rows: the reader, of more than a plain file.
+    """
 
     frame: pl.LazyFrame
-    files: tuple[Path, ...]
     locate: Locate
+    layout: str = ""
+    rows: RowSource | None = None
 
-
-def find_files(path: str | Path) -> tuple[Path, ...]:
-    """The data files that a file, directory or glob stands for, sorted by name.
-
-    Raises:
-        DataError: nothing there (with the nearest existing name), a directory without data files or with both
-            kinds, a file that is neither CSV nor Parquet, an empty file.
-    """
-    place = Path(path).expanduser()
-    text = str(place)
-    if place.is_dir():
-        files = [f for f in sorted(place.iterdir()) if _kind(f) and f.is_file() and not f.name.startswith(".")]
-        if not files:
-            raise DataError(f"{path}: the directory holds no .parquet or .csv file")
-    elif place.exists():
-        files = [place]
-    elif glob.has_magic(text):
-        # Path.glob takes no absolute pattern.
-        hits = sorted(glob.glob(text, recursive=True))  # noqa: PTH207
-        files = [Path(f) for f in hits if Path(f).is_file()]
-        if not files:
-            raise DataError(f"{path}: no file matches this pattern{_near(place)}")
-    else:
-        raise DataError(f"{path}: no such file{_near(place)}")
-    for file in files:
-        if not is_text(file):
-            raise DataError(f"{file}: the name is not UTF-8 text, and such a file cannot be opened: rename it")
-        if not _kind(file):
-            raise DataError(f"{file}: neither CSV nor Parquet (expected a name ending in .csv, .parquet or .pq)")
-        if file.stat().st_size == 0:
-            raise DataError(f"{file}: the file is empty")
-    kinds = {_kind(f) for f in files}
-    if len(kinds) > 1:
-        raise DataError(f"{path}: both CSV and Parquet files; name one kind, such as {Path(path) / '*.parquet'}")
-    return tuple(files)
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was let pass so far."""
+        return () if self.rows is None else self.rows.warnings
 
 
 def scan(path: str | Path, reading: Reading = PLAIN) -> Scan:
-    """Opens the files of `path` lazily as one frame.
+    """Opens market data of any layout (see `io.open`) lazily as one frame of rows.
 
-    All files must have the same columns, in any order, numbers where the first has numbers. `reading` says how they are
-    read, where they do not say so themselves.
+    `reading` says how they are read, where they do not say so themselves.
 
     Raises:
-        DataError: see `find_files`; a file that cannot be read, or whose columns differ from the first one's.
+        DataError: see `io.folder.list_files` and `io.layout.layout_of`; a file that cannot be read, or whose columns
+            are not the others'.
     """
-    files = find_files(path)
-    parquet = _kind(files[0]) == "parquet"
-    frames = [_scan_parquet(f) if parquet else _scan_csv(f, reading) for f in files]
-    first = _schema(frames[0], files[0])
-    for file, frame in zip(files[1:], frames[1:], strict=True):
-        same_columns(first, files[0], _schema(frame, file), file)
-    if len(files) == 1:
-        return Scan(frames[0], files, plain_row)
-    together = pl.concat([f.select(list(first)) for f in frames], how="vertical_relaxed")
-    return Scan(together, files, _locator(files, frames))
+    from fama_fast.panel.io.open import open_rows
+
+    rows = open_rows(path, reading, whole=True)
+    one = len(rows.groups) == 1 and rows.groups[0].file.path and not rows.layout
+    return Scan(rows.frame(), plain_row if one else locator(rows), rows.layout, rows)
+
+
+def scan_table(path: str | Path, reading: Reading = PLAIN) -> Scan:
+    """Opens a plain table, such as one of groups or of members: a CSV or Parquet file, or a folder of parts of it.
+
+    Raises:
+        DataError: as `scan`.
+    """
+    from fama_fast.panel.io.folder import list_files
+    from fama_fast.panel.io.layout import Layout
+    from fama_fast.panel.io.open import open_files
+
+    listing = list_files(path)
+    rows = open_files(listing, Layout("rows", listing.text), reading, whole=True)
+    return Scan(rows.frame(), plain_row if listing.one else locator(rows))
+
+
+def csv_columns(file: Path, reading: Reading) -> tuple[str, ...]:
+    """The names in a CSV file's header."""
+    return tuple(_header(file)[0])
+
+
+def read_csv(file: Path, reading: Reading) -> pl.DataFrame:
+    """All rows of a CSV file."""
+    return collect(_scan_csv(file, reading), str(file))
 
 
 def collect(frame: pl.LazyFrame, source: str) -> pl.DataFrame:
@@ -105,49 +94,12 @@ def collect(frame: pl.LazyFrame, source: str) -> pl.DataFrame:
         raise DataError(f"{source}: cannot be read: {_first_line(error)}") from error
 
 
-def _kind(file: Path) -> str | None:
-    suffix = file.suffix.lower()
-    return "parquet" if suffix in PARQUET else "csv" if suffix in CSV else None
-
-
-def _near(place: Path) -> str:
-    folder = place.parent
-    while not folder.is_dir() and folder != folder.parent:
-        folder = folder.parent
-    if folder != place.parent:
-        return f" (there is no directory {place.parent})"
-    try:
-        names = [f.name for f in folder.iterdir() if not f.name.startswith(".")]
-    except OSError:
-        return ""
-    near = nearest_name(place.name, names)
-    return f"; did you mean {folder / near}?" if near else ""
-
-
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _schema(frame: pl.LazyFrame, file: Path) -> dict[str, pl.DataType]:
-    try:
-        return dict(frame.collect_schema())
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{file}: cannot be read: {_first_line(error)}") from error
-
-
-def _scan_parquet(file: Path) -> pl.LazyFrame:
-    try:
-        with file.open("rb") as opened:
-            head = opened.read(4)
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read: {error.strerror}") from error
-    if head != b"PAR1":
-        raise DataError(f"{file}: not a Parquet file, or a corrupt one")
-    # A glob in a file's own name must not be expanded again.
-    return pl.scan_parquet(file, glob=False, hive_partitioning=False)
-
-
-def _scan_csv(file: Path, reading: Reading) -> pl.LazyFrame:
+def _header(file: Path) -> tuple[list[str], str]:
+    """The names in a CSV file's first line, and what separates them."""
     try:
         with file.open("rb") as opened:
             raw = opened.read(65536)
@@ -157,7 +109,11 @@ def _scan_csv(file: Path, reading: Reading) -> pl.LazyFrame:
         raise DataError(f"{file}: not a CSV text file (it holds binary data)")
     header = raw.decode("utf-8-sig", errors="replace").partition("\n")[0]
     separator = next((s for s in (",", ";", "\t", "|") if s in header), ",")
-    names = next(csv.reader([header.rstrip("\r")], delimiter=separator), [])
+    return next(csv.reader([header.rstrip("\r")], delimiter=separator), []), separator
+
+
+def _scan_csv(file: Path, reading: Reading) -> pl.LazyFrame:
+    names, separator = _header(file)
     twice = next((n for n in names if n and names.count(n) > 1), None)
     if twice is not None:
         raise DataError(f"{file}: the header has two columns {twice!r}")
@@ -199,42 +155,3 @@ def _numeric_texts(frame: pl.LazyFrame, texts: list[str], file: Path) -> list[st
         checks.append((number.any() & ~word.any()).alias(name))
     row = collect(frame.select(checks), str(file)).row(0, named=True)
     return [name for name in texts if row[name]]
-
-
-def _class_of(dtype: pl.DataType) -> str:
-    if dtype.is_numeric():
-        return "numbers"
-    if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
-        return "text"
-    return str(dtype)
-
-
-def same_columns(
-    first: Mapping[str, pl.DataType], first_file: Path, other: Mapping[str, pl.DataType], file: Path
-) -> None:
-    """Refuses a file whose columns are not those of the first, or are of another kind."""
-    for names, holder in ((first, first_file), (other, file)):
-        reference = other if names is first else first
-        missing = [n for n in names if n not in reference]
-        if missing:
-            raise DataError(
-                f"{file}: columns differ from {first_file}: only {holder.name} has {', '.join(map(repr, missing))}"
-            )
-    for name, dtype in first.items():
-        a, b = _class_of(dtype), _class_of(other[name])
-        if a != b and not isinstance(other[name], pl.Null) and not isinstance(dtype, pl.Null):
-            raise DataError(f"{file}: column {name!r} is {b}, but {a} in {first_file}")
-
-
-def _locator(files: tuple[Path, ...], frames: list[pl.LazyFrame]) -> Callable[[int], str]:
-    ends: list[int] = []
-
-    def locate(row: int) -> str:
-        # Counted only when an error needs it.
-        if not ends:
-            ends.extend(accumulate(collect(f.select(pl.len()), str(files[0])).item() for f in frames))
-        at = bisect_right(ends, row)
-        before = ends[at - 1] if at else 0
-        return f"{files[at].name} row {row - before + 1:,}"
-
-    return locate

@@ -1,4 +1,4 @@
-"""The keys of Parquet data, read once: their dates and symbols, the labels of their groups, the order of their rows."""
+"""The keys of market data, read once: their dates and symbols, the labels of their groups, the order of their rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fama_fast.panel.text_values import labels_of, no_group
 
 if TYPE_CHECKING:
     from fama_fast.panel.columns import Columns
-    from fama_fast.panel.parquet import ParquetFiles
+    from fama_fast.panel.io.source import RowSource
     from fama_fast.types import IntArray
 
 
@@ -38,7 +38,7 @@ class Survey:
     rows: int
 
 
-def survey(files: ParquetFiles, columns: Columns, low: int | None, high: int | None) -> Survey:
+def survey(files: RowSource, columns: Columns, low: int | None, high: int | None) -> Survey:
     """Reads the keys of all rows.
 
     Args:

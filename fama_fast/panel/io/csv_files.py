@@ -1,0 +1,95 @@
+"""CSV files with a row for each date and symbol, as a `RowSource`: each file is one group and is read whole.
+
+What a column of a text file is can only be told from its values, so every file is read once when the set is opened.
+How one file is read is decided in `panel.scan`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from fama_fast.errors import DataError
+from fama_fast.panel.io.alignment import Alignment
+from fama_fast.panel.io.layout import symbol_constants
+from fama_fast.panel.io.source import Batch, File, RowGroup, in_file, lazy_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from fama_fast.panel.io.folder import Listing
+    from fama_fast.panel.io.layout import Layout
+    from fama_fast.panel.reading import Reading
+
+    ReadCsv = Callable[[Path], pl.DataFrame]
+
+
+class CsvFiles:
+    """The CSV files of a path, in the order of their names.
+
+    Attributes: as of `RowSource`.
+    """
+
+    def __init__(self, listing: Listing, layout: Layout, reading: Reading, read: ReadCsv, *, keep: bool) -> None:
+        """Reads all files once to learn what their columns are.
+
+        Args:
+            read: gives the rows of one file. keep: hold them in memory, to be read but once.
+
+        Raises:
+            DataError: a file that cannot be read, or whose columns differ from the others'.
+        """
+        self.source, self.layout = listing.source, layout.text
+        self._read = read
+        self._kept: dict[str, pl.DataFrame] = {}
+        found: list[File] = []
+        rows: list[int] = []
+        for place in listing.files:
+            table = read(Path(place.path))
+            if keep:
+                self._kept[place.path] = table
+            constants = symbol_constants(layout, place)
+            schema = {c: pl.Null() if table[c].null_count() == table.height else t for c, t in table.schema.items()}
+            schema |= dict.fromkeys(constants, pl.String())
+            found.append(File(place.name, place.path, constants, None, schema))
+            rows.append(table.height)
+        self._aligned = Alignment(list(zip(found, rows, strict=True)), reading)
+        self.files = self._aligned.files
+        self.schema = self._aligned.schema
+        self.warnings = self._aligned.warnings
+        count = dict(zip((f.path for f in found), rows, strict=True))
+        self.groups = tuple(RowGroup(f, 0, count[f.path], 0) for f in self.files if count[f.path])
+
+    @property
+    def rows(self) -> int:
+        """Rows in all files."""
+        return sum(group.rows for group in self.groups)
+
+    def batches(self, group: RowGroup, columns: Sequence[str], *, threads: bool = False) -> Iterator[Batch]:
+        """The rows of one file, at once.
+
+        Raises:
+            DataError: the file cannot be read, or has changed.
+        """
+        file = group.file
+        kept = self._kept.get(file.path)
+        table = self._read(Path(file.path)) if kept is None else kept
+        if table.height != group.rows or not set(self._aligned.stored(file, columns)) <= set(table.columns):
+            raise DataError(f"{file.name}: the file has changed while it was read")
+        yield Batch(table.with_columns(self._aligned.shape(file, columns)).select(columns), file, 0)
+
+    def frame(self) -> pl.LazyFrame:
+        """All rows as one frame."""
+        return lazy_frame(self)
+
+    def locate(self, group: RowGroup, row: int) -> str:
+        """Where the 0-based `row` of a group lies, for messages."""
+        return in_file(group.file, group.first_row + row)
+
+    def fingerprint(self) -> Iterator[str]:
+        """The files' bytes, hashed."""
+        for file in self.files:
+            yield hashlib.blake2b(Path(file.path).read_bytes(), digest_size=16).hexdigest()

@@ -1,0 +1,72 @@
+"""What kind of data is at a path, and its reader: the one place where that is decided.
+
+A path may hold rows (files with a row for each date and symbol), one file a symbol, wide tables (one a field) or a
+qlib folder; the reader's `layout` says which.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fama_fast.errors import DataError
+from fama_fast.panel.io.cells import BLOCK_CELLS, WHOLE_CELLS
+from fama_fast.panel.io.csv_files import CsvFiles
+from fama_fast.panel.io.folder import is_uri, list_files
+from fama_fast.panel.io.layout import Head, layout_of
+from fama_fast.panel.io.qlib_bin import QlibFolder, is_qlib
+from fama_fast.panel.io.wide import WideTables, csv_table, parquet_table
+from fama_fast.panel.parquet import Footers, ParquetFiles
+from fama_fast.panel.scan import csv_columns, read_csv
+
+if TYPE_CHECKING:
+    from fama_fast.panel.io.folder import Listing
+    from fama_fast.panel.io.layout import Layout
+    from fama_fast.panel.io.source import RowSource
+    from fama_fast.panel.io.wide import WideTable
+    from fama_fast.panel.reading import Reading
+
+
+def open_rows(path: str | Path, reading: Reading, *, whole: bool = False) -> RowSource:
+    """The data at a path, laid out as they may be.
+
+    Args:
+        whole: all of it is wanted at once and may be held in memory; otherwise it is read in parts.
+
+    Raises:
+        DataError: nothing there, a layout that is not known or not clear, files that cannot be read.
+    """
+    cells = WHOLE_CELLS if whole else BLOCK_CELLS
+    if not is_uri(path) and is_qlib(path):
+        return QlibFolder(path, block_cells=cells)
+    listing = list_files(path)
+    if listing.kind == "csv":
+        heads = [Head(p, csv_columns(Path(p.path), reading)) for p in listing.files]
+        return open_files(listing, layout_of(listing, heads, reading), reading, whole=whole)
+    footers = Footers(listing)
+    return open_files(listing, layout_of(listing, footers.heads, reading), reading, whole=whole, footers=footers)
+
+
+def open_files(
+    listing: Listing, layout: Layout, reading: Reading, *, whole: bool = False, footers: Footers | None = None
+) -> RowSource:
+    """Files of a known layout.
+
+    Raises:
+        DataError: files that cannot be read, or whose columns do not go together.
+    """
+    cells = WHOLE_CELLS if whole else BLOCK_CELLS
+    if layout.kind == "wide":
+        return WideTables(listing.source, layout.text, _tables(listing, reading, footers), reading, block_cells=cells)
+    if listing.kind == "csv":
+        return CsvFiles(listing, layout, reading, lambda file: read_csv(file, reading), keep=whole)
+    return ParquetFiles(footers or Footers(listing), layout, reading)
+
+
+def _tables(listing: Listing, reading: Reading, footers: Footers | None) -> list[WideTable]:
+    if footers is None:
+        return [csv_table(p.name, p.stem, read_csv(Path(p.path), reading)) for p in listing.files]
+    if not footers.local:
+        raise DataError(f"{listing.source}: wide tables are read from this machine only: copy them here")
+    files = zip(listing.files, footers.files, strict=True)
+    return [parquet_table(p.name, p.stem, p.path, f.schema) for p, f in files]
