@@ -61,13 +61,14 @@ def open_scoring(
     from fama_fast.cluster.source import MappedPanel, MarketFiles, absolute, hash_of
     from fama_fast.engine.budget import parse_bytes
     from fama_fast.panel import Panel
+    from fama_fast.panel.io.folder import one_csv
 
     where = read_address(cluster)
     if memory_budget is not None and where.url is not None:
         raise ConfigError("--memory-budget is for this machine: workers elsewhere have memory limits of their own")
     limit = None if memory_budget is None else parse_bytes(memory_budget)
-    # Of Parquet data this process reads the keys alone: workers read what they need.
-    parts = data is not None and Path(data).suffix.lower() != ".csv"
+    # Of data that can be read in parts this process reads the keys alone: workers read what they need.
+    parts = data is not None and not one_csv(data)
     source_data = open_source(
         data, "1GB" if parts else None, universe=universe, groups=groups, reading=reading, needed_by=needed_by
     )

@@ -107,8 +107,15 @@ def open_panel(
     if data is None:
         t, n = panel.shape
         note(f"no --data given: simulated market data, {panel.source}, {t} dates x {n} symbols")
-    say_warnings(panel)
+    say_data(panel)
     return panel
+
+
+def say_data(source: Panel | Dataset) -> None:
+    """Notes where data lie and how, unless in a plain file, and what reading them let pass so far."""
+    if source.layout:
+        note(f"data: {source.source}: {source.layout}")
+    say_warnings(source)
 
 
 _SAID: WeakKeyDictionary[Panel | Dataset, set[str]] = WeakKeyDictionary()

@@ -63,7 +63,7 @@ def check(
     if as_json:
         say_json(report.as_dict())
     else:
-        say(f"{report.source}: {report.size}")
+        say(f"{report.source}: {report.layout + ': ' if report.layout else ''}{report.size}")
         say(f"fields: {', '.join(report.fields) or 'none'}; groups: {', '.join(report.groups) or 'none'}")
         rows = [
             {
@@ -99,8 +99,9 @@ def describe(
     if as_json:
         say_json(about)
         return
+    layout = f"{panel.layout}: " if panel.layout else ""
     say(
-        f"{panel.source}: {about['n_dates']:,} dates x {about['n_symbols']:,} symbols "
+        f"{panel.source}: {layout}{about['n_dates']:,} dates x {about['n_symbols']:,} symbols "
         f"({about['first_date']}..{about['last_date']}), hash {about['data_hash']}"
     )
     if about["universe"] is not None:
@@ -150,6 +151,7 @@ def _about(panel: Panel) -> dict[str, Any]:
         universe = {"least": int(members.min()), "most": int(members.max()), "mean": float(members.mean())}
     return {
         "source": panel.source,
+        "layout": panel.layout,
         "n_dates": n_dates,
         "n_symbols": n_symbols,
         "first_date": str(panel.dates[0]),

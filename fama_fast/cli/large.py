@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fama_fast.cli.common import load_needed, open_panel, say_warnings
+from fama_fast.cli.common import load_needed, open_panel, say_data
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +21,7 @@ MemoryBudget = Annotated[
     typer.Option(
         "--memory-budget",
         metavar="SIZE",
-        help="Work on dates in chunks within this much memory, e.g. 800MB; Parquet is then read part by part.",
+        help="Work on dates in chunks within this much memory, e.g. 800MB; data are then read part by part.",
         show_default=False,
     ),
 ]
@@ -37,7 +36,7 @@ def open_source(
     reading: Reading,
     needed_by: Sequence[Alpha],
 ) -> Panel | Dataset:
-    """A panel; or, with a budget and Parquet data, a data set of which parts are read.
+    """A panel; or, with a budget and data that are more than one CSV file, a data set of which parts are read.
 
     Their warnings are noted; `say_warnings` after the work notes what reading the parts brought up.
 
@@ -48,10 +47,12 @@ def open_source(
         from fama_fast.engine.budget import parse_bytes
 
         parse_bytes(memory_budget)
-    if memory_budget is None or data is None or Path(data).suffix.lower() == ".csv":
+    from fama_fast.panel.io.folder import one_csv
+
+    if memory_budget is None or data is None or one_csv(data):
         return open_panel(data, universe=universe, groups=groups, reading=reading, needed_by=needed_by)
     from fama_fast.data import scan_market_data
 
     source = load_needed(scan_market_data, data, needed_by, universe=universe, groups=groups, **reading.options())
-    say_warnings(source)
+    say_data(source)
     return source

@@ -16,9 +16,9 @@ from fama_fast.data.checks import CHECKS, ERROR, NOTE, WARNING, Finding, Table
 from fama_fast.errors import ConfigError, DataError
 from fama_fast.panel.columns import assign_columns
 from fama_fast.panel.ingest import collect_schema, describe_duplicates, duplicate_rows, group_fields, lay_out
-from fama_fast.panel.keys import Locate, plain_row, read_dates, read_symbols
+from fama_fast.panel.keys import plain_row, read_dates, read_symbols
 from fama_fast.panel.reading import ReadingOptions, reading_of
-from fama_fast.panel.scan import collect, scan
+from fama_fast.panel.scan import Scan, collect, scan
 from fama_fast.panel.values import field_values
 
 if TYPE_CHECKING:
@@ -29,9 +29,14 @@ DEFAULT_JUMP = 0.2
 
 @dataclass(frozen=True)
 class QualityReport:
-    """What `quality_report` found. `fields` and `groups` are the names in expressions; dates are ISO text."""
+    """What `quality_report` found.
+
+    `fields` and `groups` are the names in expressions; dates are ISO text; `layout` is how the data lie at `source`,
+    empty for a plain file.
+    """
 
     source: str
+    layout: str
     n_rows: int
     n_symbols: int
     n_dates: int
@@ -73,7 +78,7 @@ class QualityReport:
     def to_text(self) -> str:
         """Plain lines, for a log."""
         lines = [
-            f"{self.source}: {self.size}",
+            f"{self.source}: {self.layout + ': ' if self.layout else ''}{self.size}",
             f"fields: {', '.join(self.fields) or 'none'}; groups: {', '.join(self.groups) or 'none'}",
         ]
         for f in self.findings:
@@ -104,12 +109,8 @@ def quality_report(
     if not jump > 0:
         raise ConfigError(f"jump must be positive, not {jump!r}")
     how = reading_of(**options)
-    locate: Locate = plain_row
-    if isinstance(data, str | Path):
-        found = scan(data, how)
-        lazy, locate, source = found.frame, found.locate, str(data)
-    else:
-        lazy, source = data.lazy(), "frame"
+    found = scan(data, how) if isinstance(data, str | Path) else Scan(data.lazy(), plain_row)
+    lazy, locate, source = found.frame, found.locate, str(data) if isinstance(data, str | Path) else "frame"
     columns = assign_columns(collect_schema(lazy, source), reading=how, source=source)
     frame = collect(lazy.select(columns.needed), source)
     if frame.is_empty():
@@ -125,12 +126,14 @@ def quality_report(
     if keys:
         text = describe_duplicates(dates, symbols, rows, keys, source, locate)
         findings.append(Finding("duplicate_keys", ERROR, keys, text.removeprefix(f"{source}: {keys:,} ")))
+    findings += [Finding("files", WARNING, 1, text) for text in found.warnings]
     findings += [Finding("unused_columns", WARNING, 1, text) for text in (*columns.unused, *no_groups)]
     findings += [Finding("notes", NOTE, 1, text) for text in columns.notes]
     table = _prepare(pl.DataFrame([dates, symbols, *values]), grid, jump)
     findings += [f for f in (check(table) for check in CHECKS) if f is not None]
     return QualityReport(
         source=source,
+        layout=found.layout,
         n_rows=frame.height,
         n_symbols=grid.shape[1],
         n_dates=grid.shape[0],

@@ -91,6 +91,7 @@ def check_budget(config: MiningConfig, panel: Panel | Dataset | None = None) -> 
         ConfigError: which setting it is, and what to do.
     """
     from fama_fast.panel.dataset import Dataset
+    from fama_fast.panel.io.folder import one_csv
 
     parts, data, asked = isinstance(panel, Dataset), config.paths.market_data, config.run.memory_budget
     if asked is None and not parts:
@@ -105,7 +106,7 @@ def check_budget(config: MiningConfig, panel: Panel | Dataset | None = None) -> 
             "paths.market_data is not set: the simulator makes its market in memory: write one with "
             "'fama-fast data simulate --output FILE.parquet' and mine that"
         )
-    elif panel is None and Path(str(data)).suffix.lower() == ".csv":
+    elif panel is None and one_csv(str(data)):
         why = f"{data} is CSV, and only Parquet can be read part by part: write the data as Parquet once"
     if why is not None:
         shown = "data read in parts" if asked is None else f"run.memory_budget {asked}"
@@ -155,7 +156,8 @@ def configured_proposer(config: MiningConfig) -> Proposer:
 def say_source(panel: Panel | Dataset, progress: Progress) -> None:
     t, n = panel.shape
     first, last = str(panel.dates[0])[:10], str(panel.dates[-1])[:10]
-    progress.note(f"data: {panel.source}: {t} dates x {n} symbols, {first} to {last}")
+    layout = f"{panel.layout}: " if panel.layout else ""
+    progress.note(f"data: {panel.source}: {layout}{t} dates x {n} symbols, {first} to {last}")
     for warning in panel.warnings:
         progress.note(f"warning: {warning}")
     unnamed = [name for name in (*panel.fields, *panel.groups) if not writable(name)]

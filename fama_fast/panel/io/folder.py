@@ -98,6 +98,15 @@ def kind_of(name: str) -> Kind | None:
     return next((kind for kind, endings in ENDINGS.items() if low.endswith(endings)), None)
 
 
+def one_csv(path: str | Path) -> bool:
+    """Whether a path is a single CSV file: it can only be read whole, where a folder of them is read file by file."""
+    if is_uri(path):
+        return False
+    place = Path(path).expanduser()
+    text = kind_of(place.name) == "csv" or place.name.lower().endswith(TEXT_ENDINGS)
+    return text and (place.is_file() or not (place.exists() or glob.has_magic(str(place))))
+
+
 def stem_of(name: str) -> str:
     """A data file's name without the ending that says its kind."""
     low = name.lower()

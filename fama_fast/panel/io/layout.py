@@ -146,6 +146,8 @@ def _partitioned(one: Place, other: Place) -> bool:
 
 def _one_file(head: Head, bars: bool, reading: Reading) -> str:
     name, shown = head.place.name, _columns(head.columns)
+    if not head.columns:
+        return f"{name}: cannot be read: there is no line of column names"
     if bars:
         return (
             f"{name}: there is no symbol column ({shown}), so it is one symbol's: put a column of symbols in, "

@@ -40,6 +40,8 @@ def open_rows(path: str | Path, reading: Reading, *, whole: bool = False) -> Row
     if not is_uri(path) and is_qlib(path):
         return QlibFolder(path, block_cells=cells)
     listing = list_files(path)
+    if listing.kind == "csv" and listing.one and not whole:
+        raise DataError(f"{path}: of one file, only Parquet can be read part by part: write the data as Parquet once")
     if listing.kind == "csv":
         heads = [Head(p, csv_columns(Path(p.path), reading)) for p in listing.files]
         return open_files(listing, layout_of(listing, heads, reading), reading, whole=whole)
