@@ -336,7 +336,7 @@ def test_bad_data_sets_are_clear_errors(
         Dataset(tmp_path / "broken.parquet")
     (tmp_path / "mixed").mkdir()
     frame.head(10).write_parquet(tmp_path / "mixed" / "a.parquet")
-    frame.head(10).drop("open").write_parquet(tmp_path / "mixed" / "b.parquet")
+    frame.head(10).drop("close").write_parquet(tmp_path / "mixed" / "b.parquet")
     with pytest.raises(DataError, match="columns differ"):
         Dataset(tmp_path / "mixed")
     frame.head(40).with_columns(pl.col("close").cast(pl.String)).write_parquet(tmp_path / "text.parquet")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,7 @@ import polars as pl
 from fama_fast.errors import DataError, UnknownName, nearest_name
 from fama_fast.panel import GroupField
 from fama_fast.panel.columns import field_name, is_number, is_text
+from fama_fast.panel.io.qlib_bin import days_in_spells, read_spells
 from fama_fast.panel.key_columns import column_called, find_column, find_key
 from fama_fast.panel.keys import dates_to_numpy, read_dates, read_symbols
 from fama_fast.panel.names import IDENTIFIERS, NAME_COLUMNS, alias_of
@@ -39,7 +40,8 @@ def membership_mask(panel: Panel, path: str | Path, reading: Reading = PLAIN) ->
 
     The file has one row a spell: symbol, start, end (an empty end: still in; an empty start: since ever); a
     symbol may have several. A symbol is a member on start <= date < end: the end is the first day on which
-    it is out, as in index change lists, where a leaver's end is its replacement's start.
+    it is out, as in index change lists, where a leaver's end is its replacement's start. A name that ends in .txt is
+    an index file of qlib (`panel.io.qlib_bin`), where the end is the last day on which it is in.
 
     Args:
         reading: how the data are read; its encoding, decimal mark and name of the symbols hold here too.
@@ -51,6 +53,8 @@ def membership_mask(panel: Panel, path: str | Path, reading: Reading = PLAIN) ->
         DataError: unreadable file or date, a missing column, an end before its start, no symbol in common.
     """
     source = str(path)
+    if Path(path).suffix.lower() == ".txt":
+        return _index_mask(panel, Path(path))
     found = scan_table(path, beside_data(reading))
     table = collect(found.frame, source)
     symbol_column = _symbol_column(table.columns, reading, source)
@@ -65,19 +69,23 @@ def membership_mask(panel: Panel, path: str | Path, reading: Reading = PLAIN) ->
         spell = f"ends ({last[row]}) before it starts ({first[row]})"
         raise DataError(f"{source}, {found.locate(row)}: {symbols[row]} {spell}")
 
+    return _mask(panel, symbols.to_list(), first, last, path)
+
+
+def _index_mask(panel: Panel, path: Path) -> tuple[BoolArray, list[str]]:
+    spells = read_spells(path)
+    return _mask(panel, spells.symbols, spells.first, spells.last + np.timedelta64(1, "D"), path)
+
+
+def _mask(panel: Panel, symbols: Sequence[str], first: Any, end: Any, path: str | Path) -> tuple[BoolArray, list[str]]:
+    """Members on first <= date < end, for each spell; and how many symbols have none."""
     position = {s: i for i, s in enumerate(panel.symbols)}
-    column = np.array([position.get(s, -1) for s in symbols.to_list()], dtype=np.int64)
+    column = np.array([position.get(s, -1) for s in symbols], dtype=np.int64)
     known = column >= 0
     if not known.any():
-        raise DataError(f"{source}: no symbol of the data is in this membership file")
-    # +1 where a spell begins and -1 where it ends; the running sum counts the spells that a day lies in.
-    days = panel.dates.astype("datetime64[D]")
-    steps = np.zeros((panel.shape[0] + 1, panel.shape[1]), dtype=np.int32)
-    np.add.at(steps, (np.searchsorted(days, first[known]), column[known]), 1)
-    np.add.at(steps, (np.searchsorted(days, last[known]), column[known]), -1)
-    mask = np.cumsum(steps[:-1], axis=0) > 0
-
-    listed = set(symbols.to_list())
+        raise DataError(f"{path}: no symbol of the data is in this membership file")
+    mask = days_in_spells(panel.dates.astype("datetime64[D]"), column[known], first[known], end[known], panel.shape[1])
+    listed = set(symbols)
     never = [str(s) for s in panel.symbols if s not in listed]
     return mask, _counted(never, f"symbols are not in {Path(path).name} and never members")
 

@@ -38,16 +38,18 @@ def load_market_data(
     dtype: Any = "float64",
     **options: Unpack[ReadingOptions],
 ) -> Panel:
-    """Loads a panel from a CSV or Parquet file, directory or glob, or simulates one.
+    """Loads a panel from a CSV or Parquet file, directory, glob or URI or a qlib folder, or simulates one.
 
     Args:
-        path: long data with one row a date and symbol; see `panel.ingest.panel_from_frame` for the columns.
+        path: data with one row a date and symbol (see `panel.ingest.panel_from_frame` for the columns), one file a
+            symbol, wide tables or a qlib folder (see `panel.io.open`); `Panel.layout` says which it was.
             None asks for the simulator, and `Panel.source` says so ("simulator (seed ...)"): show it in the
             first line of a run.
         fields: fields to load (RET, VWAP, ADV{d} stand for what they derive from); None loads every numeric
         column.
         universe: a boolean column of the data, or a membership file (symbol, start, end; a name that ends
-            in .csv or .parquet is a file). See `data.join.membership_mask`.
+            in .csv or .parquet is a file); of a qlib folder, the name of an index in `instruments/`, such as csi300.
+            See `data.join.membership_mask`.
         groups: CSV or Parquet files with one row a symbol, whose text columns become group fields; they
             replace group fields of the same name in the data. Levels that no file has (INDUSTRY from a file
             of sectors) are not invented.
@@ -77,7 +79,7 @@ def load_market_data(
         raise ConfigError("static_fields are columns of group files: give those with groups=")
     if path is not None and simulation is not None:
         raise ConfigError("give a path or a simulation, not both")
-    membership = universe if universe is not None and _is_file(universe) else None
+    membership = _membership(path, universe)
     wanted = None if group_fields is None else [g.upper() for g in group_fields]
 
     if path is None:
@@ -136,8 +138,8 @@ def scan_market_data(
     """Market data that stay on disk: `evaluate` and `score` read them part by part.
 
     Args:
-        path: a Parquet file, a folder of them (hive-partitioned or not), a glob, or a URI (`s3://...`). Others as for
-            `load_market_data`.
+        path: a Parquet file, a folder of Parquet or CSV files (hive-partitioned or not), a glob, a URI (`s3://...`),
+            wide tables or a qlib folder. Others as for `load_market_data`.
 
     Returns:
         The data set; its dates, symbols and groups' labels are known, its values are not read yet. Duplicate rows and
@@ -155,7 +157,7 @@ def scan_market_data(
     files = [groups] if isinstance(groups, str | Path) else list(groups or ())
     if static_fields and not files:
         raise ConfigError("static_fields are columns of group files: give those with groups=")
-    membership = universe if universe is not None and _is_file(universe) else None
+    membership = _membership(path, universe)
     wanted = None if group_fields is None else [g.upper() for g in group_fields]
     opened = open_rows(path, how)
     own = columns_of_data(how, opened.schema, files)
@@ -205,6 +207,25 @@ def _joined(
         replaced = [g for g in joined if g in panel.groups]
         warnings += [f"group {g} of the data is replaced by the group file's" for g in replaced]
     return panel.replace(fields=static, groups=joined, universe=mask, warnings=[*warnings, *told])
+
+
+def _membership(path: str | Path | None, universe: str | Path | None) -> str | Path | None:
+    """The file of members that a universe stands for; None where it is a column of the data, or none was asked for.
+
+    Raises:
+        DataError: neither an index of a qlib folder nor one of its fields.
+    """
+    from fama_fast.panel.io.qlib_bin import index_file, is_field, is_qlib, no_index
+
+    if universe is None:
+        return None
+    if path is not None and is_qlib(path):
+        index = index_file(path, str(universe))
+        if index is not None:
+            return index
+        if not _is_file(universe) and not is_field(path, str(universe)):
+            raise DataError(no_index(path, str(universe)))
+    return universe if _is_file(universe) else None
 
 
 def _is_file(universe: str | Path) -> bool:

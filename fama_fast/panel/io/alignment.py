@@ -54,7 +54,7 @@ class Alignment:
         out = []
         for column in columns:
             want, own = self.schema[column], names.get(column)
-            if isinstance(want, pl.Null):
+            if isinstance(want, pl.Null) or (own is not None and isinstance(file.schema[own], pl.Null)):
                 out.append(pl.lit(None, dtype=want).alias(column))
             elif own is None or own in file.constants:
                 value = None if own is None else file.constants[own]

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from fama_fast.errors import DataError
+from fama_fast.panel import names as nm
 from fama_fast.panel.io.alignment import Alignment
 from fama_fast.panel.io.layout import symbol_constants
 from fama_fast.panel.io.source import Batch, File, RowGroup, in_file, lazy_frame
+from fama_fast.panel.text_values import MISSING_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -52,7 +54,7 @@ class CsvFiles:
             if keep:
                 self._kept[place.path] = table
             constants = symbol_constants(layout, place)
-            schema = {c: pl.Null() if table[c].null_count() == table.height else t for c, t in table.schema.items()}
+            schema = {c: pl.Null() if _nothing(table[c]) else t for c, t in table.schema.items()}
             schema |= dict.fromkeys(constants, pl.String())
             found.append(File(place.name, place.path, constants, None, schema))
             rows.append(table.height)
@@ -93,3 +95,14 @@ class CsvFiles:
         """The files' bytes, hashed."""
         for file in self.files:
             yield hashlib.blake2b(Path(file.path).read_bytes(), digest_size=16).hexdigest()
+
+
+def _nothing(column: pl.Series) -> bool:
+    """Whether a column holds no value: nothing, or words for "no value" alone (a symbol is never one)."""
+    if column.null_count() == len(column):
+        return True
+    if not isinstance(column.dtype, pl.String) or nm.plain(column.name) in nm.SYMBOL_NAMES:
+        return False
+    if column.str.strip_chars().first() not in MISSING_TOKENS:
+        return False
+    return bool(column.str.strip_chars().is_in(MISSING_TOKENS).all())

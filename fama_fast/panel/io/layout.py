@@ -9,6 +9,7 @@ A folder in which two of these could be meant is refused. It reads no value.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -28,6 +29,7 @@ Kind = Literal["rows", "symbols", "wide"]
 _SHOWN = 5
 # Tickers may be called as a column of symbols or dates is (CODE, DAY, T, C): a table this wide is not judged by these.
 _MANY = 12
+_DATE = re.compile(r"\s*(19|20)\d\d([-/.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(\D|\Z)")
 _CERTAIN_SYMBOL = frozenset({"symbol", "ticker", "ts_code", "instrument"})
 _CERTAIN_DATE = (*(n for n in nm.DATE_NAMES if n not in ("day", "time", "unix")), "index_level_0")
 
@@ -76,6 +78,8 @@ def layout_of(listing: Listing, heads: Sequence[Head], reading: Reading) -> Layo
     Raises:
         DataError: some files have a symbol column and others have none; no layout fits, or two do.
     """
+    for head in heads:
+        _refuse_sideways(head)
     wide = [_may_be_wide(h, reading) for h in heads]
     if any(known_field(h.place.stem, reading) for h in heads) and all(wide):
         return _wide(listing, heads)
@@ -112,6 +116,15 @@ def _may_be_wide(head: Head, reading: Reading) -> bool:
     if symbol is None:
         return True
     return len(head.columns) > _MANY and symbol not in head.texts and nm.plain(symbol) not in _CERTAIN_SYMBOL
+
+
+def _refuse_sideways(head: Head) -> None:
+    dates = sum(_DATE.match(c) is not None for c in head.columns)
+    if dates > 1 and 2 * dates > len(head.columns):
+        raise DataError(
+            f"{head.place.name}: the columns are dates ({listed(head.columns, 3)}); a wide table has its dates down "
+            "and its symbols across: transpose it"
+        )
 
 
 def _wide(listing: Listing, heads: Sequence[Head]) -> Layout:

@@ -11,6 +11,7 @@ As in qlib, what lies outside a symbol's spells in `all.txt` is not read.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from fama_fast.panel.keys import dates_to_numpy, read_dates
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from fama_fast.types import BoolArray, FloatArray
+    from fama_fast.types import BoolArray, FloatArray, IntArray
 
 ALL = "all"
 _DAY = "day"
@@ -65,7 +66,12 @@ def indices(path: str | Path) -> dict[str, Path]:
 
 def index_file(path: str | Path, name: str) -> Path | None:
     """The index file that a universe's name stands for, None if there is none of that name."""
-    return indices(path).get(name.strip().lower())
+    return indices(path).get(name.strip().lower().removesuffix(".txt"))
+
+
+def is_field(path: str | Path, name: str) -> bool:
+    """Whether a symbol of the folder has a file of this field."""
+    return any(True for _ in (Path(path).expanduser() / "features").glob(f"*/{glob.escape(name.lower())}.*.bin"))
 
 
 def no_index(path: str | Path, name: str) -> str:
@@ -288,7 +294,7 @@ def _span(file: Path, days: int) -> tuple[int, int]:
         raise DataError(f"{file}: the file is cut: {size:,} bytes are not a whole number of 4-byte values with a start")
     start = float(np.frombuffer(head, dtype="<f4")[0])
     count = size // 4 - 1
-    if not (start >= 0 and start == int(start)):
+    if not (start >= 0 and start.is_integer()):
         raise DataError(f"{file}: the first number must be a place in the calendar (0, 1, ...), not {start}")
     if int(start) + count > days:
         raise DataError(
@@ -309,19 +315,20 @@ def _values(file: Path, first: int, count: int) -> Any:
 
 def _inside(spells: Spells, calendar: pl.Series, symbols: Sequence[str]) -> BoolArray:
     """(T, N) days on which the symbols are listed."""
-    days = dates_to_numpy(calendar).astype("datetime64[D]")
-    return members(spells, days, symbols)
-
-
-def members(spells: Spells, days: Any, symbols: Sequence[str]) -> BoolArray:
-    """(T, N) days (datetime64[D], ascending) that lie in a spell of the symbol, both ends included."""
     position = {s: i for i, s in enumerate(symbols)}
     column = np.array([position.get(s, -1) for s in spells.symbols], dtype=np.int64)
     known = column >= 0
-    # +1 where a spell begins and -1 behind its end; the running sum counts the spells that a day lies in.
-    steps = np.zeros((len(days) + 1, len(symbols)), dtype=np.int32)
-    np.add.at(steps, (np.searchsorted(days, spells.first[known], side="left"), column[known]), 1)
-    np.add.at(steps, (np.searchsorted(days, spells.last[known], side="right"), column[known]), -1)
+    end = spells.last[known] + np.timedelta64(1, "D")
+    days = dates_to_numpy(calendar).astype("datetime64[D]")
+    return days_in_spells(days, column[known], spells.first[known], end, len(symbols))
+
+
+def days_in_spells(days: Any, column: IntArray, first: Any, end: Any, width: int) -> BoolArray:
+    """(T, `width`) whether a day (datetime64[D], ascending) lies in a spell [first, end) of the symbol in `column`."""
+    # +1 where a spell begins and -1 where it ends; the running sum counts the spells that a day lies in.
+    steps = np.zeros((len(days) + 1, width), dtype=np.int32)
+    np.add.at(steps, (np.searchsorted(days, first), column), 1)
+    np.add.at(steps, (np.searchsorted(days, end), column), -1)
     inside: BoolArray = np.cumsum(steps[:-1], axis=0) > 0
     return inside
 

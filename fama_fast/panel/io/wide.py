@@ -216,17 +216,7 @@ def _dates_of(table: WideTable, reading: Reading) -> tuple[str, pl.Series]:
         return column, pl.Series(column, [], dtype=pl.Date)
     if isinstance(raw.dtype, pl.Datetime) and raw.dtype.time_zone is not None:
         return column, raw  # its clock is the reader's business
-    try:
-        return column, read_dates(raw, source=table.name)
-    except DataError as error:
-        names = [c for c in table.schema if c != column]
-        sideways = pl.Series(names[:_SHOWN], dtype=pl.String)
-        if names and sideways.str.to_date("%Y-%m-%d", strict=False).is_not_null().all():
-            raise DataError(
-                f"{table.name}: a wide table has its dates down and its symbols across, and this one has dates across: "
-                "transpose it"
-            ) from error
-        raise
+    return column, read_dates(raw, source=table.name)
 
 
 def _union(dates: Sequence[pl.Series]) -> pl.Series:
