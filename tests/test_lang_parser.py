@@ -101,11 +101,11 @@ def test_infix_forms_bind_as_documented() -> None:
 )
 def test_hostile_text_is_refused_quickly(text: str) -> None:
     parse("CLOSE")
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(FamaError) as caught:
         parse(text)
     assert len(str(caught.value)) < 600
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 @given(st.text(max_size=200) | st.text("RANK(CLOSE,5)+-*/^!<>=&|?: .eE01\n", max_size=200))
@@ -132,9 +132,9 @@ def test_limits_are_exact() -> None:
     with pytest.raises(LimitError, match="deep"):
         parse("CLOSE" + "+CLOSE" * MAX_DEPTH)
     tree = "x1"
-    for _ in range(9):
+    for _ in range(12):
         tree = f"{tree}+({tree})"
-    assert parse_syntax(tree).size == 1023
+    assert parse_syntax(tree).size == 8191
     with pytest.raises(LimitError, match=str(MAX_NODES)):
         parse(f"{tree}+({tree})")
     with pytest.raises(LimitError, match=str(MAX_LENGTH)):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fama_fast import lang, passes
+from fama_fast.errors import LimitError
 from fama_fast.ir import FIELD, GROUP, Node, count_nodes, postorder
 from fama_fast.ops.registry import on_unregister
 
@@ -35,7 +36,14 @@ class Alpha:
 
     @functools.cached_property
     def canonical(self) -> str:
-        """The canonical text: readable, with composite operators as they are named (`DELTA(CLOSE, 5)`)."""
+        """The canonical text: readable, with composite operators as they are named (`DELTA(CLOSE, 5)`).
+
+        `compile(alpha.canonical)` has the same node.
+
+        Raises:
+            LimitError: written in our operators it would be longer than any text that is read. A dialect's operator may
+            stand for many of ours.
+        """
         return lang.to_text(self.node)
 
     @functools.cached_property
@@ -133,18 +141,28 @@ class Alpha:
         return to_expr(self.node, columns=columns, universe=universe, check_grid=check_grid, allow_single=allow_single)
 
     def __str__(self) -> str:
-        return self.canonical
+        try:
+            return self.canonical
+        except LimitError:
+            return self.text
 
 
 @functools.lru_cache(maxsize=65536)
 def _compile(text: str, dialect: str, fields: frozenset[str] | None, groups: frozenset[str] | None) -> Alpha:
-    node = lang.parse(text, dialect=dialect, fields=fields, groups=groups)
-    return Alpha(text, dialect, passes.canonicalise(node))
+    return _canonical(text, dialect, lang.parse(text, dialect=dialect, fields=fields, groups=groups))
 
 
 @functools.lru_cache(maxsize=65536)
 def _compile_recorded(text: str, dialect: str) -> Alpha:
-    return Alpha(text, dialect, passes.canonicalise(lang.parse_recorded(text, dialect=dialect)))
+    return _canonical(text, dialect, lang.parse_recorded(text, dialect=dialect))
+
+
+def _canonical(text: str, dialect: str, node: Node) -> Alpha:
+    node = passes.canonicalise(node)
+    if node.depth > lang.MAX_DEPTH:
+        message = f"written in our operators the expression is {node.depth} levels deep, at most {lang.MAX_DEPTH}"
+        raise LimitError(message, text=text, end=len(text))
+    return Alpha(text, dialect, node)
 
 
 on_unregister(_compile.cache_clear)

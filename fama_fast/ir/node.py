@@ -25,6 +25,8 @@ GROUP = "GROUP"
 CONST = "CONST"
 LEAVES = frozenset({FIELD, GROUP, CONST})
 
+_LONGEST_REPR = 2000  # characters of an operator's operands
+
 _LOCK = threading.Lock()
 _INTERNED: weakref.WeakValueDictionary[tuple[object, ...], Node] = weakref.WeakValueDictionary()
 
@@ -52,13 +54,27 @@ class Node:
         raise AttributeError("nodes are immutable")
 
     def __repr__(self) -> str:
-        if self.op in LEAVES:
-            return f"{self.params[0]}"
-        inside = ", ".join([*map(repr, self.args), *map(repr, self.params)])
-        return f"{self.op}({inside})"
+        """Every operand written out, but `...` for what would be longer than `_LONGEST_REPR`."""
+        written: dict[Node, str] = {}
+        for node in _operands_first(self):
+            if node.op in LEAVES:
+                written[node] = f"{node.params[0]}"
+                continue
+            inside = ", ".join([*(written[a] for a in node.args), *map(repr, node.params)])
+            written[node] = f"{node.op}({inside if len(inside) <= _LONGEST_REPR else '...'})"
+        return written[self]
+
+    def __copy__(self) -> Node:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Node:
+        return self
 
     def __reduce__(self) -> tuple[object, ...]:
-        return make, (self.op, self.args, self.params)
+        # One flat list, so that the depth of an expression is no matter.
+        nodes = _operands_first(self)
+        place = {node: i for i, node in enumerate(nodes)}
+        return _made_again, ([(n.op, tuple([place[a] for a in n.args]), n.params) for n in nodes],)
 
     @property
     def is_const(self) -> bool:
@@ -77,6 +93,27 @@ class Node:
         if self.op not in (FIELD, GROUP):
             raise TypeError(f"{self.op} has no name")
         return str(self.params[0])
+
+
+def _operands_first(root: Node) -> list[Node]:
+    """Each distinct node under `root` once, operands before their users."""
+    seen: dict[Node, None] = {}
+    stack = [root]
+    while stack:
+        left = [a for a in stack[-1].args[::-1] if a not in seen]
+        if left:
+            stack += left
+        else:
+            seen[stack.pop()] = None
+    return list(seen)
+
+
+def _made_again(nodes: Sequence[tuple[str, tuple[int, ...], tuple[Param, ...]]]) -> Node:
+    """What `Node.__reduce__` took apart: operator, places of the operands in the list, and parameters."""
+    made: list[Node] = []
+    for op, places, params in nodes:
+        made.append(make(op, [made[i] for i in places], params))
+    return made[-1]
 
 
 def _param_token(p: Param) -> bytes:

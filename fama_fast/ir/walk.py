@@ -96,9 +96,9 @@ class Rewriter:
             done[node] = self._rule(node if args == node.args else make(node.op, args, node.params))
         return done[root]
 
-    def settled(self, root: Node) -> Node:
+    def settled(self, root: Node, limit: int = 50) -> Node:
         """Rewritten until nothing changes; see `fixpoint`."""
-        return _until_settled(root, self, getattr(self._rule, "__name__", repr(self._rule)))
+        return _until_settled(root, self, getattr(self._rule, "__name__", repr(self._rule)), limit)
 
     def forget(self) -> None:
         """Results are found anew."""

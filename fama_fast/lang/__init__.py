@@ -10,7 +10,7 @@ from fama_fast.ir import field
 from fama_fast.lang.binder import Binder
 from fama_fast.lang.dialects import DIALECTS, Dialect, get_dialect
 from fama_fast.lang.parser import MAX_DEPTH, MAX_LENGTH, MAX_NODES, parse_syntax
-from fama_fast.lang.printer import to_text
+from fama_fast.lang.printer import shortened, to_text
 from fama_fast.lang.scope import RecordedScope, Scope
 from fama_fast.lang.sigils import syntax_of
 
@@ -29,6 +29,7 @@ __all__ = [
     "parse",
     "parse_recorded",
     "parse_syntax",
+    "shortened",
     "to_text",
     "writable",
 ]

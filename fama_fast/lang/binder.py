@@ -7,16 +7,18 @@ value.
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
-from fama_fast.errors import ArgumentError, ExpressionError, UnknownName, WindowError, nearest_name
+from fama_fast.errors import ArgumentError, ExpressionError, LimitError, UnknownName, WindowError, nearest_name
 from fama_fast.ir import Node, const, field, group
 from fama_fast.lang.constants import constant_value
 from fama_fast.lang.diagnostics import placed, shown
 from fama_fast.lang.dialect_operators import apply
 from fama_fast.lang.on_time import against_days
+from fama_fast.lang.parser import MAX_DEPTH
 from fama_fast.lang.quotes import quoted
 from fama_fast.lang.sigils import is_marked
 from fama_fast.lang.syntax import Call, Expr, Infix, Keyword, Name, Number
@@ -30,6 +32,13 @@ if TYPE_CHECKING:
     from fama_fast.ops import OpSpec, Parameter
 
 CONSTANTS = {"TRUE": 1.0, "FALSE": 0.0, "NAN": math.nan}
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound(Expr):
+    """An operand that has its node already."""
+
+    node: Node
 
 
 class Binder:
@@ -50,6 +59,8 @@ class Binder:
                 return const(expr.value)
             case Name():
                 return self._field(expr)
+            case _Bound():
+                return expr.node
             case Infix():
                 spec = infix_spec(expr.symbol, len(expr.operands))
                 operands = [self.series(o) for o in expr.operands]
@@ -155,8 +166,8 @@ class Binder:
             suggestion = nearest_name(expr.name, {*names(), *self._dialect.operators, *self._dialect.own})
             self._fail(UnknownName, f"unknown operator {shown(expr.name)!r}", expr, suggestion, expr.name_end)
         spec = self._rolling(spec, expr.arguments)
-        if spec.name in self._dialect.chained:
-            expr = _nested(expr)
+        if spec.name in self._dialect.chained and len(operands_of(expr)) > 2:
+            return self._chained(expr)
         given = self._arguments(spec, expr)
         values: dict[str, Node | Param] = {}
         against = self._counter(spec, given)
@@ -185,6 +196,20 @@ class Binder:
             pair = spec.out_of_order(named) or ("min_periods",)
             at = next((given[name] for name in pair if name in given), expr)
             raise placed(error, self._text, at.start, at.end) from None
+
+    def _chained(self, call: Call) -> Node:
+        """`max(x, y, z)` as `max(max(x, y), z)`."""
+        operands = operands_of(call)
+        if len(operands) > MAX_DEPTH:
+            # What is written out as one call inside another could not be read back.
+            message = f"{call.name} takes at most {MAX_DEPTH} operands, not {len(operands)}"
+            self._fail(LimitError, message, call, end=call.name_end)
+        first, *others = operands
+        named = call.arguments[len(operands) :]
+        for operand in others:
+            node = self._call(replace(call, arguments=(first, operand, *named)))
+            first = _Bound(call.start, operand.end, call.depth, call.size, node)
+        return node
 
     def _operand(self, argument: Expr, spec: OpSpec) -> Node:
         """The node of an argument that stands for numbers."""
@@ -310,14 +335,9 @@ def infix_spec(symbol: str, operands: int) -> OpSpec:
     raise LookupError(f"no operator is registered for {symbol!r} with {operands} operands")
 
 
-def _nested(call: Call) -> Call:
-    """`max(x, y, z)` as `max(max(x, y), z)`."""
-    count = sum(not isinstance(a, Keyword) for a in call.arguments)
-    if count <= 2:
-        return call
-    head, last, named = call.arguments[: count - 1], call.arguments[count - 1], call.arguments[count:]
-    inner = _nested(replace(call, arguments=(*head, *named)))
-    return replace(call, arguments=(inner, last, *named))
+def operands_of(call: Call) -> tuple[Expr, ...]:
+    """The arguments before the first that has a name."""
+    return tuple(itertools.takewhile(lambda a: not isinstance(a, Keyword), call.arguments))
 
 
 def _usage(spec: OpSpec) -> str:

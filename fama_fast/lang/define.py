@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from dataclasses import replace as changed
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fama_fast.errors import ArgumentError, ExpressionError, ParseError, WindowError
-from fama_fast.ir import FIELD, LEAVES, Node, const, field, group, postorder
-from fama_fast.lang.binder import CONSTANTS, Binder
+from fama_fast.errors import ArgumentError, ExpressionError, LimitError, ParseError, WindowError
+from fama_fast.ir import FIELD, LEAVES, Node, const, field, group, postorder, rewrite
+from fama_fast.lang.binder import CONSTANTS, Binder, operands_of
 from fama_fast.lang.constants import constant_value
 from fama_fast.lang.diagnostics import placed, shown
 from fama_fast.lang.dialects import get_dialect
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SOURCE = "defined in the language"
+MAX_LEVELS = 100  # definitions within definitions
 
 _HEAD = re.compile(r"\s*[A-Za-z_][A-Za-z0-9_]*\s*\([^()]*\)\s*(?==(?!=))")
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*\Z")
@@ -74,7 +75,8 @@ def define(
         The registered entry. `fama_fast.ops.unregister(name)` removes it.
 
     Raises:
-        ParseError, UnknownName, ArgumentError, WindowError: with line and column in `text`.
+        ParseError, UnknownName, ArgumentError, WindowError: with line and column in `text`. LimitError: definitions
+            within definitions, more than MAX_LEVELS deep.
     """
     head, body, split = _split(text)
     chosen = get_dialect(dialect)
@@ -88,6 +90,7 @@ def define(
     written = " ".join(text[split + 1 :].split())
     parameters = definition.ranged()
     node = definition.body({p.name: v for p, v in zip(parameters, definition.stand_ins(), strict=True)})
+    _check_levels(node, name, text, body)
     inner = [get(n.op) for n in postorder(node) if n.op not in LEAVES]
     # The widest of what the operators inside see.
     family = max((s.family for s in inner), key=list(Family).index, default=Family.ELEMENT)
@@ -235,6 +238,11 @@ class _Template(Binder):
                     self.series(expr)  # says which name is unknown
                     return
                 by_name = {p.name: p for p in spec.parameters}
+                operands = operands_of(expr)
+                if spec.name in self._dialect.chained and len(operands) > 2:
+                    for operand in operands[2:]:
+                        self.uses(operand, place, found)
+                    expr = changed(expr, arguments=(*operands[:2], *expr.arguments[len(operands) :]))
                 # What a group is made of is a series, though the call stands in a group's place.
                 outer = None if spec.gives_group else place
                 for name, argument in self._arguments(spec, expr).items():
@@ -242,6 +250,22 @@ class _Template(Binder):
                     self.uses(argument, outer if own.kind is Kind.SERIES else own, found)
             case _:
                 return
+
+
+def _check_levels(root: Node, name: str, text: str, body: Expr) -> None:
+    """Nothing unless an operator is defined by itself, or over too many others."""
+
+    def expanded(node: Node) -> Node:
+        if node.op == name:
+            raise _error(ArgumentError, f"{name} cannot be defined by itself", text, body)
+        lower = None if node.op in LEAVES else get(node.op).lower
+        return node if lower is None else lower(*node.args, *node.params)
+
+    for _ in range(MAX_LEVELS):
+        before, root = root, rewrite(root, expanded)
+        if root is before:
+            return
+    raise _error(LimitError, f"definitions stand within definitions more than {MAX_LEVELS} levels deep", text, body)
 
 
 def _split(text: str) -> tuple[Call, Expr, int]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import ExpressionError, LimitError, ParseError
@@ -21,9 +23,12 @@ if TYPE_CHECKING:
 
     from lark import Lark, Token
 
-MAX_LENGTH = 8192
+# What people write is far shorter; what operators of other systems stand for in ours is not, and must be read back.
+MAX_LENGTH = 100_000
 MAX_DEPTH = 100
-MAX_NODES = 2000
+MAX_NODES = 10_000
+
+_NOT_ZERO = re.compile(r"[0.]*[1-9]")
 
 _OPERANDS = frozenset({"NAME", "NUMBER"})
 _PREFIXES = frozenset({"MINUS", "BANG", "NOT"})
@@ -53,7 +58,9 @@ class _Callbacks:
         start, end = token.start_pos or 0, token.end_pos or 0
         value = float(token)
         if math.isinf(value):
-            raise ParseError("this number is too large", start=start, end=end)
+            raise ParseError(f"this number is too large: at most {sys.float_info.max}", start=start, end=end)
+        if value == 0.0 and _NOT_ZERO.match(token):
+            raise ParseError("this number is too small: it would be 0", start=start, end=end, suggestion="0")
         return Number(value=value, **_extent(start, end))
 
     def name(self, token: Token) -> Expr:
@@ -136,9 +143,11 @@ def _drive(text: str) -> Expr:
     parser: Any = _lark().parse_interactive(text)
     fed: list[Token] = []
     opened: list[int] = []
+    operands = 0
     try:
         for token in parser.lexer_thread.lex(parser.parser_state):
-            _guard(token, text, fed, opened)
+            operands += token.type in _OPERANDS
+            _guard(token, text, fed, opened, operands)
             parser.feed_token(token)
             fed.append(token)
         result: Expr = parser.feed_eof()
@@ -153,7 +162,7 @@ def _drive(text: str) -> Expr:
     return result
 
 
-def _guard(token: Token, text: str, fed: list[Token], opened: list[int]) -> None:
+def _guard(token: Token, text: str, fed: list[Token], opened: list[int], operands: int) -> None:
     """Stop at the first token that is over a limit or runs into the next word, before the parser sees it."""
     start, end = token.start_pos or 0, token.end_pos or 0
     if token.type == "LPAR":
@@ -168,7 +177,7 @@ def _guard(token: Token, text: str, fed: list[Token], opened: list[int]) -> None
             end += 1
         word = text[start:end]
         raise diagnostics.unexpected_token(text, "NAME", word, start, _accepts(fed), str(fed[-1]))
-    elif len(fed) >= 2 * MAX_NODES and sum(t.type in _OPERANDS for t in fed) > MAX_NODES:
+    elif operands > MAX_NODES:
         raise LimitError(f"the expression has more than {MAX_NODES} parts", start=start)
     elif token.type in _PREFIXES and len(fed) >= MAX_DEPTH and all(t.type in _PREFIXES for t in fed[-MAX_DEPTH:]):
         raise LimitError(f"the expression is nested more than {MAX_DEPTH} levels deep", start=start)

@@ -1,6 +1,7 @@
 """Node to canonical text: upper-case names, infix with the fewest parentheses, shortest exact numbers.
 
-`parse(to_text(node)) is node` for every checked node whose names the language can write.
+`parse(to_text(node)) is node` for every checked node whose names the language can write; what is too large to be read
+back is an error.
 """
 
 from __future__ import annotations
@@ -10,14 +11,13 @@ from typing import TYPE_CHECKING
 
 from fama_fast.errors import LimitError
 from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, const, count_nodes, postorder
+from fama_fast.lang.parser import MAX_DEPTH, MAX_LENGTH, MAX_NODES, parse_syntax
 from fama_fast.ops import find, syntax
 from fama_fast.ops.registry import on_unregister
 
 if TYPE_CHECKING:
     from fama_fast.ir import Node, Param
     from fama_fast.ops import OpSpec
-
-MAX_PRINTED = 100_000
 
 _REMEMBERED = 1 << 15  # nodes whose text is kept, for the next expression that holds them
 _LONGEST = 2000  # characters of a text that is worth keeping
@@ -55,17 +55,39 @@ def format_number(value: float) -> str:
 
 
 def to_text(node: Node) -> str:
-    """The canonical text of an expression, in the `fama` dialect.
+    """The canonical text of an expression, in the `fama` dialect; it can always be read back.
 
     Raises:
-        LimitError: written out as a tree it has more than MAX_PRINTED parts (nodes share; text does not).
+        LimitError: written out as a tree it is deeper, longer or of more parts than the parser reads (nodes share; text
+            does not).
     """
+    if node.depth > MAX_DEPTH:
+        raise LimitError(f"written in our operators the expression is {node.depth} levels deep, at most {MAX_DEPTH}")
+    parts = count_nodes(node)
+    if parts > MAX_NODES:
+        raise LimitError(f"written in our operators the expression has {parts} parts, at most {MAX_NODES}")
+    text = _written(node)
+    if len(text) > MAX_LENGTH:
+        raise LimitError(f"written in our operators the expression has {len(text)} characters, at most {MAX_LENGTH}")
+    # Every part takes a character of its own.
+    if len(text) > MAX_NODES:
+        parse_syntax(text)
+    return text
+
+
+def shortened(node: Node, longest: int) -> str:
+    """The canonical text, for messages: cut to so many characters, and of the operator alone where it is very long."""
+    if count_nodes(node) > MAX_NODES:
+        return f"{node.op}(...)"
+    text = _written(node)
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def _written(node: Node) -> str:
     printed = _PRINTED
     known = printed.get(node)
     if known is not None:
         return known[0]
-    if count_nodes(node) > MAX_PRINTED:
-        raise LimitError(f"the expression has more than {MAX_PRINTED} parts when written out")
     if len(printed) > _REMEMBERED:
         printed.clear()
     done: dict[Node, tuple[str, int]] = {}

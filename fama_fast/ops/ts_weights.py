@@ -74,6 +74,8 @@ def _sma_window(n: int, m: int | None, d: int | None) -> int:
 
 def _sma(x: Node, n: int, m: int | None, d: int | None, min_periods: int | None) -> Node:
     days = _sma_window(n, m, d)
+    # The window follows from the weights: more days than it has are all of it.
+    min_periods = None if min_periods is None else min(min_periods, days)
     if m is None:
         return build("TS_MEAN", x, days, min_periods=min_periods)
     return build("DECAY_EXP", x, days, max(0.0, 1.0 - m / n), min_periods=min_periods)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fama_fast.ir import FIELD, GROUP, LEAVES, Rewriter, make
 from fama_fast.lang import parse
+from fama_fast.lang.define import MAX_LEVELS
 from fama_fast.ops import get
 from fama_fast.ops.registry import on_unregister
 from fama_fast.types import Kind, derived_field
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 DENSE = "DENSIFY"
 
+# Rounds: one for each level of definitions, of which `define` allows half as many, and a few for our own composites.
+_MOST_ROUNDS = 2 * MAX_LEVELS
+
 
 def lower(root: Node, available: frozenset[str] | None = None) -> Node:
     """The same values, by operators with kernels over fields that the data has.
@@ -26,7 +30,7 @@ def lower(root: Node, available: frozenset[str] | None = None) -> Node:
             only fields that derive from nothing are there.
     """
     have = frozenset() if available is None else frozenset(name.upper() for name in available)
-    return _lowering(have).settled(root)
+    return _lowering(have).settled(root, _MOST_ROUNDS)
 
 
 @functools.lru_cache(maxsize=8)
@@ -41,7 +45,7 @@ def _lowering(have: frozenset[str]) -> Rewriter:
 
 def lower_operators(root: Node) -> Node:
     """The same values by operators with kernels; every field stays, so this needs to know no data."""
-    return _operators.settled(root)
+    return _operators.settled(root, _MOST_ROUNDS)
 
 
 def _operator(node: Node) -> Node:

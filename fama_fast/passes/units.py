@@ -15,13 +15,14 @@ into, and one with a kernel of its own is taken to be of unknown unit, which not
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from fama_fast.errors import ArgumentError
 from fama_fast.ir import CONST, FIELD, GROUP, Node, postorder
-from fama_fast.lang import to_text
+from fama_fast.lang import shortened
 from fama_fast.ops import find
 from fama_fast.ops.registry import on_unregister
 from fama_fast.types import adv_window, derived_field
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 # A number this small added to something is there to keep a division from failing, not to say anything.
 GUARD = 1e-3
+
+# Units beyond these powers, or of finer fractions, mean nothing to anybody: they are taken to be unknown.
+MOST = 10_000
+FINEST = 1_000_000
 
 _ZERO, _ONE, _HALF = Fraction(0), Fraction(1), Fraction(1, 2)
 
@@ -163,7 +168,14 @@ def infer_units(root: Node) -> Units:
     return Units(units[root], tuple(dict.fromkeys(warnings)))
 
 
+def _exponent(value: float) -> Fraction | None:
+    """A power as a short fraction; None for one that no unit has: missing, or beyond `MOST`."""
+    return Fraction(value).limit_denominator(1000) if abs(value) <= MOST else None
+
+
 def _power(price: Fraction, volume: Fraction) -> Unit:
+    if max(abs(price), abs(volume)) > MOST or max(price.denominator, volume.denominator) > FINEST:
+        return UNKNOWN
     for known in (DIMENSIONLESS, PRICE, VOLUME, MONEY):
         if (price, volume) == (known.price, known.volume):
             return known
@@ -212,8 +224,7 @@ def _agreed(node: Node, given: Sequence[Unit], warnings: list[str]) -> Unit:
 
 
 def _short(node: Node) -> str:
-    text = to_text(node)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return shortened(node, 80)
 
 
 def _sum(node: Node, given: Sequence[Unit], warnings: list[str]) -> Unit:
@@ -264,8 +275,8 @@ def _to_power(node: Node, given: Sequence[Unit], warnings: list[str]) -> Unit:
     if not x.price and not x.volume:
         return DIMENSIONLESS
     if exponent.is_const:
-        power = Fraction(exponent.value).limit_denominator(1000) if exponent.value == exponent.value else _ONE
-        return _power(x.price * power, x.volume * power)
+        power = _exponent(exponent.value)
+        return UNKNOWN if power is None else _power(x.price * power, x.volume * power)
     warnings.append(f"{_short(node)} raises a {x} to a power that varies")
     return UNKNOWN
 
@@ -415,7 +426,13 @@ def _level_rule(rule: str, node: Node, given: Sequence[Level]) -> Level | None:
         case "power":
             if given[1].constant is None:
                 return _FREE if all(g.free for g in given) else None
-            return Level(degree=x.degree * Fraction(given[1].constant).limit_denominator(1000)) if plain else None
+            if not plain:
+                return None
+            power = _exponent(given[1].constant)
+            if power is None:
+                # What is always missing has no order; of what else is so large, nothing is known.
+                return _FREE if math.isnan(given[1].constant) or not x.degree else None
+            return Level(degree=x.degree * power)
         case "product of days":
             return Level(degree=x.degree * Fraction(int(node.params[0] or 1))) if plain else None
         case "square" | "root" | "inverse":
@@ -448,7 +465,7 @@ def _multiplied(x: Level, y: Level) -> Level | None:
         x, y = y, x
     if y.constant is None or x.degree:
         return None
-    return Level(shift=x.shift * Fraction(y.constant).limit_denominator(10**6))
+    return Level(shift=x.shift * Fraction(y.constant).limit_denominator(10**6)) if math.isfinite(y.constant) else _FREE
 
 
 def _weight(node: Node) -> Fraction:
