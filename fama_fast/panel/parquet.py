@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import polars as pl
@@ -53,6 +53,7 @@ class Footers:
         self.listing = listing
         self.local = listing.filesystem is None
         self.filesystem = listing.filesystem or pyarrow.fs.LocalFileSystem()
+        self._known: tuple[Any, dict[str, pl.DataType]] | None = None
         hive = [_hive_columns(place) for place in listing.files]
         types = _hive_types(hive)
         self.files = [
@@ -72,16 +73,22 @@ class Footers:
         try:
             with self.filesystem.open_input_file(place.path) as opened:
                 found = pq.ParquetFile(opened)
-                metadata, empty = found.metadata, found.schema_arrow.empty_table()
+                metadata, own = found.metadata, found.schema_arrow
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{place.name}: not a Parquet file, or a corrupt one: {first_line(error)}") from error
-        table = pl.from_arrow(empty)
-        assert isinstance(table, pl.DataFrame)
-        schema: dict[str, pl.DataType] = dict(table.schema)
+        schema = dict(self._types(own))
         # A column of the file itself is closer to the data than the name of its folder.
         kept = {k: v for k, v in constants.items() if k not in schema}
         schema.update({k: pl.Int64() if isinstance(v, int) else pl.String() for k, v in kept.items()})
         return File(place.name, place.path, kept, metadata, schema)
+
+    def _types(self, arrow: Any) -> dict[str, pl.DataType]:
+        """Columns and types of an Arrow schema; most files of a set have that of the one before."""
+        if self._known is None or not self._known[0].equals(arrow):
+            table = pl.from_arrow(arrow.empty_table())
+            assert isinstance(table, pl.DataFrame)
+            self._known = arrow, dict(table.schema)
+        return self._known[1]
 
 
 class ParquetFiles:

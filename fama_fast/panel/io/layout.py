@@ -19,7 +19,7 @@ from fama_fast.panel.columns import MARKET_FIELDS
 from fama_fast.panel.key_columns import column_called, key_column
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Hashable, Mapping, Sequence
 
     from fama_fast.panel.io.folder import Listing, Place
     from fama_fast.panel.reading import Reading
@@ -78,18 +78,24 @@ def layout_of(listing: Listing, heads: Sequence[Head], reading: Reading) -> Layo
     Raises:
         DataError: some files have a symbol column and others have none; no layout fits, or two do.
     """
+    # Thousands of files have the same columns, as a rule.
+    known: dict[Hashable, tuple[bool, bool, bool]] = {}
+    looks: list[tuple[bool, bool, bool]] = []
     for head in heads:
-        _refuse_sideways(head)
-    wide = [_may_be_wide(h, reading) for h in heads]
-    if any(known_field(h.place.stem, reading) for h in heads) and all(wide):
+        key = (tuple(head.columns), frozenset(head.texts))
+        if key not in known:
+            _refuse_sideways(head)
+            symbol = key_column(head.columns, "symbol", reading.symbol) is not None
+            known[key] = _may_be_wide(head, reading), symbol, _is_bars(head.columns, reading)
+        looks.append(known[key])
+    wide, has_symbol, bars = ([look[i] for look in looks] for i in range(3))
+    if all(wide) and any(known_field(h.place.stem, reading) for h in heads):
         return _wide(listing, heads)
-    has_symbol = [key_column(h.columns, "symbol", reading.symbol) is not None for h in heads]
     if all(has_symbol) or reading.symbol is not None:
         return Layout("rows", listing.text)
     if any(has_symbol):
         other, odd = heads[has_symbol.index(True)].place.name, heads[has_symbol.index(False)].place.name
         raise DataError(f"{odd}: columns differ from {other}: there is no column of symbols")
-    bars = [_is_bars(h.columns, reading) for h in heads]
     if listing.one:
         raise DataError(_one_file(heads[0], bars[0], reading))
     if not all(bars):
