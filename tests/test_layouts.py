@@ -219,6 +219,21 @@ def test_two_files_of_one_name_are_refused_unless_they_are_a_partition(tmp_path:
     assert scan_market_data(tmp_path / "hive").data_hash == found.data_hash
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_folders_may_spell_the_date_and_the_symbol(frame: pl.DataFrame, tmp_path: Path, ending: str) -> None:
+    by_day, by_name = tmp_path / "days", tmp_path / "names"
+    for (day,), own in frame.group_by("date"):
+        (by_day / f"date={day}").mkdir(parents=True)
+        place = by_day / f"date={day}" / f"part.{ending}"
+        own.drop("date").write_csv(place) if ending == "csv" else own.drop("date").write_parquet(place)
+    for (symbol,), own in frame.group_by("symbol"):
+        (by_name / f"ticker={symbol}").mkdir(parents=True)
+        place = by_name / f"ticker={symbol}" / f"part.{ending}"
+        own.drop("symbol").write_csv(place) if ending == "csv" else own.drop("symbol").write_parquet(place)
+    for folder in (by_day, by_name):
+        same(folder, Panel.from_frame(frame))
+
+
 def test_one_file_alone_has_no_symbol(tmp_path: Path) -> None:
     touch(tmp_path, "AAPL.csv", text="date,open,close\n2020-01-02,1,2\n")
     with pytest.raises(DataError, match=r"no symbol column .*so it is one symbol's: .* or give the folder"):

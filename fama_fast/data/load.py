@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fama_fast.panel import GroupField, Panel
     from fama_fast.panel.dataset import Dataset
     from fama_fast.panel.ingest import When
+    from fama_fast.panel.io.frames import MarketData
     from fama_fast.panel.reading import Reading
     from fama_fast.types import FloatArray
 
@@ -27,7 +28,7 @@ _OF_FILES = ("columns", "adjusted", "decimal")
 
 
 def load_market_data(
-    path: str | Path | None,
+    path: MarketData | None,
     *,
     fields: Iterable[str] | None = None,
     universe: str | Path | None = None,
@@ -42,7 +43,9 @@ def load_market_data(
 
     Args:
         path: data with one row a date and symbol (see `panel.ingest.panel_from_frame` for the columns), one file a
-            symbol, wide tables or a qlib folder (see `panel.io.open`); `Panel.layout` says which it was.
+            symbol, wide tables or a qlib folder (see `panel.io.open`); `Panel.layout` says which it was. Or data in
+            memory: a long frame of polars or pandas, or a dict of wide ones (dates down, symbols across) by the names
+            of their fields.
             None asks for the simulator, and `Panel.source` says so ("simulator (seed ...)"): show it in the
             first line of a run.
         fields: fields to load (RET, VWAP, ADV{d} stand for what they derive from); None loads every numeric
@@ -96,15 +99,17 @@ def load_market_data(
         from fama_fast.data.join import columns_of_data
         from fama_fast.panel.columns import known_names
         from fama_fast.panel.ingest import collect_schema, panel_from_scan
+        from fama_fast.panel.io.frames import is_path
         from fama_fast.panel.scan import scan
 
         found = scan(path, how)
-        schema = collect_schema(found.frame, str(path))
+        source = str(path) if is_path(path) else "frame"
+        schema = collect_schema(found.frame, source)
         own = columns_of_data(how, schema, files)
         in_data: list[str] | None = None
         in_files = None
         if wanted is not None:
-            columns = known_names(schema, own, str(path))
+            columns = known_names(schema, own, source)
             # With no group file, what the data lacks is asked of it all the same: its error names what it
             # has.
             in_data = [g for g in wanted if g in columns or not files]
@@ -115,7 +120,7 @@ def load_market_data(
             fields=fields,
             universe=None if membership is not None or universe is None else str(universe),
             groups=in_data,
-            source=str(path),
+            source=source,
             dtype=dtype,
         )
 
@@ -151,8 +156,11 @@ def scan_market_data(
     from fama_fast.data.join import columns_of_data
     from fama_fast.panel.columns import known_names
     from fama_fast.panel.dataset import Dataset
+    from fama_fast.panel.io.frames import is_path
     from fama_fast.panel.io.open import open_rows
 
+    if not is_path(path):
+        raise ConfigError("only data on disk can be read part by part: give data in memory to load_market_data")
     how = reading_of(**options)
     files = [groups] if isinstance(groups, str | Path) else list(groups or ())
     if static_fields and not files:
@@ -209,17 +217,18 @@ def _joined(
     return panel.replace(fields=static, groups=joined, universe=mask, warnings=[*warnings, *told])
 
 
-def _membership(path: str | Path | None, universe: str | Path | None) -> str | Path | None:
+def _membership(path: MarketData | None, universe: str | Path | None) -> str | Path | None:
     """The file of members that a universe stands for; None where it is a column of the data, or none was asked for.
 
     Raises:
         DataError: neither an index of a qlib folder nor one of its fields.
     """
+    from fama_fast.panel.io.frames import is_path
     from fama_fast.panel.io.qlib_bin import index_file, is_field, is_qlib, no_index
 
     if universe is None:
         return None
-    if path is not None and is_qlib(path):
+    if is_path(path) and is_qlib(path):
         index = index_file(path, str(universe))
         if index is not None:
             return index

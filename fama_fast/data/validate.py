@@ -7,7 +7,6 @@ report, with their rows; everything else is a warning or a note. Nothing is mend
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import polars as pl
@@ -16,9 +15,10 @@ from fama_fast.data.checks import CHECKS, ERROR, NOTE, WARNING, Finding, Table
 from fama_fast.errors import ConfigError, DataError
 from fama_fast.panel.columns import assign_columns
 from fama_fast.panel.ingest import collect_schema, describe_duplicates, duplicate_rows, group_fields, lay_out
-from fama_fast.panel.keys import plain_row, read_dates, read_symbols
+from fama_fast.panel.io.frames import MarketData, is_path
+from fama_fast.panel.keys import read_dates, read_symbols
 from fama_fast.panel.reading import ReadingOptions, reading_of
-from fama_fast.panel.scan import Scan, collect, scan
+from fama_fast.panel.scan import collect, scan
 from fama_fast.panel.values import field_values
 
 if TYPE_CHECKING:
@@ -90,12 +90,12 @@ class QualityReport:
 
 
 def quality_report(
-    data: str | Path | pl.DataFrame | pl.LazyFrame,
+    data: MarketData,
     *,
     jump: float = DEFAULT_JUMP,
     **options: Unpack[ReadingOptions],
 ) -> QualityReport:
-    """Looks through long market data (a path as in `panel.scan.scan`, or a frame).
+    """Looks through long market data (anything that `load_market_data` takes).
 
     Args:
         jump: size of a close-to-close move (0.2 is 20%) beyond which it is reported.
@@ -109,8 +109,8 @@ def quality_report(
     if not jump > 0:
         raise ConfigError(f"jump must be positive, not {jump!r}")
     how = reading_of(**options)
-    found = scan(data, how) if isinstance(data, str | Path) else Scan(data.lazy(), plain_row)
-    lazy, locate, source = found.frame, found.locate, str(data) if isinstance(data, str | Path) else "frame"
+    found = scan(data, how)
+    lazy, locate, source = found.frame, found.locate, str(data) if is_path(data) else "frame"
     columns = assign_columns(collect_schema(lazy, source), reading=how, source=source)
     frame = collect(lazy.select(columns.needed), source)
     if frame.is_empty():

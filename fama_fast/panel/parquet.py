@@ -8,10 +8,8 @@ elsewhere.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 import polars as pl
 
@@ -19,6 +17,7 @@ from fama_fast.errors import DataError
 from fama_fast.panel.columns import is_text
 from fama_fast.panel.io.alignment import Alignment
 from fama_fast.panel.io.folder import first_line
+from fama_fast.panel.io.hive import hive_columns
 from fama_fast.panel.io.layout import Head, symbol_constants
 from fama_fast.panel.io.source import Batch, File, RowGroup, in_file, lazy_frame
 
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 BATCH_ROWS = 131_072
 """Rows decoded at a time."""
 
-_HIVE = re.compile(r"([A-Za-z_][\w ]*)=(.*)\Z")
-_WHOLE = re.compile(r"[+-]?\d+\Z")
-_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _PATH = "__file__"
 _MOST_SCANS = 32
 
@@ -54,11 +50,8 @@ class Footers:
         self.local = listing.filesystem is None
         self.filesystem = listing.filesystem or pyarrow.fs.LocalFileSystem()
         self._known: tuple[Any, dict[str, pl.DataType]] | None = None
-        hive = [_hive_columns(place) for place in listing.files]
-        types = _hive_types(hive)
-        self.files = [
-            self._open(place, _constants(keys, types)) for place, keys in zip(listing.files, hive, strict=True)
-        ]
+        spelled = hive_columns(listing.files)
+        self.files = [self._open(place, keys) for place, keys in zip(listing.files, spelled, strict=True)]
 
     @property
     def heads(self) -> list[Head]:
@@ -208,28 +201,6 @@ def _with_constants(file: File, more: Mapping[str, str]) -> File:
         return file
     schema = {**file.schema, **dict.fromkeys(more, pl.String())}
     return replace(file, constants={**file.constants, **more}, schema=schema)
-
-
-def _hive_columns(place: Place) -> dict[str, str]:
-    """The columns that `key=value` folders spell."""
-    hits = (_HIVE.match(part) for part in place.below[:-1])
-    return {hit[1]: unquote(hit[2]) for hit in hits if hit}
-
-
-def _hive_types(hive: Sequence[Mapping[str, str]]) -> dict[str, type]:
-    """int where every value of a key is a whole number without a leading zero."""
-    values: dict[str, set[str]] = {}
-    for keys in hive:
-        for key, value in keys.items():
-            values.setdefault(key, set()).add(value)
-    return {
-        key: int if all(_WHOLE.match(v) and not (v.startswith("0") and len(v) > 1) for v in texts) else str
-        for key, texts in values.items()
-    }
-
-
-def _constants(keys: Mapping[str, str], types: Mapping[str, type]) -> dict[str, str | int | None]:
-    return {k: None if v == _HIVE_NULL else int(v) if types[k] is int else v for k, v in keys.items()}
 
 
 def _row_groups(file: File) -> Iterator[RowGroup]:

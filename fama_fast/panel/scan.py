@@ -22,6 +22,7 @@ from fama_fast.panel.text_values import MISSING_TOKENS
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fama_fast.panel.io.frames import MarketData
     from fama_fast.panel.io.source import RowSource
 
 
@@ -45,18 +46,23 @@ class Scan:
         return () if self.rows is None else self.rows.warnings
 
 
-def scan(path: str | Path, reading: Reading = PLAIN) -> Scan:
+def scan(data: MarketData, reading: Reading = PLAIN) -> Scan:
     """Opens market data of any layout (see `io.open`) lazily as one frame of rows.
 
-    `reading` says how they are read, where they do not say so themselves.
+    Args:
+        data: a path or URI, a long frame of polars or pandas, or a dict of wide ones (see `io.frames`).
+        reading: how they are read, where they do not say so themselves.
 
     Raises:
         DataError: see `io.folder.list_files` and `io.layout.layout_of`; a file that cannot be read, or whose columns
             are not the others'.
     """
+    from fama_fast.panel.io.frames import is_path, scan_frames
     from fama_fast.panel.io.open import open_rows
 
-    rows = open_rows(path, reading, whole=True)
+    if not is_path(data):
+        return scan_frames(data, reading)
+    rows = open_rows(data, reading, whole=True)
     one = len(rows.groups) == 1 and rows.groups[0].file.path and not rows.layout
     return Scan(rows.frame(), plain_row if one else locator(rows), rows.layout, rows)
 

@@ -15,6 +15,7 @@ import polars as pl
 from fama_fast.errors import DataError
 from fama_fast.panel import names as nm
 from fama_fast.panel.io.alignment import Alignment
+from fama_fast.panel.io.hive import hive_columns
 from fama_fast.panel.io.layout import symbol_constants
 from fama_fast.panel.io.source import Batch, File, RowGroup, in_file, lazy_frame
 from fama_fast.panel.text_values import MISSING_TOKENS
@@ -49,13 +50,15 @@ class CsvFiles:
         self._kept: dict[str, pl.DataFrame] = {}
         found: list[File] = []
         rows: list[int] = []
-        for place in listing.files:
+        for place, spelled in zip(listing.files, hive_columns(listing.files), strict=True):
             table = read(Path(place.path))
             if keep:
                 self._kept[place.path] = table
-            constants = symbol_constants(layout, place)
+            # A column of the file itself is closer to the data than the name of its folder.
+            constants: dict[str, str | int | None] = {k: v for k, v in spelled.items() if k not in table.columns}
+            constants |= symbol_constants(layout, place)
             schema = {c: pl.Null() if _nothing(table[c]) else t for c, t in table.schema.items()}
-            schema |= dict.fromkeys(constants, pl.String())
+            schema |= {k: pl.Int64() if isinstance(v, int) else pl.String() for k, v in constants.items()}
             found.append(File(place.name, place.path, constants, None, schema))
             rows.append(table.height)
         self._aligned = Alignment(list(zip(found, rows, strict=True)), reading)

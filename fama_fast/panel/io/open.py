@@ -13,6 +13,7 @@ from fama_fast.errors import DataError
 from fama_fast.panel.io.cells import BLOCK_CELLS, WHOLE_CELLS
 from fama_fast.panel.io.csv_files import CsvFiles
 from fama_fast.panel.io.folder import is_uri, list_files
+from fama_fast.panel.io.hive import hive_columns
 from fama_fast.panel.io.layout import Head, layout_of
 from fama_fast.panel.io.qlib_bin import QlibFolder, is_qlib
 from fama_fast.panel.io.wide import WideTables, csv_table, parquet_table
@@ -43,7 +44,8 @@ def open_rows(path: str | Path, reading: Reading, *, whole: bool = False) -> Row
     if listing.kind == "csv" and listing.one and not whole:
         raise DataError(f"{path}: of one file, only Parquet can be read part by part: write the data as Parquet once")
     if listing.kind == "csv":
-        heads = [Head(p, csv_columns(Path(p.path), reading)) for p in listing.files]
+        spelled = zip(listing.files, hive_columns(listing.files), strict=True)
+        heads = [Head(p, (*csv_columns(Path(p.path), reading), *keys)) for p, keys in spelled]
         return open_files(listing, layout_of(listing, heads, reading), reading, whole=whole)
     footers = Footers(listing)
     return open_files(listing, layout_of(listing, footers.heads, reading), reading, whole=whole, footers=footers)
