@@ -105,6 +105,17 @@ class Alpha:
         """Longest path from the root to a leaf, both counted."""
         return self.node.depth
 
+    def oriented(self, sign: int) -> Alpha:
+        """This alpha for sign 1; for -1 its negative, simplified, in the package's own language.
+
+        Raises:
+            ValueError: another sign.
+        """
+        if sign == 1:
+            return self
+        node = passes.oriented(self.node, sign)
+        return Alpha(lang.to_text(node), "fama", node)
+
     def evaluate(self, panel: Panel, *, threads: int | None = None) -> FloatArray:
         """Values on a panel, (T, N) float64, NaN where missing."""
         from fama_fast.engine.evaluate import evaluate

@@ -6,7 +6,7 @@ from fama_fast.passes.identity import identity
 from fama_fast.passes.lookback import lookback
 from fama_fast.passes.lower import lower
 from fama_fast.passes.normalise import normalise
-from fama_fast.passes.pipeline import PIPELINE, canonicalise, share
+from fama_fast.passes.pipeline import PIPELINE, canonicalise, oriented, share
 from fama_fast.passes.ranking import ranking_fingerprint
 from fama_fast.passes.simplify import simplify
 from fama_fast.passes.units import UnitError, depends_on_level, infer_units
@@ -25,6 +25,7 @@ __all__ = [
     "lookback",
     "lower",
     "normalise",
+    "oriented",
     "ranking_fingerprint",
     "share",
     "simplify",

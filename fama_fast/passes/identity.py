@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fama_fast.ops.registry import on_unregister
 from fama_fast.passes.lower import lower_operators
-from fama_fast.passes.pipeline import canonicalise
+from fama_fast.passes.pipeline import canonicalise, share
 
 if TYPE_CHECKING:
     from fama_fast.ir import Node
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @functools.lru_cache(maxsize=1 << 14)
 def identity(root: Node) -> Node:
     """The node whose key is the fingerprint of `root` and of everything that means the same."""
-    return canonicalise(lower_operators(canonicalise(root)))
+    return share(lower_operators(canonicalise(root)))
 
 
 on_unregister(identity.cache_clear)

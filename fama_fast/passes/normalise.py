@@ -30,7 +30,12 @@ def order_key(node: Node) -> tuple[bool, str, str]:
     Equal in every process, since it rests on names and structural hashes.
     """
     name = node.name if node.op in (FIELD, GROUP) else node.op
-    return node.op == CONST, name, node.key
+    return node.op == CONST or _is_number(node), name, node.key
+
+
+def _is_number(node: Node) -> bool:
+    """Arithmetic on constants that was left as it was written, such as `1 - 0.318108`."""
+    return bool(node.args) and all(a.op == CONST for a in node.args) and get(node.op).evaluate is not None
 
 
 def negate(node: Node) -> Node:

@@ -14,7 +14,7 @@ from fama_fast.ir import LEAVES, Node, Rewriter, make
 from fama_fast.ops.registry import on_unregister
 from fama_fast.passes.identity import identity
 from fama_fast.passes.normalise import negate
-from fama_fast.passes.pipeline import canonicalise
+from fama_fast.passes.pipeline import share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ _RANKERS = frozenset({"RANK", "QUANTILE_GAUSSIAN", "QUANTILE_UNIFORM", "QUANTILE
 @functools.lru_cache(maxsize=1 << 14)
 def ranking_fingerprint(root: Node) -> str:
     """32 hex digits, equal for expressions that order the symbols of every date alike."""
-    return canonicalise(_bare(_inside(identity(root)))).key
+    return share(_bare(_inside(identity(root)))).key
 
 
 def _below_ranks(node: Node) -> Node:

@@ -40,6 +40,11 @@ _SHARE_OF_MADE_GROUPS = 0.15
 _CROSS_SECTIONAL_ROOT = 0.8
 
 
+def few_digits(value: float) -> float:
+    """A number in as few digits as a person would write: 1.5 times 0.05 is 0.075, not 0.07500000000000001."""
+    return float(f"{value:.6g}")
+
+
 def lookback(node: Node) -> int:
     """Rows before today that an expression needs."""
     need: dict[Node, int] = {}
@@ -180,9 +185,9 @@ class TreeMaker:
                 out[p.name] = self.rng.choice([n for n in _COUNTS if n >= (p.minimum or 1)])
             elif p.minimum is not None and p.maximum is not None:
                 share = self.rng.choice((0.1, 0.25, 0.5, 0.75, 0.9))
-                out[p.name] = p.minimum + share * (p.maximum - p.minimum)
+                out[p.name] = few_digits(p.minimum + share * (p.maximum - p.minimum))
             elif isinstance(p.default, (int, float)) and not p.required and p.default:
-                out[p.name] = float(p.default) * self.rng.choice((0.5, 0.75, 1.5, 2.0))
+                out[p.name] = few_digits(float(p.default) * self.rng.choice((0.5, 0.75, 1.5, 2.0)))
             elif p.required or p.minimum is None:
                 bare.append(p.name)
         # Free numbers of one operator are bounds, given from low to high.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fama_fast import ops
 from fama_fast.errors import FamaError
 from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, Node, const, field, make
-from fama_fast.mining.proposers.random_tree import WINDOWS, TreeMaker, is_boolean, is_group
+from fama_fast.mining.proposers.random_tree import WINDOWS, TreeMaker, few_digits, is_boolean, is_group
 from fama_fast.types import Kind
 
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ def _step(maker: TreeMaker, p: Parameter, value: Param) -> Param:
 
 
 def _scaled(rng: random.Random, value: float) -> float:
-    """A number a step up or down, in as few digits as a person would write: .75 a step down is 0.6."""
-    return float(f"{value * rng.choice((0.5, 0.8, 1.25, 2.0)):.6g}")
+    """A number a step up or down: .75 a step down is 0.6."""
+    return few_digits(value * rng.choice((0.5, 0.8, 1.25, 2.0)))
 
 
 def step_parameter(maker: TreeMaker, node: Node) -> Node | None:
