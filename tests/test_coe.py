@@ -15,9 +15,9 @@ from fama_fast.library.factor import Factor
 from fama_fast.mining.coe import Chain, ChainBook, Failure, FailureMemory, Outcome
 
 
-def factor(name: str, score: float = math.nan, sign: int = 1) -> Factor:
-    scores = {} if math.isnan(score) else {"train": {"rank_ic": sign * score}}
-    return Factor(name, name, f"fp-{name}", sign=sign, scores=scores)
+def factor(name: str, score: float = math.nan) -> Factor:
+    scores = {} if math.isnan(score) else {"train": {"rank_ic": score}}
+    return Factor(name, name, f"fp-{name}", scores=scores)
 
 
 def names(chain: Chain) -> list[str]:
@@ -28,9 +28,8 @@ A, B, C, D = (factor(n, s) for n, s in (("A", 0.01), ("B", 0.02), ("C", 0.03), (
 NEW = factor("NEW", 0.05)
 
 
-def test_one_chain_a_cluster_by_ascending_oriented_score() -> None:
-    mirrored = factor("M", 0.025, sign=-1)
-    book = ChainBook.build([D, A, mirrored, C, B], [0, 1, 0, 0, 1])
+def test_one_chain_a_cluster_by_ascending_score() -> None:
+    book = ChainBook.build([D, A, factor("M", 0.025), C, B], [0, 1, 0, 0, 1])
     assert [names(c) for c in book] == [["M", "C", "D"], ["A", "B"]]
     assert [c.cluster for c in book] == [0, 1]
 

@@ -88,7 +88,7 @@ def test_selection_passes_the_gates_and_stops_when_there_are_enough(market: Mark
 
 
 def test_controls_find_less_than_the_signal_and_say_how_sure_that_is(market: Market) -> None:
-    rows = [{"round": 1, "text": SIGNAL, "canonical": compile_alpha(SIGNAL).canonical}] * 2
+    rows = [{"round": 1, "text": SIGNAL, "canonical": compile_alpha(SIGNAL).canonical, "fingerprint": "s"}] * 2
     settings = config(control={"random": True, "shuffle": 3})
     run = select(market, settings, [], [[SIGNAL]])
     control, rivals = run_controls(market, settings, [], rows, run.pool)
@@ -109,7 +109,7 @@ def test_the_difference_to_random_formulas_is_taken_date_by_date(market: Market,
     monkeypatch.setattr("fama_fast.mining.control.random_formulas", lambda *_: [SIGNAL])
     settings = config()
     run = select(market, settings, [], [[SIGNAL]])
-    rows = [{"round": 1, "text": SIGNAL, "canonical": compile_alpha(SIGNAL).canonical}]
+    rows = [{"round": 1, "text": SIGNAL, "canonical": compile_alpha(SIGNAL).canonical, "fingerprint": "s"}]
     control, _ = run_controls(market, settings, [], rows, run.pool)
     assert control.gain == (0.0, 0.0)
     assert run.pool is not None
@@ -119,7 +119,8 @@ def test_the_difference_to_random_formulas_is_taken_date_by_date(market: Market,
 
 def test_controls_can_be_switched_off(market: Market) -> None:
     settings = config(control={"random": False})
-    control, rivals = run_controls(market, settings, [], [{"round": 1, "text": SIGNAL, "canonical": SIGNAL}], None)
+    rows = [{"round": 1, "text": SIGNAL, "canonical": SIGNAL, "fingerprint": "s"}]
+    control, rivals = run_controls(market, settings, [], rows, None)
     assert (control.as_dict(), rivals) == ({}, ())
 
 

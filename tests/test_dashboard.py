@@ -57,7 +57,10 @@ def _fingerprint(i: int) -> str:
 
 
 def _row(i: int, run: str = BIG) -> dict:
-    """The i-th candidate of the big run: scores, gates and texts follow from i alone."""
+    """The i-th candidate of the big run: scores, gates and texts follow from i alone.
+
+    They are as earlier versions wrote them: as proposed, with a sign beside them.
+    """
     gate = GATES[i % 5] if i % 50 == 4 or i % 5 != 4 else "admission"
     measured = gate not in ("parse", "screening")
     sign = -1 if i % 3 == 0 else 1
@@ -92,7 +95,7 @@ def _row(i: int, run: str = BIG) -> dict:
 def fill(place, many: int = MANY) -> None:
     """A ledger with a big finished run, a small one that never opened its test, and one that is going on."""
     with Ledger.open(place) as ledger:
-        known = [StartingFactor("s" * 32, "RANK(CLOSE)", 1, 0.01)]
+        known = [StartingFactor("s" * 32, "RANK(CLOSE)", 0.01)]
         steps = [ChainStep("s" * 32, "build", chain=0, score=0.01)]
         ledger.start_run(_run(BIG, state={"book": None}), start=known, steps=steps)
         rows = [_row(i) for i in range(many)]
@@ -148,7 +151,6 @@ def commit(ledger: Ledger, run: RunRecord, number: int, count: int) -> None:
             proposer="evolve",
             gate=None if k == 4 else "training",
             admitted=k == 4,
-            sign=1,
             scores={"train": {"rank_ic": 0.01 + 0.01 * number}},
             seconds=0.02,
         )
@@ -298,7 +300,8 @@ def test_runs_tell_of_the_test_only_what_they_opened(store):
 def test_a_factor_is_shown_in_its_direction_with_its_kin(store):
     found = factor.by_fingerprint(store, BIG, _fingerprint(54))
     row = _row(54)
-    assert (found.sign, found.score) == (-1, row["score"])
+    assert (found.turned, found.score) == (True, row["score"])
+    assert (found.expression, found.text) == (f"-({row['text']})", row["text"])
     assert found.scores["train"]["rank_ic"] == row["score"]
     assert found.scores["train"]["turnover"] == row["scores"]["train"]["turnover"]
     assert [k.fingerprint for k in found.path] == ["s" * 32, _fingerprint(4), _fingerprint(54)]
@@ -337,7 +340,7 @@ def _shown(row: dict) -> dict:
         "turnover": scores["train"]["turnover"] if scores else None,
         "nodes": row["nodes"],
         "fate": row["gate"] or "admitted",
-        "expression": (row["canonical"] or row["text"])[:400],
+        "expression": (f"-({row['text']})" if sign == -1 and row["canonical"] else row["text"])[:400],
         "origin": row["origin"],
         "proposer": row["proposer"],
         "hypothesis": row["hypothesis"][:400],
@@ -345,6 +348,7 @@ def _shown(row: dict) -> dict:
     }
 
 
+RECORDED = [_row(i)["canonical"] or _row(i)["text"] for i in range(MANY)]
 TABLE = [_shown(_row(i)) | {"i": i} for i in range(MANY)]
 
 
@@ -392,7 +396,8 @@ def test_filters_keep_what_they_say(store, filters, kept):
 def test_sorting_puts_what_is_missing_last(store, column, direction):
     rows = candidates.page(store, BIG, start=MANY - 200, end=MANY, sort=[{"colId": column, "sort": direction}])["rows"]
     known = [r for r in TABLE if r[column] is not None]
-    known.sort(key=lambda r: r[column], reverse=direction == "desc")
+    # The database sorts what it holds, and texts of older runs are as they were proposed.
+    known.sort(key=lambda r: RECORDED[r["i"]] if column == "expression" else r[column], reverse=direction == "desc")
     wanted = [r[column] for r in known] + [None] * (MANY - len(known))
     assert [r[column] for r in rows] == wanted[-200:]
 

@@ -65,7 +65,6 @@ def measured(text: str, gates: GateContext) -> Candidate:
     candidate.coverage, candidate.standing = measures.covered, measures.standing
     run_gates(candidate, Stage.SAMPLE, gates)
     candidate.series, candidate.scores["train"] = np.array(measures.series), measures.train
-    candidate.sign = -1 if measures.train["rank_ic"] < 0.0 else 1
     candidate.vector = np.array([1.0, 0.0, 0.0], dtype=np.float32)
     run_gates(candidate, Stage.TRAINING, gates)
     return candidate
@@ -170,10 +169,16 @@ def test_equal_values_are_found_by_their_daily_rank_ic() -> None:
     assert not measured("RANK(HIGH)", gates).stopped
 
 
-def test_the_sign_is_that_of_training() -> None:
-    gates = context(measures=FakeMeasures(train={"rank_ic": -0.05, "rank_ic_t": -5.0, "n_days": 100}))
-    candidate = measured("RANK(CLOSE)", gates)
-    assert (candidate.stopped, candidate.sign, candidate.score) == (False, -1, 0.05)
+def test_a_candidate_that_training_turned_is_the_negative_of_what_was_proposed() -> None:
+    candidate = measured("RANK(CLOSE)", context())
+    assert (candidate.oriented, candidate.fingerprint) == (candidate.compiled, candidate.compiled.fingerprint)
+    candidate.sign = -1
+    assert candidate.compiled.canonical == "RANK(CLOSE)"
+    assert candidate.oriented.canonical == "-RANK(CLOSE)"
+    assert candidate.fingerprint == compile_alpha("-RANK(CLOSE)").fingerprint
+    candidate.standing = Standing(0.02, 0.01, 50, 0.9, lost=False)
+    run_gates(candidate, Stage.SAMPLE, context())
+    assert candidate.scores["screen"]["rank_ic"] == -0.02
 
 
 def admitted(gates: GateContext, breadth: float = 1.0) -> Candidate:

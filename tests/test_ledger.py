@@ -44,9 +44,7 @@ def candidate(position: int, **rest: object) -> CandidateRecord:
     return CandidateRecord(position, f"RANK(CLOSE) + {position}", "evolve", **rest)  # type: ignore[arg-type]
 
 
-FIRST = candidate(
-    0, fingerprint="a", canonical="A", admitted=True, sign=-1, nodes=3, scores={"train": {"rank_ic": -0.1 - 0.2}}
-)
+FIRST = candidate(0, fingerprint="a", canonical="A", admitted=True, nodes=3, scores={"train": {"rank_ic": 0.1 + 0.2}})
 SECOND = candidate(
     1,
     fingerprint="b",
@@ -63,9 +61,7 @@ SECOND = candidate(
 
 def check_roundtrip(ledger: Ledger) -> None:
     run = run_record()
-    ledger.start_run(
-        run, start=[StartingFactor("seed", "SEED", -1, 0.01)], steps=[ChainStep("a", "build", None, 0, 0.3)]
-    )
+    ledger.start_run(run, start=[StartingFactor("seed", "SEED", 0.01)], steps=[ChainStep("a", "build", None, 0, 0.3)])
     commit(ledger, run, 1, FIRST, SECOND)
 
 
@@ -76,7 +72,7 @@ def check_read_back(ledger: Ledger) -> None:
     rows = ledger.candidates("r1")
     assert [r["text"] for r in rows] == [FIRST.text, SECOND.text]
     assert rows[0]["scores"] == FIRST.scores
-    assert (rows[0]["sign"], rows[0]["score"], rows[0]["nodes"]) == (-1, 0.1 + 0.2, 3)
+    assert (rows[0]["sign"], rows[0]["score"], rows[0]["nodes"]) == (1, 0.1 + 0.2, 3)
     assert rows[0]["gate"] is None
     assert rows[0]["admitted"] is True
     assert rows[1]["parents"] == ["a", "seed"]
@@ -88,7 +84,7 @@ def check_read_back(ledger: Ledger) -> None:
         (0, ChainStep("a", "build", None, 0, 0.3)),
         (1, ChainStep("b", "extend", "a")),
     ]
-    assert ledger.starting_factors("r1") == [StartingFactor("seed", "SEED", -1, 0.01)]
+    assert ledger.starting_factors("r1") == [StartingFactor("seed", "SEED", 0.01)]
     (shown,) = ledger.exchanges("r1")
     assert (shown["exemplars"], shown["chain_id"]) == (["e"], 4)
     assert shown["selection"] == {"exemplar_correlation": 0.1, "library_correlation": None}
@@ -130,8 +126,11 @@ def check_migrated(place: str) -> None:
         assert [(r["fingerprint"], r["occurrence"]) for r in rows] == [
             *(("a", 1), (None, 1), ("c", 1), ("a", 2), ("b", 1), ("a", 3))
         ]
-        assert [(r["sign"], r["score"]) for r in rows[:3]] == [(1, 0.03), (None, None), (-1, 0.002)]
-        assert ledger.starting_factors("old") == [StartingFactor("s1", "CANON(s1)", -1, 0.01)]
+        # What stood beside a sign is read as the negative.
+        assert [(r["sign"], r["score"]) for r in rows[:3]] == [(1, 0.03), (None, None), (1, 0.002)]
+        assert rows[2]["canonical"].startswith("-")
+        assert rows[2]["scores"]["train"]["rank_ic"] == 0.002
+        assert ledger.starting_factors("old") == [StartingFactor("s1", "-(CANON(s1))", 0.01)]
         lineage = Lineage(ledger, "old")
         assert [(p.chain, [m.fingerprint for m in p.links]) for p in lineage.chains()] == [
             (0, ["s1", "s2", "a"]),

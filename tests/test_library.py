@@ -120,7 +120,7 @@ def test_a_file_written_by_hand_needs_only_expressions(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     library = FactorSet.from_yaml(path)
-    assert library.fingerprints == (RANK.fingerprint, DELTA.fingerprint)
+    assert library.fingerprints == (RANK.fingerprint, make_factor("DELAY(CLOSE, 5) - CLOSE").fingerprint)
     assert library[1].score == 1e-5
 
 

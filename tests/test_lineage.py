@@ -23,7 +23,7 @@ RUN = RunRecord("run", "memory", "data", 7, "evolve", {}, "0", started_at="2020-
 def proposed(
     position: int, name: str, score: float | None, parents: tuple[str, ...] = (), prompt: str | None = None, **rest: Any
 ) -> CandidateRecord:
-    scores = {} if score is None else {"train": {"rank_ic": -score}}
+    scores = {} if score is None else {"train": {"rank_ic": score}}
     return CandidateRecord(
         position,
         f"text of {name}",
@@ -32,7 +32,6 @@ def proposed(
         fingerprint=name,
         parents=parents,
         prompt_hash=prompt,
-        sign=None if score is None else -1,
         scores=scores,
         **rest,
     )
@@ -43,7 +42,7 @@ def family(ledger: Ledger) -> Lineage:
 
     Scores: s1 .01, s2 .02, a .03, b .05, c .06, d unmeasured.
     """
-    start = [StartingFactor("s1", "SEED(1)", 1, 0.01), StartingFactor("s2", "SEED(2)", -1, 0.02)]
+    start = [StartingFactor("s1", "SEED(1)", 0.01), StartingFactor("s2", "SEED(2)", 0.02)]
     built = [ChainStep("s1", "build", None, 0, 0.01), ChainStep("s2", "build", "s1", 0, 0.02)]
     ledger.start_run(RUN, start=start, steps=built)
     rounds = [
@@ -142,7 +141,7 @@ def test_a_damaged_store_with_a_cycle_ends_all_the_same(tmp_path: Path) -> None:
 def test_tens_of_thousands_of_rows_are_answered_in_a_moment(tmp_path: Path) -> None:
     rng, rounds, each = random.Random(0), 40, 500
     with Ledger.open(tmp_path / "l.sqlite") as ledger:
-        ledger.start_run(RUN, start=[StartingFactor("s", "SEED", 1, 0.01)])
+        ledger.start_run(RUN, start=[StartingFactor("s", "SEED", 0.01)])
         names = ["s"]
         for number in range(1, rounds + 1):
             batch = []

@@ -106,7 +106,7 @@ def test_a_planted_signal_is_found_and_everything_is_recorded(tmp_path: Path, pl
     assert result.exit_code == 0
     best = max(result.factors, key=lambda f: f.score)
     assert "TS_MEAN(VOLUME, 5)" in best.canonical
-    assert best.sign == -1
+    assert best.proposed == "RANK(TS_MEAN(VOLUME, 5) / TS_MEAN(VOLUME, 20))"
     assert best.fingerprint in result.verdict.holding
     assert set(result.test) == {*result.verdict.holding, "pool"}
     assert result.test["pool"]["rank_ic"] > 0.0
@@ -262,7 +262,7 @@ def test_the_loop_never_sees_the_test_split(tmp_path: Path, planted: Panel) -> N
     shuffled[start:] = shuffled[start:][::-1]
     other = planted.replace(fields={"CLOSE": shuffled})
     runs = [mine(settings(tmp_path), panel=p, proposer=Scripted()) for p in (planted, other)]
-    scores = [[(f.canonical, f.sign, f.scores) for f in r.factors] for r in runs]
+    scores = [[(f.canonical, f.proposed, f.scores) for f in r.factors] for r in runs]
     assert scores[0] == scores[1]
     assert runs[0].test != runs[1].test
 

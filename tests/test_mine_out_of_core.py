@@ -20,7 +20,7 @@ from fama_fast.engine.daily_chunks import ChunkLabels, SortedLabels, daily_rank_
 from fama_fast.errors import ConfigError, DataError, UnknownName
 from fama_fast.evaluation import SortedRows
 from fama_fast.evaluation.chunked import GivenLabels, ReturnLabels
-from fama_fast.library import Factor
+from fama_fast.library import Factor, make_factor
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.distributed import open_market
 from fama_fast.mining.ledger import Ledger
@@ -277,7 +277,7 @@ def test_labels_some_rows_later(folder: Path) -> None:
 def _factors(market: Market, texts: list[str]) -> list[Factor]:
     alphas = [ff.compile(t) for t in texts]
     return [
-        Factor(a.text, a.canonical, a.fingerprint, sign=-1 if np.nanmean(s) < 0 else 1)
+        make_factor(a.text, sign=-1 if np.nanmean(s) < 0 else 1)
         for a, s in zip(alphas, market.measure(alphas)[0], strict=True)
     ]
 

@@ -15,7 +15,7 @@ from fama_fast.data import PlantedSignal, SimulationSpec, simulate
 from fama_fast.engine import compile as compile_alpha
 from fama_fast.errors import ConfigError
 from fama_fast.library.factor import Factor
-from fama_fast.mining.candidate import LibraryView, Member
+from fama_fast.mining.candidate import Candidate, LibraryView, Member
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.loop import mine
 from fama_fast.mining.market import Market
@@ -29,6 +29,7 @@ from fama_fast.mining.objectives import (
     place,
     with_figures,
 )
+from fama_fast.mining.protocol import Proposal
 from fama_fast.panel import Panel
 from tests.test_loop import Scripted
 
@@ -114,7 +115,8 @@ def test_the_figures_are_of_training_rows(panel: Panel) -> None:
     alpha = compile_alpha(SIGNAL)
     vector = next(iter(market.vectors([alpha])))
     member = Member(Factor(SIGNAL, alpha.canonical, alpha.fingerprint), alpha.node, vector)
-    found = measure(market, alpha, 1, vector, LibraryView([member]), list(OBJECTIVES))
+    candidate = Candidate(0, Proposal(SIGNAL), alpha, vector=vector)
+    found = measure(market, candidate, LibraryView([member]), list(OBJECTIVES))
     rows = market.rows.train
     series = market.measure([alpha])[0][0]
     years = panel.dates[rows].astype("datetime64[Y]")
@@ -126,12 +128,17 @@ def test_the_figures_are_of_training_rows(panel: Panel) -> None:
     # A ratio of means over 5 and 20 days has mostly changed its mind after 5 days.
     assert found["decay"] < 0.6 * found["rank_ic"]
     assert found["novelty"] == pytest.approx(0.0, abs=1e-6)
-    alone = measure(market, alpha, 1, vector, LibraryView([member]), ["novelty"], without=[alpha.fingerprint])
+    alone = measure(market, candidate, LibraryView([member]), ["novelty"], without=[alpha.fingerprint])
     assert alone == {"novelty": 1.0}
     later = np.array(panel["CLOSE"])
     later[rows.stop + 2 :] *= 3.0
     other = Market(panel.replace(fields={"CLOSE": later}), config_from_dict({}))
-    assert measure(other, alpha, 1, vector, LibraryView([member]), list(OBJECTIVES)) == found
+    assert measure(other, candidate, LibraryView([member]), list(OBJECTIVES)) == found
+    turned = compile_alpha(f"-{SIGNAL}")
+    other_way = Candidate(0, Proposal(turned.text), turned, sign=-1, vector=vector)
+    assert measure(market, other_way, LibraryView([member]), ["rank_ic", "decay", "stability"]) == pytest.approx(
+        {name: found[name] for name in ("rank_ic", "decay", "stability")}
+    )
 
 
 def test_a_run_keeps_a_front(tmp_path: Path, panel: Panel) -> None:

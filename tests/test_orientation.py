@@ -1,4 +1,5 @@
-"""The text of a factor in the direction of its forecast: its negative, simplified, with the bits of the negated values."""
+"""The text of a factor in the direction of its forecast: its negative, simplified, with the bits of the negated
+values."""
 
 from __future__ import annotations
 

@@ -10,8 +10,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from fama_fast.data import PlantedSignal, SimulationSpec, simulate
-from fama_fast.engine import compile as compile_alpha
-from fama_fast.library.factor import Factor
+from fama_fast.library import Factor, make_factor
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.market import Market
 from fama_fast.mining.pool import Pool, blend, centred_ranks, ridge_weights
@@ -24,8 +23,7 @@ OTHERS = ("RANK(DELTA(VOLUME, 3))", "RANK(TS_STDDEV(RET, 10))")
 
 
 def factor(text: str, sign: int = 1) -> Factor:
-    alpha = compile_alpha(text)
-    return Factor(text, alpha.canonical, alpha.fingerprint, sign)
+    return make_factor(text, sign=sign)
 
 
 def config(**rest: Any) -> Any:

@@ -25,15 +25,9 @@ from fama_fast.mining.protocol import ProposalRequest, Rejection, Vocabulary
 PRICES = Vocabulary(("OPEN", "CLOSE", "VOLUME", "PE_RATIO"), (), 60)
 
 
-def factor(expression: str, score: float = 0.02, hypothesis: str = "", sign: int = 1) -> Factor:
-    return Factor(
-        expression,
-        expression,
-        "f" + str(len(expression)),
-        sign,
-        {"train": {"rank_ic": sign * score}},
-        hypothesis,
-    )
+def factor(expression: str, score: float = 0.02, hypothesis: str = "") -> Factor:
+    scores = {"train": {"rank_ic": score}}
+    return Factor(expression, expression, "f" + str(len(expression)), scores, hypothesis)
 
 
 def request(**changes: object) -> ProposalRequest:
@@ -51,7 +45,7 @@ def test_packaged_templates_show_everything() -> None:
     system, user = render_prompt(
         request(
             exemplars=(factor("RANK(CLOSE)", 0.03, "strong stay strong"),),
-            chain=(factor("RANK(OPEN)", 0.01), factor("RANK(OPEN) * 2", 0.04, sign=-1)),
+            chain=(factor("RANK(OPEN)", 0.01), factor("-RANK(OPEN)", 0.04)),
             avoid=(Rejection("FOO(CLOSE)", "unknown operator 'FOO'"),),
         ),
         load_templates(),
@@ -61,7 +55,7 @@ def test_packaged_templates_show_everything() -> None:
     assert "TS_MEAN(x, d)" in system.content
     assert '{"alphas": [{"hypothesis"' in system.content
     assert "1. `RANK(CLOSE)` (RankIC +0.0300): strong stay strong" in user.content
-    assert "2. `RANK(OPEN) * 2` (RankIC +0.0400, +0.0300 on the step before, low values predict" in user.content
+    assert "2. `-RANK(OPEN)` (RankIC +0.0400, +0.0300 on the step before)" in user.content
     assert "Extend the path" in user.content
     assert "split it" in user.content
     assert "- `FOO(CLOSE)`: unknown operator 'FOO'" in user.content

@@ -39,7 +39,7 @@ CHAIN = ("RANK(CLOSE / OPEN)", "RANK(TS_MEAN(CLOSE / OPEN, 5))")
 
 
 def factors(*texts: str) -> tuple[Factor, ...]:
-    return tuple(Factor(t, t, f"print{i}{len(t)}", 1, {"train": {"rank_ic": 0.01 * i}}) for i, t in enumerate(texts))
+    return tuple(Factor(t, t, f"print{i}{len(t)}", {"train": {"rank_ic": 0.01 * i}}) for i, t in enumerate(texts))
 
 
 def request(count: int = 30, **changes: object) -> ProposalRequest:

@@ -104,7 +104,7 @@ def expressions(batch: Any) -> list[str]:
 def test_success_and_what_is_sent(server: Server) -> None:
     server.script = [GOOD]
     p = proposer(server, temperature=0.7, max_tokens=500, seed=9)
-    factor = Factor("RANK(OPEN)", "RANK(OPEN)", "abc", 1, {"train": {"rank_ic": 0.02}}, "idea")
+    factor = Factor("RANK(OPEN)", "RANK(OPEN)", "abc", {"train": {"rank_ic": 0.02}}, "idea")
     batch = p.propose(ProposalRequest(2, (factor,), vocabulary=REQUEST.vocabulary))
     assert isinstance(p, Proposer)
     assert expressions(batch) == ["RANK(CLOSE / OPEN)", "RANK(DELTA(CLOSE, 5))"]

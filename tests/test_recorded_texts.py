@@ -133,7 +133,7 @@ def test_a_run_over_awkward_names_ends_with_a_verdict_and_everything_reads_it(
     texts = [f["canonical"] for f in document["factors"]]
     used = {n for t in texts for n in (*compile_recorded(t).fields, *compile_recorded(t).groups)} & names
     assert used, "no factor uses an awkward name"
-    best = max(document["factors"], key=lambda f: f["sign"] * f["scores"]["train"]["rank_ic"])
+    best = max(document["factors"], key=lambda f: f["scores"]["train"]["rank_ic"])
 
     assert main(["runs", "export", "last", "--output", "set.yaml"]) == 0
     assert sorted(f.canonical for f in FactorSet.from_yaml(here / "set.yaml")) == sorted(texts)

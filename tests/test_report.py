@@ -10,7 +10,7 @@ import pytest
 
 import fama_fast as ff
 from fama_fast.errors import ConfigError, DataError
-from fama_fast.library import Factor, FactorSet
+from fama_fast.library import Factor, FactorSet, make_factor
 from fama_fast.panel import GroupField, Panel
 from fama_fast.report import from_document, from_factors, render, write, write_figures
 from fama_fast.report.formula import laid_out
@@ -53,7 +53,6 @@ def document(panel):
                 "expression": text,
                 "canonical": alpha.canonical,
                 "fingerprint": alpha.fingerprint,
-                "sign": 1,
                 "hypothesis": (HOSTILE, RIGHT_TO_LEFT, "x" * 10_000)[i],
                 "scores": scores,
                 "provenance": {"origin": HOSTILE, "round": 1, "parents": [HOSTILE], "explanation": HOSTILE},
@@ -162,13 +161,13 @@ def test_data_of_another_run_are_refused(document, panel):
 
 def test_plain_factors_say_that_nothing_was_held_back(panel, tmp_path):
     alphas = [ff.compile(t) for t in TEXTS]
-    factors = [Factor(a.text, a.canonical, a.fingerprint, sign=s) for a, s in zip(alphas, (1, -1, 1), strict=True)]
+    factors = [make_factor(a.text, sign=s) for a, s in zip(alphas, (1, -1, 1), strict=True)]
     content = from_factors(factors, panel, title="Factors", source="mine.yaml")
     text = markdown_summary(content)
     assert "No verdict: these factors come from a file" in text
     assert "all dates, which may be those the factors were chosen on" in text
     assert text.count("\n| F") == 3
-    assert "-1 * (RANK(TS_STDDEV(RET, 20)))" in text
+    assert "`-RANK(TS_STDDEV(RET, 20))`" in text
     assert "No verdict" in render(content)
 
 

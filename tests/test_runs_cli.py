@@ -27,17 +27,17 @@ def test_every_candidate_is_exported(here: Path, name: str, capsys: pytest.Captu
     assert f"wrote 7 candidates to {name}" in capsys.readouterr().err
     if name.endswith("json"):
         rows = json.loads((here / name).read_text(encoding="utf-8"))
-        assert rows[0]["scores"] == {"train": {"rank_ic": -0.03}}
+        assert rows[0]["scores"] == {"train": {"rank_ic": 0.03}}
         assert rows[2]["parents"] == ["a", "s2"]
     else:
         frame = pl.read_csv(here / name) if name.endswith("csv") else pl.read_parquet(here / name)
         rows = frame.to_dicts()
-        assert rows[0]["train_rank_ic"] == -0.03
+        assert rows[0]["train_rank_ic"] == 0.03
         assert json.loads(rows[2]["parents"]) == ["a", "s2"]
         assert rows[4]["train_rank_ic"] is None
     assert [r["fingerprint"] for r in rows] == ["a", "e", "b", "c", "d", "a", "f"]
     assert [r["occurrence"] for r in rows] == [1, 1, 1, 1, 1, 2, 1]
-    assert (rows[0]["score"], rows[0]["sign"], rows[1]["gate"]) == (0.03, -1, "training")
+    assert (rows[0]["score"], rows[0]["sign"], rows[1]["gate"]) == (0.03, 1, "training")
     assert {p.name for p in here.iterdir()} == {"runs", name}
 
 

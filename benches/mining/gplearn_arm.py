@@ -125,20 +125,23 @@ class _Values(Market):
             if len(kept) < wanted and all(abs(float(vector @ v)) <= MAX_CORRELATION for v in vectors):
                 vectors.append(vector)
                 text = str(self._programs[name])
-                kept.append(Factor(text, text, name, sign, {"train": {"rank_ic": sign * score}}))
+                whole = text if sign > 0 else f"neg({text})"
+                proposed = text if sign < 0 else ""
+                kept.append(Factor(whole, whole, name, {"train": {"rank_ic": score}}, proposed=proposed))
         return kept
 
     def pool_ranks(self, factors: Sequence[Factor], panel: Panel, rows: slice) -> Iterator[Any]:
         universe = None if panel.universe is None else panel.universe[rows]
         for factor in factors:
             values = self._programs_values(factor.fingerprint)[: panel.shape[0]][rows]
-            yield (factor.sign * centred_ranks(values, universe)).astype(np.float32)
+            yield (factor.as_proposed[1] * centred_ranks(values, universe)).astype(np.float32)
 
     def test_score(self, factor: Factor) -> float:
-        """Oriented RankIC on the test rows."""
+        """RankIC on the test rows."""
         from fama_fast.data import forward_returns
 
         rows, cut = self.rows.test, self.config.splits
         labels = forward_returns(self._all, horizon=cut.horizon, entry_lag=cut.entry_lag)[rows]
         universe = None if self._all.universe is None else self._all.universe[rows]
-        return factor.sign * mean(rank_ic(self._programs_values(factor.fingerprint)[rows], labels, universe=universe))
+        values = factor.as_proposed[1] * self._programs_values(factor.fingerprint)[rows]
+        return mean(rank_ic(values, labels, universe=universe))

@@ -88,8 +88,8 @@ def scored(panel: Panel, config: MiningConfig, factors: Sequence[Factor]) -> dic
         {
             "expression": f.canonical,
             "train": f.score,
-            "valid": f.sign * f.scores.get("valid", {}).get("rank_ic", math.nan),
-            "test": f.sign * tests[f.fingerprint]["rank_ic"],
+            "valid": f.scores.get("valid", {}).get("rank_ic", math.nan),
+            "test": tests[f.fingerprint]["rank_ic"],
         }
         for f in factors
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fama_fast.cli.common import AsJson, note, print_table
+from fama_fast.cli.common import EXPRESSION_COMMAND, AsJson, note, print_table, reject_options
 from fama_fast.terminal import ascii_only, json_text, printable, say, say_json
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
     runs.command("list")(list_runs)
     runs.command("show")(show)
     runs.command("export")(export)
-    runs.command("lineage")(lineage)
+    runs.command("lineage", context_settings=EXPRESSION_COMMAND)(lineage)
     runs.command("report")(report)
     app.add_typer(runs)
 
@@ -179,6 +179,7 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def lineage(
+    ctx: typer.Context,
     run: RunId,
     factor: Annotated[
         str | None,
@@ -205,6 +206,7 @@ def lineage(
     from fama_fast.errors import ConfigError
     from fama_fast.mining.lineage import Lineage
 
+    reject_options([run, *([] if factor is None else [factor])], ctx)
     if sum(x is not None for x in (factor, prompt, round_number)) > 1:
         raise ConfigError("give a FACTOR, --prompt or --round, not several")
     with _open(ledger, config) as store:
@@ -254,6 +256,8 @@ def _link_row(chain: ChainPath, link: ChainLink) -> dict[str, Any]:
 
 
 def _export_factors(run: str, ledger: str | None, config: Path | None, output: Path | None) -> None:
+    from dataclasses import replace
+
     from fama_fast.errors import StoreError
     from fama_fast.library import FactorSet
     from fama_fast.library.codec import factor_from_dict
@@ -267,11 +271,11 @@ def _export_factors(run: str, ledger: str | None, config: Path | None, output: P
     factors = FactorSet()
     for entry in record.state["library"]:
         if entry["mined"]:
-            data = dict(entry["factor"])
-            test = results.get(data["fingerprint"], {}).get("test")
+            factor = factor_from_dict(entry["factor"], where=f"run {record.id}")
+            test = results.get(factor.fingerprint, {}).get("test")
             if test is not None:
-                data["scores"] = {**data["scores"], "test": test}
-            factors.add(factor_from_dict(data, where=f"run {record.id}"))
+                factor = replace(factor, scores={**factor.scores, "test": test})
+            factors.add(factor)
     if output is None:
         text = dump(factors.to_dict())
         if ascii_only() or printable(text, keep="\n") != text:  # what is printed must read back as it was

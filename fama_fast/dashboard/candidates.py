@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from fama_fast.errors import ConfigError
 from fama_fast.mining import schema
+from fama_fast.mining.older import oriented_text
 from fama_fast.terminal import is_text
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _T = schema.candidates.c
 
 
 def _oriented(split: str, figure: str) -> sa.ColumnElement[float]:
+    # 1 but in runs of earlier versions, which kept figures as they were proposed.
     return sa.type_coerce(_T.scores[(split, figure)].as_float() * _T.sign, sa.Float)
 
 
@@ -75,10 +77,19 @@ def page(
     order = [*_order(sort), _T.id.asc()]
     columns = [*NUMBERS.items(), *TEXTS.items()]
     shown = [(sa.func.substr(c, 1, _SHOWN) if name in _LONG else c).label(name) for name, c in columns]
+    whole = [_T.sign.label("sign"), _T.canonical.label("canonical")]
     with store.transaction() as c:
         total = c.execute(sa.select(sa.func.count()).select_from(schema.candidates).where(*where)).scalar()
-        rows = c.execute(sa.select(*shown).where(*where).order_by(*order).offset(start).limit(end - start))
-        return {"total": int(total or 0), "rows": [dict(row) for row in rows.mappings()]}
+        query = sa.select(*shown, *whole).where(*where).order_by(*order).offset(start).limit(end - start)
+        return {"total": int(total or 0), "rows": [_row(dict(row)) for row in c.execute(query).mappings()]}
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as it is shown: the expression in the direction of training, which those of older runs are not."""
+    sign, canonical = row.pop("sign"), row.pop("canonical")
+    if sign is not None and sign < 0 and canonical:
+        row["expression"] = oriented_text(canonical, sign)[:_SHOWN]
+    return row
 
 
 def _order(sort: Sequence[Any]) -> list[sa.ColumnElement[Any]]:

@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from fama_fast.errors import NotRecorded
 from fama_fast.mining import schema
 from fama_fast.mining.lineage import Kin, Lineage
+from fama_fast.mining.older import oriented_figures, oriented_text
+from fama_fast.mining.records import AS_PROPOSED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from fama_fast.mining.store import Store
 
 _SPLITS = ("screen", "train", "valid", "test")
-_SIGNED = ("rank_ic", "rank_icir", "rank_ic_t", "ic", "icir")
 _MOST_KIN = 200
 _MOST_ROWS = 2**31 - 1  # PostgreSQL counts no further
 
@@ -28,10 +29,11 @@ class FactorPage:
 
     Attributes:
         fate: "admitted", the gate that stopped it, or "known before" for a member of the starting library.
-        scores: oriented by training RankIC, by split. The test split is there only when the run opened it for this
-            factor.
+        scores: by split, in the direction of training, as the expression is. The test split is there only when the run
+            opened it for this factor.
         verdict: t and adjusted p, as the run judged it. path: the best way that led to it, its start first.
         ancestors: everything it descends from. children: what was made of it, in the order proposed.
+        turned: the factor is the negative of what was proposed.
         proposed_again: how many later proposals were the same expression.
     """
 
@@ -40,7 +42,6 @@ class FactorPage:
     expression: str
     text: str
     fate: str
-    sign: int | None
     score: float | None
     test_opened: bool
     row: Mapping[str, Any] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class FactorPage:
     path: tuple[Kin, ...] = ()
     ancestors: tuple[Kin, ...] = ()
     children: tuple[Kin, ...] = ()
+    turned: bool = False
     proposed_again: int = 0
 
 
@@ -83,10 +85,9 @@ def by_fingerprint(store: Store, run_id: str, fingerprint: str) -> FactorPage:
         return FactorPage(
             run_id=run_id,
             fingerprint=fingerprint,
-            expression=start.canonical,
+            expression=oriented_text(start.canonical, start.sign),
             text=start.canonical,
             fate="known before",
-            sign=start.sign,
             score=start.score,
             test_opened=False,
             children=_children(store, run_id, fingerprint),
@@ -119,30 +120,20 @@ def _of_candidate(store: Store, run_id: str, row: dict[str, Any]) -> FactorPage:
     return FactorPage(
         run_id=run_id,
         fingerprint=fingerprint,
-        expression=row["canonical"] or row["text"],
+        expression=oriented_text(row["canonical"] or row["text"], sign),
         text=row["text"],
         fate=row["gate"] or "admitted",
-        sign=sign,
         score=row["score"],
         test_opened=opened,
         row=row,
-        scores={name: oriented(figures, sign) for name, figures in scores.items()},
+        scores={name: oriented_figures(figures, sign) for name, figures in scores.items()},
         verdict=verdict,
         path=path,
         ancestors=ancestors,
         children=children,
+        turned=sign == -1 or AS_PROPOSED in (row["extra"] or {}),
         proposed_again=again,
     )
-
-
-def oriented(figures: Mapping[str, Any], sign: int | None) -> dict[str, float]:
-    """Figures of a factor in the direction that training gave it; the hit rate is then of that direction too."""
-    out = {name: value for name, value in figures.items() if isinstance(value, int | float)}
-    if sign is not None and sign < 0:
-        out |= {name: -out[name] for name in _SIGNED if name in out}
-        if "hit_rate" in out:
-            out["hit_rate"] = 1.0 - out["hit_rate"]
-    return out
 
 
 def _test(c: sa.Connection, run_id: str, fingerprint: str) -> tuple[bool, dict[str, Any]]:
@@ -173,7 +164,7 @@ def _verdict(c: sa.Connection, run_id: str, fingerprint: str) -> dict[str, Any]:
 def _children(store: Store, run_id: str, fingerprint: str) -> tuple[Kin, ...]:
     t, p = schema.candidates.c, schema.parents.c
     query = (
-        sa.select(t.id, t.round, t.text, t.canonical, t.fingerprint, t.origin, t.gate, t.admitted, t.score)
+        sa.select(t.id, t.round, t.text, t.canonical, t.fingerprint, t.origin, t.gate, t.admitted, t.score, t.sign)
         .join(schema.parents, p.candidate_id == t.id)
         .where(t.run_id == run_id, p.parent_fingerprint == fingerprint)
         .order_by(t.id)
@@ -183,7 +174,7 @@ def _children(store: Store, run_id: str, fingerprint: str) -> tuple[Kin, ...]:
         return tuple(
             Kin(
                 distance=1,
-                expression=row.canonical or row.text,
+                expression=oriented_text(row.canonical or row.text, row.sign),
                 fingerprint=row.fingerprint,
                 score=row.score,
                 gate=row.gate,

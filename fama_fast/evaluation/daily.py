@@ -87,6 +87,12 @@ class Daily:
     coverage: FloatArray
     turnover: FloatArray
 
+    def turned(self, sign: int) -> Daily:
+        """The same of `sign` times the values, for sign 1 or -1. Turnover is that of the ranks either way round."""
+        if sign > 0:
+            return self
+        return Daily(0.0 - self.rank_ic, 0.0 - self.ic, self.coverage, self.turnover)
+
     def summary(self, rows: slice | None = None, horizon: int = 1) -> FactorScores:
         """Scores over the rows of a split (all by default)."""
         return summarise(

@@ -33,8 +33,8 @@ def fold(node: Node) -> Node:
 
 
 def decimal_value(node: Node) -> float | None:
-    """What arithmetic on the digits of two constants gives: 0.075 for 0.1 * 0.75, which floating-point arithmetic misses
-    by a unit in the last place (0.07500000000000001). None where it has no such value."""
+    """What arithmetic on the digits of two constants gives: 0.075 for 0.1 * 0.75, which floating-point arithmetic
+    misses by a unit in the last place (0.07500000000000001). None where it has no such value."""
     if len(node.args) != 2 or not all(a.is_const and math.isfinite(a.value) for a in node.args):
         return None
     x, y = (Fraction(repr(a.value)) for a in node.args)

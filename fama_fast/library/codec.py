@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from fama_fast.errors import ExpressionError, StoreError, nearest_name
-from fama_fast.library.factor import Factor
-from fama_fast.library.identity import identify
+from fama_fast.library.identity import factor_from_alpha
 from fama_fast.library.strict_yaml import as_number, plain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from fama_fast.engine import Alpha
+    from fama_fast.library.factor import Factor
+
 OnMismatch = Literal["error", "warn"]
 
-KEYS = ("expression", "canonical", "fingerprint", "sign", "scores", "hypothesis", "provenance", "data_hash")
+KEYS = ("expression", "canonical", "fingerprint", "proposed", "scores", "hypothesis", "provenance", "data_hash")
+# Versions before the text was oriented wrote a sign beside it, with figures of the text as it was.
+_OLD_KEYS = ("sign",)
 
 
 class FactorMismatch(UserWarning):
@@ -44,7 +49,7 @@ def factor_to_dict(factor: Factor) -> dict[str, Any]:
         "expression": factor.expression,
         "canonical": factor.canonical,
         "fingerprint": factor.fingerprint,
-        "sign": factor.sign,
+        **({"proposed": factor.proposed} if factor.proposed else {}),
         "scores": factor.scores,
         "hypothesis": factor.hypothesis,
     }
@@ -69,6 +74,7 @@ def factor_from_dict(
     does not, the entry was edited or the language has changed since, so its scores may belong to another
     formula. That is an error, or with `on_mismatch="warn"` a FactorMismatch warning after which today's
     identity stands. Without `fields` and `groups` any name may be a column: the data are asked when they are at hand.
+    An entry with a `sign` of -1, as earlier versions wrote it, is read as the negative.
 
     Raises:
         StoreError: wrong keys or values, an expression that does not parse, a mismatch; the place is named.
@@ -77,7 +83,7 @@ def factor_from_dict(
         data = {"expression": data}
     if not isinstance(data, Mapping):
         raise StoreError(f"{where}: expected a mapping with an expression, found {_kind(data)}")
-    check_keys(data, KEYS, where)
+    check_keys(data, KEYS if not any(key in data for key in _OLD_KEYS) else (*KEYS, *_OLD_KEYS), where)
     expression = _text(data, "expression", where)
     if not expression.strip():
         raise StoreError(f"{where}: the key 'expression' is missing or empty")
@@ -89,29 +95,57 @@ def factor_from_dict(
             raise StoreError(f"{where}: data_hash differs from provenance.data_hash")
         provenance["data_hash"] = stated
     dialect = provenance.get("dialect", "fama")
-    try:
-        canonical, fingerprint = identify(expression, dialect=dialect, fields=fields, groups=groups, recorded=True)
-    except ExpressionError as error:
-        raise StoreError(f"{where}: the expression is not valid: {error}") from error
-    for key, today in (("fingerprint", fingerprint), ("canonical", canonical)):
+    if not isinstance(dialect, str):
+        raise StoreError(f"{where}: provenance.dialect must be text, found {_kind(dialect)}")
+    names = {"fields": fields, "groups": groups}
+    alpha = _compiled(expression, "expression", where, dialect=dialect, **names)
+    for key, today in (("fingerprint", alpha.fingerprint), ("canonical", alpha.canonical)):
         stored = _text(data, key, where)
-        if stored and stored != today:
+        # A canonical text may have been written otherwise once, if it says the same.
+        if stored and stored != today and not (key == "canonical" and _means(stored, alpha.fingerprint, names)):
             message = (
-                f"{where}: the stored {key} {stored!r} is not that of the expression ({today!r}): the entry"
-                " was edited, or the language has changed since it was scored"
+                f"{where}: the stored {key} {_short(stored)!r} is not that of the expression ({_short(today)!r}): the"
+                " entry was edited, or the language has changed since it was scored"
             )
             if on_mismatch == "error":
                 raise StoreError(message)
             warnings.warn(message, FactorMismatch, stacklevel=2)
-    return Factor(
-        expression,
-        canonical,
-        fingerprint,
-        sign=_sign(data.get("sign", 1), where),
+    factor = factor_from_alpha(
+        alpha,
+        _sign(data.get("sign", 1), where),
         scores=_scores(data.get("scores"), where),
         hypothesis=_text(data, "hypothesis", where),
         provenance=provenance,
     )
+    proposed = _text(data, "proposed", where)
+    if not proposed:
+        return factor
+    if factor.proposed:
+        raise StoreError(f"{where}: proposed stands beside a sign of -1: an entry has one or the other")
+    if _compiled(proposed, "proposed", where, **names).oriented(-1).fingerprint != factor.fingerprint:
+        raise StoreError(
+            f"{where}: proposed is {_short(proposed)!r}, of which the expression is not the negative: leave it out"
+        )
+    return replace(factor, proposed=proposed)
+
+
+def _compiled(text: str, key: str, where: str, **options: Any) -> Alpha:
+    from fama_fast.engine import compile_recorded
+
+    try:
+        return compile_recorded(text, **options)
+    except ExpressionError as error:
+        what = "the expression" if key == "expression" else key
+        raise StoreError(f"{where}: {what} is not valid: {error}") from error
+
+
+def _means(text: str, fingerprint: str, names: dict[str, Any]) -> bool:
+    from fama_fast.engine import compile_recorded
+
+    try:
+        return compile_recorded(text, **names).fingerprint == fingerprint
+    except ExpressionError:
+        return False
 
 
 def _kind(value: Any) -> str:

@@ -1,4 +1,8 @@
-"""One admitted (or seed) factor: its text, identity, scores and where it came from."""
+"""One admitted (or seed) factor: its text, identity, scores and where it came from.
+
+A factor points upwards: high values of its text predict high returns, as training found. So the text alone says what
+the factor is, and nobody who reads it needs to know of a sign.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +15,32 @@ class Factor:
     """A factor and what is known of it.
 
     Attributes:
-        expression: the text as proposed. canonical: the canonical text. fingerprint: of the canonical form, hex.
-        sign: +1 or -1, the orientation by training RankIC (sign * value predicts upwards).
-        scores: by split and metric, `{"train": {"rank_ic": ...}, "valid": {...}}`; raw, not oriented.
+        expression: the text. canonical: the canonical text, which a mined factor has for its expression too.
+        fingerprint: of the canonical form, hex.
+        scores: of these values, by split and metric, `{"train": {"rank_ic": ...}, "valid": {...}}`.
         hypothesis: the economic idea, if one was given.
         provenance: proposer, round, parents (fingerprints), prompt hash, data hash, seed, ...
+        proposed: canonical text of what was proposed, where training turned it round and the factor is its negative;
+            else empty. A search goes on from there, see `as_proposed`.
     """
 
     expression: str
     canonical: str
     fingerprint: str
-    sign: int = 1
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     hypothesis: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
+    proposed: str = ""
 
     @property
     def score(self) -> float:
-        """Oriented training RankIC: the figure that chains and exemplars are ordered by; NaN when not scored."""
-        return self.sign * self.scores.get("train", {}).get("rank_ic", float("nan"))
+        """Training RankIC: the figure that chains and exemplars are ordered by; NaN when not scored."""
+        return self.scores.get("train", {}).get("rank_ic", float("nan"))
+
+    @property
+    def as_proposed(self) -> tuple[str, int]:
+        """The canonical text as it was proposed, and 1, or -1 where the factor is its negative.
+
+        A search varies and ranks this form, so that what it finds does not hang on which way round a factor is kept.
+        """
+        return (self.proposed, -1) if self.proposed else (self.canonical, 1)

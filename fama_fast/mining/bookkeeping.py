@@ -14,7 +14,7 @@ from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.config_file import document
 from fama_fast.mining.gates import DROPPED, GATES
 from fama_fast.mining.protocol import Proposal
-from fama_fast.mining.records import CandidateRecord, ExchangeRecord, StartingFactor
+from fama_fast.mining.records import AS_PROPOSED, CandidateRecord, ExchangeRecord, StartingFactor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,17 +44,30 @@ def candidates_of(batch: ProposalBatch) -> list[Candidate]:
 
 
 def record_of(
-    candidate: Candidate, proposer: str, *, model: str | None = None, timings: Mapping[str, float] | None = None
+    candidate: Candidate,
+    proposer: str,
+    *,
+    turned: Mapping[str, tuple[str, str]] | None = None,
+    model: str | None = None,
+    timings: Mapping[str, float] | None = None,
 ) -> CandidateRecord:
-    """The ledger's row of a candidate; `model` is the language model that is asked, `timings` its shares of the
-    round's seconds."""
+    """The ledger's row of a candidate.
+
+    `turned` is the state's: whoever proposes again what was turned round proposes the factor that it became. `model` is
+    the language model that is asked, `timings` its shares of the round's seconds.
+    """
     proposal, alpha = candidate.proposal, candidate.alpha
+    extra: dict[str, Any] = {}
+    named = None if alpha is None else (alpha.fingerprint, alpha.canonical)
+    if alpha is not None and turned and alpha.fingerprint in turned:
+        named = turned[alpha.fingerprint]
+        extra[AS_PROPOSED] = {"fingerprint": alpha.fingerprint, "canonical": alpha.canonical}
     return CandidateRecord(
         position=candidate.position,
         text=proposal.expression,
         proposer=proposal.proposer or proposer,
-        canonical=None if alpha is None else alpha.canonical,
-        fingerprint=None if alpha is None else alpha.fingerprint,
+        canonical=None if named is None else named[1],
+        fingerprint=None if named is None else named[0],
         parents=proposal.parents,
         origin=proposal.origin,
         hypothesis=proposal.hypothesis,
@@ -65,10 +78,10 @@ def record_of(
         reason=candidate.reason,
         admitted=candidate.admitted,
         nodes=candidate.nodes or None,
-        sign=candidate.sign if "train" in candidate.scores else None,
         scores=candidate.scores,
         seconds=candidate.seconds,
         timings=dict(timings or {}),
+        extra=extra,
     )
 
 
@@ -94,7 +107,7 @@ def exchange_of(batch: ProposalBatch, context: Context) -> ExchangeRecord:
 def start_of(state: LoopState) -> list[StartingFactor]:
     """The library that a run begins with, for the ledger."""
     return [
-        StartingFactor(f.fingerprint, f.canonical, f.sign, f.score if math.isfinite(f.score) else None)
+        StartingFactor(f.fingerprint, f.canonical, f.score if math.isfinite(f.score) else None)
         for f in (m.factor for m in state.library.members)
     ]
 

@@ -45,13 +45,13 @@ class Candidate:
 
     Attributes:
         position: its place in the round's answer, from 0.
-        alpha: the compiled expression, once it parses; `error` is why it does not.
+        alpha: the compiled expression as proposed, once it parses; `error` is why it does not.
         standing: where it stood when it left the race, or came through.
+        sign: its direction by training RankIC, known once it is measured; all that follows is oriented by it.
         series: (T,) daily RankIC over the mining rows, exact. coverage: mean share of members with a value over the
             training rows, an estimate while only a sample was looked at. breadth: the same over the training dates that
             have a RankIC, for what a window needs before its first value is no lack of breadth.
-        scores: by split, raw (not oriented). sign: orientation by training RankIC.
-        vector: unit rank vector on sampled training dates, not oriented.
+        scores: by split. vector: unit rank vector on sampled training dates.
         replaces: fingerprints of the library members that it takes the place of.
         gate, reason: what stopped it; gate is None when nothing did.
     """
@@ -65,14 +65,15 @@ class Candidate:
     series: FloatArray | None = None
     coverage: float = float("nan")
     breadth: float = 1.0
-    scores: dict[str, dict[str, float]] = field(default_factory=dict)
     sign: int = 1
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
     vector: NDArray[np.float32] | None = None
     replaces: tuple[str, ...] = ()
     gate: str | None = None
     reason: str = ""
     admitted: bool = False
     seconds: float = 0.0
+    _turned: tuple[Alpha, Alpha] | None = field(default=None, repr=False, compare=False)
 
     @property
     def stopped(self) -> bool:
@@ -80,8 +81,8 @@ class Candidate:
 
     @property
     def score(self) -> float:
-        """Oriented training RankIC; NaN before it is measured."""
-        return abs(self.scores.get("train", {}).get("rank_ic", float("nan")))
+        """Training RankIC; NaN before it is measured."""
+        return self.scores.get("train", {}).get("rank_ic", float("nan"))
 
     @property
     def reach(self) -> float:
@@ -90,10 +91,25 @@ class Candidate:
 
     @property
     def compiled(self) -> Alpha:
-        """The compiled expression of a candidate that passed the parse gate."""
+        """The compiled expression, as proposed, of a candidate that passed the parse gate."""
         if self.alpha is None:
             raise RuntimeError("the candidate is not compiled yet")
         return self.alpha
+
+    @property
+    def oriented(self) -> Alpha:
+        """The factor that the candidate is: the expression as proposed, or its negative once training turned it."""
+        alpha = self.compiled
+        if self.sign > 0:
+            return alpha
+        if self._turned is None or self._turned[0] is not alpha:
+            self._turned = alpha, alpha.oriented(-1)
+        return self._turned[1]
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of `oriented`."""
+        return self.oriented.fingerprint
 
 
 def subtree_sizes(root: Node) -> dict[str, int]:
@@ -108,9 +124,10 @@ def subtree_sizes(root: Node) -> dict[str, int]:
 class Member:
     """A library member with what gates compare against.
 
-    `vector` is the unit rank vector on sampled training dates, not oriented; `series` (T,) are the daily RankICs over
-    the mining rows, not oriented; `breadth` is a candidate's; `mined` is False for seeds and for factors of the cache,
-    which the run did not find.
+    `node` is the expression as it was proposed, which gates compare and searchers vary; the factor may be its negative.
+    `vector` is the unit rank vector on sampled training dates, `series` (T,) are the daily RankICs over the mining
+    rows, both of the factor; `breadth` is a candidate's; `mined` is False for seeds and for factors of the cache, which
+    the run did not find.
     """
 
     factor: Factor

@@ -20,6 +20,7 @@ from fama_fast.evaluation import stationary_bootstrap_interval
 from fama_fast.ir import count_nodes
 from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.protocol import Proposal
+from fama_fast.mining.records import as_proposed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -199,7 +200,7 @@ def run_controls(
     """The controls that the configuration asks for.
 
     Args:
-        library: what the run started from. candidates: the run's, as the ledger has them (round, text, canonical).
+        library: what the run started from. candidates: the run's, as the ledger has them.
         pool: of the run's new factors on validation; None without any.
 
     Returns:
@@ -209,7 +210,7 @@ def run_controls(
     found: dict[str, Any] = {}
     factors: tuple[Factor, ...] = ()
     if asked.random and candidates:
-        sizes = sizes_of((c["canonical"] for c in candidates), market.vocabulary)
+        sizes = sizes_of((as_proposed(c)[1] for c in candidates), market.vocabulary)
         texts = random_formulas(market.vocabulary, sizes, config.run.seed)
         chosen = select(market, config, library, batches(texts, config.batch_size))
         factors = chosen.factors
@@ -217,7 +218,7 @@ def run_controls(
         if chosen.pool is not None:
             found |= {
                 "best_train": max(f.score for f in factors),
-                "best_valid": max(f.sign * f.scores.get("valid", {}).get("rank_ic", -f.sign) for f in factors),
+                "best_valid": max(f.scores.get("valid", {}).get("rank_ic", -1.0) for f in factors),
                 "pool_valid": chosen.pool.scores[model],
             }
             if pool is not None:

@@ -29,7 +29,7 @@ class Measures(Protocol):
     """What gates may ask of the data; training rows only."""
 
     def lead(self, candidate: Candidate, member: Member) -> float:
-        """t of how far the candidate's daily RankIC is above the member's, both oriented and each for its breadth."""
+        """t of how far the candidate's daily RankIC is above the member's, each for its breadth."""
 
 
 @dataclass
@@ -182,7 +182,9 @@ def check_screening(candidate: Candidate, context: GateContext) -> str | None:
     standing = candidate.standing
     if standing is None:
         return None
-    candidate.scores["screen"] = {"rank_ic": standing.rank_ic, "margin": standing.margin, "n_days": standing.days}
+    # Asked once more when it is measured and has a direction.
+    rank_ic = candidate.sign * standing.rank_ic
+    candidate.scores["screen"] = {"rank_ic": rank_ic, "margin": standing.margin, "n_days": standing.days}
     if not standing.lost:
         return None
     return f"|RankIC| {abs(standing.rank_ic):.4f} + {standing.margin:.4f} on {standing.days} sampled dates"
@@ -207,10 +209,10 @@ def check_training(candidate: Candidate, context: GateContext) -> str | None:
         return "no RankIC in training: it does not vary across symbols"
     if scores["n_days"] < limits.min_dates:
         return f"RankIC on {scores['n_days']:.0f} training dates, at least {limits.min_dates}"
-    if not abs(rank_ic) >= limits.min_rank_ic:
-        return f"|RankIC| {abs(rank_ic):.4f} in training, at least {limits.min_rank_ic:g}"
-    if not abs(t) >= limits.min_t:
-        return f"|t| {abs(t):.2f} of the training RankIC, at least {limits.min_t:g}"
+    if not rank_ic >= limits.min_rank_ic:
+        return f"|RankIC| {rank_ic:.4f} in training, at least {limits.min_rank_ic:g}"
+    if not t >= limits.min_t:
+        return f"|t| {t:.2f} of the training RankIC, at least {limits.min_t:g}"
     return None
 
 
@@ -220,7 +222,7 @@ def check_correlation(candidate: Candidate, context: GateContext) -> str | None:
     A candidate that beats everyone it is close to goes on as their rival; the admission gate decides.
     """
     assert candidate.vector is not None
-    found = np.abs(context.library.correlations(candidate.compiled.fingerprint, candidate.vector))
+    found = np.abs(context.library.correlations(candidate.fingerprint, candidate.vector))
     limit = context.settings.max_correlation
     close = [context.library.members[i] for i in np.flatnonzero(found > limit)]
     if not close:

@@ -7,12 +7,14 @@ knows tables, not how mining decides; connections and layouts are `store`'s, que
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from fama_fast.errors import StoreError, nearest_name
 from fama_fast.mining import schema
+from fama_fast.mining.older import oriented_document, oriented_figures, oriented_identity, oriented_row
 from fama_fast.mining.records import (
     CandidateRecord,
     ChainStep,
@@ -61,7 +63,7 @@ class Ledger(Store):
                     "run_id": run.id,
                     "fingerprint": f.fingerprint,
                     "canonical": f.canonical,
-                    "sign": f.sign,
+                    "sign": 1,
                     "score": plain(f.score),
                 }
                 for f in {f.fingerprint: f for f in start}.values()
@@ -196,7 +198,8 @@ class Ledger(Store):
         with self.transaction() as c:
             known = list(c.scalars(sa.select(t.c.id).order_by(t.c.started_at, t.c.id)))
             chosen = self._chosen(run_id, known)
-            return RunRecord(**c.execute(sa.select(t).where(t.c.id == chosen)).mappings().one())
+            found = RunRecord(**c.execute(sa.select(t).where(t.c.id == chosen)).mappings().one())
+        return found if found.summary is None else replace(found, summary=oriented_document(found.summary))
 
     def _chosen(self, run_id: str, known: Sequence[str]) -> str:
         if run_id == "last" and known:
@@ -217,7 +220,7 @@ class Ledger(Store):
             rows = c.execute(
                 sa.select(table).where(table.c.run_id == run_id).order_by(table.c.round, table.c.position)
             ).mappings()
-            out = [dict(r) for r in rows]
+            out = [oriented_row(dict(r)) for r in rows]
             links = c.execute(
                 sa.select(schema.parents.c.candidate_id, schema.parents.c.parent_fingerprint)
                 .join(table, table.c.id == schema.parents.c.candidate_id)
@@ -243,8 +246,9 @@ class Ledger(Store):
         t = schema.starting_factors
         columns = (t.c.fingerprint, t.c.canonical, t.c.sign, t.c.score)
         with self.transaction() as c:
-            rows = c.execute(sa.select(*columns).where(t.c.run_id == run_id).order_by(t.c.fingerprint))
-            return [StartingFactor(*row) for row in rows]
+            rows = c.execute(sa.select(*columns).where(t.c.run_id == run_id)).all()
+        named = [(oriented_identity(row.fingerprint, row.canonical, row.sign), row.score) for row in rows]
+        return [StartingFactor(*names, score) for names, score in sorted(named, key=lambda n: n[0])]
 
     def exchanges(self, run_id: str) -> list[dict[str, Any]]:
         """What each round showed, cost and led to choose, by round, as mappings of the columns."""
@@ -256,14 +260,14 @@ class Ledger(Store):
     def results(self, run_id: str) -> dict[str, dict[str, dict[str, float]]]:
         """Scores by fingerprint (or "pool") and split of a finished run."""
         out: dict[str, dict[str, dict[str, float]]] = {}
+        t, c_ = schema.results.c, schema.candidates.c
+        proposed = sa.and_(c_.run_id == t.run_id, c_.fingerprint == t.fingerprint, c_.occurrence == 1)
+        columns = (t.fingerprint, t.split, t.scores, c_.canonical, c_.sign)
+        query = sa.select(*columns).select_from(schema.results.outerjoin(schema.candidates, proposed))
         with self.transaction() as c:
-            rows = c.execute(
-                sa.select(schema.results.c.fingerprint, schema.results.c.split, schema.results.c.scores).where(
-                    schema.results.c.run_id == run_id
-                )
-            )
-            for fingerprint, split, scores in rows:
-                out.setdefault(fingerprint, {})[split] = scores
+            for fingerprint, split, scores, canonical, sign in c.execute(query.where(t.run_id == run_id)):
+                name = oriented_identity(fingerprint, canonical or "", sign)[0]
+                out.setdefault(name, {})[split] = oriented_figures(scores, sign)
         return out
 
     def chain_steps(self, run_id: str) -> list[tuple[int, ChainStep]]:

@@ -15,9 +15,10 @@ import sqlalchemy as sa
 
 from fama_fast.errors import NotRecorded, StoreError, nearest_name
 from fama_fast.mining import schema
+from fama_fast.mining.older import negative, oriented_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from fama_fast.mining.store import Store
 
@@ -32,7 +33,7 @@ class Kin:
     Attributes:
         distance: generations away; 0 is where the question started.
         expression, fingerprint: expression is the canonical text (the text as proposed when it has none).
-        score: oriented training RankIC; None when it was not measured.
+        score: training RankIC; None when it was not measured.
         gate: what stopped it; None when it was admitted, or is a starting factor.
         parents: fingerprints.
         id, round, origin, proposer, prompt_hash, data_hash: of the candidate; id and round are None for a starting
@@ -105,6 +106,8 @@ class Lineage:
             ):
                 same = sa.or_(*(t.in_(wanted) for t in texts), key.startswith(name, autoescape=True))
                 hits |= set(c.scalars(sa.select(key).where(run == self._run, key.is_not(None), same).distinct()))
+            if not hits:
+                hits = self._turned(c, wanted, name)
             if len(hits) == 1:
                 return str(hits.pop())
             if name in hits:
@@ -115,6 +118,18 @@ class Lineage:
             near = nearest_name(name, c.scalars(query))
         hint = f"; did you mean {near}?" if near else ""
         raise NotRecorded(f"ledger {self._store.place}: run {self._run} has no factor {name[:80]!r}{hint}")
+
+    def _turned(self, c: sa.Connection, texts: Collection[str], fingerprint: str) -> set[str]:
+        """Factors of an older run that have a text or the beginning of a fingerprint in the direction of training: its
+        rows are as they were proposed."""
+        hits = set()
+        for t in (_CANDIDATES.c, schema.starting_factors.c):
+            query = sa.select(t.fingerprint, t.canonical).where(t.run_id == self._run, t.sign == -1).distinct()
+            for row in c.execute(query):
+                name, text = negative(row.canonical, row.fingerprint)
+                if text in texts or (fingerprint and name.startswith(fingerprint)):
+                    hits.add(row.fingerprint)
+        return hits
 
     def ancestors(self, fingerprint: str) -> list[Kin]:
         """The factor and everything it descends from, nearest generation first, each once.
@@ -146,8 +161,8 @@ class Lineage:
         return sorted(found, key=lambda k: (k.distance, -(k.id or 0), k.fingerprint or ""))
 
     def path(self, fingerprint: str) -> list[Kin]:
-        """The best path to a factor, its start first: from every member back to its strongest parent (oriented
-        training RankIC).
+        """The best path to a factor, its start first: from every member back to its strongest parent (training
+        RankIC).
 
         Raises:
             NotRecorded: the run has no such factor.
@@ -291,7 +306,7 @@ class Lineage:
         t = _CANDIDATES.c
         columns = (
             *(t.id, t.round, t.text, t.canonical, t.fingerprint, t.proposer, t.origin, t.prompt_hash),
-            *(t.gate, t.admitted, t.score, t.data_hash),
+            *(t.gate, t.admitted, t.score, t.data_hash, t.sign),
         )
         return {row.id: row for part in _parts(ids) for row in c.execute(sa.select(*columns).where(t.id.in_(part)))}
 
@@ -308,7 +323,7 @@ class Lineage:
     def _starting(self, c: sa.Connection, distances: dict[str, int]) -> list[Kin]:
         """Members of the starting library by their distance; what no table knows keeps only its fingerprint."""
         s = schema.starting_factors.c
-        columns = (s.fingerprint, s.canonical, s.score)
+        columns = (s.fingerprint, s.canonical, s.score, s.sign)
         known = {
             row.fingerprint: row
             for part in _parts(sorted(distances))
@@ -319,7 +334,7 @@ class Lineage:
             kin = Kin(distance, "", fingerprint)
             if fingerprint in known:
                 row = known[fingerprint]
-                kin = replace(kin, expression=row.canonical, score=row.score)
+                kin = replace(kin, expression=oriented_text(row.canonical, row.sign), score=row.score)
             out.append(kin)
         return out
 
@@ -328,12 +343,13 @@ class Lineage:
         t, s = _CANDIDATES.c, schema.starting_factors.c
         out: dict[str, tuple[str, str | None]] = {}
         for part in _parts(sorted(fingerprints)):
-            mine = sa.select(t.fingerprint, t.canonical, t.prompt_hash)
+            mine = sa.select(t.fingerprint, t.canonical, t.sign, t.prompt_hash)
             mine = mine.where(t.run_id == self._run, t.fingerprint.in_(part), t.occurrence == 1)
-            out |= {name: (text or "", prompt) for name, text, prompt in c.execute(mine)}
-            start = sa.select(s.fingerprint, s.canonical).where(s.run_id == self._run, s.fingerprint.in_(part))
+            for name, text, sign, prompt in c.execute(mine):
+                out[name] = oriented_text(text or "", sign), prompt
+            start = sa.select(s.fingerprint, s.canonical, s.sign).where(s.run_id == self._run, s.fingerprint.in_(part))
             for row in c.execute(start):
-                out[row.fingerprint] = (row.canonical, None)
+                out[row.fingerprint] = oriented_text(row.canonical, row.sign), None
         return out
 
 
@@ -371,7 +387,7 @@ def _distances(start: Sequence[Any], edges: dict[Any, list[Any]]) -> dict[Any, i
 def _kin(row: Any, distance: int, parents: dict[int, list[str]]) -> Kin:
     return Kin(
         distance=distance,
-        expression=row.canonical or row.text,
+        expression=oriented_text(row.canonical or row.text, row.sign),
         fingerprint=row.fingerprint,
         score=row.score,
         gate=row.gate,

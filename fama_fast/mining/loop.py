@@ -346,7 +346,8 @@ class Miner:
         timings = {"propose": round(answered, 6), "gates": round(each, 6)}
         model = self.config.llm.model
         # As they are now: the next round goes on with the state.
-        records = [record_of(c, self.proposer.name, model=model, timings=timings) for c in candidates]
+        name, turned = self.proposer.name, state.turned
+        records = [record_of(c, name, turned=turned, model=model, timings=timings) for c in candidates]
         exchange, after = exchange_of(batch, context), state.to_dict()
 
         def write() -> None:
@@ -411,7 +412,7 @@ class Miner:
         new = state.new_factors
         before = earlier_runs(self.ledger, run)
         judged, tried = judge_factors(
-            new, [(r["fingerprint"], r["scores"]) for r in rows], bar.fdr, elsewhere=before.measured
+            new, [(r["fingerprint"], r["scores"]) for r in rows], bar.fdr, elsewhere=before.not_among(rows)
         )
         valid = self.pool.valid(new) if new else None
         control, rivals = self._controls(rows, valid)
@@ -473,7 +474,7 @@ class Miner:
             state.new_factors,
             [(r["fingerprint"], r["scores"]) for r in rows],
             bar.fdr,
-            elsewhere=earlier_runs(self.ledger, run).measured,
+            elsewhere=earlier_runs(self.ledger, run).not_among(rows),
         )
         return MiningResult(
             factors=tuple(state.new_factors),

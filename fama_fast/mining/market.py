@@ -21,7 +21,6 @@ from fama_fast.evaluation import (
     mean,
     newey_west_t,
     rank_ic,
-    score_values,
     trading,
 )
 from fama_fast.lang import writable
@@ -217,9 +216,10 @@ class Market:
         there = np.isfinite(series[self.rows.train])
         return mean(covered[self.rows.train][there]) if there.any() else 1.0
 
-    def full_scores(self, alpha: Alpha) -> dict[str, dict[str, float]]:
-        """All figures of `FactorScores` over training and validation: for what is kept, as it takes the values."""
-        found, _ = self.figures(alpha)
+    def full_scores(self, alpha: Alpha, sign: int) -> dict[str, dict[str, float]]:
+        """All figures of `FactorScores` of `sign` times an alpha over training and validation: for what is kept, as it
+        takes the values."""
+        found = self.figures(alpha)[0].turned(sign)
         return {s: found.summary(getattr(self.rows, s), self.horizon).as_dict() for s in ("train", "valid")}
 
     def figures(self, alpha: Alpha, ahead: int = 0) -> tuple[Daily, FloatArray]:
@@ -254,16 +254,15 @@ class Market:
         return Market(self.whole, self.config, labels=labels)
 
     def lead(self, candidate: Candidate, member: Member) -> float:
-        """Newey-West t of how far a candidate's daily RankIC is above a member's in training, both oriented and each
-        for its breadth."""
+        """Newey-West t of how far a candidate's daily RankIC is above a member's in training, each for its breadth."""
         assert candidate.series is not None
         assert member.series is not None
-        theirs = reach(member.factor.sign, member.breadth) * member.series
-        difference = reach(candidate.sign, candidate.breadth) * candidate.series - theirs
+        theirs = reach(1.0, member.breadth) * member.series
+        difference = reach(1.0, candidate.breadth) * candidate.series - theirs
         return newey_west_t(difference[self.rows.train], horizon=self.horizon)
 
     def vectors(self, alphas: Sequence[Alpha]) -> Iterator[NDArray[np.float32]]:
-        """Unit rank vectors on the sampled training dates, not oriented; the engine does the ranking."""
+        """Unit rank vectors on the sampled training dates; the engine does the ranking."""
         from fama_fast.engine import ranks_on
 
         run = self.config.run
@@ -271,13 +270,14 @@ class Market:
             yield unit_vector(block)
 
     def pool_ranks(self, factors: Sequence[Factor], panel: Panel, rows: slice) -> Iterator[Ranks]:
-        """Oriented cross-sectional ranks of each factor, centred, on some rows: its share of the pool."""
+        """Cross-sectional ranks of each factor, centred, on some rows: its share of the pool."""
         from fama_fast.mining.pool import oriented_ranks
 
-        texts = [f"RANK({f.canonical})" for f in factors]
+        forms = [f.as_proposed for f in factors]
         start, stop, _ = rows.indices(panel.shape[0])
-        for factor, shares in zip(factors, self._values(texts, panel, start), strict=True):
-            yield oriented_ranks(shares[: stop - start], factor.sign, self.config.run.threads)
+        found = self._values([f"RANK({text})" for text, _ in forms], panel, start)
+        for (_, sign), shares in zip(forms, found, strict=True):
+            yield oriented_ranks(shares[: stop - start], sign, self.config.run.threads)
 
     def open_test(self, factors: Sequence[Factor]) -> dict[str, dict[str, float]]:
         """Scores of each factor on the test rows, by fingerprint. Only the verdict may call this, once."""
@@ -291,17 +291,12 @@ class Market:
         universe = None if whole.universe is None else whole.universe[asked]
         present = trading(whole)[asked] if universe is None else None
         out: dict[str, dict[str, float]] = {}
-        found = self._values([f.canonical for f in factors], whole, asked.start)
-        for factor, values in zip(factors, found, strict=True):
-            out[factor.fingerprint] = score_values(
-                values[: asked.stop - asked.start],
-                labels,
-                universe=universe,
-                rows=slice(1, None),
-                horizon=self.horizon,
-                present=present,
-                threads=run.threads,
-            ).as_dict()
+        forms = [f.as_proposed for f in factors]
+        found = self._values([text for text, _ in forms], whole, asked.start)
+        for factor, (_, sign), values in zip(factors, forms, found, strict=True):
+            kept = values[: asked.stop - asked.start]
+            by_date = daily(kept, labels, universe, present=present, threads=run.threads)
+            out[factor.fingerprint] = by_date.turned(sign).summary(slice(1, None), self.horizon).as_dict()
         return out
 
 

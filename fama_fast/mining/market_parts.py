@@ -217,8 +217,9 @@ class PartsMarket(Market):
         from fama_fast.evaluation.score import compile_all
 
         cut, rows = self.config.splits, self.rows.test
+        forms = [f.as_proposed for f in factors]
         found = daily_by_labels(
-            compile_all([f.canonical for f in factors], self.data),
+            compile_all([text for text, _ in forms], self.data),
             self.data,
             {0: ReturnLabels.of(self.data, cut.horizon, cut.entry_lag)},
             memory_budget=self.budget,
@@ -227,8 +228,8 @@ class PartsMarket(Market):
             **self._options,
         )
         return {
-            f.fingerprint: figures[0].summary(rows, self.horizon).as_dict()
-            for f, figures in zip(factors, found, strict=True)
+            f.fingerprint: figures[0].turned(sign).summary(rows, self.horizon).as_dict()
+            for f, (_, sign), figures in zip(factors, forms, found, strict=True)
         }
 
 

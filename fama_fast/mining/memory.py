@@ -146,7 +146,9 @@ class SearchMemory:
             self.since_gain += 1
             if candidate.series is not None and candidate.gate not in _NO_PARENTS:
                 series = candidate.series[train]
-                self.consider(elite_of(candidate.compiled, series, penalty, candidate.breadth), series)
+                alpha, breadth = candidate.compiled, candidate.breadth
+                elite = elite_of(alpha, series, penalty, breadth, fingerprint=candidate.fingerprint)
+                self.consider(elite, series)
             record = self.records.setdefault(candidate.proposal.origin, _Record())
             record.tried += 1.0
             record.paid += candidate.admitted
@@ -180,11 +182,14 @@ def _listed(prints: str | Sequence[str]) -> Sequence[str]:
     return prints.split() if isinstance(prints, str) else prints
 
 
-def elite_of(alpha: Alpha, series: FloatArray, penalty: float, breadth: float = 1.0) -> Elite:
+def elite_of(
+    alpha: Alpha, series: FloatArray, penalty: float, breadth: float = 1.0, *, fingerprint: str | None = None
+) -> Elite:
     """A candidate as the archive holds it, from its daily RankICs over the training rows.
 
-    `penalty` is the RankIC that each node costs at admission, `breadth` what the RankICs are taken for. Days without a
-    RankIC count as days without skill: otherwise whatever hardly ever has a value would win by luck.
+    `alpha` is what was proposed, `fingerprint` that of the factor, where it is the negative. `penalty` is the RankIC
+    that each node costs at admission, `breadth` what the RankICs are taken for. Days without a RankIC count as days
+    without skill: otherwise whatever hardly ever has a value would win by luck.
     """
     there = np.isfinite(series)
     known = np.where(there, series, 0.0)
@@ -192,4 +197,4 @@ def elite_of(alpha: Alpha, series: FloatArray, penalty: float, breadth: float = 
     score = total / max(1, int(there.sum()))
     spread = max(0.0, float(np.add.reduce(known * known)) / days - (total / days) ** 2)
     worth = reach(total / days - _CAUTION * math.sqrt(spread / days), breadth) - _PARSIMONY * penalty * alpha.n_nodes
-    return Elite(alpha.fingerprint, alpha.canonical, score, alpha.n_nodes, worth)
+    return Elite(fingerprint or alpha.fingerprint, alpha.canonical, score, alpha.n_nodes, worth)

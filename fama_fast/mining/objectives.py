@@ -19,9 +19,8 @@ from fama_fast.evaluation import mean
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from fama_fast.engine import Alpha
     from fama_fast.library.factor import Factor
-    from fama_fast.mining.candidate import LibraryView
+    from fama_fast.mining.candidate import Candidate, LibraryView
     from fama_fast.mining.market import Market
     from fama_fast.types import BoolArray, FloatArray
 
@@ -81,21 +80,19 @@ def crowding_distance(values: FloatArray) -> FloatArray:
 
 def measure(
     market: Market,
-    alpha: Alpha,
-    sign: int,
-    vector: Any,
+    candidate: Candidate,
     library: LibraryView,
     names: Sequence[str],
     *,
     without: Collection[str] = (),
 ) -> Figures:
-    """The objectives of an expression on the training rows, in their own units (turnover: less is better).
+    """The objectives of a measured candidate on the training rows, in their own units (turnover: less is better).
 
     `without` are fingerprints of members that novelty is not held against: those to be replaced.
     """
     rows = market.rows.train
-    found, later = market.figures(alpha, DECAY_DAYS if "decay" in names else 0)
-    series = sign * found.rank_ic[rows]
+    found, later = market.figures(candidate.compiled, DECAY_DAYS if "decay" in names else 0)
+    series = found.turned(candidate.sign).rank_ic[rows]
     figures = {"rank_ic": mean(series), "turnover": mean(found.turnover[rows])}
     if "stability" in names:
         years = market.panel.dates[rows].astype("datetime64[Y]")
@@ -105,10 +102,11 @@ def measure(
     if "decay" in names:
         # Labels of the last training dates, shifted, would be those of validation: they are left out.
         inside = slice(rows.start, max(rows.start, rows.stop - DECAY_DAYS))
-        figures["decay"] = sign * mean(later[inside])
+        figures["decay"] = candidate.sign * mean(later[inside])
     if "novelty" in names:
+        assert candidate.vector is not None
         others = np.array([m.factor.fingerprint not in without for m in library.members], dtype=np.bool_)
-        likeness = np.abs(library.correlations(alpha.fingerprint, vector))[others]
+        likeness = np.abs(library.correlations(candidate.fingerprint, candidate.vector))[others]
         figures["novelty"] = 1.0 - float(likeness.max(initial=0.0))
     return {name: figures[name] for name in names}
 
@@ -166,7 +164,6 @@ def front_rows(factors: Sequence[Factor], names: Sequence[str]) -> list[dict[str
         {
             "fingerprint": factors[i].fingerprint,
             "expression": factors[i].canonical,
-            "sign": factors[i].sign,
             "objectives": dict(factors[i].scores[SPLIT]),
             "crowding": float(distance[i]) if np.isfinite(distance[i]) else None,
         }

@@ -239,7 +239,7 @@ def blend(ranks: Sequence[Ranks], weights: FloatArray, threads: int | None = Non
 
 
 def oriented_ranks(shares: FloatArray, sign: int, threads: int | None = None) -> Ranks:
-    """Centred ranks (T, N), turned by a factor's sign, from its values of RANK (r / n)."""
+    """Centred ranks (T, N) of `sign` times what has these values of RANK (r / n)."""
     from fama_fast.backends.numba_vm.stats import centre_ranks
 
     out = np.empty(shares.shape, dtype=np.float32)

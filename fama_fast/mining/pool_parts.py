@@ -147,7 +147,8 @@ class PartsPool(Pool):
     ) -> None:
         """The dates [first, last) once: sums of the new ones, then the forecast's figures."""
         market, run = self.market, self.market.config.run
-        roots = lowered([f"RANK({f.canonical})" for f in factors], source, run.min_coverage)
+        forms = [f.as_proposed for f in factors]
+        roots = lowered([f"RANK({text})" for text, _ in forms], source, run.min_coverage)
         fields, groups = read_names(roots, source)
         fields = list(dict.fromkeys([*fields, *labels.fields]))
         schedule = plan_chunks(
@@ -167,7 +168,7 @@ class PartsPool(Pool):
             ranks: list[Any] = [None] * len(factors)
             for batch, found in compute(loaded, schedule.batches, warm=1, threads=run.threads):
                 for index, values in zip(batch.indices, found, strict=True):
-                    ranks[index] = oriented_ranks(values, factors[index].sign, run.threads)
+                    ranks[index] = oriented_ranks(values, forms[index][1], run.threads)
                 del found, values
             universe = loaded.rows(begin, stop).universe if has_universe(source) else None
             y = labels.rows(loaded, begin, stop)

@@ -96,9 +96,8 @@ def _score(value: float) -> str:
 
 
 def _factor_line(n: int, factor: Factor, extra: str = "") -> str:
-    side = "" if factor.sign >= 0 else ", low values predict high returns"
-    shown = one_line(factor.expression, MAX_EXPRESSION_SHOWN)
-    line = f"{n}. `{shown}` (RankIC {_score(factor.score)}{extra}{side})"
+    shown = one_line(factor.canonical, MAX_EXPRESSION_SHOWN)
+    line = f"{n}. `{shown}` (RankIC {_score(factor.score)}{extra})"
     hypothesis = one_line(factor.hypothesis, MAX_HYPOTHESIS_SHOWN)
     return f"{line}: {hypothesis}" if hypothesis else line
 

@@ -37,8 +37,9 @@ class Rejection:
 class Elite:
     """A good candidate of this run, admitted or not.
 
-    `score` is its oriented training RankIC; `worth` is what it is ranked by: that over all training days, with days
-    that have none as 0, less what its nodes cost.
+    `canonical` is the text as it was proposed, `fingerprint` that of the factor, which may be its negative. `score` is
+    its oriented training RankIC; `worth` is what it is ranked by: that over all training days, with days that have none
+    as 0, less what its nodes cost.
     """
 
     fingerprint: str
@@ -52,7 +53,8 @@ class Elite:
 class ResidualPair:
     """A candidate that was too like a member of the library, and that member: what it has beside it may be new.
 
-    `worth` is an estimate of what the residual adds to the pool of the run's factors, in RankIC (`residuals`).
+    Both texts are those that were proposed, both fingerprints those of the factors. `worth` is an estimate of what the
+    residual adds to the pool of the run's factors, in RankIC (`residuals`).
     """
 
     fingerprint: str

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 
 class RankVectors:
-    """Vectors by fingerprint, not oriented, and their correlations."""
+    """Vectors by fingerprint, and their correlations."""
 
     def __init__(self, vectors: Mapping[str, Vector] | None = None) -> None:
         self._vectors: dict[str, Vector] = {}
         self._place: dict[str, int] = {}
         self._products = np.zeros((0, 0))
-        self._digests: dict[tuple[str, int], bytes] = {}
+        self._digests: dict[str, bytes] = {}
         self.add(vectors or {})
 
     def __contains__(self, fingerprint: str) -> bool:
@@ -73,8 +73,7 @@ class RankVectors:
         places = [place for name, place in self._place.items() if name not in gone]
         for name in gone:
             del self._vectors[name]
-            self._digests.pop((name, 1), None)
-            self._digests.pop((name, -1), None)
+            self._digests.pop(name, None)
         self._place = {name: i for i, name in enumerate(self._vectors)}
         self._products = self._products[np.ix_(places, places)]
         self.__dict__.pop("matrix", None)
@@ -94,21 +93,18 @@ class RankVectors:
         place = self._place
         return self.matrix[np.ix_([place[r] for r in rows], [place[c] for c in columns])]
 
-    def oriented(self, factors: Sequence[Factor]) -> FloatArray:
-        """(n, n) correlations of these factors, each turned by its sign."""
-        places = [self._place[f.fingerprint] for f in factors]
-        signs = np.array([f.sign for f in factors], dtype=np.float64)
-        out: FloatArray = self.matrix[np.ix_(places, places)] * (signs[:, None] * signs[None, :]) + 0.0
-        return out
+    def among(self, factors: Sequence[Factor]) -> FloatArray:
+        """(n, n) correlations of these factors."""
+        names = [f.fingerprint for f in factors]
+        return self.table(names, names)
 
     def distinct(self, factors: Sequence[Factor]) -> IntArray:
-        """(n,) number of the different oriented vector that each factor has, by first appearance."""
+        """(n,) number of the different vector that each factor has, by first appearance."""
         numbers: dict[bytes, int] = {}
-        found = [numbers.setdefault(self._digest(f.fingerprint, f.sign), len(numbers)) for f in factors]
+        found = [numbers.setdefault(self._digest(f.fingerprint), len(numbers)) for f in factors]
         return np.array(found, dtype=np.int64)
 
-    def _digest(self, fingerprint: str, sign: int) -> bytes:
-        key = fingerprint, sign
-        if key not in self._digests:
-            self._digests[key] = digest(self._vectors[fingerprint] * np.float32(sign))
-        return self._digests[key]
+    def _digest(self, fingerprint: str) -> bytes:
+        if fingerprint not in self._digests:
+            self._digests[fingerprint] = digest(self._vectors[fingerprint])
+        return self._digests[fingerprint]

@@ -8,7 +8,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,10 @@ class RunRecord:
 class CandidateRecord:
     """One proposed expression and its fate.
 
-    `gate` is None when it was admitted. `scores` are raw, by split; `sign` is the orientation by training RankIC,
-    None before it was measured. `timings` are seconds by step; `extra` is whatever else is worth keeping, plain data.
+    `text` is what was proposed. Once it is measured, `canonical`, `fingerprint` and `scores` (by split) are in the
+    direction that training gave it; where that turned it round, `extra` keeps the form that was proposed
+    (`as_proposed`). `gate` is None when it was admitted. `timings` are seconds by step; `extra` is whatever else is
+    worth keeping, plain data.
     """
 
     position: int
@@ -55,19 +60,21 @@ class CandidateRecord:
     reason: str = ""
     admitted: bool = False
     nodes: int | None = None
-    sign: int | None = None
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
     timings: dict[str, float] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def sign(self) -> int | None:
+        """1 once it is oriented; None before it is measured. (Earlier versions kept texts as proposed, and -1 here.)"""
+        return 1 if "train" in self.scores else None
+
+    @property
     def score(self) -> float | None:
-        """Oriented training RankIC; None before it is measured."""
-        raw = self.scores.get("train", {}).get("rank_ic")
-        if raw is None or not math.isfinite(raw):
-            return None
-        return float(raw * self.sign) if self.sign is not None else abs(float(raw))
+        """Training RankIC; None before it is measured."""
+        found = self.scores.get("train", {}).get("rank_ic")
+        return None if found is None or not math.isfinite(found) else float(found)
 
 
 @dataclass(frozen=True)
@@ -101,12 +108,22 @@ class ChainStep:
 
 @dataclass(frozen=True)
 class StartingFactor:
-    """A member of the library that a run began with; `score` is its oriented training RankIC."""
+    """A member of the library that a run began with, as training on its data turned it; `score` is its training
+    RankIC there."""
 
     fingerprint: str
     canonical: str
-    sign: int = 1
     score: float | None = None
+
+
+AS_PROPOSED = "as_proposed"  # where a candidate's extra keeps the form that training turned round
+
+
+def as_proposed(row: Mapping[str, Any]) -> tuple[str, str]:
+    """(fingerprint, canonical text) of a candidate's row as it was proposed."""
+    kept = (row.get("extra") or {}).get(AS_PROPOSED)
+    found = row if kept is None else kept
+    return found["fingerprint"], found["canonical"]
 
 
 def now() -> str:

@@ -64,10 +64,12 @@ def contributions(
 
 @dataclass
 class _Kept:
-    """A rejected candidate; `series` are its daily RankICs over the training rows, 0 where it has none."""
+    """A rejected candidate as it was proposed, and its direction; `series` are its daily RankICs over the training rows
+    in that direction, 0 where it has none."""
 
     canonical: str
     nodes: int
+    sign: int
     series: FloatArray
 
 
@@ -94,7 +96,7 @@ class ResidualMemory:
             self.used |= offered & {c.proposal.parents}
             if c.gate in _GATES and c.vector is not None and c.series is not None:
                 known = np.nan_to_num(c.series[train])
-                self.kept[c.compiled.fingerprint] = _Kept(c.compiled.canonical, c.nodes, known)
+                self.kept[c.fingerprint] = _Kept(c.compiled.canonical, c.nodes, c.sign, known)
         members = [m for m in library.members if m.series is not None]
         if not self.kept or not members:
             self.kept, self.shown = {}, ()
@@ -141,7 +143,7 @@ class ResidualMemory:
                 names[i],
                 self.kept[names[i]].canonical,
                 ids[nearest[i]],
-                members[nearest[i]].factor.canonical,
+                members[nearest[i]].factor.as_proposed[0],
                 float(worth[i]),
             )
             for i in chosen
@@ -151,7 +153,7 @@ class ResidualMemory:
     def to_dict(self) -> dict[str, Any]:
         """Plain data; the series follow from the texts and the data."""
         return {
-            "kept": [[name, k.canonical, k.nodes] for name, k in self.kept.items()],
+            "kept": [[name, k.canonical, k.nodes, k.sign] for name, k in self.kept.items()],
             "used": sorted(self.used),
             "shown": [[s.fingerprint, s.canonical, s.beside, s.beside_canonical, s.worth] for s in self.shown],
         }
@@ -160,11 +162,11 @@ class ResidualMemory:
     def from_dict(cls, data: Mapping[str, Any], measure: Callable[[Sequence[str]], FloatArray]) -> ResidualMemory:
         """What `to_dict` described; `measure` gives the training rows' daily RankICs of canonical texts."""
         rows = data.get("kept", ())
-        found = measure([canonical for _, canonical, _ in rows])
+        found = measure([canonical for _, canonical, _, _ in rows])
         return cls(
             {
-                name: _Kept(canonical, nodes, np.nan_to_num(series))
-                for (name, canonical, nodes), series in zip(rows, found, strict=True)
+                name: _Kept(canonical, nodes, sign, np.nan_to_num(sign * series))
+                for (name, canonical, nodes, sign), series in zip(rows, found, strict=True)
             },
             {(x, beside) for x, beside in data.get("used", ())},
             tuple(ResidualPair(*row) for row in data.get("shown", ())),

@@ -27,7 +27,7 @@ class MiningResult:
     """What a finished run found and may claim.
 
     Attributes:
-        factors: new factors in order of admission, scores raw by split. library: all members at the end.
+        factors: new factors in order of admission. library: all members at the end.
         verdict: see `verdict`. funnel: candidates by the gate that stopped them, and "admitted".
         stop: why the search ended. data, splits, settings: what it ran on and with, plain data.
         rivals: the random control's factors; not in the document.
@@ -117,22 +117,18 @@ def write_document(document: dict[str, Any], path: str | Path) -> None:
 
 
 def factor_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row a new factor for a table: oriented RankIC by split, what the verdict says, the expression."""
+    """One row a new factor for a table: RankIC by split, what the verdict says, the expression."""
     rows = []
     for entry in document["factors"]:
-        sign, scores, verdict = entry["sign"], entry["scores"], entry.get("verdict", {})
+        scores, verdict = entry["scores"], entry.get("verdict", {})
         row: dict[str, Any] = {"holds": "yes" if verdict.get("holds") else "no"}
         for split in ("train", "valid", "test"):
-            row[split] = _oriented(sign, scores.get(split, {}).get("rank_ic"))
+            row[split] = scores.get(split, {}).get("rank_ic")
         row["valid t"] = verdict.get("valid_t")
         row["turnover"] = scores.get("train", {}).get("turnover")
-        row["expression"] = entry["expression"] if sign > 0 else f"-1 * ({entry['expression']})"
+        row["expression"] = entry["expression"]
         rows.append(row)
     return rows
-
-
-def _oriented(sign: int, value: float | None) -> float | None:
-    return None if value is None else sign * value
 
 
 def _cell(value: Any) -> str:

@@ -62,7 +62,7 @@ starting_factors = Table(
     Column("run_id", String(64), ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
     Column("fingerprint", String(64), primary_key=True),
     Column("canonical", Text, nullable=False),
-    Column("sign", Integer, nullable=False),
+    Column("sign", Integer, nullable=False),  # 1; in older runs -1 where low values predict high returns
     Column("score", Float),  # oriented training RankIC on the run's data
 )
 
@@ -88,14 +88,16 @@ candidates = Table(
     Column("reason", Text, nullable=False, default=""),
     Column("admitted", Boolean, nullable=False, default=False),
     Column("nodes", Integer),
-    Column("sign", Integer),  # orientation by training RankIC; NULL before it is measured
-    Column("score", Float),  # oriented training RankIC; NULL before it is measured
-    Column("scores", JSON, nullable=False),  # raw, {"screen": {...}, "train": {...}, "valid": {...}}
+    # 1: canonical, fingerprint and scores are in the direction of training; NULL before it is measured. In older runs
+    # they are as proposed, and this is -1 where low values predict high returns.
+    Column("sign", Integer),
+    Column("score", Float),  # training RankIC in that direction; NULL before it is measured
+    Column("scores", JSON, nullable=False),  # {"screen": {...}, "train": {...}, "valid": {...}}
     Column("seed", BigInteger, nullable=False),
     Column("data_hash", String(64), nullable=False),
     Column("seconds", Float, nullable=False, default=0.0),  # its share of the round's evaluation time
     Column("timings", JSON),  # seconds by step, its share of the round's
-    Column("extra", JSON),  # what a proposer or a gate wants kept, by name
+    Column("extra", JSON),  # what is kept beside, by name: the form as proposed of what training turned round
     UniqueConstraint("run_id", "round", "position", name="uq_candidate_place"),
     Index("ix_candidates_fingerprint", "fingerprint"),
     Index("uq_candidate_occurrence", "run_id", "fingerprint", "occurrence", unique=True),

@@ -10,24 +10,32 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fama_fast.atomic import ensure_writable
 from fama_fast.errors import ExpressionError, StoreError
+from fama_fast.evaluation import mean
 from fama_fast.library import Factor, FactorSet
 from fama_fast.library.codec import factor_from_dict
+from fama_fast.library.identity import factor_from_alpha
 from fama_fast.mining.candidate import LibraryView, Member
 from fama_fast.mining.coe import ChainBook, FailureMemory
 from fama_fast.mining.memory import SearchMemory, elite_of, ranking_print, series_print
 from fama_fast.mining.racing import Account
+from fama_fast.mining.records import as_proposed
 from fama_fast.mining.residuals import ResidualMemory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fama_fast.engine import Alpha
     from fama_fast.mining.candidate import Candidate
     from fama_fast.mining.market import Market
     from fama_fast.mining.records import StartingFactor
-    from fama_fast.types import IntArray
+    from fama_fast.types import FloatArray, IntArray
 
+# Of a stored state. 2: texts and figures are oriented; before, a sign stood beside them.
+LAYOUT = 2
 IN_LIBRARY = "in the library already"
 PROPOSED = "proposed before in this run"
 
@@ -40,7 +48,12 @@ class LoopState:
         library: members in order. book: chains; None when Chain-of-Experience is off.
         memory: the archive that searchers breed from, the rankings that were met, and which moves paid.
         residuals: rejected candidates that have something beside the library.
-        tried: why a fingerprint is a duplicate. known: canonical texts tried.
+        tried: why a fingerprint is a duplicate. known: canonical texts tried. Both are of what was proposed, and of the
+            library.
+        turned: (fingerprint, canonical text) of the factor that an expression became which training turned round, by
+        the
+            fingerprint of what was proposed. begun_as: what the starting factors among them were proposed as, by
+            fingerprint.
         pool: validation scores of the equal-weight pool of new factors; empty before there is one.
         best_pool: best validation RankIC of the pool so far. stale: rounds since it was reached.
         seconds: of search so far, in every part of a run that was resumed; counted only where time is a budget, so that
@@ -56,6 +69,8 @@ class LoopState:
     residuals: ResidualMemory = field(default_factory=ResidualMemory)
     tried: dict[str, str] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
+    turned: dict[str, tuple[str, str]] = field(default_factory=dict)
+    begun_as: dict[str, str] = field(default_factory=dict)
     pool: dict[str, float] = field(default_factory=dict)
     best_pool: float | None = None
     stale: int = 0
@@ -74,8 +89,10 @@ class LoopState:
         return [m.factor for m in self.library.mined]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for the ledger; `tried` and `known` follow from its candidates."""
+        """Plain data for the ledger; `tried`, `known` and `turned` follow from its candidates."""
         return {
+            "layout": LAYOUT,
+            "begun_as": dict(self.begun_as),
             "library": [m.entry for m in self.library.members],
             "book": None if self.book is None else self.book.to_dict(),
             "failures": self.failures.to_dict(),
@@ -99,6 +116,11 @@ def known_figures(scores: Mapping[str, float]) -> dict[str, float]:
     return {k: v for k, v in scores.items() if math.isfinite(v)}
 
 
+def direction(series: FloatArray) -> int:
+    """The sign that daily RankICs over training rows give a factor: -1 where their mean is below zero, else 1."""
+    return -1 if mean(series) < 0.0 else 1
+
+
 def first_state(market: Market, factors: Sequence[Factor]) -> tuple[LoopState, list[str]]:
     """The state before the first round: `factors` measured on the training rows of this market.
 
@@ -111,7 +133,7 @@ def first_state(market: Market, factors: Sequence[Factor]) -> tuple[LoopState, l
     usable, alphas, notes = [], [], []
     for factor in factors:
         try:
-            alpha = compile_alpha(factor.canonical, fields=vocabulary.fields, groups=vocabulary.groups)
+            alpha = compile_alpha(factor.as_proposed[0], fields=vocabulary.fields, groups=vocabulary.groups)
         except ExpressionError as error:
             notes.append(f"left out of the library: {factor.canonical}: {error.message}")
             continue
@@ -120,20 +142,41 @@ def first_state(market: Market, factors: Sequence[Factor]) -> tuple[LoopState, l
     state = LoopState(LibraryView())
     found = zip(*market.measure(alphas), market.vectors(alphas), strict=True)
     penalty = market.config.gates.complexity_penalty
-    for factor, alpha, (series, covered, vector) in zip(usable, alphas, found, strict=True):
-        train = market.scores(series, covered, "train")
+    for factor, alpha, (raw, covered, vector) in zip(usable, alphas, found, strict=True):
+        sign = direction(raw[market.rows.train])
+        series = sign * raw
         measured = replace(
-            factor,
-            sign=-1 if train["rank_ic"] < 0.0 else 1,
-            scores={"train": known_figures(train)},
+            _turned(factor, alpha, sign),
+            scores={"train": known_figures(market.scores(series, covered, "train"))},
             provenance={**factor.provenance, "data_hash": market.whole.data_hash},
         )
+        before = state.library.get(measured.fingerprint)
+        if before is not None:
+            notes.append(f"left out of the library: {factor.canonical} is the negative of {before.factor.canonical}")
+            continue
         breadth = market.breadth(series, covered)
-        _put(state, Member(measured, alpha.node, vector, series=series, breadth=breadth))
+        _put(state, Member(measured, alpha.node, vector * np.float32(sign), series=series, breadth=breadth), alpha)
+        if measured.proposed:
+            state.turned[alpha.fingerprint] = measured.fingerprint, measured.canonical
+            state.begun_as[measured.fingerprint] = measured.proposed
         state.memory.prints |= {ranking_print(alpha.node), "=" + series_print(series)}
         own = series[market.rows.train]
-        state.memory.consider(elite_of(alpha, own, penalty, breadth), own)
+        state.memory.consider(elite_of(alpha, own, penalty, breadth, fingerprint=measured.fingerprint), own)
     return state, notes
+
+
+def _turned(factor: Factor, alpha: Alpha, sign: int) -> Factor:
+    """A factor of the starting library in the direction that these data give it.
+
+    `alpha` is what was proposed once; on other data it may have been turned round, or not.
+    """
+    if sign == factor.as_proposed[1]:
+        return factor
+    if sign > 0:
+        return replace(
+            factor, expression=alpha.canonical, canonical=alpha.canonical, fingerprint=alpha.fingerprint, proposed=""
+        )
+    return factor_from_alpha(alpha, sign, scores={}, hypothesis=factor.hypothesis, provenance=factor.provenance)
 
 
 def restored_state(
@@ -147,6 +190,11 @@ def restored_state(
     Raises:
         StoreError: it is not such a state, or its factors no longer read as they did.
     """
+    if data.get("layout") != LAYOUT:
+        raise StoreError(
+            "the run was begun by a version that kept a sign beside each factor, whose search this one cannot go on "
+            "with: start a new run (what it found can be read: fama-fast runs show, runs export, report)"
+        )
     vocabulary = market.vocabulary
     known: dict[str, Any] = {"fields": vocabulary.fields, "groups": vocabulary.groups}
     try:
@@ -168,6 +216,7 @@ def restored_state(
             tokens=data["tokens"],
             cost=data.get("cost", 0.0),
             seconds=data.get("seconds", 0.0),
+            begun_as=dict(data["begun_as"]),
             exhausted=data["exhausted"],
             races=Account(*data.get("races", ())),
         )
@@ -175,33 +224,51 @@ def restored_state(
         raise StoreError(f"the stored state of the run is damaged: {error!r}") from error
     for row in candidates:
         if row["fingerprint"]:
+            own, text = as_proposed(row)
             # What was in the library once stays a duplicate of it, replaced or not.
-            if row["admitted"] or state.tried.get(row["fingerprint"]) != IN_LIBRARY:
-                state.tried[row["fingerprint"]] = IN_LIBRARY if row["admitted"] else PROPOSED
-            state.known.add(row["canonical"])
+            if row["admitted"] or state.tried.get(own) != IN_LIBRARY:
+                state.tried[own] = IN_LIBRARY if row["admitted"] else PROPOSED
+            if row["admitted"]:
+                state.tried[row["fingerprint"]] = IN_LIBRARY
+            state.known.add(text)
+            if own != row["fingerprint"]:
+                state.turned[own] = row["fingerprint"], row["canonical"]
     for begun_with in start:
         state.tried[begun_with.fingerprint] = IN_LIBRARY
-        state.known.add(begun_with.canonical)
+        begun_as = state.begun_as.get(begun_with.fingerprint)
+        state.known.add(begun_as or begun_with.canonical)
+        if begun_as:
+            own = market.compiled([begun_as])[0].fingerprint
+            state.tried[own] = IN_LIBRARY
+            state.turned[own] = begun_with.fingerprint, begun_with.canonical
     gone = [f for f in (book.members() if book else ()) if all(f.fingerprint != e.fingerprint for e, _ in entries)]
     everyone = [(f, bool(mined), True) for f, mined in entries] + [(f, False, False) for f in gone]
-    alphas = market.compiled(f.canonical for f, _, _ in everyone)
+    forms = [f.as_proposed for f, _, _ in everyone]
+    alphas = market.compiled(text for text, _ in forms)
     found = zip(*market.measure(alphas), market.vectors(alphas), strict=True)
-    for (factor, mined, member), alpha, (series, covered, vector) in zip(everyone, alphas, found, strict=True):
+    for (factor, mined, member), (_, sign), alpha, (raw, covered, unit) in zip(
+        everyone, forms, alphas, found, strict=True
+    ):
+        series, vector = sign * raw, unit * np.float32(sign)
         if member:
-            _put(state, Member(factor, alpha.node, vector, mined, series, market.breadth(series, covered)))
+            _put(state, Member(factor, alpha.node, vector, mined, series, market.breadth(series, covered)), alpha)
         else:
             state.library.vectors.add({factor.fingerprint: vector})
-    left = market.compiled(k.canonical for k in state.residuals.kept.values())
-    state.library.vectors.add(dict(zip(state.residuals.kept, market.vectors(left), strict=True)))
+    kept = state.residuals.kept
+    left = market.vectors(market.compiled(k.canonical for k in kept.values()))
+    state.library.vectors.add(
+        {name: unit * np.float32(k.sign) for (name, k), unit in zip(kept.items(), left, strict=True)}
+    )
     return state
 
 
-def _put(state: LoopState, member: Member) -> None:
+def _put(state: LoopState, member: Member, alpha: Alpha) -> None:
+    """Take in a member; `alpha` is what was proposed."""
     factor = member.factor
     if state.library.get(factor.fingerprint) is None:
         state.library.admit(member)
-    state.tried[factor.fingerprint] = IN_LIBRARY
-    state.known.add(factor.canonical)
+    state.tried[factor.fingerprint] = state.tried[alpha.fingerprint] = IN_LIBRARY
+    state.known.add(alpha.canonical)
 
 
 def factor_of(candidate: Candidate, *, proposer: str, number: int, seed: int, data_hash: str) -> Factor:
@@ -219,14 +286,15 @@ def factor_of(candidate: Candidate, *, proposer: str, number: int, seed: int, da
         provenance["prompt_hash"] = proposal.prompt_hash
     if proposal.explanation:
         provenance["explanation"] = proposal.explanation
+    alpha = candidate.oriented
     return Factor(
-        proposal.expression,
-        candidate.compiled.canonical,
-        candidate.compiled.fingerprint,
-        sign=candidate.sign,
+        alpha.canonical,
+        alpha.canonical,
+        alpha.fingerprint,
         scores={split: known_figures(s) for split, s in candidate.scores.items() if split in ("train", "valid")},
         hypothesis=proposal.hypothesis,
         provenance=provenance,
+        proposed=candidate.compiled.canonical if candidate.sign < 0 else "",
     )
 
 

@@ -20,7 +20,7 @@ from fama_fast.mining.gates import GATES, GateContext, Stage, run_gates
 from fama_fast.mining.protocol import ProposalRequest
 from fama_fast.mining.racing import controls_of
 from fama_fast.mining.records import ChainStep
-from fama_fast.mining.state import IN_LIBRARY, factor_of
+from fama_fast.mining.state import IN_LIBRARY, direction, factor_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,10 +55,10 @@ class Context:
 def clusters_of(state: LoopState, config: MiningConfig) -> IntArray:
     """(n,) cluster of each member of the library, found anew when the library has changed."""
     factors = [m.factor for m in state.library.members]
-    made_of = tuple((f.fingerprint, f.sign) for f in factors)
+    made_of = tuple(f.fingerprint for f in factors)
     if state.clusters is None or state.clusters[0] != made_of:
         vectors = state.library.vectors
-        found = cluster_correlations(vectors.oriented(factors), vectors.distinct(factors), config.k, config.run.seed)
+        found = cluster_correlations(vectors.among(factors), vectors.distinct(factors), config.k, config.run.seed)
         state.clusters = made_of, found
     return state.clusters[1]
 
@@ -89,7 +89,7 @@ def choose_context(state: LoopState, config: MiningConfig, number: int) -> Conte
     selection: Selection | None = None
     if config.run.use_css and factors:
         selection = select_from_clusters(
-            state.library.vectors.oriented(factors),
+            state.library.vectors.among(factors),
             clusters_of(state, config),
             factors,
             l=config.l,
@@ -114,7 +114,7 @@ def _tied(
     """Exemplars that are in a chain, or close enough to one; and the correlations that matching needs."""
     members = book.members()
     everyone = list({f.fingerprint: f for f in (*members, *exemplars)}.values())
-    table = CorrelationTable(tuple(f.fingerprint for f in everyone), state.library.vectors.oriented(everyone))
+    table = CorrelationTable(tuple(f.fingerprint for f in everyone), state.library.vectors.among(everyone))
     kept = [e for e in exemplars if book.holding(e) or max((abs(table(e, m)) for m in members), default=0.0) >= least]
     return kept, table
 
@@ -158,12 +158,12 @@ def pass_gates(
     state.known.update(c.alpha.canonical for c in candidates if c.alpha is not None)
     _race(readable, state, config, market, number)
     running = [c for c in readable if run_gates(c, Stage.SAMPLE, context)]
-    _measure(running, market)
+    _measure(running, market, state)
     passed = [c for c in running if run_gates(c, Stage.SAMPLE, context) and run_gates(c, Stage.TRAINING, context)]
     for candidate, vector in zip(passed, market.vectors([c.compiled for c in passed]), strict=True):
-        candidate.vector = vector
+        candidate.vector = vector * np.float32(candidate.sign)
     vectors = state.library.vectors
-    vectors.add({c.compiled.fingerprint: c.vector for c in passed if c.vector is not None}, config.run.threads)
+    vectors.add({c.fingerprint: c.vector for c in passed if c.vector is not None}, config.run.threads)
     admitted = []
     for candidate in sorted(passed, key=lambda c: (-c.reach, c.position)):
         figures: objectives.Figures | None = None
@@ -173,7 +173,7 @@ def pass_gates(
                 continue
         elif not run_gates(candidate, Stage.ADMISSION, context):
             continue
-        candidate.scores |= market.full_scores(candidate.compiled)
+        candidate.scores |= market.full_scores(candidate.compiled, candidate.sign)
         factor = factor_of(
             candidate,
             proposer=proposer,
@@ -186,13 +186,13 @@ def pass_gates(
         assert candidate.vector is not None
         member = Member(factor, candidate.compiled.node, candidate.vector, True, candidate.series, candidate.breadth)
         state.library.admit(member, candidate.replaces)
-        state.tried[factor.fingerprint] = IN_LIBRARY
+        state.tried[candidate.compiled.fingerprint] = state.tried[factor.fingerprint] = IN_LIBRARY
         candidate.admitted = True
         admitted.append(factor)
     state.memory.learn(candidates, market.rows.train, config.gates.complexity_penalty)
     before = set(state.residuals.kept)
     state.residuals.update(candidates, state.library, market.rows.train, config)
-    refused = {c.compiled.fingerprint for c in passed if not c.admitted}
+    refused = {c.fingerprint for c in passed if not c.admitted}
     vectors.forget((before | refused) - set(state.residuals.kept))
     for candidate in candidates:
         candidate.series = candidate.vector = None
@@ -219,16 +219,19 @@ def _race(candidates: Sequence[Candidate], state: LoopState, config: MiningConfi
         candidate.coverage = 1.0 if standing is None else standing.coverage
 
 
-def _measure(candidates: Sequence[Candidate], market: Market) -> None:
-    """Exact daily RankICs, with their summaries over training and validation."""
+def _measure(candidates: Sequence[Candidate], market: Market, state: LoopState) -> None:
+    """Exact daily RankICs, which decide the direction, with their summaries over training and validation in it."""
     if not candidates:
         return
     train = market.rows.train
-    for candidate, series, covered in zip(candidates, *market.measure([c.compiled for c in candidates]), strict=True):
-        candidate.series, candidate.coverage = series, float(covered[train].mean())
+    for candidate, raw, covered in zip(candidates, *market.measure([c.compiled for c in candidates]), strict=True):
+        candidate.sign = direction(raw[train])
+        if candidate.sign < 0:
+            state.turned[candidate.compiled.fingerprint] = candidate.fingerprint, candidate.oriented.canonical
+        candidate.series = series = candidate.sign * raw
+        candidate.coverage = float(covered[train].mean())
         candidate.breadth = market.breadth(series, covered)
         candidate.scores |= {split: market.scores(series, covered, split) for split in ("train", "valid")}
-        candidate.sign = -1 if candidate.scores["train"]["rank_ic"] < 0.0 else 1
 
 
 def _place_on_front(
@@ -246,9 +249,7 @@ def _place_on_front(
                 candidate.gate, candidate.reason = gate, reason
                 return None
     names = config.objectives
-    figures = objectives.measure(
-        market, candidate.compiled, candidate.sign, candidate.vector, state.library, names, without=candidate.replaces
-    )
+    figures = objectives.measure(market, candidate, state.library, names, without=candidate.replaces)
     refusal, leaving = objectives.place(state.new_factors, figures, names, config.u, rivals=candidate.replaces)
     if refusal is not None:
         candidate.gate, candidate.reason = "admission", refusal
@@ -289,7 +290,7 @@ def _likeness(state: LoopState, factor: Factor, chain: Chain, threshold: float) 
     Where the closest member leads the last one by no more than `threshold` the last one draws level, so that
     the chain is extended rather than split.
     """
-    own = state.library.vectors.oriented([factor, *chain.members])[0, 1:]
+    own = state.library.vectors.among([factor, *chain.members])[0, 1:]
     found = {m.fingerprint: float(r) for m, r in zip(chain.members, own, strict=True)}
     closest = max(abs(v) for v in found.values())
     last = chain.best.fingerprint

@@ -42,7 +42,7 @@ class Status(enum.Enum):
 
 @dataclass(frozen=True)
 class FactorVerdict:
-    """One new factor against the bar; t-values are oriented (above 0 is the right direction), p adjusted."""
+    """One new factor against the bar; t-values (above 0 is the right direction), p adjusted."""
 
     fingerprint: str
     train_t: float
@@ -70,7 +70,7 @@ class Tried:
 
     Attributes:
         here: different candidates of this run that were measured on data. elsewhere: of earlier runs on the same
-            data, not among those. sharpe_variance: of the oriented validation RankICIR over this run's candidates.
+            data, not among those. sharpe_variance: of the validation RankICIR over this run's candidates.
     """
 
     here: int
@@ -119,7 +119,7 @@ class Verdict:
         tried: the multiplicity that p-values are adjusted for. test_level: one-sided level that was left for the test;
             openings: how many other sets of factors had their test on these data before.
         valid: the pool of all new factors on validation; tested: the pool of those that hold, on the test; None
-            where there is none. shrinkage: mean oriented test RankIC of the factors that hold over their training
+            where there is none. shrinkage: mean test RankIC of the factors that hold over their training
             RankIC. control: what luck found.
     """
 
@@ -199,23 +199,20 @@ def judge_factors(
     """Each new factor against the bar, and how much was tried.
 
     Args:
-        new: the factors that the run found. candidates: (fingerprint, scores) of every candidate of the run;
-            one that a cheap look at the data stopped counts as tested without success.
-        level: false discovery rate. elsewhere: fingerprints that earlier runs measured on the same data.
+        new: the factors that the run found. candidates: (fingerprint, scores) of every candidate of the run, in the
+            direction of its training; one that a cheap look at the data stopped counts as tested without success.
+        level: false discovery rate. elsewhere: fingerprints that only earlier runs measured on the same data.
     """
     measured = [(f, scores) for f, scores in candidates if was_measured(scores)]
-    own = {f for f, _ in measured}
-    others = sum(1 for f in elsewhere if f not in own)
+    others = len(elsewhere)
     train = np.ones(len(measured) + others)
     valid = np.ones(len(measured) + others)
     place: dict[str, int] = {}
     ts: list[tuple[float, float]] = []
     sharpes: list[float] = []
     for i, (fingerprint, scores) in enumerate(measured):
-        sign = -1.0 if _figure(scores, "train", "rank_ic") < 0.0 else 1.0
-        t_train = sign * _figure(scores, "train", "rank_ic_t")
-        t_valid = sign * _figure(scores, "valid", "rank_ic_t")
-        sharpes.append(sign * _figure(scores, "valid", "rank_icir"))
+        t_train, t_valid = (_figure(scores, split, "rank_ic_t") for split in ("train", "valid"))
+        sharpes.append(_figure(scores, "valid", "rank_icir"))
         ts.append((t_train, t_valid))
         train[i] = p_value(t_train) if math.isfinite(t_train) else 1.0
         valid[i] = one_sided(t_valid)
@@ -283,7 +280,7 @@ def conclude(
     """The verdict, once the test of the factors that hold is known.
 
     Args:
-        factors: the new factors by fingerprint. test: raw test scores by fingerprint; empty when nothing holds, for
+        factors: the new factors by fingerprint. test: test scores by fingerprint; empty when nothing holds, for
             then the test stays closed. valid, tested: pools, see `Verdict`.
     """
     from fama_fast.mining import wording
@@ -296,7 +293,7 @@ def conclude(
             f.valid_t,
             f.valid_p,
             f.holds,
-            factors[f.fingerprint].sign * _figure(test, f.fingerprint, "rank_ic_t") if f.fingerprint in test else None,
+            _figure(test, f.fingerprint, "rank_ic_t") if f.fingerprint in test else None,
         )
         for f in judged
     )
@@ -336,9 +333,9 @@ def conclude(
 
 
 def _shrinkage(holding: Sequence[Factor], test: Scores) -> float | None:
-    """Mean oriented test RankIC over mean oriented training RankIC."""
+    """Mean test RankIC over mean training RankIC."""
     before = [f.score for f in holding]
-    after = [f.sign * _figure(test, f.fingerprint, "rank_ic") for f in holding]
+    after = [_figure(test, f.fingerprint, "rank_ic") for f in holding]
     if not holding or not all(math.isfinite(x) for x in (*before, *after)) or sum(before) <= 0.0:
         return None
     return sum(after) / sum(before)

@@ -14,6 +14,7 @@ import numpy as np
 
 from fama_fast.errors import DataError, ExpressionError
 from fama_fast.evaluation import LibraryStudy, StudyData, StudySettings, by_period, study, study_library
+from fama_fast.mining.older import oriented_document, oriented_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +32,7 @@ class Entry:
     """One factor of a report.
 
     Attributes:
-        name: short, such as F3. scores: RankIC by split, oriented. holds: the run's judgement; None without one.
+        name: short, such as F3. scores: RankIC by split. holds: the run's judgement; None without one.
         verdict: its t and adjusted p. parents: names or formulas. figures: of its study; empty when not supplied.
     """
 
@@ -39,7 +40,6 @@ class Entry:
     expression: str
     canonical: str
     fingerprint: str
-    sign: int
     hypothesis: str = ""
     explanation: str = ""
     origin: str = ""
@@ -119,9 +119,9 @@ def _progress(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         seconds += row["seconds"] or 0.0
         if row["gate"] is None:
             admitted += 1
-            value = row["scores"].get("train", {}).get("rank_ic")
-            if value is not None and (best is None or abs(value) > best):
-                best = abs(value)
+            value = row["score"]
+            if value is not None and (best is None or value > best):
+                best = value
         yield {"tried": tried, "best": best, "admitted": admitted, "seconds": round(seconds, 3)}
 
 
@@ -135,12 +135,14 @@ def _chains(run: RunRecord, names: Mapping[str, str]) -> tuple[tuple[dict[str, A
         members = []
         for fingerprint in chain["members"]:
             factor = known[fingerprint]
+            sign = factor.get("sign", 1)  # of an older run
             raw = factor.get("scores", {}).get("train", {}).get("rank_ic")
-            own = names.get(fingerprint)
+            name, text = oriented_identity(fingerprint, factor["canonical"], sign)
+            own = names.get(name)
             members.append(
                 {
-                    "name": f"{own}: {factor['canonical']}" if own else factor["canonical"],
-                    "score": None if raw is None else factor.get("sign", 1) * raw,
+                    "name": f"{own}: {text}" if own else text,
+                    "score": None if raw is None else sign * raw,
                     "new": "found here" if own else "known before",
                 }
             )
@@ -157,7 +159,7 @@ def from_document(
     lineage: Mapping[str, Mapping[str, Any]] | None = None,
     texts: Mapping[str, str] | None = None,
 ) -> Content:
-    """A result document, as `mine --output` wrote it or the ledger keeps it.
+    """A result document, as `mine --output` wrote it or the ledger keeps it; also of earlier versions.
 
     Args:
         lineage: rows of the ledger by fingerprint of an admitted factor. texts: formulas of whatever may be a parent.
@@ -165,6 +167,7 @@ def from_document(
     Raises:
         DataError: the panel is other data than the run's.
     """
+    document = oriented_document(document)
     data = dict(document["data"])
     if panel is not None and panel.data_hash != data["hash"]:
         raise DataError(
@@ -227,9 +230,9 @@ def _row(days: Any, day: str) -> int:
 
 
 def _entry(name: str, entry: Mapping[str, Any], row: Mapping[str, Any]) -> Entry:
-    sign, provenance = entry["sign"], entry.get("provenance", {})
+    provenance = entry.get("provenance", {})
     scores = {
-        split: sign * entry["scores"][split]["rank_ic"]
+        split: entry["scores"][split]["rank_ic"]
         for split in SPLITS
         if entry["scores"].get(split, {}).get("rank_ic") is not None
     }
@@ -239,7 +242,6 @@ def _entry(name: str, entry: Mapping[str, Any], row: Mapping[str, Any]) -> Entry
         expression=entry["expression"],
         canonical=entry["canonical"],
         fingerprint=entry["fingerprint"],
-        sign=sign,
         hypothesis=entry.get("hypothesis", ""),
         explanation=provenance.get("explanation", "") or row.get("explanation", ""),
         origin=f"{provenance.get('origin', '')} (round {provenance['round']})" if "round" in provenance else "",
@@ -264,9 +266,8 @@ def from_factors(
             expression=f.expression,
             canonical=f.canonical,
             fingerprint=f.fingerprint,
-            sign=f.sign,
             hypothesis=f.hypothesis,
-            scores={s: f.sign * v["rank_ic"] for s, v in f.scores.items() if s in SPLITS and "rank_ic" in v},
+            scores={s: v["rank_ic"] for s, v in f.scores.items() if s in SPLITS and "rank_ic" in v},
         )
         for i, f in enumerate(factors, start=1)
     ]
@@ -323,14 +324,14 @@ def _studied(
                 whole[entry.name] = values
             yield entry.name, values[: ends["valid"]]
 
-    library = study_library(before_test(), closed, rows=slice(start, ends["valid"]), signs=[e.sign for e in entries])
+    library = study_library(before_test(), closed, rows=slice(start, ends["valid"]))
     opened = StudyData.from_panel(panel, settings) if whole else None
     studies, out = [], []
     for entry, found in zip(entries, library.studies, strict=True):
         made, end = found, ends["valid"]
         if opened is not None and entry.name in whole:
             end = ends["test"]
-            made = study(whole.pop(entry.name), opened, rows=slice(start, end), sign=entry.sign)
+            made = study(whole.pop(entry.name), opened, rows=slice(start, end))
         # Years are shown from the first training date on: a factor that lived early should be seen to have done so.
         figures = dict(made.figures)
         figures["by_year"] = by_period(made.daily["rank_ic"][first:end], panel.dates[first:end], "year")

@@ -46,7 +46,7 @@ def markdown_summary(content: Content) -> str:
                 shown(figures["turnover"], 3) if figures else "–",
                 shown(figures["decay"]["half_life"], 1) if figures else "–",
                 shown(figures["long_short"]["break_even_bp"], 1) if figures else "–",
-                f"`{'-1 * (' if e.sign < 0 else ''}{_text(e.expression)}{')' if e.sign < 0 else ''}`",
+                f"`{_text(e.expression)}`",
             ]
             lines.append("| " + " | ".join(cells) + " |")
     return "".join(f"{printable(line)}\n" for line in lines)

@@ -73,8 +73,8 @@ def _show(found: FactorPage, formula: str) -> None:
     if found.text.strip() != found.expression.strip():
         paragraph("As it was proposed:", "quiet")
         Text("div", found.text, "formula").props["tabindex"] = "0"
-    if found.sign is not None and found.sign < 0:
-        paragraph("Training turned its direction: it is used as -1 times the formula, and scores are of that.")
+    if found.turned:
+        paragraph("Training turned it round: low values of what was proposed go with high returns.", "quiet")
     Tiles(
         {
             "fate": found.fate,

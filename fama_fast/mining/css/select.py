@@ -41,7 +41,7 @@ class Selection:
     Attributes:
         indices: positions of the exemplars, in the order drawn. exemplars: the factors themselves.
         labels: (n,) cluster of every factor. clusters: positions of the members of each cluster.
-        table: correlations of all factors (rank vectors, sign oriented).
+        table: correlations of all factors (rank vectors).
         exemplar_correlation: mean |correlation| inside the exemplar set; NaN with fewer than two.
         library_correlation: the same over all factors, for comparison.
     """
@@ -205,7 +205,7 @@ class CrossSampleSelection:
         made_of = (panel.data_hash, sampled.tobytes())
         if made_of != self._made_of:
             self._vectors, self._made_of = {}, made_of
-        wanted = {_key(f): f for f in factors}
+        wanted = {f.fingerprint: f for f in factors}
         missing = {key: f for key, f in wanted.items() if key not in self._vectors}
         fresh = _evaluated_vectors(tuple(missing.values()), panel, sampled)
         used = {key: self._vectors.pop(key) for key in wanted if key in self._vectors}
@@ -218,7 +218,7 @@ class CrossSampleSelection:
             held -= self._vectors.pop(key).nbytes
         if not factors:
             return np.empty((0, 0), dtype=np.float32)
-        return np.stack([used[_key(f)] for f in factors])
+        return np.stack([used[f.fingerprint] for f in factors])
 
     def correlate(self, factors: Iterable[Factor], panel: Panel, rows: slice | int | ArrayLike) -> CorrelationTable:
         """Correlations of any factors (library, members of chains, new ones; repeats are dropped) for chains
@@ -253,10 +253,6 @@ class CrossSampleSelection:
         )
 
 
-def _key(factor: Factor) -> str:
-    return f"{factor.fingerprint}{factor.sign:+d}"
-
-
 def _evaluated_vectors(factors: Sequence[Factor], panel: Panel, sampled: IntArray) -> list[NDArray[np.floating[Any]]]:
     from fama_fast.engine import evaluate
 
@@ -266,6 +262,6 @@ def _evaluated_vectors(factors: Sequence[Factor], panel: Panel, sampled: IntArra
     for start in range(0, len(factors), batch):
         part = factors[start : start + batch]
         values = evaluate([f.canonical for f in part], panel)
-        made = rank_vectors(values, universe=panel.universe, rows=sampled, signs=[f.sign for f in part])
+        made = rank_vectors(values, universe=panel.universe, rows=sampled)
         vectors.extend(v.copy() for v in made)  # a view would keep its whole batch alive
     return vectors

@@ -207,7 +207,7 @@ class EvolveProposer:
             return found
 
         def of(factors: Sequence[Factor]) -> list[_Parent]:
-            return parents([(f.canonical or f.expression, f.fingerprint, 0.0) for f in factors])
+            return parents([(f.as_proposed[0] or f.expression, f.fingerprint, 0.0) for f in factors])
 
         elites = parents([(e.canonical, e.fingerprint, e.worth) for e in request.search.elites])
         pairs = []
