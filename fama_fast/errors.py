@@ -8,12 +8,12 @@ Names from files may be in it, so it is made printable. This module imports noth
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fama_fast.terminal import message as message_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 EXIT_OK = 0
 EXIT_NOTHING_FOUND = 1
@@ -78,6 +78,10 @@ class FamaError(Exception):
     def __str__(self) -> str:
         return message_text(super().__str__())
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for machines: the kind of error, its message, and what else is known of it."""
+        return {"type": type(self).__name__, "message": str(self)}
+
 
 class ExpressionError(FamaError):
     """Something is wrong at a place in an expression.
@@ -108,6 +112,11 @@ class ExpressionError(FamaError):
         self.expected = tuple(expected)
         self.suggestion = suggestion
         super().__init__(message)
+
+    def as_dict(self) -> dict[str, Any]:
+        place = {"line": self.line, "column": self.column, "text": self.text} if self.text else {}
+        more = {"expected": list(self.expected), "suggestion": self.suggestion}
+        return {**super().as_dict(), **place, **{name: value for name, value in more.items() if value}}
 
     def __str__(self) -> str:
         parts = [f"{self.message} (line {self.line}, column {self.column})" if self.text else self.message]
@@ -141,7 +150,18 @@ class LimitError(ExpressionError):
 
 
 class DataError(FamaError):
-    """Market data that cannot be used as it is; the message names the file, the rows or the column."""
+    """Market data that cannot be used as it is; the message names the file, the rows or the column.
+
+    `details` has in plain values what the message cannot list: where rows of one key differ, `duplicates`, a list of
+    `{"date", "symbol", "rows"}`, and `count`, of all such keys.
+    """
+
+    def __init__(self, message: str = "", *, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.details: dict[str, Any] = dict(details or {})
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), **self.details}
 
 
 class ConfigError(FamaError):

@@ -90,7 +90,7 @@ def test_check_reports_and_passes(simulated: Path, capsys: pytest.CaptureFixture
 
 def test_check_fails_on_duplicates_and_says_which(simulated: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frame = pl.read_parquet(simulated)
-    pl.concat([frame, frame[:1]]).write_parquet(simulated)
+    pl.concat([frame, frame[:1].with_columns(close=pl.lit(1.0))]).write_parquet(simulated)
     code, out, err = run(capsys, "check", str(simulated))
     assert code == 2
     assert f"(2015-01-01, SIM0001) in row 1, row {frame.height + 1:,}" in out

@@ -101,7 +101,7 @@ def test_gaps_late_listings_early_ends_short_histories() -> None:
 
 
 def test_duplicates_are_an_error_that_names_rows_and_the_rest_is_still_told() -> None:
-    frame = pl.concat([bars(CLEAN), bars(CLEAN)[3:5]])
+    frame = pl.concat([bars(CLEAN), bars(CLEAN)[3:5].with_columns(close=pl.col("close") * 1.001)])
     report = quality_report(with_value(frame, "B", 0, volume=0.0))
     assert not report.ok
     (error,) = report.errors

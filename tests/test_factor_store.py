@@ -539,17 +539,18 @@ def test_writers_killed_at_any_moment_leave_a_whole_store(tmp_path: Path) -> Non
 
 
 def test_a_failed_update_leaves_nothing_behind(panel: Panel, tmp_path: Path) -> None:
-    frame = to_frame(panel)
+    frame = to_frame(panel).with_columns(in_universe=pl.lit(1))
     frame.filter(pl.col("date") < pl.date(2015, 5, 1)).write_parquet(tmp_path / "good.parquet")
-    pl.concat([frame, frame.tail(1)]).write_parquet(tmp_path / "twice.parquet")
+    last = pl.int_range(pl.len()) == frame.height - 1
+    frame.with_columns(in_universe=pl.when(last).then(2).otherwise(1)).write_parquet(tmp_path / "odd.parquet")
     store = tmp_path / "store"
-    twice = ff.scan_market_data(tmp_path / "twice.parquet")
-    with pytest.raises(DataError, match="in more than one row"):
-        ff.update_store(store, twice, TEXTS, memory_budget="30MB")
+    odd = ff.scan_market_data(tmp_path / "odd.parquet")
+    with pytest.raises(DataError, match="neither 0 nor 1"):
+        ff.update_store(store, odd, TEXTS, memory_budget="30MB")
     assert not store.exists()
     ff.update_store(store, ff.scan_market_data(tmp_path / "good.parquet"), TEXTS)
-    with refused(store, "in more than one row", DataError):
-        ff.update_store(store, twice, append=True, memory_budget="30MB")
+    with refused(store, "neither 0 nor 1", DataError):
+        ff.update_store(store, odd, append=True, memory_budget="30MB")
 
 
 def test_places_that_are_no_store(panel: Panel, tmp_path: Path) -> None:

@@ -396,7 +396,7 @@ def test_a_formula_too_wide_ends_the_run_which_a_larger_budget_resumes(
 
 
 def test_data_that_are_wrong_are_met_before_a_run_is_recorded(frame: pl.DataFrame, tmp_path: Path) -> None:
-    twice = pl.concat([frame.drop("in_universe"), frame.drop("in_universe").tail(1)])
+    twice = pl.concat([frame.drop("in_universe"), frame.drop("in_universe").tail(1).with_columns(close=pl.lit(1.0))])
     twice.write_parquet(tmp_path / "twice.parquet")
     with pytest.raises(DataError, match="in more than one row"):
         mine(settings(tmp_path / "twice.parquet", tmp_path / "runs", run__memory_budget=SMALL))

@@ -82,11 +82,12 @@ def test_intraday_stays_a_moment() -> None:
         (["2020-01-02", "2020-01-02", "not a day", "x"], r"'date', row 3: 'not a day' is not a date.*\(2 such rows\)"),
         (["2020-01-02", None, "2020-01-03", "2020-01-03"], "'date', row 2: an empty value"),
         (["2020-01-02", "2020-02-30", "2020-01-03", "2020-01-03"], "row 2: '2020-02-30'"),
-        ([20200102, 1577923200, 20200103, 20200103], "row 2: '1577923200' is not a date"),
+        ([20200102, 15779232, 20200103, 20200103], "row 2: '15779232' is not a date"),
         ([20200102, 20201399, 20200103, 20200103], "row 2: '20201399'"),
         (["01/02/2020"] * 4, "row 1: '01/02/2020'"),
         (["2020W012"] * 4, "row 1: '2020W012'"),
-        ([1.5, 2.5, 3.5, 4.5], "type Float64"),
+        ([1.5, 2.5, 3.5, 4.5], r"row 1: '1.5' is not a date.*\(4 such rows\)"),
+        ([True] * 4, "type Boolean"),
         ([None] * 4, "row 1: an empty value"),
     ],
 )
@@ -106,11 +107,11 @@ def test_symbols_null_empty_or_of_a_wrong_type() -> None:
 
 
 def test_duplicate_keys_name_the_first_with_rows_and_the_count() -> None:
-    frame = pl.concat([long(), long()[1:3], long()[1:2]])
+    frame = pl.concat([long(), long(close=[9.0] * 4)[1:3], long()[1:2]])
     with pytest.raises(DataError) as caught:
         Panel.from_frame(frame, source="prices.csv")
     text = str(caught.value)
-    assert text.startswith("prices.csv: 2 (date, symbol) keys are in more than one row")
+    assert text.startswith("prices.csv: 2 (date, symbol) keys are in more than one row, and the rows differ")
     assert "(2020-01-02, A) in row 2, row 5, row 7" in text
     assert "(2020-01-03, A) in row 3, row 6" in text
 
@@ -118,10 +119,15 @@ def test_duplicate_keys_name_the_first_with_rows_and_the_count() -> None:
 def test_many_duplicates_are_counted_quickly() -> None:
     n = 100_000
     frame = pl.DataFrame(
-        {"date": [dt.date(2020, 1, 1)] * 2 * n, "symbol": [str(i) for i in range(n)] * 2, "close": 1.0}
+        {
+            "date": [dt.date(2020, 1, 1)] * 2 * n,
+            "symbol": [str(i) for i in range(n)] * 2,
+            "close": [1.0] * n + [2.0] * n,
+        }
     )
     with pytest.raises(DataError, match=r"100,000 \(date, symbol\) keys"):
         Panel.from_frame(frame)
+    assert "100,000 rows are left out" in Panel.from_frame(frame.with_columns(close=1.0)).warnings[0]
 
 
 def test_text_prices_name_column_row_and_value() -> None:
@@ -317,7 +323,7 @@ def test_directory_and_glob_of_files(tmp_path: Path) -> None:
 
 def test_many_files_name_the_file_in_errors(tmp_path: Path) -> None:
     write(tmp_path, "a.csv", long()[:3])
-    write(tmp_path, "b.csv", long()[2:])
+    write(tmp_path, "b.csv", long(close=[9, 9, 9, 9])[2:])
     with pytest.raises(DataError, match=r"\(2020-01-03, A\) in a.csv row 3, b.csv row 1"):
         Panel.from_parquet(tmp_path)
 

@@ -8,7 +8,7 @@ choice.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -24,14 +24,17 @@ _RETURNED = 0.1  # a glitch comes back to within 10% of where it left
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of wart: how often it occurs, in words, with examples. `severity` is error, warning or
-    note."""
+    """One kind of wart: how often it occurs, in words, with examples.
+
+    `severity` is error, warning or note. `details` has each of them in plain values, where all are listed.
+    """
 
     check: str
     severity: str
     count: int
     message: str
     examples: tuple[str, ...] = ()
+    details: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

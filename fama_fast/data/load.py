@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from fama_fast.data.simulator import SimulationSpec
     from fama_fast.panel import GroupField, Panel
+    from fama_fast.panel.calendar import When
     from fama_fast.panel.dataset import Dataset
-    from fama_fast.panel.ingest import When
     from fama_fast.panel.io.frames import MarketData
     from fama_fast.panel.reading import Reading
     from fama_fast.types import FloatArray
@@ -255,7 +255,7 @@ def _between(panel: Panel, start: When | None, end: When | None) -> Panel:
     """A simulated panel cut to dates; its source is kept."""
     import numpy as np
 
-    from fama_fast.panel.ingest import read_when
+    from fama_fast.panel.calendar import read_when
 
     if start is None and end is None:
         return panel

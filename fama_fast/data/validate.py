@@ -13,16 +13,17 @@ import polars as pl
 
 from fama_fast.data.checks import CHECKS, ERROR, NOTE, WARNING, Finding, Table
 from fama_fast.errors import ConfigError, DataError
+from fama_fast.panel.choose import choose_rows
 from fama_fast.panel.columns import assign_columns
-from fama_fast.panel.ingest import collect_schema, describe_duplicates, duplicate_rows, group_fields, lay_out
+from fama_fast.panel.ingest import collect_schema, group_fields
 from fama_fast.panel.io.frames import MarketData, is_path
-from fama_fast.panel.keys import read_dates, read_symbols
 from fama_fast.panel.reading import ReadingOptions, reading_of
 from fama_fast.panel.scan import collect, scan
 from fama_fast.panel.values import field_values
 
 if TYPE_CHECKING:
-    from fama_fast.panel.ingest import Grid
+    from fama_fast.panel.choose import Chosen
+    from fama_fast.panel.grid import Grid
 
 DEFAULT_JUMP = 0.2
 
@@ -115,26 +116,22 @@ def quality_report(
     frame = collect(lazy.select(columns.needed), source)
     if frame.is_empty():
         raise DataError(f"{source}: no rows")
-    dates = read_dates(frame[columns.date], source=source, locate=locate).alias("date")
-    symbols = read_symbols(frame[columns.symbol], source=source, locate=locate).alias("symbol")
-    values = [pl.Series(name, field_values(frame, columns, name, source, locate)) for name in columns.fields]
-    grid = lay_out(dates, symbols)
-    groups, no_groups = group_fields(frame, columns, grid, all_of_them=True)
+    chosen = choose_rows(frame, columns, how, source, locate)
+    rows, grid = chosen.rows, chosen.grid
+    values = [pl.Series(name, field_values(rows.table, columns, name, source, rows.locate)) for name in columns.fields]
+    groups, no_groups = group_fields(rows.table, columns, grid, all_of_them=True)
 
-    findings: list[Finding] = []
-    rows, keys = duplicate_rows(grid)
-    if keys:
-        text = describe_duplicates(dates, symbols, rows, keys, source, locate)
-        findings.append(Finding("duplicate_keys", ERROR, keys, text.removeprefix(f"{source}: {keys:,} ")))
+    findings = _of_rows(chosen, source)
     findings += [Finding("files", WARNING, 1, text) for text in found.warnings]
     findings += [Finding("unused_columns", WARNING, 1, text) for text in (*columns.unused, *no_groups)]
     findings += [Finding("notes", NOTE, 1, text) for text in columns.notes]
-    table = _prepare(pl.DataFrame([dates, symbols, *values]), grid, jump)
+    keys = [rows.dates.alias("date"), rows.symbols.alias("symbol")]
+    table = _prepare(pl.DataFrame([*keys, *values]), grid, jump)
     findings += [f for f in (check(table) for check in CHECKS) if f is not None]
     return QualityReport(
         source=source,
         layout=found.layout,
-        n_rows=frame.height,
+        n_rows=len(rows.numbers),
         n_symbols=grid.shape[1],
         n_dates=grid.shape[0],
         first_date=str(grid.dates[0]),
@@ -143,6 +140,31 @@ def quality_report(
         groups=tuple(groups),
         findings=tuple(findings),
     )
+
+
+def _of_rows(chosen: Chosen, source: str) -> list[Finding]:
+    """What is odd about keys."""
+    found: list[Finding] = []
+    try:
+        chosen.duplicated.refuse(source)
+    except DataError as error:
+        keys, text = error.details["count"], str(error)
+        found.append(
+            Finding(
+                "duplicate_keys",
+                ERROR,
+                keys,
+                text.removeprefix(f"{source}: {keys:,} "),
+                details=tuple(error.details["duplicates"]),
+            )
+        )
+    counts = (
+        ("clock", chosen.clock, 1),
+        ("left_out_dates", chosen.dropped, 1),
+        ("thin_dates", chosen.thin, int(chosen.attendance.thin.sum())),
+        ("left_out_rows", chosen.duplicated.warnings, chosen.duplicated.same + chosen.duplicated.dropped),
+    )
+    return found + [Finding(check, WARNING, count, text) for check, texts, count in counts for text in texts]
 
 
 def _prepare(raw: pl.DataFrame, grid: Grid, jump: float) -> Table:

@@ -25,7 +25,7 @@ from fama_fast.engine import compile, evaluate
 from fama_fast.errors import ConfigError, DataError
 from fama_fast.panel import Panel
 from fama_fast.panel.columns import assign_columns
-from fama_fast.panel.ingest import lay_out
+from fama_fast.panel.grid import lay_out
 from fama_fast.panel.keys import read_dates, read_symbols
 from fama_fast.panel.reading import reading_of
 from fama_fast.passes import comparing_operator

@@ -11,12 +11,12 @@ import polars as pl
 
 from fama_fast.errors import StoreError, UnknownName, nearest_name
 from fama_fast.factor_store.manifest import Manifest, Partition, StoredFactor, read_manifest
-from fama_fast.panel.ingest import read_when
+from fama_fast.panel.calendar import read_when
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fama_fast.panel.ingest import When
+    from fama_fast.panel.calendar import When
 
 
 def open_store(path: str | Path) -> FactorStore:

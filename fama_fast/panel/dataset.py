@@ -5,7 +5,7 @@
 2. A `Reader` gives any dates as a dense `Panel`. Where rows are ordered by date it goes on from where it stopped, so
    that consecutive reads decode each row once, whatever the size of the row groups; otherwise each read decodes the row
    groups that hold its dates.
-3. Two rows for one cell are found as they are met, and named with their files and rows.
+3. Which rows count is decided from the keys (`choose_parts`); a reader passes over the others.
 
 The panels are those that reading everything at once would give, cut to the dates.
 """
@@ -19,16 +19,15 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from fama_fast.errors import UnknownName, nearest_name
+from fama_fast.panel.choose_parts import choose_keys, dates_of
 from fama_fast.panel.columns import assign_columns
 from fama_fast.panel.digest import content_hash
-from fama_fast.panel.ingest import read_when
 from fama_fast.panel.io.open import open_rows
 from fama_fast.panel.noticed import Noticed
 from fama_fast.panel.panel import GroupField, Panel, read_dtype
 from fama_fast.panel.reader import Reader as Reader  # noqa: PLC0414  (part of this module's interface)
 from fama_fast.panel.reading import Reading, ReadingOptions, reading_of
-from fama_fast.panel.rows import MICROSECONDS_A_DAY
-from fama_fast.panel.survey import only_groups, survey
+from fama_fast.panel.survey import only_groups
 from fama_fast.types import DERIVED_FIELDS
 
 if TYPE_CHECKING:
@@ -40,10 +39,6 @@ if TYPE_CHECKING:
     Join = Callable[[Panel], Panel]
 
 _MEMORY = 1 << 30  # for reading everything once, when nobody says how much
-
-
-def _microseconds(when: np.datetime64) -> int:
-    return int(when.astype("datetime64[us]").astype(np.int64))
 
 
 class Dataset:
@@ -74,11 +69,10 @@ class Dataset:
             join: what to add to each panel that is read (a universe, group fields), on its dates alone.
 
         Raises:
-            DataError: as `panel_from_frame`; duplicate rows and text in place of numbers are found when they are read.
+            DataError: as `panel_from_frame`; text in place of numbers is found when it is read.
         """
         self.dtype = read_dtype(dtype)
         self.reading = reading or reading_of(**options)
-        start, end = self.reading.start, self.reading.end
         self.files: RowSource = path if not isinstance(path, str | Path) else open_rows(path, self.reading)
         self.source = self.files.source
         names = None if fields is None else tuple(fields)
@@ -91,16 +85,12 @@ class Dataset:
             reading=self.reading,
             source=self.source,
         )
-        low = None if start is None else _microseconds(read_when(start, "start"))
-        # A plain last date takes in all its hours.
-        high = None if end is None else _microseconds(read_when(end, "end").astype("datetime64[D]") + 1)
-        self.survey = survey(self.files, self.columns, low, high)
+        chosen = choose_keys(self.files, self.columns, self.reading)
+        self.decoder, self.survey, self._said = chosen.decoder, chosen.survey, chosen.warnings
         if group_names is None:
             self.columns = only_groups(self.columns, self.survey)
         self.moments = self.survey.moments
-        midnight = bool(np.all(self.moments % MICROSECONDS_A_DAY == 0))
-        dates = self.moments.astype("datetime64[us]")
-        self.dates = dates.astype("datetime64[D]") if midnight else dates
+        self.dates = dates_of(self.moments)
         self.symbols = np.asarray(self.survey.symbols.to_list(), dtype=object)
         self.join = join
         self._hash: str | None = None
@@ -212,6 +202,7 @@ class Dataset:
         return (
             *self.files.warnings,
             *self.columns.said,
+            *self._said,
             *self._noticed.warnings(self.columns.fields, first, stop),
             *joined,
         )

@@ -1,22 +1,22 @@
 """A long frame (one row a date and symbol) becomes a dense panel.
 
-Steps: give the columns their roles (`columns`), collect only those needed, read the keys (`keys`), find each
-row's cell, refuse two rows for one cell, write each column into its array. All of it works on whole columns.
+Steps: give the columns their roles (`columns`), collect only those needed, choose the rows that count and find the cell
+of each (`choose`), write each column into its array. All of it works on whole columns.
 It knows nothing of membership files, group files or the simulator (see `fama_fast.data`).
 """
 
 from __future__ import annotations
 
-import datetime as dt
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import polars as pl
 
 from fama_fast.errors import DataError, listed
+from fama_fast.panel.choose import choose_rows
 from fama_fast.panel.columns import Columns, assign_columns
-from fama_fast.panel.keys import Locate, dates_to_numpy, plain_row, read_dates, read_symbols
+from fama_fast.panel.keys import Locate, dates_to_numpy, plain_row
 from fama_fast.panel.noticed import unpriced, value_warnings
 from fama_fast.panel.panel import GroupField, Panel, read_dtype
 from fama_fast.panel.reading import Reading, ReadingOptions, reading_of
@@ -29,34 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from fama_fast.types import BoolArray, FloatArray, IntArray
-
-When = str | int | dt.date | dt.datetime
-"""A date as a caller may write it: a date, `2015-01-31` or 20150131."""
-
-_SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The dense shape of a frame and the flat cell (date * N + symbol) of each of its rows.
-
-    `dates` and `symbols` are sorted and unique.
-    """
-
-    dates: pl.Series
-    symbols: pl.Series
-    cells: IntArray
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return len(self.dates), len(self.symbols)
-
-    def spread(self, values: FloatArray, dtype: Any = np.float64) -> FloatArray:
-        """One value a row into a (T, N) array, NaN where there is no row."""
-        out = np.full(self.shape[0] * self.shape[1], np.nan, dtype=dtype)
-        out[self.cells] = values
-        return out.reshape(self.shape)
+    from fama_fast.panel.grid import Grid
+    from fama_fast.types import BoolArray, FloatArray
 
 
 def panel_from_frame(
@@ -93,7 +67,7 @@ def panel_from_frame(
             ...: see `reading.Reading`).
 
     Raises:
-        DataError: no rows, unreadable or null keys, two rows for one (date, symbol), text in place of
+        DataError: no rows, unreadable or null keys, rows of one (date, symbol) that differ, text in place of
         numbers.
         UnknownName: a field or group that the data lacks.
     """
@@ -113,7 +87,9 @@ def panel_from_frame(
     if table.is_empty():
         raise DataError(f"{source}: no rows")
 
-    grid, table = _lay_out(table, columns, how.start, how.end, source, locate)
+    chosen = choose_rows(table, columns, how, source, locate)
+    chosen.duplicated.refuse(source)
+    grid, table, locate = chosen.grid, chosen.rows.table, chosen.rows.locate
     grouped, said = group_fields(table, columns, grid, all_of_them=group_names is None)
     dense: dict[str, FloatArray] = {}
     infinite: dict[str, int] = {}
@@ -126,7 +102,7 @@ def panel_from_frame(
         found = unpriced(name, dense[name])
         below[name] = 0 if found is None else int(found.sum())
     known = [name for name, values in dense.items() if np.isfinite(values).any()]
-    warnings = [*columns.said, *said, *value_warnings(dense, infinite, known, below)]
+    warnings = [*columns.said, *said, *chosen.warnings, *value_warnings(dense, infinite, known, below)]
     return Panel(
         dates_to_numpy(grid.dates),
         grid.symbols.to_list(),
@@ -164,82 +140,6 @@ def collect_schema(frame: pl.LazyFrame, source: str) -> dict[str, pl.DataType]:
         return dict(frame.collect_schema())
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{source}: {str(error).splitlines()[0]}") from error
-
-
-def read_when(value: When, option: str) -> np.datetime64:
-    """A date as callers write it, to compare with panel dates.
-
-    Raises:
-        DataError: not a date.
-    """
-    if isinstance(value, dt.date):
-        return np.datetime64(value)
-    column = pl.Series(option, [value])
-    when: np.datetime64 = dates_to_numpy(read_dates(column, source="dates", locate=lambda _: "the value"))[0]
-    return when
-
-
-def lay_out(dates: pl.Series, symbols: pl.Series) -> Grid:
-    """The grid of rows with these keys (already read by `keys`)."""
-    days = dates.unique().sort()
-    names = symbols.unique().sort()
-    row = np.searchsorted(days.to_physical().to_numpy(), dates.to_physical().to_numpy())
-    # An Enum over the sorted names is a dictionary encoding whose codes are positions.
-    column = symbols.cast(pl.Enum(names)).to_physical().to_numpy()
-    return Grid(days, names, row.astype(np.int64) * len(names) + column)
-
-
-def duplicate_rows(grid: Grid) -> tuple[IntArray, int]:
-    """Row numbers, ascending, of rows that share their key with another; and how many keys repeat."""
-    per_cell = np.bincount(grid.cells, minlength=0)
-    repeated = per_cell[grid.cells] > 1
-    return np.flatnonzero(repeated), int((per_cell > 1).sum())
-
-
-def _lay_out(
-    table: pl.DataFrame, columns: Columns, start: When | None, end: When | None, source: str, locate: Locate
-) -> tuple[Grid, pl.DataFrame]:
-    dates = read_dates(table[columns.date], source=source, locate=locate)
-    symbols = read_symbols(table[columns.symbol], source=source, locate=locate)
-    grid = lay_out(dates, symbols)
-    rows, keys = duplicate_rows(grid)
-    if keys:
-        raise DataError(describe_duplicates(dates, symbols, rows, keys, source, locate))
-    if start is None and end is None:
-        return grid, table
-    when = dates_to_numpy(dates)
-    keep = np.ones(when.size, dtype=bool)
-    if start is not None:
-        keep &= when >= read_when(start, "start")
-    if end is not None:
-        # A plain last date takes in all its hours.
-        keep &= when.astype("datetime64[D]") <= read_when(end, "end")
-    if not keep.any():
-        raise DataError(
-            f"{source}: no rows between {start or 'the start'} and {end or 'the end'} "
-            f"(the data runs from {grid.dates[0]} to {grid.dates[-1]})"
-        )
-    mask = pl.Series(keep)
-    return lay_out(dates.filter(mask), symbols.filter(mask)), table.filter(mask)
-
-
-def describe_duplicates(
-    dates: pl.Series, symbols: pl.Series, rows: IntArray, keys: int, source: str, locate: Locate = plain_row
-) -> str:
-    """A sentence that names the first repeated keys with their rows, and how many there are."""
-    found: dict[tuple[object, str], list[int]] = {}
-    for row in rows.tolist():
-        key = (dates[row], symbols[row])
-        if key in found or len(found) < _SHOWN:
-            found.setdefault(key, []).append(row)
-        if len(found) == _SHOWN and row > 1000 + max(r[0] for r in found.values()):
-            break
-    shown = "; ".join(
-        f"({day}, {name}) in {', '.join(locate(r) for r in at[:_SHOWN])}" for (day, name), at in found.items()
-    )
-    noun = "key is" if keys == 1 else "keys are"
-    rest = "; ..." if keys > len(found) else ""
-    return f"{source}: {keys:,} (date, symbol) {noun} in more than one row: {shown}{rest}"
 
 
 def _mask(column: pl.Series, grid: Grid, source: str, locate: Locate) -> BoolArray:

@@ -8,19 +8,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from fama_fast.errors import DataError, shortened
 from fama_fast.panel.columns import is_text
+from fama_fast.panel.zones import to_zone
 
 if TYPE_CHECKING:
-    import numpy as np
+    from fama_fast.types import IntArray
+
+MICROSECONDS_A_DAY = 86_400_000_000
 
 Locate = Callable[[int], str]
 """Says where a 0-based row lies, for messages: `row 17`, or `prices/b.csv row 3`."""
 
 _DATE_FORMATS = ("%Y-%m-%d", "%Y%m%d", "%Y/%m/%d")
 _ACCEPTED = "a date, YYYY-MM-DD or YYYYMMDD"
+_ACCEPTED_NUMBER = f"{_ACCEPTED}, or a time since 1970 in s, ms, us or ns"
+# Units of time since 1970 by size, in microseconds, from 1973 on: no other whole number that stands for a date is as
+# large. Seconds end in 2030, where ten digits could be yyyymmddhh; milliseconds leave out those of 1976, where twelve
+# could be yyyymmddhhmm.
+_SINCE_1970: tuple[tuple[int, int, float], ...] = (
+    (10**8, 1_900_000_000, 1e6),
+    (10**11, 190_000_000_000, 1e3),
+    (210_100_000_000, 4_200_000_000_000, 1e3),
+    (10**14, 4_200_000_000_000_000, 1.0),
+    (10**17, 4_200_000_000_000_000_000, 1e-3),
+)
 
 
 def plain_row(row: int) -> str:
@@ -28,31 +43,45 @@ def plain_row(row: int) -> str:
     return f"row {row + 1:,}"
 
 
-def read_dates(column: pl.Series, *, source: str, locate: Locate = plain_row) -> pl.Series:
-    """Dates from Date, Datetime, ISO text or whole numbers yyyymmdd.
+def read_dates(column: pl.Series, *, source: str, locate: Locate = plain_row, zone: str | None = None) -> pl.Series:
+    """Dates from Date, Datetime, ISO text, whole numbers yyyymmdd or of time since 1970 (its unit by their size).
 
-    Datetimes that all stand at midnight become dates; others stay, in microseconds, at local clock time.
+    Datetimes that all stand at midnight become dates; others stay, in microseconds, at the clock that they carry.
+
+    Args:
+        zone: move them to the clock of this time zone; those that carry no zone are of UTC.
 
     Raises:
         DataError: a null, a text or number that is no date, another type.
     """
     dtype = column.dtype
     if isinstance(dtype, pl.Date):
-        parsed = column
+        parsed = column if zone is None else column.cast(pl.Datetime("us"))
     elif isinstance(dtype, pl.Datetime):
-        parsed = _local(column)
-    elif is_text(dtype) or dtype.is_integer():
+        universal = column if dtype.time_zone is None or zone is None else column.dt.convert_time_zone("UTC")
+        parsed = universal.dt.replace_time_zone(None).dt.cast_time_unit("us")
+    elif is_text(dtype) or dtype.is_integer() or dtype.is_float():
         # Each distinct value is parsed once: there are far fewer dates than rows.
-        texts = column.cast(pl.String).str.strip_chars()
+        texts = _digits(column) if dtype.is_float() else column.cast(pl.String).str.strip_chars()
         distinct = texts.unique().drop_nulls()
-        parsed = texts.replace_strict(distinct, _parse(distinct), default=None, return_dtype=pl.Datetime("us"))
+        read = _parse(distinct, universal=zone is not None)
+        parsed = texts.replace_strict(distinct, read, default=None, return_dtype=pl.Datetime("us"))
     elif isinstance(dtype, pl.Null):
         parsed = column.cast(pl.Date)
     else:
         raise DataError(f"{source}: column {column.name!r} has type {dtype}, which is not {_ACCEPTED}")
     if parsed.null_count():
-        _refuse(column, parsed.is_null(), source, locate, f"is not {_ACCEPTED}")
+        accepted = _ACCEPTED_NUMBER if dtype.is_numeric() else _ACCEPTED
+        _refuse(column, parsed.is_null(), source, locate, f"is not {accepted}")
+    if zone is not None:
+        parsed = to_zone(parsed, zone)
     return _midnight_to_date(parsed).rename(column.name)
+
+
+def _digits(column: pl.Series) -> pl.Series:
+    """Whole numbers that are stored as floats, as text; null for others."""
+    whole = column.is_finite() & (column.round() == column) & (column.abs() < 2.0**63)
+    return column.set(~whole, None).cast(pl.Int64).cast(pl.String)
 
 
 def read_symbols(column: pl.Series, *, source: str, locate: Locate = plain_row) -> pl.Series:
@@ -70,33 +99,49 @@ def read_symbols(column: pl.Series, *, source: str, locate: Locate = plain_row) 
     return texts
 
 
-def _parse(texts: pl.Series) -> pl.Series:
+def _parse(texts: pl.Series, *, universal: bool) -> pl.Series:
+    """Distinct texts as stamps, null for what is none: at the clock that they carry, or of UTC."""
     found = pl.Series(texts.name, [None] * len(texts), dtype=pl.Datetime("us"))
     for form in _DATE_FORMATS:
         day = texts.str.to_date(form, strict=False, exact=True).cast(pl.Datetime("us"))
         found = found.fill_null(day)
+    found = found.fill_null(_since_1970(texts)).fill_null(_seconds_written_out(texts))
     missing = texts.filter(found.is_null())
     if not missing.is_empty():
-        moments = [_moment(t) for t in missing.to_list()]
+        moments = [_moment(t, universal=universal) for t in missing.to_list()]
         found = found.scatter(found.is_null().arg_true(), pl.Series(moments, dtype=pl.Datetime("us")))
     return found
 
 
-def _moment(text: str) -> object:
-    """An ISO date and time, at its local clock time; None for anything else."""
+def _since_1970(texts: pl.Series) -> pl.Series:
+    numbers = texts.set(~texts.str.contains(r"^[0-9]{9,19}$"), None).cast(pl.Int64, strict=False)
+    found = pl.Series(texts.name, [None] * len(texts), dtype=pl.Int64)
+    for low, high, unit in _SINCE_1970:
+        within = numbers.set(~numbers.is_between(low, high, closed="left"), None)
+        found = found.fill_null(within * int(unit) if unit >= 1 else within // round(1 / unit))
+    return found.cast(pl.Datetime("us"))
+
+
+def _seconds_written_out(texts: pl.Series) -> pl.Series:
+    """yyyymmddhhmmss."""
+    digits = texts.set(~texts.str.contains(r"^[0-9]{14}$"), None)
+    return digits.str.to_datetime("%Y%m%d%H%M%S", time_unit="us", strict=False, exact=True)
+
+
+def _moment(text: str, *, universal: bool) -> object:
+    """An ISO date and time, at the clock that it carries, or of UTC; None for anything else."""
     import datetime as dt
 
-    # Bare digits would pass for week dates and the like: yyyymmdd is the only number that is a date.
+    # Bare digits would pass for week dates and the like.
     if "-" not in text:
         return None
     try:
-        return dt.datetime.fromisoformat(text).replace(tzinfo=None)
-    except ValueError:
+        read = dt.datetime.fromisoformat(text)
+        if universal and read.tzinfo is not None:
+            read = read.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
         return None
-
-
-def _local(column: pl.Series) -> pl.Series:
-    return column.dt.replace_time_zone(None).dt.cast_time_unit("us")
+    return read.replace(tzinfo=None)
 
 
 def _midnight_to_date(column: pl.Series) -> pl.Series:
@@ -118,3 +163,9 @@ def dates_to_numpy(dates: pl.Series) -> np.ndarray[tuple[int], np.dtype[np.datet
     """datetime64[D] for dates, datetime64[us] for moments."""
     unit = "D" if isinstance(dates.dtype, pl.Date) else "us"
     return dates.to_numpy().astype(f"datetime64[{unit}]")
+
+
+def microseconds(dates: pl.Series) -> IntArray:
+    """Dates or moments, as `read_dates` gives them, in microseconds since 1970."""
+    moments: IntArray = dates.to_physical().to_numpy().astype(np.int64)
+    return moments * MICROSECONDS_A_DAY if isinstance(dates.dtype, pl.Date) else moments

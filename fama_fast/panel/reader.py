@@ -12,18 +12,16 @@ import polars as pl
 from fama_fast.errors import DataError
 from fama_fast.panel.keys import read_symbols
 from fama_fast.panel.panel import GroupField, Panel
-from fama_fast.panel.rows import Rows, moments_of
+from fama_fast.panel.survey import meeting
 from fama_fast.panel.text_values import labels_of
 from fama_fast.panel.values import field_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from fama_fast.panel.dataset import Dataset
-    from fama_fast.panel.io.source import RowGroup
+    from fama_fast.panel.rows import Rows
     from fama_fast.types import BoolArray, FloatArray, IntArray
-
-_SHOWN = 5
 
 
 @dataclass
@@ -51,7 +49,7 @@ class Reader:
         """Rows [start, stop) of the data as a panel of its own.
 
         Raises:
-            DataError: two rows for one (date, symbol), text in place of numbers, a file that cannot be read.
+            DataError: text in place of numbers, a file that cannot be read, or that has changed.
         """
         data = self.data
         shape = (stop - start, len(data.symbols))
@@ -78,7 +76,8 @@ class Reader:
             if mask is not None:
                 mask[at] = self._members(rows)
         if np.count_nonzero(seen) != written:
-            raise DataError(self._duplicates(start, stop))
+            # The survey left one row a cell.
+            raise DataError(f"{data.source}: the files have changed while they were read")
         for name, flat in fields.items():
             data.notice(name, start, flat.reshape(shape), infinite.get(name))
         # What the survey saw has a row on every date; a file that shrank since would show here.
@@ -138,15 +137,14 @@ class Reader:
     def _rows(self, start: int, stop: int) -> Iterator[Rows]:
         low, high = int(self.data.moments[start]), int(self.data.moments[stop - 1])
         if not self.data.ordered:
-            groups = self._meeting(low, high)
-            for rows in self._decode(groups):
+            for rows in self._decode(low, high):
                 kept, _ = rows.cut(low, high)
                 if kept is not None:
                     yield kept
             return
         if self._stream is None or start != self._next:
             self._left = None
-            self._stream = self._decode(self._meeting(low, 2**63 - 1))
+            self._stream = self._decode(low, 2**63 - 1)
         self._next = stop
         left, self._left = self._left, None
         for rows in chain(() if left is None else (left,), self._stream):
@@ -156,44 +154,9 @@ class Reader:
             if self._left is not None:
                 return
 
-    def _meeting(self, low: int, high: int) -> list[RowGroup]:
-        """Row groups that may hold dates of [low, high]."""
-        spans = self.data.survey.spans
-        groups = self.data.files.groups
-        return [g for g, (first, last) in zip(groups, spans, strict=True) if first <= high and last >= low]
-
-    def _decode(self, groups: Sequence[RowGroup]) -> Iterator[Rows]:
-        for group in groups:
-            for batch in self.data.files.batches(group, self._wanted):
-                yield Rows(batch, batch.table, None, moments_of(batch.table[self.data.columns.date], batch))
-
-    def _duplicates(self, start: int, stop: int) -> str:
-        """A sentence that names the first repeated keys of these dates and their rows."""
-        rows_at: dict[int, list[str]] = {}
-        low, high = int(self.data.moments[start]), int(self.data.moments[stop - 1])
-        counts = np.zeros((stop - start) * len(self.data.symbols), dtype=np.int32)
-        for second in (False, True):
-            for rows in self._decode(self._meeting(low, high)):
-                kept, _ = rows.cut(low, high)
-                if kept is None:
-                    continue
-                at = self._place(kept, start)
-                if not second:
-                    np.add.at(counts, at, 1)
-                    continue
-                for i in np.flatnonzero(counts[at] > 1).tolist():
-                    key = int(at[i])
-                    if key in rows_at or len(rows_at) < _SHOWN:
-                        rows_at.setdefault(key, []).append(kept.locate(i))
-        n = len(self.data.symbols)
-        shown = "; ".join(
-            f"({self.data.dates[start + key // n]}, {self.data.symbols[key % n]}) in {', '.join(at[:_SHOWN])}"
-            for key, at in rows_at.items()
-        )
-        keys = int((counts > 1).sum())
-        noun = "key is" if keys == 1 else "keys are"
-        rest = "; ..." if keys > len(rows_at) else ""
-        return f"{self.data.source}: {keys:,} (date, symbol) {noun} in more than one row: {shown}{rest}"
+    def _decode(self, low: int, high: int) -> Iterator[Rows]:
+        """Rows of the row groups that may hold dates of [low, high]."""
+        return self.data.decoder.rows(meeting(self.data.survey.spans, low, high), self._wanted)
 
 
 def _frozen(array: Any) -> Any:

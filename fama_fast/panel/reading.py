@@ -35,6 +35,7 @@ class ReadingOptions(TypedDict, total=False):
     min_symbols: float | None
     encoding: str | None
     decimal: str | None
+    history: int
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Reading:
         timezone: of the market, where stamps of daily bars carry another one's clock.
         duplicates: what to do with rows of one (date, symbol) that differ: refuse them, or keep the first or last.
         min_symbols: dates on which fewer symbols have a row are no market days: a number, or a share below 1 of the
-            symbols that are listed by then and not gone yet.
+            symbols that are alive, from the first to the last date that they have a row on.
+        history: so many dates before `start` are kept too, for windows to look back to.
         encoding: of CSV files (UTF-8 when None). decimal: their decimal mark, `.` or `,` (found when None).
     """
 
@@ -62,6 +64,7 @@ class Reading:
     min_symbols: float | None = None
     encoding: str | None = None
     decimal: str | None = None
+    history: int = 0
 
     @property
     def date(self) -> str | None:
@@ -89,6 +92,7 @@ def reading_of(
     date: str | None = None,
     symbol: str | None = None,
     columns: Mapping[str, str] | None = None,
+    timezone: str | None = None,
     duplicates: str = "error",
     min_symbols: float | None = None,
     decimal: str | None = None,
@@ -118,10 +122,15 @@ def reading_of(
         raise ConfigError(f"duplicates must be error, first or last, not {duplicates!r}")
     if decimal not in (None, ".", ","):
         raise ConfigError(f"decimal must be '.' or ',', not {decimal!r}")
+    if timezone is not None:
+        from fama_fast.panel.zones import read_zone
+
+        timezone = read_zone(timezone)
     if min_symbols is not None and not (isinstance(min_symbols, int | float) and 0 < min_symbols < float("inf")):
         raise ConfigError(f"min_symbols must be a number of symbols, or a share below 1, not {min_symbols!r}")
     return Reading(
         columns=named,
+        timezone=timezone,
         duplicates=duplicates,  # type: ignore[arg-type]
         min_symbols=min_symbols,
         decimal=decimal,

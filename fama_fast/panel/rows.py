@@ -1,20 +1,20 @@
-"""Rows of market data as they are decoded, a batch at a time, each with its moment; cutting them by date."""
+"""Rows of data that are read in parts, as they are decoded, a batch at a time, each with its moment; cutting them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from fama_fast.panel.keys import read_dates
+from fama_fast.panel.keys import microseconds, read_dates
 
 if TYPE_CHECKING:
-    from fama_fast.panel.io.source import Batch
-    from fama_fast.types import BoolArray, IntArray
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-MICROSECONDS_A_DAY = 86_400_000_000
+    from fama_fast.panel.io.source import Batch, RowSource
+    from fama_fast.types import BoolArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,21 @@ class Rows:
 
     Attributes:
         batch: they are of it. table: their columns. numbers: which of its rows they are, None for all. when: the moment
-            of each, as `moments_of`.
+            of each in microseconds since 1970, at the market's clock. group: the number of their row group; before: its
+            rows before the batch.
     """
 
     batch: Batch
     table: pl.DataFrame
     numbers: IntArray | None
     when: IntArray
+    group: int
+    before: int
+
+    @property
+    def places(self) -> IntArray:
+        """Which rows of the row group they are."""
+        return self.before + (np.arange(self.when.size) if self.numbers is None else self.numbers)
 
     def locate(self, row: int) -> str:
         """Where the 0-based row lies, for messages."""
@@ -43,7 +51,8 @@ class Rows:
         if chosen.size == self.when.size:
             return self
         kept = chosen if self.numbers is None else self.numbers[chosen]
-        return Rows(self.batch, self.table.filter(pl.Series(keep)), kept, self.when[chosen])
+        table = self.table.filter(pl.Series(keep))
+        return Rows(self.batch, table, kept, self.when[chosen], self.group, self.before)
 
     def cut(self, low: int, high: int) -> tuple[Rows | None, Rows | None]:
         """Those of [low, high], None if there are none; and, if there are any, those behind `high`."""
@@ -54,22 +63,60 @@ class Rows:
         return self.where((when >= low) & (when <= high)), self.where(when > high) if last > high else None
 
 
-def moments_of(column: pl.Series, batch: Batch) -> IntArray:
-    """Dates as microseconds since 1970, local clock time.
+_NONE: IntArray = np.empty(0, dtype=np.int64)
 
-    Raises:
-        DataError: what is no date, with its file and row.
+
+@dataclass(frozen=True)
+class Excluded:
+    """Rows that do not count: of these moments (ascending), and, by the number of a row group, these rows of it."""
+
+    moments: IntArray = field(default_factory=lambda: _NONE)
+    rows: Mapping[int, IntArray] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return self.moments.size > 0 or len(self.rows) > 0
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Decodes the rows that count.
+
+    Attributes:
+        date: the column of dates. zone: stamps are moved to its clock, as `keys.read_dates` does. excluded: what does
+            not count.
     """
-    read = read_dates(column, source=batch.file.name, locate=batch.locate)
-    moments: IntArray = read.to_physical().to_numpy().astype(np.int64)
-    return moments * MICROSECONDS_A_DAY if isinstance(read.dtype, pl.Date) else moments
+
+    files: RowSource
+    date: str
+    zone: str | None = None
+    excluded: Excluded = Excluded()
+
+    def rows(self, groups: Iterable[int], columns: Sequence[str], *, threads: bool = False) -> Iterator[Rows]:
+        """The rows of some row groups, in their order; `columns` must have the dates.
+
+        Raises:
+            DataError: a file that cannot be read; what is no date, with its file and row.
+        """
+        for number in groups:
+            without = self.excluded.rows.get(number)
+            before = 0
+            for batch in self.files.batches(self.files.groups[number], columns, threads=threads):
+                table = batch.table
+                if not table.height:
+                    continue
+                dates = read_dates(table[self.date], source=batch.file.name, locate=batch.locate, zone=self.zone)
+                found: Rows | None = Rows(batch, table, None, microseconds(dates), number, before)
+                before += table.height
+                if self.excluded.moments.size and found is not None:
+                    found = found.where(~_within(found.when, self.excluded.moments))
+                if without is not None and found is not None:
+                    found = found.where(~_within(found.places, without))
+                if found is not None:
+                    yield found
 
 
-def between(when: IntArray, low: int | None, high: int | None) -> BoolArray:
-    """Which moments lie in [low, high); None is no limit."""
-    keep: BoolArray = np.ones(when.shape, dtype=np.bool_)
-    if low is not None:
-        keep &= when >= low
-    if high is not None:
-        keep &= when < high
-    return keep
+def _within(values: IntArray, ascending: IntArray) -> BoolArray:
+    """Which of the values are among others, which ascend."""
+    at = np.minimum(np.searchsorted(ascending, values), ascending.size - 1)
+    found: BoolArray = ascending[at] == values
+    return found
