@@ -351,3 +351,77 @@ def test_random_data_read_alike_in_memory_and_in_parts(tmp_path: Path, monkeypat
             both(path, **options)
             outcomes.add("read")
     assert outcomes == {"read", "refused"}
+
+
+# Commands
+
+
+def test_score_reads_the_dates_scored_and_those_that_windows_look_back_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """152 repeated keys on one old day, of which nothing depends."""
+    rows = frame(60, 20)
+    old = pl.concat([rows[:20].with_columns(close=pl.lit(float(i))) for i in (1, 2)])
+    path = tmp_path / "d.parquet"
+    pl.concat([rows, old]).write_parquet(path)
+    rows.write_parquet(tmp_path / "clean.parquet")
+    score = ["score", "RANK(TS_MEAN(CLOSE, 10))", "--json", "--start", "2020-01-20", "--end", "2020-02-20", "--data"]
+    for more in ([], ["--memory-budget", "100MB"]):
+        assert main([*score, str(path), *more]) == 0
+        out, err = capsys.readouterr()
+        assert "warning" not in err
+        (found,) = json.loads(out)
+        (whole,) = ff.score(
+            "RANK(TS_MEAN(CLOSE, 10))",
+            ff.load_market_data(tmp_path / "clean.parquet"),
+            start="2020-01-20",
+            end="2020-02-20",
+        ).to_dicts()
+        assert {k: pytest.approx(v, nan_ok=True) for k, v in whole.items()} == found
+        assert main([*score[:3], "--data", str(path), *more]) == 2
+        assert "20 (date, symbol) keys are in more than one row" in capsys.readouterr().err
+        assert main([*score[:3], "--data", str(path), "--duplicates", "first", *more]) == 0
+        assert "40 rows are left out, of 20 (date, symbol) with rows that differ" in capsys.readouterr().err
+        # Windows that look back to that day need it.
+        assert main(["score", "TS_MEAN(CLOSE, 19)", *score[2:], str(path), *more]) == 2
+        assert main(["score", "TS_MEAN(CLOSE, 18)", *score[2:], str(path), *more]) == 0
+        capsys.readouterr()
+    assert main([*score[:3], "--data", str(path), "--start", "2031-01-01"]) == 2
+    assert (
+        "no rows between 2031-01-01 and the end (the data runs from 2020-01-01 to 2020-02-29)"
+        in capsys.readouterr().err
+    )
+    assert main(["score", "CLOSE", "--start", "2031-01-01"]) == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["compute", "RANK(CLOSE)", "--output", "{}/a.parquet"],
+        ["compute", "RANK(CLOSE)", "--output", "{}/b.parquet", "--memory-budget", "100MB"],
+        ["compute", "RANK(CLOSE)", "--store", "{}/store"],
+        ["data", "describe", "{}/d.parquet"],
+        ["data", "check", "{}/d.parquet"],
+        ["score", "RANK(CLOSE)", "--cluster", "local:1"],
+    ],
+)
+def test_every_command_has_a_way_on(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = frame(30, 10)
+    stray = DAY + dt.timedelta(days=20)
+    pl.concat(
+        [rows[:1].with_columns(close=pl.lit(9.0)), rows.filter((pl.col("date") != stray) | (pl.col("symbol") == "S1"))]
+    ).write_parquet(tmp_path / "d.parquet")
+    given = [part.format(tmp_path) for part in command]
+    if given[0] != "data":
+        given += ["--data", str(tmp_path / "d.parquet")]
+    assert main(given) == 2
+    out, err = capsys.readouterr()
+    assert "(2020-01-01, S0) in" in out + err
+    assert main([*given, "--duplicates", "last"]) == 0
+    out, err = capsys.readouterr()
+    assert "thin_dates" in out + err
+    again = [g.replace("/store", "/store2") for g in given]
+    assert main([*again, "--start", "2020-01-03", "--min-symbols", "0.5"]) == 0
+    out, err = capsys.readouterr()
+    assert "thin_dates" not in out + err
+    assert "1 date is left out" in out + err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path  # noqa: TC003  (typer reads annotations)
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,7 +79,10 @@ def score(
         ),
     ] = None,
     start: Annotated[
-        str | None, typer.Option("--start", metavar="DATE", help="First date scored.", show_default=False)
+        str | None,
+        typer.Option(
+            "--start", metavar="DATE", help="First date scored; windows look back before it.", show_default=False
+        ),
     ] = None,
     end: Annotated[
         str | None, typer.Option("--end", metavar="DATE", help="Last date scored.", show_default=False)
@@ -115,6 +119,8 @@ def score(
     texts = [e.text for e in named]
     alphas = compile_all(texts, dialect=dialect, any_names=True)  # mistakes show before the data are read
     horizons = [_horizon(h) for h in horizon or ["1"]]
+    # What is read: the dates scored, those that windows look back to, and one more, for the turnover of the first.
+    reading = replace(reading, start=start, end=end, history=1 + max(a.lookback for a in alphas))
     opened = open_scoring(
         cluster, data, memory_budget, universe=universe, groups=groups, reading=reading, needed_by=alphas
     )

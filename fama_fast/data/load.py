@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from fama_fast.data.simulator import SimulationSpec
     from fama_fast.panel import GroupField, Panel
-    from fama_fast.panel.calendar import When
     from fama_fast.panel.dataset import Dataset
     from fama_fast.panel.io.frames import MarketData
     from fama_fast.panel.reading import Reading
@@ -62,9 +61,9 @@ def load_market_data(
             They are not taken unless asked for: one snapshot of, say, market value knows the future of
             every past date.
         options: how the data are read, see `panel.reading.Reading`: `start` and `end`, the first and last date to keep
-            (history before `start` is gone for windows too); `date` and `symbol`, the key columns, and `columns`, where
-            names do not say what a column is; `adjusted`, `timezone`, `duplicates`, `min_symbols`, `encoding`,
-            `decimal`.
+            (history before `start` is gone for windows too, but for `history` dates); `date` and `symbol`, the key
+            columns, and `columns`, where names do not say what a column is; `adjusted`, `timezone`, `duplicates`,
+            `min_symbols`, `encoding`, `decimal`.
         dtype: of the fields, "float64" or "float32" (half the memory).
         simulation: what to simulate when `path` is None; `data.simulator.DEFAULT_SIMULATION` otherwise.
 
@@ -93,7 +92,7 @@ def load_market_data(
         for option in _OF_FILES:
             if option in how.options():
                 raise ConfigError(f"{option} says how files are read, and the simulator reads none: give a path")
-        panel = _between(simulate(simulation or DEFAULT_SIMULATION), how.start, how.end).astype(dtype)
+        panel = _between(simulate(simulation or DEFAULT_SIMULATION), how).astype(dtype)
         in_files = None if wanted is None else [g for g in wanted if g not in panel.groups]
     else:
         from fama_fast.data.join import columns_of_data
@@ -251,21 +250,14 @@ def _named(static_fields: Sequence[str] | Mapping[str, str] | None) -> dict[str,
     return {name: name for name in static_fields}
 
 
-def _between(panel: Panel, start: When | None, end: When | None) -> Panel:
+def _between(panel: Panel, how: Reading) -> Panel:
     """A simulated panel cut to dates; its source is kept."""
     import numpy as np
 
-    from fama_fast.panel.calendar import read_when
+    from fama_fast.panel.calendar import no_rows, span_of
 
-    if start is None and end is None:
-        return panel
-    first = 0 if start is None else int(np.searchsorted(panel.dates, read_when(start, "start"), side="left"))
-    last = panel.shape[0]
-    if end is not None:
-        last = int(np.searchsorted(panel.dates, read_when(end, "end"), side="right"))
-    if last <= first:
-        raise DataError(
-            f"{panel.source}: no rows between {start or 'the start'} and {end or 'the end'} "
-            f"(the data runs from {panel.dates[0]} to {panel.dates[-1]})"
-        )
-    return panel.slice_dates(first, last)
+    moments = panel.dates.astype("datetime64[us]").astype(np.int64)
+    rows = np.flatnonzero(span_of(how, moments).holds(moments))
+    if not rows.size:
+        raise no_rows(how, panel.source, panel.dates[0], panel.dates[-1])
+    return panel if rows.size == moments.size else panel.slice_dates(int(rows[0]), int(rows[-1]) + 1)

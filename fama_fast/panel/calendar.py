@@ -164,7 +164,9 @@ class Span:
         self.low, self.high = start, stop
         self._before = np.empty(0, dtype=np.int64)
         if start is not None and history and known is not None:
-            self._before = known[known < start]
+            asked = known >= start if stop is None else (known >= start) & (known < stop)
+            # Without a date that was asked for there is nothing to look back from.
+            self._before = known[known < start] if asked.any() else self._before
         self._history, self._taken = history, 0
         self._take(history)
 
