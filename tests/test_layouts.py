@@ -202,6 +202,26 @@ def test_a_symbol_is_the_whole_stem(tmp_path: Path) -> None:
     assert load_market_data(tmp_path).symbols.tolist() == ["000001.SZ", "AAPL_daily", "NA", "TRUE"]
 
 
+def test_files_of_many_columns_are_one_symbol_each(tmp_path: Path) -> None:
+    more = [f"factor_{i}" for i in range(40)]
+    touch(tmp_path, "AA.csv", "BB.csv", text=f"Date,Open,Close,Vol,{','.join(more)}\n2020-01-02{',1' * 43}\n")
+    found = load_market_data(tmp_path)
+    assert found.symbols.tolist() == ["AA", "BB"]
+    assert len(found.supplied_fields) == 43
+
+
+def test_names_of_other_sources(tmp_path: Path) -> None:
+    touch(tmp_path / "a", "000001.csv", "600000.csv", text="日期,开盘,收盘,成交量\n2020-01-02,1,2,3\n")
+    assert load_market_data(tmp_path / "a")["VOLUME"].tolist() == [[3, 3]]
+    touch(tmp_path / "b", "X.csv", "Y.csv", text="t,o,h,l,c,v\n2020-01-02,1,2,3,4,5\n")
+    assert load_market_data(tmp_path / "b")["CLOSE"].tolist() == [[4, 4]]
+    touch(tmp_path / "c", "X.csv", "Y.csv", text="day,px\n2020-01-02,1\n")
+    found = load_market_data(tmp_path / "c", columns={"close": "px"})
+    assert found.symbols.tolist() == ["X", "Y"]
+    with pytest.raises(DataError, match=r"no file has a column of symbols, and neither .* --columns close=NAME"):
+        load_market_data(tmp_path / "c")
+
+
 def test_two_files_of_one_name_are_refused_unless_they_are_a_partition(tmp_path: Path) -> None:
     touch(tmp_path, "a/AA.csv", "b/AA.csv", text="date,close\n2020-01-02,1\n")
     with pytest.raises(DataError, match=r"b/AA.csv and a/AA.csv would both be the symbol 'AA'"):

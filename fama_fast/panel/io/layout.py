@@ -110,8 +110,9 @@ def _is_bars(columns: Sequence[str], reading: Reading) -> bool:
     letters = len(columns) <= _MANY and nm.is_bar_of_letters(columns)
     date = key_column(columns, "date", reading.date)
     others = [c for c in columns if c != date]
-    known = [f for c in others if (f := known_field(c, reading, letters=letters)) is not None]
-    return ("CLOSE" in known and len(others) <= _MANY) or 2 * len(known) >= max(1, len(others))
+    known = {f for c in others if (f := known_field(c, reading, letters=letters)) is not None}
+    few = len(others) <= _MANY or len(known) > 2
+    return ("CLOSE" in known and few) or 2 * len(known) >= max(1, len(others))
 
 
 def _may_be_wide(head: Head, reading: Reading) -> bool:
