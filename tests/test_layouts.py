@@ -415,6 +415,23 @@ def test_rows_of_one_date_in_a_wide_table(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found["CLOSE"], [[1, value], [5, 6]])
         assert found.warnings[0].endswith("close.csv: 2 dates are in more than one row, of which one is kept")
 
+    # What is not asked for is not judged.
+    np.testing.assert_array_equal(load_market_data(tmp_path / "close.csv", start="2020-01-03")["CLOSE"], [[5, 6]])
+
+
+def test_stamps_of_wide_tables_are_moved_to_the_market(tmp_path: Path) -> None:
+    stamps = ["2020-01-01T16:00:00Z", "2020-01-02T16:00:00Z"]
+    pl.DataFrame({"date": stamps, "A": [1, 2]}).write_csv(tmp_path / "close.csv")
+    pl.DataFrame({"date": stamps[::-1], "A": [3, 4]}).with_columns(
+        pl.col("date").str.to_datetime(time_zone="UTC")
+    ).write_parquet(tmp_path / "volume.parquet")
+    for name, values in (("close.csv", [[1], [2]]), ("volume.parquet", [[4], [3]])):
+        found = load_market_data(tmp_path / name, timezone="Asia/Shanghai")
+        assert [str(d) for d in found.dates] == ["2020-01-02", "2020-01-03"]
+        np.testing.assert_array_equal(found[name.partition(".")[0]], values)
+        if name.endswith(".parquet"):
+            assert scan_market_data(tmp_path / name, timezone="Asia/Shanghai").data_hash == found.data_hash
+
 
 def test_tickers_that_are_called_as_columns_are(tmp_path: Path) -> None:
     """CODE, DAY, OPEN, LOW, T, O, H, L and C are companies."""

@@ -16,12 +16,14 @@ import numpy as np
 import polars as pl
 
 from fama_fast.errors import DataError
+from fama_fast.panel.calendar import span_of
 from fama_fast.panel.columns import is_text
 from fama_fast.panel.io.cells import BLOCK_CELLS, CellSource
 from fama_fast.panel.io.layout import wide_dates
 from fama_fast.panel.key_columns import no_column
-from fama_fast.panel.keys import read_dates
+from fama_fast.panel.keys import microseconds, read_dates
 from fama_fast.panel.names import ROW_NUMBERS, plain
+from fama_fast.panel.zones import to_zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -176,6 +178,10 @@ class WideTables(CellSource):
         order = np.arange(len(own)) if reading.duplicates == "last" else np.arange(len(own))[::-1]
         rows[at[order]] = order
         repeated = np.flatnonzero(np.bincount(at, minlength=len(union)) > 1)
+        zone = reading.timezone
+        clock = union if zone is None or isinstance(union.dtype, pl.Date) else to_zone(union, zone)
+        # What is not asked for is not judged; either row will do.
+        repeated = repeated[span_of(reading).holds(microseconds(clock)[repeated]) | (reading.history > 0)]
         if repeated.size:
             self._judge(table, own, at, repeated, reading)
         return rows
@@ -196,7 +202,7 @@ class WideTables(CellSource):
             more = "; ..." if len(differing) > _SHOWN else ""
             raise DataError(
                 f"{table.name}: {len(differing):,} {noun} in more than one row: {'; '.join(differing[:_SHOWN])}{more} "
-                "(duplicates=first or last keeps one of them)"
+                "(--duplicates first or last keeps one of them; in Python duplicates=)"
             )
         self._notes.append(f"{table.name}: {repeated.size:,} dates are in more than one row, of which one is kept")
 
@@ -214,9 +220,8 @@ def _dates_of(table: WideTable, reading: Reading) -> tuple[str, pl.Series]:
     raw = table.read([column], 0, None)[column]
     if raw.is_empty():
         return column, pl.Series(column, [], dtype=pl.Date)
-    if isinstance(raw.dtype, pl.Datetime) and raw.dtype.time_zone is not None:
-        return column, raw  # its clock is the reader's business
-    return column, read_dates(raw, source=table.name)
+    # With a time zone, rows are moved to it later, from UTC.
+    return column, read_dates(raw, source=table.name, zone=None if reading.timezone is None else "UTC")
 
 
 def _union(dates: Sequence[pl.Series]) -> pl.Series:
@@ -224,8 +229,6 @@ def _union(dates: Sequence[pl.Series]) -> pl.Series:
     if not distinct:
         return pl.Series("date", [], dtype=pl.Date)
     if len(distinct) > 1:
-        if any(isinstance(d, pl.Datetime) and d.time_zone is not None for d in distinct):
-            raise DataError(f"the tables' dates are of different kinds: {', '.join(sorted(map(str, distinct)))}")
         dates = [d.cast(pl.Datetime("us")) for d in dates]
     return pl.concat([d.rename("date") for d in dates if len(d)]).unique().sort()
 
