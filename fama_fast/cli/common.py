@@ -37,7 +37,7 @@ DataPath = Annotated[
     typer.Option(
         "--data",
         metavar="PATH",
-        help="Parquet or CSV file, folder or glob (date, symbol, open, ...). Simulated data when not given.",
+        help="Parquet or CSV file, folder or glob, or a qlib folder (docs/data.md). Simulated data when not given.",
         show_default=False,
     ),
 ]
@@ -45,8 +45,9 @@ Universe = Annotated[
     str | None,
     typer.Option(
         "--universe",
-        metavar="FILE|COLUMN",
-        help="Members by date: a membership file (symbol, start, end) or a boolean column of the data.",
+        metavar="FILE|COLUMN|INDEX",
+        help="Members by date: a membership file (symbol, start, end), a boolean column of the data, or an index of a "
+        "qlib folder (csi300).",
         show_default=False,
     ),
 ]

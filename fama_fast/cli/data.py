@@ -1,7 +1,7 @@
 """`fama-fast data`: look at market data, or make some.
 
-`check` reports on quality, `describe` on contents as loaded, `simulate` writes a simulated market. Polars
-and the engine are imported when a command runs.
+`check` reports on quality, `describe` on contents as loaded, `convert` (in `cli.convert`) writes them as Parquet,
+`simulate` writes a simulated market. Polars and the engine are imported when a command runs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fama_fast.cli.common import AsJson, Groups, Universe, note, print_table
+from fama_fast.cli.convert import convert
 from fama_fast.cli.reading import takes_reading
 from fama_fast.errors import EXIT_USAGE, ConfigError
 from fama_fast.panel.reading import PLAIN, Reading
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 Source = Annotated[
     str,
-    typer.Argument(metavar="PATH", help="Parquet or CSV file, folder or glob with columns date, symbol, open, ..."),
+    typer.Argument(metavar="PATH", help="Market data: a Parquet or CSV file, folder or glob, or a qlib folder."),
 ]
 _WHOLE_CELLS = 4_000_000  # a simulation of more is written in pieces
 _PIECE_CELLS = 1_000_000
@@ -36,10 +37,14 @@ OutputPath = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help
 def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
     data = typer.Typer(
-        name="data", help="Check, describe or simulate market data.", no_args_is_help=True, rich_markup_mode=None
+        name="data",
+        help="Check, describe, convert or simulate market data.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
     )
     data.command("check")(takes_reading(check))
     data.command("describe")(takes_reading(describe))
+    data.command("convert")(takes_reading(convert))
     data.command("simulate")(simulate)
     app.add_typer(data)
 

@@ -107,7 +107,10 @@ def check_budget(config: MiningConfig, panel: Panel | Dataset | None = None) -> 
             "'fama-fast data simulate --output FILE.parquet' and mine that"
         )
     elif panel is None and one_csv(str(data)):
-        why = f"{data} is CSV, and only Parquet can be read part by part: write the data as Parquet once"
+        why = (
+            f"{data} is CSV, and only Parquet can be read part by part: write the data as Parquet once "
+            "(fama-fast data convert)"
+        )
     if why is not None:
         shown = "data read in parts" if asked is None else f"run.memory_budget {asked}"
         raise ConfigError(f"{shown} cannot be used with this: {why}")

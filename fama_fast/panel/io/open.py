@@ -42,7 +42,10 @@ def open_rows(path: str | Path, reading: Reading, *, whole: bool = False) -> Row
         return QlibFolder(path, block_cells=cells)
     listing = list_files(path)
     if listing.kind == "csv" and listing.one and not whole:
-        raise DataError(f"{path}: of one file, only Parquet can be read part by part: write the data as Parquet once")
+        raise DataError(
+            f"{path}: of one file, only Parquet can be read part by part: write the data as Parquet once "
+            "(fama-fast data convert)"
+        )
     if listing.kind == "csv":
         spelled = zip(listing.files, hive_columns(listing.files), strict=True)
         heads = [Head(p, (*csv_columns(Path(p.path), reading), *keys)) for p, keys in spelled]
