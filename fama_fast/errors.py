@@ -184,5 +184,9 @@ class ClusterError(FamaError):
     """The cluster cannot be reached, was lost, or has no worker that may take part."""
 
 
+class RunError(FamaError):
+    """A mining run could not go on for want of memory; the message says what is kept and how to go on."""
+
+
 class ProposerError(FamaError):
     """A proposer cannot be set up or has stopped answering."""

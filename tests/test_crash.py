@@ -87,7 +87,7 @@ def test_asked_to_stop_a_run_commits_its_batch_writes_and_says_how_to_go_on(
     assert "the test split stays closed" in out.splitlines()[-1]
     with Ledger.open(tmp_path / "runs" / "ledger.sqlite", create=False) as ledger:
         record = ledger.get_run("last")
-        assert (record.status, record.rounds, record.test_opened_at) == ("running", rounds, None)
+        assert (record.status, record.rounds, record.test_opened_at) == ("interrupted", rounds, None)
         assert document["search"]["candidates"] == len(ledger.candidates(record.id)) == 6 * rounds
     assert f"to go on: fama-fast mine --resume {record.id}" in err
 

@@ -776,9 +776,12 @@ def test_hostile_texts_on_a_phone_in_the_dark(address):
 
 _COMMIT = """
 import sys
+from fama_fast.mining import ledger as module
 from fama_fast.mining.ledger import Ledger
 from tests.test_dashboard import LIVE, _run, commit
 with Ledger.open(sys.argv[1], create=False) as ledger:
+    owner = ledger.get_run(LIVE).owner
+    module.this_process = lambda: owner  # the process that began the run, which goes on with it
     commit(ledger, _run(LIVE), int(sys.argv[2]), 25)
 """
 

@@ -166,7 +166,7 @@ def test_a_resumed_run_ends_like_one_that_was_never_stopped(tmp_path: Path, plan
     with pytest.raises(ProposerError, match=r"out of words \(round 3; the 2 rounds before are kept: --resume 2"):
         mine(config, panel=planted, proposer=Scripted(fails_in=3))
     with Ledger.open(tmp_path / "b" / "ledger.sqlite", create=False) as ledger:
-        assert (ledger.get_run("last").rounds, ledger.get_run("last").status) == (2, "running")
+        assert (ledger.get_run("last").rounds, ledger.get_run("last").status) == (2, "failed")
     resumed = mine(config, panel=planted, proposer=Scripted(), resume="last")
     assert deterministic(resumed.to_dict()) == deterministic(whole.to_dict())
     with pytest.raises(ConfigError, match="is finished"):

@@ -1,14 +1,15 @@
 """The `fama-fast` command: one message and an exit code for whatever goes wrong on purpose.
 
 Exit codes: 0 done, 1 finished but nothing met the bar, 2 wrong use or bad input, 130 interrupted. An error
-that is none of the package's own keeps its traceback: it is a fault of this program and must not be dressed
-up as the user's.
+that is none of the package's own keeps its traceback (and the exit code 2): it is a fault of this program and must not
+be dressed up as the user's.
 """
 
 from __future__ import annotations
 
 import signal
 import sys
+import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
@@ -51,23 +52,43 @@ def _outcome(argv: Sequence[str] | None) -> int:
     from fama_fast.cli.app import build_app
     from fama_fast.errors import EXIT_OK, EXIT_USAGE, FamaError
 
+    given = sys.argv[1:] if argv is None else list(argv)
     try:
-        build_app()(args=None if argv is None else list(argv), prog_name="fama-fast")
+        build_app()(args=given, prog_name="fama-fast")
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else EXIT_OK if stop.code is None else EXIT_USAGE
-    except FamaError as error:
-        _tell(f"error: {error}")
-        return EXIT_USAGE
-    except KeyboardInterrupt:
-        _tell("interrupted")
-        return EXIT_INTERRUPTED
+        code = stop.code if isinstance(stop.code, int) else EXIT_OK if stop.code is None else EXIT_USAGE
+        if code == EXIT_USAGE and stop.__context__ is not None and given[:1] == ["mine"] and "--json" in given:
+            from fama_fast.mining.progress_json import error_line
+
+            print(error_line("", stop.__context__, code), flush=True)
+        return code
     except BrokenPipeError:
         raise
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _tell(f"error: cannot read or write: {where}{error.strerror or error}")
-        return EXIT_USAGE
+    except (FamaError, KeyboardInterrupt, OSError) as error:
+        _tell(_in_words(error))
+        return exit_code_of(error)
+    except Exception as error:  # noqa: BLE001  (whatever it is: 1 would say that a search found nothing)
+        _tell(traceback.format_exc().rstrip())
+        return exit_code_of(error)
     return EXIT_OK
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The exit code of a command that raised this."""
+    from fama_fast.errors import EXIT_USAGE
+
+    if isinstance(error, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    return EXIT_BROKEN_PIPE if isinstance(error, BrokenPipeError) else EXIT_USAGE
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    text = str(error)
+    if isinstance(error, OSError):
+        text = f"cannot read or write: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}"
+    return "\n  ".join([f"error: {text}", *getattr(error, "__notes__", ())])
 
 
 def _tell(text: str) -> None:

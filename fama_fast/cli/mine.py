@@ -14,6 +14,7 @@ import typer
 from fama_fast.cli import EXIT_INTERRUPTED
 from fama_fast.cli.clusters import Cluster  # noqa: TC001  (typer reads the annotations)
 from fama_fast.cli.common import DataPath, Groups, Universe, note
+from fama_fast.cli.json_errors import error_as_json
 from fama_fast.cli.large import MemoryBudget  # noqa: TC001
 from fama_fast.cli.reading import options_given, takes_reading
 from fama_fast.cli.signals import first_asks
@@ -94,64 +95,98 @@ def mine(
     but nothing met the bar on validation and test. Ctrl-C finishes the batch at hand, writes the result so far
     and says how to go on (exit code 130).
     """
+    known: list[Progress] = []
+    with error_as_json(as_json, lambda: _run_of(known)):
+        overrides: dict[str, Any] = {
+            "paths.market_data": data,
+            "paths.universe": universe,
+            "paths.groups": groups,
+            "proposer": proposer,
+            "run.rounds": rounds,
+            "run.seed": seed,
+            "run.use_css": False if skip_css else None,
+            "run.use_coe": False if skip_coe else None,
+            "run.threads": threads,
+            "run.memory_budget": memory_budget,
+            "cluster.address": cluster,
+            "ledger": ledger,
+            **options_given(reading),
+        }
+        _check_output(output, config)
+        settings = _settings(config, overrides, resume)
+        run_id, document, exit_code = _mined(settings, resume, output, known, quiet=quiet, as_json=as_json)
+        if as_json:
+            from fama_fast.mining.progress_json import end_line
+
+            print(end_line(run_id, document, exit_code), flush=True)
+        else:
+            _show(document)
+        if output is not None:
+            note(f"wrote {output}")
+        if exit_code == EXIT_INTERRUPTED:
+            done = document["search"]["rounds"]
+            note(f"stopped after {done} rounds, all kept; to go on: fama-fast mine --resume {run_id}")
+        raise typer.Exit(exit_code)
+
+
+def _check_output(output: Path | None, config: Path | None) -> None:
     from fama_fast.atomic import ensure_writable
     from fama_fast.errors import OutputError
+
+    if output is None:
+        return
+    if config is not None and output.expanduser().resolve() == config.expanduser().resolve():
+        raise OutputError(f"--output {output} would overwrite the configuration: give another name")
+    ensure_writable(output)
+
+
+def _mined(
+    settings: MiningConfig,
+    resume: str | None,
+    output: Path | None,
+    known: list[Progress],
+    *,
+    quiet: bool,
+    as_json: bool,
+) -> tuple[str, dict[str, Any], int]:
+    """Id, result document and exit code of a run that is mined here, or that had ended before it could be resumed.
+
+    `known` gets what is told of the run as soon as there is something to tell it.
+    """
     from fama_fast.mining.loop import mine as run_loop
     from fama_fast.mining.results import write_document
     from fama_fast.mining.stopping import StopRequest
     from fama_fast.mining.verdict import Status
 
-    if output is not None:
-        if config is not None and output.expanduser().resolve() == config.expanduser().resolve():
-            raise OutputError(f"--output {output} would overwrite the configuration: give another name")
-        ensure_writable(output)
-    overrides: dict[str, Any] = {
-        "paths.market_data": data,
-        "paths.universe": universe,
-        "paths.groups": groups,
-        "proposer": proposer,
-        "run.rounds": rounds,
-        "run.seed": seed,
-        "run.use_css": False if skip_css else None,
-        "run.use_coe": False if skip_coe else None,
-        "run.threads": threads,
-        "run.memory_budget": memory_budget,
-        "cluster.address": cluster,
-        "ledger": ledger,
-        **options_given(reading),
-    }
-    settings = _settings(config, overrides, resume)
     ended = None if resume is None else _ended_before(settings, resume)
     if ended is not None:
-        run_id, document, exit_code = ended
-        note(f"run {run_id} had ended already: this is its result as recorded")
-    else:
-        progress = _progress(settings, quiet=quiet, as_json=as_json)
-        stop = StopRequest()
-        ask, message = _stopping(stop, progress)
-        try:
-            with first_asks(ask, message):
-                result = run_loop(settings, progress=progress, resume=resume, stop=stop)
-        except KeyboardInterrupt:
-            note("stopped; committed rounds are kept, and --resume last goes on with them")
-            raise
-        run_id, document, exit_code = result.run_id, result.to_dict(), result.exit_code
-        if result.verdict.status is Status.INTERRUPTED:
-            exit_code = EXIT_INTERRUPTED
-    if output is not None:
-        write_document(document, output)
-    if as_json:
-        from fama_fast.mining.progress_json import end_line
+        note(f"run {ended[0]} had ended already: this is its result as recorded")
+        if output is not None:
+            write_document(ended[1], output)
+        return ended
+    progress = _progress(settings, quiet=quiet, as_json=as_json)
+    known.append(progress)
+    stop = StopRequest()
+    ask, message = _stopping(stop, progress)
+    try:
+        with first_asks(ask, message):
+            result = run_loop(settings, progress=progress, resume=resume, stop=stop, output=output)
+    except KeyboardInterrupt:
+        note("stopped; committed rounds are kept, and --resume last goes on with them")
+        raise
+    interrupted = result.verdict.status is Status.INTERRUPTED
+    return result.run_id, result.to_dict(), EXIT_INTERRUPTED if interrupted else result.exit_code
 
-        print(end_line(run_id, document, exit_code), flush=True)
-    else:
-        _show(document)
-    if output is not None:
-        note(f"wrote {output}")
-    if exit_code == EXIT_INTERRUPTED:
-        rounds = document["search"]["rounds"]
-        note(f"stopped after {rounds} rounds, all kept; to go on: fama-fast mine --resume {run_id}")
-    raise typer.Exit(exit_code)
+
+def _run_of(known: list[Progress]) -> str:
+    """The id of the run that was told of; empty before there is one."""
+    from fama_fast.mining.progress import PassedOn
+    from fama_fast.mining.progress_json import JsonProgress
+
+    shown = known[0] if known else None
+    while isinstance(shown, PassedOn):
+        shown = shown.shown
+    return shown.run if isinstance(shown, JsonProgress) else ""
 
 
 def _settings(config: Path | None, overrides: dict[str, Any], resume: str | None) -> MiningConfig:

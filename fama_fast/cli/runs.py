@@ -52,17 +52,20 @@ def _open(ledger: str | None, config: Path | None) -> Ledger:
 
 def list_runs(ledger: LedgerPath = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
     """List the runs, oldest first."""
+    from fama_fast.mining.ownership import standing, why
+
     with _open(ledger, config) as store:
         runs = store.list_runs()
     rows = [
         {
             "run": r.id,
-            "status": r.status,
+            "status": standing(r),
             "rounds": r.rounds,
             "verdict": (r.verdict or {}).get("status", "-"),
             "proposer": r.proposer,
             "seed": r.seed,
             "data": r.source,
+            "reason": why(r) or "-",
         }
         for r in runs
     ]
@@ -83,6 +86,7 @@ def show(
 ) -> None:
     """Show one run: its state, its funnel and its new factors."""
     from fama_fast.mining.bookkeeping import funnel
+    from fama_fast.mining.ownership import RUNNING, owner_text, standing, why
     from fama_fast.mining.results import factor_rows
 
     with _open(ledger, config) as store:
@@ -93,7 +97,7 @@ def show(
         return
     counts = ", ".join(f"{gate} {n}" for gate, n in funnel(proposed).items() if n)
     say(
-        f"run {record.id}: {record.status}, {record.rounds} rounds, {len(proposed)} candidates",
+        f"run {record.id}: {standing(record)}, {record.rounds} rounds, {len(proposed)} candidates",
         f"data: {record.source} (hash {record.data_hash})",
         f"proposer {record.proposer}, seed {record.seed}, started {record.started_at}",
         f"gates: {counts or 'no candidate yet'}",
@@ -103,8 +107,10 @@ def show(
     if record.summary is not None:
         print_table(factor_rows(record.summary))
         say(record.summary["verdict"]["headline"])
+    elif standing(record) == RUNNING:
+        say(f"not finished: {owner_text(record.owner)} works on it")
     else:
-        say(f"not finished: go on with --resume {record.id}")
+        say(f"not finished: go on with --resume {record.id}{f' ({why(record)})' if why(record) else ''}")
 
 
 def _candidate_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -123,8 +129,9 @@ def _as_data(record: RunRecord, proposed: list[dict[str, Any]], candidates: bool
     from dataclasses import asdict
 
     from fama_fast.mining.bookkeeping import funnel
+    from fama_fast.mining.ownership import standing, why
 
-    data = asdict(record)
+    data = asdict(record) | {"status": standing(record), "reason": why(record) or None}
     del data["state"]
     data["funnel"] = funnel(proposed)
     if candidates:

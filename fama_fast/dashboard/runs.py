@@ -15,6 +15,7 @@ from fama_fast.dashboard.wording import signed
 from fama_fast.errors import NotRecorded, nearest_name
 from fama_fast.mining import schema
 from fama_fast.mining.config_file import leaves
+from fama_fast.mining.ownership import FINISHED, standing, why
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +30,7 @@ class Run:
     Attributes:
         pool_valid: validation RankIC of the pool of new factors after the last round. pool_test: of the pool on the
             test split; None unless the run opened it. control_valid: validation RankIC of the random control's pool.
+        status, owner, seen_at, reason: see `mining.ownership`, which says how the run stands.
         headline: of the verdict; empty before there is one. wanted, rounds_of: what the search was set to; None is no
             bound. tokens, cost: of language models so far.
     """
@@ -51,10 +53,23 @@ class Run:
     cost: float = 0.0
     rounds: tuple[Round, ...] = ()
     totals: Totals = field(default_factory=Totals)
+    owner: dict[str, Any] | None = None
+    seen_at: str | None = None
+    reason: str | None = None
 
     @property
     def finished(self) -> bool:
-        return self.status == "finished"
+        return self.status == FINISHED
+
+    @property
+    def standing(self) -> str:
+        """How it stands now: `running` only while its process is there."""
+        return standing(self)
+
+    @property
+    def why(self) -> str:
+        """Why it is not going on; empty where it is, or ended."""
+        return why(self)
 
     @property
     def headline(self) -> str:
@@ -130,7 +145,7 @@ class Runs:
         """Every run, latest first; only those that changed since they were last listed are read again."""
         t = schema.runs.c
         # Whatever mining changes in a run's row, it changes one of these with it.
-        key = sa.select(t.id, t.started_at, t.status, t.rounds, t.test_opened_at)
+        key = sa.select(t.id, t.started_at, t.status, t.rounds, t.test_opened_at, t.seen_at)
         with self.store.transaction() as c:
             keys = [tuple(row) for row in c.execute(key.order_by(t.started_at.desc(), t.id.desc()))]
             listed = {k: self._listed[k] for k in keys if k in self._listed}
@@ -158,17 +173,18 @@ class Runs:
         return NotRecorded(f"ledger {self.store.place}: no run {run_id[:80]!r}{hint}")
 
     def committed(self, run_id: str) -> tuple[int, str]:
-        """Rounds committed and the status, the cheapest way to see whether anything is new.
+        """Rounds committed and how the run stands, the cheapest way to see whether anything is new.
 
         Raises:
             NotRecorded: there is no such run; names the nearest.
         """
         t = schema.runs.c
+        query = sa.select(t.rounds, t.status, t.owner, t.seen_at, t.reason, t.version).where(t.id == run_id)
         with self.store.transaction() as c:
-            row = c.execute(sa.select(t.rounds, t.status).where(t.id == run_id)).first()
+            row: Any = c.execute(query).first()
             if row is None:
                 raise self._missing(c, run_id)
-        return int(row.rounds), str(row.status)
+        return int(row.rounds), standing(row)
 
     def _run(self, c: sa.Connection, row: Any) -> Run:
         rounds = self._tallies.rounds(c, row.id, row.started_at, row.rounds)
@@ -191,6 +207,9 @@ class Runs:
             cost=float(row.cost or 0.0),
             rounds=rounds,
             totals=totals(rounds),
+            owner=row.owner,
+            seen_at=row.seen_at,
+            reason=row.reason,
         )
 
 
@@ -198,7 +217,7 @@ def _query() -> sa.Select[Any]:
     t = schema.runs.c
     return sa.select(
         *(t.id, t.status, t.started_at, t.finished_at, t.source, t.data_hash, t.seed, t.proposer, t.version),
-        *(t.rounds, t.config, t.test_opened_at, t.verdict),
+        *(t.rounds, t.config, t.test_opened_at, t.verdict, t.owner, t.seen_at, t.reason),
         t.state[("pool", "rank_ic")].as_float().label("pool_valid"),
         t.state["tokens"].as_float().label("tokens"),
         t.state["cost"].as_float().label("cost"),

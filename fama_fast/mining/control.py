@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fama_fast.mining.market import Market
     from fama_fast.mining.pool import PoolScores
     from fama_fast.mining.protocol import Vocabulary
+    from fama_fast.mining.stopping import StopRequest
     from fama_fast.types import FloatArray
 
 _MORE_DRAWS = 500
@@ -149,9 +150,17 @@ def random_formulas(vocabulary: Vocabulary, sizes: Mapping[int, int], seed: int)
 
 
 def select(
-    market: Market, config: MiningConfig, library: Sequence[Factor], rounds: Iterable[Sequence[str]]
+    market: Market,
+    config: MiningConfig,
+    library: Sequence[Factor],
+    rounds: Iterable[Sequence[str]],
+    stop: StopRequest | None = None,
 ) -> Selected:
-    """Pass rounds of expressions through the gates into a copy of the starting library; no search, no ledger."""
+    """Pass rounds of expressions through the gates into a copy of the starting library; no search, no ledger.
+
+    Raises:
+        Stopped: between two rounds, when it was asked to.
+    """
     from fama_fast.mining.bookkeeping import funnel
     from fama_fast.mining.state import first_state
     from fama_fast.mining.steps import pass_gates
@@ -159,6 +168,8 @@ def select(
     state, _ = first_state(market, library)
     rows: list[dict[str, Any]] = []
     for number, texts in enumerate(rounds, start=1):
+        if stop is not None:
+            stop.check()
         candidates = [Candidate(i, Proposal(text, origin="control")) for i, text in enumerate(texts)]
         pass_gates(candidates, state, config, market, number, "control")
         rows.extend({"gate": c.gate} for c in candidates)
@@ -196,15 +207,20 @@ def run_controls(
     library: Sequence[Factor],
     candidates: Sequence[Mapping[str, Any]],
     pool: PoolScores | None,
+    *,
+    stop: StopRequest | None = None,
 ) -> tuple[Control, tuple[Factor, ...]]:
     """The controls that the configuration asks for.
 
     Args:
         library: what the run started from. candidates: the run's, as the ledger has them.
-        pool: of the run's new factors on validation; None without any.
+        pool: of the run's new factors on validation; None without any. stop: whether to.
 
     Returns:
         The figures, and the random control's factors: their pool is measured on the test if that is opened.
+
+    Raises:
+        Stopped: it was asked to.
     """
     asked, model = config.control, config.pool.model
     found: dict[str, Any] = {}
@@ -212,7 +228,7 @@ def run_controls(
     if asked.random and candidates:
         sizes = sizes_of((as_proposed(c)[1] for c in candidates), market.vocabulary)
         texts = random_formulas(market.vocabulary, sizes, config.run.seed)
-        chosen = select(market, config, library, batches(texts, config.batch_size))
+        chosen = select(market, config, library, batches(texts, config.batch_size), stop)
         factors = chosen.factors
         found |= {"candidates": len(texts), "admitted": len(factors)}
         if chosen.pool is not None:
@@ -231,7 +247,7 @@ def run_controls(
         null = []
         for i in range(asked.shuffle):
             rng = np.random.default_rng([config.run.seed, i])
-            again = select(market.shuffled(rng, asked.shuffle_block), config, library, rounds.values())
+            again = select(market.shuffled(rng, asked.shuffle_block), config, library, rounds.values(), stop)
             null.append(0.0 if again.pool is None else again.pool.scores[model].get("rank_ic", 0.0))
         own = 0.0 if pool is None else pool.scores[model].get("rank_ic", 0.0)
         found["null"] = tuple(null)

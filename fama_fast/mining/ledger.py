@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from fama_fast.errors import StoreError, nearest_name
 from fama_fast.mining import schema
 from fama_fast.mining.older import oriented_document, oriented_figures, oriented_identity, oriented_row
+from fama_fast.mining.ownership import FINISHED, RUNNING, owner_text, standing, this_process
 from fama_fast.mining.records import (
     CandidateRecord,
     ChainStep,
@@ -41,13 +42,17 @@ class Ledger(Store):
     def start_run(
         self, run: RunRecord, *, start: Iterable[StartingFactor] = (), steps: Iterable[ChainStep] = ()
     ) -> None:
-        """Record a run before its first round, with the library and the chains that it begins with."""
+        """Record a run before its first round, with the library and the chains that it begins with; this process works
+        on it from here on."""
         with self.transaction(write=True) as c:
             c.execute(
                 schema.runs.insert().values(
                     id=run.id,
                     started_at=run.started_at or now(),
-                    status="running",
+                    status=RUNNING,
+                    owner=this_process(),
+                    seen_at=now(),
+                    data=plain(run.data),
                     version=run.version,
                     source=storable(run.source),
                     data_hash=run.data_hash,
@@ -72,6 +77,51 @@ class Ledger(Store):
                 c.execute(schema.starting_factors.insert(), rows)
             _insert_steps(c, run.id, 0, steps)
 
+    def claim_run(self, run: RunRecord) -> RunRecord:
+        """Go on with an unfinished run: this process works on it from here on. The run as it is now.
+
+        Raises:
+            StoreError: it is finished, or another process is working on it.
+        """
+        t = schema.runs
+        with self.transaction(write=True) as c:
+            found = RunRecord(**c.execute(sa.select(t).where(t.c.id == run.id)).mappings().one())
+            if found.status == FINISHED or (standing(found) == RUNNING and found.owner != this_process()):
+                raise StoreError(self._why_not(c, run.id, found.rounds + 1))
+            c.execute(
+                t.update()
+                .where(t.c.id == run.id)
+                .values(status=RUNNING, owner=this_process(), seen_at=now(), reason=None)
+            )
+        return found
+
+    def beat(self, run_id: str) -> None:
+        """Note that this process is still at work on a run."""
+        t = schema.runs
+        with self.transaction(write=True) as c:
+            if self._is_ours(c, run_id):
+                c.execute(t.update().where(t.c.id == run_id).values(seen_at=now()))
+
+    def leave_run(self, run_id: str, status: str, reason: str) -> None:
+        """Record that this process works on a run no more: it was `interrupted`, or `failed`, and why.
+
+        Nothing happens to a run that is finished or that another process goes on with.
+        """
+        t = schema.runs
+        with self.transaction(write=True) as c:
+            if self._is_ours(c, run_id):
+                c.execute(
+                    t.update()
+                    .where(t.c.id == run_id, t.c.status == RUNNING)
+                    .values(status=status, owner=None, reason=storable(reason))
+                )
+
+    @staticmethod
+    def _is_ours(c: sa.Connection, run_id: str) -> bool:
+        """Whether no other process has taken the run over."""
+        owner = c.execute(sa.select(schema.runs.c.owner).where(schema.runs.c.id == run_id)).scalar()
+        return owner is None or owner == this_process()
+
     def commit_round(
         self,
         run: RunRecord,
@@ -92,10 +142,10 @@ class Ledger(Store):
             table = schema.runs
             moved = c.execute(
                 table.update()
-                .where(table.c.id == run.id, table.c.rounds == number - 1, table.c.status == "running")
-                .values(rounds=number, state=plain(dict(state)))
+                .where(table.c.id == run.id, table.c.rounds == number - 1, table.c.status == RUNNING)
+                .values(rounds=number, state=plain(dict(state)), seen_at=now())
             )
-            if moved.rowcount != 1:
+            if moved.rowcount != 1 or not self._is_ours(c, run.id):
                 raise StoreError(self._why_not(c, run.id, number))
             _insert_candidates(c, run, number, candidates)
             c.execute(
@@ -116,10 +166,16 @@ class Ledger(Store):
 
     def _why_not(self, c: sa.Connection, run_id: str, number: int) -> str:
         table = schema.runs
-        found = c.execute(sa.select(table.c.rounds, table.c.status).where(table.c.id == run_id)).one_or_none()
+        found = c.execute(sa.select(table).where(table.c.id == run_id)).mappings().one_or_none()
         if found is None:
             return f"ledger {self.place}: run {run_id} is not in it any more: the database was exchanged or emptied"
-        at = "is finished" if found.status != "running" else f"is at round {found.rounds}, not at {number - 1}"
+        run = RunRecord(**found)
+        if run.status == FINISHED:
+            at = "is finished"
+        elif run.owner is not None and run.owner != this_process() and standing(run) == RUNNING:
+            return f"ledger {self.place}: run {run_id} is being worked on by {owner_text(run.owner)}"
+        else:
+            at = f"is at round {run.rounds}, not at {number - 1}" if run.status == RUNNING else f"was {run.status}"
         return f"ledger {self.place}: run {run_id} {at}: another process went on with it"
 
     def open_test(self, run: RunRecord) -> int:
@@ -165,12 +221,15 @@ class Ledger(Store):
         ]
         table = schema.runs
         with self.transaction(write=True) as c:
+            if not self._is_ours(c, run_id):
+                raise StoreError(self._why_not(c, run_id, 0))
             closed = c.execute(
                 table.update()
-                .where(table.c.id == run_id, table.c.status == "running")
+                .where(table.c.id == run_id, table.c.status == RUNNING)
                 .values(
-                    status="finished",
+                    status=FINISHED,
                     finished_at=now(),
+                    owner=None,
                     verdict=plain(dict(verdict)),
                     summary=plain(dict(summary)),
                 )

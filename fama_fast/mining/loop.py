@@ -7,8 +7,9 @@
    (`steps.pass_gates`), chains (`steps.grow_chains`), failures, the pool's validation score
    (`steps.update_pool`), one ledger transaction, beside the next round (`behind`).
 4. Rounds end by number, wanted factors, budget, patience on validation, or an exhausted proposer (`_stop`).
-5. Controls select from luck (`control`); the verdict counts every candidate, of earlier runs on the same data too;
-   what holds is scored on the test split, once (`_conclude`).
+5. What was found is written (`ending.found`). Then controls select from luck (`control`), the verdict counts every
+   candidate, of earlier runs on the same data too, and what holds is scored on the test split, once (`ending`).
+6. A run that fails, wherever it is, is recorded as failed with the reason, and can be resumed (`_left`).
 
 Equal configuration, data and seed give equal factors and scores, bit for bit: no decision reads the clock,
 unless `run.max_seconds` makes time a budget.
@@ -22,37 +23,33 @@ import secrets
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fama_fast import __version__
-from fama_fast.errors import ClusterError, ConfigError, ProposerError, StoreError
+from fama_fast.errors import ConfigError, FamaError, OutputError, ProposerError, RunError, StoreError
 from fama_fast.mining import steps
-from fama_fast.mining.behind import Behind
+from fama_fast.mining.behind import LEAVING, STOPPING, Behind, on_thread
 from fama_fast.mining.bookkeeping import (
     candidates_of,
-    deciding_settings,
     describe,
     exchange_of,
-    funnel,
     funnel_of,
     record_of,
-    split_days,
     start_of,
 )
 from fama_fast.mining.budget import allowance, spent
 from fama_fast.mining.config import MiningConfig
 from fama_fast.mining.config_file import config_from_dict, document
-from fama_fast.mining.control import Control, run_controls
 from fama_fast.mining.distributed import open_market
-from fama_fast.mining.earlier import earlier_runs
+from fama_fast.mining.ending import Ending
 from fama_fast.mining.ledger import Ledger
-from fama_fast.mining.objectives import front_rows
+from fama_fast.mining.ownership import FAILED, INTERRUPTED, Heartbeat, in_words
 from fama_fast.mining.pace import Pace
 from fama_fast.mining.progress import NoProgress, RoundReport, RunStart
 from fama_fast.mining.records import RunRecord, now
-from fama_fast.mining.results import MiningResult
+from fama_fast.mining.results import MiningResult, write_document
 from fama_fast.mining.setup import (
     check_budget,
     configured_proposer,
@@ -62,24 +59,15 @@ from fama_fast.mining.setup import (
     resumable,
     say_source,
 )
-from fama_fast.mining.state import (
-    check_cache,
-    first_state,
-    known_figures,
-    restored_state,
-    save_factors,
-    starting_factors,
-)
-from fama_fast.mining.stopping import StopRequest, interrupted
+from fama_fast.mining.state import check_cache, first_state, restored_state, starting_factors
+from fama_fast.mining.stopping import Stopped, StopRequest
 from fama_fast.mining.tracking import tracked
-from fama_fast.mining.verdict import conclude, evidence, judge_factors, spent_level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
-    from fama_fast.library.factor import Factor
     from fama_fast.mining.market import Market
-    from fama_fast.mining.pool import PoolScores
     from fama_fast.mining.progress import Progress
     from fama_fast.mining.protocol import ProposalBatch, Proposer
     from fama_fast.mining.records import ChainStep
@@ -99,6 +87,7 @@ def mine(
     progress: Progress | None = None,
     resume: str | None = None,
     stop: StopRequest | None = None,
+    output: str | Path | None = None,
 ) -> MiningResult:
     """Mine factors.
 
@@ -109,14 +98,16 @@ def mine(
         progress: where to report to; nowhere by default.
         resume: id of an unfinished run in the ledger (or "last") to go on with.
         stop: asked to stop, the run ends after the batch at hand with what there is; it can be resumed.
+        output: YAML file for the result document: what the search found as soon as it is over, then all of it.
 
     Returns:
         The result; `exit_code` is 1 when nothing met the bar.
 
     Raises:
         ConfigError: wrong settings, or a resumed run whose settings or data were different.
-        DataError: data that cannot be mined. StoreError: the ledger. ProposerError: the proposer gave up;
-            rounds that were committed stay and can be resumed. ClusterError: the cluster was lost; so do they.
+        DataError: data that cannot be mined. StoreError: the ledger, or the factor cache. OutputError: the output.
+            ProposerError: the proposer gave up; rounds that were committed stay and can be resumed. ClusterError: the
+            cluster was lost; so do they. RunError: no memory was left; so do they.
     """
     settings = config if isinstance(config, MiningConfig) else config_from_dict(config or {})
     told: Progress = progress or NoProgress()
@@ -148,11 +139,35 @@ def mine(
             check_cache(settings.paths.factor_cache)
         told = tracked(settings, told)
         with Ledger.open(ledger_place(settings)) as ledger:
-            result = Miner(settings, market, proposer, ledger, told, record, stop).run()
-        told.run_ended(result.to_dict())
+            result = Miner(settings, market, proposer, ledger, told, record, stop, output).run()
+        _hand_over(result, told, output)
         return result
     finally:
         opened.close()
+
+
+def _hand_over(result: MiningResult, told: Progress, output: str | Path | None) -> None:
+    """The result, which the ledger has, to whoever else is to have it; what cannot take it is said at the end.
+
+    Raises:
+        OutputError: the file cannot be written. StoreError: the factor cache could not.
+    """
+    failed: FamaError | None = None
+    if output is not None:
+        try:
+            write_document(result.to_dict(), output)
+        except OutputError as error:
+            again = f"fama-fast mine --resume {result.run_id} --output FILE"
+            failed = OutputError(f"{error}; the run is kept in the ledger, and {again} writes its result")
+    told.run_ended(result.to_dict())
+    if failed is not None:
+        raise failed
+    if result.unsaved:
+        export = f"fama-fast runs export {result.run_id} --output FILE"
+        raise StoreError(
+            f"{result.unsaved}; the run is finished and kept, but the factor cache lacks its factors: {export} writes "
+            "them"
+        )
 
 
 @contextmanager
@@ -198,40 +213,94 @@ class Miner:
         progress: Progress,
         resumed: RunRecord | None,
         asked: StopRequest | None = None,
+        output: str | Path | None = None,
     ) -> None:
         self.config, self.market, self.proposer = config, market, proposer
         self.ledger, self.progress, self.resumed = ledger, progress, resumed
-        self.asked = asked or StopRequest()
-        self.began, self.started_at = time.perf_counter(), now()
+        self.asked, self.output = asked or StopRequest(), output
+        self.started_at = now()
         self.clock = self.budget_began = time.monotonic()
         self.pace = Pace(config)
         self.pool = market.new_pool(config.pool)
-        self._evaluated_seconds = 0.0
-        self._candidates_here = 0
+        self.ending = Ending(config, market, ledger, progress, proposer.name, self.pool, self.asked)
+        self._safe = ""  # what of a result is written before its end
         self._stopped_at: Counter[str | None] = Counter()  # candidates of the whole run by gate
 
     def run(self) -> MiningResult:
         """All rounds, then the verdict."""
         self.progress.phase("measuring the library")
-        run, state = self._begin() if self.resumed is None else self._go_on(self.resumed)
-        self.progress.run_started(self._start(run, state))
+        state: LoopState | None = None
+        if self.resumed is None:
+            run, state = self._begin()
+        else:
+            run = self.ledger.claim_run(self.resumed)
+        rounds = run.rounds
         try:
-            return self._search(run, state)
-        except (ClusterError, ConfigError) as error:  # the cluster was lost; the memory budget does not hold a formula
-            kept = f"{state.round} rounds are kept" if state.round else "the run is kept"
-            raise type(error)(f"{error}; {kept}, to go on: fama-fast mine --resume {run.id}") from error
+            with Heartbeat(lambda: self.ledger.beat(run.id)):
+                if state is None:
+                    state = self._go_on(run)
+                self._say_run(run, state)
+                return self._search(run, state)
+        except BaseException as error:
+            told = self._left(run, rounds if state is None else state.round, error)
+            if told is error:
+                raise
+            raise told from error
 
     def _search(self, run: RunRecord, state: LoopState) -> MiningResult:
         # A run that was killed after it opened its test must not search on.
         stop = self._stop(state) or (None if run.test_opened_at is None else "ended before")
-        with Behind() as behind:
+        with Behind(lambda: self.asked.reason is not None) as behind:
             while stop is None and self.asked.reason is None:
                 self._round(run, state, behind)
                 stop = self._stop(state)
-        if stop is None:
-            assert self.asked.reason is not None
-            return self._interrupted(run, state, self.asked.reason)
-        return self._conclude(run, state, stop)
+        try:
+            if stop is not None:
+                self._write_found(run, state, stop)
+                return self.ending.conclude(run, state, stop)
+        except Stopped:
+            pass
+        assert self.asked.reason is not None
+        result = self.ending.interrupted(run, state, self.asked.reason)
+        self.ledger.leave_run(run.id, INTERRUPTED, self.asked.reason)
+        return result
+
+    def _write_found(self, run: RunRecord, state: LoopState, stop: str) -> None:
+        """What the search found, to the output: the ledger has it already, and nothing that follows may cost it."""
+        self.ending.doing = "the end of the run"
+        new = len(state.new_factors)
+        self._safe = f"the search is over and kept, {new} new factor{'' if new == 1 else 's'} in the ledger"
+        if self.output is None:
+            return
+        found = self.ending.found(run, state, stop, funnel_of(self._stopped_at))
+        try:
+            write_document(found.to_dict(), self.output)
+            self._safe += f" and in {self.output}"
+        except OutputError as error:
+            self.progress.note(f"warning: {error}; it is tried again when the run ends")
+
+    def _left(self, run: RunRecord, rounds: int, error: BaseException) -> BaseException:
+        """Record why this process leaves the run, and what to raise for `error`: it says what is kept, and how to go
+        on."""
+        status, reason = (INTERRUPTED, "stopped at once") if isinstance(error, KeyboardInterrupt) else (FAILED, "")
+        doing = f"{self.ending.doing}: " if self.ending.doing else ""
+        # The ledger itself may be what failed, or hangs.
+        with suppress(StoreError, TimeoutError):
+            on_thread(lambda: self.ledger.leave_run(run.id, status, f"{doing}{reason or in_words(error)}")).result(
+                LEAVING if isinstance(error, Exception) else STOPPING
+            )
+        kept = self._safe or (f"{rounds} rounds are kept" if rounds else "the run is kept")
+        to_go_on = f"{kept}, to go on: fama-fast mine --resume {run.id}"
+        if self.ending.doing == "the control":
+            to_go_on += ", or with 'control: {random: false, shuffle: 0}' in the configuration to go on without"
+        if isinstance(error, MemoryError):
+            return RunError(f"{doing}{in_words(error)}; {to_go_on} (run.memory_budget bounds what is used)")
+        if isinstance(error, FamaError):
+            return error if "--resume" in str(error) else type(error)(f"{doing}{error}; {to_go_on}")
+        if isinstance(error, Exception):
+            with suppress(OSError):  # whoever read what is told may be what has gone
+                self.progress.note(f"failed: {doing}{in_words(error)}; {to_go_on}")
+        return error
 
     def _start(self, run: RunRecord, state: LoopState) -> RunStart:
         return RunStart(
@@ -247,15 +316,23 @@ class Miner:
             settings=document(self.config),
         )
 
-    def _go_on(self, run: RunRecord) -> tuple[RunRecord, LoopState]:
+    def _say_run(self, run: RunRecord, state: LoopState) -> None:
+        if self.resumed is not None:
+            self.progress.note(f"run {run.id}: going on after {state.round} rounds, ledger {self.ledger.place}")
+        else:
+            self.progress.note(f"run {run.id}: proposer {self.proposer.name}; ledger {self.ledger.place}")
+            if self.config.proposer == "evolve" and self.config.llm != type(self.config.llm)():
+                self.progress.note("the llm settings are not used: set 'proposer: llm' to ask a language model")
+        self.progress.run_started(self._start(run, state))
+
+    def _go_on(self, run: RunRecord) -> LoopState:
         if run.state is None:
             raise StoreError(f"run {run.id} has no stored state to go on from: start a new one")
         start = self.ledger.starting_factors(run.id)
         self._stopped_at.update(self.ledger.gate_counts(run.id))
         state = restored_state(self.market, run.state, self.ledger.candidates(run.id), start)
         self.budget_began -= state.seconds  # what earlier parts of the run took is spent
-        self.progress.note(f"run {run.id}: going on after {state.round} rounds, ledger {self.ledger.place}")
-        return run, state
+        return state
 
     def _begin(self) -> tuple[RunRecord, LoopState]:
         factors, where = starting_factors(self.config.paths.factor_cache)
@@ -265,11 +342,7 @@ class Miner:
         best = max((m.factor for m in state.library.members), key=lambda f: f.score, default=None)
         known = f", best training RankIC {best.score:+.4f}: {best.canonical}" if best else ""
         self.progress.note(f"scored {len(state.library)} factors from {where}{known}")
-        run = self._new_run(state, steps.build_chains(state, self.config))
-        self.progress.note(f"run {run.id}: proposer {self.proposer.name}; ledger {self.ledger.place}")
-        if self.config.proposer == "evolve" and self.config.llm != type(self.config.llm)():
-            self.progress.note("the llm settings are not used: set 'proposer: llm' to ask a language model")
-        return run, state
+        return self._new_run(state, steps.build_chains(state, self.config)), state
 
     def _new_run(self, state: LoopState, chains: Sequence[ChainStep]) -> RunRecord:
         stamp = self.started_at.replace("-", "").replace(":", "")[:15]
@@ -284,6 +357,7 @@ class Miner:
             version=__version__,
             started_at=self.started_at,
             state=state.to_dict(),
+            data=describe(panel),
         )
         self.ledger.start_run(run, start=start_of(state), steps=chains)
         return run
@@ -357,8 +431,8 @@ class Miner:
                 raise StoreError(f"{error} (round {number}{self._kept(run, number)})") from error
 
         self._stopped_at.update(c.gate for c in candidates)
-        self._candidates_here += len(candidates)
-        self._evaluated_seconds += each * len(candidates)
+        self.ending.candidates += len(candidates)
+        self.ending.seconds += each * len(candidates)
         report = self._report(run, state, len(candidates), len(admitted), began, each)
         if context.selection is not None:
             chosen = context.selection.diversity()
@@ -405,116 +479,3 @@ class Miner:
             elapsed=elapsed,
             left=self.pace.seconds_left(state, time.monotonic() - self.budget_began),
         )
-
-    def _conclude(self, run: RunRecord, state: LoopState, stop: str) -> MiningResult:
-        config, bar = self.config, self.config.verdict
-        rows = self.ledger.candidates(run.id)
-        new = state.new_factors
-        before = earlier_runs(self.ledger, run)
-        judged, tried = judge_factors(
-            new, [(r["fingerprint"], r["scores"]) for r in rows], bar.fdr, elsewhere=before.not_among(rows)
-        )
-        valid = self.pool.valid(new) if new else None
-        control, rivals = self._controls(rows, valid)
-        model, horizon = config.pool.model, self.market.horizon
-        holds = {f.fingerprint for f in judged if f.holds}
-        test: dict[str, dict[str, float]] = {}
-        tested: PoolScores | None = None
-        if holds:
-            holding = [f for f in new if f.fingerprint in holds]
-            self.progress.phase("opening the test split")
-            self.ledger.open_test(run)
-            test = {k: known_figures(v) for k, v in self.market.open_test(holding).items()}
-            tested = self.pool.test(holding)
-            test["pool"] = tested.scores[model]
-            if rivals:
-                control = replace(control, pool_test=self.pool.test(rivals).scores[model])
-        verdict = conclude(
-            judged,
-            tried,
-            level=bar.fdr,
-            test_level=spent_level(bar.test_level, before.openings(holds)),
-            openings=before.openings(holds),
-            factors={f.fingerprint: f for f in new},
-            test=test,
-            valid=evidence(valid, model, horizon=horizon, tried=tried),
-            tested=evidence(tested, model, horizon=horizon),
-            control=control,
-        )
-        result = MiningResult(
-            factors=tuple(new),
-            library=tuple(m.factor for m in state.library.members),
-            verdict=verdict,
-            funnel=funnel(rows),
-            rounds=state.round,
-            stop=stop,
-            data=describe(self.market.whole),
-            splits=split_days(self.market),
-            settings=deciding_settings(config),
-            proposer=self.proposer.name,
-            test=test,
-            rivals=rivals,
-            front=front_rows(new, config.objectives) if config.objectives else [],
-            record=self._timings(run),
-        )
-        self._save(new)
-        scores = {f.fingerprint: dict(f.scores) for f in new}
-        for fingerprint, figures in test.items():
-            scores.setdefault(fingerprint, {})["test"] = figures
-        if state.pool:
-            scores.setdefault("pool", {})["valid"] = state.pool
-        self.ledger.finish_run(run.id, verdict=verdict.as_dict(), summary=result.to_dict(), scores=scores)
-        return result
-
-    def _interrupted(self, run: RunRecord, state: LoopState, reason: str) -> MiningResult:
-        """What there is after the rounds so far. Nothing is closed: the run stays open for `resume`."""
-        bar = self.config.verdict
-        rows = self.ledger.candidates(run.id)
-        judged, tried = judge_factors(
-            state.new_factors,
-            [(r["fingerprint"], r["scores"]) for r in rows],
-            bar.fdr,
-            elsewhere=earlier_runs(self.ledger, run).not_among(rows),
-        )
-        return MiningResult(
-            factors=tuple(state.new_factors),
-            library=tuple(m.factor for m in state.library.members),
-            verdict=interrupted(judged, tried, level=bar.fdr, test_level=bar.test_level),
-            funnel=funnel(rows),
-            rounds=state.round,
-            stop=f"interrupted ({reason})",
-            data=describe(self.market.whole),
-            splits=split_days(self.market),
-            settings=deciding_settings(self.config),
-            proposer=self.proposer.name,
-            record=self._timings(run),
-        )
-
-    def _controls(
-        self, rows: Sequence[Mapping[str, Any]], valid: PoolScores | None
-    ) -> tuple[Control, tuple[Factor, ...]]:
-        config = self.config
-        if not (config.control.random or config.control.shuffle):
-            return Control(), ()
-        self.progress.phase("what luck finds: the same gates for random formulas and shuffled labels")
-        library, _ = starting_factors(config.paths.factor_cache)
-        return run_controls(self.market, config, library, rows, valid)
-
-    def _save(self, new: Sequence[Factor]) -> None:
-        cache = self.config.paths.factor_cache
-        if cache is not None and self.config.run.update_cache and new:
-            save_factors(cache, new, starting_factors(cache)[0])
-            self.progress.note(f"added {len(new)} new factors to the factor cache {cache}")
-
-    def _timings(self, run: RunRecord) -> dict[str, Any]:
-        seconds = time.perf_counter() - self.began
-        rate = self._candidates_here / self._evaluated_seconds if self._evaluated_seconds > 0.0 else 0.0
-        return {
-            "run": run.id,
-            "ledger": self.ledger.place,
-            "version": run.version,
-            "started_at": run.started_at or self.started_at,
-            "finished_at": now(),
-            "seconds": round(seconds, 3),
-            "candidates_per_second": round(rate, 1),
-        }

@@ -124,6 +124,12 @@ def _score(factor: dict[str, Any]) -> float | None:
     return None if raw is None else float(factor.get("sign", 1) * raw)
 
 
+def _to_3(c: sa.Connection) -> None:
+    for column in ("data JSON", "owner JSON", "seen_at VARCHAR(32)", "reason TEXT"):
+        c.exec_driver_sql(f"ALTER TABLE runs ADD COLUMN {column}")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(2, "parentage and chains as graphs; model, orientation, score and timings of candidates", _to_2),
+    Migration(3, "the data of a run, the process that works on it, and why it stopped", _to_3),
 )

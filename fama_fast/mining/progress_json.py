@@ -29,8 +29,13 @@ figures are null. Text is ASCII with JSON escapes, so that a line is a line to e
     exit_code   of the command: 0 found, 1 nothing met the bar, 130 interrupted and to be resumed
     result      the result document, as `--output` writes it
 
-A run that fails writes no `end`: its message is on standard error and the exit code is 2. For a run that had ended
-before it was resumed there is only `end`.
+`error`, once, last, in place of `end` where the command fails, before the run began or after:
+    exit_code   of the command: 2, or 130 when it was stopped at once
+    kind        of the error, such as StoreError
+    message     what standard error says too
+    resume      the command that goes on with the run; null where there is none yet
+
+For a run that had ended before it was resumed there is only `end`.
 """
 
 from __future__ import annotations
@@ -57,16 +62,16 @@ class JsonProgress(NoProgress):
         self._stream = stream
         self._notes = PlainProgress(notes or sys.stderr)
         self._rounds = rounds
-        self._run = ""
+        self.run = ""
 
     def _write(self, event: str, values: Mapping[str, Any]) -> None:
-        print(_line(event, self._run, values), file=self._stream or sys.stdout, flush=True)
+        print(_line(event, self.run, values), file=self._stream or sys.stdout, flush=True)
 
     def note(self, text: str) -> None:
         self._notes.note(text)
 
     def run_started(self, start: RunStart) -> None:
-        self._run = start.run
+        self.run = start.run
         self._write(
             "start",
             {
@@ -113,6 +118,19 @@ class JsonProgress(NoProgress):
 def end_line(run: str, document: Mapping[str, Any], exit_code: int) -> str:
     """The `end` event."""
     return _line("end", run, {"exit_code": exit_code, "result": dict(document)})
+
+
+def error_line(run: str, error: BaseException, exit_code: int) -> str:
+    """The `error` event; `run` is empty where there is none yet."""
+    said = getattr(error, "format_message", None)  # of a wrong use, as the command line's library words it
+    text = said() if said is not None else str(error)
+    values = {
+        "exit_code": exit_code,
+        "kind": type(error).__name__,
+        "message": "\n".join([text or type(error).__name__, *getattr(error, "__notes__", ())]),
+        "resume": f"fama-fast mine --resume {run}" if run else None,
+    }
+    return _line("error", run, values)
 
 
 def _line(event: str, run: str, values: Mapping[str, Any]) -> str:

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One row of `runs`. `state`, `verdict` and `summary` are JSON documents, None until there is one."""
+    """One row of `runs`. `state`, `verdict` and `summary` are JSON documents, None until there is one.
+
+    Attributes:
+        status: as it was written last; `ownership.standing` says whether a running one still does.
+        data: what the run is made on, see `bookkeeping.data_record`; None of runs of older versions.
+        owner, seen_at: the process that works on it, and when it was last heard of. reason: why it stopped.
+    """
 
     id: str
     source: str
@@ -33,6 +39,10 @@ class RunRecord:
     test_opened_at: str | None = None
     verdict: dict[str, Any] | None = None
     summary: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
+    owner: dict[str, Any] | None = None
+    seen_at: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)

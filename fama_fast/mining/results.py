@@ -33,6 +33,7 @@ class MiningResult:
         rivals: the random control's factors; not in the document.
         front: the Pareto front by falling crowding distance, where objectives were asked for.
         record: run id, ledger, times: all that may differ between two equal runs.
+        unsaved: why the new factors are not in the factor cache that was to have them; not in the document.
     """
 
     factors: tuple[Factor, ...]
@@ -49,6 +50,7 @@ class MiningResult:
     rivals: tuple[Factor, ...] = ()
     front: list[dict[str, Any]] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
+    unsaved: str = ""
 
     @property
     def exit_code(self) -> int:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 SCHEMA_NAME = "fama_fast ledger"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 
@@ -41,7 +41,8 @@ runs = Table(
     Column("id", String(64), primary_key=True),
     Column("started_at", String(32), nullable=False),  # UTC, ISO 8601
     Column("finished_at", String(32)),
-    Column("status", String(16), nullable=False),  # running, finished
+    # running, interrupted (asked to stop), failed, finished; whether a running one still does is `ownership`'s to say
+    Column("status", String(16), nullable=False),
     Column("version", String(32), nullable=False),
     Column("source", Text, nullable=False),
     Column("data_hash", String(64), nullable=False),
@@ -53,6 +54,10 @@ runs = Table(
     Column("test_opened_at", String(32)),
     Column("verdict", JSON),
     Column("summary", JSON),  # the result document of a finished run
+    Column("data", JSON),  # what the run is made on: names of fields and groups, and how to come by the data again
+    Column("owner", JSON),  # the process that works on the run; NULL when none does
+    Column("seen_at", String(32)),  # when that process was last heard of, UTC
+    Column("reason", Text),  # why it was interrupted or failed
 )
 
 # The library that a run began with: the roots of parentage, which no run proposed.

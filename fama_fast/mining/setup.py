@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fama_fast.errors import ConfigError
 from fama_fast.lang import writable
 from fama_fast.mining.config_file import config_from_dict, differences, document
+from fama_fast.mining.ownership import FINISHED
 from fama_fast.panel.reading import ReadingOptions
 
 if TYPE_CHECKING:
@@ -44,8 +45,11 @@ WHERE_IT_RUNS = frozenset(
         "tracking.mlflow_uri",
     }
 )
-# A resumed run may also go on for longer; what decides must be as it was.
-MAY_CHANGE = WHERE_IT_RUNS | {"llm.max_cost", "run.max_candidates", "run.max_seconds", "run.max_tokens", "run.rounds"}
+# A resumed run may also go on for longer, and have other controls at its end; what decides must be as it was.
+MAY_CHANGE = WHERE_IT_RUNS | {
+    *("llm.max_cost", "run.max_candidates", "run.max_seconds", "run.max_tokens", "run.rounds"),
+    *("control.random", "control.shuffle", "control.shuffle_block"),
+}
 
 
 def ledger_place(config: MiningConfig) -> str:
@@ -175,7 +179,7 @@ def resumable(ledger: Ledger, run_id: str, config: MiningConfig) -> RunRecord:
         StoreError: no such run. ConfigError: it is finished, or was made with settings that decide otherwise.
     """
     record = ledger.get_run(run_id)
-    if record.status != "running":
+    if record.status == FINISHED:
         raise ConfigError(
             f"run {record.id} is finished ({record.finished_at}): start a new one; 'fama-fast runs show {record.id}' "
             "has its result"

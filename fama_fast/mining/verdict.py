@@ -38,6 +38,7 @@ class Status(enum.Enum):
     NOT_CONFIRMED = "not confirmed"  # holds on validation, the test does not agree
     NOTHING_FOUND = "nothing found"  # nothing meets the bar on validation
     INTERRUPTED = "interrupted"  # stopped on request: no claim is made and the test stays closed
+    NOT_JUDGED = "not judged"  # the search is over and its end has yet to come: no claim is made
 
 
 @dataclass(frozen=True)

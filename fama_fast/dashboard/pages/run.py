@@ -15,6 +15,7 @@ from fama_fast.dashboard.tallies import curve
 from fama_fast.dashboard.wording import NONE, number, signed
 from fama_fast.errors import StoreError
 from fama_fast.mining.lineage import ChainPath, Lineage
+from fama_fast.mining.ownership import RUNNING
 from fama_fast.report import figures
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class _Page:
         self._draw_chains(chains)
         _settings(run)
         self._state()
-        self._seen = (run.committed, run.status)
+        self._seen = (run.committed, run.standing)
         self._timer = ui.timer(REFRESH_SECONDS, self._refresh, active=not run.finished)
 
     async def _refresh(self) -> None:
@@ -105,10 +106,13 @@ class _Page:
         at = dt.datetime.now(dt.UTC).strftime("%H:%M:%S")
         if run.finished:
             self._live.text = f"Finished {_moment(run.finished_at)} UTC; started {_moment(run.started_at)} UTC."
+        elif run.standing == RUNNING:
+            self._live.text = f"Not finished: this page follows it, last change seen {at} UTC."
         else:
+            because = f" ({run.why})" if run.why else ""
             self._live.text = (
-                f"Not finished: this page follows it, last change seen {at} UTC. If no process mines it any more, "
-                f"'fama-fast mine --resume {run.id}' goes on."
+                f"Not finished: {run.standing}{because}. 'fama-fast mine --resume {run.id}' goes on, and this page "
+                "follows it."
             )
         if run.headline and not self._verdict_shown:
             self._verdict_shown = True

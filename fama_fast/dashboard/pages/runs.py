@@ -69,7 +69,7 @@ def _rows(runs: list[Run]) -> list[dict[str, Any]]:
     return [
         {
             "id": r.id,
-            "status": r.status if r.finished else "not finished",
+            "status": r.standing,
             "started": r.started_at[:19].replace("T", " "),
             "rounds": r.committed,
             "candidates": r.totals.proposed,
