@@ -20,7 +20,7 @@ from fama_fast.panel.key_columns import column_called, find_column, find_key
 from fama_fast.panel.keys import dates_to_numpy, read_dates, read_symbols
 from fama_fast.panel.names import IDENTIFIERS, NAME_COLUMNS, alias_of
 from fama_fast.panel.reading import KEYS, PLAIN, Reading
-from fama_fast.panel.scan import collect, scan_table
+from fama_fast.panel.scan import Scan, collect, scan_table
 from fama_fast.panel.text_values import labels_of, no_group
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def membership_mask(panel: Panel, path: str | Path, reading: Reading = PLAIN) ->
     source = str(path)
     if Path(path).suffix.lower() == ".txt":
         return _index_mask(panel, Path(path))
-    found = scan_table(path, beside_data(reading))
+    found = _scan(path, reading)
     table = collect(found.frame, source)
     symbol_column = _symbol_column(table.columns, reading, source)
     start_column = find_column(table.columns, START_NAMES, "start", source)
@@ -90,10 +90,19 @@ def _mask(panel: Panel, symbols: Sequence[str], first: Any, end: Any, path: str 
     return mask, _counted(never, f"symbols are not in {Path(path).name} and never members")
 
 
-def beside_data(reading: Reading) -> Reading:
-    """How a file that says something of symbols is read, where the data are read like `reading`."""
+def _scan(path: str | Path, reading: Reading) -> Scan:
+    """A file that says something of symbols, where the data are read like `reading`.
+
+    It may be UTF-8 though the data are not.
+    """
     named = {} if reading.symbol is None else {"symbol": reading.symbol}
-    return Reading(columns=named, encoding=reading.encoding, decimal=reading.decimal)
+    how = Reading(columns=named, decimal=reading.decimal)
+    if reading.encoding is None:
+        return scan_table(path, how)
+    try:
+        return scan_table(path, how)
+    except DataError:
+        return scan_table(path, replace(how, encoding=reading.encoding))
 
 
 def columns_of_data(reading: Reading, have: Collection[str], files: Sequence[str | Path]) -> Reading:
@@ -105,7 +114,7 @@ def columns_of_data(reading: Reading, have: Collection[str], files: Sequence[str
     lacking = [role for role, c in reading.columns.items() if role not in KEYS and column_called(have, c) is None]
     if not lacking or not files:
         return reading
-    in_files = {c for f in files for c in scan_table(f, beside_data(reading)).frame.collect_schema().names()}
+    in_files = {c for f in files for c in _scan(f, reading).frame.collect_schema().names()}
     moved = {role for role in lacking if column_called(in_files, reading.columns[role]) is not None}
     return replace(reading, columns={role: c for role, c in reading.columns.items() if role not in moved})
 
@@ -230,7 +239,7 @@ def _is_group(name: str, dtype: pl.DataType, wanted: set[str] | None) -> bool:
 
 def _per_symbol(path: str | Path, panel: Panel, source: str, reading: Reading) -> pl.DataFrame:
     """The file's rows in the panel's order of symbols (null where it has none), the symbol first."""
-    found = scan_table(path, beside_data(reading))
+    found = _scan(path, reading)
     table = collect(found.frame, source)
     key = _symbol_column(table.columns, reading, source)
     if table.is_empty():

@@ -107,7 +107,7 @@ def assign_columns(
     _refuse_twins(schema, source)
     mapped = _mapped(schema, reading, source)
     # Numbers in a column without a name of its own number the rows.
-    dated = [c for c in schema if nm.plain(c) not in nm.ROW_NUMBERS or not schema[c].is_numeric()]
+    dated = [c for c in schema if not (nm.is_row_number(c) and schema[c].is_numeric())]
     date_column = find_key(schema if reading.date is not None else dated, "date", reading.date, source)
     symbol_column = find_key(schema, "symbol", reading.symbol, source)
     mask = _mask_column(schema, universe, reading.columns.get(UNIVERSE), source)
@@ -125,6 +125,8 @@ def assign_columns(
             unused.append(f"column {quoted(column)} is not used: {reason}")
         elif name in MARKET_FIELDS and not (is_text(dtype) or dtype.is_numeric() or isinstance(dtype, pl.Null)):
             raise DataError(f"{source}: column {quoted(column)} has type {dtype}, not numbers")
+        elif name in STANDARD_GROUPS and isinstance(dtype, pl.Null):
+            unused.append(f"column {quoted(column)} is not used: it holds nothing")
         elif name in STANDARD_GROUPS and (is_text(dtype) or dtype.is_integer()):
             texts[name] = column
         elif is_number(dtype) or name in MARKET_FIELDS:
@@ -213,7 +215,7 @@ def _names(
     for column in others:
         called = aliased.get(column, own[column])
         if called is None:
-            if nm.plain(column) not in nm.ROW_NUMBERS:
+            if not nm.is_row_number(column):
                 way = f"an expression cannot name it; --columns NAME={shortened(column)} gives it a name"
                 unused.append(f"column {quoted(column)} is not used: {way}")
         elif called in mapped:
@@ -232,8 +234,8 @@ def _no_field(column: str, name: str, *, letters: bool, keys: tuple[str, str]) -
     """Why a column is neither field nor group unless it is asked for."""
     if nm.is_key_name(column, letters=letters) or column.startswith("__"):
         return f"{keys[0]!r} and {keys[1]!r} are the keys"
-    if nm.plain(column) in nm.ROW_NUMBERS:
-        return "it numbers the rows"
+    if nm.is_row_number(column):
+        return "it has no name, or numbers the rows"
     if nm.plain(column) in nm.NO_FIELDS:
         return "it is a time"
     if name in nm.IDENTIFIERS:

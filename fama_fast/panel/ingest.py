@@ -101,7 +101,7 @@ def panel_from_frame(
             dense[name] = grid.spread(values, kept_as)
         found = unpriced(name, dense[name])
         below[name] = 0 if found is None else int(found.sum())
-    known = [name for name, values in dense.items() if np.isfinite(values).any()]
+    known = {name for name, values in dense.items() if np.isfinite(values).any()}
     warnings = [*columns.said, *said, *chosen.warnings, *value_warnings(dense, infinite, known, below)]
     return Panel(
         dates_to_numpy(grid.dates),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -195,9 +196,7 @@ SYMBOL_FIRST = ("permno",)
 UNIVERSE_NAMES = ("universe", "in_universe", "member")
 
 # Row numbers that pandas writes, and when a bar ended: no fields.
-ROW_NUMBERS = frozenset(
-    {"", "index", "level_0", "level_1", "unnamed_0", "unnamed_1", "index_level_0", "rowid", "row_id"}
-)
+ROW_NUMBERS = frozenset({"", "index", "level_0", "level_1", "index_level_0", "rowid", "row_id"})
 NO_FIELDS = frozenset({"close_time", "closetime"})
 # Text that names or describes a company: one label a symbol, so no group to compare within.
 NAME_COLUMNS = (
@@ -233,12 +232,14 @@ IDENTIFIERS = frozenset(
     ]
 )
 
+_UNNAMED = re.compile(r"unnamed(_\d+)?\Z")
 _NOT_WORD = re.compile(r"[^\w$]+")
 _UNIT = re.compile(r"\s*[(\[][^()\[\]]*[)\]]\s*\Z")
 _NOT_NAME = re.compile(r"[^A-Z0-9_]+")
 _FIELD_NAME = re.compile(r"[A-Z][A-Z0-9_]*\Z")
 
 
+@lru_cache(1 << 16)
 def plain(column: str) -> str:
     """A column's name as the table has it: in lower case, words joined by `_` (`Adj Close` is adj_close)."""
     text = unicodedata.normalize("NFKC", column).strip().lower()
@@ -295,6 +296,12 @@ def is_key_name(column: str, *, letters: bool = False) -> bool:
     """Whether a column is called as dates or symbols are."""
     name = plain(column)
     return name in DATE_NAMES or name in SYMBOL_NAMES or (letters and LETTERS.get(name) == DATE)
+
+
+def is_row_number(column: str) -> bool:
+    """Whether a column without a name of its own numbers the rows, or is what a spreadsheet left behind."""
+    name = plain(column)
+    return name in ROW_NUMBERS or _UNNAMED.match(name) is not None
 
 
 def meant_by(name: str) -> str | None:

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from fama_fast.errors import DataError, nearest_name
+from fama_fast.panel.io.csv_bytes import PACKED
 from fama_fast.terminal import is_text
 
 if TYPE_CHECKING:
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
 
 Kind = Literal["parquet", "csv"]
 
-ENDINGS: dict[Kind, tuple[str, ...]] = {"parquet": (".parquet", ".pq"), "csv": (".csv", ".csv.gz")}
-TEXT_ENDINGS = (".txt", ".tsv", ".txt.gz", ".tsv.gz")
+ENDINGS: dict[Kind, tuple[str, ...]] = {
+    "parquet": (".parquet", ".pq"),
+    "csv": (".csv", *(f".csv{packed}" for packed in PACKED)),
+}
+TEXT_ENDINGS = tuple(f"{text}{packed}" for text in (".txt", ".tsv") for packed in ("", *PACKED))
 """Of text files that are read as CSV where a caller names them, and left out of a folder."""
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")

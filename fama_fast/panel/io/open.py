@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from fama_fast.errors import DataError
 from fama_fast.panel.io.cells import BLOCK_CELLS, WHOLE_CELLS
 from fama_fast.panel.io.csv_files import CsvFiles
+from fama_fast.panel.io.csv_table import csv_columns, read_csv
 from fama_fast.panel.io.folder import is_uri, list_files
 from fama_fast.panel.io.hive import hive_columns
 from fama_fast.panel.io.layout import Head, layout_of
 from fama_fast.panel.io.qlib_bin import QlibFolder, is_qlib
 from fama_fast.panel.io.wide import WideTables, csv_table, parquet_table
 from fama_fast.panel.parquet import Footers, ParquetFiles
-from fama_fast.panel.scan import csv_columns, read_csv
 
 if TYPE_CHECKING:
     from fama_fast.panel.io.folder import Listing
@@ -72,7 +72,7 @@ def open_files(
 
 def _tables(listing: Listing, reading: Reading, footers: Footers | None) -> list[WideTable]:
     if footers is None:
-        return [csv_table(p.name, p.stem, read_csv(Path(p.path), reading)) for p in listing.files]
+        return [csv_table(p.name, p.stem, read_csv(Path(p.path), reading, wide=True)) for p in listing.files]
     if not footers.local:
         raise DataError(f"{listing.source}: wide tables are read from this machine only: copy them here")
     files = zip(listing.files, footers.files, strict=True)
