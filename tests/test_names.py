@@ -226,7 +226,9 @@ def test_columns_on_every_command(tmp_path: Path) -> None:
     ):
         done = runner.invoke(build_app(), [*command, *columns])
         assert done.exit_code == 0, (command, done.output)
-    wrong = runner.invoke(build_app(), ["score", "RANK(VOLUME)", "--data", str(path), "--columns", "date=d,close=aa"])
+    wrong = runner.invoke(
+        build_app(), ["score", "RANK(VOLUME)", "--data", str(path), "--columns", "date=d,symbol=s,close=aa"]
+    )
     assert isinstance(wrong.exception, DataError)
     assert "no close column 'aa'" in str(wrong.exception)
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from fama_fast.panel.reading import Reading
     from fama_fast.types import FloatArray
 
-_FILE_SUFFIXES = (".csv", ".parquet", ".pq")
 _OF_FILES = ("columns", "adjusted", "decimal")
 
 
@@ -237,7 +236,9 @@ def _membership(path: MarketData | None, universe: str | Path | None) -> str | P
 
 
 def _is_file(universe: str | Path) -> bool:
-    return isinstance(universe, Path) or universe.lower().endswith(_FILE_SUFFIXES) or Path(universe).is_file()
+    from fama_fast.panel.io.folder import names_file
+
+    return isinstance(universe, Path) or names_file(universe)
 
 
 def _named(static_fields: Sequence[str] | Mapping[str, str] | None) -> dict[str, str]:

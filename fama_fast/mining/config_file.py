@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from fama_fast.errors import ConfigError, StoreError, nearest_name
 from fama_fast.library.strict_yaml import load
 from fama_fast.mining.config import MiningConfig
+from fama_fast.panel.io.folder import KNOWN_ENDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -213,7 +214,7 @@ def _resolve_paths(raw: dict[str, Any], folder: Path) -> None:
 
 def _is_column(path: Path_, value: str, folder: Path) -> bool:
     """`paths.universe` may name a column of the data rather than a file."""
-    if path != ("paths", "universe") or value.lower().endswith((".csv", ".parquet", ".pq")):
+    if path != ("paths", "universe") or value.lower().endswith(KNOWN_ENDINGS):
         return False
     return not (_exists(folder / value) or _exists(Path.cwd() / value))
 

@@ -24,6 +24,7 @@ from fama_fast.mining.market import Market
 from fama_fast.mining.setup import open_panel
 from fama_fast.mining.state import starting_factors
 from fama_fast.panel import Panel
+from fama_fast.panel.io.folder import names_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -211,6 +212,6 @@ def _told(config: MiningConfig) -> MiningConfig:
 
 def _place(universe: str | None) -> str | None:
     """A membership file by its whole path; the name of a column as it is."""
-    if universe is None or not (Path(universe).is_file() or universe.lower().endswith((".csv", ".parquet", ".pq"))):
+    if universe is None or not names_file(universe):
         return universe
     return absolute(universe)

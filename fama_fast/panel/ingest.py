@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from fama_fast.panel.grid import Grid
     from fama_fast.types import BoolArray, FloatArray
 
+_COLUMNS, _CELLS = 400, 4_000_000  # of groups that are read at a time
+
 
 def panel_from_frame(
     frame: pl.DataFrame | pl.LazyFrame,
@@ -151,25 +153,29 @@ def _mask(column: pl.Series, grid: Grid, source: str, locate: Locate) -> BoolArr
     return np.equal(grid.spread(values), 1.0)
 
 
-def group_field(column: pl.Series, grid: Grid) -> tuple[GroupField, int]:
-    """A column of text as a group; and how many rows have a label."""
-    texts = labels_of(column)
-    labels = texts.drop_nulls().unique().sort()
-    codes = texts.cast(pl.Enum(labels)).to_physical().cast(pl.Float64).to_numpy()
-    return GroupField(grid.spread(codes), tuple(labels.to_list())), len(texts) - texts.null_count()
-
-
 def group_fields(
     table: pl.DataFrame, columns: Columns, grid: Grid, *, all_of_them: bool
 ) -> tuple[dict[str, GroupField], list[str]]:
     """The group fields; where nobody asked for one by name, without those that are none, and a sentence about each."""
     found: dict[str, GroupField] = {}
     said: list[str] = []
-    for name, column in columns.groups.items():
-        group, rows = group_field(table[column], grid)
-        reason = no_group(name, column, group.labels, rows=rows, symbols=len(grid.symbols)) if all_of_them else None
-        if reason is None:
-            found[name] = group
-        else:
-            said.append(reason)
+    names = list(columns.groups)
+    # Many columns at once, for there may be thousands, but not all cells at once.
+    at_once = max(1, min(_COLUMNS, _CELLS // max(1, table.height)))
+    for start in range(0, len(names), at_once):
+        part = names[start : start + at_once]
+        texts = table.select(labels_of(pl.col(columns.groups[name])).alias(name) for name in part)
+        labels = texts.select(pl.all().drop_nulls().unique().sort().implode()).row(0)
+        known = dict(zip(part, (tuple(each) for each in labels), strict=True))
+        if all_of_them:
+            for name in part:
+                rows = table.height - texts[name].null_count()
+                reason = no_group(name, columns.groups[name], known[name], rows=rows, symbols=len(grid.symbols))
+                if reason is not None:
+                    said.append(reason)
+                    del known[name]
+        codes = texts.select(
+            pl.col(name).cast(pl.Enum(each)).to_physical().cast(pl.Float64) for name, each in known.items()
+        )
+        found |= {name: GroupField(grid.spread(codes[name].to_numpy()), each) for name, each in known.items()}
     return found, said

@@ -7,7 +7,7 @@ A column of text is a group only where it says which company belongs with which.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 
@@ -37,10 +37,12 @@ _NEARLY = 0.8
 _MOST = 0.9
 
 
-def labels_of(column: pl.Series) -> pl.Series:
+Texts = TypeVar("Texts", pl.Series, pl.Expr)
+
+
+def labels_of(column: Texts) -> Texts:
     """Labels of a group as text: stripped, null where they are a word for "no value"."""
-    texts = column.cast(pl.String).str.strip_chars()
-    return texts.set(texts.is_in(MISSING_TOKENS), None)
+    return column.cast(pl.String).str.strip_chars().replace(list(MISSING_TOKENS), None)
 
 
 def no_group(name: str, column: str, labels: Iterable[str], *, rows: int | None, symbols: int) -> str | None:

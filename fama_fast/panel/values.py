@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from fama_fast.errors import DataError, shortened
+from fama_fast.errors import DataError, quoted
 from fama_fast.panel.columns import is_text
 from fama_fast.panel.keys import Locate, plain_row
 from fama_fast.panel.text_values import MISSING_TOKENS
@@ -18,6 +18,8 @@ from fama_fast.panel.text_values import MISSING_TOKENS
 if TYPE_CHECKING:
     from fama_fast.panel.columns import Columns
     from fama_fast.types import FloatArray
+
+_WITH_COMMA = r"^[+-]?[\d.]*,\d*$"
 
 
 def field_values(
@@ -54,5 +56,8 @@ def _text_found(column: pl.Series, source: str, locate: Locate) -> str:
     bad = present & texts.cast(pl.Float64, strict=False).is_null()
     row = next(iter((bad if bad.any() else texts.is_not_null()).arg_true().to_list()), 0)
     more = f"; {int(bad.sum()):,} values are not numbers" if bad.sum() > 1 else ""
-    shown = shortened(str(column.cast(pl.String)[row]))
-    return f"{source}: column {shortened(column.name)!r} holds text, not numbers: {locate(row)} is {shown!r}{more}"
+    hint = ""
+    if bad.any() and texts.filter(bad).str.contains(_WITH_COMMA).all():
+        hint = "; if the comma is the decimal mark: --decimal , (in Python: decimal=',')"
+    name, shown = quoted(column.name), quoted(column.cast(pl.String)[row])
+    return f"{source}: column {name} holds text, not numbers: {locate(row)} is {shown}{more}{hint}"

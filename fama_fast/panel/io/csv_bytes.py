@@ -180,16 +180,17 @@ def _bad_byte(data: Bytes, at: int, file: Path) -> str:
 
 
 def _guess(data: bytes) -> str:
-    """The likeliest encoding of bytes that are no UTF-8: gbk where they are mostly pairs of high bytes."""
+    """The likeliest encoding of bytes that are no UTF-8: gbk where high bytes come in pairs, as in common characters."""
     high = sum(b >= 0x80 for b in data)
-    text = data.decode("gb18030", errors="ignore")
+    text = data.decode("gb2312", errors="ignore")
     chinese = sum("\u4e00" <= c <= "\u9fff" for c in text)
     return "gbk" if high and 2 * chinese >= 0.8 * high else "cp1252"
 
 
 def _utf16_hint(data: Bytes) -> str:
-    head = data[:200]
-    for name, zeros in (("utf-16-le", head[1::2]), ("utf-16-be", head[::2])):
-        if len(zeros) > 4 and zeros.count(0) > 0.8 * len(zeros):
+    head = data[:2000]
+    zeros = (head[1::2].count(0), head[::2].count(0))
+    for name, here, there in (("utf-16-le", zeros[0], zeros[1]), ("utf-16-be", zeros[1], zeros[0])):
+        if here > 4 and not there:
             return f"; it looks like UTF-16 without a byte-order mark: --encoding {name} (in Python: encoding={name!r})"
     return ""

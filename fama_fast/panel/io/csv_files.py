@@ -1,7 +1,7 @@
 """CSV files with a row for each date and symbol, as a `RowSource`: each file is one group and is read whole.
 
 What a column of a text file is can only be told from its values, so every file is read once when the set is opened.
-How one file is read is decided in `panel.scan`.
+How one file is read is decided in `csv_table`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from fama_fast.errors import DataError
-from fama_fast.panel import names as nm
 from fama_fast.panel.io.alignment import Alignment
 from fama_fast.panel.io.hive import hive_columns
 from fama_fast.panel.io.layout import symbol_constants
 from fama_fast.panel.io.source import Batch, File, RowGroup, in_file, lazy_frame
-from fama_fast.panel.text_values import MISSING_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -57,7 +55,7 @@ class CsvFiles:
             # A column of the file itself is closer to the data than the name of its folder.
             constants: dict[str, str | int | None] = {k: v for k, v in spelled.items() if k not in table.columns}
             constants |= symbol_constants(layout, place)
-            schema = {c: pl.Null() if _nothing(table[c]) else t for c, t in table.schema.items()}
+            schema = {c: pl.Null() if table[c].null_count() == table.height else t for c, t in table.schema.items()}
             schema |= {k: pl.Int64() if isinstance(v, int) else pl.String() for k, v in constants.items()}
             found.append(File(place.name, place.path, constants, None, schema))
             rows.append(table.height)
@@ -98,14 +96,3 @@ class CsvFiles:
         """The files' bytes, hashed."""
         for file in self.files:
             yield hashlib.blake2b(Path(file.path).read_bytes(), digest_size=16).hexdigest()
-
-
-def _nothing(column: pl.Series) -> bool:
-    """Whether a column holds no value: nothing, or words for "no value" alone (a symbol is never one)."""
-    if column.null_count() == len(column):
-        return True
-    if not isinstance(column.dtype, pl.String) or nm.plain(column.name) in nm.SYMBOL_NAMES:
-        return False
-    if column.str.strip_chars().first() not in MISSING_TOKENS:
-        return False
-    return bool(column.str.strip_chars().is_in(MISSING_TOKENS).all())

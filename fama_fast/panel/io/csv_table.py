@@ -64,6 +64,7 @@ def read_csv(file: Path, reading: Reading = PLAIN, *, wide: bool = False) -> pl.
     header = read_header(data, start, str(file)) if stacked is None else stacked.header
     texts = _Texts(_cells(data, header, file), header)
     _refuse_open_quote(data, file)
+    keys: set[str | None]
     market: Collection[str]
     if stacked is not None:
         keys, market = {header.names[0]}, stacked.fields
@@ -78,11 +79,11 @@ def read_csv(file: Path, reading: Reading = PLAIN, *, wide: bool = False) -> pl.
 
 
 def _typed(texts: _Texts, keys: Collection[str | None], market: Collection[str], decimal: str) -> pl.DataFrame:
-    done: list[pl.Series] = []
+    done: dict[str, pl.Series] = {}
     for batch in texts.batches():
         kept = as_text(batch.select(n for n in batch.columns if n in keys))
         found = typed(batch.drop(kept.columns), decimal=decimal, market=market)
-        done += [kept[n] if n in keys else found[n] for n in batch.columns]
+        done |= {n: kept[n] if n in keys else found[n] for n in batch.columns}
     return pl.DataFrame(done)
 
 
@@ -103,7 +104,8 @@ class _Texts:
     """
 
     def __init__(self, cells: Any, header: Header) -> None:
-        self._cells = cells.rename_columns(list(header.names))
+        self._cells = cells
+        self._at = {name: i for i, name in enumerate(header.names)}
         self._keep: pl.Series | None = None
         # Lines of bare commas, as spreadsheets leave them, are no rows.
         blank: pl.Series | None = None
@@ -119,7 +121,7 @@ class _Texts:
 
     def column(self, name: str) -> pl.Series:
         """One column."""
-        found = pl.from_arrow(self._cells[name], rechunk=False)
+        found = pl.from_arrow(self._cells.column(self._at[name]), rechunk=False)
         assert isinstance(found, pl.Series)
         return found if self._keep is None else found.filter(self._keep)
 
@@ -127,8 +129,10 @@ class _Texts:
         """All columns, some at a time."""
         at_once = max(1, min(_BATCH, _CELLS // max(1, self._cells.num_rows)))
         for start in range(0, len(self.names), at_once):
-            found = pl.from_arrow(self._cells.select(self.names[start : start + at_once]), rechunk=False)
+            part = self.names[start : start + at_once]
+            found = pl.from_arrow(self._cells.select([self._at[n] for n in part]), rechunk=False)
             assert isinstance(found, pl.DataFrame)
+            found.columns = part
             yield found if self._keep is None else found.filter(self._keep)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from fama_fast.panel.text_values import MISSING_TOKENS
+from fama_fast.panel.text_values import labels_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -36,7 +36,7 @@ def typed(texts: pl.DataFrame, *, decimal: str = ".", market: Collection[str] = 
     found = _numbers(texts, decimal, market)
     rest = [n for n in texts.columns if n not in found]
     if rest:
-        words = texts.select(present(n) for n in rest)
+        words = texts.select(labels_of(pl.col(rest)))
         empty = [n for n, nulls in zip(rest, words.null_count().row(0), strict=True) if nulls == len(texts)]
         found |= {n: pl.Series(n, [None] * len(texts), dtype=pl.Null) for n in empty}
         words = words.drop(empty)
@@ -51,28 +51,23 @@ def as_text(texts: pl.DataFrame) -> pl.DataFrame:
     return texts.select(pl.all().replace("", None))
 
 
-def present(name: str) -> pl.Expr:
-    """The cells of a column of text without spaces around them, null where they are a word for "no value"."""
-    return pl.col(name).str.strip_chars().replace(list(MISSING_TOKENS), None)
-
-
 def _numbers(texts: pl.DataFrame, decimal: str, market: Collection[str]) -> dict[str, pl.Series]:
     """The columns in which every cell is a number (or null), as Int64 or Float64, but for those that are codes."""
     plain = texts
     if decimal == ",":
         wrong = texts.select((~pl.all().str.contains(_COMMA_NUMBER)).any())
-        plain = texts.select(n for n in texts.columns if not wrong[n][0]).with_columns(
-            pl.all().str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
-        )
+        kept = [n for n in texts.columns if not wrong[n][0]]
+        dotless = pl.col(kept).str.replace_all(".", "", literal=True)
+        plain = texts.select(dotless.str.replace(",", ".", literal=True))
     # Most columns of text show it at once.
     head = plain.head(_HEAD)
     names = _without_new_nulls(head, pl.Float64())
     whole = set(_without_new_nulls(head.select(names), pl.Int64()))
-    integers = plain.select(pl.col(n).cast(pl.Int64, strict=False) for n in names if n in whole)
+    integers = plain.select(pl.col([n for n in names if n in whole]).cast(pl.Int64, strict=False))
     found = {s.name: s for s in integers if s.null_count() == plain[s.name].null_count()}
-    doubtful = plain.select(pl.col(n).str.contains(_CODE).any() for n in found if n not in market)
+    doubtful = plain.select(pl.col([n for n in found if n not in market]).str.contains(_CODE).any())
     codes = {s.name for s in doubtful if s[0]}
-    floats = plain.select(pl.col(n).cast(pl.Float64, strict=False) for n in names if n not in found)
+    floats = plain.select(pl.col([n for n in names if n not in found]).cast(pl.Float64, strict=False))
     found |= {s.name: s for s in floats if s.null_count() == plain[s.name].null_count()}
     return {n: s for n, s in found.items() if n not in codes and s.null_count() < len(s)}
 
@@ -90,7 +85,7 @@ def _truths(texts: pl.DataFrame) -> dict[str, pl.Series]:
         return {}
     first = texts.select(pl.all().drop_nulls().first()).row(0)
     names = [n for n, text in zip(texts.columns, first, strict=True) if str(text).lower() in ("true", "false")]
-    lower = texts.select(pl.col(n).str.to_lowercase() for n in names)
+    lower = texts.select(pl.col(names).str.to_lowercase())
     other = lower.select((~pl.all().is_in(["true", "false"])).any())
     return {n: lower[n] == "true" for n in names if not other[n][0]}
 
@@ -105,7 +100,7 @@ def decimal_commas(texts: pl.DataFrame, types: Sequence[pl.DataType]) -> tuple[b
     for name, dtype in zip(texts.columns, types, strict=True):
         if not (isinstance(dtype, pl.String) or dtype.is_float()):
             continue
-        cells = texts.select(present(name)).to_series().drop_nulls()
+        cells = labels_of(texts[name]).drop_nulls()
         numbers = bool(cells.str.contains(_COMMA_NUMBER).all())
         if dtype.is_float() and not numbers:
             return found, True

@@ -34,6 +34,7 @@ ENDINGS: dict[Kind, tuple[str, ...]] = {
 }
 TEXT_ENDINGS = tuple(f"{text}{packed}" for text in (".txt", ".tsv") for packed in ("", *PACKED))
 """Of text files that are read as CSV where a caller names them, and left out of a folder."""
+KNOWN_ENDINGS = (*(e for endings in ENDINGS.values() for e in endings), *TEXT_ENDINGS)
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _HIDDEN = (".", "_")
@@ -102,6 +103,11 @@ def kind_of(name: str) -> Kind | None:
     return next((kind for kind, endings in ENDINGS.items() if low.endswith(endings)), None)
 
 
+def names_file(text: str) -> bool:
+    """Whether a text is the name of a data file rather than of a column: by its ending, or because it is there."""
+    return text.lower().endswith(KNOWN_ENDINGS) or Path(text).is_file()
+
+
 def one_csv(path: str | Path) -> bool:
     """Whether a path is a single CSV file: it can only be read whole, where a folder of them is read file by file."""
     if is_uri(path):
@@ -114,8 +120,7 @@ def one_csv(path: str | Path) -> bool:
 def stem_of(name: str) -> str:
     """A data file's name without the ending that says its kind."""
     low = name.lower()
-    known = [e for endings in (*ENDINGS.values(), TEXT_ENDINGS) for e in endings]
-    ending = max((e for e in known if low.endswith(e)), key=len, default="")
+    ending = max((e for e in KNOWN_ENDINGS if low.endswith(e)), key=len, default="")
     return name[: len(name) - len(ending)] if ending else name
 
 

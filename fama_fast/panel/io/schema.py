@@ -56,8 +56,11 @@ def common_schema(
     names: list[dict[str, str]] = []
     for i, (_, schema) in enumerate(files):
         own: dict[str, str] = {}
+        # A ticker T and a time t are two columns.
+        letters = nm.is_bar_of_letters(schema)
         for column in schema:
-            name = spelled.setdefault(column.strip().lower(), column)
+            exact = letters and column in ("T", "t")
+            name = spelled.setdefault(column if exact else column.strip().lower(), column)
             if name in own:
                 raise DataError(f"{files[i][0]}: columns {own[name]!r} and {column!r} differ only in case")
             own[name] = column
