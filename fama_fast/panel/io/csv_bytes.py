@@ -180,7 +180,7 @@ def _bad_byte(data: Bytes, at: int, file: Path) -> str:
 
 
 def _guess(data: bytes) -> str:
-    """The likeliest encoding of bytes that are no UTF-8: gbk where high bytes come in pairs, as in common characters."""
+    """The likeliest encoding of bytes that are no UTF-8: gbk where high bytes make common Chinese characters."""
     high = sum(b >= 0x80 for b in data)
     text = data.decode("gb2312", errors="ignore")
     chinese = sum("\u4e00" <= c <= "\u9fff" for c in text)
