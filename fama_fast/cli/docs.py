@@ -1,8 +1,8 @@
 """The pages that list operators and names of columns, written from the code: `python -m fama_fast.cli.docs`.
 
 `docs/operators.md` is generated whole; in README.md and docs/data.md only what stands between the markers. Nothing
-about an operator is written here: text comes from its registration alone, so the pages cannot say anything else than the
-code. `--check`, in CI, fails where a page differs.
+about an operator is written here: text comes from its registration alone, so the pages cannot say anything else than
+the code. `--check`, in CI, fails where a page differs.
 """
 
 from __future__ import annotations
