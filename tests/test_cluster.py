@@ -149,13 +149,11 @@ def test_a_worker_short_of_memory_reads_in_parts(panel: ff.Panel, parquet: Path)
     short.budget = 28_000_000
     with pytest.raises(Unfit, match="memory limit"):
         Scoring.within(data, 100_000_000, 1, taken=90_000_000)
-    options = {"min_coverage": None, "min_pairs": 3}
+    options = {"min_coverage": None, "min_pairs": 3, "min_members": 10}
     for first, last in [(0, dates), (100, 250)]:
-        for a, b in zip(
-            whole.daily(TEXTS, (1, 5), 1, options, first, last),
-            short.daily(TEXTS, (1, 5), 1, options, first, last),
-            strict=True,
-        ):
+        (ours, noticed), (theirs, read) = (s.daily(TEXTS, (1, 5), 1, options, first, last) for s in (whole, short))
+        assert len(noticed) == len(read)
+        for a, b in zip(ours, theirs, strict=True):
             for h in (1, 5):
                 for x, y in zip(a[h], b[h], strict=True):
                     assert x.shape == (last - first,)

@@ -89,3 +89,4 @@ def open_scoring(
             }
             source = MarketFiles(absolute(data), how, hash_of(source_data), parts=parts)
         yield source_data, ClusterScoring(pool, source_data, source)
+        say_warnings(source_data)

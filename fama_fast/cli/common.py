@@ -60,6 +60,16 @@ Groups = Annotated[
         show_default=False,
     ),
 ]
+MinMembers = Annotated[
+    int | None,
+    typer.Option(
+        "--min-members",
+        metavar="N",
+        min=1,
+        help="Members that the universe must have on a date for it to be scored.  [default: 10]",
+        show_default=False,
+    ),
+]
 Dialect = Annotated[str, typer.Option("--dialect", metavar="NAME", help="Language of the expressions.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

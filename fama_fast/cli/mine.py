@@ -13,7 +13,7 @@ import typer
 
 from fama_fast.cli import EXIT_INTERRUPTED
 from fama_fast.cli.clusters import Cluster  # noqa: TC001  (typer reads the annotations)
-from fama_fast.cli.common import DataPath, Groups, Universe, note
+from fama_fast.cli.common import DataPath, Groups, MinMembers, Universe, note
 from fama_fast.cli.json_errors import error_as_json
 from fama_fast.cli.large import MemoryBudget  # noqa: TC001
 from fama_fast.cli.reading import options_given, takes_reading
@@ -79,6 +79,7 @@ def mine(
         int | None,
         typer.Option("--threads", metavar="N", help="Cores to use (default: all).", show_default=False),
     ] = None,
+    min_members: MinMembers = None,
     cluster: Cluster = None,
     memory_budget: MemoryBudget = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only data and result.")] = False,
@@ -106,6 +107,7 @@ def mine(
             "run.seed": seed,
             "run.use_css": False if skip_css else None,
             "run.use_coe": False if skip_coe else None,
+            "splits.min_members": min_members,
             "run.threads": threads,
             "run.memory_budget": memory_budget,
             "cluster.address": cluster,

@@ -16,6 +16,7 @@ from fama_fast.cli.common import (
     Dialect,
     Expressions,
     Groups,
+    MinMembers,
     Universe,
     check_ending,
     note,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from fama_fast.data.labels import Sessions
     from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
+    from fama_fast.types import IntArray
 
 ENDINGS = (".parquet", ".csv", ".json")
 DECIMALS = {"rank_icir": 3, "icir": 3, "hit_rate": 3, "coverage": 3, "turnover": 3, "rank_ic_t": 2}
@@ -87,6 +89,7 @@ def score(
     end: Annotated[
         str | None, typer.Option("--end", metavar="DATE", help="Last date scored.", show_default=False)
     ] = None,
+    min_members: MinMembers = None,
     memory_budget: MemoryBudget = None,
     cluster: Cluster = None,
     as_json: AsJson = False,
@@ -108,8 +111,11 @@ def score(
     or a file of them (see compute).
     """
     from fama_fast.atomic import ensure_writable
+    from fama_fast.data.labels import MIN_MEMBERS, say_unscored
     from fama_fast.evaluation.score import compile_all
     from fama_fast.evaluation.score import score as score_expressions
+
+    least = MIN_MEMBERS if min_members is None else min_members
 
     reject_options(expressions, ctx)
     if output is not None:
@@ -135,12 +141,16 @@ def score(
             start=start,
             end=end,
             dialect=dialect,
+            min_members=least,
             memory_budget=memory_budget,
             cluster=elsewhere,
         )
     rows = frame.to_dicts()
+    members = _members(panel, start)
     if not any(row["n_days"] for row in rows):
-        _refuse_unscorable(panel, horizons[0], entry_lag)
+        _refuse_unscorable(panel, horizons[0], entry_lag, members, least)
+    for text in say_unscored(int((members < least).sum()), members.size, least):
+        note(f"warning: {text}")
     if output is not None:
         _write(frame, rows, output)
         note(f"wrote {output}")
@@ -160,7 +170,26 @@ def _horizon(text: str) -> int | Sessions:
         raise ConfigError(f"--horizon: {error}") from None
 
 
-def _refuse_unscorable(panel: Panel | Dataset, horizon: int | Sessions, entry_lag: int) -> None:
+def _members(panel: Panel | Dataset, start: str | None) -> IntArray:
+    """Members of the universe on each date from `start` on that was read; empty without a universe."""
+    import numpy as np
+
+    from fama_fast.panel import Panel
+    from fama_fast.panel.calendar import read_when
+
+    counts: IntArray = np.empty(0, dtype=np.int64)
+    if not isinstance(panel, Panel):
+        counts = panel.members if panel.has_universe else counts
+    elif panel.universe is not None:
+        counts = np.count_nonzero(panel.universe, axis=1)
+    if start is not None and counts.size:
+        counts = counts[panel.dates >= read_when(start, "start")]
+    return counts[counts >= 0]
+
+
+def _refuse_unscorable(
+    panel: Panel | Dataset, horizon: int | Sessions, entry_lag: int, members: IntArray, min_members: int
+) -> None:
     """Data in which no day can be scored, whatever the expression: a table of blanks would look like an answer."""
     import numpy as np
 
@@ -168,14 +197,16 @@ def _refuse_unscorable(panel: Panel | Dataset, horizon: int | Sessions, entry_la
     from fama_fast.evaluation import MIN_PAIRS
     from fama_fast.panel import Panel
 
+    dates, symbols = panel.shape
+    start = f"{panel.source}: no day could be scored ({dates:,} dates x {symbols:,} symbols)"
+    if members.size and members.max() < min_members:
+        raise DataError(
+            f"{start}: the universe has at most {members.max()} members, --min-members asks for {min_members}"
+        )
     # Of data read in parts nothing is left to look at: no figure at all on any date is proof enough.
     most = np.isfinite(forward_returns(panel, horizon, entry_lag)).sum(axis=1).max() if isinstance(panel, Panel) else 0
     if most < MIN_PAIRS and (isinstance(panel, Panel) or panel.shape[1] < MIN_PAIRS):
-        dates, symbols = panel.shape
-        raise DataError(
-            f"{panel.source}: no day could be scored ({dates:,} dates x {symbols:,} symbols): "
-            f"none has a forward return for {MIN_PAIRS} symbols"
-        )
+        raise DataError(f"{start}: none has a forward return for {MIN_PAIRS} symbols")
 
 
 def _write(frame: pl.DataFrame, rows: list[dict[str, Any]], output: Path) -> None:

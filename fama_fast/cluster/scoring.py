@@ -14,6 +14,7 @@ import numpy as np
 
 from fama_fast.cluster.source import MappedPanel, hash_of
 from fama_fast.cluster.worker import Unfit
+from fama_fast.data.labels import MIN_MEMBERS
 from fama_fast.errors import ConfigError
 from fama_fast.evaluation.daily import Daily
 from fama_fast.panel import Panel
@@ -85,8 +86,9 @@ class ScoringBuild:
 class Scoring:
     """What a worker keeps for scoring: the data, or where to read them, and sorted labels."""
 
-    def __init__(self, data: Panel | Dataset, budget: int | None) -> None:
-        self.data, self.budget = data, budget
+    def __init__(self, data: Panel | Dataset, budget: int | None, of: Dataset | None = None) -> None:
+        """`of`: the data set that `data` are or were read from; it has noticed what was let pass."""
+        self.data, self.budget, self.of = data, budget, of
         self._labels: dict[Any, SortedRows] = {}
 
     @classmethod
@@ -99,14 +101,12 @@ class Scoring:
         dates, symbols = data.shape
         fields = len(data.supplied_fields) + len(data.groups)
         whole = 8 * dates * symbols * (2 * fields + 2 + _ARRAYS * threads)
-        if memory is None:
-            return cls(data if isinstance(data, Panel) else data.panel(), None)
-        usable = int(_SHARE * memory) - taken
+        usable = whole if memory is None else int(_SHARE * memory) - taken
         if whole <= usable:
-            return cls(data if isinstance(data, Panel) else data.panel(), None)
-        if usable <= 0:
+            return cls(data, None) if isinstance(data, Panel) else cls(data.panel(), None, data)
+        if memory is not None and usable <= 0:
             raise Unfit(f"its memory limit of {memory / 1e6:.0f} MB leaves nothing for data")
-        return cls(data, usable // threads)
+        return cls(data, usable // threads, None if isinstance(data, Panel) else data)
 
     def daily(
         self,
@@ -116,8 +116,10 @@ class Scoring:
         options: Mapping[str, Any],
         first: int,
         last: int,
-    ) -> list[dict[Any, tuple[Any, ...]]]:
-        """By horizon and text, the four daily series on the dates [first, last), with one thread."""
+    ) -> tuple[list[dict[Any, tuple[Any, ...]]], Any]:
+        """By horizon and text, the four daily series on the dates [first, last), with one thread; and what reading
+        these dates let pass, as `Dataset.noticed`.
+        """
         from fama_fast.evaluation.chunked import daily_in_chunks
         from fama_fast.evaluation.score import compile_all
 
@@ -139,7 +141,8 @@ class Scoring:
                 **options,
             )
         rows = slice(first, last)
-        return [{h: tuple(getattr(d, n)[rows].copy() for n in _SERIES) for h, d in of.items()} for of in found]
+        series = [{h: tuple(getattr(d, n)[rows].copy() for n in _SERIES) for h, d in by.items()} for by in found]
+        return series, None if self.of is None else self.of.noticed(first, last)
 
     def _in_memory(
         self,
@@ -149,15 +152,16 @@ class Scoring:
         entry_lag: int,
         options: Mapping[str, Any],
     ) -> list[dict[Any, Daily]]:
-        from fama_fast.data import forward_returns
+        from fama_fast.data.labels import scored_returns
         from fama_fast.engine import evaluate
         from fama_fast.evaluation import SortedRows, score_batch, trading
 
+        least = options["min_members"]
         for h in horizons:
-            if (h, entry_lag) not in self._labels:
-                returns = forward_returns(panel, horizon=h, entry_lag=entry_lag)
-                self._labels[h, entry_lag] = SortedRows.of(returns, threads=1)
-        labels: Any = {h: self._labels[h, entry_lag] for h in horizons}
+            if (h, entry_lag, least) not in self._labels:
+                returns = scored_returns(panel, h, entry_lag, min_members=least)
+                self._labels[h, entry_lag, least] = SortedRows.of(returns, threads=1)
+        labels: Any = {h: self._labels[h, entry_lag, least] for h in horizons}
         values = evaluate(alphas, panel, threads=1, min_coverage=options["min_coverage"])
         return list(
             score_batch(
@@ -190,19 +194,22 @@ class ClusterScoring:
         *,
         min_coverage: float | None,
         min_pairs: int,
+        min_members: int = MIN_MEMBERS,
     ) -> Iterator[Mapping[Any, Daily]]:
         """By horizon, of each alpha in order; see `evaluation.score.DailyFigures`."""
         dates = len(self.data.dates)
         halo = max((a.lookback for a in alphas), default=0)
         pieces = cut(len(alphas), dates, halo, self.pool.threads, parts=not isinstance(self.data, Panel))
-        options = {"min_coverage": min_coverage, "min_pairs": min_pairs}
+        options = {"min_coverage": min_coverage, "min_pairs": min_pairs, "min_members": min_members}
         texts = [a.canonical for a in alphas]
         tasks = [
             (tuple(texts[i] for i in p.numbers), tuple(horizons), entry_lag, options, p.first, p.last) for p in pieces
         ]
         found = self.pool.map(self._kept, Scoring.daily, tasks, describe)
         series = {h: {n: np.full((len(alphas), dates), np.nan) for n in _SERIES} for h in horizons}
-        for piece, of_piece in zip(pieces, found, strict=True):
+        for piece, (of_piece, noticed) in zip(pieces, found, strict=True):
+            if noticed is not None and not isinstance(self.data, Panel):
+                self.data.take_notice(piece.first, noticed)
             for number, by_horizon in zip(piece.numbers, of_piece, strict=True):
                 for h, arrays in by_horizon.items():
                     for name, values in zip(_SERIES, arrays, strict=True):

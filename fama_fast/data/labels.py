@@ -17,7 +17,10 @@ from fama_fast.errors import ConfigError
 
 if TYPE_CHECKING:
     from fama_fast.panel import Panel
-    from fama_fast.types import FloatArray, IntArray
+    from fama_fast.types import BoolArray, FloatArray, IntArray
+
+MIN_MEMBERS = 10
+"""Members that a universe must have on a date for it to be scored."""
 
 
 def check_days(value: object, name: str, minimum: int) -> int:
@@ -120,6 +123,43 @@ def forward_returns(panel: Panel, horizon: Horizon = 1, entry_lag: int = 1) -> F
         UnknownName: the data has no CLOSE.
     """
     return returns_to(panel["CLOSE"], label_exits(panel.sessions, horizon, entry_lag), entry_lag)
+
+
+def scored_returns(
+    panel: Panel, horizon: Horizon = 1, entry_lag: int = 1, *, min_members: int = MIN_MEMBERS
+) -> FloatArray:
+    """`forward_returns`, missing on the dates that are not scored: see `only_scored`."""
+    return only_scored(forward_returns(panel, horizon, entry_lag), panel.universe, min_members)
+
+
+def only_scored(labels: FloatArray, universe: BoolArray | None, min_members: int) -> FloatArray:
+    """The labels (T, N) without those of dates on which a universe has fewer than `min_members` members.
+
+    A rank among a handful of members says nothing, and a mean over dates would count it like one among hundreds.
+    Without a universe every date is scored.
+    """
+    few = unscored(universe, min_members)
+    if not few.any():
+        return labels
+    out = labels.copy()
+    out[few] = np.nan
+    return out
+
+
+def unscored(universe: BoolArray | None, min_members: int) -> BoolArray:
+    """(T,) dates on which a universe has fewer than `min_members` members; empty without a universe."""
+    if universe is None:
+        return np.zeros(0, dtype=np.bool_)
+    few: BoolArray = np.count_nonzero(universe, axis=1) < min_members
+    return few
+
+
+def say_unscored(dates: int, of: int, min_members: int) -> tuple[str, ...]:
+    """A sentence about dates that are not scored, if there are any."""
+    if not dates:
+        return ()
+    what = "date is" if dates == 1 else "dates are"
+    return (f"{dates:,} of {of:,} {what} not scored: the universe has fewer than {min_members} members (min_members)",)
 
 
 def returns_to(close: FloatArray, exits: IntArray, entry_lag: int) -> FloatArray:

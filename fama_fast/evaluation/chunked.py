@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from fama_fast.data.labels import label_exits, label_reach, returns_to
+from fama_fast.data.labels import MIN_MEMBERS, label_exits, label_reach, only_scored, returns_to
 from fama_fast.engine.budget import DEFAULT_BUDGET, parse_bytes
 from fama_fast.engine.chunks import chunks, compute
 from fama_fast.engine.evaluate import has_universe, lowered_roots, plan_chunks, read_names
@@ -54,17 +54,25 @@ class LabelRows(Protocol):
 
 @dataclass(frozen=True)
 class ReturnLabels:
-    """Forward returns of the closes at hand. `exits` (T,) rows at which positions are left."""
+    """Forward returns of the closes at hand, on dates that are scored (`data.labels.only_scored`).
+
+    `exits` (T,) rows at which positions are left. `ahead`: of each date the label so many rows later.
+    """
 
     exits: IntArray
     entry_lag: int
     reach: int
+    min_members: int
+    ahead: int = 0
 
     @classmethod
-    def of(cls, source: Panel | Dataset, horizon: Horizon, entry_lag: int) -> ReturnLabels:
+    def of(
+        cls, source: Panel | Dataset, horizon: Horizon, entry_lag: int, *, min_members: int = MIN_MEMBERS
+    ) -> ReturnLabels:
         """Of the data with these dates: no label knows a close behind their last one."""
         sessions = source.sessions
-        return cls(label_exits(sessions, horizon, entry_lag), entry_lag, label_reach(sessions, horizon, entry_lag))
+        exits, reach = label_exits(sessions, horizon, entry_lag), label_reach(sessions, horizon, entry_lag)
+        return cls(exits, entry_lag, reach, min_members)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -72,12 +80,18 @@ class ReturnLabels:
 
     def rows(self, loaded: Loaded, start: int, stop: int) -> FloatArray:
         end = min(self.exits.size, stop + self.reach)
-        return returns_to(loaded.rows(start, end)["CLOSE"], self.exits[start:stop] - start, self.entry_lag)
+        found = returns_to(loaded.rows(start, end)["CLOSE"], self.exits[start:stop] - start, self.entry_lag)
+        first, last = min(self.exits.size, start + self.ahead), min(self.exits.size, stop + self.ahead)
+        members = loaded.rows(first, last).universe if last > first else None
+        if members is not None:
+            found[: last - first] = only_scored(found[: last - first], members, self.min_members)
+        return found
 
     def later(self, rows: int) -> ReturnLabels:
         dates = self.exits.size
         moved = np.concatenate([self.exits[rows:], np.full(min(rows, dates), dates)])
-        return replace(self, exits=moved, entry_lag=self.entry_lag + rows, reach=self.reach + rows)
+        more = {"entry_lag": self.entry_lag + rows, "reach": self.reach + rows, "ahead": self.ahead + rows}
+        return replace(self, exits=moved, **more)
 
 
 @dataclass(frozen=True)
@@ -116,6 +130,7 @@ def daily_in_chunks(
     min_coverage: float | None,
     min_pairs: int,
     threads: int | None,
+    min_members: int = MIN_MEMBERS,
     first: int = 0,
     last: int | None = None,
 ) -> list[Mapping[Any, Daily]]:
@@ -127,7 +142,7 @@ def daily_in_chunks(
     return daily_by_labels(
         alphas,
         source,
-        {h: ReturnLabels.of(source, h, entry_lag) for h in horizons},
+        {h: ReturnLabels.of(source, h, entry_lag, min_members=min_members) for h in horizons},
         memory_budget=memory_budget,
         min_coverage=min_coverage,
         min_pairs=min_pairs,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from fama_fast.data.labels import Horizon, Sessions, forward_returns, label_reach, read_horizon
+from fama_fast.data.labels import MIN_MEMBERS, Horizon, Sessions, label_reach, read_horizon, scored_returns
 from fama_fast.data.splits import date_splits
 from fama_fast.errors import ConfigError, DataError, ExpressionError, FamaError, nearest_name
 from fama_fast.evaluation.daily import score_batch
@@ -42,6 +42,7 @@ class DailyFigures(Protocol):
         *,
         min_coverage: float | None,
         min_pairs: int,
+        min_members: int,
     ) -> Iterable[Mapping[Any, Daily]]:
         """By horizon, of each alpha in order; every date of the data."""
 
@@ -64,6 +65,7 @@ def score(
     dialect: str = "fama",
     min_coverage: float | None = None,
     min_pairs: int = MIN_PAIRS,
+    min_members: int = MIN_MEMBERS,
     threads: int | None = None,
     memory_budget: int | float | str | None = None,
     cluster: DailyFigures | None = None,
@@ -86,6 +88,7 @@ def score(
         start, end: score only dates in [start, end], both included, splitting what is inside. With an end, no
             label reaches past it.
         dialect: of the texts. min_coverage: see `fama_fast.engine.evaluate`. min_pairs: see `rank_ic`.
+        min_members: dates on which a universe has fewer members are not scored.
         threads: cores to use, all by default.
         memory_budget: bytes, or "800MB": dates are taken in chunks that fit (see `fama_fast.engine.evaluate`).
         cluster: who computes the daily figures, in place of this process (`fama_fast.cluster.scoring`); same bits.
@@ -107,14 +110,24 @@ def score(
     options: dict[str, Any] = {"min_pairs": min_pairs, "threads": threads}
     found: Iterable[Mapping[Any, Daily]]
     if cluster is not None:
-        found = cluster(alphas, horizons, entry_lag, min_coverage=min_coverage, min_pairs=min_pairs)
+        found = cluster(
+            alphas, horizons, entry_lag, min_coverage=min_coverage, min_pairs=min_pairs, min_members=min_members
+        )
     elif isinstance(panel, Panel) and memory_budget is None:
-        found = _daily_in_memory(alphas, panel, horizons, entry_lag, min_coverage, options)
+        labels = {h: scored_returns(panel, h, entry_lag, min_members=min_members) for h in horizons}
+        found = _daily_in_memory(alphas, panel, labels, min_coverage, options)
     else:
         from fama_fast.evaluation.chunked import daily_in_chunks
 
         found = daily_in_chunks(
-            alphas, panel, horizons, entry_lag, memory_budget=memory_budget, min_coverage=min_coverage, **options
+            alphas,
+            panel,
+            horizons,
+            entry_lag,
+            memory_budget=memory_budget,
+            min_coverage=min_coverage,
+            min_members=min_members,
+            **options,
         )
     by_split = split is not None or splits is not None
     as_text = any(isinstance(h, Sessions) for h in horizons)
@@ -134,15 +147,13 @@ def score(
 def _daily_in_memory(
     alphas: Sequence[Alpha],
     panel: Panel,
-    horizons: Sequence[int | Sessions],
-    entry_lag: int,
+    labels: Mapping[Any, Any],
     min_coverage: float | None,
     options: dict[str, Any],
 ) -> Iterator[Mapping[Any, Daily]]:
     """Daily figures by horizon of each alpha in turn."""
     from fama_fast.engine import evaluate
 
-    labels: dict[Any, Any] = {h: forward_returns(panel, horizon=h, entry_lag=entry_lag) for h in horizons}
     present = None if panel.universe is not None else trading(panel)
     for first in range(0, len(alphas), BATCH):
         part = alphas[first : first + BATCH]

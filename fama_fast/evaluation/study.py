@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fama_fast.data.labels import MIN_MEMBERS
 from fama_fast.errors import ConfigError, DataError
 from fama_fast.evaluation import inference
 from fama_fast.evaluation.breakdown import by_group, by_period, liquidity_groups
@@ -61,6 +62,7 @@ class StudySettings:
         liquidity_buckets: of the breakdown by trailing dollar volume.
         participation: of daily dollar volume, for capacity.
         confidence, resamples, seed: of the bootstrap interval.
+        min_members: dates on which a universe has fewer members are not scored.
     """
 
     horizons: tuple[int, ...] = (1, 5, 10, 20)
@@ -76,6 +78,7 @@ class StudySettings:
     confidence: float = 0.95
     resamples: int = 2000
     seed: int = 0
+    min_members: int = MIN_MEMBERS
 
     def __post_init__(self) -> None:
         if not self.horizons or min(self.horizons) < 1:
@@ -119,17 +122,19 @@ class StudyData:
         Raises:
             UnknownName: the panel has no CLOSE.
         """
-        from fama_fast.data import forward_returns
+        from fama_fast.data.labels import scored_returns
         from fama_fast.engine import evaluate
 
         chosen = settings or StudySettings()
         missing: dict[str, str] = {}
         labels = {
-            h: SortedRows.of(forward_returns(panel, horizon=h, entry_lag=chosen.entry_lag), threads=threads)
+            h: SortedRows.of(
+                scored_returns(panel, h, chosen.entry_lag, min_members=chosen.min_members), threads=threads
+            )
             for h in chosen.horizons
         }
         one_day = labels.get(1) or SortedRows.of(
-            forward_returns(panel, horizon=1, entry_lag=chosen.entry_lag), threads=threads
+            scored_returns(panel, 1, chosen.entry_lag, min_members=chosen.min_members), threads=threads
         )
         groups, missing_groups = _groups(panel, chosen)
         if groups is None:

@@ -127,6 +127,7 @@ class SplitSettings(Section):
     horizon: Count = 1
     entry_lag: Annotated[int, Field(ge=0)] = 1  # 1: enter at the next close; 0: the FAMA paper's same close
     embargo: Annotated[int, Field(ge=0)] = 0  # dates left out after each split, beyond the purge
+    min_members: Count = 10  # dates on which the universe has fewer members are not scored
 
     @field_validator("fractions")
     @classmethod

@@ -135,6 +135,8 @@ def mine(
         market = opened.enter_context(
             open_market(data, settings, given=panel is not None, note=lambda text: told.note(f"warning: {text}"))
         )
+        for text in market.warnings:
+            told.note(f"warning: {text}")
         if settings.paths.factor_cache is not None and settings.run.update_cache:
             check_cache(settings.paths.factor_cache)
         told = tracked(settings, told)

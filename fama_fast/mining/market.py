@@ -90,11 +90,6 @@ def split_rows(data: Panel | Dataset, config: MiningConfig) -> Rows:
     return out
 
 
-def no_returns(data: Panel | Dataset, split: str) -> DataError:
-    """That a split has no label at all."""
-    return DataError(f"{data.source}: no forward return is known in the {split} split: CLOSE is missing")
-
-
 class Market:
     """A panel cut for mining.
 
@@ -107,20 +102,22 @@ class Market:
     """
 
     def __init__(self, panel: Panel, config: MiningConfig, *, labels: FloatArray | None = None) -> None:
-        from fama_fast.data import forward_returns
+        from fama_fast.data.labels import forward_returns, only_scored, unscored
 
         self._begin(panel, config)
         cut, threads = config.splits, config.run.threads
         if labels is None:
             labels = forward_returns(self.held, horizon=cut.horizon, entry_lag=cut.entry_lag)
+        self.present: BoolArray = trading(self.held) if self.held.universe is None else self.held.universe
+        self.members = self.present.sum(axis=1).astype(np.float64)
+        labels = only_scored(labels, self.held.universe, cut.min_members)
+        self.unscored = int(unscored(self.held.universe, cut.min_members).sum())
         for name in ("train", "valid"):
             if not np.isfinite(labels[getattr(self.rows, name)]).any():
-                raise no_returns(panel, name)
+                raise self.no_returns(name)
         self.labels = SortedRows.of(labels, threads=threads)
         order = np.ascontiguousarray(self.labels.order, dtype=np.int32)
         self.sink_labels = SortedLabels(self.labels.values, order, self.labels.count)
-        self.present: BoolArray = trading(self.held) if self.held.universe is None else self.held.universe
-        self.members = self.present.sum(axis=1).astype(np.float64)
         self.race = self._race(self.sink_labels)
 
     def _begin(self, data: Panel | Dataset, config: MiningConfig) -> None:
@@ -132,6 +129,25 @@ class Market:
         # Labels of the last validation dates reach to the test's first row at most: the purge sees to that.
         self.panel = data.slice_dates(0, self.rows.test.start)
         self.vector_rows = sample_rows(self.rows.train, config.css.n_dates, config.run.seed)
+
+    def no_returns(self, split: str) -> DataError:
+        """That a split has no label at all."""
+        rows: slice = getattr(self.rows, split)
+        start = f"{self.whole.source}: no forward return is known in the {split} split"
+        if self.unscored and self.members[rows].max() < self.config.splits.min_members:
+            most = int(self.members[rows].max())
+            return DataError(
+                f"{start}: the universe has at most {most} members there, fewer than splits.min_members, "
+                f"{self.config.splits.min_members}"
+            )
+        return DataError(f"{start}: CLOSE is missing")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about dates that are not scored."""
+        from fama_fast.data.labels import say_unscored
+
+        return say_unscored(self.unscored, self.panel.shape[0], self.config.splits.min_members)
 
     def _race(self, labels: SortedLabels | None) -> Race | None:
         """The race that the configuration asks for."""
@@ -281,13 +297,13 @@ class Market:
 
     def open_test(self, factors: Sequence[Factor]) -> dict[str, dict[str, float]]:
         """Scores of each factor on the test rows, by fingerprint. Only the verdict may call this, once."""
-        from fama_fast.data import forward_returns
+        from fama_fast.data.labels import scored_returns
 
         run, cut, rows = self.config.run, self.config.splits, self.rows.test
         whole = self.whole
         assert isinstance(whole, Panel)
         asked = slice(rows.start - 1, rows.stop)  # turnover needs the row before
-        labels = forward_returns(whole, horizon=cut.horizon, entry_lag=cut.entry_lag)[asked]
+        labels = scored_returns(whole, cut.horizon, cut.entry_lag, min_members=cut.min_members)[asked]
         universe = None if whole.universe is None else whole.universe[asked]
         present = trading(whole)[asked] if universe is None else None
         out: dict[str, dict[str, float]] = {}

@@ -15,10 +15,11 @@ from fama_fast.backends.numba_vm.run import SortedLabels
 from fama_fast.engine.budget import DEFAULT_BUDGET, Demand, Schedule, parse_bytes, show_bytes, smallest_chunk
 from fama_fast.engine.chunks import chunks
 from fama_fast.engine.daily_chunks import ChunkLabels, daily_rank_ic_in_chunks, ranks_in_chunks
+from fama_fast.engine.evaluate import has_universe
 from fama_fast.errors import ConfigError, ExpressionError
 from fama_fast.evaluation import SortedRows, trading
 from fama_fast.evaluation.chunked import LABEL_BYTES, GivenLabels, ReturnLabels, daily_by_labels
-from fama_fast.mining.market import Market, no_returns, unit_vector
+from fama_fast.mining.market import Market, unit_vector
 from fama_fast.mining.pool_parts import PartsPool
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ class PartsMarket(Market):
         self.part.need("CLOSE")
         cut = config.splits
         self.label_rows: LabelRows = (
-            ReturnLabels.of(self.part, cut.horizon, cut.entry_lag) if labels is None else GivenLabels(labels)
+            ReturnLabels.of(self.part, cut.horizon, cut.entry_lag, min_members=cut.min_members)
+            if labels is None
+            else GivenLabels(labels)
         )
         self._options: dict[str, Any] = {"threads": config.run.threads, "min_coverage": config.run.min_coverage}
         asked = config.run.memory_budget
@@ -71,6 +74,8 @@ class PartsMarket(Market):
         self.taken = self._taken(0 if labels is None else labels.nbytes)
         self._memory: dict[str, int] = {"budget": self.budget, "held": self.taken}
         self._survey()
+        if labels is not None and has_universe(data):
+            labels[self.members < cut.min_members] = np.nan
         self.race = self._race(None)
         if self.race is not None:
             self.race.score_parts = self._race_parts
@@ -116,6 +121,7 @@ class PartsMarket(Market):
         self.members = np.zeros(self.part.shape[0])
         splits = {"train": self.rows.train, "valid": self.rows.valid}
         known = dict.fromkeys(splits, False)
+        least = self.config.splits.min_members if has_universe(self.data) else 0
         for loaded in chunks(self.part, schedule, ["CLOSE"], []):
             view = loaded.rows(loaded.start, loaded.stop)
             present = trading(view) if view.universe is None else view.universe
@@ -125,9 +131,10 @@ class PartsMarket(Market):
                 own = slice(max(0, rows.start - loaded.start), max(0, rows.stop - loaded.start))
                 known[name] = known[name] or bool(np.isfinite(labels[own]).any())
             del view, present, labels
+        self.unscored = int(np.count_nonzero(self.members < least))
         for name, found in known.items():
             if not found:
-                raise no_returns(self.data, name)
+                raise self.no_returns(name)
 
     def _plain(self) -> Schedule:
         """Chunks for closes and labels alone."""
@@ -221,7 +228,7 @@ class PartsMarket(Market):
         found = daily_by_labels(
             compile_all([text for text, _ in forms], self.data),
             self.data,
-            {0: ReturnLabels.of(self.data, cut.horizon, cut.entry_lag)},
+            {0: ReturnLabels.of(self.data, cut.horizon, cut.entry_lag, min_members=cut.min_members)},
             memory_budget=self.budget,
             held=self.taken,
             first=rows.start,

@@ -116,7 +116,7 @@ class Pool:
 
     def test(self, factors: Sequence[Factor]) -> PoolScores:
         """The pool over the test rows, weights as of the last mining row. This opens the test split."""
-        from fama_fast.data import forward_returns
+        from fama_fast.data.labels import scored_returns
 
         self._keep(factors)
         market, cut = self.market, self.market.config.splits
@@ -124,7 +124,7 @@ class Pool:
         whole = market.whole
         assert isinstance(whole, Panel)
         ranks = list(market.pool_ranks(factors, whole, rows))
-        labels = forward_returns(whole, horizon=cut.horizon, entry_lag=cut.entry_lag)[rows]
+        labels = scored_returns(whole, cut.horizon, cut.entry_lag, min_members=cut.min_members)[rows]
         weights = np.repeat(self._fit(names, before=rows.start)[:, None], rows.stop - rows.start, axis=1)
         return self._scored(names, ranks, weights, labels, whole.universe, rows)
 

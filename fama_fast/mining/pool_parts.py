@@ -131,7 +131,7 @@ class PartsPool(Pool):
         scored = _Scored(
             rows, rows.stop - rows.start, lambda _: self._fit(names, before=rows.start), market.config.run.threads
         )
-        labels = ReturnLabels.of(market.data, cut.horizon, cut.entry_lag)
+        labels = ReturnLabels.of(market.data, cut.horizon, cut.entry_lag, min_members=cut.min_members)
         self._pass(factors, market.data, labels, rows.start, rows.stop, [], scored)
         return scored.scores(names, market.horizon)
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from fama_fast.panel.io.source import RowSource
-    from fama_fast.types import FloatArray, IntArray
+    from fama_fast.types import BoolArray, FloatArray, IntArray
 
     Join = Callable[[Panel], Panel]
 
@@ -206,6 +206,24 @@ class Dataset:
             *self._noticed.warnings(self.columns.fields, first, stop),
             *joined,
         )
+
+    @property
+    def members(self) -> IntArray:
+        """(T,) members of the universe on the dates that were read so far, -1 on others."""
+        return self._noticed.members[self._first : self._first + self.dates.size]
+
+    def notice_members(self, start: int, universe: BoolArray) -> None:
+        """A reader's universe (rows, N) on the dates from `start` on."""
+        rows = slice(self._first + start, self._first + start + len(universe))
+        self._noticed.members[rows] = np.count_nonzero(universe, axis=1)
+
+    def noticed(self, start: int, stop: int) -> list[dict[str, Any]]:
+        """What was noticed on the dates [start, stop) of the data, for `take_notice` of the same data elsewhere."""
+        return self._noticed.part(self._first + start, self._first + stop)
+
+    def take_notice(self, start: int, part: list[dict[str, Any]]) -> None:
+        """Takes over what was noticed elsewhere of the dates from `start` on."""
+        self._noticed.merge(self._first + start, part)
 
     def notice(self, name: str, start: int, values: FloatArray, infinite: IntArray | None) -> None:
         """A reader's values (rows, N) of a field from date `start` on, and how many infinite ones each date had."""

@@ -12,7 +12,7 @@ import numpy as np
 from fama_fast.types import PRICE_FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from fama_fast.types import BoolArray, IntArray
 
@@ -61,16 +61,38 @@ class Noticed:
         self._with_value: dict[str, BoolArray] = {}
         self._infinite: dict[str, IntArray] = {}
         self._unpriced: dict[str, IntArray] = {}
+        self.members: IntArray = np.full(dates, -1)  # of the universe; -1 where it was not read
 
     def take(self, name: str, start: int, values: Any, infinite: IntArray | None) -> None:
         """A field's values (rows, N) on the dates from `start` on, and how many infinite ones each had."""
         rows = slice(start, start + len(values))
-        self._read.setdefault(name, np.zeros(self._dates, dtype=np.bool_))[rows] = True
-        there = self._with_value.setdefault(name, np.zeros(self._dates, dtype=np.bool_))
-        there[rows] = np.isfinite(values).any(axis=1)
+        self._rows(self._read, name, np.bool_)[rows] = True
+        self._rows(self._with_value, name, np.bool_)[rows] = np.isfinite(values).any(axis=1)
         for kept, found in ((self._infinite, infinite), (self._unpriced, unpriced(name, values))):
             if name in kept or (found is not None and found.any()):
-                kept.setdefault(name, np.zeros(self._dates, dtype=np.int64))[rows] = 0 if found is None else found
+                self._rows(kept, name, np.int64)[rows] = 0 if found is None else found
+
+    def part(self, start: int, stop: int) -> list[dict[str, Any]]:
+        """What is known of the dates [start, stop), for `merge` elsewhere."""
+        rows = slice(start, stop)
+        kept = (self._read, self._with_value, self._infinite, self._unpriced, {"": self.members})
+        return [{name: values[rows].copy() for name, values in of.items()} for of in kept]
+
+    def merge(self, start: int, part: Sequence[Mapping[str, Any]]) -> None:
+        """Takes over what was noticed elsewhere of the dates from `start` on."""
+        read, with_value, infinite, below, members = part
+        for name, there in read.items():
+            rows = start + np.flatnonzero(there)
+            self._rows(self._read, name, np.bool_)[rows] = True
+            self._rows(self._with_value, name, np.bool_)[rows] = with_value[name][there]
+            for kept, found in ((self._infinite, infinite), (self._unpriced, below)):
+                if name in found:
+                    self._rows(kept, name, np.int64)[rows] = found[name][there]
+        known = np.flatnonzero(members[""] >= 0)
+        self.members[start + known] = members[""][known]
+
+    def _rows(self, kept: dict[str, Any], name: str, dtype: Any) -> Any:
+        return kept.setdefault(name, np.zeros(self._dates, dtype=dtype))
 
     def warnings(self, fields: Iterable[str], start: int = 0, stop: int | None = None) -> tuple[str, ...]:
         """The sentences about these fields on the dates [start, stop)."""

@@ -16,6 +16,7 @@ import polars as pl
 from fama_fast.errors import DataError
 from fama_fast.panel.columns import is_text
 from fama_fast.panel.io.alignment import Alignment
+from fama_fast.panel.io.arrow_types import is_foreign, polars_table, polars_types
 from fama_fast.panel.io.folder import first_line
 from fama_fast.panel.io.hive import hive_columns
 from fama_fast.panel.io.layout import Head, symbol_constants
@@ -38,17 +39,19 @@ _MOST_SCANS = 32
 class Footers:
     """The footers of Parquet files, read once: columns and row groups, and the columns that folders spell."""
 
-    def __init__(self, listing: Listing) -> None:
+    def __init__(self, listing: Listing, reading: Reading) -> None:
         """Reads them.
 
         Raises:
-            DataError: a file that is corrupt.
+            DataError: a file that is corrupt, or has a column that cannot be read.
         """
         import pyarrow.fs
 
         self.listing = listing
         self.local = listing.filesystem is None
         self.filesystem = listing.filesystem or pyarrow.fs.LocalFileSystem()
+        self.universal = reading.timezone is not None
+        self.foreign = False
         self._known: tuple[Any, dict[str, pl.DataType]] | None = None
         spelled = hive_columns(listing.files)
         self.files = [self._open(place, keys) for place, keys in zip(listing.files, spelled, strict=True)]
@@ -69,18 +72,17 @@ class Footers:
                 metadata, own = found.metadata, found.schema_arrow
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{place.name}: not a Parquet file, or a corrupt one: {first_line(error)}") from error
-        schema = dict(self._types(own))
+        schema = dict(self._types(own, place.name))
         # A column of the file itself is closer to the data than the name of its folder.
         kept = {k: v for k, v in constants.items() if k not in schema}
         schema.update({k: pl.Int64() if isinstance(v, int) else pl.String() for k, v in kept.items()})
         return File(place.name, place.path, kept, metadata, schema)
 
-    def _types(self, arrow: Any) -> dict[str, pl.DataType]:
+    def _types(self, arrow: Any, name: str) -> dict[str, pl.DataType]:
         """Columns and types of an Arrow schema; most files of a set have that of the one before."""
         if self._known is None or not self._known[0].equals(arrow):
-            table = pl.from_arrow(arrow.empty_table())
-            assert isinstance(table, pl.DataFrame)
-            self._known = arrow, dict(table.schema)
+            self.foreign = self.foreign or is_foreign(arrow)
+            self._known = arrow, polars_types(arrow, name, universal=self.universal)
         return self._known[1]
 
 
@@ -101,6 +103,7 @@ class ParquetFiles:
         """
         self._filesystem = footers.filesystem
         self.local = footers.local
+        self._universal, self._foreign = footers.universal, footers.foreign
         self.source, self.layout = footers.listing.source, layout.text
         self.files: tuple[File, ...] = tuple(
             _with_constants(file, symbol_constants(layout, place))
@@ -144,8 +147,11 @@ class ParquetFiles:
                     BATCH_ROWS, row_groups=[group.index], columns=stored, use_threads=threads
                 ):
                     # Without any column a frame would not know how many rows there are.
-                    table = pl.from_arrow(raw) if stored else pl.DataFrame({"": pl.repeat(0, raw.num_rows, eager=True)})
-                    assert isinstance(table, pl.DataFrame)
+                    table = (
+                        polars_table(raw, file.name, universal=self._universal)
+                        if stored
+                        else pl.DataFrame({"": pl.repeat(0, raw.num_rows, eager=True)})
+                    )
                     yield Batch(table.with_columns(shape).select(columns), file, at)
                     at += raw.num_rows
         except (pa.ArrowException, OSError) as error:
@@ -160,7 +166,7 @@ class ParquetFiles:
             else:
                 runs.append([file])
         # Polars takes long for a frame of many scans.
-        if not self.local or len(runs) > _MOST_SCANS:
+        if not self.local or self._foreign or len(runs) > _MOST_SCANS:
             return lazy_frame(self)
         return pl.concat([self._scan(run) for run in runs], how="vertical")
 

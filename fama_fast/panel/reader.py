@@ -92,7 +92,10 @@ class Reader:
             dtype=data.dtype,
             copy=False,
         )
-        return panel if data.join is None else data.join(panel)
+        panel = panel if data.join is None else data.join(panel)
+        if panel.universe is not None:
+            data.notice_members(start, panel.universe)
+        return panel
 
     def _numbers(self, name: str, rows: Rows) -> tuple[FloatArray, BoolArray | None]:
         """The field's values, and which were infinite and are missing, if there are any."""

@@ -191,7 +191,11 @@ def from_document(
         first = _row(days, document["splits"]["train"]["first"])
         ends = {name: _row(days, document["splits"][name]["last"]) + 1 for name in ("valid", "test")}
         settings = document["settings"]["splits"]
-        chosen = StudySettings(entry_lag=settings["entry_lag"], horizons=_horizons(settings["horizon"]))
+        chosen = StudySettings(
+            entry_lag=settings["entry_lag"],
+            horizons=_horizons(settings["horizon"]),
+            min_members=settings.get("min_members", 0),  # runs of earlier versions scored every date
+        )
         oos = _row(days, document["splits"]["valid"]["first"])
         studies, entries = _studied(entries, panel, chosen, first, oos, ends)
         study, dates = studies, panel.dates

@@ -50,7 +50,7 @@ def open_rows(path: str | Path, reading: Reading, *, whole: bool = False) -> Row
         spelled = zip(listing.files, hive_columns(listing.files), strict=True)
         heads = [Head(p, (*csv_columns(Path(p.path), reading), *keys)) for p, keys in spelled]
         return open_files(listing, layout_of(listing, heads, reading), reading, whole=whole)
-    footers = Footers(listing)
+    footers = Footers(listing, reading)
     return open_files(listing, layout_of(listing, footers.heads, reading), reading, whole=whole, footers=footers)
 
 
@@ -67,7 +67,7 @@ def open_files(
         return WideTables(listing.source, layout.text, _tables(listing, reading, footers), reading, block_cells=cells)
     if listing.kind == "csv":
         return CsvFiles(listing, layout, reading, lambda file: read_csv(file, reading), keep=whole)
-    return ParquetFiles(footers or Footers(listing), layout, reading)
+    return ParquetFiles(footers or Footers(listing, reading), layout, reading)
 
 
 def _tables(listing: Listing, reading: Reading, footers: Footers | None) -> list[WideTable]:
