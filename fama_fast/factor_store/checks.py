@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from fama_fast.errors import StoreError
+from fama_fast.panel.io.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -177,6 +178,6 @@ def read_checks(path: Path) -> Checks:
             dates = part.filter(pl.col("date").is_not_null()).sort("date")["sum"].to_numpy()
             symbols = part.filter(pl.col("symbol").is_not_null())
             out[str(name)] = Sums(dates, dict(zip(symbols["symbol"].to_list(), symbols["sum"].to_list(), strict=True)))
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except UNREADABLE as error:
         raise StoreError(f"{path}: the store is damaged: {str(error).splitlines()[0]}") from error
     return out

@@ -16,6 +16,7 @@ import polars as pl
 from fama_fast.errors import DataError, listed
 from fama_fast.panel.choose import choose_rows
 from fama_fast.panel.columns import Columns, assign_columns
+from fama_fast.panel.io.unreadable import UNREADABLE
 from fama_fast.panel.keys import Locate, dates_to_numpy, plain_row
 from fama_fast.panel.noticed import unpriced, value_warnings
 from fama_fast.panel.panel import GroupField, Panel, read_dtype
@@ -140,7 +141,7 @@ def collect_schema(frame: pl.LazyFrame, source: str) -> dict[str, pl.DataType]:
     """Names and types of a lazy frame's columns; what Polars cannot resolve is a DataError."""
     try:
         return dict(frame.collect_schema())
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{source}: {str(error).splitlines()[0]}") from error
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from fama_fast.errors import DataError
 from fama_fast.panel.io.source import locator
+from fama_fast.panel.io.unreadable import UNREADABLE
 from fama_fast.panel.keys import Locate, plain_row
 from fama_fast.panel.reading import PLAIN, Reading
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import polars as pl
 
     from fama_fast.panel.io.frames import MarketData
     from fama_fast.panel.io.source import RowSource
@@ -82,7 +83,7 @@ def collect(frame: pl.LazyFrame, source: str) -> pl.DataFrame:
     """Runs a lazy frame; a failure to read is a DataError that names `source`."""
     try:
         return frame.collect()
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{source}: cannot be read: {_first_line(error)}") from error
 
 

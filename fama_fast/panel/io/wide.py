@@ -20,6 +20,7 @@ from fama_fast.panel.calendar import span_of
 from fama_fast.panel.columns import is_text
 from fama_fast.panel.io.cells import BLOCK_CELLS, CellSource
 from fama_fast.panel.io.layout import wide_dates
+from fama_fast.panel.io.unreadable import UNREADABLE
 from fama_fast.panel.key_columns import no_column
 from fama_fast.panel.keys import microseconds, read_dates
 from fama_fast.panel.names import ROW_NUMBERS, plain
@@ -79,7 +80,7 @@ def parquet_table(name: str, field: str, path: str, schema: Mapping[str, pl.Data
             # A glob in a file's own name must not be expanded again.
             found = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(columns)
             return found.slice(first, count).collect()
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except UNREADABLE as error:
             raise DataError(f"{name}: cannot be read: {str(error).splitlines()[0]}") from error
 
     def fingerprint() -> str:

@@ -1,0 +1,6 @@
+"""What reading a file may fail with, for those who turn it into a message that names the file."""
+
+import polars as pl
+
+UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+"""Of a damaged Parquet page Polars panics where it should refuse; a panic is no `Exception`."""
