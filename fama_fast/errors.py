@@ -80,7 +80,7 @@ class FamaError(Exception):
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for machines: the kind of error, its message, and what else is known of it."""
-        return {"type": type(self).__name__, "message": str(self)}
+        return {"kind": type(self).__name__, "message": str(self)}
 
 
 class ExpressionError(FamaError):

@@ -425,3 +425,39 @@ def test_every_command_has_a_way_on(command: list[str], tmp_path: Path, capsys: 
     out, err = capsys.readouterr()
     assert "thin_dates" not in out + err
     assert "1 date is left out" in out + err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["score", "RANK(CLOSE)", "--json", "--data", "{}/d.parquet"],
+        ["score", "RANK(CLOSE)", "--json", "--data", "{}/d.parquet", "--memory-budget", "100MB"],
+        ["data", "describe", "{}/d.parquet", "--json"],
+        ["mine", "--json", "--data", "{}/d.parquet", "--ledger", "{}/ledger.sqlite"],
+    ],
+)
+def test_machines_get_the_whole_list(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = frame(30, 10)
+    pl.concat([rows, rows[:152].with_columns(close=pl.lit(9.0))]).write_parquet(tmp_path / "d.parquet")
+    assert main([part.format(tmp_path) for part in command]) == 2
+    out, err = capsys.readouterr()
+    assert "152 (date, symbol) keys are in more than one row" in err
+    found = json.loads(out)
+    error = found if command[0] == "mine" else found["error"]
+    assert (error["kind"], error["exit_code"], error["count"]) == ("DataError", 2, 152)
+    assert len(error["duplicates"]) == 152
+    assert error["duplicates"][0]["symbol"] == "S0"
+    assert len(error["duplicates"][0]["rows"]) == 2
+    assert not (tmp_path / "ledger.sqlite").exists()
+
+
+def test_other_errors_are_told_to_machines_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", "RNK(CLOSE)", "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["kind"], error["suggestion"], error["column"]) == ("UnknownName", "RANK", 1)
+    assert main(["score", "CLOSE", "--json", "--data", "nowhere.parquet"]) == 2
+    assert "no such file" in json.loads(capsys.readouterr().out)["error"]["message"]
+    assert main(["score", "CLOSE", "--json", "--entry-lag", "-1"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["exit_code"] == 2
+    assert main(["score", "CLOSE", "--data", "nowhere.parquet"]) == 2
+    assert capsys.readouterr().out == ""

@@ -61,16 +61,31 @@ def _outcome(argv: Sequence[str] | None) -> int:
             from fama_fast.mining.progress_json import error_line
 
             print(error_line("", stop.__context__, code), flush=True)
+        elif code == EXIT_USAGE and stop.__context__ is not None:
+            _show_error(given, stop.__context__)
         return code
     except BrokenPipeError:
         raise
     except (FamaError, KeyboardInterrupt, OSError) as error:
         _tell(_in_words(error))
+        _show_error(given, error)
         return exit_code_of(error)
     except Exception as error:  # noqa: BLE001  (whatever it is: 1 would say that a search found nothing)
         _tell(traceback.format_exc().rstrip())
+        _show_error(given, error)
         return exit_code_of(error)
     return EXIT_OK
+
+
+def _show_error(given: Sequence[str], error: BaseException) -> None:
+    """For machines, on standard output: `{"error": ...}`. `mine` has its own last line."""
+    if "--json" not in given or given[:1] == ["mine"]:
+        return
+    from fama_fast.cli.json_errors import error_object
+    from fama_fast.terminal import say_json
+
+    with suppress(OSError):
+        say_json(error_object(error, exit_code_of(error)))
 
 
 def exit_code_of(error: BaseException) -> int:

@@ -1,10 +1,14 @@
-"""The last line of a `--json` command that fails: one object that says so, whatever it was that failed."""
+"""The last line of a `--json` command that fails: one object that says so, whatever it was that failed.
+
+`mine` ends with an event `error`, every other command with `{"error": {...}}`: `kind`, `message`, `exit_code` and what
+else is known, such as the `duplicates` in data.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,6 +16,19 @@ from fama_fast.cli import exit_code_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+def error_object(error: BaseException, exit_code: int) -> dict[str, Any]:
+    """What a command other than `mine` prints for machines when it fails."""
+    from fama_fast.errors import FamaError
+
+    if isinstance(error, FamaError):
+        known = error.as_dict()
+    else:
+        said = getattr(error, "format_message", None)  # of a wrong use, as the command line's library words it
+        text = said() if said is not None else str(error)
+        known = {"kind": type(error).__name__, "message": text or type(error).__name__}
+    return {"error": {**known, "exit_code": exit_code}}
 
 
 @contextmanager

@@ -34,6 +34,7 @@ figures are null. Text is ASCII with JSON escapes, so that a line is a line to e
     kind        of the error, such as StoreError
     message     what standard error says too
     resume      the command that goes on with the run; null where there is none yet
+    duplicates, count       of data with rows of one key that differ: such keys with their rows, and how many there are
 
 For a run that had ended before it was resumed there is only `end`.
 """
@@ -130,7 +131,7 @@ def error_line(run: str, error: BaseException, exit_code: int) -> str:
         "message": "\n".join([text or type(error).__name__, *getattr(error, "__notes__", ())]),
         "resume": f"fama-fast mine --resume {run}" if run else None,
     }
-    return _line("error", run, values)
+    return _line("error", run, {**getattr(error, "details", {}), **values})
 
 
 def _line(event: str, run: str, values: Mapping[str, Any]) -> str:
