@@ -135,7 +135,7 @@ def test_group_fields_chosen(prices: Path, tmp_path: Path) -> None:
 
 def test_group_files_that_disagree(prices: Path, tmp_path: Path) -> None:
     path = text_file(tmp_path, "g.csv", "symbol,sector\nA,t\nB,u\nA,u\n")
-    with pytest.raises(DataError, match=r"A has rows that differ .row 1, row 3."):
+    with pytest.raises(DataError, match=r"1 symbol is in more than one row, and the rows differ: A in row 1, row 3"):
         load_market_data(prices, groups=path)
     same = text_file(tmp_path, "h.csv", "symbol,sector\nA,t\nA,t\n")
     assert load_market_data(prices, groups=same).group("SECTOR").labels == ("t",)

@@ -381,7 +381,7 @@ def test_score_reads_the_dates_scored_and_those_that_windows_look_back_to(
         assert main([*score[:3], "--data", str(path), *more]) == 2
         assert "20 (date, symbol) keys are in more than one row" in capsys.readouterr().err
         assert main([*score[:3], "--data", str(path), "--duplicates", "first", *more]) == 0
-        assert "40 rows are left out, of 20 (date, symbol) with rows that differ" in capsys.readouterr().err
+        assert "40 rows are left out, of 20 (date, symbol) keys with rows that differ" in capsys.readouterr().err
         # Windows that look back to that day need it.
         assert main(["score", "TS_MEAN(CLOSE, 19)", *score[2:], str(path), *more]) == 2
         assert main(["score", "TS_MEAN(CLOSE, 18)", *score[2:], str(path), *more]) == 0
@@ -461,3 +461,58 @@ def test_other_errors_are_told_to_machines_too(capsys: pytest.CaptureFixture[str
     assert json.loads(capsys.readouterr().out)["error"]["exit_code"] == 2
     assert main(["score", "CLOSE", "--data", "nowhere.parquet"]) == 2
     assert capsys.readouterr().out == ""
+
+
+# Files about symbols
+
+
+def test_group_files_with_repeated_symbols(tmp_path: Path) -> None:
+    data, groups = tmp_path / "d.parquet", tmp_path / "g.csv"
+    frame().drop("sector").write_parquet(data)
+    # S1 has another name the second time, S2 another sector; X is no symbol of the data.
+    groups.write_text(
+        "symbol,name,sector\nS0,a,tech\nS1,b,food\nS1,B,food\nS2,c,tech\nS2,c,food\nS2,c,food\nX,x,1\nX,x,2\n"
+    )
+    for read in (ff.load_market_data, ff.scan_market_data):
+        with pytest.raises(DataError) as caught:
+            read(data, groups=groups)
+        assert "g.csv: 1 symbol is in more than one row, and the rows differ: S2 in row 4, row 5, row 6" in str(
+            caught.value
+        )
+        assert caught.value.details == {
+            "duplicates": [{"symbol": "S2", "rows": ["row 4", "row 5", "row 6"]}],
+            "count": 1,
+        }
+        for which, sector in (("first", "tech"), ("last", "food")):
+            found = read(data, groups=groups, duplicates=which)
+            panel = found if isinstance(found, Panel) else found.panel()
+            group = panel.group("SECTOR")
+            assert group.labels[int(group.codes[0, 2])] == sector
+            assert "g.csv: 1 row is left out that say what another one says: S1 in row 2, row 3" in panel.warnings
+            assert any(
+                f"2 rows are left out, of 1 symbol with rows that differ; the {which} is kept" in w
+                for w in panel.warnings
+            )
+
+
+def test_membership_files_with_repeated_spells(tmp_path: Path) -> None:
+    data, members = tmp_path / "d.parquet", tmp_path / "m.csv"
+    frame().write_parquet(data)
+    members.write_text(
+        "symbol,start,end\nS0,2020-01-02,2020-01-05\nS0,2020-01-02,2020-01-05\nS1,2020-01-03,\nS1,2020-01-03,2020-01-06\n"
+        "S1,2020-01-08,2020-01-09\nX,2020-01-01,\nX,2020-01-01,2020-01-02\n"
+    )
+    for read in (ff.load_market_data, ff.scan_market_data):
+        with pytest.raises(DataError) as caught:
+            read(data, universe=members)
+        assert "m.csv: 1 (start, symbol) key is in more than one row" in str(caught.value)
+        assert "(2020-01-03, S1) in row 3, row 4" in str(caught.value)
+        for which, days in (("first", 10), ("last", 4)):
+            found = read(data, universe=members, duplicates=which)
+            panel = found if isinstance(found, Panel) else found.panel()
+            assert panel.universe is not None
+            assert panel.universe.sum(axis=0).tolist()[:3] == [3, days, 0]
+            assert (
+                "m.csv: 1 row is left out that say what another one says: (2020-01-02, S0) in row 1, row 2"
+                in panel.warnings
+            )

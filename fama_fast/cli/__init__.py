@@ -61,8 +61,8 @@ def _outcome(argv: Sequence[str] | None) -> int:
             from fama_fast.mining.progress_json import error_line
 
             print(error_line("", stop.__context__, code), flush=True)
-        elif code == EXIT_USAGE and stop.__context__ is not None:
-            _show_error(given, stop.__context__)
+        elif code == EXIT_USAGE and stop.__context__ is not None and hasattr(stop.__context__, "format_message"):
+            _show_error(given, stop.__context__)  # wrong use
         return code
     except BrokenPipeError:
         raise

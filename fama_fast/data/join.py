@@ -5,7 +5,7 @@ Both come from small CSV or Parquet files. A symbol that a file does not know is
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,10 @@ import polars as pl
 from fama_fast.errors import DataError, UnknownName, nearest_name
 from fama_fast.panel import GroupField
 from fama_fast.panel.columns import field_name, is_number, is_text
+from fama_fast.panel.duplicates import Duplicated, Repeated
 from fama_fast.panel.io.qlib_bin import days_in_spells, read_spells
 from fama_fast.panel.key_columns import column_called, find_column, find_key
-from fama_fast.panel.keys import dates_to_numpy, read_dates, read_symbols
+from fama_fast.panel.keys import Locate, dates_to_numpy, read_dates, read_symbols
 from fama_fast.panel.names import IDENTIFIERS, NAME_COLUMNS, alias_of
 from fama_fast.panel.reading import KEYS, PLAIN, Reading
 from fama_fast.panel.scan import Scan, collect, scan_table
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from fama_fast.panel import Panel
-    from fama_fast.types import BoolArray, FloatArray
+    from fama_fast.types import BoolArray, FloatArray, IntArray
 
 START_NAMES = ("start", "start_date", "from", "from_date", "in_date", "date_added", "纳入日期")
 END_NAMES = ("end", "end_date", "to", "to_date", "thru", "ending", "out_date", "date_removed", "剔除日期")
@@ -44,13 +45,15 @@ def membership_mask(panel: Panel, path: str | Path, reading: Reading = PLAIN) ->
     an index file of qlib (`panel.io.qlib_bin`), where the end is the last day on which it is in.
 
     Args:
-        reading: how the data are read; its encoding, decimal mark and name of the symbols hold here too.
+        reading: how the data are read; its encoding, decimal mark, name of the symbols and what it says of duplicates
+            hold here too.
 
     Returns:
         (T, N) bool, and warnings that count symbols without any spell.
 
     Raises:
-        DataError: unreadable file or date, a missing column, an end before its start, no symbol in common.
+        DataError: unreadable file or date, a missing column, an end before its start, spells of a symbol from one start
+            with different ends, no symbol in common.
     """
     source = str(path)
     if Path(path).suffix.lower() == ".txt":
@@ -69,7 +72,39 @@ def membership_mask(panel: Panel, path: str | Path, reading: Reading = PLAIN) ->
         spell = f"ends ({last[row]}) before it starts ({first[row]})"
         raise DataError(f"{source}, {found.locate(row)}: {symbols[row]} {spell}")
 
-    return _mask(panel, symbols.to_list(), first, last, path)
+    keep, warnings = _one_end_each(panel, symbols, first, last, reading, source, found.locate)
+    mask, told = _mask(panel, symbols.filter(pl.Series(keep)).to_list(), first[keep], last[keep], path)
+    return mask, [*warnings, *told]
+
+
+def _one_end_each(
+    panel: Panel, symbols: pl.Series, first: Any, last: Any, reading: Reading, source: str, locate: Locate
+) -> tuple[BoolArray, list[str]]:
+    """Spells to keep: of a symbol one from each start; and sentences about others.
+
+    Raises:
+        DataError: spells of a symbol from one start end on different dates.
+    """
+    keys = pl.DataFrame({"symbol": symbols, "start": pl.Series(first)})
+    ours = symbols.is_in(pl.Series([str(s) for s in panel.symbols]).implode())
+    rows = (keys.is_duplicated() & ours).arg_true().to_numpy()
+    keep: BoolArray = np.ones(len(symbols), dtype=np.bool_)
+    if not rows.size:
+        return keep, []
+
+    def describe(group: IntArray) -> Repeated:
+        at = rows[group].tolist()
+        return Repeated(str(first[at[0]]), symbols[at[0]], tuple(locate(r) for r in at))
+
+    found = Duplicated(reading.duplicates, "(start, symbol) key")
+    cells = keys[rows].select(pl.struct("symbol", "start").rank("dense")).to_series().to_numpy()
+    keep[rows] = found.judge(cells.astype(np.int64), pl.DataFrame({"end": pl.Series(last[rows])}), describe)
+    found.refuse(source)
+    return keep, _of_file(source, found)
+
+
+def _of_file(source: str, found: Duplicated) -> list[str]:
+    return [f"{Path(source).name}: {text}" for text in found.warnings]
 
 
 def _index_mask(panel: Panel, path: Path) -> tuple[BoolArray, list[str]]:
@@ -191,17 +226,15 @@ def symbol_columns(
     seen: list[str] = []
     for path in paths:
         source = str(path)
-        table = _per_symbol(path, panel, source, reading)
-        called = _names(table.columns[1:], reading, source)
-        for column in table.columns[1:]:
-            name = called[column]
-            seen.append(column)
+        rows = _rows_of(path, panel, reading)
+        called = _names(rows.table.columns[1:], reading, source)
+        seen += called
+        used = _used(called, rows.table.schema, wanted_groups, wanted_fields)
+        table, told = _per_symbol(rows, list(used), panel, source, reading)
+        warnings += told
+        for column, key in used.items():
             values = table[column]
-            static = wanted_fields.get(column.lower())
-            key = static or name
-            if key is None or not (static or _is_group(name or "", values.dtype, wanted_groups)):
-                continue
-            if static:
+            if column.lower() in wanted_fields:
                 row = _numbers(values, source)
                 missing = ~np.isfinite(row)
                 found_fields[key] = np.broadcast_to(row, shape)
@@ -231,33 +264,81 @@ def symbol_columns(
     return found_groups, found_fields, warnings
 
 
+def _used(
+    called: Mapping[str, str | None],
+    schema: Mapping[str, pl.DataType],
+    wanted_groups: set[str] | None,
+    wanted_fields: Mapping[str, str],
+) -> dict[str, str]:
+    """The columns that become groups or fields, with their names."""
+    found: dict[str, str] = {}
+    for column, name in called.items():
+        static = wanted_fields.get(column.lower())
+        if static is not None:
+            found[column] = static
+        elif name is not None and _is_group(name, schema[column], wanted_groups):
+            found[column] = name
+    return found
+
+
 def _is_group(name: str, dtype: pl.DataType, wanted: set[str] | None) -> bool:
     if wanted is not None:
         return name in wanted
     return is_text(dtype) and name not in NAME_COLUMNS and name not in IDENTIFIERS
 
 
-def _per_symbol(path: str | Path, panel: Panel, source: str, reading: Reading) -> pl.DataFrame:
-    """The file's rows in the panel's order of symbols (null where it has none), the symbol first."""
+@dataclass(frozen=True)
+class _FileRows:
+    """The rows of a file about symbols of the data: their columns, the symbol first, and their numbers in the file."""
+
+    table: pl.DataFrame
+    numbers: IntArray
+    locate: Locate
+
+
+def _rows_of(path: str | Path, panel: Panel, reading: Reading) -> _FileRows:
+    source = str(path)
     found = _scan(path, reading)
     table = collect(found.frame, source)
     key = _symbol_column(table.columns, reading, source)
     if table.is_empty():
         raise DataError(f"{source}: no rows")
     symbols = read_symbols(table[key], source=source, locate=found.locate)
-    table = table.with_columns(symbols.alias(key)).select(key, pl.exclude(key))
-    if table[key].n_unique() < table.height:
-        distinct = table.unique()
-        if distinct[key].n_unique() < distinct.height:
-            twice = distinct.filter(distinct[key].is_duplicated())[key][0]
-            rows = (table[key] == twice).arg_true().to_list()
-            where = ", ".join(found.locate(r) for r in rows[:_SHOWN])
-            raise DataError(f"{source}: {twice} has rows that differ ({where})")
-        table = distinct
-    ours = pl.DataFrame({key: [str(s) for s in panel.symbols]})
-    if not table[key].is_in(ours[key].implode()).any():
+    ours = symbols.is_in(pl.Series([str(s) for s in panel.symbols]).implode())
+    if not ours.any():
         raise DataError(f"{source}: no symbol of the data is in this file")
-    return ours.join(table, on=key, how="left", maintain_order="left")
+    table = table.with_columns(symbols.alias(key)).select(key, pl.exclude(key)).filter(ours)
+    return _FileRows(table, ours.arg_true().to_numpy(), found.locate)
+
+
+def _per_symbol(
+    rows: _FileRows, used: Sequence[str], panel: Panel, source: str, reading: Reading
+) -> tuple[pl.DataFrame, list[str]]:
+    """The columns used, in the panel's order of symbols (null where the file has none); and sentences about rows that
+    are left out.
+
+    Raises:
+        DataError: rows of one symbol that differ.
+    """
+    key = rows.table.columns[0]
+    table = rows.table.select(key, *used)
+    shared = table[key].is_duplicated().arg_true().to_numpy()
+    told: list[str] = []
+    if shared.size:
+        symbols = table[key].gather(shared)
+
+        def describe(group: IntArray) -> Repeated:
+            where = tuple(rows.locate(int(rows.numbers[shared[r]])) for r in group)
+            return Repeated(None, symbols[int(group[0])], where)
+
+        found = Duplicated(reading.duplicates, "symbol")
+        keep: BoolArray = np.ones(table.height, dtype=np.bool_)
+        cells = symbols.rank("dense").to_numpy().astype(np.int64)
+        keep[shared] = found.judge(cells, table[shared].drop(key), describe)
+        found.refuse(source)
+        table, told = table.filter(pl.Series(keep)), _of_file(source, found)
+    ours = pl.DataFrame({key: [str(s) for s in panel.symbols]})
+    return ours.join(table, on=key, how="left", maintain_order="left"), told
 
 
 def _numbers(values: pl.Series, source: str) -> FloatArray:

@@ -29,19 +29,21 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Repeated:
-    """One date and symbol that several rows have; `rows` says where they lie."""
+    """A symbol, or a date and symbol, that several rows have; `rows` says where they lie."""
 
-    date: str
+    date: str | None
     symbol: str
     rows: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {"date": self.date, "symbol": self.symbol, "rows": list(self.rows)}
+        date = {} if self.date is None else {"date": self.date}
+        return {**date, "symbol": self.symbol, "rows": list(self.rows)}
 
     def __str__(self) -> str:
+        key = self.symbol if self.date is None else f"({self.date}, {self.symbol})"
         more = ", ..." if len(self.rows) > _SHOWN else ""
-        return f"({self.date}, {self.symbol}) in {', '.join(self.rows[:_SHOWN])}{more}"
+        return f"{key} in {', '.join(self.rows[:_SHOWN])}{more}"
 
 
 @dataclass
@@ -49,12 +51,14 @@ class Duplicated:
     """What was found of rows that share their key with others.
 
     Attributes:
-        which: to keep of rows that differ. same: rows left out because another one says the same. same_keys: the first
-            of those. keys: how many keys have rows that differ. dropped: rows of theirs left out. differing: the first
-            `MOST_LISTED` of those keys.
+        which: to keep of rows that differ. of: what a key is, in words.
+        same: rows left out because another one says the same. same_keys: the first of those keys.
+        keys: how many keys have rows that differ. dropped: rows of theirs left out. differing: the first `MOST_LISTED`
+            of those keys.
     """
 
     which: Duplicates
+    of: str = "(date, symbol) key"
     same: int = 0
     same_keys: list[Repeated] = field(default_factory=list)
     keys: int = 0
@@ -96,12 +100,16 @@ class Duplicated:
         """
         if not self.keys or self.which != "error":
             return
-        noun = "key is" if self.keys == 1 else "keys are"
+        are = "is" if self.keys == 1 else "are"
         raise DataError(
-            f"{source}: {self.keys:,} (date, symbol) {noun} in more than one row, and the rows differ: "
+            f"{source}: {self._counted} {are} in more than one row, and the rows differ: "
             f"{_some(self.differing)} (--duplicates first or last keeps one of them; in Python duplicates=)",
             details={"duplicates": [d.as_dict() for d in self.differing], "count": self.keys},
         )
+
+    @property
+    def _counted(self) -> str:
+        return f"{self.keys:,} {self.of}{'' if self.keys == 1 else 's'}"
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -112,7 +120,7 @@ class Duplicated:
             out.append(f"{self.same:,} {noun} left out that say what another one says: {_some(self.same_keys)}")
         if self.dropped and self.which != "error":
             noun = "row is" if self.dropped == 1 else "rows are"
-            of = f"{self.keys:,} (date, symbol) with rows that differ"
+            of = f"{self._counted} with rows that differ"
             out.append(f"{self.dropped:,} {noun} left out, of {of}; the {self.which} is kept: {_some(self.differing)}")
         return tuple(out)
 
