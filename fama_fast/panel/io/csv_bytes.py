@@ -60,17 +60,15 @@ def read_text(file: Path, encoding: str | None, *, most: int | None = None) -> t
     for magic, what in _OTHERS.items():
         if head.startswith(magic):
             raise DataError(f"{file}: not a CSV text file but {what}: save it as CSV, or name it by its kind")
-    for mark, name in _BOMS:
-        if head.startswith(mark):
-            return (data, len(mark)) if name == "utf-8" else (_decoded(bytes(data), name, file, whole=whole), 0)
-    if codec is not None and codec != "utf-8":
-        return _decoded(bytes(data), codec, file, whole=whole), 0
+    mark, name = next(((m, n) for m, n in _BOMS if head.startswith(m)), (b"", codec))
+    if name not in (None, "utf-8"):
+        return _decoded(bytes(data), name, file, whole=whole), 0
     if data.find(b"\0") >= 0:
         raise DataError(f"{file}: not a CSV text file (it holds binary data){_utf16_hint(data)}")
     wrong = _not_utf8(data, whole=whole)
     if wrong is not None:
         raise DataError(_bad_byte(data, wrong, file))
-    return data, 0
+    return data, len(mark)
 
 
 def _unpacked(file: Path, most: int | None) -> Bytes:
@@ -150,6 +148,9 @@ def _decoded(data: bytes, codec: str, file: Path, *, whole: bool) -> bytes:
         raise DataError(
             f"{file}: line {line:,}: the byte {byte} is not {codec} text: is the encoding another one?"
         ) from error
+    except UnicodeError as error:
+        ways = " (without a byte-order mark it is utf-16-le or utf-16-be)" if codec == "utf-16" else ""
+        raise DataError(f"{file}: not {codec} text: {error}{ways}") from error
 
 
 def _not_utf8(data: Bytes, *, whole: bool) -> int | None:

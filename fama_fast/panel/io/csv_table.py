@@ -169,10 +169,10 @@ def _cells(data: Bytes, header: Header, file: Path) -> Any:
     import pyarrow as pa
     from pyarrow import csv
 
-    size = len(data) - header.start
-    if not size:
-        return pa.table([pa.array([], pa.string())] * len(header.names), names=list(header.names))
+    # Names of the file may be empty, or hold what Arrow takes for an end.
     numbers = [str(i) for i in range(len(header.names))]
+    if len(data) == header.start:
+        return pa.table([pa.array([], pa.string())] * len(numbers), names=numbers)
     wrong: list[Any] = []
 
     def judge(row: Any) -> str:
