@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import fama_fast as ff
 from fama_fast.cli.app import build_app
-from fama_fast.errors import ConfigError, DataError
+from fama_fast.errors import ConfigError, DataError, UnknownName
 from fama_fast.panel import Panel
 from fama_fast.panel.io.csv_table import csv_columns, read_csv
 from fama_fast.panel.reading import reading_of
@@ -165,6 +165,21 @@ def test_an_encoding_that_is_not_said_is_named_with_its_line(tmp_path: Path) -> 
         load(tmp_path, CHINESE, encoding="base64")
 
 
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        (b"\xef\xbb\xbfdate,symbol,close\n\xa4\n", {}, "line 2: the byte 0xa4 is not UTF-8"),
+        (b"\xef\xbb\xbfdate,symbol,close\n\0,A,1\n", {}, "holds binary data"),
+        (b"date,symbol,close\n", {"encoding": "utf-16"}, "not utf-16 text.*utf-16-le or utf-16-be"),
+        (b"date;symbol;close\n", {"encoding": "punycode"}, "not punycode text"),
+        ("close\0a,close\0b,date\n".encode("utf-16"), {}, "no symbol column"),
+    ],
+)
+def test_odd_bytes(tmp_path: Path, content: bytes, options: dict[str, str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load(tmp_path, content, **options)
+
+
 def test_members_and_groups_may_be_of_the_encoding_or_of_utf8(tmp_path: Path) -> None:
     for encoding in ("gbk", "utf-8"):
         groups = file(tmp_path, "代码,行业\n000001,银行\n".encode(encoding), "g.csv")
@@ -283,6 +298,11 @@ def test_ten_thousand_columns(tmp_path: Path, value: str) -> None:
     assert panel.shape == (1, 1)
     assert len(panel.supplied_fields) == (10_001 if value == "1" else 1)
     assert len(panel.groups) == (10_000 if value == "x" else 0)
+    frame = pl.DataFrame({"date": ["2020-01-02"], "symbol": ["A"], **dict.fromkeys(names.split(","), 1.0)})
+    for ask in (lambda: panel["OPEN"], lambda: panel.group("SECTOR"), lambda: Panel.from_frame(frame, fields=["OPEN"])):
+        with pytest.raises(UnknownName) as caught:
+            ask()
+        assert len(str(caught.value)) < 800
 
 
 def test_rows_longer_than_a_block_are_read(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from fama_fast.errors import DataError, UnknownName, nearest_name
+from fama_fast.errors import DataError, UnknownName, nearest_name, quoted
 from fama_fast.panel import GroupField
 from fama_fast.panel.columns import field_name, is_number, is_text
 from fama_fast.panel.duplicates import Duplicated, Repeated
@@ -171,7 +171,7 @@ def _names(columns: list[str], reading: Reading, source: str) -> dict[str, str |
         name = asked.get(column) or (own[column] if alias is None or alias in taken else alias)
         other = next((c for c, n in names.items() if n == name and name is not None), None)
         if other is not None:
-            raise DataError(f"{source}: columns {other!r} and {column!r} would both be called {name}")
+            raise DataError(f"{source}: columns {quoted(other)} and {quoted(column)} would both be called {name}")
         names[column] = name
     return names
 
@@ -343,7 +343,7 @@ def _per_symbol(
 
 def _numbers(values: pl.Series, source: str) -> FloatArray:
     if not is_number(values.dtype):
-        raise DataError(f"{source}: column {values.name!r} holds {values.dtype}, not numbers")
+        raise DataError(f"{source}: column {quoted(values.name)} holds {values.dtype}, not numbers")
     return values.cast(pl.Float64).to_numpy()
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from fama_fast.errors import UnknownName, nearest_name
+from fama_fast.errors import UnknownName, listed, nearest_name
 from fama_fast.panel.choose_parts import choose_keys, dates_of
 from fama_fast.panel.columns import assign_columns
 from fama_fast.panel.digest import content_hash
@@ -167,7 +167,7 @@ class Dataset:
             UnknownName: with the nearest one.
         """
         if name.upper() not in self.groups:
-            have = f"it has {', '.join(self.groups)}" if self.groups else "it has none: join a group file"
+            have = f"it has {listed(self.groups)}" if self.groups else "it has none: join a group file"
             raise UnknownName(
                 f"the data has no group field {name!r} ({have})", suggestion=nearest_name(name, self.groups)
             )
@@ -180,7 +180,7 @@ class Dataset:
         """
         if name not in self:
             raise UnknownName(
-                f"the data has no field {name!r} (it has {', '.join(self.fields)})",
+                f"the data has no field {name!r} (it has {listed(self.fields)})",
                 suggestion=nearest_name(name, self.fields),
             )
 

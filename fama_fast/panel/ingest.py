@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import polars as pl
 
-from fama_fast.errors import DataError, listed
+from fama_fast.errors import DataError, listed, quoted
 from fama_fast.panel.choose import choose_rows
 from fama_fast.panel.columns import Columns, assign_columns
 from fama_fast.panel.io.unreadable import UNREADABLE
@@ -150,7 +150,9 @@ def _mask(column: pl.Series, grid: Grid, source: str, locate: Locate) -> BoolArr
     odd = (values != 0.0) & (values != 1.0)
     if odd.any():
         row = int(np.flatnonzero(odd)[0])
-        raise DataError(f"{source}: universe column {column.name!r}, {locate(row)}: {values[row]} is neither 0 nor 1")
+        raise DataError(
+            f"{source}: universe column {quoted(column.name)}, {locate(row)}: {values[row]} is neither 0 nor 1"
+        )
     return np.equal(grid.spread(values), 1.0)
 
 

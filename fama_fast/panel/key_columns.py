@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from fama_fast.errors import DataError, listed, nearest_name
+from fama_fast.errors import DataError, listed, nearest_name, quoted
 from fama_fast.panel import names as nm
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def find_key(names: Collection[str], what: Literal["date", "symbol"], chosen: st
         raise DataError(no_column(source, what, chosen or what, names))
     if len(found) > 1:
         raise DataError(
-            f"{source}: which column is the {what}, {' or '.join(map(repr, found))}? "
+            f"{source}: which column is the {what}, {' or '.join(map(quoted, found))}? "
             f"Rename one to {what!r} or name it with {what}= (on the command line: --columns {what}={found[0]})"
         )
     return found[0]
@@ -87,7 +87,7 @@ def find_column(names: Collection[str], aliases: Sequence[str], what: str, sourc
         raise DataError(no_column(source, what, aliases[0], names))
     if nm.plain(found[0]) != aliases[0] and len(found) > 1:
         raise DataError(
-            f"{source}: which column is the {what}, {' or '.join(map(repr, found))}? Rename one to {aliases[0]!r}"
+            f"{source}: which column is the {what}, {' or '.join(map(quoted, found))}? Rename one to {aliases[0]!r}"
         )
     return found[0]
 
@@ -96,5 +96,5 @@ def no_column(source: str, what: str, wanted: str, names: Iterable[str]) -> str:
     """A sentence that there is no such column, with the nearest one."""
     have = list(names)
     near = nearest_name(wanted, have)
-    hint = f"; did you mean {near!r}?" if near else ""
-    return f"{source}: there is no {what} column {wanted!r} (columns: {listed(have)}){hint}"
+    hint = f"; did you mean {quoted(near)}?" if near else ""
+    return f"{source}: there is no {what} column {quoted(wanted)} (columns: {listed(have)}){hint}"

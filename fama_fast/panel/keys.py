@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from fama_fast.errors import DataError, shortened
+from fama_fast.errors import DataError, quoted
 from fama_fast.panel.columns import is_text
 from fama_fast.panel.zones import to_zone
 
@@ -70,7 +70,7 @@ def read_dates(column: pl.Series, *, source: str, locate: Locate = plain_row, zo
     elif isinstance(dtype, pl.Null):
         parsed = column.cast(pl.Date)
     else:
-        raise DataError(f"{source}: column {column.name!r} has type {dtype}, which is not {_ACCEPTED}")
+        raise DataError(f"{source}: column {quoted(column.name)} has type {dtype}, which is not {_ACCEPTED}")
     if parsed.null_count():
         accepted = _ACCEPTED_NUMBER if dtype.is_numeric() else _ACCEPTED
         _refuse(column, parsed.is_null(), source, locate, f"is not {accepted}")
@@ -92,7 +92,7 @@ def read_symbols(column: pl.Series, *, source: str, locate: Locate = plain_row) 
         DataError: a null or empty symbol, another type.
     """
     if not (is_text(column.dtype) or column.dtype.is_integer() or isinstance(column.dtype, pl.Null)):
-        raise DataError(f"{source}: column {column.name!r} has type {column.dtype}, not symbols")
+        raise DataError(f"{source}: column {quoted(column.name)} has type {column.dtype}, not symbols")
     texts = column.cast(pl.String).str.strip_chars()
     empty = texts.is_null() | (texts == "").fill_null(value=False)
     if empty.any():
@@ -155,9 +155,9 @@ def _midnight_to_date(column: pl.Series) -> pl.Series:
 def _refuse(column: pl.Series, bad: pl.Series, source: str, locate: Locate, what: str) -> None:
     rows = bad.arg_true().to_list()
     value = column[rows[0]]
-    shown = "an empty value" if value is None or not str(value).strip() else repr(shortened(str(value)))
+    shown = "an empty value" if value is None or not str(value).strip() else quoted(value)
     more = f" ({len(rows):,} such rows)" if len(rows) > 1 else ""
-    raise DataError(f"{source}: column {column.name!r}, {locate(rows[0])}: {shown} {what}{more}")
+    raise DataError(f"{source}: column {quoted(column.name)}, {locate(rows[0])}: {shown} {what}{more}")
 
 
 def dates_to_numpy(dates: pl.Series) -> np.ndarray[tuple[int], np.dtype[np.datetime64]]:

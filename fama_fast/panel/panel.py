@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast.errors import ConfigError, DataError, UnknownName, nearest_name
+from fama_fast.errors import ConfigError, DataError, UnknownName, listed, nearest_name
 from fama_fast.types import DERIVED_FIELDS
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class Panel:
             return self._derived[key]
         if key not in self.fields:
             raise UnknownName(
-                f"the data has no field {name!r} (it has {', '.join(self.fields)})",
+                f"the data has no field {name!r} (it has {listed(self.fields)})",
                 suggestion=nearest_name(name, self.fields),
             )
         return derive(key, self._fields)
@@ -220,7 +220,7 @@ class Panel:
         """Codes and labels of a group field."""
         found = self._groups.get(name.upper())
         if found is None:
-            have = f"it has {', '.join(self.groups)}" if self.groups else "it has none: join a group file"
+            have = f"it has {listed(self.groups)}" if self.groups else "it has none: join a group file"
             raise UnknownName(
                 f"the data has no group field {name!r} ({have})", suggestion=nearest_name(name, self.groups)
             )
@@ -308,4 +308,4 @@ class Panel:
     def __repr__(self) -> str:
         t, n = self.shape
         span = f"{self.dates[0]}..{self.dates[-1]}"
-        return f"Panel({t} dates x {n} symbols, {span}, fields {', '.join(self.fields)})"
+        return f"Panel({t} dates x {n} symbols, {span}, fields {listed(self.fields)})"

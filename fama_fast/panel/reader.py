@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from fama_fast.errors import DataError
+from fama_fast.errors import DataError, quoted
 from fama_fast.panel.keys import read_symbols
 from fama_fast.panel.panel import GroupField, Panel
 from fama_fast.panel.survey import meeting
@@ -122,7 +122,9 @@ class Reader:
         if odd.any():
             row = int(np.flatnonzero(odd)[0])
             where = rows.locate(row)
-            raise DataError(f"{self.data.source}: universe column {name!r}, {where}: {values[row]} is neither 0 nor 1")
+            raise DataError(
+                f"{self.data.source}: universe column {quoted(name)}, {where}: {values[row]} is neither 0 nor 1"
+            )
         members: BoolArray = np.equal(values, 1.0)
         return members
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from fama_fast.errors import DataError
+from fama_fast.errors import DataError, quoted
 from fama_fast.panel import names as nm
 from fama_fast.types import STANDARD_GROUPS
 
@@ -62,7 +62,7 @@ def common_schema(
             exact = letters and column in ("T", "t")
             name = spelled.setdefault(column if exact else column.strip().lower(), column)
             if name in own:
-                raise DataError(f"{files[i][0]}: columns {own[name]!r} and {column!r} differ only in case")
+                raise DataError(f"{files[i][0]}: columns {quoted(own[name])} and {quoted(column)} differ only in case")
             own[name] = column
             holders.setdefault(name, []).append(i)
         names.append(own)
@@ -73,7 +73,7 @@ def common_schema(
             without = [i for i in range(len(files)) if name not in names[i]]
             if nm.plain(name) in keys or needed(name):
                 have, lack = files[having[0]][0], files[without[0]][0]
-                raise DataError(f"{lack}: columns differ from {have}: there is no {name!r}")
+                raise DataError(f"{lack}: columns differ from {have}: there is no {quoted(name)}")
             lacking[name] = without
         out[name] = _common_type(
             name, [(files[i][0], files[i][1][names[i][name]]) for i in having], key=nm.plain(name) in keys
@@ -87,7 +87,7 @@ def _missing(column: str, files: Sequence[str], of: int) -> str:
     more = ", ..." if len(files) > _SHOWN else ""
     verb = "has" if len(files) == 1 else "have"
     shown = ", ".join(files[:_SHOWN]) + more
-    return f"{len(files):,} of {of:,} files {verb} no column {column!r}, which is missing there: {shown}"
+    return f"{len(files):,} of {of:,} files {verb} no column {quoted(column)}, which is missing there: {shown}"
 
 
 def _common_type(name: str, types: Sequence[tuple[str, pl.DataType]], *, key: bool) -> pl.DataType:
@@ -123,7 +123,7 @@ def _common_type(name: str, types: Sequence[tuple[str, pl.DataType]], *, key: bo
     if len(kinds) == 1:
         (a, first), (b, second) = list(distinct.items())[:2]
         one, other = str(a), str(b)
-    raise DataError(f"{second}: column {name!r} is {other}, but {one} in {first}")
+    raise DataError(f"{second}: column {quoted(name)} is {other}, but {one} in {first}")
 
 
 def _kind(dtype: pl.DataType) -> str:

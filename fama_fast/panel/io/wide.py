@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from fama_fast.errors import DataError
+from fama_fast.errors import DataError, quoted
 from fama_fast.panel.calendar import span_of
 from fama_fast.panel.columns import is_text
 from fama_fast.panel.io.cells import BLOCK_CELLS, CellSource
@@ -246,7 +246,8 @@ def _symbol_columns(table: WideTable, date: str) -> dict[str, str]:
             raise DataError(f"{table.name}: a column has no name, and so no symbol")
         if symbol in found:
             raise DataError(
-                f"{table.name}: columns {found[symbol]!r} and {column!r} would both be the symbol {symbol!r}"
+                f"{table.name}: columns {quoted(found[symbol])} and {quoted(column)} would both be "
+                f"the symbol {quoted(symbol)}"
             )
         found[symbol] = column
     return found
@@ -270,12 +271,12 @@ def _kind_of(table: WideTable, columns: Sequence[str]) -> pl.DataType:
         bad = values.is_not_null() & values.cast(pl.Float64, strict=False).is_null()
         row = next(iter((bad if bad.any() else values.is_not_null()).arg_true().to_list()), 0)
         raise DataError(
-            f"{table.name}: column {texts[0]!r} holds text, not numbers: row {row + 1:,} is {values[row]!r}"
+            f"{table.name}: column {quoted(texts[0])} holds text, not numbers: row {row + 1:,} is {quoted(values[row])}"
         )
     if texts:
         return pl.String()
     for column in others:
         if not (table.schema[column].is_numeric() or isinstance(table.schema[column], pl.Boolean)):
-            raise DataError(f"{table.name}: column {column!r} has type {table.schema[column]}, not numbers")
+            raise DataError(f"{table.name}: column {quoted(column)} has type {table.schema[column]}, not numbers")
     marks = bool(others) and all(isinstance(table.schema[c], pl.Boolean) for c in others)
     return pl.Boolean() if marks else pl.Float64()
