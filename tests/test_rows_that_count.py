@@ -516,3 +516,51 @@ def test_membership_files_with_repeated_spells(tmp_path: Path) -> None:
                 "m.csv: 1 row is left out that say what another one says: (2020-01-02, S0) in row 1, row 2"
                 in panel.warnings
             )
+
+
+# Text files: the type of a column hangs on what is asked for
+
+
+def with_bad_cells(rows: pl.DataFrame, date: str) -> pl.DataFrame:
+    """As a CSV has them, with words in all columns of numbers on one day."""
+    texts = rows.with_columns(pl.col("close", "volume").cast(pl.String), pe=pl.lit("7.5"))
+    bad = pl.col("date").cast(pl.String) == date
+    return texts.with_columns(
+        pl.when(bad).then(pl.lit("#ERR")).otherwise(c).alias(c) for c in ("close", "volume", "pe")
+    )
+
+
+@pytest.mark.parametrize("files", ["one", "by year", "wide"])
+def test_bad_cells_outside_are_not_judged(files: str, tmp_path: Path) -> None:
+    rows = frame(20)
+    place = tmp_path / "data"
+    place.mkdir()
+    texts = with_bad_cells(rows, "2020-01-02")
+    if files == "one":
+        texts.write_csv(place / "a.csv")
+    elif files == "by year":
+        early = pl.col("date") < dt.date(2020, 1, 6)
+        texts.filter(early).write_csv(place / "a.csv")
+        texts.filter(~early).write_csv(place / "b.csv")
+    else:
+        for field in ("close", "volume", "pe"):
+            texts.pivot("symbol", index="date", values=field).write_csv(place / f"{field}.csv")
+    clean = Panel.from_frame(rows.filter(pl.col("date") >= dt.date(2020, 1, 8)))
+    for options in ({"start": "2020-01-08"}, {"start": "2020-01-10", "history": 2}):
+        panel = ff.load_market_data(place, **options)
+        np.testing.assert_array_equal(panel["CLOSE"], clean["CLOSE"])
+        assert (panel["PE"] == 7.5).all()
+        assert "VOLUME" in panel.fields
+    for options in ({}, {"start": "2020-01-08", "history": 6}, {"end": "2020-01-02"}):
+        with pytest.raises(DataError, match=r"#ERR|'close' is numbers, but text in a\.csv"):
+            ff.load_market_data(place, **options)
+    if files == "one":
+        assert quality_report(place / "a.csv", start="2020-01-08").ok
+
+
+def test_bad_cells_and_thin_dates_in_the_history(tmp_path: Path) -> None:
+    """Where dates may be passed over, more of the past may be used, and it is judged."""
+    with_bad_cells(frame(20), "2020-01-02").write_csv(tmp_path / "a.csv")
+    with pytest.raises(DataError, match="'close' holds text"):
+        ff.load_market_data(tmp_path / "a.csv", start="2020-01-10", history=2, min_symbols=2)
+    assert ff.load_market_data(tmp_path / "a.csv", start="2020-01-10", min_symbols=2).shape[0] == 11

@@ -16,6 +16,7 @@ import polars as pl
 from fama_fast.errors import DataError, quoted
 from fama_fast.panel import names as nm
 from fama_fast.panel.columns import MARKET_FIELDS
+from fama_fast.panel.io.asked_rows import asked_rows
 from fama_fast.panel.io.csv_bytes import read_text
 from fama_fast.panel.io.csv_header import Header, read_header
 from fama_fast.panel.io.csv_types import as_text, decimal_commas, typed
@@ -72,25 +73,47 @@ def read_csv(file: Path, reading: Reading = PLAIN, *, wide: bool = False) -> pl.
         keys, market = {wide_dates(texts.names, reading)}, texts.names
     else:
         keys, market = _keys(texts.names, reading), _market(texts.names, reading)
-    table = _typed(texts, keys, market, reading.decimal or ".")
-    if reading.decimal is None and header.separator != "," and _decimal_comma(texts, keys, table):
-        table = _typed(texts, keys, market, ",")
+    rows = _asked(texts, header.names[0] if stacked is not None else _dates(texts.names, reading, wide=wide), reading)
+    table = _typed(texts, keys, market, reading.decimal or ".", rows)
+    if reading.decimal is None and header.separator != "," and _decimal_comma(texts, keys, table, rows):
+        table = _typed(texts, keys, market, ",", rows)
     return table if stacked is None else unstacked(table, stacked)
 
 
-def _typed(texts: _Texts, keys: Collection[str | None], market: Collection[str], decimal: str) -> pl.DataFrame:
+def _dates(names: Sequence[str], reading: Reading, *, wide: bool) -> str | None:
+    return wide_dates(names, reading) if wide else key_column(names, "date", reading.date)
+
+
+def _asked(texts: _Texts, dates: str | None, reading: Reading) -> pl.Series | None:
+    """Which rows may be asked for; None for all."""
+    if dates is None or (reading.start is None and reading.end is None):
+        return None
+    found = asked_rows(texts.column(dates), reading)
+    return None if found is None else pl.Series(found)
+
+
+def _typed(
+    texts: _Texts, keys: Collection[str | None], market: Collection[str], decimal: str, rows: pl.Series | None
+) -> pl.DataFrame:
+    """Columns with their types; of rows that nobody asks for, only the keys."""
     done: dict[str, pl.Series] = {}
+    back = None if rows is None else pl.select(pl.when(rows).then(rows.cum_sum() - 1)).to_series()
     for batch in texts.batches():
         kept = as_text(batch.select(n for n in batch.columns if n in keys))
-        found = typed(batch.drop(kept.columns), decimal=decimal, market=market)
+        cells = batch.drop(kept.columns)
+        if rows is None or back is None:
+            found = typed(cells, decimal=decimal, market=market)
+        else:
+            found = typed(cells.filter(rows), decimal=decimal, market=market).select(pl.all().gather(back))
         done |= {n: kept[n] if n in keys else found[n] for n in batch.columns}
     return pl.DataFrame(done)
 
 
-def _decimal_comma(texts: _Texts, keys: Collection[str | None], table: pl.DataFrame) -> bool:
+def _decimal_comma(texts: _Texts, keys: Collection[str | None], table: pl.DataFrame, rows: pl.Series | None) -> bool:
     certain = False
     for batch in texts.batches():
         cells = batch.drop(n for n in batch.columns if n in keys)
+        cells = cells if rows is None else cells.filter(rows)
         found, against = decimal_commas(cells, [table.schema[n] for n in cells.columns])
         if against:
             return False
