@@ -203,6 +203,14 @@ def test_parts_that_are_missing(folder: Path) -> None:
         load_market_data(folder)
 
 
+def test_a_qlib_folder_near_by_is_named(folder: Path) -> None:
+    for path in (folder.parent, folder / "features", folder / "features" / "sh600000"):
+        with pytest.raises(DataError, match=rf"{folder} is a qlib folder"):
+            load_market_data(path)
+    with pytest.raises(DataError, match="the path of the data is empty"):
+        load_market_data("")
+
+
 def test_two_folders_of_one_symbol(folder: Path) -> None:
     (folder / "features" / "SH600000").mkdir()
     with pytest.raises(DataError, match=r"SH600000 and sh600000 would both be the symbol 'SH600000'"):

@@ -133,6 +133,9 @@ def list_files(path: str | Path) -> Listing:
     """
     if is_uri(path):
         return _list_remote(str(path))
+    if not str(path).strip():
+        # Path("") is the working folder, which nobody means by it.
+        raise DataError("the path of the data is empty")
     place = Path(path).expanduser()
     if place.is_dir():
         found, left_out = _inside(place)

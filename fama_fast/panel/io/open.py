@@ -16,7 +16,7 @@ from fama_fast.panel.io.csv_table import csv_columns, read_csv
 from fama_fast.panel.io.folder import is_uri, list_files
 from fama_fast.panel.io.hive import hive_columns
 from fama_fast.panel.io.layout import Head, layout_of
-from fama_fast.panel.io.qlib_bin import QlibFolder, is_qlib
+from fama_fast.panel.io.qlib_bin import QlibFolder, is_qlib, qlib_near
 from fama_fast.panel.io.wide import WideTables, csv_table, parquet_table
 from fama_fast.panel.parquet import Footers, ParquetFiles
 
@@ -40,7 +40,11 @@ def open_rows(path: str | Path, reading: Reading, *, whole: bool = False) -> Row
     cells = WHOLE_CELLS if whole else BLOCK_CELLS
     if not is_uri(path) and is_qlib(path):
         return QlibFolder(path, block_cells=cells)
-    listing = list_files(path)
+    try:
+        listing = list_files(path)
+    except DataError as error:
+        near = None if is_uri(path) else qlib_near(path)
+        raise error if near is None else DataError(f"{error}; {near} is a qlib folder") from None
     if listing.kind == "csv" and listing.one and not whole:
         raise DataError(
             f"{path}: of one file, only Parquet can be read part by part: write the data as Parquet once "

@@ -56,6 +56,15 @@ def is_qlib(path: str | Path) -> bool:
         return False
 
 
+def qlib_near(path: str | Path) -> Path | None:
+    """A qlib folder above or directly below a folder that is none."""
+    place = Path(path).expanduser()
+    if not place.is_dir():
+        return None
+    near = [place.absolute().parent, place.absolute().parent.parent, *sorted(p for p in place.iterdir() if p.is_dir())]
+    return next((p for p in near if is_qlib(p)), None)
+
+
 def indices(path: str | Path) -> dict[str, Path]:
     """The index files of a qlib folder, by their names in lower case."""
     folder = Path(path).expanduser() / "instruments"
