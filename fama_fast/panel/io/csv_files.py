@@ -7,6 +7,8 @@ How one file is read is decided in `csv_table`.
 from __future__ import annotations
 
 import hashlib
+import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from fama_fast.panel.io.alignment import Alignment
 from fama_fast.panel.io.hive import hive_columns
 from fama_fast.panel.io.layout import symbol_constants
 from fama_fast.panel.io.source import Batch, File, RowGroup, in_file, lazy_frame
+from fama_fast.panel.key_columns import key_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +29,11 @@ if TYPE_CHECKING:
     from fama_fast.panel.reading import Reading
 
     ReadCsv = Callable[[Path], pl.DataFrame]
+
+
+_FEW = 16  # files, of which reading several at once would save nothing
+_AT_ONCE = 4
+_FORMS = ((r"\d{4}-\d\d-\d\d", "%Y-%m-%d"), (r"\d{8}", "%Y%m%d"), (r"\d{4}/\d\d/\d\d", "%Y/%m/%d"))
 
 
 class CsvFiles:
@@ -44,12 +52,12 @@ class CsvFiles:
             DataError: a file that cannot be read, or whose columns differ from the others'.
         """
         self.source, self.layout = listing.source, layout.text
-        self._read = read
+        self._read, self._date = read, reading.date
         self._kept: dict[str, pl.DataFrame] = {}
         found: list[File] = []
         rows: list[int] = []
-        for place, spelled in zip(listing.files, hive_columns(listing.files), strict=True):
-            table = read(Path(place.path))
+        tables = self._tables([Path(p.path) for p in listing.files], at_once=keep)
+        for place, spelled, table in zip(listing.files, hive_columns(listing.files), tables, strict=True):
             if keep:
                 self._kept[place.path] = table
             # A column of the file itself is closer to the data than the name of its folder.
@@ -79,7 +87,7 @@ class CsvFiles:
         """
         file = group.file
         kept = self._kept.get(file.path)
-        table = self._read(Path(file.path)) if kept is None else kept
+        table = self._rows_of(Path(file.path)) if kept is None else kept
         if table.height != group.rows or not set(self._aligned.stored(file, columns)) <= set(table.columns):
             raise DataError(f"{file.name}: the file has changed while it was read")
         yield Batch(table.with_columns(self._aligned.shape(file, columns)).select(columns), file, 0)
@@ -87,6 +95,28 @@ class CsvFiles:
     def frame(self) -> pl.LazyFrame:
         """All rows as one frame."""
         return lazy_frame(self)
+
+    def _tables(self, files: Sequence[Path], *, at_once: bool) -> Iterator[pl.DataFrame]:
+        """The rows of each file; several are read at once where all are to be held anyway."""
+        if not at_once or len(files) < _FEW:
+            yield from map(self._rows_of, files)
+            return
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            try:
+                yield from pool.map(self._rows_of, files)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _rows_of(self, file: Path) -> pl.DataFrame:
+        """A file's rows; dates that are all written in one plain form are dates, which are quicker to work with."""
+        table = self._read(file)
+        date = key_column(table.columns, "date", self._date)
+        if date is None or table.is_empty() or not isinstance(table.schema[date], pl.String):
+            return table
+        first = table[date][0] or ""
+        form = next((f for pattern, f in _FORMS if re.fullmatch(pattern, first)), None)
+        dates = None if form is None else table[date].str.to_date(form, strict=False)
+        return table if dates is None or dates.null_count() else table.with_columns(dates)
 
     def locate(self, group: RowGroup, row: int) -> str:
         """Where the 0-based `row` of a group lies, for messages."""
