@@ -15,6 +15,7 @@ import fama_fast as ff
 from fama_fast.cli import main
 from fama_fast.data import quality_report
 from fama_fast.errors import ConfigError, DataError
+from fama_fast.mining.config_file import config_from_dict
 from fama_fast.panel import Panel
 from fama_fast.panel.keys import read_dates
 from fama_fast.panel.reading import reading_of
@@ -253,3 +254,15 @@ def test_milliseconds_of_an_exchange() -> None:
     ms = [1577836800000 + 86_400_000 * i for i in range(5)]
     panel = Panel.from_frame(pl.DataFrame({"timestamp": ms, "symbol": "BTC", "close": [1.0, 2, 3, 4, 5]}))
     assert panel.dates.astype(str).tolist() == [f"2020-01-0{i}" for i in range(1, 6)]
+
+
+def test_a_zone_in_the_configuration() -> None:
+    assert config_from_dict({"data": {"timezone": "asia/tokyo"}}).data.timezone == "Asia/Tokyo"
+    with pytest.raises(ConfigError, match=r"data\.timezone.*no time zone 'Asia/Tokio'; did you mean Asia/Tokyo"):
+        config_from_dict({"data": {"timezone": "Asia/Tokio"}})
+
+
+@pytest.mark.parametrize("option", [{"timezone": "UTC"}, {"duplicates": "first"}, {"min_symbols": 3}])
+def test_the_simulator_reads_no_rows(option: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="the simulator reads none"):
+        ff.load_market_data(None, **option)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fama_fast.panel.reading import Reading
     from fama_fast.types import FloatArray
 
-_OF_FILES = ("columns", "adjusted", "decimal")
+_OF_FILES = ("columns", "adjusted", "timezone", "duplicates", "min_symbols", "decimal")
 
 
 def load_market_data(

@@ -117,7 +117,20 @@ class DataSettings(Section):
     min_symbols: Annotated[float, Field(gt=0.0)] | None = None  # fewer symbols (a share below 1): no market day
     encoding: str | None = None  # of CSV files
     decimal: Literal[".", ","] | None = None
+
     simulator: SimulatorSettings = SimulatorSettings()
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_zone(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        from fama_fast.panel.zones import read_zone
+
+        try:
+            return read_zone(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
 
 
 class SplitSettings(Section):

@@ -191,21 +191,25 @@ class WideTables(CellSource):
         """Rows of one date: those that are the same are kept once, with a count; others are refused, unless it is said
         which to keep."""
         whole = table.read(list(table.schema), 0, None)
-        differing: list[str] = []
+        differing: dict[str, list[str]] = {}
         for date in repeated.tolist():
             rows = np.flatnonzero(at == date)
             if whole.drop(date_of(table, reading))[rows].n_unique() > 1:
-                differing.append(
-                    f"{own[int(rows[0])]} in {', '.join(f'row {r + 1:,}' for r in rows.tolist()[:_SHOWN])}"
-                )
+                differing[str(own[int(rows[0])])] = [f"row {r + 1:,}" for r in rows.tolist()]
         if differing and reading.duplicates == "error":
             noun = "date is" if len(differing) == 1 else "dates are"
             more = "; ..." if len(differing) > _SHOWN else ""
+            some = (f"{date} in {', '.join(at[:_SHOWN])}" for date, at in list(differing.items())[:_SHOWN])
             raise DataError(
-                f"{table.name}: {len(differing):,} {noun} in more than one row: {'; '.join(differing[:_SHOWN])}{more} "
-                "(--duplicates first or last keeps one of them; in Python duplicates=)"
+                f"{table.name}: {len(differing):,} {noun} in more than one row, and the rows differ: "
+                f"{'; '.join(some)}{more} (--duplicates first or last keeps one of them; in Python duplicates=)",
+                details={
+                    "duplicates": [{"date": date, "rows": at} for date, at in differing.items()],
+                    "count": len(differing),
+                },
             )
-        self._notes.append(f"{table.name}: {repeated.size:,} dates are in more than one row, of which one is kept")
+        noun = "date is" if repeated.size == 1 else "dates are"
+        self._notes.append(f"{table.name}: {repeated.size:,} {noun} in more than one row, of which one is kept")
 
 
 def date_of(table: WideTable, reading: Reading) -> str:
