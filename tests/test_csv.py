@@ -310,6 +310,38 @@ def test_rows_longer_than_a_block_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load(tmp_path, text)["CLOSE"], [[1], [2]])
 
 
+def test_texts_that_are_kept_from_excel(tmp_path: Path) -> None:
+    text = '="日期",代码,收盘\n="20200102",="000001",="10.5"\n="20200103",="000001",11\n'
+    panel = load(tmp_path, text.replace('="日期"', "日期"))
+    assert panel.symbols.tolist() == ["000001"]
+    np.testing.assert_array_equal(panel["CLOSE"][:, 0], [10.5, 11])
+
+
+STOOQ = "<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>\n"
+
+
+def test_the_time_of_bars_within_a_day(tmp_path: Path) -> None:
+    rows = "".join(
+        f"AAPL.US,5,2024010{d},{t},1,2,{t[3]},{d},5,0\n" for d in (2, 3) for t in ("093500", "094000", "100000")
+    )
+    panel = load(tmp_path, STOOQ + rows, "aapl.us.txt")
+    stamps = [f"2024-01-0{d}T{t}:00.000000" for d in (2, 3) for t in ("09:35", "09:40", "10:00")]
+    assert [str(d) for d in panel.dates] == stamps
+    for other in (
+        rows.replace(",09", ",9"),
+        rows.replace("3500,", "35,").replace("4000,", "40,").replace("0000,", "00,"),
+        rows.replace("093500", "09:35").replace("094000", "9:40:00").replace("100000", "10:00"),
+    ):
+        assert load(tmp_path, STOOQ + other, "aapl.us.txt").data_hash == panel.data_hash
+    # Beside daily bars a time means nothing, and what is no time of day leaves the rows as they are.
+    daily = "".join(f"AAPL.US,D,2024010{d},000000,1,2,1,{d},5,0\n" for d in (2, 3))
+    assert [str(d) for d in load(tmp_path, STOOQ + daily).dates] == ["2024-01-02", "2024-01-03"]
+    last = "date,symbol,close,time\n2024-01-02,A,1,09:31\n2024-01-02,B,1,15:00\n"
+    assert load(tmp_path, last).shape == (1, 2)
+    with pytest.raises(DataError, match=r"more than one row"):
+        load(tmp_path, STOOQ + rows.replace("100000", "250000"))
+
+
 # Headers
 
 

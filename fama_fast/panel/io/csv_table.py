@@ -18,6 +18,7 @@ from fama_fast.panel import names as nm
 from fama_fast.panel.columns import MARKET_FIELDS
 from fama_fast.panel.io.asked_rows import asked_rows
 from fama_fast.panel.io.csv_bytes import read_text
+from fama_fast.panel.io.csv_clock import with_clock
 from fama_fast.panel.io.csv_header import Header, read_header
 from fama_fast.panel.io.csv_types import as_text, decimal_commas, typed
 from fama_fast.panel.io.layout import wide_dates
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from fama_fast.panel.io.csv_bytes import Bytes
 
+# ="000001" is how a text is kept from Excel.
+_PROTECTED = r'^="(.*)"$'
 _BATCH = 400  # columns that become numbers at a time
 _CELLS = 4_000_000  # and cells
 _HEAD = 1 << 20  # bytes that hold the header
@@ -63,7 +66,7 @@ def read_csv(file: Path, reading: Reading = PLAIN, *, wide: bool = False) -> pl.
     data, start = read_text(file, reading.encoding)
     stacked = read_stacked(data, start)
     header = read_header(data, start, str(file)) if stacked is None else stacked.header
-    texts = _Texts(_cells(data, header, file), header)
+    texts = _Texts(_cells(data, header, file), header, protected=data.find(b'="') >= 0)
     _refuse_open_quote(data, file)
     keys: set[str | None]
     market: Collection[str]
@@ -77,7 +80,9 @@ def read_csv(file: Path, reading: Reading = PLAIN, *, wide: bool = False) -> pl.
     table = _typed(texts, keys, market, reading.decimal or ".", rows)
     if reading.decimal is None and header.separator != "," and _decimal_comma(texts, keys, table, rows):
         table = _typed(texts, keys, market, ",", rows)
-    return table if stacked is None else unstacked(table, stacked)
+    if stacked is not None:
+        return unstacked(table, stacked)
+    return table if wide else with_clock(table, reading, str(file))
 
 
 def _dates(names: Sequence[str], reading: Reading, *, wide: bool) -> str | None:
@@ -126,10 +131,11 @@ class _Texts:
     content. Few columns are made of them at a time: in all they take several times the file's size.
     """
 
-    def __init__(self, cells: Any, header: Header) -> None:
+    def __init__(self, cells: Any, header: Header, *, protected: bool) -> None:
         self._cells = cells
         self._at = {name: i for i, name in enumerate(header.names)}
         self._keep: pl.Series | None = None
+        self._protected = protected
         # Lines of bare commas, as spreadsheets leave them, are no rows.
         blank: pl.Series | None = None
         for name in header.names:
@@ -146,6 +152,8 @@ class _Texts:
         """One column."""
         found = pl.from_arrow(self._cells.column(self._at[name]), rechunk=False)
         assert isinstance(found, pl.Series)
+        if self._protected:
+            found = found.str.replace(_PROTECTED, "${1}")
         return found if self._keep is None else found.filter(self._keep)
 
     def batches(self) -> Iterator[pl.DataFrame]:
@@ -156,6 +164,8 @@ class _Texts:
             found = pl.from_arrow(self._cells.select([self._at[n] for n in part]), rechunk=False)
             assert isinstance(found, pl.DataFrame)
             found.columns = part
+            if self._protected:
+                found = found.with_columns(pl.all().str.replace(_PROTECTED, "${1}"))
             yield found if self._keep is None else found.filter(self._keep)
 
 
