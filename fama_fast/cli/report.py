@@ -96,9 +96,11 @@ def _content(target: str, ledger: str | None, config: Path | None, options: dict
     from fama_fast.mining.ledger import Ledger
     from fama_fast.mining.setup import ledger_place
     from fama_fast.mining.setup import open_panel as panel_of
+    from fama_fast.mining.store import understood
     from fama_fast.report import from_run
 
-    with Ledger.open(ledger_place(load_config(config, {"ledger": ledger})), create=False) as store:
+    place = ledger_place(load_config(config, {"ledger": ledger}))
+    with Ledger.open(place, create=False) as store, understood(store.place, "what it holds of a run"):
         run = store.get_run(target)
         panel, why = _panel(options, run.data_hash, lambda: panel_of(config_from_dict(run.config)))
         return from_run(store, run, panel, no_panel=why)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,8 @@ from fama_fast.cli.common import EXPRESSION_COMMAND, AsJson, note, print_table, 
 from fama_fast.terminal import ascii_only, json_text, printable, say, say_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fama_fast.mining.ledger import Ledger
     from fama_fast.mining.lineage import ChainLink, ChainPath, Kin
     from fama_fast.mining.records import RunRecord
@@ -34,20 +37,38 @@ OutputPath = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
     runs = typer.Typer(name="runs", help="Look into recorded mining runs.", no_args_is_help=True, rich_markup_mode=None)
-    runs.command("list")(list_runs)
-    runs.command("show")(show)
-    runs.command("export")(export)
-    runs.command("lineage", context_settings=EXPRESSION_COMMAND)(lineage)
-    runs.command("report")(report)
+    runs.command("list")(_reads(list_runs))
+    runs.command("show")(_reads(show))
+    runs.command("export")(_reads(export))
+    runs.command("lineage", context_settings=EXPRESSION_COMMAND)(_reads(lineage))
+    runs.command("report")(_reads(report))
     app.add_typer(runs)
 
 
-def _open(ledger: str | None, config: Path | None) -> Ledger:
+def _reads(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, for which a document of the ledger that is not as it was written is damage, not a fault."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        from fama_fast.mining.store import understood
+
+        with understood(lambda: _place(options["ledger"], options["config"]), "what it holds of a run"):
+            command(*args, **options)
+
+    return run
+
+
+def _place(ledger: str | None, config: Path | None) -> str:
     from fama_fast.mining.config_file import load_config
-    from fama_fast.mining.ledger import Ledger
     from fama_fast.mining.setup import ledger_place
 
-    return Ledger.open(ledger_place(load_config(config, {"ledger": ledger})), create=False)
+    return ledger_place(load_config(config, {"ledger": ledger}))
+
+
+def _open(ledger: str | None, config: Path | None) -> Ledger:
+    from fama_fast.mining.ledger import Ledger
+
+    return Ledger.open(_place(ledger, config), create=False)
 
 
 def list_runs(ledger: LedgerPath = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
@@ -181,8 +202,14 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     out = {k: v for k, v in row.items() if k not in ("scores", "timings", "extra", "parents", "id")}
     out |= {name: json.dumps(row[name], ensure_ascii=False) for name in ("parents", "timings", "extra")}
     for split, figures in row["scores"].items():
-        out |= {f"{split}_{name}": value for name, value in figures.items()}
+        out |= {f"{split}_{name}": _figure(value) for name, value in figures.items()}
     return out
+
+
+def _figure(value: Any) -> float | None:
+    if value is None or isinstance(value, (int, float)):
+        return value
+    raise ValueError(f"a {type(value).__name__} among the scores")
 
 
 def lineage(

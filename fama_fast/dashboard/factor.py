@@ -9,9 +9,11 @@ import sqlalchemy as sa
 
 from fama_fast.errors import NotRecorded
 from fama_fast.mining import schema
+from fama_fast.mining.columns import Listed, complete
 from fama_fast.mining.lineage import Kin, Lineage
 from fama_fast.mining.older import oriented_figures, oriented_text
 from fama_fast.mining.records import AS_PROPOSED
+from fama_fast.mining.store import understood
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,7 +99,12 @@ def by_fingerprint(store: Store, run_id: str, fingerprint: str) -> FactorPage:
     return _of_candidate(store, run_id, dict(found))
 
 
-def _of_candidate(store: Store, run_id: str, row: dict[str, Any]) -> FactorPage:
+def _of_candidate(store: Store, run_id: str, found: Mapping[Any, Any]) -> FactorPage:
+    with understood(store.place, f"a candidate of run {run_id}"):
+        return _page(store, run_id, complete(found, schema.candidates))
+
+
+def _page(store: Store, run_id: str, row: dict[str, Any]) -> FactorPage:
     fingerprint = row["fingerprint"]
     scores = {name: dict(row["scores"][name]) for name in _SPLITS[:3] if row["scores"].get(name)}
     verdict: dict[str, Any] = {}
@@ -154,7 +161,7 @@ def _again(c: sa.Connection, run_id: str, fingerprint: str) -> int:
 def _verdict(c: sa.Connection, run_id: str, fingerprint: str) -> dict[str, Any]:
     """What the verdict says of a factor; empty for one that it does not judge."""
     t = schema.runs.c
-    listed = c.execute(sa.select(t.summary["factors"]).where(t.id == run_id)).scalar()
+    listed = c.execute(sa.select(sa.type_coerce(t.summary["factors"], Listed)).where(t.id == run_id)).scalar()
     for entry in listed if isinstance(listed, list) else ():
         if entry.get("fingerprint") == fingerprint:
             return dict(entry.get("verdict") or {})
@@ -174,7 +181,7 @@ def _children(store: Store, run_id: str, fingerprint: str) -> tuple[Kin, ...]:
         return tuple(
             Kin(
                 distance=1,
-                expression=oriented_text(row.canonical or row.text, row.sign),
+                expression=oriented_text(row.canonical or row.text or "", row.sign),
                 fingerprint=row.fingerprint,
                 score=row.score,
                 gate=row.gate,

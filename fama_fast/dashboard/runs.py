@@ -77,7 +77,8 @@ class Run:
 
     @property
     def statements(self) -> tuple[str, ...]:
-        return tuple(str(s) for s in self.verdict.get("statements") or ())
+        found = self.verdict.get("statements")
+        return tuple(map(str, found)) if isinstance(found, list) else ()
 
     @property
     def wanted(self) -> int | None:
@@ -85,7 +86,7 @@ class Run:
 
     @property
     def rounds_of(self) -> int | None:
-        return _whole((self.config.get("run") or {}).get("rounds"))
+        return _whole(_at(self.config, "run", "rounds"))
 
     @property
     def pool_test(self) -> float | None:
@@ -127,10 +128,15 @@ def _whole(value: Any) -> int | None:
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _figure(document: Any, *path: str) -> float | None:
+def _at(document: Any, *path: str) -> Any:
     for key in path:
         document = document.get(key) if isinstance(document, dict) else None
-    return float(document) if isinstance(document, int | float) else None
+    return document
+
+
+def _figure(document: Any, *path: str) -> float | None:
+    found = _at(document, *path)
+    return float(found) if isinstance(found, int | float) else None
 
 
 class Runs:
@@ -202,7 +208,7 @@ class Runs:
             config=row.config if isinstance(row.config, dict) else {},
             test_opened_at=row.test_opened_at,
             verdict=row.verdict if isinstance(row.verdict, dict) else {},
-            pool_valid=row.pool_valid,
+            pool_valid=None if row.pool_valid is None else float(row.pool_valid),
             tokens=int(row.tokens or 0),
             cost=float(row.cost or 0.0),
             rounds=rounds,

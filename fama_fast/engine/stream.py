@@ -25,7 +25,7 @@ import numpy as np
 
 from fama_fast import lang, ops, passes
 from fama_fast.engine.evaluate import lowered_roots
-from fama_fast.errors import DataError, StoreError, UnknownName, nearest_name
+from fama_fast.errors import DataError, FamaError, StoreError, UnknownName, nearest_name
 from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, Node, field, make, postorder
 from fama_fast.panel import GroupField, Panel
 from fama_fast.plan import UNIVERSE, Plan, make_plan
@@ -355,6 +355,15 @@ class Stream:
         Raises:
             StoreError: not a stream's state, or one whose expression means something else in this version.
         """
+        try:
+            return cls._restored(state, threads)
+        except FamaError:
+            raise
+        except Exception as error:  # whatever bytes may be given
+            raise StoreError(f"this is not the state of a stream: {type(error).__name__}: {error}") from error
+
+    @classmethod
+    def _restored(cls, state: bytes, threads: int) -> Stream:
         from fama_fast.engine.alpha import Alpha
 
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import re
@@ -155,38 +156,32 @@ def show_moments(moments: Any, days: bool) -> Any:
     return times.astype("datetime64[D]") if days else times
 
 
+@functools.cache
+def _shape() -> Any:
+    """What reads a manifest and sees that each value is of its kind."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Manifest)
+
+
 def _from_json(text: str, path: Path) -> Manifest:
     try:
-        found = json.loads(text)
-        if found["format"] != FORMAT:
+        written = json.loads(text)["format"]
+        if written != FORMAT:
             raise StoreError(
-                f"{path}: the store has format {found['format']}, this version of fama_fast reads {FORMAT}: "
+                f"{path}: the store has format {written}, this version of fama_fast reads {FORMAT}: "
                 "use the version that wrote it, or make a new store"
             )
-        return Manifest(
-            found["generation"],
-            found["engine"],
-            found["source"],
-            Settings(**found["settings"]),
-            tuple(
-                StoredFactor(**{**f, "fields": tuple(f["fields"]), "groups": tuple(f["groups"])})
-                for f in found["factors"]
-            ),
-            tuple(
-                Partition(
-                    p["month"],
-                    tuple(p["dates"]),
-                    p["data"],
-                    p["checks"],
-                    {block: tuple(Segment(**s) for s in segments) for block, segments in p["values"].items()},
-                )
-                for p in found["partitions"]
-            ),
-            tuple(DataFile(**f) for f in found["data_files"]),
-            dict(found["data_columns"]),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{path}: the manifest is damaged ({type(error).__name__}: {error})") from error
+        found: Manifest = _shape().validate_json(text, strict=True)
+        days = [d for p in found.partitions for d in p.dates]
+        if found.generation < 1 or not days or days != sorted(days) or any(not p.dates for p in found.partitions):
+            raise ValueError("its generation or its dates are out of order")
+        for partition in found.partitions:
+            np.datetime64(partition.month, "M")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise StoreError(f"{path}: the manifest is damaged ({type(error).__name__}: {why})") from error
+    return found
 
 
 def manifest_path(root: Path, generation: int) -> Path:

@@ -110,7 +110,7 @@ class FactorCache:
         stated = _read_note(note)
         try:
             found = np.load(file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # a header that is cut is read as Python text, which fails in many ways
             raise StoreError(f"{file}: the cached values are damaged ({error}): delete the file") from error
         if list(found.shape) != stated["shape"] or str(found.dtype) != stated["dtype"]:
             raise StoreError(
@@ -168,8 +168,9 @@ def _digest(array: NDArray[np.floating[Any]]) -> str:
 def _read_note(note: Path) -> dict[str, Any]:
     try:
         data = json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{note}: the cache entry is damaged ({error}): delete the file") from error
-    if not isinstance(data, dict) or set(data) != {"shape", "dtype", "digest"}:
-        raise StoreError(f"{note}: the cache entry is damaged (wrong keys): delete the file")
+    kinds = {"shape": list, "dtype": str, "digest": str}
+    if not isinstance(data, dict) or {k: type(v) for k, v in data.items()} != kinds:
+        raise StoreError(f"{note}: the cache entry is damaged (wrong keys or values): delete the file")
     return data

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import yaml
 
 _LINE_WIDTH = 110
+_MOST_DEPTH = 200
 _PLAIN = (int, float, bool, type(None))
 
 
@@ -89,6 +90,8 @@ def load(text: str, source: str) -> Any:
 
     loader_class: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
+        if _may_be_deep(text) and _depth(text, loader_class) > _MOST_DEPTH:
+            raise StoreError(f"{source}: nested more than {_MOST_DEPTH} deep")
         loader = loader_class(text)
         try:
             root = loader.get_single_node()
@@ -105,6 +108,24 @@ def load(text: str, source: str) -> Any:
         raise StoreError(f"{source}: not valid YAML: {str(error).splitlines()[0]}") from error
     except RecursionError:
         raise StoreError(f"{source}: nested too deeply") from None
+
+
+def _may_be_deep(text: str) -> bool:
+    """Whether anything could lie that deep: each level takes a bracket, or a column of a line."""
+    return text.count("[") + text.count("{") + max(map(len, text.splitlines()), default=0) > _MOST_DEPTH
+
+
+def _depth(text: str, loader_class: Any) -> int:
+    """How deep the document is, seen without building it: the C loader ends the process on one that is very deep."""
+    import yaml
+
+    deepest = depth = 0
+    for event in yaml.parse(text, Loader=loader_class):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        deepest = max(deepest, depth)
+        if deepest > _MOST_DEPTH:
+            break
+    return deepest
 
 
 def _at(source: str, mark: yaml.Mark | None) -> str:

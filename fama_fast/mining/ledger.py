@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from fama_fast.errors import StoreError, nearest_name
 from fama_fast.mining import schema
+from fama_fast.mining.columns import complete
 from fama_fast.mining.older import oriented_document, oriented_figures, oriented_identity, oriented_row
 from fama_fast.mining.ownership import FINISHED, RUNNING, owner_text, standing, this_process
 from fama_fast.mining.records import (
@@ -85,7 +86,7 @@ class Ledger(Store):
         """
         t = schema.runs
         with self.transaction(write=True) as c:
-            found = RunRecord(**c.execute(sa.select(t).where(t.c.id == run.id)).mappings().one())
+            found = RunRecord(**complete(c.execute(sa.select(t).where(t.c.id == run.id)).mappings().one(), t))
             if found.status == FINISHED or (standing(found) == RUNNING and found.owner != this_process()):
                 raise StoreError(self._why_not(c, run.id, found.rounds + 1))
             c.execute(
@@ -245,7 +246,7 @@ class Ledger(Store):
         """All runs, oldest first."""
         with self.transaction() as c:
             rows = c.execute(sa.select(schema.runs).order_by(schema.runs.c.started_at, schema.runs.c.id)).mappings()
-            return [RunRecord(**row) for row in rows]
+            return [RunRecord(**complete(row, schema.runs)) for row in rows]
 
     def get_run(self, run_id: str) -> RunRecord:
         """The run of this id, or of an unambiguous beginning of it; `last` is the latest.
@@ -257,8 +258,8 @@ class Ledger(Store):
         with self.transaction() as c:
             known = list(c.scalars(sa.select(t.c.id).order_by(t.c.started_at, t.c.id)))
             chosen = self._chosen(run_id, known)
-            found = RunRecord(**c.execute(sa.select(t).where(t.c.id == chosen)).mappings().one())
-        return found if found.summary is None else replace(found, summary=oriented_document(found.summary))
+            found = RunRecord(**complete(c.execute(sa.select(t).where(t.c.id == chosen)).mappings().one(), t))
+            return found if found.summary is None else replace(found, summary=oriented_document(found.summary))
 
     def _chosen(self, run_id: str, known: Sequence[str]) -> str:
         if run_id == "last" and known:
@@ -279,7 +280,7 @@ class Ledger(Store):
             rows = c.execute(
                 sa.select(table).where(table.c.run_id == run_id).order_by(table.c.round, table.c.position)
             ).mappings()
-            out = [oriented_row(dict(r)) for r in rows]
+            out = [oriented_row(complete(r, table)) for r in rows]
             links = c.execute(
                 sa.select(schema.parents.c.candidate_id, schema.parents.c.parent_fingerprint)
                 .join(table, table.c.id == schema.parents.c.candidate_id)
@@ -314,7 +315,7 @@ class Ledger(Store):
         t = schema.exchanges
         with self.transaction() as c:
             rows = c.execute(sa.select(t).where(t.c.run_id == run_id).order_by(t.c.round)).mappings()
-            return [dict(r) for r in rows]
+            return [complete(r, t) for r in rows]
 
     def results(self, run_id: str) -> dict[str, dict[str, dict[str, float]]]:
         """Scores by fingerprint (or "pool") and split of a finished run."""

@@ -334,7 +334,7 @@ class Lineage:
             kin = Kin(distance, "", fingerprint)
             if fingerprint in known:
                 row = known[fingerprint]
-                kin = replace(kin, expression=oriented_text(row.canonical, row.sign), score=row.score)
+                kin = replace(kin, expression=oriented_text(row.canonical or "", row.sign), score=row.score)
             out.append(kin)
         return out
 
@@ -349,7 +349,7 @@ class Lineage:
                 out[name] = oriented_text(text or "", sign), prompt
             start = sa.select(s.fingerprint, s.canonical, s.sign).where(s.run_id == self._run, s.fingerprint.in_(part))
             for row in c.execute(start):
-                out[row.fingerprint] = oriented_text(row.canonical, row.sign), None
+                out[row.fingerprint] = oriented_text(row.canonical or "", row.sign), None
         return out
 
 
@@ -387,7 +387,7 @@ def _distances(start: Sequence[Any], edges: dict[Any, list[Any]]) -> dict[Any, i
 def _kin(row: Any, distance: int, parents: dict[int, list[str]]) -> Kin:
     return Kin(
         distance=distance,
-        expression=oriented_text(row.canonical or row.text, row.sign),
+        expression=oriented_text(row.canonical or row.text or "", row.sign),
         fingerprint=row.fingerprint,
         score=row.score,
         gate=row.gate,

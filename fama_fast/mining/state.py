@@ -209,18 +209,18 @@ def restored_state(
             memory=SearchMemory.from_dict(data["memory"], market.training_series),
             residuals=ResidualMemory.from_dict(data.get("residuals", {}), market.training_series),
             pool=dict(data["pool"]),
-            best_pool=data["best_pool"],
-            stale=data["stale"],
-            round=data["round"],
-            proposed=data["proposed"],
-            tokens=data["tokens"],
-            cost=data.get("cost", 0.0),
-            seconds=data.get("seconds", 0.0),
+            best_pool=_of_kind(data["best_pool"], float, int, type(None)),
+            stale=_of_kind(data["stale"], int),
+            round=_of_kind(data["round"], int),
+            proposed=_of_kind(data["proposed"], int),
+            tokens=_of_kind(data["tokens"], int),
+            cost=_of_kind(data.get("cost", 0.0), float, int),
+            seconds=_of_kind(data.get("seconds", 0.0), float, int),
             begun_as=dict(data["begun_as"]),
-            exhausted=data["exhausted"],
-            races=Account(*data.get("races", ())),
+            exhausted=_of_kind(data["exhausted"], bool),
+            races=Account(*(_of_kind(v, float, int) for v in data.get("races", ()))),
         )
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(f"the stored state of the run is damaged: {error!r}") from error
     for row in candidates:
         if row["fingerprint"]:
@@ -260,6 +260,12 @@ def restored_state(
         {name: unit * np.float32(k.sign) for (name, k), unit in zip(kept.items(), left, strict=True)}
     )
     return state
+
+
+def _of_kind(value: Any, *kinds: type) -> Any:
+    if type(value) not in kinds:
+        raise TypeError(f"a {type(value).__name__} where a {kinds[0].__name__} was written")
+    return value
 
 
 def _put(state: LoopState, member: Member, alpha: Alpha) -> None:

@@ -24,10 +24,14 @@ from fama_fast.mining.migrations import MIGRATIONS
 from fama_fast.terminal import is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 BUSY_SECONDS = 60  # how long a writer waits for another one
 _WRITES = "fama_writes"
+_RESTORE = "; put a copy of it back, or name another with --ledger"
+# What reading a value or a document that is not as it was written ends in. Faults of this program among them are told
+# with their cause.
+NOT_UNDERSTOOD = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
 class Store:
@@ -83,6 +87,8 @@ class Store:
             if self._file is not None and not self._file.exists():
                 raise StoreError(f"ledger {self.place}: the file has gone since the run began") from error
             raise StoreError(f"ledger {self.place}: {_first_line(error)}{_advice(error)}") from error
+        except NOT_UNDERSTOOD as error:
+            raise _damaged(self.place, "what stands in it", error) from error
 
     # Layout
 
@@ -155,6 +161,27 @@ class Store:
         return True
 
 
+@contextmanager
+def understood(place: str | Callable[[], str], what: str) -> Iterator[None]:
+    """While the block reads documents of a store: that one is of another shape than this program writes is damage.
+
+    Args:
+        place: what messages call the store. what: what is read.
+
+    Raises:
+        StoreError: something is.
+    """
+    try:
+        yield
+    except NOT_UNDERSTOOD as error:
+        raise _damaged(place if isinstance(place, str) else place(), what, error) from error
+
+
+def _damaged(place: str, what: str, error: BaseException) -> StoreError:
+    why = f"{type(error).__name__}: {_first_line(error)}"
+    return StoreError(f"ledger {place}: damaged: {what} cannot be understood ({why}){_RESTORE}")
+
+
 def _url(text: str) -> tuple[sa.URL, str]:
     """The database's URL, and how to show it: without a password."""
     if "://" not in text:
@@ -221,6 +248,8 @@ def _advice(error: BaseException) -> str:
     text = str(error).casefold()
     if "disk is full" in text or "disk i/o error" in text or "no space left" in text:
         return " (is the disk full, or a quota reached?)"
+    if "malformed" in text or "not a database" in text or "could not decode" in text:
+        return _RESTORE
     return ""
 
 

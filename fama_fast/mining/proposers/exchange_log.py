@@ -88,7 +88,7 @@ def read_exchanges(path: Path) -> list[Exchange]:
             continue
         try:
             out.append(_exchange(json.loads(line)))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             if n == len(lines):
                 break
             raise ProposerError(
