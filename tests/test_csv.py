@@ -310,6 +310,17 @@ def test_rows_longer_than_a_block_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load(tmp_path, text)["CLOSE"], [[1], [2]])
 
 
+def test_codes_in_the_returns_of_crsp(tmp_path: Path) -> None:
+    text = (
+        "PERMNO,date,TICKER,PRC,VOL,RET\n10107,02JAN2020,MSFT,160.62,100,C\n10107,03JAN2020,MSFT,158.62,200,-0.0125\n"
+    )
+    panel = load(tmp_path, text)
+    np.testing.assert_array_equal(panel["RET"][:, 0], [np.nan, -0.0125])
+    assert panel.symbols.tolist() == ["10107"]
+    with pytest.raises(DataError, match=r"'PRC' holds text.*is 'C'"):
+        load(tmp_path, text.replace("160.62", "C"))
+
+
 def test_texts_that_are_kept_from_excel(tmp_path: Path) -> None:
     text = '="日期",代码,收盘\n="20200102",="000001",="10.5"\n="20200103",="000001",11\n'
     panel = load(tmp_path, text.replace('="日期"', "日期"))

@@ -394,7 +394,10 @@ def test_a_day_without_any_value_is_no_market_day(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("date,A,B\n2020-01-02,1,2\n2020-01-02,1,3\n", r"1 date is in more than one row, and the rows differ: 2020-01-02 in row 1, row 2"),
+        (
+            "date,A,B\n2020-01-02,1,2\n2020-01-02,1,3\n",
+            r"1 date is in more than one row, and the rows differ: 2020-01-02 in row 1, row 2",
+        ),
         ("date,A,B\n2020-01-02,1,x\n", r"column 'B' holds text, not numbers: row 1 is 'x'"),
         ("symbol,20200102,20200103\nA,1,2\n", r"dates down and its symbols across: transpose it"),
         ("name,2020-01-02,2020-01-03\nA,1,2\n", r"the columns are dates"),

@@ -60,6 +60,11 @@ DAYS = [dt.date(2020, 1, 2), dt.date(2020, 1, 2), dt.date(2020, 1, 3), dt.date(2
         pl.Series([f"{d} 00:00:00+05:30" for d in DAYS]),
         pl.Series([int(d.strftime("%Y%m%d")) for d in DAYS]),
         pl.Series([d.strftime("%Y%m%d") for d in DAYS]),
+        pl.Series([d.strftime("%d.%m.%Y") for d in DAYS]),
+        pl.Series([d.strftime("%Y.%m.%d") for d in DAYS]),
+        pl.Series([d.strftime("%d%b%Y").upper() for d in DAYS]),
+        pl.Series([d.strftime("%d-%b-%Y") for d in DAYS]),
+        pl.Series([d.strftime("%b %d, %Y") for d in DAYS]),
     ],
     ids=lambda s: f"{s.dtype}-{s[0]}",
 )

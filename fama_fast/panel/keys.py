@@ -24,7 +24,10 @@ Locate = Callable[[int], str]
 """Says where a 0-based row lies, for messages: `row 17`, or `prices/b.csv row 3`."""
 
 # With dots, the day comes first unless the year does; with slashes it depends on the country.
-_DATE_FORMATS = ("%Y-%m-%d", "%Y%m%d", "%Y/%m/%d", "%d.%m.%Y", "%Y.%m.%d")
+_DATE_FORMATS = (
+    *("%Y-%m-%d", "%Y%m%d", "%Y/%m/%d", "%d.%m.%Y", "%Y.%m.%d"),
+    *("%d%b%Y", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y"),
+)
 _ACCEPTED = "a date, YYYY-MM-DD or YYYYMMDD"
 _ACCEPTED_NUMBER = f"{_ACCEPTED}, or a time since 1970 in s, ms, us or ns"
 # Units of time since 1970 by size, in microseconds, from 1973 on: no other whole number that stands for a date is as
@@ -45,7 +48,7 @@ def plain_row(row: int) -> str:
 
 
 def read_dates(column: pl.Series, *, source: str, locate: Locate = plain_row, zone: str | None = None) -> pl.Series:
-    """Dates from Date, Datetime, text (ISO, 31.12.2020), whole numbers yyyymmdd or of time since 1970.
+    """Dates from Date, Datetime, text (ISO, 31.12.2020, 31DEC2020), whole numbers yyyymmdd or of time since 1970.
 
     Datetimes that all stand at midnight become dates; others stay, in microseconds, at the clock that they carry.
 

@@ -103,7 +103,7 @@ SOURCES: Mapping[str, Names] = MappingProxyType(
             "VOLUME": "$volume",
             "VWAP": "$vwap",
         },
-        "Stooq": {"date": "<DATE>", "symbol": "<TICKER>", "VOLUME": "<VOL>"},
+        "Stooq, MetaStock": {"date": "<DATE> <DTYYYYMMDD>", "symbol": "<TICKER>", "VOLUME": "<VOL>"},
         "yfinance": {"date": "Date", "symbol": "Ticker", "ADJ_CLOSE": "adj_close"},
         "Alpha Vantage": {
             "date": "timestamp",
@@ -152,6 +152,7 @@ SOURCES: Mapping[str, Names] = MappingProxyType(
             "AMOUNT": "quote_asset_volume quote_volume",
         },
         "Databento": {"date": "ts_event"},
+        "NSE of India": {"VOLUME": "tottrdqty ttltrdqnty", "AMOUNT": "tottrdval"},
         "JPX": {"date": "日付", "symbol": "securitiescode securities_code 銘柄コード コード"},
         "KRX": {
             "date": "날짜 일자",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from fama_fast.panel import names as nm
 from fama_fast.panel.text_values import labels_of
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ _COMMA_NUMBER = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)?(,\d*)?([eE][+-]?\d+)?$"
 _THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+$"
 _CODE = r"^[+-]?0\d"
 _HEAD = 100
+# Why CRSP has no return for a day, in the column of returns itself.
+_RETURNS = frozenset({"ret", "retx", "dlret", "dlretx"})
+_RETURN_CODES = ["A", "B", "C", "D", "E", "P", "S", "T"]
 
 
 def typed(texts: pl.DataFrame, *, decimal: str = ".", market: Collection[str] = ()) -> pl.DataFrame:
@@ -37,6 +41,8 @@ def typed(texts: pl.DataFrame, *, decimal: str = ".", market: Collection[str] = 
     rest = [n for n in texts.columns if n not in found]
     if rest:
         words = texts.select(labels_of(pl.col(rest)))
+        coded = [n for n in rest if nm.plain(n) in _RETURNS]
+        words = words.with_columns(pl.col(coded).replace(_RETURN_CODES, None)) if coded else words
         empty = [n for n, nulls in zip(rest, words.null_count().row(0), strict=True) if nulls == len(texts)]
         found |= {n: pl.Series(n, [None] * len(texts), dtype=pl.Null) for n in empty}
         words = words.drop(empty)
