@@ -79,7 +79,7 @@ _moment(
 )
 _moment(
     "TS_PRODUCT",
-    "product",
+    "ts_product.product",
     "The product over the past d days.",
     "Kakushadze (2016), product; WorldQuant BRAIN ts_product",
     ("PRODUCT", "PROD"),
@@ -89,7 +89,7 @@ _moment(
 )
 _moment(
     "TS_VAR",
-    "var",
+    "ts_spread.var",
     "The sample variance (ddof 1) over the past d days; exactly 0 for a constant window.",
     "qlib Var; pandas rolling var",
     ("VAR", "VARIANCE"),
@@ -100,7 +100,7 @@ _moment(
 )
 _moment(
     "TS_STDDEV",
-    "stddev",
+    "ts_spread.stddev",
     "The sample standard deviation (ddof 1) over the past d days; exactly 0 for a constant window.",
     "Kakushadze (2016), stddev; WorldQuant BRAIN ts_std_dev; qlib Std",
     ("STDDEV", "STD", "TS_STD", "TS_STD_DEV"),
@@ -136,7 +136,7 @@ _moment(
 )
 _moment(
     "TS_ZSCORE",
-    "zscore",
+    "ts_spread.zscore",
     "(x - mean) / standard deviation (ddof 1), both over the past d days.",
     "WorldQuant BRAIN ts_zscore",
     ("TS_Z_SCORE",),

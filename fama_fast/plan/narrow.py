@@ -27,6 +27,8 @@ _READ_BOTH = (
     "ts_moments.",
     "ts_order.",
     "ts_pairs.",
+    "ts_product.",
+    "ts_spread.",
 )
 _READ_FLOAT64 = {
     # They read cell by cell.
