@@ -1,10 +1,10 @@
 """Windows far from 1: where squares would overflow or vanish, they are taken of values times a power of two.
 
 A power of two changes no digit, so the same sums over scaled values have the bits of those over plain ones wherever
-those were right. Hence loops run on plain values and only watch two numbers: the largest sum of squares and the
-smallest sum of squared deviations. Between `LOW` and `HIGH` nothing that counts was lost; the few windows beyond are
-taken again one by one, added up in the same order, on values scaled by their own largest distance from what they are
-measured from. What is decided of a window depends on its own days alone.
+those were right. Hence loops run on plain values and only watch the smallest and the largest sum of squares about what
+windows are measured from, one of their own values. Between `LOW` and `HIGH` nothing that counts was lost; the few
+windows beyond are taken again one by one, added up in the same order, on values scaled by their own largest distance
+from it. What is decided of a window depends on its own days alone.
 
 A window of one value has a sum of exactly 0 and is none of those. Where no value is small none has lost anything:
 numbers differ by no less than their last place (`look_ahead`).

@@ -1,17 +1,31 @@
-"""Rolling covariance and correlation of two series, on half-blocks as in `ts_moments`.
+"""Rolling covariance and correlation of two series, on half-blocks as in `ts_spread`.
 
 Strict windows shift both series by the block's first row; relaxed ones do where that pair is complete, and else by
-another complete pair of the window, as `ts_moments` does.
+another complete pair of the window, as `ts_spread` does.
+
+Of numbers far from 1 (see `far`), correlations watch sums of squares, and covariances themselves: what overflows on its
+way to one is as good as always too large, and missing.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined, operand
+from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, helper, inlined, operand
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, finite, first_block
+from fama_fast.backends.numba_vm.kernels.far import (
+    HIGH,
+    LOW,
+    beyond,
+    exponent,
+    larger,
+    look_ahead,
+    scale_of,
+    scaled_back,
+    smaller,
+)
 from fama_fast.backends.numba_vm.kernels.gaps import first_pair, last_pair, roll_pairs
-from fama_fast.backends.numba_vm.simd import LANES, any_lane, load, missing, select, splat, sqrt, store
+from fama_fast.backends.numba_vm.simd import LANES, absolute, any_lane, load, missing, select, splat, sqrt, store
 
 COVARIANCE, CORRELATION = 0, 1
 PERFECT = 1.0 - 1e-14
@@ -29,6 +43,79 @@ def _result(what, cross, squares_x, squares_y, n):
 
 
 @inlined
+def _half_sums(x, y, start, end, step, base_x, base_y, scale_x, scale_y):
+    """Of half a window, outwards from the block's border: complete pairs, and sums of their distances from the base,
+    of squares and of products; the largest distances.
+
+    Distances are times `scale_x` and `scale_y`.
+    """
+    zero = splat(0.0)
+    n, sx, sy, sxx, syy, sxy, size_x, size_y = zero, zero, zero, zero, zero, zero, zero, zero
+    for t in range(start, end, step):
+        a, b = (load(x, t * LANES) - base_x) * scale_x, (load(y, t * LANES) - base_y) * scale_y
+        gone = missing(a) | missing(b)
+        a, b = select(gone, zero, a), select(gone, zero, b)
+        n = n + select(gone, zero, splat(1.0))
+        sx, sy, sxx, syy, sxy = sx + a, sy + b, sxx + a * a, syy + b * b, sxy + a * b
+        size_x, size_y = larger(absolute(a), size_x), larger(absolute(b), size_y)
+    return n, sx, sy, sxx, syy, sxy, size_x, size_y
+
+
+@helper
+def _older_pairs(x, y, first, block, base_x, base_y):
+    """How many complete pairs of the older half a window has."""
+    one = splat(1.0)
+    n, _, _, _, _, _, _, _ = _half_sums(x, y, block - 1, first - 1, -1, base_x, base_y, one, one)
+    return n
+
+
+@helper
+def _window_sums(x, y, first, block, t, base_x, base_y, scale_x, scale_y):
+    """Of a window: complete pairs, products about the means, squares about base and means, the largest distances."""
+    n2, sx2, sy2, sxx2, syy2, sxy2, size_x2, size_y2 = _half_sums(
+        x, y, block - 1, first - 1, -1, base_x, base_y, scale_x, scale_y
+    )
+    n, sx, sy, sxx, syy, sxy, size_x, size_y = _half_sums(
+        x, y, max(block, first), t + 1, 1, base_x, base_y, scale_x, scale_y
+    )
+    n, sx, sy, sxx, syy, sxy = n + n2, sx + sx2, sy + sy2, sxx + sxx2, syy + syy2, sxy + sxy2
+    size_x, size_y = larger(size_x2, size_x), larger(size_y2, size_y)
+    return n, sxy - sx * sy / n, sxx, syy, sxx - sx * sx / n, syy - sy * sy / n, size_x, size_y
+
+
+@helper
+def _pairs_far(out, x, y, block, rows, d, what, need, base_x, base_y, newer_x, newer_y):
+    """Put right, among the windows that end in a block, those whose squares or products are far from 1 (see `far`)."""
+    one = splat(1.0)
+    for t in range(clip_low(block), min(block + d, rows)):
+        first = clip_low(t - d + 1)
+        older = _older_pairs(x, y, first, block, base_x, base_y) > 0.0
+        origin_x, origin_y = select(older, base_x, newer_x), select(older, base_y, newer_y)
+        n, cross, sxx, syy, vx, vy, size_x, size_y = _window_sums(x, y, first, block, t, origin_x, origin_y, one, one)
+        far = absolute(cross) < LOW if what == COVARIANCE else beyond(smaller(sxx, syy), larger(sxx, syy))
+        again = (n >= need) & (size_x > 0.0) & (size_y > 0.0) & far
+        if any_lane(again):
+            ex, ey = exponent(size_x), exponent(size_y)
+            _, cross, _, _, vx, vy, _, _ = _window_sums(
+                x, y, first, block, t, origin_x, origin_y, scale_of(ex), scale_of(ey)
+            )
+            value = _result(what, cross, vx, vy, n)
+            if what == COVARIANCE:
+                value = scaled_back(value, ex + ey)
+            store(out, t * LANES, select(again, value, load(out, t * LANES)))
+
+
+@inlined
+def _mend(out, x, y, block, rows, d, what, need, base_x, base_y, newer_x, newer_y, seen_x, seen_y, most):
+    """Do so where a window that ends in the block may need it; what `look_ahead` found of x and of y."""
+    start, end = clip_low(block - d + 1), min(block + d, rows)
+    seen_x, seen_y = look_ahead(x, seen_x, start, end, rows), look_ahead(y, seen_y, start, end, rows)
+    if min(seen_x, seen_y) < end or any_lane(most > HIGH):
+        _pairs_far(out, x, y, block, rows, d, what, need, base_x, base_y, newer_x, newer_y)
+    return seen_x, seen_y
+
+
+@inlined
 def _pairs_strict(slots, dims, params, what):
     out, x, y = as_doubles(slots[0]), operand(slots, 1), operand(slots, 2)
     rows, d = dims[ROWS], int(params[0])
@@ -37,9 +124,11 @@ def _pairs_strict(slots, dims, params, what):
     zero, nothing = splat(0.0), splat(np.nan)
     for t in range(min(d - 1, rows)):
         store(out, t * LANES, nothing)
+    seen_x, seen_y = 0, 0
     block = first_block(dims, d)
     while block < rows:
         if block >= 0:
+            low, most = splat(np.inf), zero
             shift_x, shift_y = load(x, block * LANES), load(y, block * LANES)
             sx, sy, sxx, syy, sxy = zero, zero, zero, zero, zero
             for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
@@ -71,19 +160,29 @@ def _pairs_strict(slots, dims, params, what):
                             txx = txx + load(suffix, at + 3 * LANES)
                             tyy = tyy + load(suffix, at + 4 * LANES)
                     # Products before quotients: both orders of the operands then give the same bits.
-                    cross = txy - tx * ty / n
-                    store(out, t * LANES, _result(what, cross, txx - tx * tx / n, tyy - ty * ty / n, n))
+                    cross, vx, vy = txy - tx * ty / n, txx - tx * tx / n, tyy - ty * ty / n
+                    if what == CORRELATION:
+                        low, most = smaller(txx, smaller(tyy, low)), larger(txx + tyy, most)
+                    else:
+                        low = smaller(absolute(cross), low)
+                    store(out, t * LANES, _result(what, cross, vx, vy, n))
+            if any_lane(beyond(low, most)):
+                need = float(d)
+                seen_x, seen_y = _mend(
+                    out, x, y, block, rows, d, what, need, shift_x, shift_y, shift_x, shift_y, seen_x, seen_y, most
+                )
         block += d
 
 
 @inlined
 def _pairs_block(out, x, y, suffix, block, rows, d, what, need, present, base_x, base_y, newer_x, newer_y, apart):
-    """Relaxed windows that end in a block; the complete pairs of the last of them.
+    """Relaxed windows that end in a block; the complete pairs of the last of them, and what `beyond` asks for.
 
     Pairs are measured from `base_x`, `base_y`, or from `newer_x`, `newer_y` (where they are `apart`) by windows that
     hold no complete pair of the older half.
     """
     zero, one, nothing = splat(0.0), splat(1.0), splat(np.nan)
+    low = splat(np.inf)
     sx, sy, sxx, syy, sxy = zero, zero, zero, zero, zero
     for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
         a, b = load(x, t * LANES) - base_x, load(y, t * LANES) - base_y
@@ -98,6 +197,7 @@ def _pairs_block(out, x, y, suffix, block, rows, d, what, need, present, base_x,
             sxx, syy = sxx + a * a, syy + b * b
             store(suffix, at + 3 * LANES, sxx)
             store(suffix, at + 4 * LANES, syy)
+    older_xx, older_yy = sxx, syy
     sx, sy, sxx, syy, sxy = zero, zero, zero, zero, zero
     newer, nx, ny, nxx, nyy, nxy = zero, zero, zero, zero, zero, zero
     for t in range(clip_low(block), min(block + d, rows)):
@@ -127,10 +227,11 @@ def _pairs_block(out, x, y, suffix, block, rows, d, what, need, present, base_x,
             if what == CORRELATION:
                 nxx, nyy = nxx + a * a, nyy + b * b
                 txx, tyy = select(alone, nxx, txx), select(alone, nyy, tyy)
-        cross = txy - tx * ty / n
-        value = _result(what, cross, txx - tx * tx / n, tyy - ty * ty / n, n)
-        store(out, t * LANES, select(present >= need, value, nothing))
-    return present
+        cross, vx, vy = txy - tx * ty / n, txx - tx * tx / n, tyy - ty * ty / n
+        low = smaller(txx, smaller(tyy, low)) if what == CORRELATION else smaller(absolute(cross), low)
+        store(out, t * LANES, select(present >= need, _result(what, cross, vx, vy, n), nothing))
+    # No window's sum of squares is larger than those of both halves together.
+    return present, low, larger(sxx + older_xx + (syy + older_yy), nxx + nyy)
 
 
 @inlined
@@ -141,21 +242,29 @@ def _pairs_relaxed(slots, dims, params, what, least):
     nothing = splat(np.nan)
     present = splat(0.0)
     need = max(least, 2.0)
+    seen_x, seen_y = 0, 0
     block = first_block(dims, d)
     while block < rows:
-        a, b = nothing, nothing
+        base_x, base_y = nothing, nothing
         if block >= 0:
-            a, b = load(x, block * LANES), load(y, block * LANES)
-        gone = missing(a) | missing(b)
+            base_x, base_y = load(x, block * LANES), load(y, block * LANES)
+        newer_x, newer_y = base_x, base_y
+        gone = missing(base_x) | missing(base_y)
         if any_lane(gone):
-            a, b = select(gone, nothing, a), select(gone, nothing, b)
+            a, b = select(gone, nothing, base_x), select(gone, nothing, base_y)
             base_x, base_y = last_pair(a, b, x, y, block, d)
             newer_x, newer_y = first_pair(a, b, x, y, block, d, rows)
-            present = _pairs_block(
+            present, low, most = _pairs_block(
                 out, x, y, suffix, block, rows, d, what, need, present, base_x, base_y, newer_x, newer_y, True
             )
         else:
-            present = _pairs_block(out, x, y, suffix, block, rows, d, what, need, present, a, b, a, b, False)
+            present, low, most = _pairs_block(
+                out, x, y, suffix, block, rows, d, what, need, present, base_x, base_y, base_x, base_y, False
+            )
+        if any_lane(beyond(low, most)):
+            seen_x, seen_y = _mend(
+                out, x, y, block, rows, d, what, need, base_x, base_y, newer_x, newer_y, seen_x, seen_y, most
+            )
         block += d
 
 

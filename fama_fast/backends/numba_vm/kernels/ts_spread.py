@@ -81,7 +81,7 @@ def _dispersion_far(out, x, block, rows, d, what, need, base, newer_base):
         older, n, _, _, _ = _window_sums(x, first, block, t, base, one)
         origin = select(older > 0.0, base, newer_base)
         _, n, s, q, size = _window_sums(x, first, block, t, origin, one)
-        again = (n >= need) & (size > 0.0) & beyond(q - s * (s / n), q)
+        again = (n >= need) & (size > 0.0) & beyond(q, q)
         if any_lane(again):
             e = exponent(size)
             scale = scale_of(e)
@@ -131,9 +131,8 @@ def _dispersion_strict(slots, dims, params, what):
                         s = s + load(suffix, at)
                         q = q + load(suffix, at + LANES)
                     mean = s / n
-                    central = q - s * mean
-                    least, most = smaller(central, least), larger(q, most)
-                    store(out, t * LANES, _dispersion(what, central, n, mean, today))
+                    least, most = smaller(q, least), larger(q, most)
+                    store(out, t * LANES, _dispersion(what, q - s * mean, n, mean, today))
             if any_lane(beyond(least, most)):
                 end = min(block + d, rows)
                 seen = look_ahead(x, seen, clip_low(block - d + 1), end, rows)
@@ -187,9 +186,8 @@ def _dispersion_block(out, x, suffix, block, rows, d, what, need, present, base,
             s, q = select(alone, newer_sums, s), select(alone, newer_squares, q)
             today = select(alone, newer_today, today)
         mean = s / n
-        central = q - s * mean
-        least = smaller(central, least)
-        value = _dispersion(what, central, n, mean, today)
+        least = smaller(q, least)
+        value = _dispersion(what, q - s * mean, n, mean, today)
         store(out, t * LANES, select(present >= need, value, nothing))
     # No window's sum of squares is larger than those of both halves together.
     return present, least, larger(newer_squares, squares + older_squares)
