@@ -3,6 +3,8 @@
 Regressions merge two half-blocks of complete pairs as `ts_pairs` does (Welford; Chan, Golub and LeVeque), and keep the
 means, so every statistic follows from deviations: constant cost in the window, no digit lost to a large level.
 
+The few windows whose squares are far from 1 are taken again (see `far`).
+
 Ranks within a window are kept rather than computed: when a pair enters or leaves, every other rank moves by one or a
 half. Halves are exact, so nothing drifts.
 """
@@ -11,9 +13,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, inlined
+from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, helper, inlined
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, finite, first_block
-from fama_fast.backends.numba_vm.simd import LANES, absolute, load, missing, select, splat, sqrt, store
+from fama_fast.backends.numba_vm.kernels.far import (
+    HIGH,
+    beyond,
+    exponent,
+    larger,
+    look_ahead,
+    scale_of,
+    scaled_back,
+    smaller,
+)
+from fama_fast.backends.numba_vm.simd import LANES, absolute, any_lane, load, missing, select, splat, sqrt, store
 
 # What `TS_REGRESSION` returns, numbered as WorldQuant BRAIN does.
 RESIDUAL, INTERCEPT, SLOPE, ESTIMATE, ERROR_SQUARES, TOTAL_SQUARES = 0, 1, 2, 3, 4, 5
@@ -85,6 +97,102 @@ def _pair(y, x, t, lag, timed):
 
 
 @inlined
+def _merged(n, cx, cy, mx, my, sxx, syy, sxy, n2, cx2, cy2, older_x, older_y, sxx2, syy2, sxy2):
+    """The newer half of a window and its older half together: pairs, what means are measured from, and the moments."""
+    zero = splat(0.0)
+    count = n + n2
+    newer, two = n > 0.0, (n > 0.0) & (n2 > 0.0)
+    base_x, base_y = select(newer, cx, cx2), select(newer, cy, cy2)
+    tx, ty = select(newer, mx, older_x), select(newer, my, older_y)
+    share = n2 / count
+    gap_x, gap_y = (cx2 - cx) + (older_x - mx), (cy2 - cy) + (older_y - my)
+    tx = select(two, tx + gap_x * share, tx)
+    ty = select(two, ty + gap_y * share, ty)
+    share = share * n
+    txx = sxx + sxx2 + select(two, gap_x * gap_x * share, zero)
+    tyy = syy + syy2 + select(two, gap_y * gap_y * share, zero)
+    txy = sxy + sxy2 + select(two, (gap_x * gap_y) * share, zero)
+    return count, base_x, base_y, tx, ty, txx, tyy, txy
+
+
+@inlined
+def _of_day(what, t, d, timed, a, b, gone, count, base_x, base_y, tx, ty, txx, tyy, txy):
+    """The statistic of the window that ends in row t, of which (a, b) is today's pair."""
+    nothing = splat(np.nan)
+    today_x, today_y = (a - base_x) - tx, select(gone, nothing, (b - base_y) - ty)
+    today_x = select(gone, nothing, today_x)
+    if timed:
+        # Days are numbered 1 (the oldest) to d (today): first, in whole numbers, so that the row leaves no bit.
+        base_x = base_x + (float(d) - float(t))
+    return _statistic(what, count, txx, tyy, txy, today_x, today_y, base_x + tx, base_y + ty)
+
+
+@inlined
+def _half(y, x, start, end, step, lag, timed, scale_x, scale_y):
+    """Half a window, outwards from the block's border, of pairs times `scale_x` and `scale_y`."""
+    zero = splat(0.0)
+    n, cx, cy, mx, my, sxx, syy, sxy = zero, zero, zero, zero, zero, zero, zero, zero
+    for t in range(start, end, step):
+        a, b, gone = _pair(y, x, t, lag, timed)
+        n, cx, cy, mx, my, sxx, syy, sxy = _grow(a * scale_x, b * scale_y, gone, n, cx, cy, mx, my, sxx, syy, sxy)
+    return n, cx, cy, mx, my, sxx, syy, sxy
+
+
+@helper
+def _window(y, x, first, block, t, lag, timed, scale_x, scale_y):
+    n2, cx2, cy2, mx2, my2, sxx2, syy2, sxy2 = _half(y, x, block - 1, first - 1, -1, lag, timed, scale_x, scale_y)
+    n, cx, cy, mx, my, sxx, syy, sxy = _half(y, x, max(block, first), t + 1, 1, lag, timed, scale_x, scale_y)
+    return _merged(n, cx, cy, mx, my, sxx, syy, sxy, n2, cx2, cy2, mx2, my2, sxx2, syy2, sxy2)
+
+
+@helper
+def _sizes(y, x, first, t, lag, timed, base_x, base_y):
+    """The largest distances of a window's pairs from one of them."""
+    size_x, size_y = splat(0.0), splat(0.0)
+    for k in range(first, t + 1):
+        a, b, gone = _pair(y, x, k, lag, timed)
+        size_x = select(gone, size_x, larger(absolute(a - base_x), size_x))
+        size_y = select(gone, size_y, larger(absolute(b - base_y), size_y))
+    return size_x, size_y
+
+
+@inlined
+def _scaled_back(what, value, ex, ey):
+    """The statistic of series that were divided by 2^ex and 2^ey."""
+    if what == R_SQUARE:
+        return value
+    if what in (SLOPE, SLOPE_ERROR):
+        return scaled_back(value, ey - ex)
+    if what in (ERROR_SQUARES, TOTAL_SQUARES, MEAN_ERROR_SQUARE):
+        return scaled_back(value, ey * 2.0)
+    return scaled_back(value, ey)
+
+
+@helper
+def _far(out, y, x, block, rows, d, what, lag, need, timed):
+    """Put right, among the windows that end in a block, those whose squares are far from 1 (see `far`)."""
+    one = splat(1.0)
+    for t in range(clip_low(block), min(block + d, rows)):
+        first = clip_low(t - d + 1)
+        count, base_x, base_y, tx, ty, txx, tyy, txy = _window(y, x, first, block, t, lag, timed, one, one)
+        size_x, size_y = _sizes(y, x, first, t, lag, timed, base_x, base_y)
+        far = beyond(tyy, tyy) & (size_y > 0.0)
+        if not timed:
+            far = (far | beyond(txx, txx)) & (size_x > 0.0)
+        again = (count >= need) & far
+        if any_lane(again):
+            ex, ey = exponent(size_x), exponent(size_y)
+            if timed:
+                ex = splat(0.0)
+            scale_x, scale_y = scale_of(ex), scale_of(ey)
+            count, base_x, base_y, tx, ty, txx, tyy, txy = _window(y, x, first, block, t, lag, timed, scale_x, scale_y)
+            a, b, gone = _pair(y, x, t, lag, timed)
+            a, b = a * scale_x, b * scale_y
+            value = _of_day(what, t, d, timed, a, b, gone, count, base_x, base_y, tx, ty, txx, tyy, txy)
+            store(out, t * LANES, select(again, _scaled_back(what, finite(value), ex, ey), load(out, t * LANES)))
+
+
+@inlined
 def _regression(slots, dims, params, what, lag, least, timed):
     out, y = as_doubles(slots[0]), as_doubles(slots[1])
     x = y if timed else as_doubles(slots[2])
@@ -93,8 +201,10 @@ def _regression(slots, dims, params, what, lag, least, timed):
     zero, nothing = splat(0.0), splat(np.nan)
     need = splat(max(least, 2.0))
     strict = least >= d
+    seen_y, seen_x = 0, 0
     block = first_block(dims, d)
     while block < rows:
+        low, most = splat(np.inf), zero
         n, cx2, cy2, mx, my, sxx, syy, sxy = zero, zero, zero, zero, zero, zero, zero, zero
         for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
             a, b, gone = _pair(y, x, t, lag, timed)
@@ -119,28 +229,39 @@ def _regression(slots, dims, params, what, lag, least, timed):
             base_x, base_y = cx, cy
             if first < block:
                 at = (first - block + d) * 6 * LANES
-                n2 = load(suffix, at)
-                count = n + n2
-                newer, two = n > 0.0, (n > 0.0) & (n2 > 0.0)
-                base_x, base_y = select(newer, cx, cx2), select(newer, cy, cy2)
-                older_x, older_y = load(suffix, at + LANES), load(suffix, at + 2 * LANES)
-                tx, ty = select(newer, tx, older_x), select(newer, ty, older_y)
-                share = n2 / count
-                gap_x, gap_y = (cx2 - cx) + (older_x - mx), (cy2 - cy) + (older_y - my)
-                tx = select(two, tx + gap_x * share, tx)
-                ty = select(two, ty + gap_y * share, ty)
-                share = share * n
-                txx = txx + load(suffix, at + 3 * LANES) + select(two, gap_x * gap_x * share, zero)
-                tyy = tyy + load(suffix, at + 4 * LANES) + select(two, gap_y * gap_y * share, zero)
-                txy = txy + load(suffix, at + 5 * LANES) + select(two, (gap_x * gap_y) * share, zero)
-            today_x, today_y = (a - base_x) - tx, select(gone, nothing, (b - base_y) - ty)
-            today_x = select(gone, nothing, today_x)
-            if timed:
-                # Days are numbered 1 (the oldest) to d (today): first, in whole numbers, so that the row leaves no bit.
-                base_x = base_x + (float(d) - float(t))
-            mean_x = base_x + tx
-            value = _statistic(what, count, txx, tyy, txy, today_x, today_y, mean_x, base_y + ty)
+                count, base_x, base_y, tx, ty, txx, tyy, txy = _merged(
+                    n,
+                    cx,
+                    cy,
+                    mx,
+                    my,
+                    sxx,
+                    syy,
+                    sxy,
+                    load(suffix, at),
+                    cx2,
+                    cy2,
+                    load(suffix, at + LANES),
+                    load(suffix, at + 2 * LANES),
+                    load(suffix, at + 3 * LANES),
+                    load(suffix, at + 4 * LANES),
+                    load(suffix, at + 5 * LANES),
+                )
+            low, most = smaller(tyy, low), larger(tyy, most)
+            if not timed:
+                low, most = smaller(txx, low), larger(txx, most)
+            value = _of_day(what, t, d, timed, a, b, gone, count, base_x, base_y, tx, ty, txx, tyy, txy)
             store(out, t * LANES, select(count >= need, finite(value), nothing))
+        if any_lane(beyond(low, most)):
+            start, end = clip_low(block - d + 1), min(block + d, rows)
+            seen_y = look_ahead(y, seen_y, start, end, rows)
+            small = seen_y < end
+            if not timed:
+                start, end = clip_low(start - lag), clip_low(end - lag)
+                seen_x = look_ahead(x, seen_x, start, end, rows)
+                small = small or seen_x < end
+            if small or any_lane(most > HIGH):
+                _far(out, y, x, block, rows, d, what, lag, need, timed)
         block += d
 
 
