@@ -98,7 +98,7 @@ register(
         lookback=_lookback,
         algebra=Algebra(commutative=True, odd=True),
         polars=_rank_corr,
-        kernel="ts_regression.rank_corr",
+        kernel="ts_rank_corr.rank_corr",
     )
 )
 register(

@@ -16,8 +16,9 @@ from fama_fast.backends.numba_vm.abi import (
     row_of,
 )
 from fama_fast.backends.numba_vm.kernels.blocks import finite
+from fama_fast.backends.numba_vm.kernels.far import larger, scale_for, unsafe
 from fama_fast.backends.numba_vm.kernels.radix import order_row, tie_end
-from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store
+from fama_fast.backends.numba_vm.simd import LANES, absolute, load, missing, select, splat, store
 
 
 @helper
@@ -46,9 +47,35 @@ def first_present(row, columns):
     return 0.0
 
 
+@helper
+def scaled_squares(x, columns, shift, offset, scratch):
+    """(sum of squared deviations times scale^2, scale): a power of two with which squares neither overflow nor vanish.
+
+    scratch: address of sixteen doubles; the first eight are what `last_lanes` leaves.
+    """
+    tail, lanes = as_doubles(scratch), as_doubles(scratch + 8 * LANES)
+    whole_lanes = columns - columns % LANES
+    sizes, squares = splat(0.0), splat(0.0)
+    for c in range(0, columns, LANES):
+        v = load(x, c) if c < whole_lanes else load(tail, 0)
+        sizes = larger(absolute((v - shift) - offset), sizes)
+    store(lanes, 0, sizes)
+    size = 0.0
+    for i in range(LANES):
+        size = max(size, lanes[i])
+    scale = scale_for(size)
+    for c in range(0, columns, LANES):
+        v = load(x, c) if c < whole_lanes else load(tail, 0)
+        e = ((v - shift) - offset) * scale
+        squares = squares + select(missing(v), splat(0.0), e * e)
+    store(lanes, 0, squares)
+    return added(lanes), scale
+
+
 @inlined
 def _moments(x, columns, scratch):
-    """Of the present values: number, the first one, the mean's distance from it, the sum of squared deviations.
+    """Of the present values: number, the first one, the mean's distance from it, the sum of squared deviations times
+    scale^2, the scale: 1 unless the squares are far from 1 (see `far`).
 
     Deviations are (v - first) - distance: a large common level costs no digits, and a constant row deviates by 0.
     scratch: address of sixteen doubles; the first eight are what `last_lanes` leaves.
@@ -66,7 +93,7 @@ def _moments(x, columns, scratch):
     store(sums, 0, n)
     members = added(sums)
     if members == 0.0:
-        return 0.0, np.nan, np.nan, np.nan
+        return 0.0, np.nan, np.nan, np.nan, 1.0
     store(sums, 0, total)
     offset = added(sums) / members
     for c in range(0, columns, LANES):
@@ -74,7 +101,10 @@ def _moments(x, columns, scratch):
         e = (v - shift) - offset
         squares = squares + select(missing(v), zero, e * e)
     store(sums, 0, squares)
-    return members, shift, offset, added(sums)
+    found, scale = added(sums), 1.0
+    if unsafe(found):
+        found, scale = scaled_squares(x, columns, shift, offset, scratch)
+    return members, shift, offset, found, scale
 
 
 def rank(slots, dims, params):
@@ -103,11 +133,11 @@ def zscore(slots, dims, params):
     tail = as_doubles(dims[SCRATCH])
     for r in range(dims[ROWS]):
         row, result = row_of(x, r, width), row_of(out, r, width)
-        n, shift, offset, squares = _moments(row, columns, dims[SCRATCH])
+        n, shift, offset, squares, scale = _moments(row, columns, dims[SCRATCH])
         deviation = np.sqrt(squares / (n - 1.0)) if n > 1.0 else np.nan
         for c in range(0, columns, LANES):
             v = load(row, c) if c + LANES <= columns else load(tail, 0)
-            store(result, c, finite(((v - shift) - offset) / deviation))
+            store(result, c, finite(((v - shift) - offset) * scale / deviation))
 
 
 def demean(slots, dims, params):
@@ -116,7 +146,7 @@ def demean(slots, dims, params):
     tail = as_doubles(dims[SCRATCH])
     for r in range(dims[ROWS]):
         row, result = row_of(x, r, width), row_of(out, r, width)
-        _, shift, offset, _ = _moments(row, columns, dims[SCRATCH])
+        _, shift, offset, _, _ = _moments(row, columns, dims[SCRATCH])
         for c in range(0, columns, LANES):
             v = load(row, c) if c + LANES <= columns else load(tail, 0)
             store(result, c, finite((v - shift) - offset))
@@ -128,8 +158,8 @@ def winsorize(slots, dims, params):
     width, columns = dims[WIDTH], dims[COLUMNS]
     for r in range(dims[ROWS]):
         row, result = row_of(x, r, width), row_of(out, r, width)
-        n, shift, offset, squares = _moments(row, columns, dims[SCRATCH])
-        reach = params[0] * np.sqrt(squares / (n - 1.0)) if n > 1.0 else np.nan
+        n, shift, offset, squares, scale = _moments(row, columns, dims[SCRATCH])
+        reach = params[0] * np.sqrt(squares / (n - 1.0)) / scale if n > 1.0 else np.nan
         low, high = shift + (offset - reach), shift + (offset + reach)
         for c in range(columns):
             v = row[c]

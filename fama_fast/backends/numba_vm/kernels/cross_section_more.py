@@ -18,10 +18,12 @@ from fama_fast.backends.numba_vm.abi import (
     inlined,
     row_of,
 )
-from fama_fast.backends.numba_vm.kernels.cross_section import added, first_present, last_lanes
+from fama_fast.backends.numba_vm.kernels.cross_section import added, first_present, last_lanes, scaled_squares
+from fama_fast.backends.numba_vm.kernels.far import HIGHEST, digits, unsafe
 from fama_fast.backends.numba_vm.kernels.radix import order_row, tie_end
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store
 
+_FEW = 2.0**-64  # of the largest number; times any number of symbols it is one
 COUNT, SUM, MEAN, DEVIATION, LARGEST, SMALLEST = range(6)
 UNIFORM, GAUSSIAN, CAUCHY = range(3)
 
@@ -74,7 +76,10 @@ def _statistic(slots, dims, what):
                     e = (v - shift) - offset
                     squares = squares + select(missing(v), zero, e * e)
                 store(sums, 0, squares)
-                value = np.sqrt(added(sums) / (members - 1.0)) if members > 1.0 else np.nan
+                found, scale = added(sums), 1.0
+                if unsafe(found):
+                    found, scale = scaled_squares(row, columns, shift, offset, dims[SCRATCH])
+                value = digits(np.sqrt(found / (members - 1.0)) / scale) if members > 1.0 else np.nan
         spread = splat(value if value - value == 0.0 else np.nan)
         for c in range(0, columns, LANES):
             v = load(row, c) if c < whole else load(tail, 0)
@@ -105,27 +110,37 @@ def min_(slots, dims, params):
     _statistic(slots, dims, SMALLEST)
 
 
+@inlined
+def _sides(row, columns, whole, tail, sums, factor):
+    """Sums of the sizes of the positive and of the negative values, times `factor`."""
+    zero = splat(0.0)
+    above, below = zero, zero
+    for c in range(0, columns, LANES):
+        v = (load(row, c) if c < whole else load(tail, 0)) * factor
+        above = above + select(v > 0.0, v, zero)
+        below = below + select(v < 0.0, zero - v, zero)
+    store(sums, 0, above)
+    long = added(sums)
+    store(sums, 0, below)
+    return long, added(sums)
+
+
 def scale(slots, dims, params):
     """Sum of absolute values equals params[0]; with params[1] or params[2], that of each side equals its own."""
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     width, columns = dims[WIDTH], dims[COLUMNS]
     tail, sums = as_doubles(dims[SCRATCH]), as_doubles(dims[SCRATCH] + 8 * LANES)
-    zero = splat(0.0)
     sides = params[1] != 0.0 or params[2] != 0.0
     for r in range(dims[ROWS]):
         row, result = row_of(x, r, width), row_of(out, r, width)
         whole = last_lanes(row, columns, tail)
-        above, below = zero, zero
-        for c in range(0, columns, LANES):
-            v = load(row, c) if c < whole else load(tail, 0)
-            above = above + select(v > 0.0, v, zero)
-            below = below + select(v < 0.0, zero - v, zero)
-        store(sums, 0, above)
-        long = added(sums)
-        store(sums, 0, below)
-        short = added(sums)
+        factor = 1.0
+        long, short = _sides(row, columns, whole, tail, sums, factor)
+        if long + short > HIGHEST:
+            factor = _FEW
+            long, short = _sides(row, columns, whole, tail, sums, factor)
         for c in range(columns):
-            v = row[c]
+            v = row[c] * factor
             if not sides:
                 v = v / (long + short) * params[0]
             elif v > 0.0:

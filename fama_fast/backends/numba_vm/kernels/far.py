@@ -8,9 +8,13 @@ from it. What is decided of a window depends on its own days alone.
 
 A window of one value has a sum of exactly 0 and is none of those. Where no value is small none has lost anything:
 numbers differ by no less than their last place (`look_ahead`).
+
+Of one date's or one group's members it is the sum of squared deviations that is watched, and seen to at once.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -96,3 +100,24 @@ def look_ahead(x, seen, start, end, rows):
         return seen
     begin = max(seen, start)
     return _first_small(x, begin, max(end, min(rows, begin + _AHEAD)))
+
+
+@helper
+def scale_for(size):
+    """A power of two that brings a number near 1; 1 for 0."""
+    if size == 0.0:
+        return 1.0
+    _, e = math.frexp(min(size, HIGHEST))
+    return math.ldexp(1.0, -max(min(e, 1000), -1000))
+
+
+@inlined
+def unsafe(squares):
+    """Whether a sum of squared deviations has overflowed, or may have vanished or lost digits."""
+    return not LOW <= squares <= HIGH
+
+
+@inlined
+def digits(value):
+    """The value; missing where it is infinite or too small to have all its digits."""
+    return value if value == 0.0 or LEAST <= abs(value) <= HIGHEST else np.nan

@@ -14,9 +14,11 @@ from fama_fast.backends.numba_vm.abi import (
     WIDTH,
     as_doubles,
     as_unsigned,
+    helper,
     inlined,
     row_of,
 )
+from fama_fast.backends.numba_vm.kernels.far import digits, scale_for, unsafe
 from fama_fast.backends.numba_vm.kernels.radix import order_row, scratch_size, tie_end
 from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat, store
 
@@ -57,6 +59,36 @@ def _places(row, code, columns, place, lanes):
     return int(largest)
 
 
+@helper
+def _far_from_1(row, result, columns, place, places, figures, what):
+    """Z-scores or deviations of a date on which a group's squares overflow or vanish (see `far`).
+
+    figures: address of what `_statistic` knows of each group so far.
+    """
+    count, first = as_doubles(figures), as_doubles(figures + 8 * places)
+    total, squares = as_doubles(figures + 16 * places), as_doubles(figures + 24 * places)
+    low, high = as_doubles(figures + 32 * places), as_doubles(figures + 40 * places)
+    scale = low
+    for g in range(places):
+        size = 0.0  # of those without a group, and where all members have one value
+        if g > 0 and low[g] < high[g]:
+            size = max(abs((low[g] - first[g]) - total[g]), abs((high[g] - first[g]) - total[g]))
+        scale[g] = scale_for(size)
+        squares[g] = 0.0
+    for c in range(columns):
+        g = int(place[c])
+        e = ((row[c] - first[g]) - total[g]) * scale[g]
+        squares[g] += e * e
+    for c in range(columns):
+        g = int(place[c])
+        deviation = np.sqrt(squares[g] / (count[g] - 1.0)) if g > 0 and count[g] > 1.0 else np.nan
+        if what == DEVIATION:
+            result[c] = digits(deviation / scale[g])
+        else:
+            value = ((row[c] - first[g]) - total[g]) * scale[g] / deviation
+            result[c] = value if value - value == 0.0 else np.nan
+
+
 @inlined
 def _statistic(slots, dims, what):
     out, x, codes = as_doubles(slots[0]), as_doubles(slots[1]), as_doubles(slots[2])
@@ -91,6 +123,12 @@ def _statistic(slots, dims, what):
                 g = int(place[c])
                 e = (row[c] - first[g]) - total[g]
                 squares[g] += e * e
+            far = False
+            for g in range(1, places):
+                far = far or (low[g] < high[g] and unsafe(squares[g]))
+            if far:
+                _far_from_1(row, result, columns, place, places, figures, what)
+                continue
             for g in range(places):
                 deviation = np.sqrt(squares[g] / (count[g] - 1.0)) if low[g] < high[g] else 0.0
                 squares[g] = deviation if count[g] > 1.0 else np.nan
@@ -109,7 +147,8 @@ def _statistic(slots, dims, what):
             elif what == SMALLEST:
                 value = low[g]
             elif what == UNIT:
-                value = (v - low[g]) / (high[g] - low[g])
+                spread = high[g] - low[g]
+                value = (v - low[g]) / (spread if spread < np.inf else np.nan)
             elif what == DEVIATION:
                 value = squares[g]
             else:
