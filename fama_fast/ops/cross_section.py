@@ -67,17 +67,15 @@ def _composite(
     lower: Callable[..., Node],
     *static: Parameter,
     algebra: Algebra,
-    second: str | None = None,
     **more: Any,
 ) -> None:
     more.setdefault("example", f"{name}(TS_RETURNS(CLOSE, 5))")
     more.setdefault("missing", "missing when x is missing")
-    operands = (series(),) if second is None else (series(), series(second))
     register(
         OpSpec(
             name=name,
             family=Family.CROSS_SECTION,
-            parameters=(*operands, *static),
+            parameters=(series(), *static),
             doc=doc,
             source=source,
             algebra=algebra,
@@ -112,12 +110,6 @@ def _bucket(x: Node, start: float, end: float, step: float, skip_begin: bool, sk
     if skip_end:
         code = build("IF_ELSE", build("EQ", code, last), math.nan, code)
     return code
-
-
-def _vector_neut(x: Node, y: Node) -> Node:
-    along = build("MASK", y, build("EQ", x, x))
-    share = build("DIV", build("CS_SUM", build("MUL", x, y)), build("CS_SUM", build("MUL", along, along)))
-    return build("SUB", x, build("MUL", y, share))
 
 
 _cross(
@@ -346,16 +338,20 @@ register(
         gives_group=True,
     )
 )
-_composite(
-    "VECTOR_NEUT",
-    "x less its part along y: x - y (x.y)/(y.y), over the members that have both.",
-    _BRAIN,
-    _vector_neut,
-    second="y",
-    algebra=Algebra(odd=True),
-    missing="missing when either is missing, or y is 0 for all",
-    example="VECTOR_NEUT(RANK(RET), RANK(VOLUME))",
-    aliases=("CS_VECTOR_NEUT",),
+register(
+    OpSpec(
+        name="VECTOR_NEUT",
+        family=Family.CROSS_SECTION,
+        parameters=(series(), series("y")),
+        doc="x less its part along y: x - y (x.y)/(y.y), over the members that have both.",
+        example="VECTOR_NEUT(RANK(RET), RANK(VOLUME))",
+        source=_BRAIN,
+        missing="missing when either is missing, or y is 0 for all",
+        aliases=("CS_VECTOR_NEUT",),
+        algebra=Algebra(odd=True),
+        polars=slices.vector_neut,
+        kernel="neutral.vector",
+    )
 )
 register(
     OpSpec(
@@ -376,6 +372,6 @@ register(
         aliases=("CS_REGRESSION_NEUT", "REGRESSION_RESIDUAL"),
         algebra=Algebra(odd=True, residual=True),
         polars=slices.regression_neut,
-        kernel="cross_section_more.regression_neut",
+        kernel="neutral.regression",
     )
 )

@@ -46,12 +46,6 @@ def _normalize(x: Node, group: Node, scale: float) -> Node:
     return build("MUL", build("DIV", x, build("GROUP_SUM", build("ABS", x), group)), scale)
 
 
-def _vector_neut(x: Node, y: Node, group: Node) -> Node:
-    along = build("MASK", y, build("EQ", x, x))
-    squares = build("GROUP_SUM", build("MUL", along, along), group)
-    return build("SUB", x, build("MUL", y, build("DIV", build("GROUP_SUM", build("MUL", x, y), group), squares)))
-
-
 def _added(terms: Sequence[Node]) -> Node:
     """The sum as a balanced tree, whose depth grows with the logarithm of the number of terms."""
     level = list(terms)
@@ -61,21 +55,40 @@ def _added(terms: Sequence[Node]) -> Node:
     return level[0]
 
 
+def _near_1(size: Node) -> Node:
+    """A power of two whose product with values whose sizes add up to this has squares that are numbers.
+
+    1 for ordinary values; sizes whose sum is too large for a number, and so missing, are large.
+    """
+    small = build("IF_ELSE", build("LT", size, 2.0**-400), 2.0**600, 1)
+    return build("NAN_TO", build("IF_ELSE", build("GT", size, 2.0**400), 2.0**-600, small), 2.0**-600)
+
+
 def _backfill(x: Node, group: Node, d: int, std: float) -> Node:
     """Sums over today's group, lag by lag. NAN_TO lets them reach members whose own value is missing."""
 
-    def over_days(values: Sequence[Node]) -> Node:
-        return _added([build("GROUP_SUM", build("NAN_TO", v, 0), group) for v in values])
+    def filled(values: Sequence[Node]) -> list[Node]:
+        return [build("NAN_TO", v, 0) for v in values]
 
-    size = build("GROUP_COUNT", build("IS_NAN", x), group)  # present for every member with a group
-    own = build("MASK", x, size)
+    def in_group(values: Sequence[Node]) -> Node:
+        return build("GROUP_SUM", _added(filled(values)), group)
+
+    def over_days(values: Sequence[Node]) -> Node:
+        return _added([build("GROUP_SUM", v, group) for v in filled(values)])
+
+    n = in_group([build("EQ", x, x)])  # present for every member with a group
+    own = build("MASK", x, n)
     days = [own, *(build("DELAY", own, k) for k in range(1, d))]
-    n = over_days([build("EQ", v, v) for v in days])
+    if d > 1:  # whole numbers: they may be added up in any order
+        n = in_group([build("EQ", v, v) for v in days])
     # Twice: the second pass removes the rounding of the first.
     mean = build("DIV", over_days(days), n)
     mean = build("ADD", mean, build("DIV", over_days([build("SUB", v, mean) for v in days]), n))
-    squares = over_days([build("POWER", build("SUB", v, mean), 2) for v in days])
-    reach = build("MUL", build("SQRT", build("DIV", squares, build("MAX", build("SUB", n, 1), 1))), std)
+    # Squares of numbers far from 1 are taken times a power of two.
+    scale = _near_1(in_group([build("ABS", v) for v in days]))
+    squares = over_days([build("POWER", build("MUL", build("SUB", v, mean), scale), 2) for v in days])
+    deviation = build("SQRT", build("DIV", squares, build("MAX", build("SUB", n, 1), 1)))
+    reach = build("MUL", build("DIV", deviation, scale), std)
     # Deviations, not values, are held and added up: the mean is put back last.
     held = [build("MIN", build("MAX", build("SUB", v, mean), build("NEG", reach)), reach) for v in days]
     return build("IF_ELSE", build("IS_NAN", own), build("ADD", mean, build("DIV", over_days(held), n)), own)
@@ -176,7 +189,8 @@ register(
         source=_BRAIN,
         missing="missing when x, y or the group is missing, or y is 0 for all of the group",
         algebra=Algebra(odd=True),
-        lower=_vector_neut,
+        polars=slices.group_vector_neut,
+        kernel="neutral.group_vector",
     )
 )
 _group("MAX", "The largest value of the group that date.", slices.group_max, algebra=Algebra(idempotent=True))

@@ -165,6 +165,21 @@ def densify(ctx: PolarsContext, x: pl.Expr) -> Any:
     return ctx.by_date(x.rank(method="dense")).cast(ctx.pl.Float64) - 1.0
 
 
+def _vector_neut(ctx: PolarsContext, x: pl.Expr, y: pl.Expr, over: _Over) -> pl.Expr:
+    both = ctx.step(x.is_not_null() & y.is_not_null())
+    products, squares = (ctx.step(over(ctx.pl.when(both).then(v * y).sum())) for v in (x, y))
+    result: pl.Expr = ctx.pl.when(both).then(x - y * (products / squares))
+    return result
+
+
+def vector_neut(ctx: PolarsContext, x: pl.Expr, y: pl.Expr) -> pl.Expr:
+    return _vector_neut(ctx, x, y, ctx.by_date)
+
+
+def group_vector_neut(ctx: PolarsContext, x: pl.Expr, y: pl.Expr, group: pl.Expr) -> pl.Expr:
+    return _vector_neut(ctx, x, y, _in_group(ctx, group))
+
+
 def regression_neut(ctx: PolarsContext, y: pl.Expr, *regressors: pl.Expr) -> pl.Expr:
     """Gram and Schmidt, one regressor after the other, each projection taken twice."""
 

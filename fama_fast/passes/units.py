@@ -130,6 +130,7 @@ RULES: Mapping[str, str] = {
     **dict.fromkeys(("QUANTILE_UNIFORM", "QUANTILE_GAUSSIAN", "QUANTILE_CAUCHY", "TOP", "BOTTOM"), SLICE),
     **dict.fromkeys(("DEMEAN", "WINSORIZE", "WINSORIZE_QUANTILE", "CS_SUM", "CS_MEAN", "CS_MAX", "CS_MIN"), SLICE_SAME),
     **dict.fromkeys(("CS_STD", "CS_PERCENTILE", "REGRESSION_NEUT", "GROUP_MEAN", "GROUP_SUM", "GROUP_STD"), SLICE_SAME),
+    **dict.fromkeys(("VECTOR_NEUT", "GROUP_VECTOR_NEUT"), SLICE_SAME),
     **dict.fromkeys(("GROUP_NEUTRALIZE", "GROUP_MAX", "GROUP_MIN", "GROUP_PERCENTAGE"), SLICE_SAME),
     **dict.fromkeys(("CS_COUNT", "GROUP_COUNT"), PRESENCE_COUNT),
 }

@@ -1,4 +1,4 @@
-"""Kernels over all symbols of one date, beyond ranks and z-scores: statistics, quantiles, flags, groups, regression.
+"""Kernels over all symbols of one date, beyond ranks and z-scores: statistics, quantiles, flags, groups.
 
 Members only: the planner has masked the others. A statistic of the date is written where x is present.
 """
@@ -26,9 +26,6 @@ from fama_fast.backends.numba_vm.simd import LANES, load, missing, select, splat
 _FEW = 2.0**-64  # of the largest number; times any number of symbols it is one
 COUNT, SUM, MEAN, DEVIATION, LARGEST, SMALLEST = range(6)
 UNIFORM, GAUSSIAN, CAUCHY = range(3)
-
-# What is left of a regressor beside the others, as a share of its own size, below which it says nothing of its own.
-_DEPENDENT = 1e-9
 
 
 @inlined
@@ -380,69 +377,3 @@ def densify(slots, dims, params):
                 code += 1.0
             before = row[c]
             result[c] = code
-
-
-def regression_neut(slots, dims, params):
-    """What is left of the first operand beside an intercept and the others, over the members that have all of them.
-
-    Gram and Schmidt: regressors, then the first operand, lose their mean and their parts along the regressors before
-    them, each twice, the second time for what rounding left. One loop serves both, which keeps the code small.
-    """
-    out = as_doubles(slots[0])
-    width, columns = dims[WIDTH], dims[COLUMNS]
-    for r in range(dims[ROWS]):
-        result = row_of(out, r, width)
-        n = 0
-        for c in range(columns):
-            result[c] = 1.0
-            for j in range(1, 5):
-                v = as_doubles(slots[j])[r * width + c]
-                if v != v:
-                    result[c] = np.nan
-            n += 1 if result[c] == 1.0 else 0
-        used, usable = 0, n > 0
-        left = as_doubles(dims[SCRATCH])
-        for j in range(1, 5):
-            if not usable:
-                break
-            x = row_of(as_doubles(slots[1 + j % 4]), r, width)
-            left = as_doubles(dims[SCRATCH] + 8 * n * used)
-            low, high, i = np.inf, -np.inf, 0
-            for c in range(columns):
-                if result[c] == 1.0:
-                    left[i] = x[c]
-                    low, high = min(low, x[c]), max(high, x[c])
-                    i += 1
-            shift = left[0]  # about a value first: a large common level costs no digits
-            for _ in range(3):
-                total = 0.0
-                for i in range(n):
-                    left[i] -= shift
-                    total += left[i]
-                shift = total / n
-            if j < 4 and low == high:
-                continue  # beside the intercept a constant says nothing
-            size = 0.0
-            for i in range(n):
-                size += left[i] * left[i]
-            for k in range(2 * used):
-                base = as_doubles(dims[SCRATCH] + 8 * n * (k % used))
-                product, square = 0.0, 0.0
-                for i in range(n):
-                    product += left[i] * base[i]
-                    square += base[i] * base[i]
-                for i in range(n):
-                    left[i] -= product / square * base[i]
-            if j < 4:
-                rest = 0.0
-                for i in range(n):
-                    rest += left[i] * left[i]
-                usable = np.sqrt(rest) > _DEPENDENT * np.sqrt(size)
-                used += 1
-        usable = usable and n >= used + 2
-        i = 0
-        for c in range(columns):
-            if result[c] == 1.0:
-                v = left[i] if usable else np.nan
-                result[c] = v if v - v == 0.0 else np.nan
-                i += 1

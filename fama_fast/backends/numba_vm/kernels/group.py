@@ -36,7 +36,7 @@ def _n_groups(codes, columns):
 
 
 @inlined
-def _places(row, code, columns, place, lanes):
+def places_of(row, code, columns, place, lanes):
     """place[c]: 1 + the group of each present value, 0 of any other; returns the largest.
 
     With a place for what does not count, the loops over columns have no branch to predict. lanes: eight doubles.
@@ -98,7 +98,7 @@ def _statistic(slots, dims, what):
     figures = dims[SCRATCH] + 8 * (LANES + width)
     for r in range(dims[ROWS]):
         row, code, result = row_of(x, r, width), row_of(codes, r, width), row_of(out, r, width)
-        places = _places(row, code, columns, place, lanes) + 1
+        places = places_of(row, code, columns, place, lanes) + 1
         count, first = as_doubles(figures), as_doubles(figures + 8 * places)
         # Sums of distances from the first value, later their mean; sums of squares, later what is divided by.
         total, squares = as_doubles(figures + 16 * places), as_doubles(figures + 24 * places)
@@ -169,7 +169,7 @@ def sum_(slots, dims, params):
     total = as_doubles(dims[SCRATCH] + 8 * (LANES + width))
     for r in range(dims[ROWS]):
         row, code, result = row_of(x, r, width), row_of(codes, r, width), row_of(out, r, width)
-        places = _places(row, code, columns, place, lanes) + 1
+        places = places_of(row, code, columns, place, lanes) + 1
         for g in range(places):
             total[g] = 0.0
         for c in range(columns):
