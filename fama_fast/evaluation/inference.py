@@ -24,6 +24,15 @@ def present(series: Any) -> FloatArray:
     return array[np.isfinite(array)]
 
 
+def _near_1(x: FloatArray) -> tuple[FloatArray, float]:
+    """A series times a power of two with which its squares neither overflow nor vanish, and that power: mostly 1."""
+    largest = float(max(-x.min(), x.max())) if x.size else 0.0
+    if largest == 0.0 or 2.0**-400 <= largest <= 2.0**400:
+        return x, 1.0
+    scale = math.ldexp(1.0, -max(min(math.frexp(largest)[1], 1000), -1000))
+    return x * scale, scale
+
+
 def mean(series: Any) -> float:
     """Arithmetic mean of the days that have a value."""
     x = present(series)
@@ -32,8 +41,8 @@ def mean(series: Any) -> float:
 
 def std(series: Any) -> float:
     """Standard deviation, ddof 1; NaN with fewer than two days."""
-    x = present(series)
-    return float(x.std(ddof=1)) if x.size > 1 else NAN
+    x, scale = _near_1(present(series))
+    return float(x.std(ddof=1)) / scale if x.size > 1 else NAN
 
 
 def information_ratio(series: Any) -> float:
@@ -41,7 +50,7 @@ def information_ratio(series: Any) -> float:
 
     Source: Grinold and Kahn, Active Portfolio Management, ch. 5 and 10; RankICIR is the same of the RankIC.
     """
-    x = present(series)
+    x, _ = _near_1(present(series))
     if x.size < 2 or x.min() == x.max():
         return NAN
     return float(x.mean() / x.std(ddof=1))
@@ -66,19 +75,18 @@ class Level:
 
 def level(series: Any, *, horizon: int = 1) -> Level:
     """All figures of a series at once, with the bits that they have one by one, in a third of the time."""
-    x = present(series)
+    x, scale = _near_1(present(series))
     n = x.size
     if n < 2:
-        return Level(mean(x), NAN, hit_rate(x), NAN, n)
+        return Level(mean(x) / scale, NAN, hit_rate(x), NAN, n)
     centre = x.mean()
     hits = float(np.count_nonzero(x > 0.0) / n)
     if x.min() == x.max():
-        return Level(float(centre), NAN, hits, NAN, n)
+        return Level(float(centre) / scale, NAN, hits, NAN, n)
     u = x - centre
     spread = np.sqrt(np.add.reduce(u * u) / (n - 1))
-    return Level(
-        float(centre), float(centre / spread), hits, _newey_west(float(centre), u, newey_west_lag(n, horizon)), n
-    )
+    t = _newey_west(float(centre), u, newey_west_lag(n, horizon))
+    return Level(float(centre) / scale, float(centre / spread), hits, t, n)
 
 
 def t_statistic(series: Any) -> float:
@@ -120,7 +128,7 @@ def newey_west_t(series: Any, *, horizon: int = 1, lag: int | None = None) -> fl
     """
     if lag is not None and lag < horizon - 1:
         raise ValueError(f"labels of {horizon} days overlap: the lag must be at least {horizon - 1}, not {lag}")
-    x = present(series)
+    x, _ = _near_1(present(series))
     n = x.size
     if n < 2 or x.min() == x.max():
         return NAN
@@ -267,7 +275,7 @@ def deflated_sharpe(series: Any, *, trials: int, variance: float) -> float:
     """
     from scipy.special import ndtr
 
-    x = present(series)
+    x, _ = _near_1(present(series))
     sharpe = information_ratio(x)
     bar = expected_maximum_sharpe(trials, variance)
     if x.size < 3 or not math.isfinite(sharpe) or not math.isfinite(bar):

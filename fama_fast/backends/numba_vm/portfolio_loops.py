@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from fama_fast.backends.numba_vm.caching import njit_cached
+from fama_fast.backends.numba_vm.kernels.far import scale_for
 
 
 @njit_cached
@@ -262,7 +263,8 @@ def residuals(y, controls, codes, n_groups, start, stop, out):  # type: ignore[n
 
     y: (T, N). controls: (K, T, N). codes: (T, N) float64, or (0, 0). Only cells with everything present are fitted;
     others are NaN in out (T, N). Group means are taken out first (Frisch, Waugh and Lovell), then the K x K normal
-    equations are solved by Cholesky; a control that the ones before it explain adds nothing.
+    equations are solved by Cholesky; a control that the ones before it explain adds nothing. Each is taken times the
+    power of two that brings it near 1, which changes no digit and keeps squares in the range of numbers.
     """
     n_controls, _, n = controls.shape
     grouped = codes.shape[0] > 0
@@ -293,9 +295,15 @@ def residuals(y, controls, codes, n_groups, start, stop, out):  # type: ignore[n
         cells[:] = 0
         for j in range(m):
             cells[group[j]] += 1
+        scale = 1.0
         for c in range(n_controls + 1):
+            largest = 0.0
+            for j in range(m):
+                largest = max(largest, abs(x[c, j]))
+            scale = scale_for(largest)  # the last one is that of y
             total[:] = 0.0
             for j in range(m):
+                x[c, j] *= scale
                 total[group[j]] += x[c, j]
             for j in range(m):
                 x[c, j] -= total[group[j]] / cells[group[j]]
@@ -334,4 +342,4 @@ def residuals(y, controls, codes, n_groups, start, stop, out):  # type: ignore[n
             fit = 0.0
             for c in range(n_controls):
                 fit += beta[c] * x[c, j]
-            out[t, where[j]] = x[n_controls, j] - fit
+            out[t, where[j]] = (x[n_controls, j] - fit) / scale

@@ -18,6 +18,7 @@ import numpy as np
 
 from fama_fast.backends.numba_vm.abi import as_doubles, as_small, as_unsigned
 from fama_fast.backends.numba_vm.caching import njit_cached
+from fama_fast.backends.numba_vm.kernels.far import scale_for
 from fama_fast.backends.numba_vm.kernels.radix import order_row, scratch_size
 from fama_fast.backends.numba_vm.kernels.sinks import rank_ic_row, rank_ic_scratch
 
@@ -169,12 +170,6 @@ def rank_correlation(x, x_order, x_count, y, y_order, y_count, min_pairs, start,
 
 
 @njit_cached
-def _exponent_scale(largest):  # type: ignore[no-untyped-def]
-    """A power of two that brings `largest` near 1: scaling by it is exact, and squares cannot overflow."""
-    return math.ldexp(1.0, -min(max(math.frexp(largest)[1], -1000), 1000))
-
-
-@njit_cached
 def correlation(x, y, mask, min_pairs, start, stop, out):  # type: ignore[no-untyped-def]
     """Pearson correlation of each row over complete (masked-in) pairs; NaN below min_pairs or constant."""
     n = x.shape[1]
@@ -192,8 +187,8 @@ def correlation(x, y, mask, min_pairs, start, stop, out):  # type: ignore[no-unt
         out[t] = np.nan
         if pairs < min_pairs or pairs == 0 or x_low == x_high or y_low == y_high:
             continue
-        x_scale = _exponent_scale(max(abs(x_low), abs(x_high)))
-        y_scale = _exponent_scale(max(abs(y_low), abs(y_high)))
+        x_scale = scale_for(max(abs(x_low), abs(x_high)))
+        y_scale = scale_for(max(abs(y_low), abs(y_high)))
         x_sum = y_sum = 0.0
         for i in range(n):
             a, b = x[t, i], y[t, i]

@@ -13,6 +13,8 @@ from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, as_intege
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, finite, first_block
 from fama_fast.backends.numba_vm.simd import LANES, absolute, load, missing, select, splat, store
 
+_LARGE = 2.0**900  # times the number of bars it is still a number
+
 
 @inlined
 def _add(v, base, total, count):
@@ -90,7 +92,10 @@ def _bar(v, low, spread, buckets, factor, slack):
     bar = int(guess - slack)
     if bar == min(int(guess + slack), buckets - 1):
         return bar
-    place = (v - low) * buckets / spread
+    distance = v - low
+    if spread > _LARGE:
+        distance, spread = distance / _LARGE, spread / _LARGE
+    place = distance * buckets / spread
     return int(place) if place < buckets else buckets - 1
 
 
