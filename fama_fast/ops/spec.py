@@ -51,6 +51,9 @@ class PolarsContext(Protocol):
         one is a step.
         """
 
+    def mend(self, value: Expr, where: Expr, again: Callable[[], Expr]) -> Expr:
+        """`value`, and `again()` where `where` is true: its steps run only where that is so anywhere in the frame."""
+
     def kernel(self, op: str, operands: list[Expr], params: tuple[Param, ...]) -> Expr:
         """The operator's numba kernel through `map_batches`, for what Polars has no native form of."""
 

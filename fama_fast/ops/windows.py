@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fama_fast.ops.far import exponent, is_far, times_two_to, two_to
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -64,43 +66,69 @@ def mean(ctx: PolarsContext, x: pl.Expr, d: int, min_periods: int | None) -> pl.
 
 
 def product(ctx: PolarsContext, x: pl.Expr, d: int, min_periods: int | None) -> pl.Expr:
-    ones = ctx.step(x.fill_null(1.0))
-    lags = [ones.shift(i, fill_value=1.0) for i in range(d)]
-    value = ctx.by_symbol(_balanced(lags, lambda a, b: a * b))
-    return _enough(ctx, _present(ctx, x, d), d, min_periods, value)
+    n = _present(ctx, x, d)
+    plain = ctx.step(_product_of_days(ctx, x.fill_null(1.0), range(d)))
+    # Whatever the order, no product on the way is further from 1 than this.
+    reach = _weighted(ctx, ctx.pl.when(x != 0.0).then(x.abs().log(2.0).abs()), [1.0] * d)
+    far = (reach > 1000.0) & (n >= (min_periods or d))
+    value = ctx.mend(plain, far, lambda: _product_with_exponents(ctx, x, d))
+    return _enough(ctx, n, d, min_periods, value)
+
+
+def _product_of_days(ctx: PolarsContext, x: Any, days: range) -> Any:
+    """The product of the values of so many days ago; a day before the first counts as 1."""
+    values = ctx.step(x)
+    return ctx.by_symbol(_balanced([values.shift(i, fill_value=1.0) for i in days], lambda a, b: a * b))
+
+
+def _product_with_exponents(ctx: PolarsContext, x: pl.Expr, d: int) -> Any:
+    """Exponents are added up apart; what is left lies between 1/2 and 4, so many of them at a time are numbers."""
+    at_once = 256
+    e = exponent(ctx, x.abs())
+    part = ctx.pl.when(x == 0.0).then(0.0).otherwise(x * two_to(ctx, -e)).fill_null(1.0)
+    value, total = ctx.pl.lit(1.0), ctx.step(_weighted(ctx, ctx.pl.when(x != 0.0).then(e), [1.0] * d))
+    for start in range(0, d, at_once):
+        value = ctx.step(value * _product_of_days(ctx, part, range(start, min(start + at_once, d))))
+        more = ctx.step(ctx.pl.when(value != 0.0).then(exponent(ctx, value.abs())).otherwise(0.0))
+        value, total = ctx.step(value * two_to(ctx, -more)), ctx.step(total + more)
+    return times_two_to(ctx, value, total.clip(-2000.0, 2000.0))
 
 
 class _Moments(NamedTuple):
-    """Present days, the window's centre, the mean deviation from it, and central sums of powers."""
+    """Present days, the window's centre, the mean deviation from it, today's from the mean, central sums of powers."""
 
     n: Any
     centre: Any
     offset: Any
+    today: Any
     second: Any
     third: Any
     fourth: Any
 
 
-def _deviations(x: Any, centre: Any, d: int) -> list[Any]:
-    return [x.shift(i) - centre for i in range(d)]
+def _deviations(x: Any, centre: Any, d: int, scale: Any = None) -> list[Any]:
+    lags = [x.shift(i) - centre for i in range(d)]
+    return lags if scale is None else [e * scale for e in lags]
 
 
 def _centre(ctx: PolarsContext, x: pl.Expr, n: pl.Expr, d: int) -> pl.Expr:
     return ctx.step(_weighted(ctx, x, [1.0] * d) / n)
 
 
-def _moments(ctx: PolarsContext, x: pl.Expr, d: int, order: int) -> _Moments:
+def _moments(ctx: PolarsContext, x: pl.Expr, d: int, order: int, scale: Any = None) -> _Moments:
+    """Of the window's values, times `scale` where it is given."""
     n = _present(ctx, x, d)
     centre = _centre(ctx, x, n, d)
-    lags = _deviations(x, centre, d)
+    lags = _deviations(x, centre, d, scale)
 
     def power_sum(k: int) -> Any:
         return ctx.step(ctx.by_symbol(_sum([_power(e, k).fill_null(0.0) for e in lags])))
 
     s1 = power_sum(1)
     m = ctx.step(s1 / n)
+    today = _deviations(x, centre, 1, scale)[0] - m
     if order < 2:
-        return _Moments(n, centre, m, None, None, None)
+        return _Moments(n, centre, m, today, None, None, None)
     s2 = power_sum(2)
     second = ctx.step(s2 - n * m * m)
     third = fourth = None
@@ -110,7 +138,7 @@ def _moments(ctx: PolarsContext, x: pl.Expr, d: int, order: int) -> _Moments:
     if order > 3:
         s4 = power_sum(4)
         fourth = s4 - 4.0 * m * s3 + 6.0 * m * m * s2 - 3.0 * n * m * m * m * m
-    return _Moments(n, centre, m, second, third, fourth)
+    return _Moments(n, centre, m, today, second, third, fourth)
 
 
 def _power(e: Any, k: int) -> Any:
@@ -118,41 +146,83 @@ def _power(e: Any, k: int) -> Any:
     return {1: e, 2: square, 3: square * e, 4: square * square}[k]
 
 
+def _largest(ctx: PolarsContext, x: pl.Expr, d: int) -> pl.Expr:
+    return ctx.by_symbol(x.abs().rolling_max(d, min_samples=1))
+
+
+def _of_moments(
+    ctx: PolarsContext,
+    x: pl.Expr,
+    d: int,
+    min_periods: int | None,
+    statistic: Callable[[_Moments], Any],
+    *,
+    order: int,
+    least: int,
+    degree: int,
+    of_constant: float | None = None,
+) -> pl.Expr:
+    """A statistic of each window.
+
+    Args:
+        order: the highest moment. least: days that it needs in any case. of_constant: its value of a constant window.
+        degree: it is f times as large to this power where all values are f times as large.
+    """
+    m = _moments(ctx, x, d, order)
+    constant = _constant(ctx, x, d)
+
+    def again() -> Any:
+        e = exponent(ctx, _largest(ctx, x, d))
+        scaled = statistic(_moments(ctx, x, d, order, two_to(ctx, -e)))
+        return times_two_to(ctx, scaled, e * degree) if degree else scaled
+
+    far = ~constant & is_far(m.second) & (m.n >= max(min_periods or d, least))
+    value = ctx.mend(ctx.step(statistic(m)), far, again)
+    return _enough(ctx, m.n, d, min_periods, ctx.pl.when(constant).then(of_constant).otherwise(value), least=least)
+
+
 def variance(ctx: PolarsContext, x: pl.Expr, d: int, min_periods: int | None) -> pl.Expr:
-    m = _moments(ctx, x, d, 2)
-    value = ctx.pl.when(_constant(ctx, x, d)).then(0.0).otherwise(m.second / (m.n - 1.0))
-    return _enough(ctx, m.n, d, min_periods, value, least=2)
+    def statistic(m: _Moments) -> Any:
+        return m.second / (m.n - 1.0)
+
+    return _of_moments(ctx, x, d, min_periods, statistic, order=2, least=2, degree=2, of_constant=0.0)
 
 
 def stddev(ctx: PolarsContext, x: pl.Expr, d: int, min_periods: int | None) -> pl.Expr:
-    return variance(ctx, x, d, min_periods).sqrt()
+    def statistic(m: _Moments) -> Any:
+        return (m.second / (m.n - 1.0)).sqrt()
+
+    return _of_moments(ctx, x, d, min_periods, statistic, order=2, least=2, degree=1, of_constant=0.0)
 
 
 def skewness(ctx: PolarsContext, x: pl.Expr, d: int, min_periods: int | None) -> pl.Expr:
-    m = _moments(ctx, x, d, 3)
-    n, spread = m.n, (m.second / m.n).sqrt()
-    biased = m.third / n / (spread * spread * spread)
-    value = (n * (n - 1.0)).sqrt() / (n - 2.0) * biased
-    return _enough(ctx, n, d, min_periods, ctx.pl.when(~_constant(ctx, x, d)).then(value), least=3)
+    def statistic(m: _Moments) -> Any:
+        n, spread = m.n, (m.second / m.n).sqrt()
+        biased = m.third / n / (spread * spread * spread)
+        return (n * (n - 1.0)).sqrt() / (n - 2.0) * biased
+
+    return _of_moments(ctx, x, d, min_periods, statistic, order=3, least=3, degree=0)
 
 
 def kurtosis(ctx: PolarsContext, x: pl.Expr, d: int, min_periods: int | None) -> pl.Expr:
-    m = _moments(ctx, x, d, 4)
-    n = m.n
-    excess = n * m.fourth / (m.second * m.second) - 3.0
-    value = (n - 1.0) / ((n - 2.0) * (n - 3.0)) * ((n + 1.0) * excess + 6.0)
-    return _enough(ctx, n, d, min_periods, ctx.pl.when(~_constant(ctx, x, d)).then(value), least=4)
+    def statistic(m: _Moments) -> Any:
+        n = m.n
+        excess = n * m.fourth / (m.second * m.second) - 3.0
+        return (n - 1.0) / ((n - 2.0) * (n - 3.0)) * ((n + 1.0) * excess + 6.0)
+
+    return _of_moments(ctx, x, d, min_periods, statistic, order=4, least=4, degree=0)
 
 
 def zscore(ctx: PolarsContext, x: pl.Expr, d: int, min_periods: int | None) -> pl.Expr:
-    m = _moments(ctx, x, d, 2)
-    value = (x - m.centre - m.offset) / (m.second / (m.n - 1.0)).sqrt()
-    return _enough(ctx, m.n, d, min_periods, ctx.pl.when(~_constant(ctx, x, d)).then(value), least=2)
+    def statistic(m: _Moments) -> Any:
+        return m.today / (m.second / (m.n - 1.0)).sqrt()
+
+    return _of_moments(ctx, x, d, min_periods, statistic, order=2, least=2, degree=0)
 
 
 def av_diff(ctx: PolarsContext, x: pl.Expr, d: int, min_periods: int | None) -> pl.Expr:
     m = _moments(ctx, x, d, 1)
-    value = ctx.pl.when(_constant(ctx, x, d)).then(x * 0.0).otherwise(x - m.centre - m.offset)
+    value = ctx.pl.when(_constant(ctx, x, d)).then(x * 0.0).otherwise(m.today)
     return _enough(ctx, m.n, d, min_periods, value)
 
 
@@ -248,13 +318,16 @@ class _Pairs(NamedTuple):
     y_today: Any
 
 
-def _pair_moments(ctx: PolarsContext, x: pl.Expr, y: pl.Expr, d: int) -> _Pairs:
+def _pair_moments(
+    ctx: PolarsContext, x: pl.Expr, y: pl.Expr, d: int, x_scale: Any = None, y_scale: Any = None
+) -> _Pairs:
+    """Of the window's complete pairs, times `x_scale` and `y_scale` where they are given."""
     both = x.is_not_null() & y.is_not_null()
     x, y = ctx.step(ctx.pl.when(both).then(x)), ctx.step(ctx.pl.when(both).then(y))
     n = _present(ctx, x, d)
     x_centre, y_centre = _centre(ctx, x, n, d), _centre(ctx, y, n, d)
-    x_lags = _deviations(x, x_centre, d)
-    y_lags = _deviations(y, y_centre, d)
+    x_lags = _deviations(x, x_centre, d, x_scale)
+    y_lags = _deviations(y, y_centre, d, y_scale)
 
     def lag_sum(terms: list[Any]) -> Any:
         return ctx.step(ctx.by_symbol(_sum([t.fill_null(0.0) for t in terms])))
@@ -267,24 +340,58 @@ def _pair_moments(ctx: PolarsContext, x: pl.Expr, y: pl.Expr, d: int) -> _Pairs:
         y_square=lag_sum([b * b for b in y_lags]) - sy * sy / n,
         x_constant=_constant(ctx, x, d),
         y_constant=_constant(ctx, y, d),
-        x_mean=x_centre + sx / n,
-        y_mean=y_centre + sy / n,
-        x_today=x - x_centre - sx / n,
-        y_today=y - y_centre - sy / n,
+        x_mean=(x_centre if x_scale is None else x_centre * x_scale) + sx / n,
+        y_mean=(y_centre if y_scale is None else y_centre * y_scale) + sy / n,
+        x_today=_deviations(x, x_centre, 1, x_scale)[0] - sx / n,
+        y_today=_deviations(y, y_centre, 1, y_scale)[0] - sy / n,
     )
 
 
-def correlation(ctx: PolarsContext, x: pl.Expr, y: pl.Expr, d: int, min_periods: int | None) -> pl.Expr:
+def _of_pairs(
+    ctx: PolarsContext,
+    x: pl.Expr,
+    y: pl.Expr,
+    d: int,
+    min_periods: int | None,
+    statistic: Callable[[_Pairs], Any],
+    degrees: tuple[int, int],
+    *,
+    timed: bool = False,
+) -> tuple[_Pairs, pl.Expr]:
+    """A statistic of each window's complete pairs, after what it was made of.
+
+    Args:
+        degrees: it is f times as large to these powers where all x, or all y, are f times as large.
+        timed: x are days, which are never far from 1.
+    """
     p = _pair_moments(ctx, x, y, d)
-    value = ctx.step(p.cross / (p.x_square.sqrt() * p.y_square.sqrt()))
+
+    def again() -> Any:
+        both = x.is_not_null() & y.is_not_null()
+        ey = exponent(ctx, _largest(ctx, ctx.step(ctx.pl.when(both).then(y)), d))
+        ex = ey * 0.0 if timed else exponent(ctx, _largest(ctx, ctx.step(ctx.pl.when(both).then(x)), d))
+        scaled = statistic(_pair_moments(ctx, x, y, d, None if timed else two_to(ctx, -ex), two_to(ctx, -ey)))
+        return times_two_to(ctx, scaled, ex * degrees[0] + ey * degrees[1]) if any(degrees) else scaled
+
+    far = ~p.y_constant & is_far(p.y_square)
+    if not timed:
+        far = ~p.x_constant & (far | is_far(p.x_square))
+    return p, ctx.mend(ctx.step(statistic(p)), far & (p.n >= max(min_periods or d, 2)), again)
+
+
+def correlation(ctx: PolarsContext, x: pl.Expr, y: pl.Expr, d: int, min_periods: int | None) -> pl.Expr:
+    def statistic(p: _Pairs) -> Any:
+        return p.cross / (p.x_square.sqrt() * p.y_square.sqrt())
+
+    p, value = _of_pairs(ctx, x, y, d, min_periods, statistic, (0, 0))
     exact = ctx.pl.when(value.abs() > 1.0 - 1e-14).then(value.sign()).otherwise(value)
     varied = ctx.pl.when(~(p.x_constant | p.y_constant)).then(exact)
     return _enough(ctx, p.n, d, min_periods, varied, least=2)
 
 
 def covariance(ctx: PolarsContext, x: pl.Expr, y: pl.Expr, d: int, min_periods: int | None) -> pl.Expr:
-    p = _pair_moments(ctx, x, y, d)
-    value = ctx.pl.when(p.x_constant | p.y_constant).then(0.0).otherwise(p.cross / (p.n - 1.0))
+    p, covaried = _of_pairs(ctx, x, y, d, min_periods, lambda p: p.cross / (p.n - 1.0), (1, 1))
+    value = ctx.pl.when(p.x_constant | p.y_constant).then(0.0).otherwise(covaried)
     return _enough(ctx, p.n, d, min_periods, value, least=2)
 
 
@@ -293,20 +400,29 @@ RESIDUAL, INTERCEPT, SLOPE, ESTIMATE, ERROR_SQUARES, TOTAL_SQUARES = range(6)
 R_SQUARE, MEAN_ERROR_SQUARE, SLOPE_ERROR, INTERCEPT_ERROR = range(6, 10)
 
 
+_DEGREES = {SLOPE: (-1, 1), SLOPE_ERROR: (-1, 1), R_SQUARE: (0, 0)} | dict.fromkeys(
+    (ERROR_SQUARES, TOTAL_SQUARES, MEAN_ERROR_SQUARE), (0, 2)
+)
+
+
 def regression(
     ctx: PolarsContext, y: pl.Expr, x: pl.Expr, d: int, lag: int, rettype: int, min_periods: int | None
 ) -> pl.Expr:
     earlier = ctx.step(ctx.by_symbol(x.shift(lag))) if lag else x
-    p = _pair_moments(ctx, earlier, y, d)
-    return _enough(ctx, p.n, d, min_periods, _line(ctx, p, rettype), least=2)
+    degrees = _DEGREES.get(rettype, (0, 1))
+    p, value = _of_pairs(ctx, earlier, y, d, min_periods, lambda p: _line(ctx, p, rettype), degrees)
+    return _enough(ctx, p.n, d, min_periods, value, least=2)
 
 
 def on_time(ctx: PolarsContext, x: pl.Expr, d: int, rettype: int, min_periods: int | None) -> pl.Expr:
     """The regression of x on the days of the window, numbered 1 (the oldest) to d (today)."""
     today = _day_number(ctx)
-    p = _pair_moments(ctx, today, x, d)
-    p = p._replace(x_mean=p.x_mean - today + float(d))
-    return _enough(ctx, p.n, d, min_periods, _line(ctx, p, rettype), least=2)
+
+    def statistic(p: _Pairs) -> Any:
+        return _line(ctx, p._replace(x_mean=p.x_mean - today + float(d)), rettype)
+
+    p, value = _of_pairs(ctx, today, x, d, min_periods, statistic, _DEGREES.get(rettype, (0, 1)), timed=True)
+    return _enough(ctx, p.n, d, min_periods, value, least=2)
 
 
 def _line(ctx: PolarsContext, p: _Pairs, rettype: int) -> pl.Expr:

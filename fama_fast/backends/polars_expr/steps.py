@@ -26,11 +26,18 @@ SYMBOL_CODE = "__symbol"
 
 
 class Step(NamedTuple):
-    """One column: its name, how it is computed, whether an infinity or NaN in it must become null."""
+    """One column.
+
+    Attributes:
+        name: of the column. expr: how it is computed. may_overflow: whether an infinity or NaN in it must become null.
+        guard: a column without which true anywhere the step is left out, or is `otherwise`, where that is given.
+    """
 
     name: str
     expr: pl.Expr
     may_overflow: bool
+    guard: str | None = None
+    otherwise: pl.Expr | None = None
 
 
 class Context:
@@ -40,6 +47,7 @@ class Context:
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
+        self._guard: str | None = None
 
     def by_symbol(self, expr: Expr) -> Expr:
         return expr.over(SYMBOL_CODE)
@@ -56,6 +64,15 @@ class Context:
     def step(self, expr: Expr) -> Expr:
         return self._add(expr, may_overflow=False)
 
+    def mend(self, value: Expr, where: Expr, again: Callable[[], Expr]) -> Expr:
+        condition = self.step(where.fill_null(False))
+        outer, self._guard = self._guard, condition.meta.output_name()
+        mended = pl.when(condition).then(again()).otherwise(value)
+        name = f"__{len(self.steps)}"
+        self.steps.append(Step(name, mended, False, self._guard, value))
+        self._guard = outer
+        return pl.col(name)
+
     def kernel(self, op: str, operands: list[Expr], params: tuple[Param, ...]) -> Expr:
         def run(columns: Any) -> pl.Series:
             from fama_fast.backends.numba_vm.single import apply
@@ -71,7 +88,7 @@ class Context:
 
     def _add(self, expr: Expr, *, may_overflow: bool) -> Expr:
         name = f"__{len(self.steps)}"
-        self.steps.append(Step(name, expr, may_overflow))
+        self.steps.append(Step(name, expr, may_overflow, self._guard))
         return pl.col(name)
 
     def node(self, expr: Expr) -> Expr:
@@ -116,11 +133,13 @@ def run_steps(frame: pl.DataFrame, steps: list[Step], result: str) -> pl.Series:
     """Execute the steps on a sorted frame; a column is dropped after its last use."""
     last_use: dict[str, int] = {result: len(steps)}
     for i, step in enumerate(steps):
-        for name in step.expr.meta.root_names():
+        for name in (*step.expr.meta.root_names(), *((step.guard,) if step.guard else ())):
             last_use[name] = max(last_use.get(name, 0), i)
     keep = {DATE_CODE, SYMBOL_CODE}
-    for i, (name, expr, may_overflow) in enumerate(steps):
-        frame = frame.with_columns(expr.alias(name))
+    for i, (name, expr, may_overflow, guard, otherwise) in enumerate(steps):
+        needed = guard is None or frame[guard].any()
+        if needed or otherwise is not None:
+            frame = frame.with_columns((expr if needed or otherwise is None else otherwise).alias(name))
         if may_overflow:
             value = pl.col(name)
             # Adding 0 makes a minus zero plain, so that it ties with zero in a rank.
