@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fama_fast.ops.far import exponent, is_far, times_two_to, two_to
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -46,11 +48,39 @@ def _about_mean(ctx: PolarsContext, x: pl.Expr, over: _Over) -> _Slice:
     return _Slice(n, flat, rounded + correction, centred)
 
 
-def _spread(ctx: PolarsContext, s: _Slice, over: _Over) -> pl.Expr:
-    """The standard deviation (ddof 1), 0 for one value, missing for a lone member."""
-    variance = over((s.centred * s.centred).sum()) / (s.n - 1.0)
-    value = ctx.pl.when(s.n < 2.0).then(None).when(s.flat).then(0.0).otherwise(variance.sqrt())
-    return ctx.step(value)
+def _of_spread(
+    ctx: PolarsContext,
+    s: _Slice,
+    over: _Over,
+    statistic: Callable[[Any, Any], Any],
+    *,
+    degree: int,
+    digits: bool = True,
+) -> Any:
+    """A statistic of x minus the mean and of the standard deviation (ddof 1; 0 for one value, missing for a lone one).
+
+    Args:
+        degree: it is f times as large to this power where all values are f times as large.
+        digits: whether it is missing where it is too small a number to have all its digits.
+    """
+    when = ctx.pl.when
+
+    def of(centred: Any) -> tuple[Any, Any]:
+        variance = ctx.step(over((centred * centred).sum()) / (s.n - 1.0))
+        spread = when(s.n < 2.0).then(None).when(s.flat).then(0.0).otherwise(variance.sqrt())
+        return variance, ctx.step(statistic(centred, ctx.step(spread)))
+
+    def again() -> Any:
+        e = exponent(ctx, over(s.centred.abs().max()))
+        _, scaled = of(ctx.step(s.centred * two_to(ctx, -e)))
+        return times_two_to(ctx, scaled, e * degree, digits=digits) if degree else scaled
+
+    variance, value = of(s.centred)
+    return ctx.mend(value, ~s.flat & (s.n >= 2.0) & is_far(variance), again)
+
+
+def _spread(ctx: PolarsContext, s: _Slice, over: _Over, *, digits: bool = True) -> Any:
+    return _of_spread(ctx, s, over, lambda _, spread: spread, degree=1, digits=digits)
 
 
 def _rank(ctx: PolarsContext, x: Any, over: _Over) -> Any:
@@ -59,11 +89,11 @@ def _rank(ctx: PolarsContext, x: Any, over: _Over) -> Any:
     return over(x.rank(method="average")) / n
 
 
-def _zscore(ctx: PolarsContext, x: pl.Expr, over: _Over) -> pl.Expr:
-    s = _about_mean(ctx, x, over)
-    spread = _spread(ctx, s, over)
-    result: pl.Expr = ctx.pl.when(spread > 0.0).then(s.centred / spread)
-    return result
+def _zscore(ctx: PolarsContext, x: pl.Expr, over: _Over) -> Any:
+    def statistic(centred: Any, spread: Any) -> Any:
+        return ctx.pl.when(spread > 0.0).then(centred / spread)
+
+    return _of_spread(ctx, _about_mean(ctx, x, over), over, statistic, degree=0)
 
 
 def rank(ctx: PolarsContext, x: pl.Expr) -> pl.Expr:
@@ -71,7 +101,7 @@ def rank(ctx: PolarsContext, x: pl.Expr) -> pl.Expr:
     return ranked
 
 
-def zscore(ctx: PolarsContext, x: pl.Expr) -> pl.Expr:
+def zscore(ctx: PolarsContext, x: pl.Expr) -> Any:
     return _zscore(ctx, x, ctx.by_date)
 
 
@@ -79,19 +109,28 @@ def demean(ctx: PolarsContext, x: pl.Expr) -> pl.Expr:
     return _about_mean(ctx, x, ctx.by_date).centred
 
 
-def scale(ctx: PolarsContext, x: pl.Expr, a: float, longscale: float, shortscale: float) -> pl.Expr:
-    if longscale == 0.0 and shortscale == 0.0:
-        return x / ctx.by_date(x.abs().sum()) * a
-    longs = ctx.step(ctx.by_date(x.clip(lower_bound=0.0).sum()))
-    shorts = ctx.step(ctx.by_date((-x).clip(lower_bound=0.0).sum()))
+_FEW = 2.0**-64  # of the largest number; times any number of symbols it is one
+
+
+def scale(ctx: PolarsContext, x: pl.Expr, a: float, longscale: float, shortscale: float) -> Any:
     when = ctx.pl.when
-    result: pl.Expr = when(x > 0.0).then(x / longs * longscale).when(x < 0.0).then(x / shorts * shortscale).otherwise(x)
-    return result
+
+    def scaled(x: Any) -> tuple[Any, Any]:
+        if longscale == 0.0 and shortscale == 0.0:
+            size = ctx.by_date(x.abs().sum())
+            return size, x / size * a
+        longs = ctx.step(ctx.by_date(x.clip(lower_bound=0.0).sum()))
+        shorts = ctx.step(ctx.by_date((-x).clip(lower_bound=0.0).sum()))
+        sides = when(x > 0.0).then(x / longs * longscale).when(x < 0.0).then(x / shorts * shortscale).otherwise(x)
+        return longs + shorts, sides
+
+    size, value = scaled(x)
+    return ctx.mend(ctx.step(value), size.is_infinite(), lambda: scaled(x * _FEW)[1])
 
 
 def winsorize(ctx: PolarsContext, x: pl.Expr, std: float) -> pl.Expr:
     s = _about_mean(ctx, x, ctx.by_date)
-    reach = ctx.step(std * _spread(ctx, s, ctx.by_date))
+    reach = ctx.step(std * _spread(ctx, s, ctx.by_date, digits=False))
     high, low = ctx.step(s.mean + reach), ctx.step(s.mean - reach)
     when = ctx.pl.when
     held = when(x > high).then(high).when(x < low).then(low).otherwise(x)
@@ -165,31 +204,55 @@ def densify(ctx: PolarsContext, x: pl.Expr) -> Any:
     return ctx.by_date(x.rank(method="dense")).cast(ctx.pl.Float64) - 1.0
 
 
-def _vector_neut(ctx: PolarsContext, x: pl.Expr, y: pl.Expr, over: _Over) -> pl.Expr:
+def _vector_neut(ctx: PolarsContext, x: pl.Expr, y: pl.Expr, over: _Over) -> Any:
     both = ctx.step(x.is_not_null() & y.is_not_null())
-    products, squares = (ctx.step(over(ctx.pl.when(both).then(v * y).sum())) for v in (x, y))
-    result: pl.Expr = ctx.pl.when(both).then(x - y * (products / squares))
-    return result
+    x, y = (ctx.step(ctx.pl.when(both).then(v)) for v in (x, y))
+
+    def beside(x: Any, y: Any) -> tuple[Any, Any]:
+        products, squares = (ctx.step(over((v * y).sum())) for v in (x, y))
+        share = ctx.step(products / squares)
+        far = is_far(squares) | is_far(products.abs()) | is_far(share.abs())
+        return far, ctx.step(x - y * share)
+
+    def again() -> Any:
+        ex, ey = (exponent(ctx, over(v.abs().max())) for v in (x, y))
+        _, scaled = beside(ctx.step(x * two_to(ctx, -ex)), ctx.step(y * two_to(ctx, -ey)))
+        return times_two_to(ctx, scaled, ex, digits=False)
+
+    far, value = beside(x, y)
+    return ctx.mend(value, both & far, again)
 
 
-def vector_neut(ctx: PolarsContext, x: pl.Expr, y: pl.Expr) -> pl.Expr:
+def vector_neut(ctx: PolarsContext, x: pl.Expr, y: pl.Expr) -> Any:
     return _vector_neut(ctx, x, y, ctx.by_date)
 
 
-def group_vector_neut(ctx: PolarsContext, x: pl.Expr, y: pl.Expr, group: pl.Expr) -> pl.Expr:
+def group_vector_neut(ctx: PolarsContext, x: pl.Expr, y: pl.Expr, group: pl.Expr) -> Any:
     return _vector_neut(ctx, x, y, _in_group(ctx, group))
 
 
 def regression_neut(ctx: PolarsContext, y: pl.Expr, *regressors: pl.Expr) -> pl.Expr:
-    """Gram and Schmidt, one regressor after the other, each projection taken twice."""
+    """Gram and Schmidt, one regressor after the other, each projection taken twice.
+
+    What lies far from 1 is taken times a power of two, and the residuals are divided by theirs.
+    """
 
     def total(values: Any) -> Any:
         return ctx.step(ctx.by_date(values.sum()))
 
-    def centred(values: Any) -> tuple[Any, Any]:
+    def centred(values: Any) -> tuple[Any, Any, Callable[[Any], Any]]:
+        """Deviations, where there are none, and what puts those of them right that were taken times a power of two."""
         values = ctx.step(ctx.pl.when(complete).then(values))
         s = _about_mean(ctx, values, ctx.by_date)
-        return s.centred, s.flat
+        far = ctx.step(~s.flat & is_far(total(s.centred * s.centred)))
+        e: list[Any] = []
+
+        def near_1() -> Any:
+            e.append(exponent(ctx, ctx.by_date(s.centred.abs().max())))
+            return s.centred * two_to(ctx, -e[0])
+
+        near = ctx.mend(s.centred, far, near_1)
+        return near, s.flat, lambda left: ctx.mend(left, far, lambda: times_two_to(ctx, left, e[0], digits=False))
 
     def beside(values: Any, bases: list[tuple[Any, Any]]) -> Any:
         for _ in range(2):
@@ -203,14 +266,15 @@ def regression_neut(ctx: PolarsContext, y: pl.Expr, *regressors: pl.Expr) -> pl.
     bases: list[tuple[Any, Any]] = []
     coefficients, usable = ctx.pl.lit(1.0), complete
     for x in regressors:
-        values, flat = centred(x)
+        values, flat, _ = centred(x)
         whole = total(values * values)
         left = beside(values, bases)
         square = total(left * left)
         coefficients = ctx.step(coefficients + ctx.pl.when(flat).then(0.0).otherwise(1.0))
         usable = ctx.step(usable & (flat | (square.sqrt() > DEPENDENT * whole.sqrt())))
         bases.append((left, square))
-    residual = beside(centred(y)[0], bases)
+    values, _, put_back = centred(y)
+    residual = put_back(beside(values, bases))
     result: pl.Expr = ctx.pl.when(usable & (members >= coefficients + 1.0)).then(residual)
     return result
 
@@ -252,7 +316,7 @@ def group_neutralize(ctx: PolarsContext, x: pl.Expr, group: pl.Expr) -> pl.Expr:
     return _about_mean(ctx, x, _in_group(ctx, group)).centred
 
 
-def group_zscore(ctx: PolarsContext, x: pl.Expr, group: pl.Expr) -> pl.Expr:
+def group_zscore(ctx: PolarsContext, x: pl.Expr, group: pl.Expr) -> Any:
     return _zscore(ctx, x, _in_group(ctx, group))
 
 
@@ -264,4 +328,4 @@ def group_std(ctx: PolarsContext, x: pl.Expr, group: pl.Expr) -> pl.Expr:
 def group_scale(ctx: PolarsContext, x: pl.Expr, group: pl.Expr) -> pl.Expr:
     over = _in_group(ctx, group)
     low = ctx.step(over(x.min()))
-    return (x - low) / ctx.step(over(x.max()) - low)
+    return (x - low) / ctx.step(ctx.finite(over(x.max()) - low))
