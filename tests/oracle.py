@@ -11,6 +11,7 @@ import itertools
 import math
 import statistics
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,18 @@ def finite(x: Any) -> Array:
     x = np.array(x, dtype=np.float64)
     x[~np.isfinite(x)] = NAN
     return x
+
+
+TINY, LARGEST = float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).max)
+
+
+def rounded(x: Any) -> float:
+    """A moment as float64: missing where it is too large, or too small to have all its digits."""
+    return float(x) if x == 0 or TINY <= abs(x) <= LARGEST else NAN
+
+
+def exact_product(v: Array) -> float:
+    return rounded(math.prod(Fraction(float(x)) for x in v))
 
 
 # --- cell by cell ---------------------------------------------------------------------------------
@@ -102,8 +115,9 @@ def constant(v: Array) -> bool:
     return bool(v.max() == v.min())
 
 
-def variance(v: Array) -> float:
-    return 0.0 if constant(v) else float((deviations(v) ** 2).sum() / (len(v) - 1))
+def variance(v: Array) -> Any:
+    """In extended precision: a variance may be no float64 where its root is one."""
+    return np.longdouble(0.0) if constant(v) else (deviations(v) ** 2).sum() / (len(v) - 1)
 
 
 def skew(v: Array) -> float:
@@ -158,7 +172,7 @@ def pair_window(function: Callable[[Array, Array], float]) -> Callable[..., Arra
 
 
 def covariance(x: Array, y: Array) -> float:
-    return float((deviations(x) * deviations(y)).sum() / (len(x) - 1))
+    return rounded((deviations(x) * deviations(y)).sum() / (len(x) - 1))
 
 
 def correlation(x: Array, y: Array) -> float:
@@ -231,7 +245,7 @@ def line(y: Array, x: Array, rettype: int, today: bool) -> float:
         np.sqrt(mse / sxx),
         np.sqrt(mse * (1 / np.longdouble(n) + mean_x**2 / sxx)),
     )
-    return float(values[rettype])
+    return rounded(values[rettype])
 
 
 def regression(y: Array, x: Array, d: int, lag: int, rettype: int, min_periods: int | None) -> Array:
@@ -488,14 +502,14 @@ def group_backfill(x: Array, group: Array, d: int, std: float) -> Array:
         past = own[max(0, t - d + 1) : t + 1, group[t] == group[t, n]]
         values = past[~np.isnan(past)]
         if len(values):
-            reach = std * (math.sqrt(variance(values)) if len(values) > 1 else 0.0)
+            reach = std * (np.sqrt(variance(values)) if len(values) > 1 else 0.0)
             mean = float(values.astype(np.longdouble).mean())
             out[t, n] = mean + np.clip(deviations(values), -reach, reach).mean()
     return finite(out)
 
 
 def lone_missing_std(v: Array) -> float:
-    return NAN if len(v) < 2 else math.sqrt(variance(v))
+    return NAN if len(v) < 2 else rounded(np.sqrt(variance(v)))
 
 
 # --- state ----------------------------------------------------------------------------------------
@@ -639,9 +653,9 @@ ORACLE: dict[str, Callable[..., Array]] = {
     "BACKFILL": backfill,
     "TS_SUM": window(lambda v, ages, d: math.fsum(v)),
     "TS_MEAN": window(lambda v, ages, d: math.fsum(v) / len(v)),
-    "TS_PRODUCT": window(lambda v, ages, d: float(np.prod(v.astype(np.longdouble)))),
-    "TS_VAR": window(lambda v, ages, d: variance(v), least=2),
-    "TS_STDDEV": window(lambda v, ages, d: math.sqrt(variance(v)), least=2),
+    "TS_PRODUCT": window(lambda v, ages, d: exact_product(v)),
+    "TS_VAR": window(lambda v, ages, d: rounded(variance(v)), least=2),
+    "TS_STDDEV": window(lambda v, ages, d: rounded(np.sqrt(variance(v))), least=2),
     "TS_SKEW": window(lambda v, ages, d: skew(v), least=3),
     "TS_KURT": window(lambda v, ages, d: kurt(v), least=4),
     "TS_ZSCORE": window(lambda v, ages, d: zscore_first(v), least=2, today=True),
@@ -663,7 +677,9 @@ ORACLE: dict[str, Callable[..., Array]] = {
     "TS_AV_DIFF": window(lambda v, ages, d: float(deviations(v)[0]), today=True),
     "TS_MAD": window(lambda v, ages, d: float(np.abs(deviations(v)).mean())),
     "TS_ENTROPY": window(lambda v, ages, d, buckets: entropy(v, buckets)),
-    "TS_IR": window(lambda v, ages, d: NAN if constant(v) else math.fsum(v) / len(v) / math.sqrt(variance(v)), least=2),
+    "TS_IR": window(
+        lambda v, ages, d: NAN if constant(v) else float(math.fsum(v) / len(v) / np.sqrt(variance(v))), least=2
+    ),
     "COUNT_IF": window(lambda v, ages, d: float((v != 0).sum())),
     "SUM_IF": sum_if,
     "TS_COUNT_NANS": count_nans,

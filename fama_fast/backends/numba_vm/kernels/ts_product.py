@@ -105,19 +105,20 @@ def product(slots, dims, params):
             running = splat(1.0)
             for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
                 running = running * load(x, t * LANES)
-                least = smaller(absolute(running), least)
+                size = absolute(running)
+                least, most = smaller(size, least), larger(size, most)
                 store(suffix, (t - block + d) * LANES, running)
             # A block's last window has nothing of the older half.
             store(suffix, d * LANES, splat(1.0))
             running = splat(1.0)
             for t in range(block, min(block + d, rows)):
                 running = running * load(x, t * LANES)
-                least = smaller(absolute(running), least)
+                size = absolute(running)
+                least, most = smaller(size, least), larger(size, most)
                 first = t - d + 1
                 if first >= 0:
                     total = running * load(suffix, (first - block + d) * LANES)
-                    size = absolute(total)
-                    least, most = smaller(size, least), larger(size, most)
+                    least = smaller(absolute(total), least)
                     store(out, t * LANES, finite(total))
             if any_lane((least < LEAST) | (most > HIGHEST)):
                 _far(out, x, block, rows, d, float(d))
@@ -131,7 +132,7 @@ def product_relaxed(slots, dims, params):
     one, nothing, present = splat(1.0), splat(np.nan), splat(0.0)
     block = first_block(dims, d)
     while block < rows:
-        least, most = splat(np.inf), splat(0.0)
+        least = splat(np.inf)
         running = one
         for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
             v = load(x, t * LANES)
@@ -139,7 +140,7 @@ def product_relaxed(slots, dims, params):
             least = smaller(absolute(running), least)
             store(suffix, (t - block + d) * LANES, running)
         store(suffix, d * LANES, one)
-        running = one
+        older, running = running, one
         for t in range(clip_low(block), min(block + d, rows)):
             v = load(x, t * LANES)
             gone = missing(v)
@@ -148,9 +149,9 @@ def product_relaxed(slots, dims, params):
             total = running
             if block > 0:
                 total = running * load(suffix, (clip_low(t - d + 1) - block + d) * LANES)
-            size = absolute(total)
-            least, most = smaller(absolute(running), smaller(size, least)), larger(size, most)
+            least = smaller(absolute(running), smaller(absolute(total), least))
             store(out, t * LANES, select((present >= need) & (total - total == 0.0), total, nothing))
-        if any_lane((least < LEAST) | (most > HIGHEST)):
+        # An infinity stays one, or becomes no number.
+        if any_lane((least < LEAST) | (older - older != 0.0) | (running - running != 0.0)):
             _far(out, x, block, rows, d, need)
         block += d
