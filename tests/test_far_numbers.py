@@ -24,6 +24,7 @@ from fama_fast.evaluation import ic, inference, residual_values
 from fama_fast.panel import Panel
 from fama_fast.passes import lower
 from fama_fast.plan import make_plan
+from fama_fast.types import Family
 from tests.oracle import CASES, TINY, Array, evaluate_oracle
 from tests.test_operators import BACKENDS, SPECS, holes, make_panel, node_of, scale_of
 from tests.test_stream import alpha_of, assert_streams
@@ -42,7 +43,7 @@ LINEAR = {
 # 2^-996 to 2^996 is 1e-300 to 1e300; the others are where squares, cubes and fourths begin to fail, and on both sides
 # of where sums of squares are seen to.
 SCALES = (-996, -700, -530, -452, -340, -270, 270, 340, 449, 451, 530, 700, 996)
-FEW_SCALES = (-996, -530, -270, 340, 530, 996)
+FEW_SCALES = (-996, -530, 340, 996)
 # Powers of two for X and for Y together.
 WAYS = ((1, 0), (0, 1), (1, 1), (1, -1))
 
@@ -97,11 +98,15 @@ def ways(name: str) -> tuple[tuple[int, int], ...]:
     return WAYS if reads_y(name) else WAYS[:1]
 
 
+# Cell by cell the rules of the number format hold.
+ACROSS_CELLS = [name for name, spec in SPECS.items() if spec.family is not Family.ELEMENT]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", ACROSS_CELLS)
 def test_a_power_of_two_goes_through(name: str, backend: str) -> None:
     exact = backend == "numba"
-    for params in CASES[name]:
+    for params in CASES[name] if exact else CASES[name][:10]:
         base = values(name, params, backend, 0, 0)
         for way in ways(name) if exact else ways(name)[:2]:
             p = degrees(name, params, way)
@@ -144,7 +149,7 @@ def far_panel(name: str) -> Panel:
         y[7:] *= 1e200
         y[18:] *= 1e-230
     elif name == "exponentials":
-        x, y = np.exp(250 * x), np.exp(-250 * y)
+        x, y = np.exp(180 * x), np.exp(-180 * y)
     elif name == "unlike":
         x, y = x * 1e-160, y * 1e220
     else:
@@ -157,7 +162,7 @@ def far_panel(name: str) -> Panel:
 MIXED = [
     (name, params)
     for name in sorted(MOMENTS | LINEAR - {"TS_TARGET_TVR_HUMP"})
-    for params in CASES[name][:8]
+    for params in CASES[name][:7]
     if name not in ("TS_PARTIAL_CORR", "TS_REGRESSION") or (name == "TS_REGRESSION" and params[2] not in (4, 7, 8, 9))
 ]
 
