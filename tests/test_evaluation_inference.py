@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
+from fama_fast.errors import ConfigError
 from fama_fast.evaluation import inference, summarise
 
 
@@ -76,7 +77,7 @@ def test_newey_west_lag_covers_the_overlap_and_a_shorter_one_is_refused():
     assert inference.newey_west_lag(1259) == 7
     assert inference.newey_west_lag(1259, horizon=21) == 20
     assert inference.newey_west_lag(3, horizon=21) == 2
-    with pytest.raises(ValueError, match="at least 4"):
+    with pytest.raises(ConfigError, match="at least 4"):
         inference.newey_west_t(series(), horizon=5, lag=3)
 
 

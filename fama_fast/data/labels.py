@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fama_fast.arguments import shown
 from fama_fast.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,15 +24,18 @@ MIN_MEMBERS = 10
 """Members that a universe must have on a date for it to be scored."""
 
 
+MOST_DAYS = 1_000_000_000
+
+
 def check_days(value: object, name: str, minimum: int) -> int:
     """`value` as a whole number of days.
 
     Raises:
         ConfigError: not a whole number, or below `minimum`.
     """
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or int(value) < minimum:  # type: ignore[call-overload]
-        raise ConfigError(f"{name} must be a whole number of days, at least {minimum}, not {value!r}")
+    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not is_whole or not minimum <= int(value) <= MOST_DAYS:  # type: ignore[call-overload]
+        raise ConfigError(f"{name} must be a whole number of days, at least {minimum}, not {shown(value)}")
     return int(value)  # type: ignore[call-overload, no-any-return]
 
 
@@ -64,7 +68,9 @@ def read_horizon(value: Horizon) -> int | Sessions:
             return Sessions(check_days(int(found[1]), "horizon", 1))
         plain = _ROWS.match(value)
         if not plain:
-            raise ConfigError(f'a horizon is a number of rows, such as 5, or of sessions, "2 sessions", not {value!r}')
+            raise ConfigError(
+                f'a horizon is a number of rows, such as 5, or of sessions, "2 sessions", not {shown(value)}'
+            )
         return check_days(int(plain[1]), "horizon", 1)
     if isinstance(value, Sessions):
         return Sessions(check_days(value.count, "horizon", 1))

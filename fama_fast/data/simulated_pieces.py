@@ -103,7 +103,9 @@ def simulate_pieces(spec: SimulationSpec, rows: int) -> Iterator[Panel]:
             symbols,
             {name: np.where(present, values, np.nan) for name, values in made.items()},
             groups={
-                name: GroupField(np.where(present, codes.astype(np.float64), np.nan), texts[: int(codes.max()) + 1])
+                name: GroupField.view(
+                    np.where(present, codes.astype(np.float64), np.nan), texts[: int(codes.max()) + 1]
+                )
                 for name, (codes, texts) in labels.items()
             },
             source=spec.source,

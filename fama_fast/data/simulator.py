@@ -174,7 +174,7 @@ class _Recorder:
         ):
             # Codes are dealt from 0 up: a small market lacks the last labels.
             used = labels[: int(codes.max()) + 1]
-            self._groups[name] = GroupField(np.where(present, codes.astype(np.float64), np.nan), used)
+            self._groups[name] = GroupField.view(np.where(present, codes.astype(np.float64), np.nan), used)
 
     def record(self, start: int, stop: int, returns: FloatArray) -> None:
         """Observes rows [start, stop), anew if need be; the row before them must have been recorded."""
@@ -193,7 +193,7 @@ class _Recorder:
             self._dates[rows],
             self._symbols,
             {name: values[rows] for name, values in self._fields.items()},
-            groups={name: GroupField(g.codes[rows], g.labels) for name, g in self._groups.items()},
+            groups={name: GroupField.view(g.codes[rows], g.labels) for name, g in self._groups.items()},
             source=self._spec.source,
         )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fama_fast.arguments import shown, whole
 from fama_fast.data.labels import check_days
 from fama_fast.errors import ConfigError, DataError
 
@@ -81,9 +82,13 @@ def date_splits(
     """
     purge = check_days(horizon, "horizon", 1) + check_days(entry_lag, "entry_lag", 0)
     gap = check_days(embargo, "embargo", 0)
-    parts = tuple(float(f) for f in fractions)
+    n_dates = whole(n_dates, "n_dates", 0)
+    try:
+        parts = tuple(float(f) for f in fractions)
+    except (TypeError, ValueError):
+        parts = ()
     if len(parts) != 3 or not all(0 < f < 1 for f in parts) or not math.isclose(sum(parts), 1.0, abs_tol=1e-6):
-        raise ConfigError(f"split fractions must be three positive numbers that sum to 1, not {fractions!r}")
+        raise ConfigError(f"split fractions must be three positive numbers that sum to 1, not {shown(fractions)}")
     splits = _cut(n_dates, parts, purge, gap, sessions)
     if not _enough(splits) and sessions is not None and _enough(_cut(n_dates, parts, purge, gap)):
         raise DataError(

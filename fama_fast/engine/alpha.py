@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fama_fast import lang, passes
-from fama_fast.errors import LimitError
+from fama_fast.errors import LimitError, ParseError
 from fama_fast.ir import FIELD, GROUP, Node, count_nodes, postorder
 from fama_fast.ops.registry import on_unregister
 
@@ -202,6 +202,8 @@ def compile(  # noqa: A001  (the published name)
         ParseError, UnknownName, ArgumentError, WindowError, LimitError: with line, column and the nearest name.
         UnitError: with strict_units, where units are mixed.
     """
+    if not isinstance(text, str):
+        raise ParseError(f"an expression is text, not {type(text).__name__}")
     alpha = _compile(
         text,
         dialect,

@@ -14,6 +14,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from fama_fast.arguments import shown
 from fama_fast.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 
 DEFAULT_BUDGET = 1 << 30
 """Of data that are read in parts, when none is given."""
+
+MOST_BYTES = 1 << 60
+"""More than any machine has."""
 
 _LANES = 8
 _SIZES = (8, 4, 2, 1)  # expressions a batch, the most first: more share more work and need more memory
@@ -44,8 +50,9 @@ def parse_bytes(budget: int | float | str) -> int:
             raise ConfigError(f'memory_budget must be bytes or a text such as "800MB" or "2GiB", not {budget!r}')
         power = " kmgt".index(found[2].lower() or " ")
         budget = float(found[1]) * float(1024 if found[3] else 1000) ** power
-    if isinstance(budget, bool) or not budget >= 1:
-        raise ConfigError(f'memory_budget must be bytes or a text such as "800MB" or "2GiB", not {budget!r}')
+    number = isinstance(budget, int | float | np.integer | np.floating) and not isinstance(budget, bool)
+    if not number or not 1 <= budget < MOST_BYTES:
+        raise ConfigError(f'memory_budget must be bytes or a text such as "800MB" or "2GiB", not {shown(budget)}')
     return int(budget)
 
 

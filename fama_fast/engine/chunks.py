@@ -73,7 +73,7 @@ class RowsView(Panel):
     def group(self, name: str) -> GroupField:
         found = [p.group(name) for p, _ in self._parts]
         codes = [g.codes[rows] for g, (_, rows) in zip(found, self._parts, strict=True)]
-        return GroupField(_joined(codes), found[0].labels)
+        return GroupField.view(_joined(codes), found[0].labels)
 
     def settled(self) -> Panel:
         """These rows as a panel with arrays of its own."""

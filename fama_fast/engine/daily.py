@@ -6,10 +6,12 @@ dates, cross-sectional work is done for those dates alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fama_fast.arguments import shown, whole
+from fama_fast.backends.numba_vm.orders import checked_order
 from fama_fast.engine.evaluate import has_universe, lowered
 from fama_fast.errors import DataError
 from fama_fast.ir import Node, field
@@ -58,10 +60,10 @@ def daily_rank_ic(
     from fama_fast.backends.numba_vm.run import execute
 
     t, _ = panel.shape
+    min_pairs = whole(min_pairs, "min_pairs", 0, 1_000_000_000)
+    labels = _checked_labels(labels)
     if rows is not None:
-        rows = np.unique(np.asarray(rows, dtype=np.int64))
-        if rows.size and (rows[0] < 0 or rows[-1] >= t):
-            raise DataError(f"rows to score must lie in 0..{t - 1}, not {rows[0]}..{rows[-1]}")
+        rows = np.unique(row_numbers(rows, t))
     roots = sink_roots(items, panel, min_coverage)
     figures = np.full((len(roots), t, 2), np.nan)
     for start in range(0, len(roots), BATCH):
@@ -90,10 +92,42 @@ def ranks_on(
 
     roots = rank_roots(items, panel, min_coverage)
     t, n = panel.shape
+    rows = row_numbers(rows, t)
     batch = max(1, min(BATCH, _BATCH_BYTES // (8 * t * n)))
+    if not rows.size:
+        yield from (np.empty((0, n)) for _ in roots)
+        return
     for start in range(0, len(roots), batch):
         for values in execute(make_plan(roots[start : start + batch]), panel, threads=threads, rows=rows):
             yield values[rows]
+
+
+def row_numbers(rows: Any, n_dates: int) -> IntArray:
+    """Numbers of dates, each in 0 .. n_dates - 1.
+
+    Raises:
+        DataError: something else.
+    """
+    given = np.asarray(rows)
+    if given.ndim != 1 or not (np.issubdtype(given.dtype, np.integer) or not given.size):
+        raise DataError(f"rows to score must be a list of row numbers, not {shown(rows)}")
+    if given.size and (given.min() < 0 or given.max() >= n_dates):
+        raise DataError(f"rows to score must lie in 0..{n_dates - 1}, not {given.min()}..{given.max()}")
+    return given.astype(np.int64)
+
+
+def _checked_labels(labels: Any) -> RowOrder:
+    if getattr(labels, "trusted", False):
+        return labels  # type: ignore[no-any-return]
+    from fama_fast.backends.numba_vm.run import SortedLabels
+
+    try:
+        arrays = labels.values, labels.order, labels.count
+    except AttributeError:
+        raise DataError(
+            f"labels must be sorted rows, such as evaluation.SortedRows.of(...), not {shown(labels)}"
+        ) from None
+    return SortedLabels(*checked_order(*arrays))
 
 
 def sink_roots(items: Sequence[str | Alpha], source: Panel | Dataset, min_coverage: float | None = None) -> list[Node]:

@@ -11,16 +11,19 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from fama_fast import passes
+from fama_fast.arguments import shown, whole
+from fama_fast.backends.numba_vm.threads import thread_count
 from fama_fast.engine.alpha import Alpha, compile
 from fama_fast.engine.budget import DEFAULT_BUDGET, Demand, Schedule, make_schedule, parse_bytes
 from fama_fast.engine.chunks import chunks, compute
 from fama_fast.engine.outputs import Chunk, Output, Writer, Written
-from fama_fast.errors import ConfigError, UnknownName, nearest_name
+from fama_fast.errors import ConfigError, DataError, UnknownName, nearest_name
 from fama_fast.ir import FIELD, GROUP, Node, postorder
 from fama_fast.ops.registry import on_unregister
 from fama_fast.panel import Panel
@@ -41,6 +44,21 @@ def _compiled(items: Sequence[str | Alpha], panel: Panel | Dataset) -> list[Alph
     return [
         item if isinstance(item, Alpha) else compile(item, fields=panel.fields, groups=panel.groups) for item in items
     ]
+
+
+def _checked(items: Any, panel: Panel | Dataset) -> list[Alpha]:
+    """The compiled items, after a look at what was given.
+
+    Raises:
+        TypeError: one expression in place of a list of them. DataError: no data.
+    """
+    if isinstance(items, str | Alpha):
+        raise TypeError("evaluate takes a list of expressions; for one, use Alpha.evaluate or [expression]")
+    if not hasattr(panel, "supplied_fields"):
+        raise DataError(f"the data must be a Panel or a Dataset, not {shown(panel)}")
+    if not isinstance(items, Iterable) or not getattr(items, "ndim", 1):
+        raise ConfigError(f"give a list of expressions, not {shown(items)}")
+    return _compiled(list(items), panel)
 
 
 def _check_names(alpha: Alpha, root: Node, panel: Panel | Dataset) -> None:
@@ -259,21 +277,22 @@ def evaluate(
         ConfigError: a budget too small for one chunk; the message says the least that would do.
         OutputError: a place that cannot be written. DataError: from reading.
     """
-    if isinstance(items, str | Alpha):
-        raise TypeError("evaluate takes a list of expressions; for one, use Alpha.evaluate or [expression]")
+    alphas = _checked(items, panel)
     kept_as = read_dtype(dtype)
+    thread_count(threads)
+    if tile_rows is not None:
+        whole(tile_rows, "tile_rows", 1)
     in_memory = isinstance(panel, Panel)
     budget = parse_bytes(memory_budget) if memory_budget is not None else None if in_memory else DEFAULT_BUDGET
-    columns = tuple(f"f{i + 1}" for i in range(len(items))) if names is None else tuple(names)
-    if len(columns) != len(items):
-        raise ConfigError(f"names has {len(columns)} names for {len(items)} expressions")
+    columns = tuple(f"f{i + 1}" for i in range(len(alphas))) if names is None else tuple(names)
+    if len(columns) != len(alphas):
+        raise ConfigError(f"names has {len(columns)} names for {len(alphas)} expressions")
     writer = None if output is None else Writer(output, columns, days=_are_days(panel))
     if layout not in ("dates", "blocks"):
         raise ConfigError(f'layout must be "dates" or "blocks", not {layout!r}')
     blocks = layout == "blocks"
     if blocks and (not isinstance(panel, Panel) or writer is not None):
         raise ConfigError('layout="blocks" is for values of a panel in memory that are returned, not written or read')
-    alphas = _compiled(items, panel)
     roots = lowered_roots(alphas, panel, min_coverage, optimise)
     options = {"threads": threads, "tile_rows": tile_rows}
     if writer is not None:
@@ -313,9 +332,11 @@ def evaluate_from(
     """
     from fama_fast.backends.numba_vm.run import execute
 
-    if not items:
+    row = whole(row, "row", 0, len(panel.dates))
+    alphas = _checked(items, panel)
+    if not alphas:
         return []
-    roots = lowered_roots(_compiled(items, panel), panel, min_coverage)
+    roots = lowered_roots(alphas, panel, min_coverage)
     available = frozenset(panel.supplied_fields)
     first = max(0, row - max(passes.lookback(root, available) for root in roots))
     return execute(_plan(roots), panel, threads=threads, first=first, wanted=row)

@@ -1,8 +1,8 @@
 """An alpha one date at a time: the bits of the batch, in time that does not grow with the history.
 
-1. The lowered expression is cut where an operator looks back (`_levels`, `_Cut`). A level holds the time-series
+1. The lowered expression is cut where an operator looks back (`levels_of`, `Cut`). A level holds the time-series
    operators whose operands earlier levels know, then everything of the new date that follows from them.
-2. For each operand of a time-series operator the last rows are kept (`_History`), as many as the longest look back
+2. For each operand of a time-series operator the last rows are kept (`History`), as many as the longest look back
    needs; nothing else of the past is.
 3. `push` evaluates, level by level, the time-series operators on their operands' windows and keeps the last row, then
    the rest of the level on the one new row.
@@ -16,132 +16,59 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
-from collections import defaultdict
-from dataclasses import dataclass
+import zlib
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast import lang, ops, passes
+from fama_fast import lang, passes
+from fama_fast.arguments import numbers, shown, truths, whole
+from fama_fast.backends.numba_vm.threads import thread_count
 from fama_fast.engine.evaluate import lowered_roots
-from fama_fast.errors import DataError, FamaError, StoreError, UnknownName, nearest_name
-from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, Node, field, make, postorder
+from fama_fast.engine.stream_schedule import Cut, History, Schedule
+from fama_fast.errors import DataError, FamaError, StoreError, UnknownName, nearest_name, shortened
+from fama_fast.ir import CONST, FIELD, GROUP, Node, postorder
 from fama_fast.panel import GroupField, Panel
-from fama_fast.plan import UNIVERSE, Plan, make_plan
-from fama_fast.types import Family, derived_field
+from fama_fast.plan import UNIVERSE, make_plan
+from fama_fast.types import derived_field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from fama_fast.engine.alpha import Alpha
     from fama_fast.types import FloatArray
 
 _FORMAT = 1
 
-
-def _levels(root: Node) -> dict[Node, int]:
-    """Time-series operators stand one level above their operands, all else beside the highest of them."""
-    levels: dict[Node, int] = {}
-    for node in postorder(root):
-        above = node.op not in LEAVES and ops.get(node.op).family is Family.TIME_SERIES
-        levels[node] = max((levels[a] for a in node.args), default=0) + above
-    return levels
-
-
-@dataclass(frozen=True)
-class _Cut:
-    """One level: what runs on windows, then what runs on the new row, each with the nodes its outputs are."""
-
-    window: int  # rows before today that the time-series operators need
-    rolling: tuple[Node, ...]
-    rolling_plan: Plan | None
-    cells: tuple[Node, ...]
-    cells_plan: Plan | None
+# What comes of bytes that are no state, one way or the other.
+_DAMAGE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
-class _Schedule:
-    """The levels of an expression and what must be kept between dates."""
+def _read_date(date: Any, dtype: Any) -> Any:
+    """A date as the panel has them.
 
-    def __init__(self, root: Node) -> None:
-        self.root = root
-        levels = _levels(root)
-        self.names: dict[Node, str] = {}  # nodes whose values stand as fields of a later evaluation
-        rolling: dict[int, list[Node]] = defaultdict(list)
-        cells: dict[int, list[Node]] = defaultdict(list)
-        self.keep: dict[Node, int] = {}
-        for node, level in levels.items():
-            if node.op in LEAVES:
-                continue
-            above = ops.get(node.op).family is Family.TIME_SERIES
-            (rolling if above else cells)[level].append(node)
-        read = {root} | {a for n, at in levels.items() for a in n.args if _crosses(n, a, at, levels)}
-        self.cuts: list[_Cut] = []
-        for level in range(max(levels.values()) + 1):
-            window = max((ops.get(n.op).own_lookback(n.params) for n in rolling[level]), default=0)
-            for operand in (a for n in rolling[level] for a in n.args if a.op not in (CONST, GROUP)):
-                self.keep[operand] = max(self.keep.get(operand, 0), window)
-            stand_ins = [make(n.op, [self._known(a) for a in n.args], n.params) for n in rolling[level]]
-            wanted = tuple(n for n in cells[level] if n in read)
-            self.cuts.append(
-                _Cut(
-                    window,
-                    tuple(rolling[level]),
-                    make_plan(stand_ins) if stand_ins else None,
-                    wanted,
-                    make_plan(self._written(cells[level], wanted)) if wanted else None,
-                )
-            )
-
-    def _known(self, node: Node) -> Node:
-        """The leaf that stands for a node whose values are there."""
-        if node.op in (CONST, GROUP) or (node.op == FIELD and node.name == UNIVERSE):
-            return node
-        return field(self.names.setdefault(node, f"#{len(self.names)}"))
-
-    def _written(self, nodes: Sequence[Node], wanted: Sequence[Node]) -> list[Node]:
-        """The wanted ones of a level's nodes over leaves that are known."""
-        here = set(nodes)
-        done: dict[Node, Node] = {}
-        for node in nodes:  # operands first
-            args = [done[a] if a in here else self._known(a) for a in node.args]
-            done[node] = make(node.op, args, node.params)
-        return [done[n] for n in wanted]
-
-
-def _crosses(node: Node, operand: Node, level: int, levels: Mapping[Node, int]) -> bool:
-    """The operand's values are needed outside the evaluation that makes them."""
-    return levels[operand] != level or ops.get(node.op).family is Family.TIME_SERIES
-
-
-class _History:
-    """The last rows of one node's values. The rows lie in the middle of a longer array, so that adding is a copy of
-    one row, and moving them back to its start is rare.
+    Raises:
+        DataError: not a date.
     """
-
-    def __init__(self, rows: FloatArray, keep: int) -> None:
-        self.keep = keep
-        rows = rows[max(0, len(rows) - keep) :]
-        self._data = np.full((2 * keep + 16, rows.shape[1]), np.nan)
-        self._data[: len(rows)] = rows
-        self._end = len(rows)
-
-    @property
-    def rows(self) -> FloatArray:
-        return self._data[max(0, self._end - self.keep) : self._end]
-
-    def window(self, before: int, today: FloatArray) -> FloatArray:
-        """At most `before` rows, then today's."""
-        self._data[self._end] = today
-        return self._data[max(0, self._end - before) : self._end + 1]
-
-    def add(self, today: FloatArray) -> None:
-        self._data[self._end] = today
-        self._end += 1
-        if self._end == len(self._data):
-            rows = self.rows.copy()
-            self._data[: len(rows)] = rows
-            self._end = len(rows)
+    try:
+        when = np.datetime64(date).astype(dtype)
+    except (TypeError, ValueError, OverflowError):
+        when = np.datetime64("NaT")
+    if isinstance(date, bool | int | float | np.number) or when.shape or np.isnat(when):
+        raise DataError(f"a date such as 2024-01-31 is due, not {shown(date)}")
+    return when
 
 
 class Stream:
@@ -154,7 +81,12 @@ class Stream:
     """
 
     def __init__(self, alpha: Alpha, panel: Panel, *, min_coverage: float | None = None, threads: int = 1) -> None:
-        """`panel` is the history so far; what is not needed of it is not kept."""
+        """`panel` is the history so far; what is not needed of it is not kept.
+
+        Raises:
+            ConfigError: threads or min_coverage out of range. UnknownName: the panel lacks what the alpha reads.
+        """
+        thread_count(threads)
         self._set_up(alpha, panel, min_coverage, threads)
         self.n_dates = len(panel.dates)
         self._histories = self._past(panel)
@@ -165,7 +97,7 @@ class Stream:
         self.symbols = panel.symbols
         self.threads = threads
         self._min_coverage = min_coverage
-        self._schedule = _Schedule(lowered_roots([alpha], panel, min_coverage)[0])
+        self._schedule = Schedule(lowered_roots([alpha], panel, min_coverage)[0])
         self._supplied = panel.supplied_fields
         leaves = [n for n in postorder(self._schedule.root) if n.op in (FIELD, GROUP)]
         self._fields = tuple(n.name for n in leaves if n.op == FIELD and n.name != UNIVERSE)
@@ -193,7 +125,7 @@ class Stream:
             groups={name: last.group(name) for name in self.required_groups},
         )
 
-    def _past(self, panel: Panel) -> dict[Node, _History]:
+    def _past(self, panel: Panel) -> dict[Node, History]:
         """The last rows of every kept node, from no more of the panel than they need."""
         from fama_fast.backends.numba_vm.run import execute
 
@@ -205,7 +137,7 @@ class Stream:
         start = max(0, self.n_dates - need - 1)
         part = panel.slice_dates(start, self.n_dates)
         values = execute(make_plan(list(keep)), part, threads=self.threads, origin=start)
-        return {node: _History(v, rows) for (node, rows), v in zip(keep.items(), values, strict=True)}
+        return {node: History(v, rows) for (node, rows), v in zip(keep.items(), values, strict=True)}
 
     def push(
         self,
@@ -245,7 +177,7 @@ class Stream:
             return np.full(len(self.symbols), root.value)
         return rows[root].copy()
 
-    def _run(self, cut: _Cut, rows: dict[Node, FloatArray], today: Panel) -> None:
+    def _run(self, cut: Cut, rows: dict[Node, FloatArray], today: Panel) -> None:
         """The values of one level for the new date, into `rows`."""
         from fama_fast.backends.numba_vm.run import execute
 
@@ -260,7 +192,9 @@ class Stream:
         if cut.cells_plan is not None:
             fields = {names[n]: row[None, :] for n, row in rows.items() if n in names}
             universe = None if today.universe is None else today.universe[-1:]
-            labels = {g: GroupField(today.group(g).codes[-1:], today.group(g).labels) for g in self.required_groups}
+            labels = {
+                g: GroupField.view(today.group(g).codes[-1:], today.group(g).labels) for g in self.required_groups
+            }
             panel = Panel(today.dates[-1:], self.symbols, fields, universe=universe, groups=labels)
             values = execute(cut.cells_plan, panel, threads=self.threads)
             rows.update({n: v[0] for n, v in zip(cut.cells, values, strict=True)})
@@ -268,9 +202,15 @@ class Stream:
     def _today(self, date: Any, fields: Mapping[str, Any], universe: Any, groups: Mapping[str, Any]) -> Panel:
         """The date before and the new one as a panel, which derives what follows from both."""
         last = self._last
-        when = np.datetime64(date).astype(last.dates.dtype)
+        when = _read_date(date, last.dates.dtype)
         if not when > last.dates[-1]:
             raise DataError(f"{when} is not after {last.dates[-1]}, the last date taken")
+        if not isinstance(fields, Mapping) or not all(isinstance(name, str) for name in fields):
+            raise DataError(
+                f"fields must be a mapping from names to rows, such as {{'CLOSE': row}}, not {shown(fields)}"
+            )
+        if not isinstance(groups, Mapping):
+            raise DataError(f"groups must be rows of labels by name, not {shown(groups)}")
         given = {name.upper(): row for name, row in fields.items()}
         for name in given:
             if name not in self._supplied:
@@ -279,14 +219,12 @@ class Stream:
         absent = [name for name in self.required_fields if name not in given]
         if absent:
             raise DataError(f"the rows of {when} lack {', '.join(absent)}")
-        both = {
-            name: np.stack([last[name][0], self._row(name, given[name], np.float64)]) for name in self.required_fields
-        }
+        both = {name: np.stack([last[name][0], self._numbers(name, given[name])]) for name in self.required_fields}
         mask = None
         if universe is not None and last.universe is None:
             raise DataError("the panel had no universe: its symbols are always members")
         if last.universe is not None:
-            now = last.universe[0] if universe is None else self._row("universe", universe, np.bool_)
+            now = last.universe[0] if universe is None else self._fits("universe", truths(universe, "universe"))
             mask = np.stack([last.universe[0], now])
         return Panel(
             np.array([last.dates[-1], when]),
@@ -306,16 +244,26 @@ class Stream:
         for name in self.required_groups:
             before = self._last.group(name)
             if name not in given:
-                out[name] = GroupField(np.repeat(before.codes, 2, axis=0), before.labels)
+                out[name] = GroupField.view(np.repeat(before.codes, 2, axis=0), before.labels)
                 continue
-            row = self._row(name, given[name], np.object_)
+            row = self._labels(name, given[name])
             codes = {label: float(i) for i, label in enumerate(before.labels)}
             now = [np.nan if x is None else codes.setdefault(str(x), float(len(codes))) for x in row]
             out[name] = GroupField(np.stack([before.codes[0], np.array(now)]), tuple(codes))
         return out
 
-    def _row(self, name: str, values: Any, dtype: Any) -> Any:
-        row = np.asarray(values, dtype=dtype)
+    def _numbers(self, name: str, values: Any) -> Any:
+        return self._fits(name, numbers(values, name))
+
+    def _labels(self, name: str, values: Any) -> Any:
+        if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
+            raise DataError(f"{name} must be a row of labels, not {shown(values)}")
+        labels = [x for x in values if x is not None and not (isinstance(x, float) and math.isnan(x))]
+        if any(not isinstance(x, str) for x in labels):
+            raise DataError(f"{name} must be a row of labels (text, or None for no group), not {shown(values)}")
+        return self._fits(name, np.array([x if isinstance(x, str) else None for x in values], dtype=object))
+
+    def _fits(self, name: str, row: Any) -> Any:
         if row.shape != self.symbols.shape:
             raise DataError(f"{name} has shape {row.shape}, not ({len(self.symbols)},): one value a symbol")
         return row
@@ -353,28 +301,29 @@ class Stream:
         """The stream that `state` was taken from.
 
         Raises:
-            StoreError: not a stream's state, or one whose expression means something else in this version.
+            StoreError: not a stream's state, a damaged one, or one whose expression means something else in this
+            version. ConfigError: threads that are no number of them.
         """
-        try:
-            return cls._restored(state, threads)
-        except FamaError:
-            raise
-        except Exception as error:  # whatever bytes may be given
-            raise StoreError(f"this is not the state of a stream: {type(error).__name__}: {error}") from error
-
-    @classmethod
-    def _restored(cls, state: bytes, threads: int) -> Stream:
-        from fama_fast.engine.alpha import Alpha
-
+        thread_count(threads)
         try:
             with np.load(io.BytesIO(state), allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             header = json.loads(arrays["header"].tobytes())
             version = header["format"]
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise StoreError(f"this is not the state of a stream: {error}") from None
-        if version != _FORMAT:
-            raise StoreError(f"the stream's state has format {version}, this version reads {_FORMAT}")
+            if version != _FORMAT:
+                raise StoreError(f"the stream's state has format {version}, this version reads {_FORMAT}")
+            return cls._restored(header, arrays, threads)
+        except StoreError:
+            raise
+        except (FamaError, *_DAMAGE) as error:
+            raise StoreError(
+                f"this is not the state of a stream, or it is damaged: {shortened(str(error), 160)}"
+            ) from None
+
+    @classmethod
+    def _restored(cls, header: Mapping[str, Any], arrays: Mapping[str, Any], threads: int) -> Stream:
+        from fama_fast.engine.alpha import Alpha
+
         supplied = tuple(header["supplied"])
         groups = {n: GroupField(arrays[f"group {n}"][None, :], tuple(v)) for n, v in header["groups"].items()}
         last = Panel(
@@ -392,7 +341,12 @@ class Stream:
         if alpha.fingerprint != header["fingerprint"] or any(f"history {n.key}" not in arrays for n in keep):
             raise StoreError("the stream's expression is computed otherwise in this version: start it from a panel")
         stream._supplied = supplied
-        stream.n_dates = header["n_dates"]
+        stream.n_dates = whole(header["n_dates"], "n_dates", 1, 10**12)
         stream._last = last
-        stream._histories = {n: _History(arrays[f"history {n.key}"], rows) for n, rows in keep.items()}
+        stream._histories = {}
+        for n, rows in keep.items():
+            history = numbers(arrays[f"history {n.key}"], "a history", ndim=2)
+            if history.shape != (min(rows, stream.n_dates), last.symbols.size):
+                raise DataError(f"a history has shape {history.shape}")
+            stream._histories[n] = History(history, rows)
         return stream

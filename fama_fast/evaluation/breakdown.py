@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fama_fast.errors import ConfigError
+from fama_fast.arguments import numbers, shown, whole
+from fama_fast.errors import ConfigError, DataError
 from fama_fast.evaluation.daily import summarise
-from fama_fast.evaluation.ic import MIN_PAIRS
+from fama_fast.evaluation.ic import MIN_PAIRS, MOST_PAIRS
 from fama_fast.evaluation.inference import information_ratio, mean, newey_west_t, present
-from fama_fast.evaluation.portfolios import Groups, quantile_buckets
-from fama_fast.evaluation.rows import matrix, over_rows, same_shape, sorted_rows
+from fama_fast.evaluation.portfolios import Groups, codes_of, quantile_buckets
+from fama_fast.evaluation.rows import checked_rows, over_rows, same_shape, sorted_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,12 +38,15 @@ def by_period(
         daily_rank_ic: (T,). dates: (T,) datetime64. horizon: days a label spans, for the Newey-West lag.
 
     Raises:
-        ConfigError: another unit.
+        ConfigError: another unit. DataError: dates that are none, or not one a figure.
     """
     if unit not in _UNITS:
         raise ConfigError(f"unit must be year or month, not {unit!r}")
-    series = np.asarray(daily_rank_ic, dtype=np.float64)
-    period = np.asarray(dates).astype(_UNITS[unit])
+    series = numbers(daily_rank_ic, "daily RankIC", ndim=1)
+    days = np.asarray(dates)
+    if days.dtype.kind != "M" or days.shape != series.shape:
+        raise DataError(f"dates must be {series.size} dates (datetime64), not {shown(dates)}")
+    period = days.astype(_UNITS[unit])
     out = []
     for which in np.unique(period):
         part = series[period == which]
@@ -69,15 +73,17 @@ def rank_ic_by_group(
     """
     from fama_fast.backends.numba_vm import portfolio_loops
 
+    if groups is None:
+        raise DataError("groups must be Groups of codes and labels, not None")
+    fewest = max(2, whole(min_pairs, "min_pairs", 0, MOST_PAIRS))
     x = sorted_rows(values, threads=threads)
     y = sorted_rows(forward_returns, threads=threads, name="forward returns")
     same_shape(y.values, x.values.shape, "forward returns")
-    same_shape(groups.codes, x.values.shape, "groups")
-    codes = matrix(groups.codes, "groups")
-    out = np.empty((x.values.shape[0], groups.n))
+    codes, n_groups = codes_of(groups, x.values.shape)
+    out = np.empty((x.values.shape[0], n_groups))
     over_rows(
         lambda a, b: portfolio_loops.rank_correlation_by_group(
-            x.values, x.order, x.count, y.values, y.order, y.count, codes, max(2, min_pairs), a, b, out
+            x.values, x.order, x.count, y.values, y.order, y.count, codes, fewest, a, b, out
         ),
         x.values.shape,
         threads,
@@ -101,7 +107,7 @@ def by_group(
     """
     x = sorted_rows(values, threads=threads)
     series = rank_ic_by_group(x, forward_returns, groups, min_pairs=min_pairs, threads=threads)
-    part = slice(None) if rows is None else rows
+    part = slice(*checked_rows(rows, len(x.values)))
     present_codes = np.where(np.isfinite(x.values), groups.codes, np.nan)[part]
     out = []
     for code, label in enumerate(groups.labels):
@@ -137,4 +143,6 @@ def liquidity_groups(
         f"{b} (least liquid)" if b == 1 else f"{b} (most liquid)" if b == buckets else str(b)
         for b in range(1, buckets + 1)
     ]
-    return Groups(np.where(found > 0, found - 1.0, np.nan), tuple(names))
+    if len(names) != buckets:
+        raise DataError(f"there are {len(names)} labels for {buckets} buckets")
+    return Groups.view(np.where(found > 0, found - 1.0, np.nan), tuple(names))

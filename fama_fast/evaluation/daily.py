@@ -13,7 +13,7 @@ import numpy as np
 
 from fama_fast.evaluation import inference
 from fama_fast.evaluation.ic import MIN_PAIRS, ic, rank_ic
-from fama_fast.evaluation.rows import SortedRows, same_shape, sorted_rows
+from fama_fast.evaluation.rows import SortedRows, checked_rows, mask_matrix, matrix, same_shape, sorted_rows
 from fama_fast.evaluation.turnover import coverage, rank_turnover, share
 
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ def daily(
 
 def _covered(rows: SortedRows, universe: Any, present: Any) -> FloatArray:
     if universe is not None:
-        return share(rows.count, np.count_nonzero(universe, axis=1))
-    return coverage(rows.values, present)
+        return share(rows.count, np.count_nonzero(mask_matrix(universe, rows.values.shape), axis=1))
+    return coverage(rows.values, None if present is None else mask_matrix(present, rows.values.shape, "present"))
 
 
 def daily_by_horizon(
@@ -192,11 +192,13 @@ def score_values(
     threads: int | None = None,
 ) -> FactorScores:
     """Scores of one factor's (T, N) values against (T, N) labels over `rows`; see `daily`."""
-    shape = np.shape(values.values if isinstance(values, SortedRows) else values)
-    for array, name in ((labels, "forward returns"), (universe, "universe"), (present, "present")):
-        if array is not None:
-            same_shape(array.values if isinstance(array, SortedRows) else array, shape, name)
-    start, stop, _ = (ALL_ROWS if rows is None else rows).indices(shape[0])
+    values = values if isinstance(values, SortedRows) else matrix(values)
+    labels = labels if isinstance(labels, SortedRows) else matrix(labels, "forward returns")
+    shape = values.values.shape if isinstance(values, SortedRows) else values.shape
+    same_shape(labels.values if isinstance(labels, SortedRows) else labels, shape, "forward returns")
+    universe = None if universe is None else mask_matrix(universe, shape)
+    present = None if present is None else mask_matrix(present, shape, "present")
+    start, stop = checked_rows(rows, shape[0])
     part = slice(max(0, start - 1), stop)  # turnover needs the row before
     found = daily(
         _part(values, part),
@@ -212,4 +214,4 @@ def score_values(
 def _part(array: Any, rows: slice) -> Any:
     if array is None:
         return None
-    return array.part(rows) if isinstance(array, SortedRows) else np.asarray(array)[rows]
+    return array.part(rows) if isinstance(array, SortedRows) else array[rows]

@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fama_fast.arguments import numbers, whole
 from fama_fast.errors import ConfigError
 from fama_fast.evaluation.ic import MIN_PAIRS, rank_ic
 from fama_fast.evaluation.inference import NAN, mean
-from fama_fast.evaluation.rows import sorted_rows
+from fama_fast.evaluation.rows import checked_rows, same_shape, sorted_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fama_fast.types import FloatArray
+
+
+MOST_DAYS = 10_000
 
 
 def decay_curve(
@@ -36,14 +40,15 @@ def decay_curve(
     curve shows single days, not sums, so each entry is what waiting one more day still earns.
 
     Raises:
-        ConfigError: fewer than 1 day.
+        ConfigError: fewer than 1 day, or no whole number.
     """
-    if days < 1:
+    if whole(days, "days of a decay curve", high=MOST_DAYS) < 1:
         raise ConfigError(f"a decay curve needs at least 1 day, not {days}")
     x = sorted_rows(values, threads=threads)
     y = sorted_rows(daily_returns, threads=threads, name="daily returns")
-    part = slice(None) if rows is None else rows
     n_dates = x.values.shape[0]
+    same_shape(y.values, x.values.shape, "daily returns")
+    part = slice(*checked_rows(rows, n_dates))
     curve = np.full(days, np.nan)
     for k in range(min(days, n_dates)):
         daily = rank_ic(x.part(slice(None, n_dates - k)), y.part(slice(k, None)), min_pairs=min_pairs, threads=threads)
@@ -59,7 +64,7 @@ def half_life(curve: Sequence[float] | FloatArray) -> float:
 
     Source: the half-life of a signal's IC, Grinold and Kahn, Active Portfolio Management, ch. 13.
     """
-    values = np.asarray(curve, dtype=np.float64)
+    values = numbers(curve, "curve", ndim=1)
     if not values.size or not math.isfinite(values[0]) or values[0] == 0.0:
         return NAN
     share = values / values[0]

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fama_fast.arguments import whole
 from fama_fast.evaluation.rows import SortedRows, mask_matrix, matrix, over_rows, same_shape, sorted_rows
 
 if TYPE_CHECKING:
     from fama_fast.types import FloatArray
 
 MIN_PAIRS = 3
+MOST_PAIRS = 1_000_000_000
 
 
 def rank_ic(
@@ -47,7 +49,7 @@ def rank_ic(
     """
     from fama_fast.backends.numba_vm import stats
 
-    fewest = max(2, min_pairs)
+    fewest = max(2, whole(min_pairs, "min_pairs", 0, MOST_PAIRS))
     y = sorted_rows(forward_returns, threads=threads, name="forward returns")
     if not isinstance(values, SortedRows):
         array = matrix(values)
@@ -88,12 +90,13 @@ def ic(
     """
     from fama_fast.backends.numba_vm import stats
 
+    fewest = max(2, whole(min_pairs, "min_pairs", 0, MOST_PAIRS))
     x, y = matrix(values), matrix(forward_returns, "forward returns")
     same_shape(y, x.shape, "forward returns")
     mask = mask_matrix(universe, x.shape)
     out = np.empty(x.shape[0])
     over_rows(
-        lambda a, b: stats.correlation(x, y, mask, max(2, min_pairs), a, b, out),
+        lambda a, b: stats.correlation(x, y, mask, fewest, a, b, out),
         x.shape,
         threads,
     )

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fama_fast.arguments import numbers, real, whole
+from fama_fast.errors import ConfigError
+
 if TYPE_CHECKING:
     from fama_fast.types import FloatArray
 
@@ -19,8 +22,13 @@ NAN = float("nan")
 
 
 def present(series: Any) -> FloatArray:
-    """The finite entries of a series, in order."""
-    array = np.asarray(series, dtype=np.float64)
+    """The finite entries of a series, in order.
+
+    Raises:
+        DataError: not a series of numbers.
+    """
+    known = type(series) is np.ndarray and series.dtype == np.float64 and series.ndim == 1
+    array: FloatArray = series if known else numbers(series, "series", ndim=1)
     return array[np.isfinite(array)]
 
 
@@ -105,6 +113,7 @@ def newey_west_lag(n: int, horizon: int = 1) -> int:
     the usual rule of thumb for the autocorrelation that is left (Newey and West 1994, as in Greene,
     Econometric Analysis).
     """
+    horizon = whole(horizon, "horizon", 1)
     rule_of_thumb = math.floor(4.0 * math.pow(n / 100.0, 2.0 / 9.0))
     return max(0, min(max(horizon - 1, rule_of_thumb), n - 1))
 
@@ -121,13 +130,14 @@ def newey_west_t(series: Any, *, horizon: int = 1, lag: int | None = None) -> fl
         lag: L; by default `newey_west_lag(n, horizon)`. It must be at least horizon - 1.
 
     Raises:
-        ValueError: a lag below horizon - 1.
+        ConfigError: a lag below horizon - 1, or one of them no whole number.
 
     Source: Newey and West (1987), Econometrica 55; the n - 1 is the small-sample correction for one estimated
     mean.
     """
-    if lag is not None and lag < horizon - 1:
-        raise ValueError(f"labels of {horizon} days overlap: the lag must be at least {horizon - 1}, not {lag}")
+    horizon = whole(horizon, "horizon", 1)
+    if lag is not None and whole(lag, "lag", 0) < horizon - 1:
+        raise ConfigError(f"labels of {horizon} days overlap: the lag must be at least {horizon - 1}, not {lag}")
     x, _ = _near_1(present(series))
     n = x.size
     if n < 2 or x.min() == x.max():
@@ -148,6 +158,18 @@ def _newey_west(centre: float, u: FloatArray, width: int) -> float:
 def p_value(t: float) -> float:
     """Two-sided p-value of a t-statistic under the normal limit: erfc(|t| / sqrt 2)."""
     return math.erfc(abs(t) / math.sqrt(2.0)) if math.isfinite(t) else NAN
+
+
+MOST_RESAMPLES = 1_000_000
+
+
+def _check_bootstrap(confidence: float, resamples: int, horizon: int, seed: int) -> int:
+    """The horizon, after a look at all."""
+    if not 0.0 < real(confidence, "confidence") < 1.0:
+        raise ConfigError(f"confidence must lie between 0 and 1, not {confidence}")
+    whole(resamples, "resamples", 1, MOST_RESAMPLES)
+    whole(seed, "seed", 0)
+    return whole(horizon, "horizon", 1)
 
 
 def bootstrap_interval(
@@ -172,13 +194,18 @@ def bootstrap_interval(
     Returns:
         (low, high), or NaN twice with fewer than two days.
 
+    Raises:
+        ConfigError: a number out of its range.
+
     Source: Politis and Romano (1992), "A circular block-resampling procedure for stationary data".
     """
+    horizon = _check_bootstrap(confidence, resamples, horizon, seed)
+    block = None if block is None else whole(block, "block", 1)
     x = present(series)
     n = x.size
     if n < 2:
         return NAN, NAN
-    length = min(n, max(horizon, math.ceil(n ** (1.0 / 3.0))) if block is None else max(1, block))
+    length = min(n, max(horizon, math.ceil(n ** (1.0 / 3.0))) if block is None else block)
     full, rest = divmod(n, length)
     wrapped = np.concatenate(([0.0], np.cumsum(np.concatenate((x, x[:length])))))
     sums = wrapped[length : length + n] - wrapped[:n]
@@ -214,14 +241,19 @@ def stationary_bootstrap_interval(
     Returns:
         (low, high), or NaN twice with fewer than two days.
 
+    Raises:
+        ConfigError: a number out of its range.
+
     Source: Politis and Romano (1994), "The stationary bootstrap", Journal of the American Statistical
     Association 89.
     """
+    horizon = _check_bootstrap(confidence, resamples, horizon, seed)
+    block = None if block is None else real(block, "block", 1.0)
     x = present(series)
     n = x.size
     if n < 2:
         return NAN, NAN
-    length = max(horizon, math.ceil(n ** (1.0 / 3.0))) if block is None else max(1.0, block)
+    length = max(horizon, math.ceil(n ** (1.0 / 3.0))) if block is None else block
     draws = np.random.default_rng(seed)
     # A block's sum is a difference of two cumulative sums, so a resample costs its blocks, not its days.
     wrapped = np.concatenate(([0.0], np.cumsum(np.concatenate((x, x)))))
@@ -235,6 +267,10 @@ def stationary_bootstrap_interval(
     tail = 100.0 * (1.0 - confidence) / 2.0
     low, high = np.percentile(totals / n, [tail, 100.0 - tail])
     return float(low), float(high)
+
+
+def _variance(value: Any) -> float:
+    return NAN if isinstance(value, float | np.floating) and math.isnan(value) else real(value, "variance", 0.0)
 
 
 def expected_maximum_sharpe(trials: int, variance: float) -> float:
@@ -251,7 +287,8 @@ def expected_maximum_sharpe(trials: int, variance: float) -> float:
     """
     from scipy.special import ndtri
 
-    if not math.isfinite(variance) or variance < 0.0:
+    trials, variance = whole(trials, "trials", 0), _variance(variance)
+    if not math.isfinite(variance):
         return NAN
     if trials < 2:
         return 0.0
@@ -294,7 +331,7 @@ def benjamini_hochberg(p_values: Any) -> FloatArray:
 
     Source: Benjamini and Hochberg (1995), Journal of the Royal Statistical Society B 57.
     """
-    p = np.asarray(p_values, dtype=np.float64)
+    p = numbers(p_values, "p-values", ndim=1)
     out = np.full(p.shape, np.nan)
     given = np.flatnonzero(~np.isnan(p))
     if given.size:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fama_fast.arguments import numbers, real, shown
 from fama_fast.errors import DataError
 from fama_fast.evaluation.vectors import rank_vectors
 
@@ -89,6 +90,8 @@ def correlations(vectors: NDArray[np.floating[Any]]) -> FloatArray:
     Rounded to 12 decimals: far below any decision made with them, and above the last bits in which BLAS
     builds differ.
     """
+    kind = getattr(vectors, "dtype", None)
+    vectors = numbers(vectors, "vectors", ndim=2, dtype=np.float32 if kind == np.float32 else np.float64)
     n, width = vectors.shape
     gram = np.zeros((n, n))
     with one_thread():
@@ -116,7 +119,10 @@ def clustered(matrix: FloatArray, *, threshold: float = 0.5) -> Likeness:
     from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
     from scipy.spatial.distance import squareform
 
+    matrix, threshold = numbers(matrix, "correlations", ndim=2), real(threshold, "threshold", 0.0, 1.0)
     n = matrix.shape[0]
+    if matrix.shape[1] != n or not n or not bool(np.isfinite(matrix).all()):
+        raise DataError(f"correlations must be a square matrix of numbers, not {shown(matrix)}")
     if n == 1:
         return Likeness(matrix, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
     distance = 1.0 - np.abs(matrix)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fama_fast.arguments import numbers, whole
 from fama_fast.errors import ConfigError, DataError
 from fama_fast.evaluation.inference import NAN
 
@@ -61,9 +62,9 @@ def overfitting_probability(daily: Any, *, blocks: int = 16) -> Overfitting:
     Source: Bailey, Borwein, Lopez de Prado and Zhu (2017), "The probability of backtest overfitting", Journal of
     Computational Finance 20.
     """
-    if blocks % 2 or not 2 <= blocks <= MAX_BLOCKS:
+    if whole(blocks, "blocks") % 2 or not 2 <= blocks <= MAX_BLOCKS:
         raise ConfigError(f"blocks must be an even number from 2 to {MAX_BLOCKS}, not {blocks}")
-    array = np.asarray(daily, dtype=np.float64)
+    array = numbers(daily, "daily returns")
     if array.ndim != 2 or array.shape[1] < 2:
         raise DataError(f"overfitting is a matter of choosing: give (days, strategies >= 2), not shape {array.shape}")
     array = array[np.isfinite(array).all(axis=1)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fama_fast.arguments import real, whole
 from fama_fast.evaluation.inference import NAN, information_ratio, mean, present, std
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def sharpe(returns: Any, *, days_a_year: int = DAYS_A_YEAR) -> float:
 
     Source: Sharpe (1994), "The Sharpe Ratio"; square-root scaling takes days to be independent (Lo 2002).
     """
-    return information_ratio(returns) * math.sqrt(days_a_year)
+    return information_ratio(returns) * math.sqrt(whole(days_a_year, "days_a_year", 1))
 
 
 def max_drawdown(returns: Any) -> float:
@@ -103,7 +104,7 @@ class Path:
         """Figures over some rows (all by default) at each cost level."""
         part = slice(None) if rows is None else rows
         levels = []
-        for cost in sorted(costs_bp):
+        for cost in sorted(real(c, "costs_bp") for c in costs_bp):
             net = self.net(cost)[part]
             levels.append(
                 CostLevel(

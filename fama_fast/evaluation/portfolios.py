@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast.errors import ConfigError
+from fama_fast.arguments import numbers, real, shown, whole
+from fama_fast.errors import ConfigError, DataError
 from fama_fast.evaluation.performance import Path
 from fama_fast.evaluation.rows import matrix, over_rows, same_shape, sorted_rows
+from fama_fast.panel.groups import GroupField
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,23 +24,31 @@ if TYPE_CHECKING:
     from fama_fast.types import FloatArray
 
 MAX_QUANTILES = 100
+MOST_NAMES = 1_000_000
 _NO_CODES = np.empty((0, 0))
 
 
 @dataclass(frozen=True)
-class Groups:
-    """Group codes as the loops take them.
+class Groups(GroupField):
+    """Groups of the symbols, date by date: `codes` (T, N) float64 in [0, n), NaN without a group, and their `labels`.
 
-    Attributes:
-        codes: (T, N) float64 in [0, n), NaN without a group. n: groups. labels: their names.
+    Raises:
+        DataError: codes that are no places in `labels`.
     """
 
-    codes: FloatArray
-    labels: tuple[str, ...]
 
-    @property
-    def n(self) -> int:
-        return len(self.labels)
+def codes_of(groups: GroupField | None, shape: tuple[int, ...]) -> tuple[FloatArray, int]:
+    """Codes as the loops take them, and how many groups there are; without groups codes of shape (0, 0), and 1.
+
+    Raises:
+        DataError: not groups, or of another shape.
+    """
+    if groups is None:
+        return matrix(_NO_CODES, "groups"), 1
+    if not isinstance(groups, GroupField):
+        raise DataError(f"groups must be Groups of codes and labels, not {shown(groups)}")
+    same_shape(groups.codes, shape, "groups")
+    return matrix(groups.codes, "groups"), groups.n
 
 
 def quantile_buckets(
@@ -63,16 +73,12 @@ def quantile_buckets(
     """
     from fama_fast.backends.numba_vm import portfolio_loops
 
-    if not 2 <= quantiles <= MAX_QUANTILES:
+    if not 2 <= whole(quantiles, "quantiles") <= MAX_QUANTILES:
         raise ConfigError(f"quantiles must be 2 to {MAX_QUANTILES}, not {quantiles}")
     rows = sorted_rows(values, universe, threads=threads)
     shape = rows.values.shape
-    codes, n = _NO_CODES, 1
-    if groups is not None:
-        same_shape(groups.codes, shape, "groups")
-        codes, n = matrix(groups.codes, "groups"), groups.n
+    codes, n = codes_of(groups, shape)
     out = np.empty(shape, dtype=np.int8)
-    codes = matrix(codes, "groups")
     over_rows(
         lambda a, b: portfolio_loops.quantile_buckets(
             rows.values, rows.order, rows.count, codes, n, quantiles, a, b, out
@@ -87,11 +93,31 @@ def bucket_returns(buckets: Any, returns: Any, *, quantiles: int, threads: int |
     """(T, quantiles) equal-weight mean return of each bucket, over its cells that have a return; NaN for none."""
     from fama_fast.backends.numba_vm import portfolio_loops
 
+    quantiles = whole(quantiles, "quantiles", 1, MAX_QUANTILES)
     y = matrix(returns, "returns")
-    same_shape(buckets, y.shape, "buckets")
+    within = _buckets(buckets, quantiles, y.shape)
     out = np.empty((y.shape[0], quantiles))
-    over_rows(lambda a, b: portfolio_loops.bucket_means(buckets, y, a, b, out), y.shape, threads)
+    over_rows(lambda a, b: portfolio_loops.bucket_means(within, y, a, b, out), y.shape, threads)
     return out
+
+
+def _buckets(buckets: Any, quantiles: int, shape: tuple[int, ...] | None = None) -> NDArray[np.int8]:
+    """Numbers of buckets as the loops take them.
+
+    Raises:
+        DataError: a bucket that is none of 0 (no bucket), 1, ... quantiles, or another shape.
+    """
+    given = numbers(buckets, "buckets", ndim=2)
+    if shape is not None:
+        same_shape(given, shape, "buckets")
+    right = (given >= 0) & (given <= quantiles) & (np.floor(given) == given)
+    if not bool(right.all()):
+        row, column = map(int, np.argwhere(~right)[0])
+        raise DataError(
+            f"buckets must be whole numbers from 0 to {quantiles}: the one in row {row}, column {column} is "
+            f"{given[row, column]:g}"
+        )
+    return given.astype(np.int8)
 
 
 def long_short_weights(buckets: Any, *, quantiles: int, sign: int = 1) -> FloatArray:
@@ -99,7 +125,11 @@ def long_short_weights(buckets: Any, *, quantiles: int, sign: int = 1) -> FloatA
 
     Dates where one of the two is empty hold nothing. `sign` -1 turns it round, for factors that reverse.
     """
-    top, bottom = np.asarray(buckets) == quantiles, np.asarray(buckets) == 1
+    quantiles = whole(quantiles, "quantiles", 1, MAX_QUANTILES)
+    if whole(sign, "sign") not in (1, -1):
+        raise ConfigError(f"the sign must be 1 or -1, not {sign}")
+    within = _buckets(buckets, quantiles)
+    top, bottom = within == quantiles, within == 1
     n_top, n_bottom = np.count_nonzero(top, axis=1), np.count_nonzero(bottom, axis=1)
     both = (n_top > 0) & (n_bottom > 0)
     up = np.divide(float(sign), n_top, out=np.zeros(n_top.size), where=both)
@@ -123,7 +153,8 @@ def top_k_weights(
     """
     from fama_fast.backends.numba_vm import portfolio_loops
 
-    if k < 1 or not 1 <= n_drop <= k:
+    k, n_drop = whole(k, "k", 1, MOST_NAMES), whole(n_drop, "n_drop", 1)
+    if n_drop > k:
         raise ConfigError(f"a top-k portfolio needs 1 <= n_drop <= k, not k={k} and n_drop={n_drop}")
     rows = sorted_rows(values, universe, threads=threads)
     out = np.empty(rows.values.shape)
@@ -162,6 +193,7 @@ def capacity(weights: Any, dollar_volume: Any, *, participation: float = 0.05) -
 
     Source: participation limits, as in Grinold and Kahn, Active Portfolio Management, ch. 16; the closed form is ours.
     """
+    participation = real(participation, "participation", above=0.0)
     w, volume = matrix(weights, "weights"), matrix(dollar_volume, "dollar volume")
     same_shape(volume, w.shape, "dollar volume")
     d = np.abs(np.diff(w, axis=0))

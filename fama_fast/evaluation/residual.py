@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fama_fast.arguments import numbers
+from fama_fast.evaluation.portfolios import codes_of
 from fama_fast.evaluation.rows import matrix, over_rows, same_shape, sorted_rows
 
 if TYPE_CHECKING:
@@ -89,13 +91,9 @@ def residual_values(
     from fama_fast.backends.numba_vm import portfolio_loops
 
     y = matrix(values)
-    x = np.ascontiguousarray(controls, dtype=np.float64)
+    x = numbers(controls, "controls", ndim=3)
     same_shape(x, (x.shape[0], *y.shape), "controls")
-    codes, n = np.empty((0, 0)), 1
-    if groups is not None:
-        same_shape(groups.codes, y.shape, "groups")
-        codes, n = groups.codes, groups.n
-    codes = matrix(codes, "groups")
+    codes, n = codes_of(groups, y.shape)
     out = np.empty(y.shape)
     over_rows(lambda a, b: portfolio_loops.residuals(y, x, codes, n, a, b, out), y.shape, threads)
     return out

@@ -10,12 +10,14 @@ import functools
 import itertools
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fama_fast.backends.numba_vm.threads import default_threads, run_together
-from fama_fast.errors import DataError
+from fama_fast.arguments import frozen, numbers, shown, truths, whole
+from fama_fast.backends.numba_vm.orders import checked_order
+from fama_fast.backends.numba_vm.threads import run_together, thread_count
+from fama_fast.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,13 +33,7 @@ def matrix(values: Any, name: str = "values") -> FloatArray:
     Raises:
         DataError: not two-dimensional, or not numeric.
     """
-    try:
-        array = np.ascontiguousarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{name} must be numbers: {error}") from error
-    if np.ndim(values) != 2:
-        raise DataError(f"{name} must be a (dates, symbols) array, not of shape {np.shape(values)}")
-    out: FloatArray = frozen(array)
+    out: FloatArray = frozen(numbers(values, name, ndim=2))
     return out
 
 
@@ -46,13 +42,14 @@ def mask_matrix(universe: Any, shape: tuple[int, ...], name: str = "universe") -
     member).
 
     Raises:
-        DataError: its shape is not `shape`.
+        DataError: its shape is not `shape`, or it is not of booleans.
     """
-    if universe is not None:
-        same_shape(universe, shape, name)
-    out: BoolArray = frozen(
-        np.empty((0, 0), dtype=np.bool_) if universe is None else np.ascontiguousarray(universe, dtype=np.bool_)
-    )
+    if universe is None:
+        nobody: BoolArray = frozen(np.empty((0, 0), dtype=np.bool_))
+        return nobody
+    mask = truths(universe, name)
+    same_shape(mask, shape, name)
+    out: BoolArray = frozen(mask)
     return out
 
 
@@ -62,11 +59,21 @@ def same_shape(array: Any, shape: tuple[int, ...], name: str) -> None:
         raise DataError(f"{name} has shape {np.shape(array)}, not that of the values, {shape}")
 
 
-def frozen(array: Any) -> Any:
-    """A read-only view: compiled functions then meet one array type, whatever the caller's flags were."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
+def checked_rows(rows: slice | None, n_dates: int) -> tuple[int, int]:
+    """First row and one behind the last of a slice of consecutive rows; None is all of them.
+
+    Raises:
+        ConfigError: not a slice of whole numbers, or one that leaves rows out.
+    """
+    if rows is None:
+        return 0, n_dates
+    if not isinstance(rows, slice) or rows.step not in (None, 1):
+        raise ConfigError(f"rows must be a slice of consecutive rows, such as slice(0, 100), not {shown(rows)}")
+    for bound in (rows.start, rows.stop):
+        if bound is not None:
+            whole(bound, "a bound of rows")
+    start, stop, _ = rows.indices(n_dates)
+    return start, max(start, stop)
 
 
 def over_rows(work: Callable[[int, int], object], shape: tuple[int, ...], threads: int | None = None) -> None:
@@ -75,7 +82,7 @@ def over_rows(work: Callable[[int, int], object], shape: tuple[int, ...], thread
     `work` writes only its own rows, so the result is the same at any thread count.
     """
     n_rows, n_columns = shape
-    workers = default_threads() if threads is None else max(1, threads)
+    workers = thread_count(threads)
     if workers == 1 or n_rows * n_columns < _SMALL:
         work(0, n_rows)
         return
@@ -102,11 +109,30 @@ class SortedRows:
         order: (T, N) int32; the first count[t] entries of row t are the columns of its finite (and member)
             cells.
         count: (T,) int64.
+
+    Raises:
+        DataError: other arrays than these. `SortedRows.of` makes them.
     """
+
+    trusted: ClassVar[bool] = True  # nobody need look where its order leads
 
     values: FloatArray
     order: Any
     count: IntArray
+
+    def __post_init__(self) -> None:
+        for name, array in zip(
+            ("values", "order", "count"), checked_order(self.values, self.order, self.count), strict=True
+        ):
+            object.__setattr__(self, name, array)
+
+    @classmethod
+    def made(cls, values: FloatArray, order: Any, count: IntArray) -> SortedRows:
+        """Of arrays that are right by their making: nothing is looked at."""
+        rows = object.__new__(cls)
+        for name, array in (("values", values), ("order", order), ("count", count)):
+            object.__setattr__(rows, name, array)
+        return rows
 
     @classmethod
     def of(cls, values: Any, universe: Any = None, *, threads: int | None = None, name: str = "values") -> SortedRows:
@@ -118,7 +144,7 @@ class SortedRows:
         order = np.empty(array.shape, dtype=np.int32)
         count = np.zeros(array.shape[0], dtype=np.int64)
         over_rows(lambda a, b: stats.sort_rows(array, mask, a, b, order, count), array.shape, threads)
-        return cls(array, frozen(order), frozen(count))
+        return cls.made(array, frozen(order), frozen(count))
 
     @functools.cached_property
     def tied(self) -> FloatArray:
@@ -128,8 +154,13 @@ class SortedRows:
         return SortedLabels(self.values, self.order, self.count).tied
 
     def part(self, rows: slice) -> SortedRows:
-        """Some consecutive rows, as views."""
-        return SortedRows(self.values[rows], self.order[rows], self.count[rows])
+        """Some consecutive rows, as views.
+
+        Raises:
+            ConfigError: not a slice, or one that leaves rows out.
+        """
+        rows = slice(*checked_rows(rows, len(self.values)))
+        return SortedRows.made(self.values[rows], self.order[rows], self.count[rows])
 
 
 def sorted_rows(values: Any, universe: Any = None, *, threads: int | None = None, name: str = "values") -> SortedRows:

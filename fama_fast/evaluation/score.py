@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from fama_fast.data.labels import MIN_MEMBERS, Horizon, Sessions, label_reach, read_horizon, scored_returns
+from fama_fast.arguments import whole
+from fama_fast.data.labels import MIN_MEMBERS, Horizon, Sessions, check_days, label_reach, read_horizon, scored_returns
 from fama_fast.data.splits import date_splits
 from fama_fast.errors import ConfigError, DataError, ExpressionError, FamaError, nearest_name
 from fama_fast.evaluation.daily import score_batch
@@ -107,6 +108,8 @@ def score(
     horizons = _horizons(horizon, entry_lag)
     windows = score_windows(panel, horizons, entry_lag, split=split, splits=splits, start=start, end=end)
     alphas = compile_all(expressions, panel, dialect=dialect)
+    texts = [alpha.canonical for alpha in alphas]  # what cannot be written is said before anything is computed
+    whole(min_members, "min_members", 0)
     options: dict[str, Any] = {"min_pairs": min_pairs, "threads": threads}
     found: Iterable[Mapping[Any, Daily]]
     if cluster is not None:
@@ -133,10 +136,10 @@ def score(
     as_text = any(isinstance(h, Sessions) for h in horizons)
     spans = {h: h if isinstance(h, int) else label_reach(panel.sessions, h, entry_lag) for h in horizons}
     rows: list[dict[str, Any]] = []
-    for alpha, daily in zip(alphas, found, strict=True):
+    for alpha, text, daily in zip(alphas, texts, found, strict=True):
         for name, of_horizon in windows:
             for h in horizons:
-                row: dict[str, Any] = {"expression": alpha.text, "canonical": alpha.canonical}
+                row: dict[str, Any] = {"expression": alpha.text, "canonical": text}
                 if by_split:
                     row["split"] = name
                 figures = daily[h].summary(of_horizon[h], spans[h]).as_dict()
@@ -211,15 +214,18 @@ def shorten(text: str, width: int = 100) -> str:
 
 
 def _horizons(horizon: Horizon | Sequence[Horizon], entry_lag: int) -> tuple[int | Sessions, ...]:
-    many = [horizon] if isinstance(horizon, int | str | Sessions) else list(horizon)
+    many: Sequence[Any] = [horizon]
+    if isinstance(horizon, list | tuple | np.ndarray) and np.ndim(horizon):
+        many = list(horizon)
     for h in many:
         if isinstance(h, int) and h < 1:
             raise ConfigError(f"a horizon must be at least 1 day, not {h}")
     found = tuple(dict.fromkeys(read_horizon(h) for h in many))
     if not found:
         raise ConfigError("give at least one horizon")
-    if entry_lag < 0:
+    if isinstance(entry_lag, int) and entry_lag < 0:
         raise ConfigError(f"the entry lag must be at least 0 days, not {entry_lag}")
+    check_days(entry_lag, "the entry lag", 0)
     return found
 
 

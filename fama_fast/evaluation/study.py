@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast.data.labels import MIN_MEMBERS
+from fama_fast.arguments import real, shown, whole
+from fama_fast.data.labels import MIN_MEMBERS, check_days
 from fama_fast.errors import ConfigError, DataError
 from fama_fast.evaluation import inference
 from fama_fast.evaluation.breakdown import by_group, by_period, liquidity_groups
 from fama_fast.evaluation.daily import daily_by_horizon
-from fama_fast.evaluation.decay import decay_curve, half_life
+from fama_fast.evaluation.decay import MOST_DAYS, decay_curve, half_life
 from fama_fast.evaluation.ic import rank_ic
 from fama_fast.evaluation.likeness import Likeness, clustered, correlations
 from fama_fast.evaluation.overfitting import Overfitting, overfitting_probability
 from fama_fast.evaluation.performance import COSTS_BP, DAYS_A_YEAR
 from fama_fast.evaluation.portfolios import (
+    MAX_QUANTILES,
+    MOST_NAMES,
     Groups,
     bucket_returns,
     capacity,
@@ -32,7 +35,7 @@ from fama_fast.evaluation.portfolios import (
     top_k_weights,
 )
 from fama_fast.evaluation.residual import average_ranks, residual_values, style_controls
-from fama_fast.evaluation.rows import SortedRows
+from fama_fast.evaluation.rows import SortedRows, checked_rows, mask_matrix, matrix
 from fama_fast.evaluation.score import trading
 from fama_fast.evaluation.turnover import rank_autocorrelation
 from fama_fast.evaluation.vectors import rank_vectors, sample_rows
@@ -81,10 +84,26 @@ class StudySettings:
     min_members: int = MIN_MEMBERS
 
     def __post_init__(self) -> None:
-        if not self.horizons or min(self.horizons) < 1:
-            raise ConfigError(f"horizons must be days of at least 1, not {self.horizons}")
-        if self.entry_lag < 0:
-            raise ConfigError(f"the entry lag must be at least 0 days, not {self.entry_lag}")
+        if not isinstance(self.horizons, tuple | list) or not self.horizons:
+            raise ConfigError(f"horizons must be days of at least 1, not {shown(self.horizons)}")
+        for h in self.horizons:
+            check_days(h, "a horizon", 1)
+        check_days(self.entry_lag, "the entry lag", 0)
+        whole(self.quantiles, "quantiles", 2, MAX_QUANTILES)
+        whole(self.liquidity_buckets, "liquidity_buckets", 2, MAX_QUANTILES)
+        whole(self.decay_days, "decay_days", 1, MOST_DAYS)
+        whole(self.top_k, "top_k", 1, MOST_NAMES)
+        whole(self.n_drop, "n_drop", 1)
+        if not isinstance(self.costs_bp, tuple | list) or not self.costs_bp:
+            raise ConfigError(f"costs_bp must be costs in basis points, not {shown(self.costs_bp)}")
+        for cost in self.costs_bp:
+            real(cost, "costs_bp", 0.0)
+        real(self.participation, "participation", above=0.0)
+        if not 0.0 < real(self.confidence, "confidence") < 1.0:
+            raise ConfigError(f"confidence must lie between 0 and 1, not {self.confidence}")
+        whole(self.resamples, "resamples", 1, inference.MOST_RESAMPLES)
+        whole(self.seed, "seed", 0)
+        whole(self.min_members, "min_members", 0)
 
 
 @dataclass(frozen=True)
@@ -192,7 +211,14 @@ class StudyData:
         if groups is None:
             missing["by sector"] = "no groups were given"
         liquidity = None
-        volume = None if dollar_volume is None else np.asarray(dollar_volume, dtype=np.float64)
+        shape = one_day.values.shape
+        dates, symbols = np.asarray(dates), np.asarray(symbols)
+        if dates.dtype.kind != "M" or (dates.shape, symbols.shape) != ((shape[0],), (shape[1],)):
+            raise DataError(
+                f"dates and symbols must be those of the returns, {shape[0]} dates (datetime64) x {shape[1]}"
+            )
+        universe = None if universe is None else mask_matrix(universe, shape)
+        volume = None if dollar_volume is None else matrix(dollar_volume, "dollar volume")
         if volume is None:
             missing["by liquidity"] = missing["capacity"] = "no dollar volume was given"
         else:
@@ -201,11 +227,11 @@ class StudyData:
             if h not in found:
                 missing[f"horizon {h}"] = "no labels of that horizon were given"
         return cls(
-            dates=np.asarray(dates),
-            symbols=np.asarray(symbols),
+            dates=dates,
+            symbols=symbols,
             labels=dict(sorted(found.items())),
             daily_returns=one_day,
-            universe=None if universe is None else np.asarray(universe, dtype=np.bool_),
+            universe=universe,
             groups=groups,
             liquidity=liquidity,
             dollar_volume=volume,
@@ -222,7 +248,7 @@ def _groups(panel: Panel, settings: StudySettings) -> tuple[Groups | None, str]:
     if name is None:
         return None, f"the data has no group field {' or '.join(wanted)}"
     found = panel.group(name)
-    return Groups(found.codes, found.labels), ""
+    return Groups.view(found.codes, found.labels), ""
 
 
 @dataclass(frozen=True)
@@ -256,16 +282,16 @@ def study(values: Any, data: StudyData, *, rows: slice | None = None, sign: int 
     Raises:
         DataError: shapes differ. ConfigError: a sign that is not +1 or -1.
     """
-    if sign not in (1, -1):
-        raise ConfigError(f"the sign of a factor must be 1 or -1, not {sign!r}")
+    if not isinstance(sign, int | np.integer) or isinstance(sign, bool) or sign not in (1, -1):
+        raise ConfigError(f"the sign of a factor must be 1 or -1, not {shown(sign)}")
     chosen, threads = data.settings, data.threads
-    part = slice(None) if rows is None else rows
-    array = np.asarray(values, dtype=np.float64) * sign
+    part = slice(*checked_rows(rows, len(data.dates)))
+    array = matrix(values) * sign
     if array.shape != data.daily_returns.values.shape:
         raise DataError(f"values have shape {array.shape}, the data {data.daily_returns.values.shape}")
     x = SortedRows.of(array, data.universe, threads=threads)
     inside = np.where(data.universe, x.values, np.nan) if data.universe is not None else x.values
-    members = SortedRows(inside, x.order, x.count) if data.universe is not None else x
+    members = SortedRows.made(inside, x.order, x.count) if data.universe is not None else x
     by_horizon = daily_by_horizon(x, data.labels, data.universe, present=data.present, threads=threads)
     first = min(by_horizon)
     one = by_horizon[first]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fama_fast.arguments import whole
 from fama_fast.evaluation.ic import MIN_PAIRS, rank_ic
 from fama_fast.evaluation.rows import mask_matrix, matrix, over_rows, sorted_rows
 
@@ -59,6 +60,7 @@ def rank_autocorrelation(
 
     Source: the factor rank autocorrelation of alphalens (Quantopian, 2016).
     """
+    lag = whole(lag, "lag", 0)
     rows = sorted_rows(values, universe, threads=threads)
     n_dates = rows.values.shape[0]
     out = np.full(n_dates, np.nan)

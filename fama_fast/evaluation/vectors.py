@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fama_fast.arguments import numbers, shown, truths
 from fama_fast.errors import DataError
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def sample_rows(rows: slice | int | ArrayLike, count: int = 60, seed: int = 0) -
         window = np.unique(np.asarray(rows, dtype=np.int64))
     if window.size == 0:
         raise DataError("there are no dates to sample: the mining window is empty")
-    if count < 1:
-        raise DataError(f"the number of dates to sample must be at least 1, not {count}")
+    if not isinstance(count, int | np.integer) or count < 1:
+        raise DataError(f"the number of dates to sample must be at least 1, not {shown(count)}")
     if window.size <= count:
         return window
     return np.sort(np.random.default_rng(seed).choice(window, size=count, replace=False))
@@ -78,7 +79,7 @@ def rank_vectors(
     picked: IntArray | None = None
     members: BoolArray | None = None
     for number, item in enumerate(values):
-        matrix = np.asarray(item, dtype=np.float64)
+        matrix = numbers(item, f"values {number}")
         if shape is None or picked is None:
             shape = matrix.shape
             picked = _checked_rows(rows, shape)
@@ -112,7 +113,10 @@ def _checked_rows(rows: ArrayLike | None, shape: tuple[int, ...]) -> IntArray:
         raise DataError(f"values must be (dates, symbols), not of shape {shape}")
     if rows is None:
         return np.arange(shape[0], dtype=np.int64)
-    picked = np.asarray(rows)
+    try:
+        picked = np.asarray(rows)
+    except ValueError:
+        picked = np.empty(())
     if picked.ndim != 1 or not np.issubdtype(picked.dtype, np.integer):
         raise DataError("rows must be a list of row numbers")
     if picked.size and (picked.min() < 0 or picked.max() >= shape[0]):
@@ -123,9 +127,10 @@ def _checked_rows(rows: ArrayLike | None, shape: tuple[int, ...]) -> IntArray:
 def _checked_universe(universe: BoolArray | None, shape: tuple[int, ...], picked: IntArray) -> BoolArray | None:
     if universe is None:
         return None
-    if universe.shape != shape:
-        raise DataError(f"the universe has shape {universe.shape}, not {shape} like the values")
-    members: BoolArray = np.asarray(universe, dtype=bool)[picked]
+    mask = truths(universe, "the universe")
+    if mask.shape != shape:
+        raise DataError(f"the universe has shape {mask.shape}, not {shape} like the values")
+    members: BoolArray = mask[picked]
     return members
 
 

@@ -38,8 +38,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from fama_fast.arguments import frozen
 from fama_fast.evaluation import daily
-from fama_fast.evaluation.rows import frozen, over_rows
+from fama_fast.evaluation.rows import over_rows
 from fama_fast.mining.rank_moments import RankMoments, whole_ranks
 from fama_fast.mining.state import known_figures
 from fama_fast.panel import Panel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import ArgumentError, UnknownName, WindowError, nearest_name
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _SPECS: dict[str, OpSpec] = {}
 _NAMES: dict[str, str] = {}  # folded name or alias -> canonical
+_LARGEST = 10**300
 _CLEARERS: list[Callable[[], None]] = []
 
 
@@ -82,6 +84,19 @@ def names() -> tuple[str, ...]:
     return tuple(_NAMES)
 
 
+def _operand(spec: OpSpec, p: Parameter, value: Any) -> Node:
+    """An operand as a node: a number becomes a constant."""
+    if p.kind is Kind.GROUP:
+        if isinstance(value, Node) and is_group(value):
+            return value
+        raise ArgumentError(f"{spec.name}: {p.name} must be a group, such as group('SECTOR'), not {str(value)[:40]}")
+    if isinstance(value, Node) and value.op != GROUP:
+        return value
+    if isinstance(value, Real):
+        return const(float(value))
+    raise ArgumentError(f"{spec.name}: {p.name} must be an expression or a number, not {str(value)[:40]!r}")
+
+
 def check_param(spec: OpSpec, p: Parameter, value: Any) -> Param:
     """A static parameter in its stored form, or an error that says what it must be."""
     if value is None and not p.required and p.default is None:
@@ -99,6 +114,10 @@ def check_param(spec: OpSpec, p: Parameter, value: Any) -> Param:
         if isinstance(value, str):
             return value
         raise ArgumentError(f'{spec.name}: {p.name} must be a text in quotes, such as {p.name}="..."')
+    if not isinstance(value, bool) and isinstance(value, Integral):
+        value = int(value)
+        if abs(value) > _LARGEST:
+            raise ArgumentError(f"{spec.name}: {p.name} is a number of more than {len(str(_LARGEST)) - 1} digits")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ArgumentError(f"{spec.name}: {p.name} must be a number")
     if p.kind in (Kind.WINDOW, Kind.COUNT):
@@ -167,8 +186,7 @@ def build(name: str, *args: Any, **keywords: Any) -> Node:
             else:
                 statics.append(p.default)
         elif p.kind.is_operand:
-            value = given[p.name]
-            operands.append(value if isinstance(value, Node) else const(value))
+            operands.append(_operand(spec, p, given[p.name]))
         else:
             statics.append(check_param(spec, p, given[p.name]))
     check_order(spec, spec.named(tuple(statics)))

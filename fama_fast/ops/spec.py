@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAX_WINDOW = 10_000
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*\Z")
+_KERNEL = re.compile(r"\w+\.\w+\Z|\w+(\.\w+)*:\w+\Z")
 _REQUIRED: Any = object()
 
 
@@ -253,6 +254,14 @@ class OpSpec:
             raise bad("give a kernel or a lowering into other operators, one of the two")
         if self.kernel is not None and self.polars is None:
             raise bad("an operator with a kernel needs a Polars lowering (ctx.kernel is one)")
+        if self.kernel is not None:
+            if not _KERNEL.match(self.kernel):
+                raise bad(f"its kernel is named family.function or package.module:function, not {self.kernel!r}")
+            for p in self.statics:
+                if p.default is None and p is not MIN_PERIODS:
+                    raise bad(f"a kernel takes numbers, and {p.name} is none by default")
+            if self.windowed and not any(p.name == "d" and p.kind is Kind.WINDOW for p in self.statics):
+                raise bad("the window that min_periods counts days of is called d")
         for p in self.parameters:
             if p.kind is Kind.CHOICE and (p.default not in p.choices or any(c != c.casefold() for c in p.choices)):
                 raise bad(f"{p.name} needs lower-case choices and one of them as default")

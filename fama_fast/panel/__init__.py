@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fama_fast.panel.panel import GroupField, Panel
+    from fama_fast.panel.groups import GroupField
+    from fama_fast.panel.panel import Panel
 
 __all__ = ["GroupField", "Panel"]
 

@@ -22,9 +22,10 @@ from fama_fast.errors import UnknownName, listed, nearest_name
 from fama_fast.panel.choose_parts import choose_keys, dates_of
 from fama_fast.panel.columns import assign_columns
 from fama_fast.panel.digest import content_hash
+from fama_fast.panel.groups import GroupField
 from fama_fast.panel.io.open import open_rows
 from fama_fast.panel.noticed import Noticed
-from fama_fast.panel.panel import GroupField, Panel, read_dtype
+from fama_fast.panel.panel import Panel, read_dtype
 from fama_fast.panel.reader import Reader as Reader  # noqa: PLC0414  (part of this module's interface)
 from fama_fast.panel.reading import Reading, ReadingOptions, reading_of
 from fama_fast.panel.survey import only_groups
@@ -98,7 +99,7 @@ class Dataset:
         self._example: Panel | None = None
         if join is not None:
             blank = np.full((1, self.symbols.size), np.nan)
-            own = {g: GroupField(blank, self.survey.labels[g]) for g in self.columns.groups}
+            own = {g: GroupField.view(blank, self.survey.labels[g]) for g in self.columns.groups}
             empty = Panel(self.dates[:1], self.symbols, {}, groups=own, source=self.source, dtype=self.dtype)
             self._example = join(empty)
 

@@ -16,10 +16,11 @@ import polars as pl
 from fama_fast.errors import DataError, listed, quoted
 from fama_fast.panel.choose import choose_rows
 from fama_fast.panel.columns import Columns, assign_columns
+from fama_fast.panel.groups import GroupField
 from fama_fast.panel.io.unreadable import UNREADABLE
 from fama_fast.panel.keys import Locate, dates_to_numpy, plain_row
 from fama_fast.panel.noticed import unpriced, value_warnings
-from fama_fast.panel.panel import GroupField, Panel, read_dtype
+from fama_fast.panel.panel import Panel, read_dtype
 from fama_fast.panel.reading import Reading, ReadingOptions, reading_of
 from fama_fast.panel.scan import Scan, collect, scan
 from fama_fast.panel.text_values import labels_of, no_group
@@ -180,5 +181,5 @@ def group_fields(
         codes = texts.select(
             pl.col(name).cast(pl.Enum(each)).to_physical().cast(pl.Float64) for name, each in known.items()
         )
-        found |= {name: GroupField(grid.spread(codes[name].to_numpy()), each) for name, each in known.items()}
+        found |= {name: GroupField.view(grid.spread(codes[name].to_numpy()), each) for name, each in known.items()}
     return found, said

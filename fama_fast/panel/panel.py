@@ -9,29 +9,23 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fama_fast.arguments import frozen, numbers, shown, truths
 from fama_fast.errors import ConfigError, DataError, UnknownName, listed, nearest_name
+from fama_fast.panel.groups import GroupField
 from fama_fast.types import DERIVED_FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import polars as pl
 
     from fama_fast.types import BoolArray, FloatArray, IntArray
-
-
-@dataclass(frozen=True)
-class GroupField:
-    """Group membership: `codes` is (T, N) float64, the index into `labels`, NaN where there is no group."""
-
-    codes: FloatArray
-    labels: tuple[str, ...]
 
 
 DTYPES = ("float64", "float32")
@@ -46,18 +40,26 @@ def read_dtype(dtype: Any) -> np.dtype[Any]:
     found: np.dtype[Any] | None = None
     with contextlib.suppress(TypeError):
         found = np.dtype(dtype)
-    if found is None or found.name not in DTYPES:
-        raise ConfigError(f"dtype must be {' or '.join(DTYPES)}, not {dtype!r}")
-    return found
+    if dtype is None or found is None or found.name not in DTYPES:
+        raise ConfigError(f"dtype must be {' or '.join(DTYPES)}, not {shown(dtype)}")
+    return found.newbyteorder("=")
 
 
 def _dense(name: str, values: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> FloatArray:
     # What float32 cannot hold becomes infinite, and so missing.
-    with np.errstate(over="ignore"):
-        array = np.array(values, dtype=dtype, order="C", copy=True)
+    array: FloatArray = numbers(values, f"field {name}", dtype=dtype, copy=True)
     _check_shape(name, array, shape)
     array[~np.isfinite(array)] = np.nan
     array.flags.writeable = False
+    return array
+
+
+def _as_it_is(name: str, values: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> FloatArray:
+    plain = type(values) is np.ndarray and values.flags.c_contiguous and values.flags.aligned
+    if not plain or values.dtype != dtype:
+        raise DataError(f"field {name} must be a plain C-contiguous {dtype} array where it is not copied")
+    _check_shape(name, values, shape)
+    array: FloatArray = values
     return array
 
 
@@ -84,6 +86,37 @@ def derive(name: str, get: Mapping[str, FloatArray]) -> FloatArray:
             out += close
             out /= 3.0
     return _dense(name, out, (len(out), close.shape[1]), close.dtype)
+
+
+def _read_dates(dates: Any) -> Any:
+    found = np.array(dates, copy=True)
+    if not np.issubdtype(found.dtype, np.datetime64):
+        raise DataError(f"panel dates must be datetime64, not {found.dtype}")
+    if found.ndim != 1:
+        raise DataError(f"panel dates must be a list of dates, not of shape {found.shape}")
+    if bool(np.isnat(found).any()):
+        raise DataError(f"panel dates must be dates: {np.count_nonzero(np.isnat(found))} are missing (NaT)")
+    if found.size > 1 and not bool(np.all(found[1:] > found[:-1])):
+        raise DataError("panel dates must ascend without repeats")
+    found = found.astype(found.dtype.newbyteorder("="), copy=False)
+    found.flags.writeable = False
+    return found
+
+
+def _read_symbols(symbols: Any) -> Any:
+    if isinstance(symbols, str) or not hasattr(symbols, "__iter__"):
+        raise DataError(f"panel symbols must be a list of names, not {shown(symbols)}")
+    found = np.asarray([str(s) for s in symbols], dtype=object)
+    if len(set(found)) != found.size:
+        raise DataError("panel symbols must be unique")
+    return found
+
+
+def _named(values: Any, what: str) -> dict[str, Any]:
+    """By name in upper case."""
+    if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
+        raise DataError(f"panel {what} must be a mapping from names, such as {{'CLOSE': array}}, not {shown(values)}")
+    return {name.upper(): value for name, value in values.items()}
 
 
 class Panel:
@@ -120,35 +153,27 @@ class Panel:
         C-contiguous, of `dtype`, without infinities, and nobody may write to them any more.
         """
         self.dtype = read_dtype(dtype)
-        self.dates = np.asarray(dates)
-        if not np.issubdtype(self.dates.dtype, np.datetime64):
-            raise DataError(f"panel dates must be datetime64, not {self.dates.dtype}")
-        self.symbols = np.asarray([str(s) for s in symbols], dtype=object)
+        self.dates = _read_dates(dates)
+        self.symbols = _read_symbols(symbols)
         if self.dates.size == 0 or self.symbols.size == 0:
             raise DataError(f"{source}: no rows: a panel needs at least one date and one symbol")
-        if self.dates.size > 1 and not bool(np.all(self.dates[1:] > self.dates[:-1])):
-            raise DataError("panel dates must ascend without repeats")
-        if len(set(self.symbols)) != self.symbols.size:
-            raise DataError("panel symbols must be unique")
         self._fields: dict[str, FloatArray] = {}
-        for name, values in fields.items():
-            if copy:
-                self._fields[name.upper()] = _dense(name.upper(), values, self.shape, self.dtype)
-            else:
-                _check_shape(name, values, self.shape)
-                self._fields[name.upper()] = values
+        take = _dense if copy else _as_it_is
+        for name, values in _named(fields, "fields").items():
+            self._fields[name] = take(name, values, self.shape, self.dtype)
         self._derived: dict[str, FloatArray] = {}
-        self._groups = {k.upper(): v for k, v in (groups or {}).items()}
+        self._groups: dict[str, GroupField] = _named(groups or {}, "groups")
         for name, g in self._groups.items():
+            if not isinstance(g, GroupField):
+                raise DataError(f"group {name} must be a GroupField of codes and labels, not {shown(g)}")
             if g.codes.shape != self.shape:
                 raise DataError(f"group {name} has shape {g.codes.shape}, not (dates, symbols) = {self.shape}")
         self.universe: BoolArray | None = None
         if universe is not None:
-            mask = np.array(universe, dtype=bool, order="C", copy=copy or None)
+            mask = truths(universe, "the universe mask", copy=copy)
             if mask.shape != self.shape:
                 raise DataError(f"the universe mask has shape {mask.shape}, not (dates, symbols) = {self.shape}")
-            mask.flags.writeable = False
-            self.universe = mask
+            self.universe = frozen(mask)
         self.warnings = tuple(warnings)
         self.source = source
         self.layout = layout
@@ -297,7 +322,7 @@ class Panel:
             self.symbols,
             {k: v[rows] for k, v in self._fields.items()},
             universe=None if self.universe is None else self.universe[rows],
-            groups={k: GroupField(g.codes[rows], g.labels) for k, g in self._groups.items()},
+            groups={k: GroupField.view(g.codes[rows], g.labels) for k, g in self._groups.items()},
             warnings=self.warnings,
             source=self.source,
             layout=self.layout,

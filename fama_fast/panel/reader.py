@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 
 from fama_fast.errors import DataError, quoted
+from fama_fast.panel.groups import GroupField
 from fama_fast.panel.keys import read_symbols
-from fama_fast.panel.panel import GroupField, Panel
+from fama_fast.panel.panel import Panel
 from fama_fast.panel.survey import meeting
 from fama_fast.panel.text_values import labels_of
 from fama_fast.panel.values import field_values
@@ -85,7 +86,7 @@ class Reader:
             data.dates[start:stop],
             data.symbols,
             {f: _frozen(v.reshape(shape)) for f, v in fields.items()},
-            groups={g: GroupField(v.reshape(shape), data.survey.labels[g]) for g, v in groups.items()},
+            groups={g: GroupField.view(v.reshape(shape), data.survey.labels[g]) for g, v in groups.items()},
             universe=None if mask is None else mask.reshape(shape),
             warnings=data.columns.said,
             source=data.source,

@@ -23,7 +23,7 @@ from fama_fast import ops, passes
 from fama_fast.ir import CONST, FIELD, LEAVES, Node, postorder, unknown
 from fama_fast.ir import GROUP as GROUP_LEAF
 from fama_fast.plan.program import NUMBER, Axis, Instruction, Plan, Slot, Space, Stage
-from fama_fast.types import Family
+from fama_fast.types import Family, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -135,8 +135,8 @@ class _Stager:
         spec = ops.get(node.op)
         assert spec.kernel is not None
         params = _static_params(node)
-        if "d" in (p.name for p in spec.statics):
-            self.max_window = max(self.max_window, int(params[0]))
+        windows = (v for p, v in zip(spec.statics, params, strict=True) if p.kind is Kind.WINDOW)
+        self.max_window = max(self.max_window, *map(int, windows), 1)
         scalar_ok = spec.family is Family.ELEMENT and len(node.args) == 2
         inputs: list[Slot] = []
         values: list[float] = []

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from fama_fast import ops
+from fama_fast.arguments import real
 from fama_fast.errors import ConfigError
 from fama_fast.ir import LEAVES, Node, Rewriter, field, make, rewrite_all
 from fama_fast.ops.registry import on_unregister
@@ -43,7 +44,7 @@ on_unregister(_mask.forget)
 
 def set_min_coverage(roots: Sequence[Node], share: float) -> tuple[Node, ...]:
     """Give every windowed operator that does not say otherwise `min_periods = ceil(share * d)`, at least 1."""
-    if not 0.0 < share <= 1.0:
+    if not 0.0 < real(share, "min_coverage") <= 1.0:
         raise ConfigError(f"min_coverage must lie in (0, 1], not {share}")
 
     def rule(node: Node) -> Node:

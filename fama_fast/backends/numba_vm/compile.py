@@ -8,8 +8,11 @@ import threading
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from numba.core.errors import NumbaError, UnsupportedBytecodeError
+
 from fama_fast.backends.numba_vm.abi import NARROW_SIGNATURE, SIGNATURE
 from fama_fast.backends.numba_vm.caching import compile_kernel
+from fama_fast.errors import ConfigError
 
 if TYPE_CHECKING:
     from fama_fast.plan import Instruction
@@ -19,22 +22,32 @@ _COMPILED: dict[tuple[str, bool], Any] = {}
 _LOCK = threading.Lock()
 
 
+class KernelError(ConfigError, LookupError):
+    """The kernel of an operator that is not there, or that does not compile."""
+
+
 def kernel_function(name: str) -> FunctionType:
     """The Python function of a kernel: "family.name" of this package, or "package.module:function" from outside.
 
     A function may end in an underscore where the bare name is a builtin's.
+
+    Raises:
+        KernelError: there is none of this name.
     """
     if ":" in name:
         module_name, function_name = name.split(":", 1)
     else:
         family, function_name = name.rsplit(".", 1)
         module_name = f"{_KERNELS}.{family}"
-    module = importlib.import_module(module_name)
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise KernelError(f"kernel {name!r} cannot be loaded: {error}") from error
     for candidate in (function_name, f"{function_name}_"):
         found = vars(module).get(candidate)
         if isinstance(found, FunctionType):
             return found
-    raise LookupError(f"kernel {name!r}: {module_name} has no function {function_name!r}")
+    raise KernelError(f"kernel {name!r}: {module_name} has no function {function_name!r}")
 
 
 def kernel_of(instruction: Instruction) -> str:
@@ -52,7 +65,7 @@ def _relaxed(name: str) -> str | None:
     twin = f"{name.rstrip('_')}_relaxed"
     try:
         kernel_function(twin)
-    except LookupError:
+    except KernelError:
         return None
     return twin
 
@@ -63,5 +76,15 @@ def kernel_address(name: str, narrow: bool = False) -> int:
         found = _COMPILED.get((name, narrow))
         if found is None:
             signature = NARROW_SIGNATURE if narrow else SIGNATURE
-            found = _COMPILED[name, narrow] = compile_kernel(kernel_function(name), signature)
+            function = kernel_function(name)
+            try:
+                found = _COMPILED[name, narrow] = compile_kernel(function, signature)
+            except (NumbaError, UnsupportedBytecodeError, TypeError) as error:
+                if ":" not in name:
+                    raise
+                raise KernelError(f"kernel {name!r} does not compile: {_first_line(error)}") from error
         return int(found.address)
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines()[1:] if line.strip()), str(error).strip()[:200])

@@ -143,6 +143,7 @@ class _Lease:
     """The owner of a result's memory: when the last array that shows it is gone, the memory returns to the pool."""
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], room: int) -> None:
+        self._array: FloatArray | None = None
         size = math.prod(shape)
         self._pool = POOL
         self._array = self._pool.take((max(-(-size * dtype.itemsize // 8), room),))
@@ -150,7 +151,7 @@ class _Lease:
         self.__array_interface__ = shown.__array_interface__
 
     def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
-        if not ending():  # what the pool is made of may be gone by then
+        if self._array is not None and not ending():  # what the pool is made of may be gone by then
             self._pool.give(self._array)
 
 

@@ -18,16 +18,17 @@ import functools
 import threading
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from fama_fast.arguments import whole
 from fama_fast.backends.numba_vm import abi, chain, loop
 from fama_fast.backends.numba_vm.compile import kernel_address, kernel_of
 from fama_fast.backends.numba_vm.memory import DESK, POOL, address, aligned, leased
 from fama_fast.backends.numba_vm.simd import LANES
 from fama_fast.backends.numba_vm.stats import find_ties
-from fama_fast.backends.numba_vm.threads import HELPERS, ahead, default_threads
+from fama_fast.backends.numba_vm.threads import HELPERS, ahead, thread_count
 from fama_fast.errors import DataError
 from fama_fast.plan import UNIVERSE, Axis, Plan, Slot, Space, Stage, narrowed
 
@@ -108,6 +109,8 @@ class RowOrder(Protocol):
 class SortedLabels:
     """A `RowOrder` of arrays that somebody sorted."""
 
+    trusted: ClassVar[bool] = True  # nobody need look where its order leads
+
     values: FloatArray
     order: NDArray[np.int32]
     count: IntArray
@@ -167,9 +170,11 @@ class _Memory:
             count = labels.count.astype(np.float64)
             self.external = [(a, address(a)) for a in (values, order, count, labels.tied)]
         for array in self.outputs.values():
-            if array.shape != self.shape or array.dtype != self.dtype or not array.flags.c_contiguous:
+            plain = isinstance(array, np.ndarray) and array.flags.carray
+            if not plain or array.shape != self.shape or array.dtype != self.dtype:
                 raise DataError(
-                    f"out must hold C-contiguous {self.dtype} arrays of shape {self.shape}, one for each expression"
+                    f"out must hold writable C-contiguous {self.dtype} arrays of shape {self.shape}, one for each "
+                    "expression"
                 )
         self.groups = max((len(panel.group(f[6:]).labels) for f in plan.fields if f.startswith("group:")), default=0)
 
@@ -454,9 +459,10 @@ def _jobs(
 ) -> Iterator[_Job]:
     """What is to be run, one job after the other; memory is shared out as they are asked for."""
     cuts = _Cuts(plan, memory, tile_rows, rows)
+    workers = thread_count(threads)
     for number, (stage, code) in enumerate(zip(plan.stages, codes, strict=True)):
         memory.allocate(stage)
-        job = _job(stage, code, memory, threads or default_threads(), cuts, origin)
+        job = _job(stage, code, memory, workers, cuts, origin)
         if job is not None:
             yield job
         memory.release(stage, number)
@@ -482,7 +488,7 @@ def execute(
     what differs for fields or results of that type is put in here (`plan.narrow`).
 
     Args:
-        threads: default `default_threads()`.
+        threads: default `threads.default_threads()`.
         tile_rows: dates of a date-stage tile; it changes speed, never a bit of the result.
         origin: index of the panel's first date in the history it was cut from: windows are anchored there, so that a
             cut gives the bits of the whole.
@@ -494,8 +500,10 @@ def execute(
             have no row before it; neither a blocked plan nor one with a sink has a use for them.
 
     Raises:
-        DataError: `out` has the wrong shape, type or layout.
+        DataError: `out` has the wrong shape, type or layout. ConfigError: `threads` or `tile_rows` is no whole number.
     """
+    if tile_rows is not None:
+        tile_rows = min(whole(tile_rows, "tile_rows", 1), panel.shape[0])
     results = np.dtype(np.float64 if plan.sink else dtype)
     if np.float32 in (panel.dtype, results):
         plan = narrowed(plan, fields=panel.dtype == np.float32, results=results == np.float32)

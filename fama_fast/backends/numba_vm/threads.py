@@ -13,10 +13,11 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from fama_fast.arguments import whole
 from fama_fast.backends.numba_vm.memory import DESK, address, aligned
 
 if TYPE_CHECKING:
@@ -32,12 +33,28 @@ _POOLS: dict[int, ThreadPoolExecutor] = {}
 _AHEAD = 0  # which of them is the one thread that works ahead
 
 
+MOST_THREADS = 1024
+
+
 def default_threads() -> int:
-    """FAMA_THREADS, else the processors that this process may use."""
-    wanted = os.environ.get("FAMA_THREADS")
-    if wanted and wanted.isdigit() and int(wanted) > 0:
-        return int(wanted)
+    """FAMA_THREADS, else the processors that this process may use.
+
+    Raises:
+        ConfigError: FAMA_THREADS is not a number of threads.
+    """
+    wanted = os.environ.get("FAMA_THREADS", "").strip()
+    if wanted:
+        return whole(int(wanted) if wanted.isdecimal() else wanted, "FAMA_THREADS", 1, MOST_THREADS)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def thread_count(threads: Any) -> int:
+    """The number of threads that a caller asks for; None is `default_threads()`.
+
+    Raises:
+        ConfigError: not a whole number from 1 to MOST_THREADS.
+    """
+    return default_threads() if threads is None else whole(threads, "threads", 1, MOST_THREADS)
 
 
 def _pool(helpers: int) -> ThreadPoolExecutor:
