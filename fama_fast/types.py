@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     BoolArray = NDArray[np.bool_]
     IntArray = NDArray[np.int64]
+    Rows = slice | IntArray  # dates of (T, ...) arrays, as a range or by number
 
 
 class Kind(enum.Enum):

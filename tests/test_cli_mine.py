@@ -56,8 +56,9 @@ def test_a_run_from_the_command_line_and_what_the_ledger_tells(here: Path, capsy
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert lines[0].startswith("data: simulator (seed 3, 40 symbols x 300 days, planted: RANK(TS_MEAN(VOLUME, 5)) * -1")
-    assert lines[3].startswith("round 1/2: 12 proposed")
-    assert "stopped so far:" in lines[3]
+    assert lines[1].startswith("quality checks: ")
+    assert lines[4].startswith("round 1/2: 12 proposed")
+    assert "stopped so far:" in lines[4]
     assert any(line.startswith("holds\ttrain\tvalid\ttest") for line in lines)
     assert lines[-1].startswith("found: ")
     assert "wrote out.yaml" in err

@@ -151,7 +151,102 @@ def test_the_page_names_what_it_cannot_show(document):
     assert "Figures not supplied: the file is gone." in bare
     assert "Search over time not supplied" in bare
     assert "Chains of experience not supplied" in bare
-    assert "not opened" in bare
+    assert bare.count("nothing admitted") == 2  # of the random formulas, on validation and on the test
+
+
+def test_figures_are_of_validation_and_test_dates_and_of_no_date_between(content, document, panel):
+    """Rows 201 and 202 lie between the splits: their labels reach from one into the other."""
+    days = panel.dates.astype(str)
+    values = ff.compile(TEXTS[0]).evaluate(panel)
+    daily = ff.rank_ic(values, ff.forward_returns(panel))
+    valid, test = np.arange(153, 201), np.arange(203, T - 2)
+    opened, closed = content.entries[0].figures, content.entries[1].figures
+    assert opened["horizons"][0]["n_days"] == np.isfinite(daily[np.r_[valid, test]]).sum()
+    assert opened["horizons"][0]["rank_ic"] == pytest.approx(np.nanmean(daily[np.r_[valid, test]]), abs=1e-12)
+    other = ff.rank_ic(ff.compile(TEXTS[1]).evaluate(panel), ff.forward_returns(panel))
+    assert closed["horizons"][0]["n_days"] == len(valid) - 2  # the labels of the last two reach beyond validation
+    assert closed["horizons"][0]["rank_ic"] == pytest.approx(np.nanmean(other[valid[:-2]]), abs=1e-12)
+    assert content.entries[0].studied == (
+        f"validation dates ({days[153]} to {days[200]}) and test dates ({days[203]} to {days[T - 3]})"
+    )
+    assert content.entries[1].studied == content.studied == f"validation dates ({days[153]} to {days[200]})"
+
+
+def test_the_page_says_which_dates_each_figure_is_of(content, html, panel):
+    days = panel.dates.astype(str)
+    sentence = (
+        f"Figures below are of validation dates ({days[153]} to {days[200]}), on which was judged what holds; for F1, "
+        "whose test was opened, of test dates too."
+    )
+    assert sentence in html
+    assert sentence in markdown_summary(content)
+    assert f"Rank correlations on validation dates ({days[153]} to {days[200]})" in html
+    assert f"Of {content.entries[0].studied}; RankIC by year and turnover from {days[0]} on." in html
+    assert f"Running sum of daily RankIC from {days[0]} on, training dates first; the dashed rule" in html
+    assert "nothing was fitted" not in html
+
+
+def test_rows_that_the_run_recorded_are_its_splits(document, panel, content):
+    rows = {"train": [0, 151], "valid": [153, 201], "test": [203, T - 2]}
+    splits = {name: {**document["splits"][name], "rows": rows[name]} for name in rows}
+    again = from_document({**document, "splits": splits}, panel)
+    assert [e.figures for e in again.entries] == [e.figures for e in content.entries]
+    wrong = {**document, "splits": {**splits, "test": {**splits["test"], "rows": [203, T + 9]}}}
+    with pytest.raises(DataError, match=f"the data has {T} dates, and the run's splits name rows 203 to {T + 9}"):
+        from_document(wrong, panel)
+
+
+def test_the_t_of_the_table_is_of_the_labels_that_the_run_ranked_by(document, panel):
+    settings = {**document["settings"], "splits": {"entry_lag": 1, "horizon": 5}}
+    content = from_document({**document, "settings": settings}, panel)
+    by_horizon = {h["horizon"]: h["rank_ic_t"] for h in content.entries[0].figures["horizons"]}
+    row = re.search(r'<a href="#F1">.*?</tr>', render(content), flags=re.DOTALL)
+    assert row is not None
+    assert f'<td class="n">{by_horizon[5]:+.1f}</td>' in row[0]
+    assert "RankIC of labels of 5 days." in render(content)
+
+
+FINDING = {"check": "gaps", "severity": "warning", "count": 1234, "message": "market days missing", "examples": ["A 3"]}
+
+
+@pytest.mark.parametrize(
+    ("quality", "said"),
+    [
+        (None, "Nobody made them for this report: <code>fama-fast data check</code> does."),
+        ({"checked": False, "why": "they take 9GB"}, "They were not made: they take 9GB."),
+        ({"checked": True, "findings": []}, "They found nothing."),
+        ({"checked": True, "findings": [FINDING]}, "warning, 1,234: <bdi>market days missing: A 3</bdi>"),
+    ],
+)
+def test_the_quality_of_the_data_is_told_as_far_as_it_was_checked(document, quality, said):
+    data = document["data"] | ({} if quality is None else {"quality": quality})
+    content = from_document({**document, "data": data}, None)
+    html = render(content)
+    assert said in html
+    assert "<h3>What reading them let pass</h3>" in html
+    assert "had nothing to say" not in html
+    summary = markdown_summary(content)
+    assert ("Quality checks: gaps 1,234." in summary) == (said.startswith("warning"))
+    assert ("Quality checks: nothing found." in summary) == (said == "They found nothing.")
+    assert ("Quality checks were not made: they take 9GB." in summary) == (said.startswith("They were not"))
+
+
+def test_what_was_switched_off_or_has_not_come_is_said_so(document):
+    settings = {
+        **document["settings"],
+        "control": {"random": False, "shuffle": 0},
+        "run": {"seed": 5, "use_coe": False},
+    }
+    without = {**document, "settings": settings, "verdict": {**document["verdict"], "control": {}}}
+    html = render(from_document(without, None))
+    assert "not supplied: control.random is off" in html
+    assert "Random formulas: the same grammar" not in html
+    assert "Chain-of-Experience was off." in html
+    stopped = {**without["verdict"], "status": "interrupted", "pool": {"valid": {}, "test": {}}}
+    html = render(from_document({**without, "verdict": stopped}, None))
+    assert "at the end of the run" in html
+    assert "the test has not been opened for this result" in html
+    assert "Shuffled labels not supplied" not in html
 
 
 def test_data_of_another_run_are_refused(document, panel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fama_fast.panel import Panel
+    from fama_fast.panel.dataset import Dataset
     from fama_fast.report import Content
 
 _ENDINGS = (".yaml", ".yml")
@@ -70,6 +72,8 @@ def report(
 
     if image not in ("svg", "png"):
         raise ConfigError(f"--format is svg or png, not {image!r}")
+    if data is None and (groups is not None or universe is not None or reading != PLAIN):
+        raise ConfigError("how data are read goes with --data: without it the run's own data are read as the run did")
     content = _content(
         target, ledger, config, {"data": data, "groups": groups, "universe": universe, "reading": reading}
     )
@@ -94,15 +98,15 @@ def _content(target: str, ledger: str | None, config: Path | None, options: dict
         return _of_file(path, options)
     from fama_fast.mining.config_file import config_from_dict, load_config
     from fama_fast.mining.ledger import Ledger
-    from fama_fast.mining.setup import ledger_place
-    from fama_fast.mining.setup import open_panel as panel_of
+    from fama_fast.mining.setup import data_again, ledger_place
     from fama_fast.mining.store import understood
     from fama_fast.report import from_run
 
     place = ledger_place(load_config(config, {"ledger": ledger}))
     with Ledger.open(place, create=False) as store, understood(store.place, "what it holds of a run"):
         run = store.get_run(target)
-        panel, why = _panel(options, run.data_hash, lambda: panel_of(config_from_dict(run.config)))
+        again = partial(data_again, config_from_dict(run.config), run.data, run.source)
+        panel, why = _panel(options, run.data_hash, run.source, again)
         return from_run(store, run, panel, no_panel=why)
 
 
@@ -111,7 +115,7 @@ def _of_file(path: Path, options: dict[str, Any]) -> Content:
     from fama_fast.library import FactorSet
     from fama_fast.library.strict_yaml import load
     from fama_fast.mining.config_file import config_from_dict
-    from fama_fast.mining.setup import open_panel as panel_of
+    from fama_fast.mining.setup import data_again
     from fama_fast.report import from_document, from_factors
 
     try:
@@ -119,8 +123,10 @@ def _of_file(path: Path, options: dict[str, Any]) -> Content:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if isinstance(document, dict) and "verdict" in document and "splits" in document:
-        panel, why = _panel(options, document["data"]["hash"], lambda: panel_of(config_from_dict(document["settings"])))
-        run = document.get("record", {}).get("run", "")
+        record, data = document.get("record", {}), document["data"]
+        again = partial(data_again, config_from_dict(document["settings"]), record.get("data"), data["source"])
+        panel, why = _panel(options, data["hash"], data["source"], again)
+        run = record.get("run", "")
         return from_document(document, panel, title=f"Mining run {run}".strip(), no_panel=why)
     factors = list(FactorSet.from_yaml(path))
     if not factors:
@@ -139,16 +145,22 @@ def _opened(options: dict[str, Any]) -> Panel:
     )
 
 
-def _panel(options: dict[str, Any], data_hash: str, again: Callable[[], Panel]) -> tuple[Panel | None, str]:
+def _panel(
+    options: dict[str, Any], data_hash: str, source: str, again: Callable[[], Panel | Dataset]
+) -> tuple[Panel | None, str]:
     """The data of a run, or why not. What --data names must be right; what the run named may be gone by now."""
     from fama_fast.errors import FamaError
+    from fama_fast.panel import Panel
 
     if options["data"] is not None:
         return _opened(options), ""
     try:
         panel = again()
+        assert isinstance(panel, Panel)  # it was not asked for parts
+        found = panel.data_hash
     except FamaError as error:
-        return None, f"the data of the run cannot be read again: {error}"
-    if panel.data_hash != data_hash:
-        return None, f"{panel.source} is no longer the data of the run (hash {panel.data_hash}, then {data_hash})"
+        return None, f"the data of the run cannot be read again ({error}): name them with --data"
+    if found != data_hash:
+        changed = f"{source} is no longer the data of the run (now {panel.source}, hash {found}; then {data_hash})"
+        return None, f"{changed}: name those with --data"
     return panel, ""

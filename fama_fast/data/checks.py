@@ -7,7 +7,7 @@ choice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -15,7 +15,7 @@ import polars as pl
 from fama_fast.types import PRICE_FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 SHOWN = 5
@@ -43,7 +43,7 @@ class Table:
 
     `rows` has `date`, `symbol`, `day` (index of the market day) and every field as Float64, null where not
     finite; `spans` has one row a symbol: first, last (market days), n (rows); `raw` has the fields as they
-    came.
+    came; `missing_elsewhere` counts the missing values, in these rows, of fields that no check looks at.
     """
 
     rows: pl.DataFrame
@@ -51,6 +51,7 @@ class Table:
     raw: pl.DataFrame
     n_days: int
     jump: float
+    missing_elsewhere: Mapping[str, int] = field(default_factory=dict)
 
     def has(self, *fields: str) -> bool:
         return all(f in self.rows.columns for f in fields)
@@ -80,11 +81,14 @@ def missing_values(table: Table) -> Finding | None:
     """Null or NaN cells in rows that are there, by field."""
     fields = [c for c in table.raw.columns if c not in ("date", "symbol")]
     counts = {f: int(table.raw[f].null_count() + (table.raw[f].is_nan().sum() or 0)) for f in fields}
+    lacking = table.rows.filter(
+        pl.any_horizontal([pl.col(f).is_null() for f in fields if counts[f]] or [pl.lit(False)])
+    )
+    counts |= table.missing_elsewhere
     total = sum(counts.values())
     if not total:
         return None
     by_field = ", ".join(f"{f} {n:,}" for f, n in counts.items() if n)
-    lacking = table.rows.filter(pl.any_horizontal(pl.col(f).is_null() for f in fields if counts[f]))
     return Finding("missing_values", WARNING, total, f"values missing in rows: {by_field}", _examples(lacking))
 
 
@@ -148,10 +152,12 @@ def non_positive_prices(table: Table) -> Finding | None:
 def _with_moves(table: Table) -> pl.DataFrame:
     """Rows with a close, with `move` from the close before and `back`, where the next close stands against
     it."""
-    close = pl.col("CLOSE")
+    close, symbol = pl.col("CLOSE"), pl.col("symbol")
+    # Neighbours of one symbol lie side by side: windows over symbols would sort millions of rows into groups again.
+    before = pl.when(symbol == symbol.shift(1)).then(close.shift(1))
+    after = pl.when(symbol == symbol.shift(-1)).then(close.shift(-1))
     return table.rows.filter(close > 0).with_columns(
-        (close / close.shift(1).over("symbol") - 1).alias("move"),
-        (close.shift(-1).over("symbol") / close.shift(1).over("symbol") - 1).alias("back"),
+        (close / before - 1).alias("move"), (after / before - 1).alias("back")
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from fama_fast.data.origin import remembered
 from fama_fast.errors import ConfigError, DataError
 from fama_fast.panel.reading import ReadingOptions, reading_of
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _OF_FILES = ("columns", "adjusted", "timezone", "duplicates", "min_symbols", "decimal")
 
 
+@remembered
 def load_market_data(
     path: MarketData | None,
     *,
@@ -127,6 +129,7 @@ def load_market_data(
     return _joined(panel, membership, files, in_files, static_fields, how)
 
 
+@remembered
 def scan_market_data(
     path: str | Path,
     *,

@@ -20,7 +20,7 @@ from fama_fast.evaluation.rows import checked_rows, over_rows, same_shape, sorte
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fama_fast.types import FloatArray
+    from fama_fast.types import FloatArray, Rows
 
 _UNITS = {"year": "datetime64[Y]", "month": "datetime64[M]"}
 
@@ -96,7 +96,7 @@ def by_group(
     forward_returns: Any,
     groups: Groups,
     *,
-    rows: slice | None = None,
+    rows: Rows | None = None,
     horizon: int = 1,
     min_pairs: int = MIN_PAIRS,
     threads: int | None = None,

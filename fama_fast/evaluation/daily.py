@@ -19,7 +19,7 @@ from fama_fast.evaluation.turnover import coverage, rank_turnover, share
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from fama_fast.types import FloatArray
+    from fama_fast.types import FloatArray, Rows
 
 ALL_ROWS = slice(None)
 
@@ -58,7 +58,7 @@ def summarise(
     *,
     daily_coverage: Any = (),
     daily_turnover: Any = (),
-    rows: slice | None = None,
+    rows: Rows | None = None,
     horizon: int = 1,
 ) -> FactorScores:
     """Summary of daily series (T,) over `rows`; `horizon` (days a label spans) sets the Newey-West lag."""
@@ -93,7 +93,7 @@ class Daily:
             return self
         return Daily(0.0 - self.rank_ic, 0.0 - self.ic, self.coverage, self.turnover)
 
-    def summary(self, rows: slice | None = None, horizon: int = 1) -> FactorScores:
+    def summary(self, rows: Rows | None = None, horizon: int = 1) -> FactorScores:
         """Scores over the rows of a split (all by default)."""
         return summarise(
             self.rank_ic,

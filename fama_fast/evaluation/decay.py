@@ -19,7 +19,7 @@ from fama_fast.evaluation.rows import checked_rows, same_shape, sorted_rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fama_fast.types import FloatArray
+    from fama_fast.types import FloatArray, Rows
 
 
 MOST_DAYS = 10_000
@@ -30,7 +30,7 @@ def decay_curve(
     daily_returns: Any,
     *,
     days: int = 20,
-    rows: slice | None = None,
+    rows: Rows | None = None,
     min_pairs: int = MIN_PAIRS,
     threads: int | None = None,
 ) -> FloatArray:
@@ -51,7 +51,9 @@ def decay_curve(
     part = slice(*checked_rows(rows, n_dates))
     curve = np.full(days, np.nan)
     for k in range(min(days, n_dates)):
-        daily = rank_ic(x.part(slice(None, n_dates - k)), y.part(slice(k, None)), min_pairs=min_pairs, threads=threads)
+        early, late = x.part(slice(None, n_dates - k)), y.part(slice(k, None))
+        daily = np.full(n_dates, np.nan)
+        daily[: n_dates - k] = rank_ic(early, late, min_pairs=min_pairs, threads=threads)
         curve[k] = mean(daily[part])
     return curve
 

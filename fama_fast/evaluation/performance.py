@@ -18,7 +18,7 @@ from fama_fast.evaluation.inference import NAN, information_ratio, mean, present
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fama_fast.types import FloatArray
+    from fama_fast.types import FloatArray, Rows
 
 DAYS_A_YEAR = 252
 COSTS_BP = (0.0, 5.0, 10.0, 20.0)
@@ -100,7 +100,7 @@ class Path:
         out: FloatArray = self.gross - self.traded * (cost_bp * 1e-4)
         return out
 
-    def performance(self, rows: slice | None = None, costs_bp: Sequence[float] = COSTS_BP) -> Performance:
+    def performance(self, rows: Rows | None = None, costs_bp: Sequence[float] = COSTS_BP) -> Performance:
         """Figures over some rows (all by default) at each cost level."""
         part = slice(None) if rows is None else rows
         levels = []

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from fama_fast.evaluation.performance import Path
     from fama_fast.panel import Panel
-    from fama_fast.types import BoolArray, FloatArray
+    from fama_fast.types import BoolArray, FloatArray, Rows
 
 
 @dataclass(frozen=True)
@@ -265,13 +265,13 @@ class FactorStudy:
     daily: dict[str, FloatArray]
 
 
-def study(values: Any, data: StudyData, *, rows: slice | None = None, sign: int = 1) -> FactorStudy:
+def study(values: Any, data: StudyData, *, rows: Rows | None = None, sign: int = 1) -> FactorStudy:
     """Everything about one factor over some dates.
 
     Args:
-        values: (T, N), known at each date's close. rows: the dates to summarise (all by default); windows and
-            portfolios still run over the whole. sign: +1 or -1, the direction the factor is used in. Take it from other
-            dates than these (from training): a sign chosen here flatters every figure.
+        values: (T, N), known at each date's close. rows: the dates to summarise (all by default), as a slice or by
+            number; windows and portfolios still run over the whole. sign: +1 or -1, the direction the factor is used
+            in. Take it from other dates than these (from training): a sign chosen here flatters every figure.
 
     Returns:
         `figures` holds horizons (IC, RankIC, std, ICIR, hit rate, Newey-West t, stationary bootstrap interval at each),
@@ -336,7 +336,7 @@ def study(values: Any, data: StudyData, *, rows: slice | None = None, sign: int 
     return FactorStudy(sign, figures, daily)
 
 
-def _portfolios(x: SortedRows, data: StudyData, rows: slice | None) -> tuple[dict[str, Any], dict[str, Path]]:
+def _portfolios(x: SortedRows, data: StudyData, rows: Rows | None) -> tuple[dict[str, Any], dict[str, Path]]:
     chosen, threads = data.settings, data.threads
     part = slice(None) if rows is None else rows
     returns = data.daily_returns.values
@@ -372,7 +372,7 @@ def _portfolios(x: SortedRows, data: StudyData, rows: slice | None) -> tuple[dic
     return figures, paths
 
 
-def _residual(x: SortedRows, data: StudyData, label: SortedRows, rows: slice | None, horizon: int) -> dict[str, Any]:
+def _residual(x: SortedRows, data: StudyData, label: SortedRows, rows: Rows | None, horizon: int) -> dict[str, Any]:
     part = slice(None) if rows is None else rows
     left = residual_values(average_ranks(x, threads=data.threads), data.controls, data.groups, threads=data.threads)
     series = rank_ic(left, label, threads=data.threads)[part]
@@ -424,7 +424,7 @@ def study_library(
     factors: Iterable[tuple[str, Any]],
     data: StudyData,
     *,
-    rows: slice | None = None,
+    rows: Rows | None = None,
     signs: Sequence[int] | None = None,
 ) -> LibraryStudy:
     """`study` of each factor, and how they relate.
@@ -435,8 +435,8 @@ def study_library(
     Raises:
         DataError: no factor; shapes differ.
     """
-    span = range(*(slice(None) if rows is None else rows).indices(len(data.dates)))
-    picked = sample_rows(np.asarray(span), LIKENESS_DATES, data.settings.seed)
+    span = np.arange(len(data.dates))[slice(None) if rows is None else rows]
+    picked = sample_rows(span, LIKENESS_DATES, data.settings.seed)
     names: list[str] = []
     studies: list[FactorStudy] = []
     vectors = []

@@ -140,8 +140,26 @@ def describe(panel: Panel | Dataset) -> dict[str, Any]:
     }
 
 
+PLACES = ("given", "origin")  # how to come by the data of a run again
+
+
+def data_record(panel: Panel | Dataset, quality: dict[str, Any], *, given: bool) -> dict[str, Any]:
+    """The data of a run for its row in the ledger: what they are, and how to come by them again.
+
+    `quality` is what the checks found; `given`: they were handed over by a caller, and are not what the configuration
+    names.
+    """
+    return {**describe(panel), "quality": quality, "given": given, "origin": panel.origin if given else None}
+
+
+def described(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a `data_record` says of the data themselves, for the result document: equal for equal data."""
+    return {key: value for key, value in record.items() if key not in PLACES}
+
+
 def split_days(market: Market) -> dict[str, Any]:
-    """First and last date and number of days of each split."""
+    """First and last date and number of days of each split, and its rows of the data, from the first to before the
+    last."""
     dates = market.whole.dates
     out = {}
     for name in ("train", "valid", "test"):
@@ -150,6 +168,7 @@ def split_days(market: Market) -> dict[str, Any]:
             "first": str(dates[rows.start])[:10],
             "last": str(dates[rows.stop - 1])[:10],
             "days": rows.stop - rows.start,
+            "rows": [rows.start, rows.stop],
         }
     return out
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import OutputError, StoreError
 from fama_fast.library.factor import Factor
-from fama_fast.mining.bookkeeping import deciding_settings, describe, funnel, split_days
+from fama_fast.mining.bookkeeping import PLACES, deciding_settings, described, funnel, split_days
 from fama_fast.mining.control import Control, run_controls
 from fama_fast.mining.earlier import earlier_runs
 from fama_fast.mining.objectives import front_rows
@@ -52,9 +52,10 @@ class Ending:
         proposer: str,
         pool: Pool,
         asked: StopRequest,
+        data: dict[str, Any],
     ) -> None:
         self.config, self.market, self.ledger, self.progress = config, market, ledger, progress
-        self.proposer, self.pool, self.asked = proposer, pool, asked
+        self.proposer, self.pool, self.asked, self.data = proposer, pool, asked, data
         self.began, self.started_at = time.perf_counter(), now()
         self.candidates, self.seconds = 0, 0.0
         self.doing = ""
@@ -68,7 +69,7 @@ class Ending:
             funnel=dict(stopped_at),
             rounds=state.round,
             stop=stop,
-            data=describe(self.market.whole),
+            data=described(self.data),
             splits=split_days(self.market),
             settings=deciding_settings(self.config),
             proposer=self.proposer,
@@ -126,7 +127,7 @@ class Ending:
             funnel=funnel(rows),
             rounds=state.round,
             stop=stop,
-            data=describe(self.market.whole),
+            data=described(self.data),
             splits=split_days(self.market),
             settings=deciding_settings(config),
             proposer=self.proposer,
@@ -164,7 +165,7 @@ class Ending:
             funnel=funnel(rows),
             rounds=state.round,
             stop=f"interrupted ({reason})",
-            data=describe(self.market.whole),
+            data=described(self.data),
             splits=split_days(self.market),
             settings=deciding_settings(self.config),
             proposer=self.proposer,
@@ -211,4 +212,5 @@ class Ending:
             "finished_at": now(),
             "seconds": round(seconds, 3),
             "candidates_per_second": round(rate, 1),
+            "data": {key: self.data[key] for key in PLACES},
         }

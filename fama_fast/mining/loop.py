@@ -28,12 +28,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fama_fast import __version__
-from fama_fast.errors import ConfigError, FamaError, OutputError, ProposerError, RunError, StoreError
+from fama_fast.errors import ConfigError, DataError, FamaError, OutputError, ProposerError, RunError, StoreError
 from fama_fast.mining import steps
 from fama_fast.mining.behind import LEAVING, STOPPING, Behind, on_thread
 from fama_fast.mining.bookkeeping import (
     candidates_of,
-    describe,
+    data_record,
+    described,
     exchange_of,
     funnel_of,
     record_of,
@@ -48,11 +49,13 @@ from fama_fast.mining.ledger import Ledger
 from fama_fast.mining.ownership import FAILED, INTERRUPTED, Heartbeat, in_words
 from fama_fast.mining.pace import Pace
 from fama_fast.mining.progress import NoProgress, RoundReport, RunStart
+from fama_fast.mining.quality import quality_line, quality_of
 from fama_fast.mining.records import RunRecord, now
 from fama_fast.mining.results import MiningResult, write_document
 from fama_fast.mining.setup import (
     check_budget,
     configured_proposer,
+    data_again,
     ledger_place,
     open_data,
     read_through,
@@ -121,8 +124,11 @@ def mine(
             with Ledger.open(ledger_place(settings), create=False) as ledger:
                 record = resumable(ledger, resume, settings)
         # Everything that can be wrong is met before the ledger is written to, or made.
-        check_budget(settings, panel)
-        data = panel if panel is not None else open_data(settings)
+        given = panel
+        if panel is None and record is not None:
+            given = _given_before(settings, record)
+        check_budget(settings, given)
+        data = given if given is not None else open_data(settings)
         read_through(data, settings)
         say_source(data, told)
         if record is not None and record.data_hash != data.data_hash:
@@ -130,10 +136,12 @@ def mine(
                 f"run {record.id} was made on other data: {record.source} with hash {record.data_hash}, "
                 f"now {data.source} with hash {data.data_hash}"
             )
+        known = _known_data(data, settings, record, given=given is not None)
+        told.note(quality_line(known["quality"], data.source))
         opened.enter_context(_clustering_made_ready(settings))
         proposer = proposer or configured_proposer(settings)
         market = opened.enter_context(
-            open_market(data, settings, given=panel is not None, note=lambda text: told.note(f"warning: {text}"))
+            open_market(data, settings, given=given is not None, note=lambda text: told.note(f"warning: {text}"))
         )
         for text in market.warnings:
             told.note(f"warning: {text}")
@@ -141,11 +149,35 @@ def mine(
             check_cache(settings.paths.factor_cache)
         told = tracked(settings, told)
         with Ledger.open(ledger_place(settings)) as ledger:
-            result = Miner(settings, market, proposer, ledger, told, record, stop, output).run()
+            result = Miner(settings, market, proposer, ledger, told, record, stop, output, known).run()
         _hand_over(result, told, output)
         return result
     finally:
         opened.close()
+
+
+def _known_data(
+    data: Panel | Dataset, settings: MiningConfig, record: RunRecord | None, *, given: bool
+) -> dict[str, Any]:
+    """What is recorded of the data of a run; a run that goes on has it, the quality checks too."""
+    if record is not None and record.data is not None and "quality" in record.data:
+        return record.data
+    return data_record(data, quality_of(data, settings), given=given)
+
+
+def _given_before(settings: MiningConfig, record: RunRecord) -> Panel | Dataset | None:
+    """The data that a resumed run was given when it began; None where its settings name them.
+
+    Raises:
+        ConfigError: they cannot be had again.
+    """
+    known = record.data
+    if known is None or not known.get("given") or settings.paths.market_data != record.config["paths"]["market_data"]:
+        return None
+    try:
+        return data_again(settings, known, record.source, parts=settings.run.memory_budget is not None)
+    except DataError as error:
+        raise ConfigError(f"run {record.id}: {error}: name them with --data, or give mine() the panel") from error
 
 
 def _hand_over(result: MiningResult, told: Progress, output: str | Path | None) -> None:
@@ -214,17 +246,18 @@ class Miner:
         ledger: Ledger,
         progress: Progress,
         resumed: RunRecord | None,
-        asked: StopRequest | None = None,
-        output: str | Path | None = None,
+        asked: StopRequest | None,
+        output: str | Path | None,
+        data: dict[str, Any],
     ) -> None:
         self.config, self.market, self.proposer = config, market, proposer
         self.ledger, self.progress, self.resumed = ledger, progress, resumed
-        self.asked, self.output = asked or StopRequest(), output
+        self.asked, self.output, self.data = asked or StopRequest(), output, data
         self.started_at = now()
         self.clock = self.budget_began = time.monotonic()
         self.pace = Pace(config)
         self.pool = market.new_pool(config.pool)
-        self.ending = Ending(config, market, ledger, progress, proposer.name, self.pool, self.asked)
+        self.ending = Ending(config, market, ledger, progress, proposer.name, self.pool, self.asked, data)
         self._safe = ""  # what of a result is written before its end
         self._stopped_at: Counter[str | None] = Counter()  # candidates of the whole run by gate
 
@@ -314,7 +347,7 @@ class Miner:
             rounds=self.config.run.rounds,
             wanted=self.config.u,
             done=state.round,
-            data=describe(self.market.whole),
+            data=described(self.data),
             settings=document(self.config),
         )
 
@@ -359,7 +392,7 @@ class Miner:
             version=__version__,
             started_at=self.started_at,
             state=state.to_dict(),
-            data=describe(panel),
+            data=self.data,
         )
         self.ledger.start_run(run, start=start_of(state), steps=chains)
         return run

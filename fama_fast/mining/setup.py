@@ -9,13 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fama_fast.errors import ConfigError
+from fama_fast.errors import ConfigError, DataError
 from fama_fast.lang import writable
 from fama_fast.mining.config_file import config_from_dict, differences, document
 from fama_fast.mining.ownership import FINISHED
 from fama_fast.panel.reading import ReadingOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fama_fast.mining.config import MiningConfig
     from fama_fast.mining.ledger import Ledger
     from fama_fast.mining.progress import Progress
@@ -128,6 +130,39 @@ def open_data(config: MiningConfig) -> Panel | Dataset:
         return open_panel(config)
     assert config.paths.market_data is not None  # `check_budget` saw to it
     return scan_market_data(config.paths.market_data, **_loading(config))
+
+
+def data_again(
+    config: MiningConfig, record: Mapping[str, Any] | None, source: str, *, parts: bool = False
+) -> Panel | Dataset:
+    """The data of a recorded run, as they are now: whoever asks compares the hash.
+
+    Args:
+        config: of the run. record: `data` of its row, or of `record` in its result; None of older versions.
+        source: of the data, as the run named it. parts: to be read part by part.
+
+    Raises:
+        DataError: the run was made on data that a caller had in memory; the message says what to do. Others: from
+            loading.
+    """
+    from fama_fast.data import load_market_data, scan_market_data
+    from fama_fast.data.origin import load_origin
+
+    if record is not None:
+        given = bool(record.get("given"))
+    else:
+        given = config.paths.market_data is None and not source.startswith("simulator (")
+    if not given:
+        return open_data(config) if parts else open_panel(config)
+    origin = None if record is None else record.get("origin")
+    if origin is not None:
+        return load_origin(origin, parts=parts)
+    if source.lower().endswith(_PATHS) and Path(source).exists():  # a caller may have read it in a way of its own
+        return scan_market_data(source) if parts else load_market_data(source)
+    raise DataError(f"the run was made on data in memory ({source}), and nobody recorded where these came from")
+
+
+_PATHS = (".csv", ".parquet", ".pq", "/")
 
 
 def read_through(data: Panel | Dataset, config: MiningConfig) -> None:

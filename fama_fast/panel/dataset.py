@@ -49,6 +49,7 @@ class Dataset:
         dates, symbols: as of a `Panel`. fields, supplied_fields, groups: names. has_universe: members differ by date.
         ordered: rows come in the order of dates, so that one pass reads them all. rows: how many there are.
         dtype: of the fields of panels that are read. reading: how they are read. source: the path.
+        origin: as of a `Panel`.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Dataset:
         self.dates = dates_of(self.moments)
         self.symbols = np.asarray(self.survey.symbols.to_list(), dtype=object)
         self.join = join
+        self.origin: dict[str, Any] | None = None
         self._hash: str | None = None
         self._noticed, self._first = Noticed(self.dates.size), 0
         self._example: Panel | None = None
@@ -192,7 +194,7 @@ class Dataset:
         """
         part = copy.copy(self)
         part.dates, part.moments = self.dates[start:stop], self.moments[start:stop]
-        part._first, part._hash = self._first + start, None
+        part._first, part._hash, part.origin = self._first + start, None, None
         return part
 
     @property
@@ -264,7 +266,7 @@ class Dataset:
         """
         found = self.reader().read(0, len(self.dates))
         found.warnings = self.warnings
-        found.layout = self.layout
+        found.layout, found.origin = self.layout, self.origin
         return found
 
     def __repr__(self) -> str:

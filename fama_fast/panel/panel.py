@@ -129,7 +129,8 @@ class Panel:
             what they lose is in the rounding of the data (relative 6e-8).
         warnings: what ingestion counted and let pass.
         source: where the data came from, for reports. layout: how they lay there (`12 files`, `wide tables: close,
-            volume`), empty for a plain file.
+            volume`), empty for a plain file. origin: how to load them again, see `data.origin`; None of data that were
+            made in memory, or changed since.
 
     `panel["CLOSE"]` is the (T, N) array of a field, read-only, case-insensitive; RET and VWAP are derived from prices
     when they are not supplied.
@@ -177,6 +178,7 @@ class Panel:
         self.warnings = tuple(warnings)
         self.source = source
         self.layout = layout
+        self.origin: dict[str, Any] | None = None
         self._hash: str | None = None
 
     @classmethod

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fama_fast.mining.ledger import Ledger
     from fama_fast.mining.records import RunRecord
     from fama_fast.panel import Panel
+    from fama_fast.types import IntArray
 
 SPLITS = ("train", "valid", "test")
 
@@ -34,6 +35,7 @@ class Entry:
     Attributes:
         name: short, such as F3. scores: RankIC by split. holds: the run's judgement; None without one.
         verdict: its t and adjusted p. parents: names or formulas. figures: of its study; empty when not supplied.
+        studied: the dates that these are of.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Entry:
     holds: bool | None = None
     verdict: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
+    studied: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,17 +59,21 @@ class Content:
 
     Attributes:
         title, source: what is reported on. verdict: of the run's document; empty for plain factors. data, splits,
-            search, record: its sections. gates: candidates by gate. entries: the factors. study: how they fared and
-            relate, with the dates its figures are of; None when there was no data. dates: (T,) of `study`'s series.
-        tested_from: first test date when the test was opened. progress: one row a candidate. chains: paths of members.
-        usage: what language models cost. not_supplied: reason by part of the page.
+            search, record: its sections. reading: what reading the data let pass. quality: what the quality checks
+            found, see `mining.quality`; empty where nobody made them. gates: candidates by gate. entries: the factors.
+        study: how they fared and relate; None when there was no data. studied: the dates that its figures are of, those
+            of how factors relate among them; series_from: the first date of its series. dates: (T,) of these.
+        horizon: days of the label that the run ranked by. tested_from: first test date when the test was opened.
+        recorded: the ledger was at hand. progress: one row a candidate. chains: paths of members. usage: what language
+            models cost. not_supplied: reason by part of the page.
     """
 
     title: str
     source: str
     verdict: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
-    quality: tuple[str, ...] = ()
+    reading: tuple[str, ...] = ()
+    quality: dict[str, Any] = field(default_factory=dict)
     splits: dict[str, Any] = field(default_factory=dict)
     search: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
@@ -76,7 +83,10 @@ class Content:
     study: LibraryStudy | None = None
     dates: Any = None
     studied: str = ""
+    series_from: str = ""
+    horizon: int = 1
     tested_from: str | None = None
+    recorded: bool = False
     progress: tuple[dict[str, Any], ...] = ()
     chains: tuple[tuple[dict[str, Any], ...], ...] = ()
     usage: dict[str, Any] = field(default_factory=dict)
@@ -110,7 +120,7 @@ def from_run(ledger: Ledger, run: RunRecord, panel: Panel | None, *, no_panel: s
             if isinstance(value, int | float):
                 usage[key] = usage.get(key, 0) + value
     names = {e.fingerprint: e.name for e in content.entries}
-    return replace(content, progress=tuple(_progress(rows)), chains=_chains(run, names), usage=usage)
+    return replace(content, recorded=True, progress=tuple(_progress(rows)), chains=_chains(run, names), usage=usage)
 
 
 def _progress(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -181,34 +191,36 @@ def from_document(
     verdict = dict(document["verdict"])
     opened = [e for e in entries if "test" in e.scores]
     missing: dict[str, str] = {}
-    study, dates, tested_from, studied = None, None, None, ""
+    study, dates, studied, series_from = None, None, "", ""
+    splits, horizon = dict(document["splits"]), document["settings"]["splits"]["horizon"]
     if panel is None:
         missing["figures"] = no_panel or "the market data was not given"
     elif not entries:
         missing["figures"] = "the run found no new factor"
     else:
-        days = panel.dates.astype("datetime64[D]").astype(str)
-        first = _row(days, document["splits"]["train"]["first"])
-        ends = {name: _row(days, document["splits"][name]["last"]) + 1 for name in ("valid", "test")}
         settings = document["settings"]["splits"]
         chosen = StudySettings(
             entry_lag=settings["entry_lag"],
-            horizons=_horizons(settings["horizon"]),
+            horizons=_horizons(horizon),
             min_members=settings.get("min_members", 0),  # runs of earlier versions scored every date
         )
-        oos = _row(days, document["splits"]["valid"]["first"])
-        studies, entries = _studied(entries, panel, chosen, first, oos, ends)
-        study, dates = studies, panel.dates
-        studied = f"validation{' and test' if opened else ''} dates from {days[oos]}, where nothing was fitted"
-        if opened:
-            tested_from = document["splits"]["test"]["first"]
+        rows = {name: _rows(panel, splits[name]) for name in SPLITS}
+        study, entries = _studied(entries, panel, chosen, rows)
+        dates, series_from = panel.dates, splits["train"]["first"]
+        studied, tested = (f"{splits[name]['first']} to {splits[name]['last']}" for name in ("valid", "test"))
+        studied = f"validation dates ({studied})"
+        entries = [
+            replace(e, studied=f"{studied} and test dates ({tested})" if "test" in e.scores else studied)
+            for e in entries
+        ]
     return Content(
         title=title,
         source=data["source"],
         verdict=verdict,
         data=data,
-        quality=tuple(data.get("warnings", ())),
-        splits=dict(document["splits"]),
+        reading=tuple(data.get("warnings", ())),
+        quality=dict(data.get("quality", {})),
+        splits=splits,
         search=dict(document["search"]),
         settings=dict(document["settings"]),
         record=dict(document.get("record", {})),
@@ -217,7 +229,9 @@ def from_document(
         study=study,
         dates=dates,
         studied=studied,
-        tested_from=tested_from,
+        series_from=series_from,
+        horizon=horizon,
+        tested_from=splits["test"]["first"] if opened and study is not None else None,
         not_supplied=missing,
     )
 
@@ -226,11 +240,24 @@ def _horizons(horizon: int) -> tuple[int, ...]:
     return tuple(sorted({horizon, *StudySettings().horizons}))
 
 
-def _row(days: Any, day: str) -> int:
+def _rows(panel: Panel, split: Mapping[str, Any]) -> IntArray:
+    """Numbers of the rows of a split; of older runs, which did not record them, those of its days."""
+    if "rows" in split:
+        start, stop = split["rows"]
+        if not 0 <= start < stop <= panel.shape[0]:
+            raise DataError(f"the data has {panel.shape[0]} dates, and the run's splits name rows {start} to {stop}")
+        return np.arange(start, stop)
+    days = panel.dates.astype("datetime64[D]").astype(str)
+    first, last = _row(days, split["first"], 0), _row(days, split["last"], -1)
+    return np.arange(first, last + 1)
+
+
+def _row(days: Any, day: str, which: int) -> int:
+    """The first (0) or last (-1) row of a day."""
     found = np.flatnonzero(days == day)
     if not found.size:
         raise DataError(f"the data has no date {day}, which the run's splits name")
-    return int(found[0])
+    return int(found[which])
 
 
 def _entry(name: str, entry: Mapping[str, Any], row: Mapping[str, Any]) -> Entry:
@@ -281,8 +308,11 @@ def from_factors(
         missing["figures"] = no_panel or "the market data was not given"
     else:
         t = panel.shape[0]
-        study, entries = _studied(entries, panel, StudySettings(), 0, 0, {"valid": t, "test": t})
+        everything = np.arange(t)
+        rows = {"train": everything, "valid": everything, "test": everything[:0]}
+        study, entries = _studied(entries, panel, StudySettings(), rows)
         dates, studied = panel.dates, "all dates, which may be those the factors were chosen on"
+        entries = [replace(e, studied=studied) for e in entries]
         days = panel.dates.astype("datetime64[D]").astype(str)
         data = {
             "source": panel.source,
@@ -296,46 +326,45 @@ def from_factors(
         title=title,
         source=source,
         data=data,
-        quality=() if panel is None else panel.warnings,
+        reading=() if panel is None else panel.warnings,
         entries=tuple(entries),
         study=study,
         dates=dates,
         studied=studied,
+        series_from=str(data.get("first", "")),
         not_supplied=missing,
     )
 
 
 def _studied(
-    entries: Sequence[Entry],
-    panel: Panel,
-    settings: StudySettings,
-    first: int,
-    start: int,
-    ends: Mapping[str, int],
+    entries: Sequence[Entry], panel: Panel, settings: StudySettings, rows: Mapping[str, IntArray]
 ) -> tuple[LibraryStudy, list[Entry]]:
-    """Studies of the factors on dates from `start`, with series (T,) from `first`.
+    """Studies of the factors on validation dates, with series (T,) from the first training date.
 
     Everything is measured against labels of a panel that ends with validation, so nothing reaches further; factors
-    whose test was opened are then measured once more on the whole.
+    whose test was opened are then measured once more, on validation and test dates: what lies between belongs to
+    neither.
     """
-    closed = StudyData.from_panel(panel.slice_dates(0, ends["valid"]), settings)
+    first, valid_end = int(rows["train"][0]), int(rows["valid"][-1]) + 1
+    closed = StudyData.from_panel(panel.slice_dates(0, valid_end), settings)
     whole: dict[str, Any] = {}  # values of those that are measured twice
 
     def before_test() -> Iterator[tuple[str, Any]]:
         for entry in entries:
             values = _values(entry, panel)
-            if "test" in entry.scores:
+            if "test" in entry.scores and len(rows["test"]):
                 whole[entry.name] = values
-            yield entry.name, values[: ends["valid"]]
+            yield entry.name, values[:valid_end]
 
-    library = study_library(before_test(), closed, rows=slice(start, ends["valid"]))
+    library = study_library(before_test(), closed, rows=rows["valid"])
     opened = StudyData.from_panel(panel, settings) if whole else None
+    both = np.concatenate([rows["valid"], rows["test"]])
     studies, out = [], []
     for entry, found in zip(entries, library.studies, strict=True):
-        made, end = found, ends["valid"]
+        made, end = found, valid_end
         if opened is not None and entry.name in whole:
-            end = ends["test"]
-            made = study(whole.pop(entry.name), opened, rows=slice(start, end))
+            end = int(rows["test"][-1]) + 1
+            made = study(whole.pop(entry.name), opened, rows=both)
         # Years are shown from the first training date on: a factor that lived early should be seen to have done so.
         figures = dict(made.figures)
         figures["by_year"] = by_period(made.daily["rank_ic"][first:end], panel.dates[first:end], "year")

@@ -84,6 +84,7 @@ def cumulative_rank_ic(series: Mapping[str, Any], dates: Any, *, tested_from: An
             {"date": days[first + i], "total": round(float(total[first + i]), 4), "factor": name}
             for i in thinned(range(first, last + 1))
         ]
+    shown = sorted(str(r["date"]) for r in rows) or [days[0], days[-1]]
     pick = alt.selection_point(fields=["factor"], bind="legend")
     line = (
         alt.Chart(alt.InlineData(values=rows))
@@ -107,7 +108,7 @@ def cumulative_rank_ic(series: Mapping[str, Any], dates: Any, *, tested_from: An
         chart = line + rule
     return finished(
         chart,
-        f"Line chart: running sum of daily RankIC of {len(series)} factors from {days[0]} to {days[-1]}.",
+        f"Line chart: running sum of daily RankIC of {len(series)} factors from {shown[0]} to {shown[-1]}.",
         width="container",
         height=300,
     )

@@ -84,6 +84,17 @@ def portfolios(parts: dict[str, Any]) -> dict[str, Any]:
     return {label: parts[key] for key, label in names.items() if key in parts}
 
 
+def studied(content: Content) -> str:
+    """Which dates the figures of the factors are of, in a sentence; those of each factor are beside it too."""
+    tested = [e.name for e in content.entries if e.studied != content.studied]
+    more = ""
+    if tested:
+        which = "all factors" if len(tested) == len(content.entries) else ", ".join(tested)
+        more = f"; for {which}, whose test was opened, of test dates too"
+    held = ", on which was judged what holds" if content.splits else ""
+    return f"Figures below are of {content.studied}{held}{more}."
+
+
 def render(content: Content) -> str:
     """The page.
 
@@ -108,6 +119,7 @@ def render(content: Content) -> str:
         "percent": percent,
         "p": p_value,
         "formula": laid_out,
+        "studied": studied,
         "count": lambda n: f"{n:,}",
     }
     specs = {name: json_in_html(spec) for name, spec in charts(content).items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fama_fast.report.page import shown, signed
+from fama_fast.report.page import shown, signed, studied
 from fama_fast.terminal import printable
 
 if TYPE_CHECKING:
@@ -29,8 +29,13 @@ def markdown_summary(content: Content) -> str:
     if content.search:
         s = content.search
         lines.append(f"Search: {s['candidates']} candidates in {s['rounds']} rounds by {s['proposer']}; {s['stop']}.")
+    if content.quality.get("checked"):
+        found = ", ".join(f"{f['check']} {f['count']:,}" for f in content.quality["findings"])
+        lines.append(f"Quality checks: {found or 'nothing found'}.")
+    elif content.quality:
+        lines.append(f"Quality checks were not made: {_text(content.quality['why'])}.")
     if content.studied:
-        lines.append(f"Figures are of {content.studied}.")
+        lines.append(studied(content))
     for what, why in content.not_supplied.items():
         if what != "verdict":
             lines.append(f"{what.capitalize()} not supplied: {_text(why)}.")

@@ -1,0 +1,111 @@
+"""Where market data came from, kept with them as plain data, so that the same data can be loaded again later.
+
+A panel or data set that was loaded from a path, or simulated, knows its `origin`; one that was made in memory, or
+changed since, has none. Whoever loads by an origin compares the hash: files change.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from fama_fast.errors import DataError, FamaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fama_fast.panel import Panel
+    from fama_fast.panel.dataset import Dataset
+
+P = ParamSpec("P")
+Loaded = TypeVar("Loaded", "Panel", "Dataset")
+
+_FILES = ("path", "groups", "universe")
+
+
+def remembered(load: Callable[P, Loaded]) -> Callable[P, Loaded]:
+    """A way of loading whose results know their origin: what it was called with."""
+    signature = inspect.signature(load)
+
+    @functools.wraps(load)
+    def loaded(*arguments: P.args, **named: P.kwargs) -> Loaded:
+        found = load(*arguments, **named)
+        found.origin = origin_of(signature.bind(*arguments, **named).arguments)
+        return found
+
+    return loaded
+
+
+def origin_of(call: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The arguments of `load_market_data` as plain data, its `options` among them; None where they are not: data in
+    memory, or a type of numbers of one's own.
+    """
+    flat = {**{k: v for k, v in call.items() if k != "options"}, **call.get("options", {})}
+    out: dict[str, Any] = {}
+    for name, value in flat.items():
+        if value is None and name != "path":
+            continue
+        if name == "simulation":
+            out[name] = _plain(asdict(value))
+        elif name == "dtype":
+            out[name] = getattr(value, "__name__", None) or str(value)
+        elif name in _FILES:
+            out[name] = _place(name, value)
+        else:
+            out[name] = _plain(value)
+        if out[name] is None and value is not None:
+            return None
+    return out
+
+
+def _place(name: str, value: Any) -> Any:
+    """A path, or several, from any folder; the name of a column or index as it is; None of anything else."""
+    if isinstance(value, str | Path):
+        text = str(value)
+        names_no_file = name == "universe" and not (isinstance(value, Path) or Path(text).is_file())
+        return text if "://" in text or names_no_file else str(Path(text).expanduser().absolute())
+    if name == "groups" and isinstance(value, list | tuple):
+        return [_place(name, v) for v in value]
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """Strings, numbers, lists and mappings of them; dates as text; None of anything else."""
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, str | bool | int | float):
+        return value
+    return [_plain(v) for v in value] if hasattr(value, "__iter__") else None
+
+
+def load_origin(origin: Mapping[str, Any], *, parts: bool = False) -> Panel | Dataset:
+    """The data that an origin names, as they are now; with `parts`, to be read part by part.
+
+    Raises:
+        DataError: they cannot be loaded, or it is no origin. Others: as `load_market_data`.
+    """
+    from fama_fast.data.load import load_market_data, scan_market_data
+    from fama_fast.data.simulator import PlantedSignal, SimulationSpec
+
+    options = dict(origin)
+    try:
+        path = options.pop("path")
+        spec = options.pop("simulation", None)
+        if spec is not None:
+            signals = tuple(PlantedSignal(**s) for s in spec["signals"])
+            start = dt.date.fromisoformat(spec["start"])
+            options["simulation"] = SimulationSpec(**{**spec, "signals": signals, "start": start})
+        if parts and path is not None:
+            return scan_market_data(path, **options)
+        return load_market_data(path, **options)
+    except FamaError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"what was recorded of where the data came from is damaged: {error!r}") from error
