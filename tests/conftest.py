@@ -7,9 +7,19 @@ ones, run with `HYPOTHESIS_PROFILE=explore`.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=500, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+@pytest.fixture(scope="session")
+def mined(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished run, see `tests.mined`; not to be written to."""
+    from tests.mined import mine_into
+
+    return mine_into(tmp_path_factory.mktemp("mined"))

@@ -271,7 +271,7 @@ def test_compute_long_equals_evaluate(capsys, market, tmp_path):
     code, out, err = run(capsys, "compute", source, "-RET", "--data", market, "--output", output)
     assert (code, out) == (0, ""), err
     frame = pl.read_parquet(output)
-    assert frame.columns == ["date", "symbol", "reversal", "f2", "f3"]
+    assert frame.columns == ["date", "symbol", "reversal", ff.compile(EXPRESSIONS[1]).canonical, "-RET"]
     assert frame.schema["date"] == pl.Date
     prices = pl.read_parquet(market)
     assert frame.select("date", "symbol").equals(prices.select("date", "symbol").sort("date", "symbol"))
@@ -303,7 +303,7 @@ def test_compute_reads_a_factor_file(capsys, market, tmp_path):
     FactorSet.from_dict({"factors": list(EXPRESSIONS)}).to_yaml(source)
     output = tmp_path / "values.parquet"
     assert run(capsys, "compute", source, "--data", market, "--output", output)[0] == 0
-    assert pl.read_parquet(output).columns == ["date", "symbol", "f1", "f2"]
+    assert pl.read_parquet(output).columns == ["date", "symbol", *(ff.compile(e).canonical for e in EXPRESSIONS)]
 
 
 @pytest.mark.parametrize("command", ["compute", "score"])

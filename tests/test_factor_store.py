@@ -55,7 +55,7 @@ def panel() -> Panel:
 def frame_of(panel: Panel, items: Sequence[str | Alpha], names: Sequence[str] | None = None) -> pl.DataFrame:
     """What a store of these should give back."""
     values = ff.evaluate(items, panel)
-    columns = names or [f"f{i + 1}" for i in range(len(items))]
+    columns = names or [(ff.compile(e) if isinstance(e, str) else e).canonical for e in items]
     days = bool((panel.dates.astype("datetime64[D]") == panel.dates).all())
     named = dict(zip(columns, values, strict=True))
     return long_frame(panel.dates, list(panel.symbols), named, trading(panel), days=days)
@@ -174,7 +174,7 @@ def test_data_that_begin_later_must_hold_the_rows_that_windows_need(panel: Panel
         ff.update_store(tmp_path / "store", panel.slice_dates(82, 101), append=True)
     ff.update_store(tmp_path / "store", panel.slice_dates(81, 101), append=True)
     assert ff.open_store(tmp_path / "store").scan().collect().equals(frame_of(panel.slice_dates(0, 101), texts))
-    with refused(tmp_path / "store", "new factors \\(f3\\) need data from the first stored date on, 2015-01-01"):
+    with refused(tmp_path / "store", "new factors \\(CLOSE\\) need data from the first stored date on, 2015-01-01"):
         ff.update_store(tmp_path / "store", panel.slice_dates(50, 101), ["CLOSE"], append=True)
     with refused(tmp_path / "store", "after the last stored date 2015-05-21"):
         ff.update_store(tmp_path / "store", panel.slice_dates(120, 150), append=True)
@@ -184,14 +184,14 @@ def test_a_new_expression_is_computed_on_all_dates(panel: Panel, tmp_path: Path)
     store = tmp_path / "store"
     ff.update_store(store, panel.slice_dates(0, 100), TEXTS[:1], names=["momentum"])
     done = ff.update_store(store, panel.slice_dates(0, 120), [TEXTS[1], TEXTS[0], "VOLUME"], append=True)
-    assert (done.dates_added, done.factors_added) == (20, ("f1", "f2"))
+    assert (done.dates_added, done.factors_added) == (20, ("-RANK(DELTA(CLOSE, 5))", "VOLUME"))
     done = ff.update_store(store, panel, append=True)
     assert (done.dates_added, done.factors_added) == (30, ())
-    names = ["momentum", "f1", "f2"]
+    names = ["momentum", "-RANK(DELTA(CLOSE, 5))", "VOLUME"]
     assert ff.open_store(store).scan().collect().equals(frame_of(panel, [TEXTS[0], TEXTS[1], "VOLUME"], names))
     with refused(store, "'momentum' is taken by another formula, TS_MEAN", ConfigError):
         ff.update_store(store, panel, ["OPEN"], names=["momentum"], append=True)
-    with refused(store, "size is stored already, under the name f2: VOLUME", ConfigError):
+    with refused(store, "size is stored already, under the name VOLUME: VOLUME", ConfigError):
         ff.update_store(store, panel, ["VOLUME"], names=["size"], append=True)
     with refused(store, "a and b are the same formula", ConfigError):
         ff.update_store(store, panel, ["DELTA(OPEN, 2)", "OPEN - DELAY(OPEN, 2)"], names=["a", "b"], append=True)
@@ -400,7 +400,8 @@ def test_sums_name_exactly_the_cells_that_differ() -> None:
 def test_settings_that_differ_are_named(panel: Panel, tmp_path: Path) -> None:
     store = tmp_path / "store"
     ff.update_store(store, panel, TEXTS, min_coverage=0.5)
-    assert ff.open_store(store).scan().collect()["f1"].null_count() < frame_of(panel, TEXTS)["f1"].null_count()
+    nulls = [found[TEXTS[0]].null_count() for found in (ff.open_store(store).scan().collect(), frame_of(panel, TEXTS))]
+    assert nulls[0] < nulls[1]
     assert not ff.update_store(store, panel, append=True).changed  # the store's own coverage stands
     with refused(store, "min_coverage differs: 0.5 stored, 0.7 now; .*rebuild"):
         ff.update_store(store, panel, append=True, min_coverage=0.7)
@@ -415,7 +416,7 @@ def test_settings_that_differ_are_named(panel: Panel, tmp_path: Path) -> None:
     with refused(store, "the type of the data's fields differs: 'float64' stored, 'float32' now"):
         ff.update_store(store, panel.astype("float32"), append=True)
     with_returns = panel.replace(fields={"VWAP": panel["CLOSE"]})
-    with refused(store, "f3 was computed from HIGH, LOW, CLOSE, and with these data would be from VWAP"):
+    with refused(store, "was computed from HIGH, LOW, CLOSE, and with these data would be from VWAP"):
         ff.update_store(store, with_returns, append=True)
     with refused(store, "everything must be computed again, which needs data from the first stored date on"):
         ff.update_store(store, everyone.slice_dates(10, 150), rebuild=True)
@@ -609,13 +610,14 @@ def test_the_command_line(panel: Panel, tmp_path: Path, capsys: pytest.CaptureFi
         return capsys.readouterr().err
 
     where = ("--data", str(data), "--store", str(store))
-    assert "100 dates added, 2 factors added (momentum, f2); " in run(str(factors), *where)
+    assert "100 dates added, 2 factors added (momentum, -RANK(DELTA(CLOSE, 5))); " in run(str(factors), *where)
     assert "is a factor store: append to it (--append)" in run(str(factors), *where, code=2)
     assert "nothing to do" in run(str(factors), *where, "--append")
     to_frame(panel).write_parquet(data)
     assert "50 dates added; " in run(*where, "--append")
-    assert "1 factors added (f1); " in run("VOLUME", *where, "--append")
-    expected = frame_of(panel, ["TS_MEAN(RET, 20)", "-RANK(DELTA(CLOSE, 5))", "VOLUME"], ["momentum", "f2", "f1"])
+    assert "1 factors added (VOLUME); " in run("VOLUME", *where, "--append")
+    texts = ["TS_MEAN(RET, 20)", "-RANK(DELTA(CLOSE, 5))", "VOLUME"]
+    expected = frame_of(panel, texts, ["momentum", *texts[1:]])
     assert ff.open_store(store).scan().collect().equals(expected)
     to_frame(edited(panel, "CLOSE", 60, 2, 3.0)).write_parquet(data)
     error = run(*where, "--append", code=2)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import yaml
 
@@ -24,29 +25,6 @@ from fama_fast.mining.ledger import Ledger
 from fama_fast.mining.loop import mine
 from fama_fast.mining.pool import centred_ranks
 from tests.older_ledger import age, old_document, old_set
-
-CONFIG = """
-k: 4
-l: 2
-run: {rounds: 4, candidates: 25, patience: 100, seed: 3}
-u: 40
-gates: {min_t: 1.0, min_rank_ic: 0.005}
-"""
-SIGNAL = "RANK(TS_MEAN(VOLUME, 5)) * -1:0.1"
-
-
-@pytest.fixture(scope="module")
-def mined(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a finished run: its ledger, its result, and the panel as a file."""
-    folder = tmp_path_factory.mktemp("mined")
-    (folder / "run.yaml").write_text(CONFIG, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        simulated = ["--symbols", "60", "--dates", "320", "--seed", "11", "--signal", SIGNAL]
-        assert main(["data", "simulate", *simulated, "--output", "panel.parquet"]) == 0
-        options = ["--config", "run.yaml", "--data", "panel.parquet", "--output", "out.yaml", "--quiet"]
-        assert main(["mine", *options]) in (0, 1)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -102,18 +80,31 @@ def test_every_exported_factor_scores_in_training_what_the_run_says(
     said = {f["canonical"]: f["scores"]["train"] for f in document["factors"]}
     assert {f.canonical: f.scores["train"] for f in FactorSet.from_yaml(here / "set.yaml")} == said
     splits = document["splits"]["train"]
-    for what in ("set.yaml",):
-        rows = json.loads(out_of(capsys, "score", what, "--data", "panel.parquet", "--split", "train", "--json"))
+    for what in ("out.yaml", "last"):  # with the run's data, label, splits and coverage
+        rows = json.loads(out_of(capsys, "score", what, "--split", "train", "--json"))
         assert {r["canonical"]: r["rank_ic"] for r in rows} == {c: s["rank_ic"] for c, s in said.items()}
         assert all(r["rank_ic"] > 0.0 for r in rows)
         assert {r["n_days"] for r in rows} <= set(range(splits["days"] + 1))
+    assert main(["compute", "last", "--output", "values.parquet"]) == 0
+    values = pl.read_parquet("values.parquet")
+    assert values.columns == ["date", "symbol", *said]
     panel = ff.load_market_data("panel.parquet")
-    labels = ff.forward_returns(panel)
+    labels = ff.forward_returns(panel, horizon=2)
     days = panel.dates.astype("datetime64[D]").astype(str)
     rows_of_train = slice(*(int(np.flatnonzero(days == splits[k])[0]) + (k == "last") for k in ("first", "last")))
     for text, scores in said.items():
-        daily = ff.rank_ic(ff.evaluate([text], panel)[0], labels)[rows_of_train]
+        daily = ff.rank_ic(dense(values, text, panel), labels)[rows_of_train]
         assert float(daily[np.isfinite(daily)].mean()) == scores["rank_ic"]
+
+
+def dense(values: pl.DataFrame, column: str, panel: ff.Panel) -> np.ndarray:
+    """(T, N) of a column of a long frame."""
+    out = np.full(panel.shape, np.nan)
+    row = {d: i for i, d in enumerate(panel.dates.astype("datetime64[D]").astype(str))}
+    place = {str(s): i for i, s in enumerate(panel.symbols)}
+    for date, symbol, value in values.select("date", "symbol", column).iter_rows():
+        out[row[str(date)[:10]], place[symbol]] = np.nan if value is None else value
+    return out
 
 
 def test_the_mean_of_ranks_of_what_was_exported_is_the_pool_of_the_report(
@@ -121,12 +112,12 @@ def test_the_mean_of_ranks_of_what_was_exported_is_the_pool_of_the_report(
 ) -> None:
     assert main(["runs", "export", "last", "--output", "set.yaml"]) == 0
     panel = ff.load_market_data("panel.parquet")
-    values = ff.evaluate([f.canonical for f in FactorSet.from_yaml("set.yaml")], panel)
+    values = ff.evaluate([f.canonical for f in FactorSet.from_yaml("set.yaml")], panel, min_coverage=0.9)
     # In single precision, as the run has them: many sums of ranks of 60 symbols tie but for their last bits.
     ranks = np.array([centred_ranks(v, None).astype(np.float32) for v in values], dtype=np.float64)
     there = np.isfinite(ranks).sum(axis=0)
     pool = np.where(there > 0, np.nansum(ranks, axis=0) / np.maximum(there, 1), np.nan)
-    daily = ff.rank_ic(pool, ff.forward_returns(panel))
+    daily = ff.rank_ic(pool, ff.forward_returns(panel, horizon=2))
     days = panel.dates.astype("datetime64[D]").astype(str)
     valid = document["splits"]["valid"]
     inside = daily[(days >= valid["first"]) & (days <= valid["last"])]
@@ -238,6 +229,9 @@ def test_an_old_result_is_reported_as_a_new_one(
     now = out_of(capsys, "report", "out.yaml", "--markdown")
     (here / "old.yaml").write_text(yaml.safe_dump(old_document(document), sort_keys=False), encoding="utf-8")
     assert out_of(capsys, "report", "old.yaml", "--markdown") == now
+    rows = [json.loads(out_of(capsys, "score", name, "--json")) for name in ("out.yaml", "old.yaml")]
+    assert rows[0] == rows[1]
+    assert [r["expression"] for r in rows[0]] == [f["expression"] for f in document["factors"]]
 
 
 @pytest.mark.parametrize(
@@ -288,7 +282,7 @@ def test_a_run_that_an_earlier_version_began_is_not_gone_on_with(
     shutil.rmtree(here / "runs")
     stopped = ["--config", "run.yaml", "--data", "panel.parquet", "--quiet"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fama_fast.mining.loop.Miner._conclude", interrupt)
+        patch.setattr("fama_fast.mining.ending.Ending.conclude", interrupt)
         assert main(["mine", *stopped]) == 130
     age(here / "runs" / "ledger.sqlite")
     capsys.readouterr()

@@ -465,7 +465,7 @@ def test_float32_panels_lose_the_rounding_of_the_data_alone(frame: pl.DataFrame,
     narrow = ff.evaluate(texts, small, dtype="float32")
     assert all(np.array_equal(a.astype(np.float32), b, equal_nan=True) for a, b in zip(expected, narrow, strict=True))
     ff.evaluate(texts, small, dtype="float32", output=tmp_path / "v.parquet")
-    assert pl.read_parquet(tmp_path / "v.parquet").schema["f1"] == pl.Float32
+    assert pl.read_parquet(tmp_path / "v.parquet").schema[ff.compile(texts[0]).canonical] == pl.Float32
     labels = ff.forward_returns(small, 5)
     assert labels.dtype == np.float64
     assert same_bits(labels, ff.forward_returns(widened, 5))

@@ -354,7 +354,7 @@ def test_the_command(panel, tmp_path, capsys, monkeypatch):
     assert main(["report", "mine.yaml", "--markdown"]) == 0
     assert "| F1 |" in capsys.readouterr().out
     for arguments, words in (
-        (["report", "gone.yaml"], "gone.yaml: cannot be read"),
+        (["report", "gone.yaml"], "the file gone.yaml does not exist"),
         (["report", "mine.yaml", "--format", "gif"], "--format is svg or png"),
         (["report", "mine.yaml", "--output", "mine.yaml/page.html"], "mine.yaml"),
         (["report", "last"], "ledger"),

@@ -16,6 +16,7 @@ from fama_fast.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from fama_fast.data import SimulationSpec
     from fama_fast.engine import Alpha
     from fama_fast.evaluation.score import DailyFigures
     from fama_fast.panel import Panel
@@ -40,9 +41,10 @@ def open_scoring(
     memory_budget: str | None,
     *,
     universe: str | None,
-    groups: str | None,
+    groups: str | Sequence[str] | None,
     reading: Reading,
     needed_by: Sequence[Alpha],
+    simulation: SimulationSpec | None = None,
 ) -> Iterator[tuple[Panel | Dataset, DailyFigures | None]]:
     """The data, and who computes daily figures of them (None: this process), as long as the block.
 
@@ -50,8 +52,15 @@ def open_scoring(
         ConfigError: workers elsewhere cannot come by the data. ClusterError: no scheduler, no worker that fits.
         DataError: the data are missing or cannot be used.
     """
+    how_read: dict[str, Any] = {
+        "universe": universe,
+        "groups": groups,
+        "reading": reading,
+        "needed_by": needed_by,
+        "simulation": simulation,
+    }
     if cluster is None:
-        here = open_source(data, memory_budget, universe=universe, groups=groups, reading=reading, needed_by=needed_by)
+        here = open_source(data, memory_budget, **how_read)
         yield here, None
         say_warnings(here)
         return
@@ -69,9 +78,7 @@ def open_scoring(
     limit = None if memory_budget is None else parse_bytes(memory_budget)
     # Of data that can be read in parts this process reads the keys alone: workers read what they need.
     parts = data is not None and not one_csv(data)
-    source_data = open_source(
-        data, "1GB" if parts else None, universe=universe, groups=groups, reading=reading, needed_by=needed_by
-    )
+    source_data = open_source(data, "1GB" if parts else None, **how_read)
     with ExitStack() as stack:
         pool = stack.enter_context(open_pool(where, memory_limit=limit, note=lambda text: note(f"warning: {text}")))
         source: MappedPanel | MarketFiles
@@ -85,7 +92,7 @@ def open_scoring(
                 "fields": list(dict.fromkeys(["CLOSE", *(f for a in needed_by for f in a.fields)])),
                 "group_fields": list(dict.fromkeys(g for a in needed_by for g in a.groups)),
                 "universe": absolute(universe) if universe is not None and Path(universe).is_file() else universe,
-                "groups": None if groups is None else absolute(groups),
+                "groups": absolute(groups) if isinstance(groups, str) else groups and [absolute(g) for g in groups],
             }
             source = MarketFiles(absolute(data), how, hash_of(source_data), parts=parts)
         yield source_data, ClusterScoring(pool, source_data, source)

@@ -8,20 +8,20 @@ from __future__ import annotations
 import math
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import typer
 
-from fama_fast.errors import ConfigError, DataError, OutputError, UnknownName, nearest_name
+from fama_fast.errors import ConfigError, OutputError, UnknownName, nearest_name
 from fama_fast.panel.reading import PLAIN, Reading
 from fama_fast.terminal import printable, raw, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from fama_fast.data import SimulationSpec
     from fama_fast.engine import Alpha
     from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
@@ -97,25 +97,30 @@ def open_panel(
     data: str | None,
     *,
     universe: str | None = None,
-    groups: str | None = None,
+    groups: str | Sequence[str] | None = None,
     reading: Reading = PLAIN,
     needed_by: Sequence[Alpha] | None = None,
+    simulation: SimulationSpec | None = None,
 ) -> Panel:
     """The panel that the options ask for; without `--data` it is simulated, as the first line printed says.
 
     Args:
         needed_by: load only what these alphas (and returns) need; None loads every field and group.
+        simulation: the market that is simulated without data, in place of the default one; the caller has said so.
 
     Raises:
         DataError: the file is missing or cannot be used.
     """
     from fama_fast.data import load_market_data
 
+    options: dict[str, Any] = {"universe": universe, "groups": groups, **reading.options()}
+    if simulation is not None:
+        options["simulation"] = simulation
     if needed_by is None:
-        panel = load_market_data(data, universe=universe, groups=groups, **reading.options())
+        panel = load_market_data(data, **options)
     else:
-        panel = load_needed(load_market_data, data, needed_by, universe=universe, groups=groups, **reading.options())
-    if data is None:
+        panel = load_needed(load_market_data, data, needed_by, **options)
+    if data is None and simulation is None:
         t, n = panel.shape
         note(f"no --data given: simulated market data, {panel.source}, {t} dates x {n} symbols")
     say_data(panel)
@@ -150,71 +155,6 @@ def load_needed(load: Callable[..., Loaded], data: str | None, needed_by: Sequen
     except UnknownName:
         # With all that there is, the compiler can say where in the expression the unknown name stands.
         return load(data, **options)
-
-
-@dataclass(frozen=True)
-class NamedExpression:
-    """An expression and the column it goes to."""
-
-    name: str
-    text: str
-
-
-_NAMED = re.compile(r"\s*([A-Za-z_]\w*)\s*:\s*(\S.*)\Z", re.DOTALL)
-_FILE_ENDINGS = (".txt", ".yaml", ".yml")
-
-
-def read_expressions(arguments: Sequence[str]) -> list[NamedExpression]:
-    """Expressions from arguments, each an expression, `name: expression` or a file of them.
-
-    A text file holds one a line, with `#` comments; a YAML file is a FactorSet. Unnamed ones are f1, f2,
-    ... by their position among all.
-
-    Raises:
-        DataError: a file is missing, unreadable or empty; two expressions share a name.
-    """
-    texts: list[str] = []
-    for argument in arguments:
-        path = Path(argument)
-        if argument.lower().endswith(_FILE_ENDINGS) or _is_file(path):
-            texts += _expressions_of(path)
-        else:
-            texts.append(argument)
-    found: dict[str, NamedExpression] = {}
-    for position, text in enumerate(texts, start=1):
-        named = _NAMED.match(text)
-        name, expression = (named[1], named[2]) if named else (f"f{position}", text)
-        if name in found or name in ("date", "symbol"):
-            raise DataError(f"the name {name!r} is taken: give every expression a name of its own")
-        found[name] = NamedExpression(name, expression.strip())
-    return list(found.values())
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a long expression is no file name
-        return False
-
-
-def _expressions_of(path: Path) -> list[str]:
-    if not path.exists():
-        raise DataError(f"the file {path} does not exist")
-    if path.suffix.lower() in (".yaml", ".yml"):
-        from fama_fast.library import FactorSet
-
-        texts = list(FactorSet.from_yaml(path).expressions)
-    else:
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path} is not a text file of expressions: {error.reason}") from error
-        texts = [text for line in lines if (text := line.partition("#")[0].strip())]
-    if not texts:
-        raise DataError(f"{path} holds no expression")
-    return texts
 
 
 def check_ending(path: str | Path, endings: Sequence[str]) -> str:

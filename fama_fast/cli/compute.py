@@ -16,10 +16,10 @@ from fama_fast.cli.common import (
     Universe,
     check_ending,
     note,
-    read_expressions,
     reject_options,
     say_warnings,
 )
+from fama_fast.cli.given import LedgerPath, read_given
 from fama_fast.cli.large import MemoryBudget, open_source
 from fama_fast.cli.reading import takes_reading
 from fama_fast.errors import ConfigError
@@ -52,8 +52,9 @@ def compute(
     expressions: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="FILE|EXPR",
-            help="Expressions, 'name: expression', or files of them: text, one a line, or a factor YAML.",
+            metavar="EXPR|FILE|RUN",
+            help="Expressions, 'name: expression', files of them (text, one a line; a run's result, an exported run, a "
+            "factor set), or a run of the ledger ('last').",
             show_default=False,
         ),
     ] = None,
@@ -98,17 +99,19 @@ def compute(
     universe: Universe = None,
     groups: Groups = None,
     memory_budget: MemoryBudget = None,
+    ledger: LedgerPath = None,
     *,
     reading: Reading = PLAIN,
 ) -> None:
     """Compute the values of expressions and write them, to a file (--output) or a factor store (--store).
 
     A long file has the rows of the data (symbols with a close that date) and every other cell with a value;
-    missing values are null.
+    missing values are null. A column is called by the name that its expression was given, else by its canonical text;
+    what it holds is in the metadata of a Parquet file (key fama_fast) and beside a CSV file (values.csv.json). Factors
+    of a run are computed from the run's data, unless --data names others.
     """
     from fama_fast.engine import evaluate
-    from fama_fast.engine.outputs import Writer
-    from fama_fast.evaluation.score import compile_all
+    from fama_fast.engine.outputs import Writer, about, beside, write_frame
 
     expressions = expressions or []
     reject_options(expressions, ctx)
@@ -126,6 +129,7 @@ def compute(
             groups=groups,
             reading=reading,
             memory_budget=memory_budget,
+            ledger=ledger,
             append=append,
             rebuild=rebuild,
             verify=verify,
@@ -140,36 +144,30 @@ def compute(
         raise ConfigError("say what to compute: expressions, or files of them")
     if layout is Layout.WIDE or output.suffix:
         check_ending(output, ENDINGS)
-    named = read_expressions(expressions)
-    names = tuple(e.name for e in named)
+    asked = read_given(expressions, ledger=ledger)
+    alphas = asked.compiled(dialect)  # mistakes show before the data are read
+    names = asked.columns(alphas)
     Writer(output, names, days=True)  # a place that cannot be written shows before the work
-    if layout is Layout.WIDE and len(named) != 1:
-        raise ConfigError(f"--format wide holds one factor, not {len(named)}: use --format long")
+    if layout is Layout.WIDE and len(names) != 1:
+        raise ConfigError(f"--format wide holds one factor, not {len(names)}: use --format long")
     if layout is Layout.WIDE and memory_budget is not None:
         raise ConfigError("--format wide holds all dates at once: use --format long with --memory-budget")
-    texts = [e.text for e in named]
-    alphas = compile_all(texts, dialect=dialect, any_names=True)  # mistakes show before the data are read
-    source = open_source(data, memory_budget, universe=universe, groups=groups, reading=reading, needed_by=alphas)
-    compiled = compile_all(texts, source, dialect=dialect)
+    chosen = asked.data(data, universe=universe, groups=groups, reading=reading)
+    source = open_source(chosen.data, memory_budget, needed_by=alphas, **chosen.options())
+    compiled, coverage = asked.compiled(dialect, source), asked.min_coverage
     if layout is Layout.WIDE:
-        rows, columns = _write_wide(source, evaluate(compiled, source)[0], output)
+        values = evaluate(compiled, source, min_coverage=coverage)[0]
+        frame = wide_frame(source, values)
+        write_frame(frame, output, about(names, compiled, source, coverage))
+        rows, columns = frame.height, frame.width
     else:
-        written = evaluate(compiled, source, memory_budget=memory_budget, output=output, names=names)
+        written = evaluate(
+            compiled, source, min_coverage=coverage, memory_budget=memory_budget, output=output, names=names
+        )
         rows, columns = written.rows, len(written.columns) + 2
     say_warnings(source)
-    note(f"wrote {output}: {rows} rows, {columns} columns")
-
-
-def _write_wide(panel: Panel | Dataset, values: FloatArray, output: Path) -> tuple[int, int]:
-    from fama_fast.atomic import atomic_write
-
-    frame = wide_frame(panel, values)
-    with atomic_write(output) as temporary:
-        if output.suffix.lower() == ".csv":
-            frame.write_csv(temporary)
-        else:
-            frame.write_parquet(temporary)
-    return frame.height, frame.width
+    said = f" (what they hold: {beside(output)})" if output.suffix.lower() == ".csv" else ""
+    note(f"wrote {output}: {rows} rows, {columns} columns{said}")
 
 
 def wide_frame(panel: Panel | Dataset, values: FloatArray) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from fama_fast.cli.common import load_needed, open_panel, say_data
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fama_fast.data import SimulationSpec
     from fama_fast.engine import Alpha
     from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
@@ -32,9 +33,10 @@ def open_source(
     memory_budget: str | None,
     *,
     universe: str | None,
-    groups: str | None,
+    groups: str | Sequence[str] | None,
     reading: Reading,
     needed_by: Sequence[Alpha],
+    simulation: SimulationSpec | None = None,
 ) -> Panel | Dataset:
     """A panel; or, with a budget and data that are more than one CSV file, a data set of which parts are read.
 
@@ -50,7 +52,9 @@ def open_source(
     from fama_fast.panel.io.folder import one_csv
 
     if memory_budget is None or data is None or one_csv(data):
-        return open_panel(data, universe=universe, groups=groups, reading=reading, needed_by=needed_by)
+        return open_panel(
+            data, universe=universe, groups=groups, reading=reading, needed_by=needed_by, simulation=simulation
+        )
     from fama_fast.data import scan_market_data
 
     source = load_needed(scan_market_data, data, needed_by, universe=universe, groups=groups, **reading.options())

@@ -60,7 +60,7 @@ def mine(
     skip_coe: Annotated[bool, typer.Option("--skip-coe", help="Without Chain-of-Experience.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="FILE", help="Write the result as YAML.", show_default=False),
+        typer.Option("--output", metavar="FILE", help="Write the result, as YAML or (.json) JSON.", show_default=False),
     ] = None,
     resume: Annotated[
         str | None,

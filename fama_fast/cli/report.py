@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from fama_fast.panel.dataset import Dataset
     from fama_fast.report import Content
 
-_ENDINGS = (".yaml", ".yml")
-
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -32,7 +30,8 @@ def report(
         str,
         typer.Argument(
             metavar="RUN|FILE",
-            help="Run id, the beginning of one, or 'last'; or a YAML file: a run's result or a factor set.",
+            help="Run id, the beginning of one, or 'last'; or a file: a run's result, an exported run, a factor set, "
+            "expressions one a line.",
             show_default=False,
         ),
     ],
@@ -93,15 +92,15 @@ def report(
 
 
 def _content(target: str, ledger: str | None, config: Path | None, options: dict[str, Any]) -> Content:
-    path = Path(target)
-    if path.suffix.lower() in _ENDINGS or path.is_file():
-        return _of_file(path, options)
     from fama_fast.mining.config_file import config_from_dict, load_config
+    from fama_fast.mining.factor_source import is_file
     from fama_fast.mining.ledger import Ledger
     from fama_fast.mining.setup import data_again, ledger_place
     from fama_fast.mining.store import understood
     from fama_fast.report import from_run
 
+    if is_file(target):
+        return _of_file(Path(target), options)
     place = ledger_place(load_config(config, {"ledger": ledger}))
     with Ledger.open(place, create=False) as store, understood(store.place, "what it holds of a run"):
         run = store.get_run(target)
@@ -112,29 +111,28 @@ def _content(target: str, ledger: str | None, config: Path | None, options: dict
 
 def _of_file(path: Path, options: dict[str, Any]) -> Content:
     from fama_fast.errors import DataError
-    from fama_fast.library import FactorSet
-    from fama_fast.library.strict_yaml import load
     from fama_fast.mining.config_file import config_from_dict
+    from fama_fast.mining.factor_source import read_factors
     from fama_fast.mining.setup import data_again
     from fama_fast.report import from_document, from_factors
 
-    try:
-        document = load(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if isinstance(document, dict) and "verdict" in document and "splits" in document:
-        record, data = document.get("record", {}), document["data"]
-        again = partial(data_again, config_from_dict(document["settings"]), record.get("data"), data["source"])
+    source = read_factors(path)
+    document = source.document
+    if document is not None:
+        data = document["data"]
+        again = partial(
+            data_again, config_from_dict(document["settings"]), document["record"].get("data"), data["source"]
+        )
         panel, why = _panel(options, data["hash"], data["source"], again)
-        run = record.get("run", "")
-        return from_document(document, panel, title=f"Mining run {run}".strip(), no_panel=why)
-    factors = list(FactorSet.from_yaml(path))
-    if not factors:
+        return from_document(document, panel, title=f"Mining run {source.run_id}".strip(), no_panel=why)
+    if not source.factors:
         raise DataError(f"{path}: there is no factor in it to report on")
+    if source.note:
+        note(source.note)
     panel, why = None, "name the market data with --data"
     if options["data"] is not None:
         panel = _opened(options)
-    return from_factors(factors, panel, title=f"Factors of {path.name}", source=str(path), no_panel=why)
+    return from_factors(source.factors, panel, title=f"Factors of {path.name}", source=str(path), no_panel=why)
 
 
 def _opened(options: dict[str, Any]) -> Panel:

@@ -21,9 +21,9 @@ from fama_fast.cli.common import (
     check_ending,
     note,
     print_table,
-    read_expressions,
     reject_options,
 )
+from fama_fast.cli.given import LedgerPath, read_given
 from fama_fast.cli.large import MemoryBudget  # noqa: TC001  (typer reads annotations)
 from fama_fast.cli.reading import takes_reading
 from fama_fast.errors import ConfigError, DataError
@@ -61,9 +61,15 @@ def score(
         ),
     ] = None,
     entry_lag: Annotated[
-        int,
-        typer.Option("--entry-lag", metavar="DAYS", help="Days between knowing and entering; 0: same close.", min=0),
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--entry-lag",
+            metavar="DAYS",
+            help="Days between knowing and entering; 0: same close.  [default: 1]",
+            min=0,
+            show_default=False,
+        ),
+    ] = None,
     dialect: Dialect = "fama",
     universe: Universe = None,
     groups: Groups = None,
@@ -91,6 +97,7 @@ def score(
     ] = None,
     min_members: MinMembers = None,
     memory_budget: MemoryBudget = None,
+    ledger: LedgerPath = None,
     cluster: Cluster = None,
     as_json: AsJson = False,
     output: Annotated[
@@ -107,48 +114,50 @@ def score(
 ) -> None:
     """Score expressions against forward returns.
 
-    Prints RankIC, IC, their stability, hit rate, coverage and turnover of ranks. Each EXPR is an expression
-    or a file of them (see compute).
+    Prints RankIC, IC, their stability, hit rate, coverage and turnover of ranks. Each EXPR is an expression, a file of
+    them, or a run (see compute). Factors of a run are scored on its data, label and splits, unless options say others.
     """
     from fama_fast.atomic import ensure_writable
     from fama_fast.data.labels import MIN_MEMBERS, say_unscored
-    from fama_fast.evaluation.score import compile_all
     from fama_fast.evaluation.score import score as score_expressions
-
-    least = MIN_MEMBERS if min_members is None else min_members
 
     reject_options(expressions, ctx)
     if output is not None:
         check_ending(output, ENDINGS)
         ensure_writable(output)
-    named = read_expressions(expressions)
-    texts = [e.text for e in named]
-    alphas = compile_all(texts, dialect=dialect, any_names=True)  # mistakes show before the data are read
-    horizons = [_horizon(h) for h in horizon or ["1"]]
+    given = read_given(expressions, ledger=ledger)
+    alphas = given.compiled(dialect)  # mistakes show before the data are read
+    horizons = [_horizon(h) for h in horizon or [str(given.horizon or 1)]]
+    lag = entry_lag if entry_lag is not None else 1 if given.entry_lag is None else given.entry_lag
+    if min_members is None:
+        min_members = given.min_members
+    least = MIN_MEMBERS if min_members is None else min_members
     # What is read: the dates scored, those that windows look back to, and one more, for the turnover of the first.
-    reading = replace(reading, start=start, end=end, history=1 + max(a.lookback for a in alphas))
+    chosen = given.data(data, universe=universe, groups=groups, reading=reading)
+    first, last = start or chosen.reading.start, end or chosen.reading.end
+    back = replace(chosen.reading, start=first, end=last, history=1 + max(a.lookback for a in alphas))
     opened = open_scoring(
-        cluster, data, memory_budget, universe=universe, groups=groups, reading=reading, needed_by=alphas
+        cluster, chosen.data, memory_budget, needed_by=alphas, **{**chosen.options(), "reading": back}
     )
     with opened as (panel, elsewhere):
         frame = score_expressions(
-            texts,
+            given.compiled(dialect, panel),
             panel,
             horizon=horizons,
-            entry_lag=entry_lag,
+            entry_lag=lag,
             split=split,
-            splits=splits,
+            splits=splits if splits is not None or split is None else given.fractions,
             start=start,
             end=end,
-            dialect=dialect,
             min_members=least,
+            min_coverage=given.min_coverage,
             memory_budget=memory_budget,
             cluster=elsewhere,
         )
     rows = frame.to_dicts()
     members = _members(panel, start)
     if not any(row["n_days"] for row in rows):
-        _refuse_unscorable(panel, horizons[0], entry_lag, members, least)
+        _refuse_unscorable(panel, horizons[0], lag, members, least)
     for text in say_unscored(int((members < least).sum()), members.size, least):
         note(f"warning: {text}")
     if output is not None:

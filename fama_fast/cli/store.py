@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from fama_fast.cli.common import note, read_expressions, say_warnings
+from fama_fast.cli.common import note, say_warnings
+from fama_fast.cli.given import read_given
 from fama_fast.cli.large import open_source
 from fama_fast.errors import ConfigError
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from fama_fast.panel.reading import Reading
 
 _BUDGET = "1GiB"
-_NUMBERED = re.compile(r"f\d+")
 
 
 def compute_into_store(
@@ -29,6 +28,7 @@ def compute_into_store(
     groups: str | None,
     reading: Reading,
     memory_budget: str | None,
+    ledger: str | None,
     append: bool,
     rebuild: bool,
     verify: bool,
@@ -39,30 +39,28 @@ def compute_into_store(
         ConfigError: no expression and no store to go on with. StoreError and others: as `update_store`.
     """
     from fama_fast.engine.alpha import compile_recorded
-    from fama_fast.evaluation.score import compile_all
     from fama_fast.factor_store import open_store, update_store
 
     going_on = append or rebuild
     if not expressions and not going_on:
         raise ConfigError("say what to compute: expressions, or files of them")
-    named = read_expressions(expressions) if expressions else []
-    texts = [e.text for e in named]
-    alphas = (
-        compile_all(texts, dialect=dialect, any_names=True) if texts else []
-    )  # mistakes show before the data are read
+    given = read_given(expressions, ledger=ledger)
+    alphas = given.compiled(dialect)  # mistakes show before the data are read
+    names = given.columns(alphas)
+    needed = list(alphas)
     if going_on:
-        alphas += [compile_recorded(f.expression, dialect=f.dialect) for f in open_store(store).factors]
-    source = open_source(
-        data, memory_budget or _BUDGET, universe=universe, groups=groups, reading=reading, needed_by=alphas
-    )
+        needed += [compile_recorded(f.expression, dialect=f.dialect) for f in open_store(store).factors]
+    chosen = given.data(data, universe=universe, groups=groups, reading=reading)
+    source = open_source(chosen.data, memory_budget or _BUDGET, needed_by=needed, **chosen.options())
     done = update_store(
         store,
         source,
-        compile_all(texts, source, dialect=dialect) if texts else [],
-        # A number says where an expression stood among those given, and a store has others.
-        names=[None if _NUMBERED.fullmatch(e.name) else e.name for e in named] if going_on else [e.name for e in named],
+        given.compiled(dialect, source),
+        # What has no name of its own keeps the one under which it may be stored already.
+        names=[name if item.name else None for name, item in zip(names, given.items, strict=True)],
         append=append,
         rebuild=rebuild,
+        min_coverage=given.min_coverage,
         memory_budget=memory_budget,
         verify=verify,
     )

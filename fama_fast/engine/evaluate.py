@@ -22,7 +22,7 @@ from fama_fast.backends.numba_vm.threads import thread_count
 from fama_fast.engine.alpha import Alpha, compile
 from fama_fast.engine.budget import DEFAULT_BUDGET, Demand, Schedule, make_schedule, parse_bytes
 from fama_fast.engine.chunks import chunks, compute
-from fama_fast.engine.outputs import Chunk, Output, Writer, Written
+from fama_fast.engine.outputs import Chunk, Output, Writer, Written, about
 from fama_fast.errors import ConfigError, DataError, UnknownName, nearest_name
 from fama_fast.ir import FIELD, GROUP, Node, postorder
 from fama_fast.ops.registry import on_unregister
@@ -265,7 +265,8 @@ def evaluate(
             windows need. Default: none for a panel, `budget.DEFAULT_BUDGET` for a data set.
         output: writes the values instead of returning them: a .parquet or .csv file, a new folder of Parquet files, or
             a function called with each `Chunk` in the order of dates. Files and folders appear whole or not at all.
-        names: of the columns written; default f1, f2, ...
+        names: of the columns written; by default each one's canonical text. What a column holds is said in the file
+            (Parquet, `outputs.ABOUT`) or beside it (`values.csv.json`).
         dtype: of the values: float64, or float32, rounded once at the end, in half the memory; beyond 3.4e38 infinite.
         layout: "dates" for (T, N) arrays; "blocks" for the engine's own (ceil(N / 8), T, 8): eight symbols wide, all
             their dates contiguous, NaN behind the last symbol. That costs less to write and suits work along time;
@@ -284,15 +285,18 @@ def evaluate(
         whole(tile_rows, "tile_rows", 1)
     in_memory = isinstance(panel, Panel)
     budget = parse_bytes(memory_budget) if memory_budget is not None else None if in_memory else DEFAULT_BUDGET
-    columns = tuple(f"f{i + 1}" for i in range(len(alphas))) if names is None else tuple(names)
-    if len(columns) != len(alphas):
-        raise ConfigError(f"names has {len(columns)} names for {len(alphas)} expressions")
-    writer = None if output is None else Writer(output, columns, days=_are_days(panel))
+    if names is not None and len(names) != len(alphas):
+        raise ConfigError(f"names has {len(names)} names for {len(alphas)} expressions")
     if layout not in ("dates", "blocks"):
         raise ConfigError(f'layout must be "dates" or "blocks", not {layout!r}')
     blocks = layout == "blocks"
-    if blocks and (not isinstance(panel, Panel) or writer is not None):
+    if blocks and (not isinstance(panel, Panel) or output is not None):
         raise ConfigError('layout="blocks" is for values of a panel in memory that are returned, not written or read')
+    writer = None
+    if output is not None:
+        columns = tuple(a.canonical for a in alphas) if names is None else tuple(names)
+        said = about(columns, alphas, panel, min_coverage)
+        writer = Writer(output, columns, days=_are_days(panel), about=said)
     roots = lowered_roots(alphas, panel, min_coverage, optimise)
     options = {"threads": threads, "tile_rows": tile_rows}
     if writer is not None:

@@ -1,13 +1,16 @@
 """Where values go when they are not to stay in memory: a Parquet or CSV file, a folder of Parquet files, a function.
 
-Chunks arrive in the order of dates. A file appears whole at the end or not at all, and so does a folder.
+Chunks arrive in the order of dates. A file appears whole at the end or not at all, and so does a folder. What the
+columns hold is in the metadata of each Parquet file under the key `ABOUT`, as JSON, and beside a CSV file in one more
+(`beside`).
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +24,14 @@ from fama_fast.errors import ConfigError, OutputError
 if TYPE_CHECKING:
     import polars as pl
 
+    from fama_fast.engine.alpha import Alpha
+    from fama_fast.panel import Panel
+    from fama_fast.panel.dataset import Dataset
     from fama_fast.types import BoolArray, FloatArray
 
 _GROUP_BYTES = 32 << 20  # of a row group before compression: what writing needs beside the values
 _FILES = (".parquet", ".pq", ".csv")
+ABOUT = "fama_fast"
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,65 @@ class Written:
 
 
 Output = str | Path | Callable[[Chunk], object]
+
+
+def about(
+    names: Sequence[str], alphas: Sequence[Alpha], source: Panel | Dataset, min_coverage: float | None = None
+) -> dict[str, Any]:
+    """What the columns of a file of values hold, as plain data.
+
+    `columns` has by name: expression (as it was written), dialect, canonical, fingerprint, and the name that was given
+    (None where the column is called by its canonical text). `data` has their source and extent.
+    """
+    days = source.dates.astype("datetime64[D]").astype(str)
+    return {
+        "columns": {
+            name: {
+                "name": None if name == alpha.canonical else name,
+                "expression": alpha.text,
+                "dialect": alpha.dialect,
+                "canonical": alpha.canonical,
+                "fingerprint": alpha.fingerprint,
+            }
+            for name, alpha in zip(names, alphas, strict=True)
+        },
+        "data": {
+            "source": source.source,
+            "dates": len(days),
+            "symbols": len(source.symbols),
+            "first": str(days[0]) if len(days) else None,
+            "last": str(days[-1]) if len(days) else None,
+        },
+        "min_coverage": min_coverage,
+    }
+
+
+def beside(path: Path) -> Path:
+    """Where it is said what the columns of a CSV file hold: values.csv.json of values.csv."""
+    return path.with_name(f"{path.name}.json")
+
+
+def write_frame(frame: pl.DataFrame, path: Path, said: Mapping[str, Any]) -> None:
+    """A frame as a Parquet or CSV file, with what is said of its columns where `Writer` puts it.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    import polars as pl
+    import pyarrow.parquet as pq
+
+    if path.suffix.lower() == ".csv":
+        with atomic_write(beside(path)) as note, atomic_write(path) as temporary:
+            note.write_text(_json_text(said), encoding="utf-8")
+            frame.write_csv(temporary)
+        return
+    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    with atomic_write(path) as temporary:
+        pq.write_table(table.replace_schema_metadata({ABOUT: _json_text(said)}), temporary, compression="zstd")
+
+
+def _json_text(said: Mapping[str, Any]) -> str:
+    return json.dumps(said, indent=2, ensure_ascii=False) + "\n"
 
 
 def plain_dates(dates: Any) -> Any:
@@ -90,7 +156,7 @@ def long_frame(
 
 @dataclass
 class Writer:
-    """Takes chunks; use it as a context manager, and `finish` it at the end.
+    """Takes chunks; use it as a context manager, and `finish` it at the end. `about` is what is said of the columns.
 
     Raises:
         OutputError: a place that cannot be written. ConfigError: names that clash.
@@ -99,6 +165,7 @@ class Writer:
     output: Output
     names: tuple[str, ...]
     days: bool
+    about: Mapping[str, Any] = field(default_factory=dict)
     rows: int = 0
     chunks: int = 0
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -116,6 +183,8 @@ class Writer:
             self._suffix = self._path.suffix.lower()
             if self._suffix in _FILES:
                 ensure_writable(self._path)
+                if self._suffix == ".csv":
+                    ensure_writable(beside(self._path))
             elif self._suffix and not self._path.is_dir():
                 raise OutputError(f"cannot write {self._path}: the name must end in {', '.join(_FILES)} or be a folder")
             else:
@@ -123,6 +192,10 @@ class Writer:
 
     def __enter__(self) -> Writer:
         if self._path is not None and self._suffix in _FILES:
+            if self._suffix == ".csv":
+                # Entered first, so that it comes into place after the values that it speaks of.
+                note = self._stack.enter_context(atomic_write(beside(self._path)))
+                note.write_text(_json_text(self.about), encoding="utf-8")
             self._temporary = self._stack.enter_context(atomic_write(self._path))
         elif self._path is not None:
             self._folder = self._stack.enter_context(_new_folder(self._path))
@@ -170,9 +243,10 @@ class Writer:
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
         if self._parquet is None:
             # Factor values do not repeat: a dictionary of them would only cost time.
+            said = {ABOUT: _json_text(self.about)}
             self._parquet = pq.ParquetWriter(
                 self._temporary,
-                table.schema,
+                table.schema.with_metadata({**(table.schema.metadata or {}), **said}),
                 compression="zstd",
                 compression_level=1,
                 use_dictionary=["date", "symbol"],

@@ -91,14 +91,13 @@ class Factors:
         return out, reasons[0] if reasons else ""
 
     def new(self, base: Manifest, given: Sequence[tuple[str | None, Alpha]], block: str) -> list[StoredFactor]:
-        """The factors given that the store lacks; a name that is None becomes a free one of f1, f2, ...
+        """The factors given that the store lacks; one whose name is None is called by its canonical text.
 
         Raises:
             ConfigError: a name that is taken, the same formula twice.
         """
         stored = {f.fingerprint: f for f in base.factors}
         taken = {f.name: f.expression for f in base.factors}
-        wanted = {name for name, _ in given}
         asked: dict[str, str] = {}
         out = []
         for name, alpha in given:
@@ -111,7 +110,7 @@ class Factors:
                 if name not in (None, there.name):
                     raise ConfigError(f"{name} is stored already, under the name {there.name}: {there.expression}")
                 continue
-            free = name if name is not None else _free({*taken, *wanted})
+            free = name if name is not None else alpha.canonical
             if free in taken:
                 raise ConfigError(f"the name {free!r} is taken by another formula, {taken[free]}: choose another name")
             if free in ("date", "symbol"):
@@ -119,10 +118,3 @@ class Factors:
             taken[free] = alpha.text
             out.append(self.make(free, alpha, block))
         return out
-
-
-def _free(taken: set[str | None]) -> str:
-    number = 1
-    while f"f{number}" in taken:
-        number += 1
-    return f"f{number}"

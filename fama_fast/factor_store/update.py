@@ -109,7 +109,7 @@ def update_store(
     Args:
         path: a folder; it must be new or empty unless a store is to be gone on with.
         data: from the first date of the store on; to append dates alone, as much as the longest window needs will do.
-        names: of the expressions, None for a free one of f1, f2, ...; a stored factor keeps its name.
+        names: of the expressions, None for the canonical text; a stored factor keeps its name.
         append: go on with the store that is there.
         rebuild: go on, and where history has changed compute again from its first changed month on; where settings or
             the engine have changed, everything.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -279,12 +279,18 @@ def _is_branch(part: str) -> bool:
     return part in {"str", "int", "float", "bool", "date", "dict"} or "[" in part
 
 
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that an annotation speaks of: itself, or what a list of them or an optional one holds."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := _model_in(inner)) is not None), None)
+
+
 def _suggest(location: Path_) -> str:
     model: type[BaseModel] = MiningConfig
     for part in location[:-1]:
-        inner = model.model_fields[part].annotation
-        assert isinstance(inner, type)
-        model = inner
+        if part in model.model_fields:  # else the place in a list
+            model = _model_in(model.model_fields[part].annotation) or model
     prefix = ".".join(location[:-1])
     aliases = [a[-1] for a in ALIASES if a[:-1] == location[:-1]]
     near = nearest_name(location[-1], [*model.model_fields, *aliases])

@@ -63,7 +63,7 @@ def oriented_document(document: Mapping[str, Any]) -> dict[str, Any]:
     if document.get("factors"):
         out["factors"] = [_factor(entry, names) for entry in document["factors"]]
     if document.get("front"):
-        out["front"] = [_front(entry) for entry in document["front"]]
+        out["front"] = [_front(entry, names) for entry in document["front"]]
     if names:
         out["verdict"] = _verdict(document["verdict"], names)
     return out
@@ -79,9 +79,9 @@ def _factor(entry: Mapping[str, Any], names: dict[str, str]) -> dict[str, Any]:
     return out | turned | {"scores": turned_scores(entry.get("scores") or {})}
 
 
-def _front(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _front(entry: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     out = {key: value for key, value in entry.items() if key != "sign"}
-    if entry.get("sign", 1) == _TURNED:
+    if entry["fingerprint"] in names:
         out["fingerprint"], out["expression"] = negative(entry["expression"], entry["fingerprint"])
     return out
 

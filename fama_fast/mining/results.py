@@ -6,17 +6,18 @@ on these data: two equal runs write it equal, bit for bit. Times, names of runs 
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.library.codec import factor_to_dict
+from fama_fast.mining import records
 from fama_fast.mining.verdict import Status, Verdict
 from fama_fast.terminal import printable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fama_fast.library.factor import Factor
 
 SCHEMA = 1
@@ -96,7 +97,7 @@ class MiningResult:
         }
 
     def to_yaml(self, path: str | Path) -> None:
-        """Write the document, whole or not at all.
+        """Write the document, whole or not at all; as JSON where the name ends so.
 
         Raises:
             OutputError: the file cannot be written.
@@ -105,7 +106,8 @@ class MiningResult:
 
 
 def write_document(document: dict[str, Any], path: str | Path) -> None:
-    """Write a result document as YAML, whole or not at all.
+    """Write a result document as YAML, or as JSON (what is not a number is null) where the name ends in .json, whole or
+    not at all.
 
     Raises:
         OutputError: the file cannot be written.
@@ -113,7 +115,10 @@ def write_document(document: dict[str, Any], path: str | Path) -> None:
     from fama_fast.atomic import atomic_write
     from fama_fast.library.strict_yaml import dump, plain
 
-    text = dump(plain(document, "result"))
+    if Path(path).suffix.lower() == ".json":
+        text = json.dumps(records.plain(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    else:
+        text = dump(plain(document, "result"))
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -18,6 +18,7 @@ from fama_fast.panel.reading import ReadingOptions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fama_fast.data import SimulationSpec
     from fama_fast.mining.config import MiningConfig
     from fama_fast.mining.ledger import Ledger
     from fama_fast.mining.progress import Progress
@@ -61,22 +62,27 @@ def ledger_place(config: MiningConfig) -> str:
 
 def open_panel(config: MiningConfig) -> Panel:
     """The data that the configuration names; the simulator only when it names none."""
-    from fama_fast.data import DEFAULT_SIMULATION, PlantedSignal, load_market_data
+    from fama_fast.data import load_market_data
 
-    paths, simulator = config.paths, config.data.simulator
-    simulation = None
-    if paths.market_data is None:
-        given = {
-            "n_symbols": simulator.symbols,
-            "n_dates": simulator.dates,
-            "seed": simulator.seed,
-            "signals": None
-            if simulator.signals is None
-            else tuple(PlantedSignal(s.expression, s.rank_ic) for s in simulator.signals),
-        }
-        chosen: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-        simulation = replace(DEFAULT_SIMULATION, **chosen)
-    return load_market_data(paths.market_data, simulation=simulation, **_loading(config))
+    place = config.paths.market_data
+    return load_market_data(place, simulation=simulation_of(config) if place is None else None, **_loading(config))
+
+
+def simulation_of(config: MiningConfig) -> SimulationSpec:
+    """The market that is simulated where the configuration names no data."""
+    from fama_fast.data import DEFAULT_SIMULATION, PlantedSignal
+
+    simulator = config.data.simulator
+    given = {
+        "n_symbols": simulator.symbols,
+        "n_dates": simulator.dates,
+        "seed": simulator.seed,
+        "signals": None
+        if simulator.signals is None
+        else tuple(PlantedSignal(s.expression, s.rank_ic) for s in simulator.signals),
+    }
+    chosen: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    return replace(DEFAULT_SIMULATION, **chosen)
 
 
 def _loading(config: MiningConfig) -> dict[str, Any]:

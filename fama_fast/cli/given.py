@@ -1,0 +1,216 @@
+"""Expressions as commands are given them: on the command line, in files, in whatever this package writes, from a run.
+
+What comes from a run brings along how the run read its data and windows, for a factor is scored as it was found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from fama_fast.cli.common import note
+from fama_fast.errors import ConfigError, DataError, listed
+from fama_fast.panel.reading import PLAIN, Reading, reading_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fama_fast.data import SimulationSpec
+    from fama_fast.engine import Alpha
+    from fama_fast.mining.config import MiningConfig
+    from fama_fast.mining.factor_source import FactorSource
+    from fama_fast.panel import Panel
+    from fama_fast.panel.dataset import Dataset
+
+Value = TypeVar("Value")
+
+LedgerPath = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger", metavar="FILE", help="The ledger of a RUN (default: runs/ledger.sqlite).", show_default=False
+    ),
+]
+
+
+@dataclass(frozen=True)
+class NamedExpression:
+    """An expression. `name` is the one it was given, None without one; `dialect` its own, None: the command's."""
+
+    text: str
+    name: str | None = None
+    dialect: str | None = None
+
+
+@dataclass(frozen=True)
+class DataChoice:
+    """Which data a command is to open."""
+
+    data: str | None
+    universe: str | None = None
+    groups: str | Sequence[str] | None = None
+    reading: Reading = PLAIN
+    simulation: SimulationSpec | None = None
+
+    def options(self) -> dict[str, Any]:
+        """As keyword arguments of `open_source` and `open_scoring`."""
+        return {
+            "universe": self.universe,
+            "groups": self.groups,
+            "reading": self.reading,
+            "simulation": self.simulation,
+        }
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a command was given. `runs` are the settings of the runs that factors came from, by what they are called."""
+
+    items: tuple[NamedExpression, ...]
+    runs: dict[str, MiningConfig]
+    origins: dict[str, str]
+
+    def compiled(self, dialect: str, source: Panel | Dataset | None = None) -> list[Alpha]:
+        """Every expression, against the data once they are open.
+
+        Raises:
+            FamaError: as `compile_all`.
+        """
+        from fama_fast.evaluation.score import compile_all
+
+        out: list[Alpha] = []
+        for item in self.items:
+            out += compile_all([item.text], source, dialect=item.dialect or dialect, any_names=True)
+        return out
+
+    def columns(self, alphas: Sequence[Alpha]) -> tuple[str, ...]:
+        """The column of each expression: its name, or its canonical text.
+
+        Raises:
+            DataError: two would be called the same, or one is called as a column that is there anyway.
+        """
+        names: dict[str, str] = {}
+        for item, alpha in zip(self.items, alphas, strict=True):
+            name = item.name or alpha.canonical
+            if name in names and item.name is None:
+                raise DataError(f"{item.text} is {names[name]} once more: leave one out, or give each a name")
+            if name in names or name in ("date", "symbol"):
+                raise DataError(f"the name {name!r} is taken: give every expression a name of its own")
+            names[name] = item.text
+        return tuple(names)
+
+    @property
+    def min_coverage(self) -> float | None:
+        """Share of a window that must be present: as in the runs.
+
+        Raises:
+            ConfigError: they differ.
+        """
+        return self._one("run.min_coverage", [c.run.min_coverage for c in self.runs.values()], None)
+
+    @property
+    def horizon(self) -> int | None:
+        """Of the runs' label; None without a run."""
+        return self._one("splits.horizon", [c.splits.horizon for c in self.runs.values()], "--horizon")
+
+    @property
+    def entry_lag(self) -> int | None:
+        """Of the runs' label; None without a run."""
+        return self._one("splits.entry_lag", [c.splits.entry_lag for c in self.runs.values()], "--entry-lag")
+
+    @property
+    def min_members(self) -> int | None:
+        """Members of the universe that a date needs to be scored, as in the runs; None without a run."""
+        return self._one("splits.min_members", [c.splits.min_members for c in self.runs.values()], "--min-members")
+
+    @property
+    def fractions(self) -> tuple[float, ...] | None:
+        """Of the runs' splits; None without a run."""
+        return self._one("splits.fractions", [tuple(c.splits.fractions) for c in self.runs.values()], "--splits")
+
+    def _one(self, key: str, values: Sequence[Value], option: str | None) -> Value | None:
+        if len(set(values)) > 1:
+            way = f"say which with {option}" if option else "give them one at a time"
+            raise ConfigError(f"{listed(self.runs)} differ in {key} ({listed(map(str, set(values)))}): {way}")
+        return values[0] if values else None
+
+    def data(
+        self, data: str | None, *, universe: str | None = None, groups: str | None = None, reading: Reading = PLAIN
+    ) -> DataChoice:
+        """The data that options name; without any, those of the run that the factors are of.
+
+        Raises:
+            ConfigError: they are of several runs on other data each, or of one whose data had no name.
+        """
+        if data is not None or not self.runs:
+            return DataChoice(data, universe, groups, reading)
+        places = [
+            (c.paths.market_data, c.paths.universe, str(c.paths.groups), c.data.model_dump_json())
+            for c in self.runs.values()
+        ]
+        if len(set(places)) > 1:
+            raise ConfigError(f"{listed(self.runs)} were mined on different data: name them with --data")
+        name, config = next(iter(self.runs.items()))
+        paths, origin = config.paths, self.origins[name]
+        if paths.market_data is None and not origin.startswith("simulator"):
+            raise ConfigError(f"the data of {name} were given in Python ({origin}): name them with --data")
+        note(f"no --data given: the data of {name}, {origin}")
+        if paths.market_data is None:
+            from fama_fast.mining.setup import simulation_of
+
+            return DataChoice(None, universe, groups, reading, simulation_of(config))
+        own = {key: value for key, value in config.data.model_dump().items() if key in Reading.__annotations__}
+        asked = {key: getattr(reading, key) for key in reading.options()}
+        merged = replace(reading_of(**{key: value for key, value in own.items() if value is not None}), **asked)
+        return DataChoice(paths.market_data, universe or paths.universe, groups or paths.groups, merged)
+
+
+def read_given(arguments: Sequence[str], *, ledger: str | None = None) -> Given:
+    """Expressions of arguments: each an expression, `name: expression`, a run, or a file of them.
+
+    A text file holds one a line, with `#` comments; any other file is one that this package wrote.
+
+    Raises:
+        DataError: a file is missing, unreadable or holds no expression. StoreError: it is damaged, or no such run.
+    """
+    from fama_fast.mining.config_file import config_from_dict
+    from fama_fast.mining.factor_source import (
+        is_file,
+        is_written,
+        named_text,
+        names_a_run,
+        read_factors,
+        read_lines,
+    )
+
+    items: list[NamedExpression] = []
+    runs: dict[str, MiningConfig] = {}
+    origins: dict[str, str] = {}
+    for argument in arguments:
+        target = argument.strip()
+        if is_file(target) and not is_written(target):
+            items += [NamedExpression(text, name) for name, text in read_lines(Path(target))]
+        elif is_file(target) or names_a_run(target):
+            source = read_factors(target, ledger=ledger)
+            items += _items_of(source)
+            if source.settings is not None:
+                name = f"run {source.run_id}"
+                runs[name] = config_from_dict(source.settings, source=f"the settings of {name}")
+                origins[name] = source.data_source
+        else:
+            name_of, text = named_text(argument)
+            items.append(NamedExpression(text, name_of))
+    return Given(tuple(items), runs, origins)
+
+
+def _items_of(source: FactorSource) -> list[NamedExpression]:
+    if not source.factors:
+        raise DataError(f"{source.source} holds no factor")
+    if source.note:
+        note(source.note)
+    return [
+        NamedExpression(factor.expression, dialect=factor.provenance.get("dialect", "fama"))
+        for factor in source.factors
+    ]

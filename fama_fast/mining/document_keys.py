@@ -1,0 +1,223 @@
+"""The keys of a run's result document, with their types: what `results` writes, as a table to read it back by.
+
+Keys beyond it are of a later version and stay. What the document says of itself twice is `document`'s to compare.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _day(value: str) -> str:
+    try:
+        dt.date.fromisoformat(value)
+    except ValueError:
+        raise ValueError("must be a date such as 2016-12-31") from None
+    return value
+
+
+Day = Annotated[str, AfterValidator(_day)]
+Number = float | None  # null where a figure is not known
+Figures = dict[str, Number]
+Count = Annotated[int, Field(ge=0)]
+Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Part(BaseModel):
+    """Values have the types they are written with; keys that this version does not know are kept."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+
+class Judged(Part):
+    """What the verdict says of a factor."""
+
+    holds: bool
+    train_t: Number
+    train_p_adjusted: Number
+    valid_t: Number
+    valid_p_adjusted: Number
+    test_t: Number = None
+
+
+class Provenance(Part):
+    """Where a factor came from."""
+
+    proposer: str
+    origin: str
+    round: Count
+    parents: list[str]
+    seed: Count
+    explanation: str = ""
+    prompt_hash: str | None = None
+
+
+class FactorEntry(Part):
+    """A factor."""
+
+    expression: Text
+    canonical: Text
+    fingerprint: Hex
+    scores: dict[str, Figures]
+    hypothesis: str
+    provenance: Provenance
+    data_hash: str
+    verdict: Judged | None = None  # of a run that was judged
+    proposed: Text | None = None
+    sign: Literal[1, -1] | None = None  # of earlier versions
+
+
+class OnFront(Part):
+    """A member of the Pareto front."""
+
+    fingerprint: Hex
+    expression: Text
+    objectives: Figures
+    crowding: Number
+    sign: Literal[1, -1] | None = None
+
+
+class PoolFigures(Part):
+    """A pool on one split; its other keys are figures."""
+
+    __pydantic_extra__: dict[str, Number]
+    p: Number
+    weights: dict[str, float]
+    other_models: dict[str, Figures]
+    rank_ic_interval: Interval | None = None
+
+
+class RandomFormulas(Part):
+    """What as many random formulas came to."""
+
+    candidates: Count
+    admitted: Count
+    best_train_rank_ic: Number = None
+    best_valid_rank_ic: Number = None
+    pool: dict[Literal["valid", "test"], Figures] | None = None
+    pool_valid_gain_interval: Interval | None = None
+
+
+class ShuffledLabels(Part):
+    """What selections on shuffled labels came to."""
+
+    pool_valid_rank_ic: list[Number]
+    p: Number
+
+
+class ControlFigures(Part):
+    """The controls that the run had."""
+
+    random_formulas: RandomFormulas | None = None
+    shuffled_labels: ShuffledLabels | None = None
+
+
+class VerdictPart(Part):
+    """The verdict."""
+
+    status: str
+    headline: Text
+    statements: list[str]
+    false_discovery_rate: float
+    test_level: float
+    test_opened_before: Count
+    candidates_measured: Count
+    candidates_measured_by_earlier_runs: Count
+    holding: list[Hex]
+    shrinkage: Number
+    pool: dict[Literal["valid", "test"], dict[str, Any]]  # empty, or as `PoolFigures`
+    control: ControlFigures
+
+
+class DataPart(Part):
+    """The data."""
+
+    source: str
+    hash: Text
+    dates: Count
+    symbols: Count
+    first: Day
+    last: Day
+    fields: list[str]
+    groups: list[str]
+    universe: bool
+    warnings: list[str]
+
+
+class Split(Part):
+    """The dates of a split."""
+
+    first: Day
+    last: Day
+    days: Count
+
+
+class SearchPart(Part):
+    """The search."""
+
+    proposer: str
+    rounds: Count
+    stop: str
+    candidates: Count
+    funnel: dict[str, Count]
+
+
+class Record(Part):
+    """All that may differ between two equal runs."""
+
+    run: str
+    ledger: str
+    version: str
+    started_at: str
+    finished_at: str
+    seconds: float
+    candidates_per_second: float
+
+
+class Document(Part):
+    """The table of keys."""
+
+    schema_: Annotated[int, Field(alias="schema")]
+    verdict: VerdictPart
+    data: DataPart
+    splits: dict[str, Split]
+    search: SearchPart
+    factors: list[FactorEntry]
+    settings: dict[str, Any]
+    record: Record
+    front: list[OnFront] | None = None
+
+
+# Settings that every result has, by section. No default may stand in for one of them that is missing: who knows what it
+# was. Those that came later have their defaults in results of before.
+SETTINGS = {
+    "": "k l u proposer mix objectives",
+    "css": "draw n_dates similarity_metric",
+    "coe": "max_length visit_penalty min_edge_score split_threshold",
+    "run": (
+        "use_css use_coe rounds candidates patience min_gain max_candidates max_tokens max_seconds seed "
+        "threads min_coverage update_cache"
+    ),
+    "paths": "market_data universe groups factor_cache prompts_dir replay",
+    "data": "fields start end",
+    "data.simulator": "symbols dates seed signals",
+    "splits": "fractions horizon entry_lag embargo",
+    "gates": (
+        "max_nodes max_depth max_lookback strict_units max_overlap min_coverage min_dates min_rank_ic min_t "
+        "max_correlation complexity_penalty replace_margin replace_t"
+    ),
+    "racing": "enabled error blocks rungs share_of_best",
+    "verdict": "fdr test_level",
+    "pool": "model ridge refit",
+    "control": "random shuffle shuffle_block",
+    "llm": (
+        "provider model base_url api_key_env temperature top_p max_tokens max_tokens_key timeout_s "
+        "max_retries backoff_s max_backoff_s max_tries constraint grammar_depth operators response_format "
+        "concurrency per_prompt price_in price_out max_cost seed instructions_path max_new_factors"
+    ),
+}
