@@ -15,7 +15,7 @@ from fama_fast.evaluation.daily import summarise
 from fama_fast.evaluation.ic import MIN_PAIRS, MOST_PAIRS
 from fama_fast.evaluation.inference import information_ratio, mean, newey_west_t, present
 from fama_fast.evaluation.portfolios import Groups, codes_of, quantile_buckets
-from fama_fast.evaluation.rows import checked_rows, over_rows, same_shape, sorted_rows
+from fama_fast.evaluation.rows import chosen_rows, over_rows, same_shape, sorted_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,7 @@ def by_group(
     """
     x = sorted_rows(values, threads=threads)
     series = rank_ic_by_group(x, forward_returns, groups, min_pairs=min_pairs, threads=threads)
-    part = slice(*checked_rows(rows, len(x.values)))
+    part = chosen_rows(rows, len(x.values))
     present_codes = np.where(np.isfinite(x.values), groups.codes, np.nan)[part]
     out = []
     for code, label in enumerate(groups.labels):

@@ -14,7 +14,7 @@ from fama_fast.arguments import numbers, whole
 from fama_fast.errors import ConfigError
 from fama_fast.evaluation.ic import MIN_PAIRS, rank_ic
 from fama_fast.evaluation.inference import NAN, mean
-from fama_fast.evaluation.rows import checked_rows, same_shape, sorted_rows
+from fama_fast.evaluation.rows import chosen_rows, same_shape, sorted_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ def decay_curve(
     y = sorted_rows(daily_returns, threads=threads, name="daily returns")
     n_dates = x.values.shape[0]
     same_shape(y.values, x.values.shape, "daily returns")
-    part = slice(*checked_rows(rows, n_dates))
+    part = chosen_rows(rows, n_dates)
     curve = np.full(days, np.nan)
     for k in range(min(days, n_dates)):
         early, late = x.part(slice(None, n_dates - k)), y.part(slice(k, None))

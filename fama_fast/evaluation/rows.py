@@ -76,6 +76,21 @@ def checked_rows(rows: slice | None, n_dates: int) -> tuple[int, int]:
     return start, max(start, stop)
 
 
+def chosen_rows(rows: slice | IntArray | None, n_dates: int) -> slice | IntArray:
+    """Rows to summarise, as an index: consecutive ones, or the numbers of any, ascending; None is all of them.
+
+    Raises:
+        ConfigError: not a slice of consecutive rows, and no ascending row numbers of the data.
+    """
+    if rows is None or isinstance(rows, slice):
+        return slice(*checked_rows(rows, n_dates))
+    numbers = np.asarray(rows)
+    right = numbers.ndim == 1 and numbers.dtype.kind in "iu" and bool(np.all(numbers[1:] > numbers[:-1]))
+    if not right or (numbers.size and not 0 <= int(numbers[0]) <= int(numbers[-1]) < n_dates):
+        raise ConfigError(f"rows must be ascending numbers of the data's {n_dates} dates, not {shown(rows)}")
+    return numbers.astype(np.int64)
+
+
 def over_rows(work: Callable[[int, int], object], shape: tuple[int, ...], threads: int | None = None) -> None:
     """Call `work(start, stop)` on consecutive chunks of rows, on several threads when it pays.
 

@@ -35,7 +35,7 @@ from fama_fast.evaluation.portfolios import (
     top_k_weights,
 )
 from fama_fast.evaluation.residual import average_ranks, residual_values, style_controls
-from fama_fast.evaluation.rows import SortedRows, checked_rows, mask_matrix, matrix
+from fama_fast.evaluation.rows import SortedRows, chosen_rows, mask_matrix, matrix
 from fama_fast.evaluation.score import trading
 from fama_fast.evaluation.turnover import rank_autocorrelation
 from fama_fast.evaluation.vectors import rank_vectors, sample_rows
@@ -285,7 +285,7 @@ def study(values: Any, data: StudyData, *, rows: Rows | None = None, sign: int =
     if not isinstance(sign, int | np.integer) or isinstance(sign, bool) or sign not in (1, -1):
         raise ConfigError(f"the sign of a factor must be 1 or -1, not {shown(sign)}")
     chosen, threads = data.settings, data.threads
-    part = slice(*checked_rows(rows, len(data.dates)))
+    part = chosen_rows(rows, len(data.dates))
     array = matrix(values) * sign
     if array.shape != data.daily_returns.values.shape:
         raise DataError(f"values have shape {array.shape}, the data {data.daily_returns.values.shape}")
