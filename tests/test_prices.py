@@ -140,6 +140,9 @@ def test_every_command_says_so(panel: Panel, tmp_path: Path, capsys: pytest.Capt
         ["compute", "RANK(CLOSE)", "--data", str(path), "--output", str(tmp_path / "b"), "--memory-budget", "200MB"],
         ["compute", "RANK(CLOSE)", "--data", str(path), "--store", str(tmp_path / "store"), "--memory-budget", "200MB"],
         ["data", "describe", str(path)],
+        ["data", "convert", str(path), "--output", str(tmp_path / "c.parquet")],
+        ["check", "RANK(CLOSE)", "--data", str(path)],
+        ["score", "RANK(VOLUME)", "--data", str(path), "--cluster", "local:1"],
     ]
     for command in commands:
         assert main(command) == 0, command

@@ -402,6 +402,8 @@ def test_score_reads_the_dates_scored_and_those_that_windows_look_back_to(
         ["compute", "RANK(CLOSE)", "--store", "{}/store"],
         ["data", "describe", "{}/d.parquet"],
         ["data", "check", "{}/d.parquet"],
+        ["data", "convert", "{}/d.parquet", "--output", "{}/c.parquet"],
+        ["check", "RANK(CLOSE)"],
         ["score", "RANK(CLOSE)", "--cluster", "local:1"],
     ],
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fama_fast.cli.common import Groups, Universe, check_ending, note, say_data
+from fama_fast.cli.common import Groups, Universe, check_ending, note, say_data, say_warnings
 from fama_fast.panel.reading import PLAIN, Reading
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def convert(
     source = load(path, universe=universe, groups=groups, **reading.options())
     say_data(source)
     rows = _write(source, output)
+    say_warnings(source)
     note(f"wrote {output}: {rows:,} rows, {source.shape[0]:,} dates x {source.shape[1]:,} symbols")
 
 
