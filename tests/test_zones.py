@@ -266,3 +266,22 @@ def test_a_zone_in_the_configuration() -> None:
 def test_the_simulator_reads_no_rows(option: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="the simulator reads none"):
         ff.load_market_data(None, **option)
+
+
+def test_limits_may_be_written_in_many_ways(tmp_path: Path) -> None:
+    path = tmp_path / "d.parquet"
+    bars(pl.Series("date", market_days(10))).write_parquet(path)
+    third = market_days(10)[2]
+    for start in (
+        third,
+        str(third),
+        int(f"{third:%Y%m%d}"),
+        dt.datetime.fromisoformat(str(third)),
+        dt.datetime(third.year, third.month, third.day, tzinfo=UTC),
+        int(dt.datetime(third.year, third.month, third.day, tzinfo=UTC).timestamp()) * 1000,
+    ):
+        assert both(path, start=start).shape[0] == 8
+        assert both(path, end=start).shape[0] == 3
+    for wrong in ("soon", 5, "2020-13-01"):
+        with pytest.raises(DataError, match="is not a date"):
+            ff.load_market_data(path, start=wrong)

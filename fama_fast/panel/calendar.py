@@ -141,6 +141,8 @@ def read_when(value: When, option: str) -> np.datetime64:
     Raises:
         DataError: not a date.
     """
+    if isinstance(value, dt.datetime):
+        return np.datetime64(value.replace(tzinfo=None))  # at the clock that it carries
     if isinstance(value, dt.date):
         return np.datetime64(value)
     column = pl.Series(option, [value])

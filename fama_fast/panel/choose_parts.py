@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fama_fast.panel.rows import Rows
     from fama_fast.types import IntArray
 
-_ROWS = 1 << 20  # that share a date with rows of one key, looked at together
+_ROWS = 1 << 18  # that share a date with rows of one key, looked at together
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fama_fast.panel.rows import Decoder
     from fama_fast.types import BoolArray, IntArray
 
-_CELLS = 1 << 26  # that are looked at together for rows that share one
+_CELLS = 1 << 24  # that are looked at together for rows that share one
 
 
 @dataclass(frozen=True)
