@@ -217,3 +217,27 @@ def test_columns_that_no_expression_can_name_are_said_and_left_out(tmp_path: Pat
 
     mine(settings, panel=panel, progress=Told())
     assert "warning: not used, for an expression cannot name them: 'NAN', 'PX LAST', 'NOT'" in notes
+
+
+def test_a_column_that_looks_like_a_slip_is_none_for_who_has_the_data(market: Path) -> None:
+    import fama_fast.polars_namespace  # noqa: F401  (registers it)
+
+    frame = (
+        pl.read_parquet(market).select("date", "symbol", "close", "vol", "rank", "sectors").rename({"vol": "returns"})
+    )
+    grid = ff.complete_grid(frame)
+    texts = {"a": "RANK(RETURNS)", "b": "RANK(RANK) + RET", "c": "GROUP_RANK(CLOSE, SECTORS)"}
+    panel = ff.load_market_data(frame)
+    expected = ff.evaluate(list(texts.values()), panel)
+    for made in (grid.fama.with_alphas(texts), grid.lazy().fama.with_alphas(texts).collect()):
+        for name, values in zip(texts, expected, strict=True):
+            got = made.sort("date", "symbol")[name].to_numpy().reshape(panel.shape)
+            np.testing.assert_allclose(got, values, rtol=1e-12)
+    for data in (panel, frame, frame.to_pandas()):
+        table = ff.AlphaTransformer(texts).fit_transform(data)
+        assert table.shape[1] == 3
+    for data in (panel, frame):
+        with pytest.raises(UnknownName, match="RETURNZ"):
+            ff.AlphaTransformer("RANK(RETURNZ)").fit(data)
+    with pytest.raises(UnknownName, match="VOLUMES"):
+        grid.fama.with_alphas({"a": "RANK(VOLUMES)"})

@@ -87,7 +87,9 @@ class FrameNamespace(Generic[Frame]):
         return Panel.from_frame(self._frame, **options)
 
     def _exprs(self, alphas: Alphas, dialect: str, options: Mapping[str, Any]) -> list[pl.Expr]:
-        return [alpha_expr(a, **options).alias(name) for name, a in named_alphas(alphas, dialect=dialect).items()]
+        mapped: Mapping[str, Any] = options.get("columns") or {}
+        named = named_alphas(alphas, dialect=dialect, columns=lambda: (*self._frame.collect_schema().names(), *mapped))
+        return [alpha_expr(a, **options).alias(name) for name, a in named.items()]
 
 
 class ExprNamespace:

@@ -31,7 +31,7 @@ from fama_fast.panel.reading import reading_of
 from fama_fast.passes import comparing_operator
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -99,7 +99,7 @@ class AlphaTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         """
         if (self.date is None) != (self.symbol is None):
             raise ConfigError("date and symbol are both columns, or both None for the rows of one symbol")
-        alphas = named_alphas(self.alphas, dialect=self.dialect)
+        alphas = named_alphas(self.alphas, dialect=self.dialect, columns=lambda: self._columns(X))
         if self.date is None:
             for name, alpha in alphas.items():
                 compares = comparing_operator(alpha.node)
@@ -157,6 +157,13 @@ class AlphaTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         dates = np.datetime64("1970-01-01") + np.arange(len(table))
         panel = Panel(dates, ["X"], {n: table[:, i : i + 1] for i, n in enumerate(names)})
         return self._values(panel)[:, 0, :]
+
+    def _columns(self, X: Any) -> Iterable[str]:
+        """Names that alphas may use of data like `X`."""
+        if isinstance(X, Panel):
+            return (*X.fields, *X.groups)
+        own = X.collect_schema().names() if isinstance(X, pl.LazyFrame) else getattr(X, "columns", ())
+        return (*map(str, own), *(self.columns or {}))
 
     def _field_names(self, n: int) -> list[str]:
         written = getattr(self, "feature_names_in_", None)
