@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: mine test test-fast lint format types imports docs docs-check bench bench-check bench-table bench-figure clean
+.PHONY: mine test test-fast test-lowest test-pythons lint format types imports docs docs-check bench bench-check bench-table bench-figure clean
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -38,6 +38,24 @@ test: $(VENV)/.installed-dev
 # What needs no back end, in seconds.
 test-fast: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q tests/test_lang_*.py tests/test_passes*.py tests/test_config.py tests/test_answers.py $(ARGS)
+
+# The lowest versions that pyproject.toml allows: the language, the data, the operators and the loop.
+LOWEST := .venv-lowest
+LOWEST_TESTS := tests/test_lang_*.py tests/test_passes*.py tests/test_panel.py tests/test_data_load.py tests/test_csv.py \
+	tests/test_operators.py tests/test_loop.py tests/test_ledger.py
+$(LOWEST)/.installed: pyproject.toml .ci/lowest.py
+	$(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) .ci/lowest.py dev/pytest dev/pytest-timeout dev/pytest-xdist dev/hypothesis dev/pandas dev/bottleneck \
+		dev/statsmodels > $(LOWEST)/requirements.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -r $(LOWEST)/requirements.txt -e .
+	@touch $@
+
+test-lowest: $(LOWEST)/.installed
+	$(LOWEST)/bin/python -m pytest -q -n auto --dist loadfile $(LOWEST_TESTS) $(ARGS)
+
+# A part of the tests with every other Python from 3.11 on that this machine has.
+test-pythons:
+	$(PYTHON) .ci/pythons.py $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -77,4 +95,4 @@ bench-figure: $(VENV)/.installed-bench
 	$(BIN)/python -m benches.scaling $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
