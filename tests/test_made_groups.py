@@ -18,7 +18,7 @@ from fama_fast.lang.printer import to_text
 from fama_fast.mining.proposers.random_tree import TreeMaker, fits
 from fama_fast.mining.protocol import Vocabulary
 from fama_fast.ops.spec import Algebra, OpSpec, choice, series
-from fama_fast.panel import Panel
+from fama_fast.panel import GroupField, Panel
 from fama_fast.passes import canonicalise, lookback, lower, verify
 from fama_fast.plan import make_plan
 from fama_fast.types import Family
@@ -206,7 +206,7 @@ def test_group_backfill_is_brains_example(backend: str) -> None:
     # Newest first in the reference: [4, 2, 5, 5], [7, NaN, 2, 9], [NaN, -4, 2, NaN] give 3.56 for the third.
     history = np.array([[4, 2, 5, 5], [7, math.nan, 2, 9], [math.nan, -4, 2, math.nan]]).T[::-1]
     panel = make_panel(history.copy(), history)
-    panel.group("SECTOR").codes[:] = 0.0
+    panel = panel.replace(groups={"SECTOR": GroupField(np.zeros(history.shape), ("all",))})
     got = BACKENDS[backend](parse("GROUP_BACKFILL(X, SECTOR, 4)"), panel)
     np.testing.assert_allclose(got[-1], [4, 7, 32 / 9])
 

@@ -60,7 +60,7 @@ class MappedPanel:
             about["symbols"],
             {name: array(f"field{i}") for i, name in enumerate(about["fields"])},
             groups={
-                name: GroupField(array(f"group{i}"), tuple(labels))
+                name: GroupField.view(array(f"group{i}"), tuple(labels))
                 for i, (name, labels) in enumerate(about["groups"].items())
             },
             universe=np.load(mask) if mask.exists() else None,

@@ -55,7 +55,8 @@ def _dense(name: str, values: Any, shape: tuple[int, int], dtype: np.dtype[Any])
 
 
 def _as_it_is(name: str, values: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> FloatArray:
-    plain = type(values) is np.ndarray and values.flags.c_contiguous and values.flags.aligned
+    plain = isinstance(values, np.ndarray) and not isinstance(values, np.ma.MaskedArray | np.matrix)
+    plain = plain and values.flags.c_contiguous and values.flags.aligned
     if not plain or values.dtype != dtype:
         raise DataError(f"field {name} must be a plain C-contiguous {dtype} array where it is not copied")
     _check_shape(name, values, shape)
