@@ -411,6 +411,13 @@ def test_wide_tables_that_are_none(tmp_path: Path, text: str, message: str) -> N
         load_market_data(tmp_path / "close.csv")
 
 
+def test_a_wide_table_is_not_called_as_a_key_is(tmp_path: Path) -> None:
+    touch(tmp_path, "close.csv", "Symbol.csv", text="date,A,B\n2020-01-02,1,2\n")
+    for read in (load_market_data, scan_market_data):
+        with pytest.raises(DataError, match=r"Symbol.csv: a wide table cannot be called 'Symbol'"):
+            read(tmp_path)
+
+
 def test_rows_of_one_date_in_a_wide_table(tmp_path: Path) -> None:
     (tmp_path / "close.csv").write_text("date,A,B\n2020-01-02,1,2\n2020-01-02,1,3\n2020-01-03,5,6\n2020-01-03,5,6\n")
     for kept, value in (("first", 2), ("last", 3)):

@@ -87,6 +87,8 @@ class Dataset:
             reading=self.reading,
             source=self.source,
         )
+        if names is None and not self.columns.fields:
+            raise DataError(f"{self.source}: there is no column of numbers (columns: {listed(self.files.schema)})")
         chosen = choose_keys(self.files, self.columns, self.reading)
         self.decoder, self.survey, self._said = chosen.decoder, chosen.survey, chosen.warnings
         if group_names is None:

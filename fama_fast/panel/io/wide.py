@@ -24,6 +24,7 @@ from fama_fast.panel.io.unreadable import UNREADABLE
 from fama_fast.panel.key_columns import no_column
 from fama_fast.panel.keys import microseconds, read_dates
 from fama_fast.panel.names import ROW_NUMBERS, plain
+from fama_fast.panel.reading import KEYS
 from fama_fast.panel.zones import to_zone
 
 if TYPE_CHECKING:
@@ -122,6 +123,10 @@ class WideTables(CellSource):
         symbols: dict[str, int] = {}
         self._placed: dict[str, _Placed] = {}
         for table, (date, own) in zip(tables, dates, strict=True):
+            if table.field.strip().lower() in KEYS:
+                raise DataError(
+                    f"{table.name}: a wide table cannot be called {table.field!r}: the rows have their keys"
+                )
             named = _symbol_columns(table, date)
             at = np.array([symbols.setdefault(s, len(symbols)) for s in named], dtype=np.int64)
             rows = self._rows(table, own, union, reading)
