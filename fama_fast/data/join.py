@@ -109,7 +109,8 @@ def _of_file(source: str, found: Duplicated) -> list[str]:
 
 def _index_mask(panel: Panel, path: Path) -> tuple[BoolArray, list[str]]:
     spells = read_spells(path)
-    return _mask(panel, spells.symbols, spells.first, spells.last + np.timedelta64(1, "D"), path)
+    mask, told = _mask(panel, spells.symbols, spells.first, spells.end, path)
+    return mask, [*spells.notes, *told]
 
 
 def _mask(panel: Panel, symbols: Sequence[str], first: Any, end: Any, path: str | Path) -> tuple[BoolArray, list[str]]:

@@ -40,11 +40,20 @@ _PREFIX = "_qlib_"
 
 @dataclass(frozen=True)
 class Spells:
-    """When symbols are in an index: one entry a spell, `first` and `last` both included (datetime64[D])."""
+    """When symbols are in an index: one entry a spell, `first` and `last` both included (datetime64[D]).
+
+    `notes` says which spells hold no day, since they end before they start.
+    """
 
     symbols: tuple[str, ...]
     first: np.ndarray[tuple[int], np.dtype[np.datetime64]]
     last: np.ndarray[tuple[int], np.dtype[np.datetime64]]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def end(self) -> np.ndarray[tuple[int], np.dtype[np.datetime64]]:
+        """The first day that is out, for each spell."""
+        return np.maximum(self.last + np.timedelta64(1, "D"), self.first)
 
 
 def is_qlib(path: str | Path) -> bool:
@@ -95,7 +104,7 @@ def read_spells(file: Path) -> Spells:
     """An index file.
 
     Raises:
-        DataError: a line that is no spell, a last day before the first.
+        DataError: a line that is no spell.
     """
     symbols: list[str] = []
     days: list[list[str]] = [[], []]
@@ -120,13 +129,12 @@ def read_spells(file: Path) -> Spells:
         ).astype("datetime64[D]")
         for name, texts in zip(("first day", "last day"), days, strict=True)
     )
-    wrong = np.flatnonzero(last < first)
-    if wrong.size:
-        row = int(wrong[0])
-        raise DataError(
-            f"{file} line {lines[row]:,}: {symbols[row]} ends ({last[row]}) before it starts ({first[row]})"
-        )
-    return Spells(tuple(symbols), first, last)
+    # qlib's own index files have such lines, for companies that went out on the day on which they came in.
+    none = np.flatnonzero(last < first)
+    said = [f"{symbols[r]} (line {lines[r]:,})" for r in none.tolist()]
+    noun = "spell ends" if none.size == 1 else "spells end"
+    notes = (f"{file.name}: {none.size:,} {noun} before they start and hold no day: {_some(said)}",) if said else ()
+    return Spells(tuple(symbols), first, last, notes)
 
 
 def _lines(file: Path) -> list[str]:
@@ -154,6 +162,7 @@ class QlibFolder(CellSource):
         calendar = _calendar(self.folder / "calendars" / f"{self.frequency}.txt")
         listed, index = _listed(self.folder)
         folders = _feature_folders(self.folder / "features")
+        self._notes = listed.notes
         symbols = [s for s in dict.fromkeys(listed.symbols) if s in folders]
         if not symbols:
             raise DataError(f"{path}: no symbol of instruments/{index}.txt has a folder in features/")
@@ -175,7 +184,7 @@ class QlibFolder(CellSource):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What was let pass."""
-        said = []
+        said = [*self._notes]
         if self._lacking:
             said.append(f"{len(self._lacking):,} listed symbols have no folder in features/: {_some(self._lacking)}")
         if self._outside:
@@ -327,7 +336,7 @@ def _inside(spells: Spells, calendar: pl.Series, symbols: Sequence[str]) -> Bool
     position = {s: i for i, s in enumerate(symbols)}
     column = np.array([position.get(s, -1) for s in spells.symbols], dtype=np.int64)
     known = column >= 0
-    end = spells.last[known] + np.timedelta64(1, "D")
+    end = spells.end[known]
     days = dates_to_numpy(calendar).astype("datetime64[D]")
     return days_in_spells(days, column[known], spells.first[known], end, len(symbols))
 
