@@ -21,13 +21,13 @@ def is_far(squares: Any) -> Any:
     return ~squares.is_between(_LOW, _HIGH)
 
 
-def exponent(ctx: PolarsContext, size: Any) -> Any:
-    """The whole e for which size * 2^-e is near 1, as a step."""
-    return ctx.step(size.log(2.0).floor().clip(-1000.0, 1000.0))
+def exponent(ctx: PolarsContext, size: Any, most: float = 1000.0) -> Any:
+    """The whole e, from -most to most, for which size * 2^-e is near 1, as a step."""
+    return ctx.step(size.log(2.0).floor().clip(-most, most))
 
 
 def two_to(ctx: PolarsContext, e: Any) -> Any:
-    """2^e, as a step; whole e from -1000 to 1000."""
+    """2^e, as a step; whole e from -1022 to 1022."""
     return ctx.step(ctx.pl.lit(2.0).pow(e))
 
 

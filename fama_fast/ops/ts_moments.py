@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fama_fast.ops import windows
+from fama_fast.ops import moment_windows, windows
 from fama_fast.ops.registry import build, register
 from fama_fast.ops.spec import MIN_PERIODS, Algebra, OpSpec, Parameter, series, window
 from fama_fast.types import Family, Kind
@@ -93,7 +93,7 @@ _moment(
     "The sample variance (ddof 1) over the past d days; exactly 0 for a constant window.",
     "qlib Var; pandas rolling var",
     ("VAR", "VARIANCE"),
-    windows.variance,
+    moment_windows.variance,
     algebra=Algebra(even=True),
     least=2,
     missing=f"{_ALL_PRESENT}; at least 2 in any case",
@@ -104,7 +104,7 @@ _moment(
     "The sample standard deviation (ddof 1) over the past d days; exactly 0 for a constant window.",
     "Kakushadze (2016), stddev; WorldQuant BRAIN ts_std_dev; qlib Std",
     ("STDDEV", "STD", "TS_STD", "TS_STD_DEV"),
-    windows.stddev,
+    moment_windows.stddev,
     algebra=Algebra(even=True),
     least=2,
     missing=f"{_ALL_PRESENT}; at least 2 in any case",
@@ -116,7 +116,7 @@ _moment(
     "The bias-corrected skewness over the past d days.",
     "pandas rolling skew; WorldQuant BRAIN ts_skewness; qlib Skew",
     ("SKEW", "SKEWNESS", "TS_SKEWNESS"),
-    windows.skewness,
+    moment_windows.skewness,
     algebra=Algebra(odd=True),
     least=3,
     missing=f"{_ALL_PRESENT}; at least 3 in any case; missing for a constant window",
@@ -128,7 +128,7 @@ _moment(
     "The bias-corrected excess kurtosis over the past d days.",
     "pandas rolling kurt; WorldQuant BRAIN ts_kurtosis; qlib Kurt",
     ("KURT", "KURTOSIS", "TS_KURTOSIS"),
-    windows.kurtosis,
+    moment_windows.kurtosis,
     algebra=Algebra(even=True),
     least=4,
     missing=f"{_ALL_PRESENT}; at least 4 in any case; missing for a constant window",
@@ -140,7 +140,7 @@ _moment(
     "(x - mean) / standard deviation (ddof 1), both over the past d days.",
     "WorldQuant BRAIN ts_zscore",
     ("TS_Z_SCORE",),
-    windows.zscore,
+    moment_windows.zscore,
     algebra=Algebra(odd=True),
     least=2,
     missing=f"{_ALL_PRESENT}; missing when x is missing today and for a constant window",
@@ -152,7 +152,7 @@ _moment(
     "x minus its mean over the past d days; exactly 0 for a constant window.",
     "WorldQuant BRAIN ts_av_diff",
     ("AV_DIFF",),
-    windows.av_diff,
+    moment_windows.av_diff,
     algebra=Algebra(odd=True),
     missing=f"{_ALL_PRESENT}; missing when x is missing today",
     example="TS_AV_DIFF(CLOSE, 20)",
@@ -164,7 +164,7 @@ _moment(
     "The mean absolute deviation from the mean over the past d days; exactly 0 for a constant window.",
     "qlib Mad",
     ("MAD", "TS_MEAN_ABS_DEV"),
-    windows.mean_absolute_deviation,
+    moment_windows.mean_absolute_deviation,
     algebra=Algebra(even=True),
     notes="The mean distance from the mean, unscaled; elsewhere MAD is often the median distance from the median.",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fama_fast.ops import windows
+from fama_fast.ops import pair_windows
 from fama_fast.ops.registry import build, register
 from fama_fast.ops.spec import MIN_PERIODS, Algebra, OpSpec, lag, series, window
 from fama_fast.types import Family
@@ -37,7 +37,7 @@ register(
         aliases=("CORRELATION", "CORR", "TS_CORR"),
         lookback=_lookback,
         algebra=Algebra(commutative=True, odd=True),
-        polars=windows.correlation,
+        polars=pair_windows.correlation,
         kernel="ts_pairs.correl",
     )
 )
@@ -53,7 +53,7 @@ register(
         aliases=("COVARIANCE", "COV", "TS_COV", "COVIANCE"),
         lookback=_lookback,
         algebra=Algebra(commutative=True, odd=True),
-        polars=windows.covariance,
+        polars=pair_windows.covariance,
         kernel="ts_pairs.covariance",
         notes="COVIANCE is how GTJA (2017) spells it.",
     )

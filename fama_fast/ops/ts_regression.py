@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fama_fast.ops import windows
+from fama_fast.ops import pair_windows
 from fama_fast.ops.registry import build, register
 from fama_fast.ops.spec import MAX_WINDOW, MIN_PERIODS, Algebra, OpSpec, Parameter, PolarsLowering, series, window
 from fama_fast.types import Family, Kind
@@ -28,7 +28,7 @@ def _lookback(p: Mapping[str, Any]) -> int:
 
 def _on_time(rettype: int) -> PolarsLowering:
     def lower(ctx: PolarsContext, x: pl.Expr, d: int, min_periods: int | None) -> pl.Expr:
-        return windows.on_time(ctx, x, d, rettype, min_periods)
+        return pair_windows.on_time(ctx, x, d, rettype, min_periods)
 
     return lower
 
@@ -67,7 +67,7 @@ def _line(
 _line(
     "TS_SLOPE",
     "slope",
-    windows.SLOPE,
+    pair_windows.SLOPE,
     "The change of x a day by the least-squares line through the past d days; exactly 0 for a constant window.",
     "qlib Slope; TA-Lib LINEARREG_SLOPE",
     ("SLOPE",),
@@ -76,7 +76,7 @@ _line(
 _line(
     "TS_INTERCEPT",
     "intercept",
-    windows.INTERCEPT,
+    pair_windows.INTERCEPT,
     "The value at day 0, the day before the window, of the least-squares line through the past d days.",
     "the line of qlib's Slope and Resi",
     ("INTERCEPT",),
@@ -86,7 +86,7 @@ _line(
 _line(
     "TS_RSQUARE",
     "rsquare",
-    windows.R_SQUARE,
+    pair_windows.R_SQUARE,
     "The share of the variance of the past d days that their least-squares line explains; within 1e-14 of 1 it is 1.",
     "qlib Rsquare",
     ("RSQUARE", "R_SQUARE"),
@@ -96,7 +96,7 @@ _line(
 _line(
     "TS_RESIDUAL",
     "residual",
-    windows.RESIDUAL,
+    pair_windows.RESIDUAL,
     "x minus the least-squares line through the past d days, today; 0 where it is no more than rounding.",
     "qlib Resi",
     ("RESIDUAL", "RESI", "TS_RESI"),
@@ -106,7 +106,7 @@ _line(
 
 
 def _beta(y: Node, x: Node, d: int, min_periods: int | None) -> Node:
-    return build("TS_REGRESSION", y, x, d, 0, windows.SLOPE, min_periods=min_periods)
+    return build("TS_REGRESSION", y, x, d, 0, pair_windows.SLOPE, min_periods=min_periods)
 
 
 register(
@@ -132,7 +132,7 @@ register(
         "y is constant",
         aliases=("REGRESI",),
         lookback=lambda p: int(p["d"]) - 1 + int(p["lag"]),
-        polars=windows.regression,
+        polars=pair_windows.regression,
         kernel="ts_regression.regression",
         notes="An error no larger than rounding (1e-13 of the root of rettype 5) is 0; an R-square that near 1 is 1.",
     )
