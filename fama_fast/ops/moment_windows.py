@@ -1,8 +1,8 @@
 """Polars forms of the moments of one series over a window.
 
 Polars' rolling variance and skewness carry running moments, whose error after a jump of 1e10 is larger than the
-answer. So moments are taken in two passes here: a centre (the window's mean), then sums of powers of the deviations from
-it, lag by lag, corrected for the rounding of the centre. This module imports no Polars: the context carries it.
+answer. So moments are taken in two passes here: a centre (the window's mean), then sums of powers of the deviations
+from it, lag by lag, corrected for the rounding of the centre. This module imports no Polars: the context carries it.
 """
 
 from __future__ import annotations
