@@ -16,7 +16,6 @@ from fama_fast.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from fama_fast.data import SimulationSpec
     from fama_fast.engine import Alpha
     from fama_fast.evaluation.score import DailyFigures
     from fama_fast.panel import Panel
@@ -44,7 +43,7 @@ def open_scoring(
     groups: str | Sequence[str] | None,
     reading: Reading,
     needed_by: Sequence[Alpha],
-    simulation: SimulationSpec | None = None,
+    opened: Panel | Dataset | None = None,
 ) -> Iterator[tuple[Panel | Dataset, DailyFigures | None]]:
     """The data, and who computes daily figures of them (None: this process), as long as the block.
 
@@ -57,7 +56,7 @@ def open_scoring(
         "groups": groups,
         "reading": reading,
         "needed_by": needed_by,
-        "simulation": simulation,
+        "opened": opened,
     }
     if cluster is None:
         here = open_source(data, memory_budget, **how_read)

@@ -21,7 +21,6 @@ from fama_fast.terminal import printable, raw, say
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from fama_fast.data import SimulationSpec
     from fama_fast.engine import Alpha
     from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
@@ -100,13 +99,11 @@ def open_panel(
     groups: str | Sequence[str] | None = None,
     reading: Reading = PLAIN,
     needed_by: Sequence[Alpha] | None = None,
-    simulation: SimulationSpec | None = None,
 ) -> Panel:
     """The panel that the options ask for; without `--data` it is simulated, as the first line printed says.
 
     Args:
         needed_by: load only what these alphas (and returns) need; None loads every field and group.
-        simulation: the market that is simulated without data, in place of the default one; the caller has said so.
 
     Raises:
         DataError: the file is missing or cannot be used.
@@ -114,13 +111,11 @@ def open_panel(
     from fama_fast.data import load_market_data
 
     options: dict[str, Any] = {"universe": universe, "groups": groups, **reading.options()}
-    if simulation is not None:
-        options["simulation"] = simulation
     if needed_by is None:
         panel = load_market_data(data, **options)
     else:
         panel = load_needed(load_market_data, data, needed_by, **options)
-    if data is None and simulation is None:
+    if data is None:
         t, n = panel.shape
         note(f"no --data given: simulated market data, {panel.source}, {t} dates x {n} symbols")
     say_data(panel)

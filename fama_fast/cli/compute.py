@@ -152,7 +152,7 @@ def compute(
         raise ConfigError(f"--format wide holds one factor, not {len(names)}: use --format long")
     if layout is Layout.WIDE and memory_budget is not None:
         raise ConfigError("--format wide holds all dates at once: use --format long with --memory-budget")
-    chosen = asked.data(data, universe=universe, groups=groups, reading=reading)
+    chosen = asked.data(data, universe=universe, groups=groups, reading=reading, parts=memory_budget is not None)
     source = open_source(chosen.data, memory_budget, needed_by=alphas, **chosen.options())
     compiled, coverage = asked.compiled(dialect, source), asked.min_coverage
     if layout is Layout.WIDE:

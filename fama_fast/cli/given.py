@@ -18,7 +18,6 @@ from fama_fast.panel.reading import PLAIN, Reading, reading_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fama_fast.data import SimulationSpec
     from fama_fast.engine import Alpha
     from fama_fast.mining.config import MiningConfig
     from fama_fast.mining.factor_source import FactorSource
@@ -46,13 +45,13 @@ class NamedExpression:
 
 @dataclass(frozen=True)
 class DataChoice:
-    """Which data a command is to open."""
+    """Which data a command is to open, or what it has `opened`."""
 
     data: str | None
     universe: str | None = None
     groups: str | Sequence[str] | None = None
     reading: Reading = PLAIN
-    simulation: SimulationSpec | None = None
+    opened: Panel | Dataset | None = None
 
     def options(self) -> dict[str, Any]:
         """As keyword arguments of `open_source` and `open_scoring`."""
@@ -60,17 +59,22 @@ class DataChoice:
             "universe": self.universe,
             "groups": self.groups,
             "reading": self.reading,
-            "simulation": self.simulation,
+            "opened": self.opened,
         }
 
 
 @dataclass(frozen=True)
 class Given:
-    """What a command was given. `runs` are the settings of the runs that factors came from, by what they are called."""
+    """What a command was given.
+
+    Attributes:
+        items: the expressions. runs: settings of the runs that factors came from, by what they are called.
+        sources: where these were read, by the same names.
+    """
 
     items: tuple[NamedExpression, ...]
     runs: dict[str, MiningConfig]
-    origins: dict[str, str]
+    sources: dict[str, FactorSource]
 
     def compiled(self, dialect: str, source: Panel | Dataset | None = None) -> list[Alpha]:
         """Every expression, against the data once they are open.
@@ -133,38 +137,52 @@ class Given:
     def _one(self, key: str, values: Sequence[Value], option: str | None) -> Value | None:
         if len(set(values)) > 1:
             way = f"say which with {option}" if option else "give them one at a time"
-            raise ConfigError(f"{listed(self.runs)} differ in {key} ({listed(map(str, set(values)))}): {way}")
+            raise ConfigError(f"{listed(self.runs)} differ in {key} ({listed(map(str, dict.fromkeys(values)))}): {way}")
         return values[0] if values else None
 
     def data(
-        self, data: str | None, *, universe: str | None = None, groups: str | None = None, reading: Reading = PLAIN
+        self,
+        data: str | None,
+        *,
+        universe: str | None = None,
+        groups: str | None = None,
+        reading: Reading = PLAIN,
+        parts: bool = False,
     ) -> DataChoice:
         """The data that options name; without any, those of the run that the factors are of.
 
+        Args:
+            data, universe, groups, reading: as the options have them. parts: to be read part by part.
+
         Raises:
-            ConfigError: they are of several runs on other data each, or of one whose data had no name.
+            ConfigError: they are of several runs on other data each, or of one whose data cannot be come by.
         """
         if data is not None or not self.runs:
             return DataChoice(data, universe, groups, reading)
-        places = [
-            (c.paths.market_data, c.paths.universe, str(c.paths.groups), c.data.model_dump_json())
-            for c in self.runs.values()
-        ]
-        if len(set(places)) > 1:
+        if len({source.data_hash for source in self.sources.values()}) > 1:
             raise ConfigError(f"{listed(self.runs)} were mined on different data: name them with --data")
         name, config = next(iter(self.runs.items()))
-        paths, origin = config.paths, self.origins[name]
-        if paths.market_data is None and not origin.startswith("simulator"):
-            raise ConfigError(f"the data of {name} were given in Python ({origin}): name them with --data")
-        note(f"no --data given: the data of {name}, {origin}")
-        if paths.market_data is None:
-            from fama_fast.mining.setup import simulation_of
-
-            return DataChoice(None, universe, groups, reading, simulation_of(config))
+        source, paths = self.sources[name], config.paths
+        note(f"no --data given: the data of {name}, {source.data_source}")
+        if paths.market_data is None or (source.data_record or {}).get("given"):
+            if universe is not None or groups is not None or reading.options():
+                raise ConfigError(f"how data are read can be said of those that --data names, not of those of {name}")
+            return DataChoice(None, opened=_again(name, config, source, parts))
         own = {key: value for key, value in config.data.model_dump().items() if key in Reading.__annotations__}
         asked = {key: getattr(reading, key) for key in reading.options()}
         merged = replace(reading_of(**{key: value for key, value in own.items() if value is not None}), **asked)
         return DataChoice(paths.market_data, universe or paths.universe, groups or paths.groups, merged)
+
+
+def _again(name: str, config: MiningConfig, source: FactorSource, parts: bool) -> Panel | Dataset:
+    """The data of a run that no path names: simulated, or given in Python."""
+    from fama_fast.errors import FamaError
+    from fama_fast.mining.setup import data_again
+
+    try:
+        return data_again(config, source.data_record, source.data_source, parts=parts)
+    except FamaError as error:
+        raise ConfigError(f"the data of {name} cannot be read again ({error}): name them with --data") from error
 
 
 def read_given(arguments: Sequence[str], *, ledger: str | None = None) -> Given:
@@ -187,7 +205,7 @@ def read_given(arguments: Sequence[str], *, ledger: str | None = None) -> Given:
 
     items: list[NamedExpression] = []
     runs: dict[str, MiningConfig] = {}
-    origins: dict[str, str] = {}
+    sources: dict[str, FactorSource] = {}
     for argument in arguments:
         target = argument.strip()
         if is_file(target) and not is_written(target):
@@ -198,11 +216,11 @@ def read_given(arguments: Sequence[str], *, ledger: str | None = None) -> Given:
             if source.settings is not None:
                 name = f"run {source.run_id}"
                 runs[name] = config_from_dict(source.settings, source=f"the settings of {name}")
-                origins[name] = source.data_source
+                sources[name] = source
         else:
             name_of, text = named_text(argument)
             items.append(NamedExpression(text, name_of))
-    return Given(tuple(items), runs, origins)
+    return Given(tuple(items), runs, sources)
 
 
 def _items_of(source: FactorSource) -> list[NamedExpression]:

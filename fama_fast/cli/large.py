@@ -11,7 +11,6 @@ from fama_fast.cli.common import load_needed, open_panel, say_data
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fama_fast.data import SimulationSpec
     from fama_fast.engine import Alpha
     from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
@@ -36,11 +35,12 @@ def open_source(
     groups: str | Sequence[str] | None,
     reading: Reading,
     needed_by: Sequence[Alpha],
-    simulation: SimulationSpec | None = None,
+    opened: Panel | Dataset | None = None,
 ) -> Panel | Dataset:
     """A panel; or, with a budget and data that are more than one CSV file, a data set of which parts are read.
 
-    Their warnings are noted; `say_warnings` after the work notes what reading the parts brought up.
+    `opened` is taken as it is, in place of what the rest names. Warnings are noted; `say_warnings` after the work notes
+    what reading the parts brought up.
 
     Raises:
         ConfigError: a budget that is no size. DataError: the data are missing or cannot be used.
@@ -49,12 +49,13 @@ def open_source(
         from fama_fast.engine.budget import parse_bytes
 
         parse_bytes(memory_budget)
+    if opened is not None:
+        say_data(opened)
+        return opened
     from fama_fast.panel.io.folder import one_csv
 
     if memory_budget is None or data is None or one_csv(data):
-        return open_panel(
-            data, universe=universe, groups=groups, reading=reading, needed_by=needed_by, simulation=simulation
-        )
+        return open_panel(data, universe=universe, groups=groups, reading=reading, needed_by=needed_by)
     from fama_fast.data import scan_market_data
 
     source = load_needed(scan_market_data, data, needed_by, universe=universe, groups=groups, **reading.options())

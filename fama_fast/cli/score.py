@@ -133,7 +133,7 @@ def score(
         min_members = given.min_members
     least = MIN_MEMBERS if min_members is None else min_members
     # What is read: the dates scored, those that windows look back to, and one more, for the turnover of the first.
-    chosen = given.data(data, universe=universe, groups=groups, reading=reading)
+    chosen = given.data(data, universe=universe, groups=groups, reading=reading, parts=memory_budget is not None)
     first, last = start or chosen.reading.start, end or chosen.reading.end
     back = replace(chosen.reading, start=first, end=last, history=1 + max(a.lookback for a in alphas))
     opened = open_scoring(

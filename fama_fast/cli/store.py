@@ -50,7 +50,7 @@ def compute_into_store(
     needed = list(alphas)
     if going_on:
         needed += [compile_recorded(f.expression, dialect=f.dialect) for f in open_store(store).factors]
-    chosen = given.data(data, universe=universe, groups=groups, reading=reading)
+    chosen = given.data(data, universe=universe, groups=groups, reading=reading, parts=True)
     source = open_source(chosen.data, memory_budget or _BUDGET, needed_by=needed, **chosen.options())
     done = update_store(
         store,

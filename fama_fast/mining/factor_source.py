@@ -58,6 +58,21 @@ class FactorSource:
             return self.run.source
         return "" if self.document is None else str(self.document["data"]["source"])
 
+    @property
+    def data_hash(self) -> str:
+        """Of the run's data; empty without a run."""
+        if self.run is not None:
+            return self.run.data_hash
+        return "" if self.document is None else str(self.document["data"]["hash"])
+
+    @property
+    def data_record(self) -> dict[str, Any] | None:
+        """How the run came by its data, see `setup.data_again`; None where it is not recorded."""
+        if self.run is not None:
+            return self.run.data
+        found = None if self.document is None else self.document["record"].get("data")
+        return found if isinstance(found, dict) else None
+
 
 def named_text(text: str) -> tuple[str | None, str]:
     """Name and expression of `name: expression`; None and the expression without a name."""
