@@ -147,5 +147,7 @@ def test_wrong_use_is_said(frame: pl.DataFrame, panel: Panel) -> None:
     with pytest.raises(NotFittedError):
         ff.AlphaTransformer("CLOSE").transform(frame)
     twice = pl.concat([frame, frame.head(1)])
+    assert len(ff.AlphaTransformer("CLOSE").fit_transform(twice)) == len(twice)  # the same row once more
+    twice = pl.concat([frame, frame.head(1).with_columns(pl.col("close") + 1.0)])
     with pytest.raises(DataError, match="more than one row"):
         ff.AlphaTransformer("CLOSE").fit_transform(twice)

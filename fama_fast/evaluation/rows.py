@@ -84,7 +84,7 @@ def chosen_rows(rows: slice | IntArray | None, n_dates: int) -> slice | IntArray
     """
     if rows is None or isinstance(rows, slice):
         return slice(*checked_rows(rows, n_dates))
-    numbers = np.asarray(rows)
+    numbers = rows if isinstance(rows, np.ndarray) else np.empty((0, 0))
     right = numbers.ndim == 1 and numbers.dtype.kind in "iu" and bool(np.all(numbers[1:] > numbers[:-1]))
     if not right or (numbers.size and not 0 <= int(numbers[0]) <= int(numbers[-1]) < n_dates):
         raise ConfigError(f"rows must be ascending numbers of the data's {n_dates} dates, not {shown(rows)}")

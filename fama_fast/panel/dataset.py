@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from fama_fast.errors import UnknownName, listed, nearest_name
+from fama_fast.errors import DataError, UnknownName, listed, nearest_name
 from fama_fast.panel.choose_parts import choose_keys, dates_of
 from fama_fast.panel.columns import assign_columns
 from fama_fast.panel.digest import content_hash
