@@ -191,6 +191,12 @@ def test_a_column_of_a_group_file_that_names_companies_is_no_group(tmp_path: Pat
     assert asked.groups == ("WEB",)
 
 
+def test_a_group_file_without_a_group(tmp_path: Path) -> None:
+    market().write_parquet(tmp_path / "p.parquet")
+    (tmp_path / "g.csv").write_text("symbol,cap\nA,1\nA,2\nB,3\n", encoding="utf-8")
+    assert ff.load_market_data(tmp_path / "p.parquet", groups=tmp_path / "g.csv").groups == ()
+
+
 @pytest.mark.parametrize(
     ("labels", "rows", "symbols", "group"),
     [

@@ -72,7 +72,9 @@ class Duplicated:
             cells: of each row, in the order of the rows; every cell occurs more than once, with all its rows.
             values: the rows' columns, keys left out. describe: a key by the numbers of its rows.
         """
-        told = comparable(values).with_columns(__cell=pl.Series(cells), __row=pl.int_range(pl.len()))
+        numbered = pl.DataFrame({"__cell": cells, "__row": np.arange(cells.size)})
+        # There may be no column but the keys.
+        told = numbered.with_columns(comparable(values).get_columns())
         names = [c for c in told.columns if c not in ("__cell", "__row")]
         versions = pl.struct(names).n_unique() if names else pl.lit(1)
         found = told.group_by("__cell", maintain_order=True).agg(pl.col("__row"), (versions > 1).alias("differ"))
