@@ -6,7 +6,9 @@ It knows arrays only.
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -64,9 +66,26 @@ def likeness(
     return clustered(correlations(vectors), threshold=threshold)
 
 
+_IMPORTING: list[threading.Thread] = []
+
+
+def import_beside(module: str) -> threading.Thread:
+    """Imports a module in a thread of its own, which is given; `one_thread` waits for it.
+
+    Looking for thread pools holds the dynamic linker's lock and asks for the interpreter's; an import of compiled
+    modules holds the interpreter's and asks for the linker's. Both at a time would wait for each other for ever.
+    """
+    thread = threading.Thread(target=importlib.import_module, args=(module,), name=f"import of {module}")
+    _IMPORTING.append(thread)
+    thread.start()
+    return thread
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """BLAS and OpenMP on one thread: the order of a sum then does not depend on how many cores there are."""
+    for importing in tuple(_IMPORTING):
+        importing.join()
     with _thread_pools(frozenset(m for m in _WITH_POOLS if m in sys.modules)).limit(limits=1):
         yield
 

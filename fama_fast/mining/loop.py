@@ -18,9 +18,7 @@ unless `run.max_seconds` makes time a budget.
 from __future__ import annotations
 
 import gc
-import importlib
 import secrets
-import threading
 import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager, suppress
@@ -29,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from fama_fast import __version__
 from fama_fast.errors import ConfigError, DataError, FamaError, OutputError, ProposerError, RunError, StoreError
+from fama_fast.evaluation.likeness import import_beside
 from fama_fast.mining import steps
 from fama_fast.mining.behind import LEAVING, STOPPING, Behind, on_thread
 from fama_fast.mining.bookkeeping import (
@@ -227,8 +226,7 @@ def _clustering_made_ready(config: MiningConfig) -> Iterator[None]:
     if not (config.run.use_css or config.run.use_coe):
         yield
         return
-    ready = threading.Thread(target=importlib.import_module, args=("sklearn.cluster",), name="import of clustering")
-    ready.start()
+    ready = import_beside("sklearn.cluster")
     try:
         yield
     finally:
