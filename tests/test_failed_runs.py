@@ -336,6 +336,39 @@ def test_a_writer_that_never_comes_back_does_not_keep_the_process(tmp_path: Path
     assert "Traceback" not in err
 
 
+STUCK = """
+import hashlib, sys
+from fama_fast.cli import command, signals
+from fama_fast.mining import steps
+signals.GRACE = 0.5
+def pass_gates(*arguments, **named):
+    print("stuck", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # compiled code that hears of no signal
+steps.pass_gates = pass_gates
+sys.argv = ["fama-fast", "mine", "--config", "run.yaml"]
+command()
+"""
+
+
+def test_compiled_code_that_does_not_come_back_does_not_keep_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_config(tmp_path)
+    process = start(folder=tmp_path, code=STUCK)
+    assert process.stdout is not None
+    while process.stdout.readline() != "stuck\n":
+        pass
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)  # so that the two are not taken for one
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "the program does not stop, and is ended; committed rounds are kept" in err
+    assert main(["runs", "list"]) == 0
+    assert "\tlost\t0\t" in capsys.readouterr().out
+
+
 def _owned(**changes: Any) -> RunRecord:
     owner = this_process() | changes
     return RunRecord("a", "here", "0" * 32, 1, "evolve", {}, "1.0", owner=owner, seen_at="2026-01-01T00:00:00+00:00")

@@ -1,25 +1,33 @@
-"""Ctrl-C and SIGTERM while a command runs: the first asks it to stop when it can, the second stops it at once."""
+"""Ctrl-C and SIGTERM while a command runs: the first asks it to stop when it can, the second stops it at once.
+
+Python handles a signal between two steps of the main thread. Where that thread is inside compiled code, or waits for
+something that never comes, a thread of its own sees that the second signal was not heeded, and ends the process.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
+
+from fama_fast.cli import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+GRACE = 20.0  # seconds for the way out after the second signal, in which a round may still be written
 
 
 @contextmanager
 def first_asks(ask: Callable[[str], None], message: str | None) -> Iterator[None]:
     """While the block runs: the first signal calls `ask` with its name and writes `message` to standard error (None
-    where `ask` tells it), the second raises KeyboardInterrupt. Outside the main thread, where no signal arrives, it
-    does nothing.
+    where `ask` tells it), the second raises KeyboardInterrupt, and ends the process where that is of no use. Outside
+    the main thread, where no signal arrives, it does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -38,12 +46,48 @@ def first_asks(ask: Callable[[str], None], message: str | None) -> Iterator[None
         if message is None:
             return
         # Not print(): the handler may run in the middle of another write to the same stream.
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"\n{message}\n".encode())
+        os.write(_error(), f"\n{message}\n".encode())
 
     before = {number: signal.signal(number, handle) for number in _NAMES}
     try:
-        yield
+        with _heeded():
+            yield
     finally:
         for number, handler in before.items():
             if not (stopped and number == signal.SIGINT):
                 signal.signal(number, handler)
+
+
+@contextmanager
+def _heeded() -> Iterator[None]:
+    """While the block runs, a thread counts signals as they arrive, whatever the main thread does; `GRACE` seconds
+    after the second one it ends the process."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    over = threading.Event()
+
+    def watch() -> None:
+        arrived = 0
+        with ours:
+            while arrived < 2:
+                found = ours.recv(64)
+                if not found:
+                    return
+                arrived += sum(number in _NAMES for number in found)
+        if not over.wait(GRACE):
+            with suppress(OSError):
+                os.write(_error(), b"\nthe program does not stop, and is ended; committed rounds are kept\n")
+            os._exit(EXIT_INTERRUPTED)
+
+    woken = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=watch, name="fama-fast signals", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+        signal.set_wakeup_fd(woken)
+        theirs.close()  # the thread reads the end of it
+
+
+def _error() -> int:
+    return sys.__stderr__.fileno() if sys.__stderr__ else 2

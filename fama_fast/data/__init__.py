@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fama_fast.data.checks import Finding
+    from fama_fast.data.finding import Finding
     from fama_fast.data.frame import to_frame, write_frame
     from fama_fast.data.labels import forward_returns
     from fama_fast.data.load import load_market_data, scan_market_data
@@ -30,7 +30,7 @@ _HOME = {
     "simulate": "data.simulator",
     "Splits": "data.splits",
     "date_splits": "data.splits",
-    "Finding": "data.checks",
+    "Finding": "data.finding",
     "QualityReport": "data.validate",
     "quality_report": "data.validate",
     "scan": "panel.scan",

@@ -7,34 +7,16 @@ choice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import polars as pl
 
+from fama_fast.data.finding import NOTE, RETURNED, SHOWN, WARNING, Finding, value_text
 from fama_fast.types import PRICE_FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-ERROR, WARNING, NOTE = "error", "warning", "note"
-SHOWN = 5
-_RETURNED = 0.1  # a glitch comes back to within 10% of where it left
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One kind of wart: how often it occurs, in words, with examples.
-
-    `severity` is error, warning or note. `details` has each of them in plain values, where all are listed.
-    """
-
-    check: str
-    severity: str
-    count: int
-    message: str
-    examples: tuple[str, ...] = ()
-    details: tuple[dict[str, Any], ...] = ()
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -43,7 +25,7 @@ class Table:
 
     `rows` has `date`, `symbol`, `day` (index of the market day) and every field as Float64, null where not
     finite; `spans` has one row a symbol: first, last (market days), n (rows); `raw` has the fields as they
-    came; `missing_elsewhere` counts the missing values, in these rows, of fields that no check looks at.
+    came.
     """
 
     rows: pl.DataFrame
@@ -51,7 +33,6 @@ class Table:
     raw: pl.DataFrame
     n_days: int
     jump: float
-    missing_elsewhere: Mapping[str, int] = field(default_factory=dict)
 
     def has(self, *fields: str) -> bool:
         return all(f in self.rows.columns for f in fields)
@@ -61,13 +42,9 @@ def _examples(rows: pl.DataFrame, *fields: str) -> tuple[str, ...]:
     """`AOS 2014-05-19: high 23.595, low 23.85` for the first rows."""
     shown = []
     for row in rows.sort("date", "symbol").head(SHOWN).iter_rows(named=True):
-        values = ", ".join(f"{f.lower()} {_value(row[f])}" for f in fields)
+        values = ", ".join(f"{f.lower()} {value_text(row[f])}" for f in fields)
         shown.append(f"{row['symbol']} {row['date']}" + (f": {values}" if values else ""))
     return tuple(shown)
-
-
-def _value(value: float | None) -> str:
-    return "missing" if value is None else f"{value:.10g}"
 
 
 def _rows_where(table: Table, wrong: pl.Expr, check: str, message: str, *fields: str) -> Finding | None:
@@ -81,14 +58,11 @@ def missing_values(table: Table) -> Finding | None:
     """Null or NaN cells in rows that are there, by field."""
     fields = [c for c in table.raw.columns if c not in ("date", "symbol")]
     counts = {f: int(table.raw[f].null_count() + (table.raw[f].is_nan().sum() or 0)) for f in fields}
-    lacking = table.rows.filter(
-        pl.any_horizontal([pl.col(f).is_null() for f in fields if counts[f]] or [pl.lit(False)])
-    )
-    counts |= table.missing_elsewhere
     total = sum(counts.values())
     if not total:
         return None
     by_field = ", ".join(f"{f} {n:,}" for f, n in counts.items() if n)
+    lacking = table.rows.filter(pl.any_horizontal(pl.col(f).is_null() for f in fields if counts[f]))
     return Finding("missing_values", WARNING, total, f"values missing in rows: {by_field}", _examples(lacking))
 
 
@@ -162,7 +136,7 @@ def _with_moves(table: Table) -> pl.DataFrame:
 
 
 def _glitch(jump: float) -> pl.Expr:
-    return (pl.col("move").abs() > jump) & (pl.col("back").abs() < _RETURNED)
+    return (pl.col("move").abs() > jump) & (pl.col("back").abs() < RETURNED)
 
 
 def glitches(table: Table) -> Finding | None:
@@ -172,7 +146,7 @@ def glitches(table: Table) -> Finding | None:
     found = _with_moves(table).filter(_glitch(table.jump))
     if found.is_empty():
         return None
-    text = f"closes that move more than {table.jump:.0%} and are back within {_RETURNED:.0%} the next day (bad ticks?)"
+    text = f"closes that move more than {table.jump:.0%} and are back within {RETURNED:.0%} the next day (bad ticks?)"
     return Finding("glitches", WARNING, found.height, text, _examples(found, "move", "CLOSE"))
 
 

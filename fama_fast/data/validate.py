@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import polars as pl
 
-from fama_fast.data.checks import CHECKS, ERROR, NOTE, WARNING, Finding, Table
+from fama_fast.data.checks import CHECKS, Table
+from fama_fast.data.finding import DEFAULT_JUMP, ERROR, NOTE, WARNING, Finding
 from fama_fast.errors import ConfigError, DataError
 from fama_fast.panel.choose import choose_rows
 from fama_fast.panel.columns import assign_columns
@@ -24,8 +25,6 @@ from fama_fast.panel.values import field_values
 if TYPE_CHECKING:
     from fama_fast.panel.choose import Chosen
     from fama_fast.panel.grid import Grid
-
-DEFAULT_JUMP = 0.2
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def quality_of(data: Panel | Dataset, config: MiningConfig) -> dict[str, Any]:
 
     dates, symbols = data.shape
     fields = data.supplied_fields
-    needed, most, what = bytes_needed(dates, symbols, fields), MOST_BYTES, "there is for them"
+    needed, most, what = bytes_needed(dates, symbols), MOST_BYTES, "there is for them"
     if not isinstance(data, Panel):
         asked = config.run.memory_budget
         most = DEFAULT_BUDGET if asked is None else parse_bytes(asked)
