@@ -158,6 +158,21 @@ def test_the_ledger_holds_texts_figures_and_parents_in_one_direction(mined: Path
     assert {s.fingerprint for _, s in steps} <= known
 
 
+def test_a_candidate_is_shown_with_the_formula_that_its_figure_is_of(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = out_of(capsys, "runs", "show", "last", "--candidates").splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("round\t"))
+    names = lines[at].split("\t")
+    shown = [dict(zip(names, line.split("\t"), strict=True)) for line in lines[at + 1 : at + 101]]
+    with Ledger.open("runs/ledger.sqlite", create=False) as ledger:
+        rows = ledger.candidates(ledger.get_run("last").id)
+    assert [s["expression"] for s in shown] == [r["canonical"] or r["text"] for r in rows]
+    turned = [s for s, r in zip(shown, rows, strict=True) if "as_proposed" in r["extra"]]
+    assert turned
+    assert all(float(s["train"]) >= 0.0 for s in turned if s["train"] != "-")
+
+
 def test_the_negative_of_a_member_is_no_new_factor(tmp_path: Path) -> None:
     texts = ("RANK(TS_MEAN(VOLUME, 5))", "-RANK(TS_MEAN(VOLUME, 5))", "RANK(CLOSE - OPEN)", "-RANK(CLOSE - OPEN)")
     flipped = ("TS_MEAN(CLOSE - OPEN, 3) / CLOSE", "TS_MEAN(OPEN - CLOSE, 3) / CLOSE")

@@ -141,7 +141,7 @@ def _candidate_row(row: dict[str, Any]) -> dict[str, Any]:
         "position": row["position"],
         "gate": row["gate"] or "admitted",
         "train": train,
-        "expression": row["text"],
+        "expression": row["canonical"] or row["text"],  # what the figure is of; the text may be its negative
         "reason": row["reason"],
     }
 
@@ -164,7 +164,8 @@ def export(run: RunId, ledger: LedgerPath = None, config: ConfigPath = None, out
     """Export a run.
 
     To a .yaml file (or printed): its new factors as a factor set, which score, compute and a factor cache read. To a
-    .csv, .parquet or .json file: every candidate that was ever proposed, with its gate, scores and parents.
+    .csv, .parquet or .json file: every candidate that was ever proposed, with its gate, scores and parents. Scores are
+    of the formula under `canonical`; `text` is what was proposed, of which that may be the negative.
     """
     from fama_fast.cli.common import check_ending
 
