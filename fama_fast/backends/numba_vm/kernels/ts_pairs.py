@@ -3,8 +3,8 @@
 Strict windows shift both series by the block's first row; relaxed ones do where that pair is complete, and else by
 another complete pair of the window, as `ts_spread` does.
 
-Of numbers far from 1 (see `far`), correlations watch sums of squares, and covariances themselves: what overflows on its
-way to one is as good as always too large, and missing.
+Of numbers far from 1 (see `far`), correlations watch sums of squares, and covariances those of distances: what
+overflows on its way to one is as good as always too large, and missing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, helper, i
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, finite, first_block
 from fama_fast.backends.numba_vm.kernels.far import (
     HIGH,
-    LOW,
     beyond,
     exponent,
     larger,
@@ -29,6 +28,7 @@ from fama_fast.backends.numba_vm.simd import LANES, absolute, any_lane, load, mi
 
 COVARIANCE, CORRELATION = 0, 1
 PERFECT = 1.0 - 1e-14
+_VANISHING = -940.0  # exponents of two distances together whose product may have lost digits
 
 
 @inlined
@@ -91,11 +91,11 @@ def _pairs_far(out, x, y, block, rows, d, what, need, base_x, base_y, newer_x, n
         first = clip_low(t - d + 1)
         older = _older_pairs(x, y, first, block, base_x, base_y) > 0.0
         origin_x, origin_y = select(older, base_x, newer_x), select(older, base_y, newer_y)
-        n, cross, sxx, syy, vx, vy, size_x, size_y = _window_sums(x, y, first, block, t, origin_x, origin_y, one, one)
-        far = absolute(cross) < LOW if what == COVARIANCE else beyond(smaller(sxx, syy), larger(sxx, syy))
+        n, _, sxx, syy, _, _, size_x, size_y = _window_sums(x, y, first, block, t, origin_x, origin_y, one, one)
+        ex, ey = exponent(size_x), exponent(size_y)
+        far = ex + ey < _VANISHING if what == COVARIANCE else beyond(smaller(sxx, syy), larger(sxx, syy))
         again = (n >= need) & (size_x > 0.0) & (size_y > 0.0) & far
         if any_lane(again):
-            ex, ey = exponent(size_x), exponent(size_y)
             _, cross, _, _, vx, vy, _, _ = _window_sums(
                 x, y, first, block, t, origin_x, origin_y, scale_of(ex), scale_of(ey)
             )
@@ -103,6 +103,12 @@ def _pairs_far(out, x, y, block, rows, d, what, need, base_x, base_y, newer_x, n
             if what == COVARIANCE:
                 value = scaled_back(value, ex + ey)
             store(out, t * LANES, select(again, value, load(out, t * LANES)))
+
+
+@inlined
+def _squares(what, sx, sy, sxx, syy):
+    """The smaller sum of squares of part of a window; of a covariance, which has none, the smaller square of a sum."""
+    return smaller(sxx, syy) if what == CORRELATION else smaller(sx * sx, sy * sy)
 
 
 @inlined
@@ -120,6 +126,7 @@ def _pairs_strict(slots, dims, params, what):
     out, x, y = as_doubles(slots[0]), operand(slots, 1), operand(slots, 2)
     rows, d = dims[ROWS], int(params[0])
     suffix = as_doubles(dims[SCRATCH])
+    half = d // 2
     n = splat(float(d))
     zero, nothing = splat(0.0), splat(np.nan)
     for t in range(min(d - 1, rows)):
@@ -128,7 +135,7 @@ def _pairs_strict(slots, dims, params, what):
     block = first_block(dims, d)
     while block < rows:
         if block >= 0:
-            low, most = splat(np.inf), zero
+            most = zero
             shift_x, shift_y = load(x, block * LANES), load(y, block * LANES)
             sx, sy, sxx, syy, sxy = zero, zero, zero, zero, zero
             for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
@@ -142,30 +149,39 @@ def _pairs_strict(slots, dims, params, what):
                     sxx, syy = sxx + a * a, syy + b * b
                     store(suffix, at + 3 * LANES, sxx)
                     store(suffix, at + 4 * LANES, syy)
+            low = splat(np.inf)
+            if block >= half:
+                at = (d - half) * 5 * LANES
+                tx, ty = load(suffix, at), load(suffix, at + LANES)
+                low = smaller(_squares(what, tx, ty, load(suffix, at + 3 * LANES), load(suffix, at + 4 * LANES)), low)
             sx, sy, sxx, syy, sxy = zero, zero, zero, zero, zero
-            for t in range(block, min(block + d, rows)):
-                a, b = load(x, t * LANES) - shift_x, load(y, t * LANES) - shift_y
-                sx, sy, sxy = sx + a, sy + b, sxy + a * b
-                if what == CORRELATION:
-                    sxx, syy = sxx + a * a, syy + b * b
-                first = t - d + 1
-                if first >= 0:
-                    tx, ty, txx, tyy, txy = sx, sy, sxx, syy, sxy
-                    if first < block:
-                        at = (first - block + d) * 5 * LANES
-                        tx = tx + load(suffix, at)
-                        ty = ty + load(suffix, at + LANES)
-                        txy = txy + load(suffix, at + 2 * LANES)
-                        if what == CORRELATION:
-                            txx = txx + load(suffix, at + 3 * LANES)
-                            tyy = tyy + load(suffix, at + 4 * LANES)
-                    # Products before quotients: both orders of the operands then give the same bits.
-                    cross, vx, vy = txy - tx * ty / n, txx - tx * tx / n, tyy - ty * ty / n
+            begin, stop = block, min(block + d, rows)
+            for part in range(2):
+                end = min(stop, block + d - half) if part == 0 else stop
+                for t in range(begin, end):
+                    a, b = load(x, t * LANES) - shift_x, load(y, t * LANES) - shift_y
+                    sx, sy, sxy = sx + a, sy + b, sxy + a * b
                     if what == CORRELATION:
-                        low, most = smaller(txx, smaller(tyy, low)), larger(txx + tyy, most)
-                    else:
-                        low = smaller(absolute(cross), low)
-                    store(out, t * LANES, _result(what, cross, vx, vy, n))
+                        sxx, syy = sxx + a * a, syy + b * b
+                    first = t - d + 1
+                    if first >= 0:
+                        tx, ty, txx, tyy, txy = sx, sy, sxx, syy, sxy
+                        if first < block:
+                            at = (first - block + d) * 5 * LANES
+                            tx = tx + load(suffix, at)
+                            ty = ty + load(suffix, at + LANES)
+                            txy = txy + load(suffix, at + 2 * LANES)
+                            if what == CORRELATION:
+                                txx = txx + load(suffix, at + 3 * LANES)
+                                tyy = tyy + load(suffix, at + 4 * LANES)
+                        # Products before quotients: both orders of the operands then give the same bits.
+                        cross, vx, vy = txy - tx * ty / n, txx - tx * tx / n, tyy - ty * ty / n
+                        if what == CORRELATION:
+                            most = larger(txx + tyy, most)
+                        store(out, t * LANES, _result(what, cross, vx, vy, n))
+                begin = end
+                if part == 0 and block + d - half <= stop:
+                    low = smaller(_squares(what, sx, sy, sxx, syy), low)
             if any_lane(beyond(low, most)):
                 need = float(d)
                 seen_x, seen_y = _mend(
@@ -182,7 +198,7 @@ def _pairs_block(out, x, y, suffix, block, rows, d, what, need, present, base_x,
     hold no complete pair of the older half.
     """
     zero, one, nothing = splat(0.0), splat(1.0), splat(np.nan)
-    low = splat(np.inf)
+    half = d // 2
     sx, sy, sxx, syy, sxy = zero, zero, zero, zero, zero
     for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
         a, b = load(x, t * LANES) - base_x, load(y, t * LANES) - base_y
@@ -200,36 +216,50 @@ def _pairs_block(out, x, y, suffix, block, rows, d, what, need, present, base_x,
     older_xx, older_yy = sxx, syy
     sx, sy, sxx, syy, sxy = zero, zero, zero, zero, zero
     newer, nx, ny, nxx, nyy, nxy = zero, zero, zero, zero, zero, zero
-    for t in range(clip_low(block), min(block + d, rows)):
-        v, w = load(x, t * LANES), load(y, t * LANES)
-        gone = missing(v) | missing(w)
-        present = roll_pairs(present, gone, x, y, t, d)
-        a, b = select(gone, zero, v - base_x), select(gone, zero, w - base_y)
-        sx, sy, sxy = sx + a, sy + b, sxy + a * b
-        if what == CORRELATION:
-            sxx, syy = sxx + a * a, syy + b * b
-        first = clip_low(t - d + 1)
-        n, tx, ty, txx, tyy, txy = present, sx, sy, sxx, syy, sxy
-        if first < block:
-            at = (first - block + d) * 5 * LANES
-            tx = tx + load(suffix, at)
-            ty = ty + load(suffix, at + LANES)
-            txy = txy + load(suffix, at + 2 * LANES)
+    low = splat(np.inf)
+    if not apart:
+        low = zero
+        if block > 0:
+            at = max(d - half, d - block) * 5 * LANES
+            tx, ty = load(suffix, at), load(suffix, at + LANES)
+            low = _squares(what, tx, ty, load(suffix, at + 3 * LANES), load(suffix, at + 4 * LANES))
+    begin, stop = clip_low(block), min(block + d, rows)
+    for part in range(2):
+        end = min(stop, block + d - half) if part == 0 else stop
+        for t in range(begin, end):
+            v, w = load(x, t * LANES), load(y, t * LANES)
+            gone = missing(v) | missing(w)
+            present = roll_pairs(present, gone, x, y, t, d)
+            a, b = select(gone, zero, v - base_x), select(gone, zero, w - base_y)
+            sx, sy, sxy = sx + a, sy + b, sxy + a * b
             if what == CORRELATION:
-                txx = txx + load(suffix, at + 3 * LANES)
-                tyy = tyy + load(suffix, at + 4 * LANES)
-        if apart:
-            a, b = select(gone, zero, v - newer_x), select(gone, zero, w - newer_y)
-            newer = newer + select(gone, zero, one)
-            nx, ny, nxy = nx + a, ny + b, nxy + a * b
-            alone = newer == n
-            tx, ty, txy = select(alone, nx, tx), select(alone, ny, ty), select(alone, nxy, txy)
-            if what == CORRELATION:
-                nxx, nyy = nxx + a * a, nyy + b * b
-                txx, tyy = select(alone, nxx, txx), select(alone, nyy, tyy)
-        cross, vx, vy = txy - tx * ty / n, txx - tx * tx / n, tyy - ty * ty / n
-        low = smaller(txx, smaller(tyy, low)) if what == CORRELATION else smaller(absolute(cross), low)
-        store(out, t * LANES, select(present >= need, _result(what, cross, vx, vy, n), nothing))
+                sxx, syy = sxx + a * a, syy + b * b
+            first = clip_low(t - d + 1)
+            n, tx, ty, txx, tyy, txy = present, sx, sy, sxx, syy, sxy
+            if first < block:
+                at = (first - block + d) * 5 * LANES
+                tx = tx + load(suffix, at)
+                ty = ty + load(suffix, at + LANES)
+                txy = txy + load(suffix, at + 2 * LANES)
+                if what == CORRELATION:
+                    txx = txx + load(suffix, at + 3 * LANES)
+                    tyy = tyy + load(suffix, at + 4 * LANES)
+            if apart:
+                a, b = select(gone, zero, v - newer_x), select(gone, zero, w - newer_y)
+                newer = newer + select(gone, zero, one)
+                nx, ny, nxy = nx + a, ny + b, nxy + a * b
+                alone = newer == n
+                tx, ty, txy = select(alone, nx, tx), select(alone, ny, ty), select(alone, nxy, txy)
+                if what == CORRELATION:
+                    nxx, nyy = nxx + a * a, nyy + b * b
+                    txx, tyy = select(alone, nxx, txx), select(alone, nyy, tyy)
+            cross, vx, vy = txy - tx * ty / n, txx - tx * tx / n, tyy - ty * ty / n
+            if apart:
+                low = smaller(_squares(what, tx, ty, txx, tyy), low)
+            store(out, t * LANES, select(present >= need, _result(what, cross, vx, vy, n), nothing))
+        begin = max(begin, end)
+        if part == 0 and not apart and block + d - half <= stop:
+            low = smaller(_squares(what, sx, sy, sxx, syy), low)
     # No window's sum of squares is larger than those of both halves together.
     return present, low, larger(sxx + older_xx + (syy + older_yy), nxx + nyy)
 
@@ -248,7 +278,7 @@ def _pairs_relaxed(slots, dims, params, what, least):
         base_x, base_y = nothing, nothing
         if block >= 0:
             base_x, base_y = load(x, block * LANES), load(y, block * LANES)
-        newer_x, newer_y = base_x, base_y
+        newer_x, newer_y, before = base_x, base_y, present
         gone = missing(base_x) | missing(base_y)
         if any_lane(gone):
             a, b = select(gone, nothing, base_x), select(gone, nothing, base_y)
@@ -261,6 +291,7 @@ def _pairs_relaxed(slots, dims, params, what, least):
             present, low, most = _pairs_block(
                 out, x, y, suffix, block, rows, d, what, need, present, base_x, base_y, base_x, base_y, False
             )
+        low = select(before + present < 2.0, splat(np.inf), low)
         if any_lane(beyond(low, most)):
             seen_x, seen_y = _mend(
                 out, x, y, block, rows, d, what, need, base_x, base_y, newer_x, newer_y, seen_x, seen_y, most

@@ -3,7 +3,8 @@
 Regressions merge two half-blocks of complete pairs as `ts_pairs` does (Welford; Chan, Golub and LeVeque), and keep the
 means, so every statistic follows from deviations: constant cost in the window, no digit lost to a large level.
 
-The few windows whose squares are far from 1 are taken again (see `far`).
+The few windows whose squares are far from 1 are taken again (see `far`): both halves together have no fewer squares
+than any window, and each window holds the nearer rows of the older half or the first ones of the newer one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from fama_fast.backends.numba_vm.abi import ROWS, SCRATCH, as_doubles, helper, i
 from fama_fast.backends.numba_vm.kernels.blocks import clip_low, finite, first_block
 from fama_fast.backends.numba_vm.kernels.far import (
     HIGH,
+    LOW,
     beyond,
     exponent,
     larger,
@@ -29,6 +31,8 @@ RESIDUAL, INTERCEPT, SLOPE, ESTIMATE, ERROR_SQUARES, TOTAL_SQUARES = 0, 1, 2, 3,
 R_SQUARE, MEAN_ERROR_SQUARE, SLOPE_ERROR, INTERCEPT_ERROR = 6, 7, 8, 9
 
 PERFECT = 1.0 - 1e-14
+# Sums of squares of halves, rounded in another order than those of windows: a little more than `LOW`, less than `HIGH`.
+_LOW, _HIGH = LOW * 2.0, HIGH * 0.5
 NOISE = 1e-13  # residuals this small beside the spread of y are rounding
 
 
@@ -190,10 +194,17 @@ def _far(out, y, x, block, rows, d, what, lag, need, timed):
 
 
 @inlined
+def _squares(timed, sxx, syy):
+    """The smaller sum of squares of part of a window; days are never far from 1."""
+    return syy if timed else smaller(sxx, syy)
+
+
+@inlined
 def _regression(slots, dims, params, what, lag, least, timed):
     out, y = as_doubles(slots[0]), as_doubles(slots[1])
     x = y if timed else as_doubles(slots[2])
     rows, d = dims[ROWS], int(params[0])
+    half = d // 2
     suffix = as_doubles(dims[SCRATCH])
     zero, nothing = splat(0.0), splat(np.nan)
     need = splat(max(least, 2.0))
@@ -201,63 +212,64 @@ def _regression(slots, dims, params, what, lag, least, timed):
     seen_y, seen_x = 0, 0
     block = first_block(dims, d)
     while block < rows:
-        low, most = splat(np.inf), zero
-        n, cx2, cy2, mx, my, sxx, syy, sxy = zero, zero, zero, zero, zero, zero, zero, zero
+        n2, cx2, cy2, mx2, my2, sxx2, syy2, sxy2 = zero, zero, zero, zero, zero, zero, zero, zero
         for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
             a, b, gone = _pair(y, x, t, lag, timed)
-            n, cx2, cy2, mx, my, sxx, syy, sxy = _grow(a, b, gone, n, cx2, cy2, mx, my, sxx, syy, sxy)
+            n2, cx2, cy2, mx2, my2, sxx2, syy2, sxy2 = _grow(a, b, gone, n2, cx2, cy2, mx2, my2, sxx2, syy2, sxy2)
             at = (t - block + d) * 6 * LANES
-            store(suffix, at, n)
-            store(suffix, at + LANES, mx)
-            store(suffix, at + 2 * LANES, my)
-            store(suffix, at + 3 * LANES, sxx)
-            store(suffix, at + 4 * LANES, syy)
-            store(suffix, at + 5 * LANES, sxy)
+            store(suffix, at, n2)
+            store(suffix, at + LANES, mx2)
+            store(suffix, at + 2 * LANES, my2)
+            store(suffix, at + 3 * LANES, sxx2)
+            store(suffix, at + 4 * LANES, syy2)
+            store(suffix, at + 5 * LANES, sxy2)
+        low = zero
+        if block > 0:
+            at = max(d - half, d - block) * 6 * LANES
+            low = _squares(timed, load(suffix, at + 3 * LANES), load(suffix, at + 4 * LANES))
         n, cx, cy, mx, my, sxx, syy, sxy = zero, zero, zero, zero, zero, zero, zero, zero
-        for t in range(clip_low(block), min(block + d, rows)):
-            a, b, gone = _pair(y, x, t, lag, timed)
-            n, cx, cy, mx, my, sxx, syy, sxy = _grow(a, b, gone, n, cx, cy, mx, my, sxx, syy, sxy)
-            first = t - d + 1
-            if strict and first < 0:
-                store(out, t * LANES, nothing)
-                continue
-            first = clip_low(first)
-            count, tx, ty, txx, tyy, txy = n, mx, my, sxx, syy, sxy
-            base_x, base_y = cx, cy
-            if first < block:
-                at = (first - block + d) * 6 * LANES
-                count, base_x, base_y, tx, ty, txx, tyy, txy = _merged(
-                    n,
-                    cx,
-                    cy,
-                    mx,
-                    my,
-                    sxx,
-                    syy,
-                    sxy,
-                    load(suffix, at),
-                    cx2,
-                    cy2,
-                    load(suffix, at + LANES),
-                    load(suffix, at + 2 * LANES),
-                    load(suffix, at + 3 * LANES),
-                    load(suffix, at + 4 * LANES),
-                    load(suffix, at + 5 * LANES),
-                )
-            low, most = smaller(tyy, low), larger(tyy, most)
-            if not timed:
-                low, most = smaller(txx, low), larger(txx, most)
-            value = _of_day(what, t, d, timed, a, b, gone, count, base_x, base_y, tx, ty, txx, tyy, txy)
-            store(out, t * LANES, select(count >= need, finite(value), nothing))
-        if any_lane(beyond(low, most)):
-            start, end = clip_low(block - d + 1), min(block + d, rows)
+        begin, stop = clip_low(block), min(block + d, rows)
+        for part in range(2):
+            end = min(stop, block + d - half) if part == 0 else stop
+            for t in range(begin, end):
+                a, b, gone = _pair(y, x, t, lag, timed)
+                n, cx, cy, mx, my, sxx, syy, sxy = _grow(a, b, gone, n, cx, cy, mx, my, sxx, syy, sxy)
+                first = t - d + 1
+                if strict and first < 0:
+                    store(out, t * LANES, nothing)
+                    continue
+                first = clip_low(first)
+                count, tx, ty, txx, tyy, txy = n, mx, my, sxx, syy, sxy
+                base_x, base_y = cx, cy
+                if first < block:
+                    at = (first - block + d) * 6 * LANES
+                    n3, mx3, my3 = load(suffix, at), load(suffix, at + LANES), load(suffix, at + 2 * LANES)
+                    sxx3, syy3, sxy3 = (
+                        load(suffix, at + 3 * LANES),
+                        load(suffix, at + 4 * LANES),
+                        load(suffix, at + 5 * LANES),
+                    )
+                    count, base_x, base_y, tx, ty, txx, tyy, txy = _merged(
+                        n, cx, cy, mx, my, sxx, syy, sxy, n3, cx2, cy2, mx3, my3, sxx3, syy3, sxy3
+                    )
+                value = _of_day(what, t, d, timed, a, b, gone, count, base_x, base_y, tx, ty, txx, tyy, txy)
+                store(out, t * LANES, select(count >= need, finite(value), nothing))
+            begin = max(begin, end)
+            if part == 0 and block + d - half <= stop:
+                low = smaller(_squares(timed, sxx, syy), low)
+        # No window has more squares than both halves together.
+        _, _, _, _, _, txx, tyy, _ = _merged(n, cx, cy, mx, my, sxx, syy, sxy, n2, cx2, cy2, mx2, my2, sxx2, syy2, sxy2)
+        most = tyy if timed else larger(txx, tyy)
+        low = select(n + n2 < 2.0, splat(np.inf), low)
+        if any_lane((low < _LOW) | (most > _HIGH)):
+            start, end = clip_low(block - d + 1), stop
             seen_y = look_ahead(y, seen_y, start, end, rows)
             small = seen_y < end
             if not timed:
                 start, end = clip_low(start - lag), clip_low(end - lag)
                 seen_x = look_ahead(x, seen_x, start, end, rows)
                 small = small or seen_x < end
-            if small or any_lane(most > HIGH):
+            if small or any_lane(most > _HIGH):
                 _far(out, y, x, block, rows, d, what, lag, need, timed)
         block += d
 

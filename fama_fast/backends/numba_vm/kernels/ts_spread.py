@@ -8,6 +8,9 @@ whatever its level. A missing day makes every half that holds it missing by itse
 Relaxed windows (min_periods) count what is present (see `gaps`) and shift by the same row where it is present. Where it
 is not, they need another day that their window holds: the older half's last present day for windows that reach back to
 it, the newer half's first present day for the others.
+
+Of numbers far from 1 (see `far`): every window that ends in a block holds either the nearer rows of the older half or
+the first rows of the newer one, so the smaller one of their two sums of squares is as small as any window's.
 """
 
 from __future__ import annotations
@@ -100,6 +103,7 @@ def _dispersion_strict(slots, dims, params, what):
     out, x = as_doubles(slots[0]), operand(slots, 1)
     rows, d = dims[ROWS], int(params[0])
     suffix = as_doubles(dims[SCRATCH])
+    half = d // 2
     n = splat(float(d))
     nothing = splat(np.nan)
     for t in range(min(d - 1, rows)):
@@ -109,7 +113,7 @@ def _dispersion_strict(slots, dims, params, what):
     while block < rows:
         if block >= 0:
             shift = load(x, block * LANES)
-            least, most = splat(np.inf), splat(0.0)
+            most = splat(0.0)
             sums, squares = splat(0.0), splat(0.0)
             for t in range(block - 1, clip_low(block - d + 1) - 1, -1):
                 v = load(x, t * LANES) - shift
@@ -118,31 +122,39 @@ def _dispersion_strict(slots, dims, params, what):
                 at = (t - block + d) * 2 * LANES
                 store(suffix, at, sums)
                 store(suffix, at + LANES, squares)
+            least = splat(np.inf)
+            if block >= half:
+                least = smaller(load(suffix, (d - half) * 2 * LANES + LANES), least)
             sums, squares = splat(0.0), splat(0.0)
-            for t in range(block, min(block + d, rows)):
-                today = load(x, t * LANES) - shift
-                sums = sums + today
-                squares = squares + today * today
-                first = t - d + 1
-                if first >= 0:
-                    s, q = sums, squares
-                    if first < block:
-                        at = (first - block + d) * 2 * LANES
-                        s = s + load(suffix, at)
-                        q = q + load(suffix, at + LANES)
-                    mean = s / n
-                    least, most = smaller(q, least), larger(q, most)
-                    store(out, t * LANES, _dispersion(what, q - s * mean, n, mean, today))
+            begin, stop = block, min(block + d, rows)
+            for part in range(2):
+                end = min(stop, block + d - half) if part == 0 else stop
+                for t in range(begin, end):
+                    today = load(x, t * LANES) - shift
+                    sums = sums + today
+                    squares = squares + today * today
+                    first = t - d + 1
+                    if first >= 0:
+                        s, q = sums, squares
+                        if first < block:
+                            at = (first - block + d) * 2 * LANES
+                            s = s + load(suffix, at)
+                            q = q + load(suffix, at + LANES)
+                        mean = s / n
+                        most = larger(q, most)
+                        store(out, t * LANES, _dispersion(what, q - s * mean, n, mean, today))
+                begin = end
+                if part == 0 and block + d - half <= stop:
+                    least = smaller(squares, least)
             if any_lane(beyond(least, most)):
-                end = min(block + d, rows)
-                seen = look_ahead(x, seen, clip_low(block - d + 1), end, rows)
-                if seen < end or any_lane(most > HIGH):
+                seen = look_ahead(x, seen, clip_low(block - d + 1), stop, rows)
+                if seen < stop or any_lane(most > HIGH):
                     _dispersion_far(out, x, block, rows, d, what, float(d), shift, shift)
         block += d
 
 
 @inlined
-def _dispersion_block(out, x, suffix, block, rows, d, what, need, present, base, newer_base, apart):
+def _dispersion_block(out, x, suffix, block, rows, d, half, what, need, present, base, newer_base, apart):
     """Relaxed windows that end in a block; the present days of the last of them, and what `beyond` asks for.
 
     Days are measured from `base`, or from `newer_base` (where the two are `apart`) by windows that hold no present day
@@ -158,37 +170,45 @@ def _dispersion_block(out, x, suffix, block, rows, d, what, need, present, base,
         at = (t - block + d) * 2 * LANES
         store(suffix, at, sums)
         store(suffix, at + LANES, squares)
-    older_squares = squares
+    older_squares, least = squares, splat(np.inf)
+    if not apart:
+        least = load(suffix, max(d - half, d - block) * 2 * LANES + LANES) if block > 0 else zero
     sums, squares = zero, zero
     newer, newer_sums, newer_squares = zero, zero, zero
-    least = splat(np.inf)
-    for t in range(clip_low(block), min(block + d, rows)):
-        v = load(x, t * LANES)
-        today = v - base
-        gone = missing(today)
-        present = roll(present, gone, x, t, d)
-        e = select(gone, zero, today)
-        sums = sums + e
-        squares = squares + e * e
-        first = clip_low(t - d + 1)
-        n, s, q = present, sums, squares
-        if first < block:
-            at = (first - block + d) * 2 * LANES
-            s = s + load(suffix, at)
-            q = q + load(suffix, at + LANES)
-        if apart:
-            newer_today = v - newer_base
-            e = select(gone, zero, newer_today)
-            newer = newer + select(gone, zero, one)
-            newer_sums = newer_sums + e
-            newer_squares = newer_squares + e * e
-            alone = newer == n
-            s, q = select(alone, newer_sums, s), select(alone, newer_squares, q)
-            today = select(alone, newer_today, today)
-        mean = s / n
-        least = smaller(q, least)
-        value = _dispersion(what, q - s * mean, n, mean, today)
-        store(out, t * LANES, select(present >= need, value, nothing))
+    begin, stop = clip_low(block), min(block + d, rows)
+    for part in range(2):
+        end = min(stop, block + d - half) if part == 0 else stop
+        for t in range(begin, end):
+            v = load(x, t * LANES)
+            today = v - base
+            gone = missing(today)
+            present = roll(present, gone, x, t, d)
+            e = select(gone, zero, today)
+            sums = sums + e
+            squares = squares + e * e
+            first = clip_low(t - d + 1)
+            n, s, q = present, sums, squares
+            if first < block:
+                at = (first - block + d) * 2 * LANES
+                s = s + load(suffix, at)
+                q = q + load(suffix, at + LANES)
+            if apart:
+                newer_today = v - newer_base
+                e = select(gone, zero, newer_today)
+                newer = newer + select(gone, zero, one)
+                newer_sums = newer_sums + e
+                newer_squares = newer_squares + e * e
+                alone = newer == n
+                s, q = select(alone, newer_sums, s), select(alone, newer_squares, q)
+                today = select(alone, newer_today, today)
+            mean = s / n
+            if apart:
+                least = smaller(q, least)
+            value = _dispersion(what, q - s * mean, n, mean, today)
+            store(out, t * LANES, select(present >= need, value, nothing))
+        begin = max(begin, end)
+        if part == 0 and not apart and block + d - half <= stop:
+            least = smaller(squares, least)
     # No window's sum of squares is larger than those of both halves together.
     return present, least, larger(newer_squares, squares + older_squares)
 
@@ -206,16 +226,17 @@ def _dispersion_relaxed(slots, dims, params, what, least):
         base = splat(np.nan)
         if block >= 0:
             base = load(x, block * LANES)
-        newer_base = base
+        newer_base, before = base, present
         if any_lane(missing(base)):
             base, newer_base = last_present(base, x, block, d), first_present(base, x, block, d, rows)
             present, low, most = _dispersion_block(
-                out, x, suffix, block, rows, d, what, need, present, base, newer_base, True
+                out, x, suffix, block, rows, d, d // 2, what, need, present, base, newer_base, True
             )
         else:
             present, low, most = _dispersion_block(
-                out, x, suffix, block, rows, d, what, need, present, base, base, False
+                out, x, suffix, block, rows, d, d // 2, what, need, present, base, base, False
             )
+        low = select(before + present < 2.0, splat(np.inf), low)
         if any_lane(beyond(low, most)):
             end = min(block + d, rows)
             seen = look_ahead(x, seen, clip_low(block - d + 1), end, rows)
