@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from fama_fast.evaluation import (
     Path,
     bucket_returns,
     capacity,
+    distinct_values,
     hold,
     long_short_weights,
     max_drawdown,
@@ -52,11 +54,63 @@ def test_buckets_are_those_of_pandas_qcut(market, quantiles):
         np.testing.assert_array_equal(found[t], expected.fillna(0).astype(int))
 
 
-def test_tied_values_share_the_lower_bucket():
+def bucketed(row, quantiles):
+    """The definition: the interval of the average rank; the lowest value at the bottom, the highest at the top."""
+    found = np.zeros(row.size, dtype=int)
+    known = np.isfinite(row)
+    x = row[known]
+    if x.size < quantiles or np.unique(x).size < 2:
+        return found
+    place = pd.Series(x).rank(method="average").to_numpy() - 1
+    edges = [Fraction(b * (x.size - 1), quantiles) for b in range(1, quantiles + 1)]
+    buckets = np.array([1 + next(b for b, edge in enumerate(edges) if Fraction(p) <= edge) for p in place])
+    buckets[x == x.max()] = quantiles
+    buckets[x == x.min()] = 1
+    found[known] = buckets
+    return found
+
+
+def test_tied_values_share_the_bucket_of_their_average_rank():
     values = np.array([[1.0, 1.0, 1.0, 1.0, 2.0, 3.0, 3.0, 4.0, 5.0, 5.0]])
-    edges = np.quantile(values[0], [0.2, 0.4, 0.6, 0.8])
-    expected = np.searchsorted(edges, values[0], side="left") + 1
-    np.testing.assert_array_equal(quantile_buckets(values, quantiles=5)[0], expected)
+    np.testing.assert_array_equal(quantile_buckets(values, quantiles=5)[0], [1, 1, 1, 1, 3, 4, 4, 4, 5, 5])
+
+
+@pytest.mark.parametrize("quantiles", [2, 3, 5, 10])
+def test_buckets_of_ties_are_those_of_the_definition(quantiles):
+    rng = np.random.default_rng(quantiles)
+    rows = [rng.integers(0, distinct, 23).astype(float) for distinct in (1, 2, 3, 4, 9, 30) for _ in range(20)]
+    rows += [np.where(rng.random(23) < share, 0.0, rng.normal(size=23)) for share in (0.1, 0.5, 0.9) for _ in range(10)]
+    values = np.where(rng.random((len(rows), 23)) < 0.1, np.nan, np.array(rows))
+    expected = np.array([bucketed(row, quantiles) for row in values])
+    np.testing.assert_array_equal(quantile_buckets(values, quantiles=quantiles), expected)
+    # Within groups each group is a market of its own.
+    codes = rng.integers(0, 3, values.shape).astype(float)
+    codes[rng.random(values.shape) < 0.1] = np.nan
+    found = quantile_buckets(values, quantiles=quantiles, groups=Groups(codes, ("a", "b", "c")))
+    for g in range(3):
+        own = np.array(
+            [bucketed(np.where(c == g, row, np.nan), quantiles) for row, c in zip(values, codes, strict=True)]
+        )
+        np.testing.assert_array_equal(found[codes == g], own[codes == g])
+    assert not found[np.isnan(codes)].any()
+
+
+def test_a_factor_of_two_values_has_a_bottom_and_a_top_and_nothing_else():
+    rng = np.random.default_rng(0)
+    for share in (0.05, 0.3, 0.5, 0.8, 0.95):
+        signs = np.where(rng.random((50, 40)) < share, 1.0, -1.0)
+        signs[:, :2] = [[-1.0, 1.0]]
+        found = quantile_buckets(signs, quantiles=5)
+        np.testing.assert_array_equal(found, np.where(signs > 0, 5, 1))
+        earned = bucket_returns(found, signs * 0.01, quantiles=5)
+        np.testing.assert_allclose(earned[:, [0, 4]], [[-0.01, 0.01]] * 50, rtol=1e-15)
+        assert np.isnan(earned[:, 1:4]).all()
+        weights = long_short_weights(found, quantiles=5)
+        np.testing.assert_allclose(np.where(weights > 0, weights, 0).sum(axis=1), 1.0)
+    three = np.array([[-1.0] * 4 + [0.0] * 3 + [1.0] * 4])
+    assert quantile_buckets(three, quantiles=5)[0].tolist() == [1] * 4 + [3] * 3 + [5] * 4
+    assert not quantile_buckets(np.full((3, 20), 7.0), quantiles=5).any()
+    assert distinct_values(np.array([[1.0, 1.0, np.nan], [3.0, 2.0, 1.0], [np.nan] * 3])).tolist() == [1, 3, 0]
 
 
 def test_buckets_within_groups_are_those_of_each_group_alone(market):

@@ -245,3 +245,29 @@ def test_bits_do_not_depend_on_threads(panel, threads, returns):
     values = np.random.default_rng(5).normal(size=(T, N)) + returns
     one = study(values, StudyData.from_panel(panel, threads=threads))
     assert one.figures == study(values, StudyData.from_panel(panel, threads=2)).figures
+
+
+def test_a_factor_of_two_values_is_studied_and_its_empty_buckets_are_said(data, returns):
+    signs = np.sign(np.where(np.isnan(returns), np.arange(N) - 4.5, returns - np.nanmedian(returns)))
+    found = study(signs, data).figures
+    means = [q["annual_return"] for q in found["quantiles"]]
+    assert means[0] < 0 < means[4]
+    assert all(math.isnan(m) for m in means[1:4])
+    assert found["quantiles"][0]["annual_excess"] < 0 < found["quantiles"][4]["annual_excess"]
+    for name in ("long_short", "long_short_neutral"):
+        assert found[name]["n_days"] >= T - 3
+        assert found[name]["costs"][0]["annual_return"] > 0
+    said = found["not_supplied"]["quantiles"]
+    assert said.startswith(f"on {T} of {T} dates the factor has fewer than 5 different values (down to 2)")
+    assert "quantiles" not in study(returns, data).figures["not_supplied"]
+    three = study(signs, data, rows=slice(0, 30)).figures["not_supplied"]["quantiles"]
+    assert "30 of 30 dates" in three
+    flat = study(np.ones((T, N)), data).figures
+    assert all(math.isnan(q["annual_return"]) for q in flat["quantiles"])
+    assert "down to 1" in flat["not_supplied"]["quantiles"]
+
+
+def test_what_groups_explain_leaves_nothing_to_correlate(data, panel):
+    codes = np.asarray(panel.group("SECTOR").codes) * 0.1 + 1e6
+    left = study(codes, data).figures["residual"]
+    assert math.isnan(left["rank_ic"])

@@ -32,25 +32,58 @@ def present(series: Any) -> FloatArray:
     return array[np.isfinite(array)]
 
 
-def _near_1(x: FloatArray) -> tuple[FloatArray, float]:
-    """A series times a power of two with which its squares neither overflow nor vanish, and that power: mostly 1."""
-    largest = float(max(-x.min(), x.max())) if x.size else 0.0
-    if largest == 0.0 or 2.0**-400 <= largest <= 2.0**400:
-        return x, 1.0
-    scale = math.ldexp(1.0, -max(min(math.frexp(largest)[1], 1000), -1000))
-    return x * scale, scale
+# A spread so far below the level would drown in the rounding of the mean.
+_NARROW = 2.0**-16
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A series as (base + rest) / scale, such that sums and squares of the rest lose nothing: mostly (0 + series) / 1.
+
+    Attributes:
+        scale: a power of two that brings a series far from 1 near it. base: the smallest number of a series that moves
+            little beside its level, or not at all. constant: it does not move.
+    """
+
+    rest: FloatArray
+    scale: float
+    base: float
+    constant: bool
+
+    @property
+    def centre(self) -> float:
+        """The mean, times the scale."""
+        return self.base + float(self.rest.mean())
+
+
+def _parts(x: FloatArray) -> _Parts:
+    """Of at least one number."""
+    low, high = float(x.min()), float(x.max())
+    largest, scale = max(-low, high), 1.0
+    if largest != 0.0 and not 2.0**-400 <= largest <= 2.0**400:
+        scale = math.ldexp(1.0, -max(min(math.frexp(largest)[1], 1000), -1000))
+        x, low, high, largest = x * scale, low * scale, high * scale, largest * scale
+    if high - low < _NARROW * largest:
+        return _Parts(x - low, scale, low, low == high)
+    return _Parts(x, scale, 0.0, low == high)
 
 
 def mean(series: Any) -> float:
     """Arithmetic mean of the days that have a value."""
     x = present(series)
-    return float(x.mean()) if x.size else NAN
+    if not x.size:
+        return NAN
+    parts = _parts(x)
+    return parts.centre / parts.scale
 
 
 def std(series: Any) -> float:
     """Standard deviation, ddof 1; NaN with fewer than two days."""
-    x, scale = _near_1(present(series))
-    return float(x.std(ddof=1)) / scale if x.size > 1 else NAN
+    x = present(series)
+    if x.size < 2:
+        return NAN
+    parts = _parts(x)
+    return 0.0 if parts.constant else float(parts.rest.std(ddof=1)) / parts.scale
 
 
 def information_ratio(series: Any) -> float:
@@ -58,10 +91,11 @@ def information_ratio(series: Any) -> float:
 
     Source: Grinold and Kahn, Active Portfolio Management, ch. 5 and 10; RankICIR is the same of the RankIC.
     """
-    x, _ = _near_1(present(series))
-    if x.size < 2 or x.min() == x.max():
+    x = present(series)
+    parts = _parts(x) if x.size > 1 else None
+    if parts is None or parts.constant:
         return NAN
-    return float(x.mean() / x.std(ddof=1))
+    return float(parts.centre / parts.rest.std(ddof=1))
 
 
 def hit_rate(series: Any) -> float:
@@ -83,18 +117,20 @@ class Level:
 
 def level(series: Any, *, horizon: int = 1) -> Level:
     """All figures of a series at once, with the bits that they have one by one, in a third of the time."""
-    x, scale = _near_1(present(series))
+    x = present(series)
     n = x.size
     if n < 2:
-        return Level(mean(x) / scale, NAN, hit_rate(x), NAN, n)
-    centre = x.mean()
+        return Level(mean(x), NAN, hit_rate(x), NAN, n)
+    parts = _parts(x)
     hits = float(np.count_nonzero(x > 0.0) / n)
-    if x.min() == x.max():
-        return Level(float(centre) / scale, NAN, hits, NAN, n)
-    u = x - centre
+    middle = parts.rest.mean()
+    centre = parts.base + float(middle)
+    if parts.constant:
+        return Level(centre / parts.scale, NAN, hits, NAN, n)
+    u = parts.rest - middle
     spread = np.sqrt(np.add.reduce(u * u) / (n - 1))
-    t = _newey_west(float(centre), u, newey_west_lag(n, horizon))
-    return Level(float(centre) / scale, float(centre / spread), hits, t, n)
+    t = _newey_west(centre, u, newey_west_lag(n, horizon))
+    return Level(centre / parts.scale, float(centre / spread), hits, t, n)
 
 
 def t_statistic(series: Any) -> float:
@@ -138,13 +174,13 @@ def newey_west_t(series: Any, *, horizon: int = 1, lag: int | None = None) -> fl
     horizon = whole(horizon, "horizon", 1)
     if lag is not None and whole(lag, "lag", 0) < horizon - 1:
         raise ConfigError(f"labels of {horizon} days overlap: the lag must be at least {horizon - 1}, not {lag}")
-    x, _ = _near_1(present(series))
+    x = present(series)
     n = x.size
-    if n < 2 or x.min() == x.max():
+    parts = _parts(x) if n > 1 else None
+    if parts is None or parts.constant:
         return NAN
     width = newey_west_lag(n, horizon) if lag is None else min(lag, n - 1)
-    centre = x.mean()
-    return _newey_west(float(centre), x - centre, width)
+    return _newey_west(parts.centre, parts.rest - parts.rest.mean(), width)
 
 
 def _newey_west(centre: float, u: FloatArray, width: int) -> float:
@@ -206,6 +242,8 @@ def bootstrap_interval(
     if n < 2:
         return NAN, NAN
     length = min(n, max(horizon, math.ceil(n ** (1.0 / 3.0))) if block is None else block)
+    parts = _parts(x)
+    x = parts.rest
     full, rest = divmod(n, length)
     wrapped = np.concatenate(([0.0], np.cumsum(np.concatenate((x, x[:length])))))
     sums = wrapped[length : length + n] - wrapped[:n]
@@ -216,7 +254,7 @@ def bootstrap_interval(
         totals = totals + tails[draws.integers(0, n, size=resamples)]
     tail = 100.0 * (1.0 - confidence) / 2.0
     low, high = np.percentile(totals / n, [tail, 100.0 - tail])
-    return float(low), float(high)
+    return (parts.base + float(low)) / parts.scale, (parts.base + float(high)) / parts.scale
 
 
 def stationary_bootstrap_interval(
@@ -254,6 +292,8 @@ def stationary_bootstrap_interval(
     if n < 2:
         return NAN, NAN
     length = max(horizon, math.ceil(n ** (1.0 / 3.0))) if block is None else block
+    parts = _parts(x)
+    x = parts.rest
     draws = np.random.default_rng(seed)
     # A block's sum is a difference of two cumulative sums, so a resample costs its blocks, not its days.
     wrapped = np.concatenate(([0.0], np.cumsum(np.concatenate((x, x)))))
@@ -266,7 +306,7 @@ def stationary_bootstrap_interval(
         left -= days
     tail = 100.0 * (1.0 - confidence) / 2.0
     low, high = np.percentile(totals / n, [tail, 100.0 - tail])
-    return float(low), float(high)
+    return (parts.base + float(low)) / parts.scale, (parts.base + float(high)) / parts.scale
 
 
 def _variance(value: Any) -> float:
@@ -312,12 +352,13 @@ def deflated_sharpe(series: Any, *, trials: int, variance: float) -> float:
     """
     from scipy.special import ndtr
 
-    x, _ = _near_1(present(series))
+    x = present(series)
     sharpe = information_ratio(x)
     bar = expected_maximum_sharpe(trials, variance)
     if x.size < 3 or not math.isfinite(sharpe) or not math.isfinite(bar):
         return NAN
-    u = (x - x.mean()) / x.std()
+    rest = _parts(x).rest
+    u = (rest - rest.mean()) / rest.std()
     skewness, kurtosis = float(np.mean(u**3)), float(np.mean(u**4))
     spread = 1.0 - skewness * sharpe + (kurtosis - 1.0) / 4.0 * sharpe**2
     return float(ndtr((sharpe - bar) * math.sqrt(x.size - 1.0) / math.sqrt(spread))) if spread > 0.0 else NAN

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fama_fast.types import FloatArray
 
 MAX_BLOCKS = 20
+_NARROW = 2.0**-16
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,18 @@ def overfitting_probability(daily: Any, *, blocks: int = 16) -> Overfitting:
     size = array.shape[0] // blocks
     if size < 2:
         raise DataError(f"{array.shape[0]} complete days cannot be cut into {blocks} blocks of at least 2 days")
-    cut = array[: size * blocks].reshape(blocks, size, -1)
+    array = array[: size * blocks]
+    # Of a column that moves little beside its level only what moves is squared.
+    low, high = array.min(axis=0), array.max(axis=0)
+    base = np.where(high - low < _NARROW * np.maximum(-low, high), low, 0.0)
+    cut = (array - base).reshape(blocks, size, -1)
     sums, squares = cut.sum(axis=1), (cut * cut).sum(axis=1)
     chosen = np.array(list(combinations(range(blocks), blocks // 2)))
     member = np.zeros((len(chosen), blocks))
     np.put_along_axis(member, chosen, 1.0, axis=1)
     days = size * (blocks // 2)
-    inside = _ratio(member @ sums, member @ squares, days)
-    outside = _ratio((1.0 - member) @ sums, (1.0 - member) @ squares, days)
+    inside = _ratio(member @ sums, member @ squares, base, days)
+    outside = _ratio((1.0 - member) @ sums, (1.0 - member) @ squares, base, days)
     best = np.argmax(inside, axis=1)[:, None]
     got = np.take_along_axis(outside, best, axis=1)
     below = np.count_nonzero(outside < got, axis=1)
@@ -97,9 +102,11 @@ def overfitting_probability(daily: Any, *, blocks: int = 16) -> Overfitting:
     )
 
 
-def _ratio(total: FloatArray, squares: FloatArray, days: int) -> FloatArray:
-    """mean / std (ddof 1) from sums; zero where a column does not move."""
+def _ratio(total: FloatArray, squares: FloatArray, base: FloatArray, days: int) -> FloatArray:
+    """mean / std (ddof 1) from sums of what is above `base`; zero where a column does not move."""
     average = total / days
     variance = np.maximum(0.0, (squares - total * average) / (days - 1))
-    out: FloatArray = np.divide(average, np.sqrt(variance), out=np.zeros(average.shape), where=variance > 1e-30)
+    moves = variance > np.maximum(1e-30, 1e-12 * squares / days)  # less is the rounding of the two terms
+    moves |= (base != 0.0) & (variance > 1e-12 * squares / days)
+    out: FloatArray = np.divide(base + average, np.sqrt(variance), out=np.zeros(average.shape), where=moves)
     return out

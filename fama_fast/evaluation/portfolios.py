@@ -21,7 +21,7 @@ from fama_fast.panel.groups import GroupField
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fama_fast.types import FloatArray
+    from fama_fast.types import FloatArray, IntArray
 
 MAX_QUANTILES = 100
 MOST_NAMES = 1_000_000
@@ -61,9 +61,11 @@ def quantile_buckets(
 ) -> NDArray[np.int8]:
     """Bucket of each cell by its value that date: 1 (lowest) to `quantiles`, 0 for cells that are in none.
 
-    Buckets are the intervals between linearly interpolated quantiles, as `pandas.qcut` cuts them; tied values share
-    the lower bucket. With `groups`, within each group of each date, so that long-short is neutral to groups; a date
-    (or a group of it) with fewer cells than buckets has none.
+    Buckets are the intervals between linearly interpolated quantiles, as `pandas.qcut` cuts them. Tied values share
+    the bucket of their average rank, and the lowest and the highest value are always at the bottom and at the top, so
+    that a factor of two values has both; buckets between may then be empty. With `groups`, within each group of each
+    date, so that long-short is neutral to groups; a date (or a group of it) with fewer cells than buckets, or with one
+    value alone, has none.
 
     Args:
         values: (T, N), or a `SortedRows` of them (its universe is in it).
@@ -84,6 +86,20 @@ def quantile_buckets(
             rows.values, rows.order, rows.count, codes, n, quantiles, a, b, out
         ),
         shape,
+        threads,
+    )
+    return out
+
+
+def distinct_values(values: Any, *, universe: Any = None, threads: int | None = None) -> IntArray:
+    """(T,) how many different values there are on each date: with fewer than buckets, some of those are empty."""
+    from fama_fast.backends.numba_vm import portfolio_loops
+
+    rows = sorted_rows(values, universe, threads=threads)
+    out = np.zeros(len(rows.values), dtype=np.int64)
+    over_rows(
+        lambda a, b: portfolio_loops.distinct_values(rows.values, rows.order, rows.count, a, b, out),
+        rows.values.shape,
         threads,
     )
     return out

@@ -29,6 +29,7 @@ from fama_fast.evaluation.portfolios import (
     Groups,
     bucket_returns,
     capacity,
+    distinct_values,
     hold,
     long_short_weights,
     quantile_buckets,
@@ -37,7 +38,7 @@ from fama_fast.evaluation.portfolios import (
 from fama_fast.evaluation.residual import average_ranks, residual_values, style_controls
 from fama_fast.evaluation.rows import SortedRows, chosen_rows, mask_matrix, matrix
 from fama_fast.evaluation.score import trading
-from fama_fast.evaluation.turnover import rank_autocorrelation
+from fama_fast.evaluation.turnover import rank_autocorrelation, share
 from fama_fast.evaluation.vectors import rank_vectors, sample_rows
 from fama_fast.types import STANDARD_GROUPS
 
@@ -332,6 +333,9 @@ def study(values: Any, data: StudyData, *, rows: Rows | None = None, sign: int =
     if data.controls is not None and len(data.control_names):
         figures["residual"] = _residual(members, data, label, rows, first)
     figures["not_supplied"] = dict(data.not_supplied)
+    few = _few_values(members, part, chosen.quantiles, threads)
+    if few:
+        figures["not_supplied"]["quantiles"] = few
     daily = {"rank_ic": one.rank_ic, "turnover": one.turnover} | {name: path.gross for name, path in paths.items()}
     return FactorStudy(sign, figures, daily)
 
@@ -344,7 +348,9 @@ def _portfolios(x: SortedRows, data: StudyData, rows: Rows | None) -> tuple[dict
     paths: dict[str, Path] = {}
     buckets = quantile_buckets(x, quantiles=chosen.quantiles, threads=threads)
     earned = bucket_returns(buckets, returns, quantiles=chosen.quantiles, threads=threads)[part]
-    level = earned.mean(axis=1)
+    filled = np.isfinite(earned)
+    # Of the buckets that have a name: a factor of few values leaves some empty.
+    level = share(np.where(filled, earned, 0.0).sum(axis=1), np.count_nonzero(filled, axis=1))
     figures["quantiles"] = [
         {
             "quantile": q + 1,
@@ -370,6 +376,19 @@ def _portfolios(x: SortedRows, data: StudyData, rows: Rows | None) -> tuple[dict
         figures[name] = path.performance(rows, chosen.costs_bp).as_dict()
     figures["top_k"]["k"] = k
     return figures, paths
+
+
+def _few_values(x: SortedRows, part: Rows, quantiles: int, threads: int | None) -> str:
+    """Why buckets are empty: on many dates the factor has fewer different values than there are buckets."""
+    values, cells = distinct_values(x, threads=threads)[part], x.count[part]
+    held = values[cells >= quantiles]
+    few = np.count_nonzero(held < quantiles)
+    if few <= _FEW_DATES * held.size:
+        return ""
+    return (
+        f"on {few} of {held.size} dates the factor has fewer than {quantiles} different values (down to {held.min()}): "
+        "the lowest is the bottom bucket, the highest the top one, and buckets between are empty"
+    )
 
 
 def _residual(x: SortedRows, data: StudyData, label: SortedRows, rows: Rows | None, horizon: int) -> dict[str, Any]:
@@ -416,6 +435,8 @@ class LibraryStudy:
             "not_supplied": dict(self.not_supplied),
         }
 
+
+_FEW_DATES = 0.05  # share of dates from which on it is said
 
 LIKENESS_DATES = 250  # correlations of ranks settle long before that
 

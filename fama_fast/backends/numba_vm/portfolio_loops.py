@@ -12,7 +12,10 @@ import math
 import numpy as np
 
 from fama_fast.backends.numba_vm.caching import njit_cached
-from fama_fast.backends.numba_vm.kernels.far import scale_for
+from fama_fast.backends.numba_vm.stats import shift_and_scale
+
+# Squares of what is left of a row, as a share of those of the row, that are rounding alone.
+_ROUNDING = 1e-24
 
 
 @njit_cached
@@ -107,46 +110,71 @@ def average_ranks(values, order, count, start, stop, out):  # type: ignore[no-un
 
 
 @njit_cached
+def _group_of(codes, t, column):  # type: ignore[no-untyped-def]
+    """The group of a cell, 0 without groups, -1 for none."""
+    if codes.shape[0] == 0:
+        return 0
+    code = codes[t, column]
+    return np.int64(code) if math.isfinite(code) else -1
+
+
+@njit_cached
 def quantile_buckets(values, order, count, codes, n_groups, buckets, start, stop, out):  # type: ignore[no-untyped-def]
     """Buckets 1..Q of each row's ordered cells by value, within groups when there are any; 0 elsewhere.
 
     codes: (T, N) float64 group codes below n_groups, or (0, 0) for none. out: (T, N) int8.
-    The cell at place i of n (from 0, tied cells at the first of their places) is in the least bucket b with
-    i <= b (n - 1) / Q: the intervals that linear quantiles cut. A group with fewer than Q cells has no buckets.
+    The cell at place i of n (from 0, tied cells at the mean of their places) is in the least bucket b with
+    i <= b (n - 1) / Q: the intervals that linear quantiles cut. The lowest value is always in bucket 1, the highest in
+    bucket Q. A group with fewer than Q cells, or with one value alone, has no buckets.
     """
-    grouped = codes.shape[0] > 0
     size = np.zeros(n_groups, np.int64)
     place = np.zeros(n_groups, np.int64)
-    tied_from = np.zeros(n_groups, np.int64)
+    tie = np.zeros(n_groups, np.int64)
     last = np.zeros(n_groups, np.float64)
+    first = np.zeros(values.shape[1], np.int64)  # place of the first cell that has a cell's value
     for t in range(start, stop):
         out[t, :] = 0
         size[:] = 0
-        place[:] = 0
-        for k in range(count[t]):
-            g = 0
-            if grouped:
-                code = codes[t, order[t, k]]
-                if not math.isfinite(code):
-                    continue
-                g = np.int64(code)
-            size[g] += 1
         for k in range(count[t]):
             i = order[t, k]
-            g = 0
-            if grouped:
-                if not math.isfinite(codes[t, i]):
-                    continue
-                g = np.int64(codes[t, i])
-            if size[g] < buckets:
+            g = _group_of(codes, t, i)
+            if g < 0:
                 continue
-            value = values[t, i]
-            if place[g] == 0 or value != last[g]:
-                tied_from[g] = place[g]
-                last[g] = value
-            place[g] += 1
+            if size[g] == 0 or values[t, i] != last[g]:
+                tie[g] = size[g]
+                last[g] = values[t, i]
+            first[i] = tie[g]
+            size[g] += 1
+        place[:] = size
+        for k in range(count[t] - 1, -1, -1):
+            i = order[t, k]
+            g = _group_of(codes, t, i)
+            if g < 0 or size[g] < buckets:
+                continue
+            place[g] -= 1
             n = size[g] - 1
-            out[t, i] = max(1, (tied_from[g] * buckets + n - 1) // n) if n > 0 else 1
+            if place[g] == n or values[t, i] != last[g]:
+                tie[g] = place[g]  # of the last cell that has this value
+                last[g] = values[t, i]
+            if first[i] == 0 and tie[g] == n:
+                continue
+            if first[i] == 0:
+                out[t, i] = 1
+            elif tie[g] == n:
+                out[t, i] = buckets
+            else:
+                out[t, i] = max(1, ((first[i] + tie[g]) * buckets + 2 * n - 1) // (2 * n))
+
+
+@njit_cached
+def distinct_values(values, order, count, start, stop, out):  # type: ignore[no-untyped-def]
+    """How many different values each row's ordered cells have. out: (T,) int64."""
+    for t in range(start, stop):
+        found = 0
+        for k in range(count[t]):
+            if k == 0 or values[t, order[t, k]] != values[t, order[t, k - 1]]:
+                found += 1
+        out[t] = found
 
 
 @njit_cached
@@ -264,7 +292,8 @@ def residuals(y, controls, codes, n_groups, start, stop, out):  # type: ignore[n
     y: (T, N). controls: (K, T, N). codes: (T, N) float64, or (0, 0). Only cells with everything present are fitted;
     others are NaN in out (T, N). Group means are taken out first (Frisch, Waugh and Lovell), then the K x K normal
     equations are solved by Cholesky; a control that the ones before it explain adds nothing. Each is taken times the
-    power of two that brings it near 1, which changes no digit and keeps squares in the range of numbers.
+    power of two that brings it near 1, which changes no digit and keeps squares in the range of numbers. What is but
+    the rounding of a row is 0.
     """
     n_controls, _, n = controls.shape
     grouped = codes.shape[0] > 0
@@ -295,18 +324,25 @@ def residuals(y, controls, codes, n_groups, start, stop, out):  # type: ignore[n
         cells[:] = 0
         for j in range(m):
             cells[group[j]] += 1
-        scale = 1.0
+        scale = whole = 1.0
         for c in range(n_controls + 1):
-            largest = 0.0
+            low, high = np.inf, -np.inf
             for j in range(m):
-                largest = max(largest, abs(x[c, j]))
-            scale = scale_for(largest)  # the last one is that of y
+                low, high = min(low, x[c, j]), max(high, x[c, j])
+            shift, scale = shift_and_scale(low, high)  # the last ones are those of y
             total[:] = 0.0
+            before = 0.0
             for j in range(m):
-                x[c, j] *= scale
+                x[c, j] = (x[c, j] - shift) * scale
+                before += x[c, j] * x[c, j]
                 total[group[j]] += x[c, j]
+            after = 0.0
             for j in range(m):
                 x[c, j] -= total[group[j]] / cells[group[j]]
+                after += x[c, j] * x[c, j]
+            if after <= _ROUNDING * before:
+                x[c, :m] = 0.0
+            whole = before
         for a in range(n_controls):
             for b in range(a + 1):
                 s = 0.0
@@ -318,16 +354,16 @@ def residuals(y, controls, codes, n_groups, start, stop, out):  # type: ignore[n
                 s += x[a, j] * x[n_controls, j]
             beta[a] = s
         for a in range(n_controls):
-            whole = lower[a, a]
+            own = lower[a, a]
             for b in range(a):
                 s = lower[a, b]
                 for c in range(b):
                     s -= lower[a, c] * lower[b, c]
                 lower[a, b] = s / lower[b, b] if lower[b, b] > 0.0 else 0.0
-            s = whole
+            s = own
             for c in range(a):
                 s -= lower[a, c] * lower[a, c]
-            lower[a, a] = math.sqrt(s) if s > 1e-10 * whole else 0.0
+            lower[a, a] = math.sqrt(s) if s > 1e-10 * own else 0.0
         for a in range(n_controls):
             s = beta[a]
             for c in range(a):
@@ -338,8 +374,13 @@ def residuals(y, controls, codes, n_groups, start, stop, out):  # type: ignore[n
             for c in range(a + 1, n_controls):
                 s -= lower[c, a] * beta[c]
             beta[a] = s / lower[a, a] if lower[a, a] > 0.0 else 0.0
+        left = 0.0
         for j in range(m):
             fit = 0.0
             for c in range(n_controls):
                 fit += beta[c] * x[c, j]
-            out[t, where[j]] = (x[n_controls, j] - fit) / scale
+            x[n_controls, j] -= fit
+            left += x[n_controls, j] * x[n_controls, j]
+        explained = left <= _ROUNDING * whole
+        for j in range(m):
+            out[t, where[j]] = 0.0 if explained else x[n_controls, j] / scale

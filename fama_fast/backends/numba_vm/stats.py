@@ -169,6 +169,19 @@ def rank_correlation(x, x_order, x_count, y, y_order, y_count, min_pairs, start,
             out[t] = xy / math.sqrt(xx * yy)
 
 
+# A spread so far below the level would drown in the rounding of the mean: what differs is then taken from the lowest.
+_NARROW = 2.0**-16
+
+
+@njit_cached
+def shift_and_scale(low, high):  # type: ignore[no-untyped-def]
+    """What to take from a row's values, and by which power of two to multiply the rest, so that no digit is lost."""
+    largest = max(abs(low), abs(high))
+    if high - low <= _NARROW * largest:
+        return low, scale_for(high - low)
+    return 0.0, scale_for(largest)
+
+
 @njit_cached
 def correlation(x, y, mask, min_pairs, start, stop, out):  # type: ignore[no-untyped-def]
     """Pearson correlation of each row over complete (masked-in) pairs; NaN below min_pairs or constant."""
@@ -187,22 +200,22 @@ def correlation(x, y, mask, min_pairs, start, stop, out):  # type: ignore[no-unt
         out[t] = np.nan
         if pairs < min_pairs or pairs == 0 or x_low == x_high or y_low == y_high:
             continue
-        x_scale = scale_for(max(abs(x_low), abs(x_high)))
-        y_scale = scale_for(max(abs(y_low), abs(y_high)))
+        x_shift, x_scale = shift_and_scale(x_low, x_high)
+        y_shift, y_scale = shift_and_scale(y_low, y_high)
         x_sum = y_sum = 0.0
         for i in range(n):
             a, b = x[t, i], y[t, i]
             if (masked and not mask[t, i]) or not (math.isfinite(a) and math.isfinite(b)):
                 continue
-            x_sum += a * x_scale
-            y_sum += b * y_scale
+            x_sum += (a - x_shift) * x_scale
+            y_sum += (b - y_shift) * y_scale
         x_mean, y_mean = x_sum / pairs, y_sum / pairs
         xx = yy = xy = 0.0
         for i in range(n):
             a, b = x[t, i], y[t, i]
             if (masked and not mask[t, i]) or not (math.isfinite(a) and math.isfinite(b)):
                 continue
-            da, db = a * x_scale - x_mean, b * y_scale - y_mean
+            da, db = (a - x_shift) * x_scale - x_mean, (b - y_shift) * y_scale - y_mean
             xx += da * da
             yy += db * db
             xy += da * db
