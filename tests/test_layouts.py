@@ -317,6 +317,18 @@ def test_kinds_of_columns_across_files(tmp_path: Path) -> None:
         scan_market_data(tmp_path)
 
 
+def test_a_parquet_column_without_a_name(tmp_path: Path) -> None:
+    """As an index without a name is written."""
+    days = [dt.date(2020, 1, 2), dt.date(2020, 1, 3)]
+    for symbol in ("A", "B"):
+        pl.DataFrame({"": days, "close": [1.0, 2.0], "sector": ["x", "y"]}).write_parquet(
+            tmp_path / f"{symbol}.parquet"
+        )
+    found = load_market_data(tmp_path)
+    assert found.dates.tolist() == days
+    assert scan_market_data(tmp_path).data_hash == found.data_hash
+
+
 def test_many_files_of_many_kinds_keep_their_order(frame: pl.DataFrame, panel: Panel, tmp_path: Path) -> None:
     """More runs of files with the same columns than are opened as one scan each."""
     for i, (_, day) in enumerate(frame.sort("date").group_by("date", maintain_order=True)):
@@ -402,6 +414,7 @@ def test_a_day_without_any_value_is_no_market_day(tmp_path: Path) -> None:
         ("symbol,20200102,20200103\nA,1,2\n", r"dates down and its symbols across: transpose it"),
         ("name,2020-01-02,2020-01-03\nA,1,2\n", r"the columns are dates"),
         ("date,A,A \n2020-01-02,1,2\n", r"the header has two columns 'A'"),
+        ("date,Unnamed: 0\n2020-01-02,1\n", r"a column for each symbol, and this one has none"),
         ("date,A,B\nsoon,1,2\n", r"'date', row 1: 'soon' is not a date"),
     ],
 )

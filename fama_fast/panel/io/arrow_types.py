@@ -66,6 +66,8 @@ def is_foreign(schema: Any) -> bool:
 def _to_polars(table: Any) -> pl.DataFrame:
     found = pl.from_arrow(table)
     assert isinstance(found, pl.DataFrame)
+    # Polars gives a column without a name one.
+    found.columns = table.schema.names
     return found
 
 

@@ -23,7 +23,7 @@ from fama_fast.panel.io.layout import wide_dates
 from fama_fast.panel.io.unreadable import UNREADABLE
 from fama_fast.panel.key_columns import no_column
 from fama_fast.panel.keys import microseconds, read_dates
-from fama_fast.panel.names import ROW_NUMBERS, plain
+from fama_fast.panel.names import is_row_number
 from fama_fast.panel.reading import KEYS
 from fama_fast.panel.zones import to_zone
 
@@ -248,7 +248,7 @@ def _symbol_columns(table: WideTable, date: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for column, dtype in table.schema.items():
         # Row numbers, as a table has them that was written with its index.
-        if column == date or (plain(column) in ROW_NUMBERS and dtype.is_integer()):
+        if column == date or (is_row_number(column) and dtype.is_integer()):
             continue
         symbol = column.strip()
         if not symbol:
@@ -259,6 +259,8 @@ def _symbol_columns(table: WideTable, date: str) -> dict[str, str]:
                 f"the symbol {quoted(symbol)}"
             )
         found[symbol] = column
+    if not found:
+        raise DataError(f"{table.name}: a wide table has a column for each symbol, and this one has none")
     return found
 
 
