@@ -329,6 +329,18 @@ def test_a_parquet_column_without_a_name(tmp_path: Path) -> None:
     assert scan_market_data(tmp_path).data_hash == found.data_hash
 
 
+def test_what_is_no_text_in_a_damaged_page_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    frame = pl.DataFrame({"date": [dt.date(2020, 1, 2)], "symbol": ["QQQQ"], "close": [1.0]})
+    frame.write_parquet(path, compression="uncompressed", statistics=False)
+    content = path.read_bytes()
+    assert b"QQQQ" in content
+    path.write_bytes(content.replace(b"QQQQ", b"Q\xff\xfeQ"))
+    for read in (load_market_data, scan_market_data):
+        with pytest.raises(DataError, match=r"a.parquet: cannot be read: .*(?i:utf-?8)"):
+            read(path)
+
+
 def test_many_files_of_many_kinds_keep_their_order(frame: pl.DataFrame, panel: Panel, tmp_path: Path) -> None:
     """More runs of files with the same columns than are opened as one scan each."""
     for i, (_, day) in enumerate(frame.sort("date").group_by("date", maintain_order=True)):

@@ -146,6 +146,9 @@ class ParquetFiles:
                 for raw in found.iter_batches(
                     BATCH_ROWS, row_groups=[group.index], columns=stored, use_threads=threads
                 ):
+                    for text in texts:
+                        # A damaged page may hold what is no text, which Polars would take unseen.
+                        raw.column(text).validate(full=True)
                     # Without any column a frame would not know how many rows there are.
                     table = (
                         polars_table(raw, file.name, universal=self._universal)
