@@ -155,5 +155,6 @@ def test_dates_that_are_not_scored_are_counted(path: Path, capsys: pytest.Captur
     for more in ([], ["--memory-budget", "100MB"], ["--cluster", "local:1"]):
         assert main(["score", "CLOSE", "--data", str(path), *more]) == 0
         assert capsys.readouterr().err.count(said) == 1, more
+    for more in ([], ["--memory-budget", "100MB"]):
         assert main(["score", "CLOSE", "--data", str(path), "--start", "2016-01-01", *more]) == 0
         assert "2 of 139 dates are not scored" in capsys.readouterr().err
