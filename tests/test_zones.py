@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -285,3 +286,76 @@ def test_limits_may_be_written_in_many_ways(tmp_path: Path) -> None:
     for wrong in ("soon", 5, "2020-13-01"):
         with pytest.raises(DataError, match="is not a date"):
             ff.load_market_data(path, start=wrong)
+
+
+def random_rows(rng: np.random.Generator, zone: str) -> pl.DataFrame:
+    """Daily or intraday rows with odd prices, repeated keys and gaps, stamped in one of the ways that there are."""
+    days, symbols = int(rng.integers(1, 12)), int(rng.integers(1, 7))
+    hours = [0] if rng.random() < 0.6 else sorted(set(rng.integers(0, 24, 3).tolist()))
+    first = np.datetime64(f"2020-03-{int(rng.integers(1, 20)):02d}", "us")
+    when = (first + (np.arange(days)[:, None] * 24 + np.array(hours)).ravel() * np.timedelta64(1, "h")).astype(object)
+    rows = pl.DataFrame({"date": when.tolist()}).join(
+        pl.DataFrame({"symbol": [f"S{i}" for i in range(symbols)]}), how="cross"
+    )
+    n = rows.height
+    rows = rows.with_columns(
+        close=pl.Series(rng.choice([0.0, -1.0, 1.5, 2.5, float("inf"), float("nan")], n)),
+        volume=pl.Series(rng.integers(0, 3, n)),
+        member=pl.Series(rng.random(n) < 0.8),
+        sector=pl.Series(rng.choice(["a", " a", "b", "", "NA"], n)),
+    ).filter(pl.Series(rng.random(n) < rng.choice([0.3, 0.8, 1.0])) | (pl.int_range(pl.len()) == 0))
+    extra = rows.sample(int(rng.integers(0, 6)), with_replacement=True, seed=int(rng.integers(1000)))
+    if rng.random() < 0.4:
+        extra = extra.with_columns(volume=pl.lit(1, dtype=pl.Int64))
+    rows = pl.concat([rows, extra])
+    local = pl.col("date").dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    form = (
+        pl.col("date"),
+        local.dt.convert_time_zone("UTC"),
+        pl.col("date").dt.epoch("ms"),
+        pl.col("date").dt.strftime("%Y-%m-%dT%H:%M:%S+00:00"),
+    )[int(rng.integers(4))]
+    rows = rows.with_columns(date=form).drop_nulls("date")
+    if rng.random() < 0.6:
+        return rows.sample(fraction=1.0, shuffle=True, seed=int(rng.integers(1000)))
+    return rows.sort("date", maintain_order=True)
+
+
+def outcome(read: Any) -> tuple[Any, ...]:
+    try:
+        found = read()
+        return found.data_hash, found.shape, tuple(found.warnings), found.dates.dtype.name
+    except DataError as error:
+        return (str(error), error.details)
+
+
+def test_random_stamps_read_alike_in_memory_and_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fama_fast.panel.survey._CELLS", 64)
+    monkeypatch.setattr("fama_fast.panel.choose_parts._ROWS", 16)
+    monkeypatch.setattr("fama_fast.panel.parquet.BATCH_ROWS", 11)
+    seen = set()
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        zone = str(rng.choice(["UTC", "Asia/Shanghai", "America/New_York"]))
+        rows = random_rows(rng, zone)
+        if rows.is_empty():
+            continue
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        edges = np.unique(np.linspace(0, rows.height, int(rng.integers(2, 5))).astype(int))
+        for i, (a, b) in enumerate(pairwise(edges)):
+            rows[int(a) : int(b)].write_parquet(folder / f"{i}.parquet", row_group_size=int(rng.integers(2, 30)))
+        options: dict[str, Any] = {"duplicates": str(rng.choice(["error", "first", "last"]))}
+        options |= {"timezone": zone} if rng.random() < 0.5 else {}
+        options |= {"min_symbols": float(rng.choice([2, 0.5]))} if rng.random() < 0.4 else {}
+        options |= {"start": "2020-03-08", "history": int(rng.integers(0, 3))} if rng.random() < 0.5 else {}
+        options |= {"end": "2020-03-12"} if rng.random() < 0.3 else {}
+        held = outcome(lambda path=folder, how=options: ff.load_market_data(path, **how))
+        parts = outcome(lambda path=folder, how=options: ff.scan_market_data(path, **how))
+        if len(parts) == 4:  # all warnings are known when everything was read
+            data = ff.scan_market_data(folder, **options)
+            data.read_through(1)
+            parts = (parts[0], parts[1], tuple(data.warnings), parts[3])
+        assert held == parts, (seed, options)
+        seen.add(len(held))
+    assert seen == {2, 4}

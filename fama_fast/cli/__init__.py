@@ -102,7 +102,8 @@ def _in_words(error: BaseException) -> str:
         return "interrupted"
     text = str(error)
     if isinstance(error, OSError):
-        text = f"cannot read or write: {f'{error.filename}: ' if error.filename else ''}{error.strerror or str(error) or type(error).__name__}"
+        why = error.strerror or str(error) or type(error).__name__
+        text = f"cannot read or write: {f'{error.filename}: ' if error.filename else ''}{why}"
     return "\n  ".join([f"error: {text}", *getattr(error, "__notes__", ())])
 
 

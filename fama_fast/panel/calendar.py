@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from fama_fast.errors import DataError
-from fama_fast.panel.keys import dates_to_numpy, read_dates
+from fama_fast.panel.keys import dates_to_numpy, read_dates, shown_moment
 
 if TYPE_CHECKING:
     from fama_fast.panel.reading import Reading
@@ -113,7 +113,7 @@ def left_out(
 
 
 def _shown(dates: Any, found: Attendance, rows: IntArray) -> str:
-    parts = (f"{dates[r]} ({found.present[r]:,} of {found.alive[r]:,})" for r in rows[:_SHOWN].tolist())
+    parts = (f"{shown_moment(dates[r])} ({found.present[r]:,} of {found.alive[r]:,})" for r in rows[:_SHOWN].tolist())
     return ", ".join(parts) + (", ..." if rows.size > _SHOWN else "")
 
 
@@ -129,10 +129,11 @@ def span_of(reading: Reading, known: IntArray | None = None) -> Span:
     return Span(low, high, reading.history, known)
 
 
-def no_rows(reading: Reading, source: str, first: Any, last: Any) -> DataError:
+def no_rows(reading: Reading, source: str, first: np.datetime64, last: np.datetime64) -> DataError:
     """That the data, which run from `first` to `last`, have no rows on the dates asked for."""
     asked = f"between {reading.start or 'the start'} and {reading.end or 'the end'}"
-    return DataError(f"{source}: no rows {asked} (the data runs from {first} to {last})")
+    span = f"from {shown_moment(first)} to {shown_moment(last)}"
+    return DataError(f"{source}: no rows {asked} (the data runs {span})")
 
 
 def read_when(value: When, option: str) -> np.datetime64:

@@ -16,7 +16,15 @@ import polars as pl
 from fama_fast.panel.calendar import Attendance, left_out, no_rows, span_of, thin_dates
 from fama_fast.panel.duplicates import Duplicated, Repeated
 from fama_fast.panel.grid import Grid, duplicate_rows, lay_out
-from fama_fast.panel.keys import Locate, dates_to_numpy, microseconds, read_dates, read_symbols
+from fama_fast.panel.keys import (
+    Locate,
+    dates_to_numpy,
+    microseconds,
+    plain_dates,
+    read_dates,
+    read_symbols,
+    shown_moment,
+)
 from fama_fast.panel.zones import check_order, moved, odd_hours
 
 if TYPE_CHECKING:
@@ -93,7 +101,7 @@ def choose_rows(table: pl.DataFrame, columns: Columns, reading: Reading, source:
     while True:
         inside = span.holds(moments)
         if not inside.any():
-            raise no_rows(reading, source, days.min(), days.max())
+            raise no_rows(reading, source, *dates_to_numpy(pl.Series([days.min(), days.max()], dtype=days.dtype)))
         rows = _keyed(table, columns, days, inside, source, locate)
         grid = lay_out(rows.dates, rows.symbols)
         attendance = Attendance.of_cells(grid.cells, grid.shape)
@@ -104,6 +112,7 @@ def choose_rows(table: pl.DataFrame, columns: Columns, reading: Reading, source:
     said = left_out(dates_to_numpy(grid.dates), attendance, dropped, reading.min_symbols, source)
     if said:
         rows = rows.where(~dropped[grid.cells // grid.shape[1]])
+        rows = replace(rows, dates=plain_dates(rows.dates))
         grid, attendance = lay_out(rows.dates, rows.symbols), attendance.where(~dropped)
     duplicated = Duplicated(reading.duplicates)
     shared = duplicate_rows(grid)
@@ -136,12 +145,14 @@ def _keyed(
     """The rows inside, with their symbols read: those of others are not judged."""
     every = Rows(np.arange(table.height), table, days, table[columns.symbol], locate).where(inside)
     symbols = read_symbols(every.symbols, source=source, locate=every.locate)
-    return replace(every, symbols=symbols)
+    return replace(every, dates=plain_dates(every.dates), symbols=symbols)
 
 
 def _described(rows: Rows, shared: IntArray) -> Callable[[IntArray], Repeated]:
     def describe(group: IntArray) -> Repeated:
         at = shared[group].tolist()
-        return Repeated(str(rows.dates[at[0]]), rows.symbols[at[0]], tuple(rows.locate(r) for r in at))
+        return Repeated(
+            shown_moment(dates_to_numpy(rows.dates[at[:1]])[0]), rows.symbols[at[0]], tuple(rows.locate(r) for r in at)
+        )
 
     return describe

@@ -15,7 +15,7 @@ import polars as pl
 from fama_fast.errors import DataError
 from fama_fast.panel.calendar import left_out, no_rows, span_of, thin_dates
 from fama_fast.panel.duplicates import Duplicated, Repeated
-from fama_fast.panel.keys import MICROSECONDS_A_DAY, read_symbols
+from fama_fast.panel.keys import MICROSECONDS_A_DAY, read_symbols, shown_moment
 from fama_fast.panel.rows import Decoder, Excluded
 from fama_fast.panel.survey import Survey, meeting, survey
 from fama_fast.panel.zones import check_order, moved, odd_hours
@@ -131,6 +131,8 @@ def _left_out_rows(
     """Rows, by row group, that share their key with another and do not stay. `shared`: the moments of all such keys."""
     out: dict[int, list[IntArray]] = {}
     symbols = pl.Enum(found.symbols)
+    moments = np.setdiff1d(found.moments, decoder.excluded.moments)
+    calendar = dates_of(moments)
     counts = found.counts[np.searchsorted(found.moments, shared)]
     for window in np.split(shared, np.flatnonzero(np.diff(np.cumsum(counts) // _ROWS)) + 1):
         kept = list(_rows_of(decoder, columns, found, window))
@@ -142,7 +144,9 @@ def _left_out_rows(
         cells = np.searchsorted(window, when) * len(found.symbols) + names.to_physical().to_numpy()
         rows = np.flatnonzero(np.bincount(cells)[cells] > 1)
         table = pl.concat([r.table for r in kept], how="vertical_relaxed").drop(columns.date, columns.symbol)
-        keep = duplicated.judge(cells[rows], table[rows], _described(there, when, names, rows))
+        keep = duplicated.judge(
+            cells[rows], table[rows], _described(there, calendar[np.searchsorted(moments, when)], names, rows)
+        )
         for group, places in there.places(rows[~keep]):
             out.setdefault(group, []).append(places)
     return {group: np.sort(np.concatenate(places)) for group, places in out.items()}
@@ -158,10 +162,9 @@ def _rows_of(decoder: Decoder, columns: Columns, found: Survey, window: IntArray
             yield kept
 
 
-def _described(found: _Found, when: IntArray, names: pl.Series, shared: IntArray) -> Callable[[IntArray], Repeated]:
+def _described(found: _Found, dates: Any, names: pl.Series, shared: IntArray) -> Callable[[IntArray], Repeated]:
     def describe(group: IntArray) -> Repeated:
         at = shared[group]
-        day = dates_of(when[at[:1]])[0]
-        return Repeated(str(day), names[int(at[0])], tuple(found.locate(r) for r in at.tolist()))
+        return Repeated(shown_moment(dates[at[0]]), names[int(at[0])], tuple(found.locate(r) for r in at.tolist()))
 
     return describe

@@ -79,7 +79,7 @@ def read_dates(column: pl.Series, *, source: str, locate: Locate = plain_row, zo
         _refuse(column, parsed.is_null(), source, locate, f"is not {accepted}")
     if zone is not None:
         parsed = to_zone(parsed, zone)
-    return _midnight_to_date(parsed).rename(column.name)
+    return plain_dates(parsed).rename(column.name)
 
 
 def _digits(column: pl.Series) -> pl.Series:
@@ -148,7 +148,8 @@ def _moment(text: str, *, universal: bool) -> object:
     return read.replace(tzinfo=None)
 
 
-def _midnight_to_date(column: pl.Series) -> pl.Series:
+def plain_dates(column: pl.Series) -> pl.Series:
+    """Moments that all stand at midnight as dates; others as they are."""
     if isinstance(column.dtype, pl.Date):
         return column
     whole = column.dt.truncate("1d") == column
@@ -173,3 +174,8 @@ def microseconds(dates: pl.Series) -> IntArray:
     """Dates or moments, as `read_dates` gives them, in microseconds since 1970."""
     moments: IntArray = dates.to_physical().to_numpy().astype(np.int64)
     return moments * MICROSECONDS_A_DAY if isinstance(dates.dtype, pl.Date) else moments
+
+
+def shown_moment(moment: np.datetime64) -> str:
+    """A date or moment for messages: `2020-01-02`, `2020-01-02 09:30:00`."""
+    return str(moment).replace("T", " ").removesuffix(".000000")
