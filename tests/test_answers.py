@@ -59,6 +59,10 @@ UGLY: dict[str, tuple[str, list[str]]] = {
         "{hypothesis: foo, expression: RANK(DELTA(CLOSE, 5)), explanation: bar}",
         ["RANK(DELTA(CLOSE, 5))"],
     ),
+    "thinking tags within JSON": (
+        '[{"hypothesis": "<think>", "expression": "RANK(CLOSE)", "explanation": "</think>"}]',
+        ["RANK(CLOSE)"],
+    ),
     "comments": ('[ // first\n {"expression": "RANK(CLOSE)"} /* done */ ]', ["RANK(CLOSE)"]),
     "markdown escape": (r'{"expression":"TS\_MEAN(CLOSE, 5)"}', ["TS_MEAN(CLOSE, 5)"]),
     "a name called alpha": ('{"alpha":"Momentum one","expression":"RANK(CLOSE)"}', ["RANK(CLOSE)"]),

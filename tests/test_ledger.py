@@ -6,6 +6,7 @@ import math
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -265,6 +266,14 @@ def check_failing_round(ledger: Ledger) -> None:
 def test_a_round_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "l.sqlite") as ledger:
         check_failing_round(ledger)
+
+
+def test_the_last_of_runs_that_start_within_a_second(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "l.sqlite") as ledger:
+        for name in ("b", "c", "a"):
+            ledger.start_run(replace(run_record(name), started_at=""))
+        assert [r.id for r in ledger.list_runs()] == ["b", "c", "a"]
+        assert ledger.get_run("last").id == "a"
 
 
 def test_runs_are_found_by_their_beginning_and_last(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fama_fast.cli.common import EXPRESSION_COMMAND, AsJson, note, print_table, reject_options
+from fama_fast.mining.records import to_the_second
 from fama_fast.terminal import ascii_only, json_text, printable, say, say_json
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def show(
     say(
         f"run {record.id}: {standing(record)}, {record.rounds} rounds, {len(proposed)} candidates",
         f"data: {record.source} (hash {record.data_hash})",
-        f"proposer {record.proposer}, seed {record.seed}, started {record.started_at}",
+        f"proposer {record.proposer}, seed {record.seed}, started {to_the_second(record.started_at)}",
         f"gates: {counts or 'no candidate yet'}",
     )
     if candidates:

@@ -7,6 +7,7 @@ knows nothing of prompts, servers or data; whether an expression is right is dec
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -105,6 +106,13 @@ def _without_thinking(text: str) -> tuple[str, bool]:
     return (text[: text.index("<think>")], True) if "<think>" in text else (text, False)
 
 
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict | list)
+    except (ValueError, RecursionError):
+        return False
+
+
 def _parses(text: str) -> bool:
     from fama_fast.errors import FamaError
     from fama_fast.lang import parse
@@ -132,7 +140,8 @@ def parse_answer(text: str, count: int, *, is_expression: Callable[[str], bool] 
         out.dropped.append(Rejection("", f"only the first {MAX_ANSWER} of {len(text)} characters were read"))
         text = text[:MAX_ANSWER]
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "").replace("\ufeff", "")
-    text, thinking = _without_thinking(text)
+    # Valid JSON is the answer itself: a `<think>` in it is a part of some text.
+    text, thinking = (text, False) if _is_json(text) else _without_thinking(text)
     if thinking:
         out.truncated = True
         out.dropped.append(Rejection("", "the answer ended before the model finished thinking"))

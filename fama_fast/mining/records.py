@@ -137,8 +137,13 @@ def as_proposed(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def now() -> str:
-    """UTC time to the second, for records only: no decision ever depends on it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    """UTC time, for records and for the order of runs alone; runs may start within one second."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def to_the_second(moment: str | None) -> str:
+    """A moment of the records, for people."""
+    return "" if moment is None else datetime.fromisoformat(moment).isoformat(timespec="seconds")
 
 
 def storable(text: str) -> str:

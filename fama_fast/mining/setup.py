@@ -13,6 +13,7 @@ from fama_fast.errors import ConfigError, DataError
 from fama_fast.lang import writable
 from fama_fast.mining.config_file import config_from_dict, differences, document
 from fama_fast.mining.ownership import FINISHED
+from fama_fast.mining.records import to_the_second
 from fama_fast.panel.reading import ReadingOptions
 
 if TYPE_CHECKING:
@@ -222,8 +223,8 @@ def resumable(ledger: Ledger, run_id: str, config: MiningConfig) -> RunRecord:
     record = ledger.get_run(run_id)
     if record.status == FINISHED:
         raise ConfigError(
-            f"run {record.id} is finished ({record.finished_at}): start a new one; 'fama-fast runs show {record.id}' "
-            "has its result"
+            f"run {record.id} is finished ({to_the_second(record.finished_at)}): start a new one; "
+            f"'fama-fast runs show {record.id}' has its result"
         )
     # What the run's version had no key for is at its default.
     theirs = document(config_from_dict(record.config, source=f"the settings of run {record.id}"))
