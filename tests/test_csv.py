@@ -171,6 +171,7 @@ def test_an_encoding_that_is_not_said_is_named_with_its_line(tmp_path: Path) -> 
         (b"\xef\xbb\xbfdate,symbol,close\n\xa4\n", {}, "line 2: the byte 0xa4 is not UTF-8"),
         (b"\xef\xbb\xbfdate,symbol,close\n\0,A,1\n", {}, "holds binary data"),
         (b"date,symbol,close\n", {"encoding": "utf-16"}, "not utf-16 text.*utf-16-le or utf-16-be"),
+        (b"date,symbol,close\n", {"encoding": "utf-32"}, "not utf-32 text.*utf-32-le or utf-32-be"),
         (b"date;symbol;close\n", {"encoding": "punycode"}, "not punycode text"),
         ("close\0a,close\0b,date\n".encode("utf-16"), {}, "no symbol column"),
     ],

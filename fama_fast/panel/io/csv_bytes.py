@@ -32,6 +32,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_MARKS = {name: tuple(mark for mark, of in _BOMS if of == name) for name in ("utf-16", "utf-32")}
 # What is called so holds characters of the larger sets in practice.
 _WIDER = {"gbk": "gb18030", "gb2312": "gb18030", "big5": "big5hkscs", "shift_jis": "cp932", "latin_1": "cp1252"}
 _KNOWN = ("utf-8", "utf-16", "gbk", "gb18030", "big5", "shift_jis", "euc_kr", "cp1252", "latin-1", "cp1251")
@@ -139,6 +140,10 @@ def _codec(encoding: str) -> str:
 
 
 def _decoded(data: bytes, codec: str, file: Path, *, whole: bool) -> bytes:
+    # Decoders differ by version of Python in what they say of this.
+    if data and codec in ("utf-16", "utf-32") and not data.startswith(_MARKS[codec]):
+        ways = f"(without a byte-order mark it is {codec}-le or {codec}-be)"
+        raise DataError(f"{file}: not {codec} text: it does not begin with a byte-order mark {ways}")
     try:
         # Of a part, the last character may be half.
         return codecs.getincrementaldecoder(codec)().decode(data, final=whole).encode("utf-8")
@@ -149,8 +154,7 @@ def _decoded(data: bytes, codec: str, file: Path, *, whole: bool) -> bytes:
             f"{file}: line {line:,}: the byte {byte} is not {codec} text: is the encoding another one?"
         ) from error
     except UnicodeError as error:
-        ways = " (without a byte-order mark it is utf-16-le or utf-16-be)" if codec == "utf-16" else ""
-        raise DataError(f"{file}: not {codec} text: {error}{ways}") from error
+        raise DataError(f"{file}: not {codec} text: {error}") from error
 
 
 def _not_utf8(data: Bytes, *, whole: bool) -> int | None:
