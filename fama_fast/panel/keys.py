@@ -5,6 +5,7 @@ Both functions name the column, the row (counted from 1) and the value of what t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,12 @@ _DATE_FORMATS = (
     *("%Y-%m-%d", "%Y%m%d", "%Y/%m/%d", "%d.%m.%Y", "%Y.%m.%d"),
     *("%d%b%Y", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y"),
 )
+_FIRST_YEAR = 1000  # what comes before was written with two digits
+_WITH_TIME = re.compile(r"([12]\d{3})(?:([-/.])(\d{1,2})\2(\d{1,2})|(\d\d)(\d\d))[ T](\d{1,2})(:.*)\Z")
+_TWO_DIGITS = re.compile(r"(\d{1,2}[- ]?[A-Za-z]{3}[- ]?|[A-Za-z]{3} \d{1,2}, |\d{1,2}\.\d{1,2}\.)\d\d\Z")
+_WITH_SLASHES = re.compile(r"\d{1,2}[/-]\d{1,2}[/-]\d{2,4}\b")
+_SLASHES = "; whether the day or the month comes first depends on the country: write them as YYYY-MM-DD"
+_YEAR = "; write the year with four digits"
 _ACCEPTED = "a date, YYYY-MM-DD or YYYYMMDD"
 _ACCEPTED_NUMBER = f"{_ACCEPTED}, or a time since 1970 in s, ms, us or ns"
 # Units of time since 1970 by size, in microseconds, from 1973 on: no other whole number that stands for a date is as
@@ -108,7 +115,8 @@ def _parse(texts: pl.Series, *, universal: bool) -> pl.Series:
     found = pl.Series(texts.name, [None] * len(texts), dtype=pl.Datetime("us"))
     for form in _DATE_FORMATS:
         day = texts.str.to_date(form, strict=False, exact=True).cast(pl.Datetime("us"))
-        found = found.fill_null(day)
+        # %Y takes 19 for the year 19.
+        found = found.fill_null(day.set((day.dt.year() < _FIRST_YEAR).fill_null(value=False), None))
     found = found.fill_null(_since_1970(texts)).fill_null(_seconds_written_out(texts))
     missing = texts.filter(found.is_null())
     if not missing.is_empty():
@@ -136,6 +144,11 @@ def _moment(text: str, *, universal: bool) -> object:
     """An ISO date and time, at the clock that it carries, or of UTC; None for anything else."""
     import datetime as dt
 
+    spelled = _WITH_TIME.match(text)
+    if spelled is not None:
+        year, _, *month_and_day, hour, rest = spelled.groups()
+        month, day = (part for part in month_and_day if part)
+        text = f"{year}-{month:0>2}-{day:0>2} {hour:0>2}{rest}"
     # Bare digits would pass for week dates and the like.
     if "-" not in text:
         return None
@@ -145,7 +158,7 @@ def _moment(text: str, *, universal: bool) -> object:
             read = read.astimezone(dt.UTC)
     except (ValueError, OverflowError):
         return None
-    return read.replace(tzinfo=None)
+    return read.replace(tzinfo=None) if read.year >= _FIRST_YEAR else None
 
 
 def plain_dates(column: pl.Series) -> pl.Series:
@@ -161,7 +174,9 @@ def _refuse(column: pl.Series, bad: pl.Series, source: str, locate: Locate, what
     value = column[rows[0]]
     shown = "an empty value" if value is None or not str(value).strip() else quoted(value)
     more = f" ({len(rows):,} such rows)" if len(rows) > 1 else ""
-    raise DataError(f"{source}: column {quoted(column.name)}, {locate(rows[0])}: {shown} {what}{more}")
+    text = "" if value is None else str(value).strip()
+    hint = _SLASHES if _WITH_SLASHES.match(text) else _YEAR if _TWO_DIGITS.match(text) else ""
+    raise DataError(f"{source}: column {quoted(column.name)}, {locate(rows[0])}: {shown} {what}{more}{hint}")
 
 
 def dates_to_numpy(dates: pl.Series) -> np.ndarray[tuple[int], np.dtype[np.datetime64]]:
