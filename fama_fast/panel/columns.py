@@ -155,6 +155,13 @@ def assign_columns(
     chosen = have if fields is None else _pick_fields(fields, have, source)
     if adjustment is not None:
         notes = (adjustment.described(chosen),)
+    price = chosen.get("CLOSE")
+    if price is not None and nm.plain(price) == "prc":
+        said = (
+            f"{quoted(price)} is CRSP's price: a negative one marks the midpoint of bid and ask on a day without "
+            "trades, and is no price here; write absolute values to use midpoints"
+        )
+        notes = (*notes, said)
     return Columns(
         date_column,
         symbol_column,

@@ -104,7 +104,7 @@ class Decoder:
                 table = batch.table
                 if not table.height:
                     continue
-                dates = read_dates(table[self.date], source=batch.file.name, locate=batch.locate, zone=self.zone)
+                dates = read_dates(table[self.date], source=self.files.source, locate=batch.locate, zone=self.zone)
                 found: Rows | None = Rows(batch, table, None, microseconds(dates), number, before)
                 before += table.height
                 if self.excluded.moments.size and found is not None:

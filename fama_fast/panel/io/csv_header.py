@@ -60,6 +60,8 @@ def read_header(data: Bytes, start: int, file: str) -> Header:
         raise DataError(
             f"{file}: the first line holds values ({shown}, ...) and not names of columns: put them before it"
         )
+    if len(cells) == 1:
+        _refuse_title(data, after, cells[0], file)
     twice = next((n for n, count in Counter(cells).items() if n and count > 1), None)
     if twice is not None:
         raise DataError(f"{file}: the header has two columns {quoted(twice)}")
@@ -68,6 +70,18 @@ def read_header(data: Bytes, start: int, file: str) -> Header:
     for i in unnamed[0 if unnamed and unnamed[0] else 1 :]:
         cells[i] = f"unnamed_{i}"
     return Header(tuple(cells), separator, after, frozenset(cells[i] for i in unnamed))
+
+
+def _refuse_title(data: Bytes, after: int, title: str, file: str) -> None:
+    """Refuses a first line of one cell above lines of many."""
+    line, _ = next_line(data, after)
+    text = line.decode("utf-8", errors="replace")
+    below = len(cells_of(text, separator_of(text)))
+    if below > 2:
+        raise DataError(
+            f"{file}: the first line, {quoted(title)}, is one cell, and the next has {below:,}: take away what stands "
+            "above the names of columns"
+        )
 
 
 def next_line(data: Bytes, start: int) -> tuple[bytes, int]:

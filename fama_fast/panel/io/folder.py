@@ -36,6 +36,16 @@ TEXT_ENDINGS = tuple(f"{text}{packed}" for text in (".txt", ".tsv") for packed i
 """Of text files that are read as CSV where a caller names them, and left out of a folder."""
 KNOWN_ENDINGS = (*(e for endings in ENDINGS.values() for e in endings), *TEXT_ENDINGS)
 
+_WAYS_IN: dict[tuple[str, ...], str] = {
+    (".zip", ".7z", ".rar", ".tar", ".tgz", ".tar.gz"): "unpack it first (CSV may be packed as .csv.gz)",
+    (".feather", ".arrow", ".ipc"): "polars.read_ipc(FILE).write_parquet('FILE.parquet') makes Parquet of it",
+    (".pkl", ".pickle"): "pandas.read_pickle(FILE).to_parquet('FILE.parquet') makes Parquet of it",
+    (".h5", ".hdf", ".hdf5"): "pandas.read_hdf(FILE).to_parquet('FILE.parquet') makes Parquet of it",
+    (".xlsx", ".xls", ".ods"): "save it as CSV",
+    (".json", ".jsonl", ".ndjson", ".npy", ".npz", ".mat", ".dta", ".sas7bdat", ".db", ".sqlite", ".duckdb"): (
+        "write it as CSV or Parquet, a row a date and symbol"
+    ),
+}
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _HIDDEN = (".", "_")
 _SHOWN = 3
@@ -103,6 +113,11 @@ def kind_of(name: str) -> Kind | None:
     return next((kind for kind, endings in ENDINGS.items() if low.endswith(endings)), None)
 
 
+def _way_in(name: str) -> str:
+    """How a file of another kind becomes one that can be read; nothing where that is not known."""
+    return next((f"; {way}" for ends, way in _WAYS_IN.items() if name.lower().endswith(ends)), "")
+
+
 def names_file(text: str) -> bool:
     """Whether a text is the name of a data file rather than of a column: by its ending, or because it is there."""
     return text.lower().endswith(KNOWN_ENDINGS) or Path(text).is_file()
@@ -144,7 +159,10 @@ def list_files(path: str | Path) -> Listing:
     if place.exists():
         kind = kind_of(place.name) or ("csv" if place.name.lower().endswith(TEXT_ENDINGS) else None)
         if kind is None:
-            raise DataError(f"{path}: neither CSV nor Parquet (expected a name ending in .csv, .parquet or .pq)")
+            raise DataError(
+                f"{path}: neither CSV nor Parquet (expected a name ending in .csv, .parquet or .pq)"
+                f"{_way_in(place.name)}"
+            )
         _check(place)
         return Listing(str(path), (Place(str(path), str(place)),), kind, one=True)
     if glob.has_magic(str(place)):
@@ -268,6 +286,7 @@ def _of_one_kind(
         names = [*("/".join(f.below) for f in others), *left_out]
         there = f" (there is {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''})" if names else ""
         hint = f"; name text files with a pattern, such as {Path(path) / '*.txt'}" if readable else ""
+        hint = hint or next((way for name in names if (way := _way_in(name))), "")
         raise DataError(f"{path}: {nothing}{there}{hint}")
     ((kind, chosen),) = kinds.items()
     if filesystem is None:

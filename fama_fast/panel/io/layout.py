@@ -29,6 +29,7 @@ Kind = Literal["rows", "symbols", "wide"]
 _SHOWN = 5
 # Tickers may be called as a column of symbols or dates is (CODE, DAY, T, C): a table this wide is not judged by these.
 _MANY = 12
+_PAIR = re.compile(r"""\(['"].*['"], ['"].*['"]\)\Z""")
 _DATE = re.compile(r"\s*(19|20)\d\d([-/.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(\D|\Z)")
 _CERTAIN_SYMBOL = frozenset({"symbol", "ticker", "ts_code", "instrument"})
 _CERTAIN_DATE = (*(n for n in nm.DATE_NAMES if n not in ("day", "time", "unix")), "index_level_0")
@@ -85,6 +86,7 @@ def layout_of(listing: Listing, heads: Sequence[Head], reading: Reading) -> Layo
         key = (tuple(head.columns), frozenset(head.texts))
         if key not in known:
             _refuse_sideways(head)
+            _refuse_two_levels(head)
             symbol = key_column(head.columns, "symbol", reading.symbol) is not None
             known[key] = _may_be_wide(head, reading), symbol, _is_bars(head.columns, reading)
         looks.append(known[key])
@@ -131,6 +133,16 @@ def _refuse_sideways(head: Head) -> None:
         raise DataError(
             f"{head.place.name}: the columns are dates ({listed(head.columns, 3)}); a wide table has its dates down "
             "and its symbols across: transpose it"
+        )
+
+
+def _refuse_two_levels(head: Head) -> None:
+    """Refuses Parquet of a pandas frame with two levels of columns: their names are texts of pairs there."""
+    pairs = [c for c in head.columns if _PAIR.match(c)]
+    if pairs and len(pairs) >= len(head.columns) - 2:
+        raise DataError(
+            f"{head.place.name}: the names of columns are pairs such as {pairs[0]}, as pandas writes two levels of "
+            "columns: write the frame as CSV (to_csv), or stack() the level of symbols first"
         )
 
 
