@@ -122,6 +122,9 @@ def test_what_a_caller_changes_afterwards_does_not_reach_a_panel() -> None:
     part = market.slice_dates(2, 5, copy=False).group("SECTOR")
     with pytest.raises(ValueError, match="read-only"):
         part.codes[0] = 1e7
+    for codes in (groups["SECTOR"].codes, market.group("SECTOR").codes, part.codes):
+        with pytest.raises(ValueError, match="WRITEABLE"):  # a code is a place in memory: not on request either
+            codes.setflags(write=True)
     assert groups["SECTOR"].labels == LABELS
 
 

@@ -72,7 +72,7 @@ def overfitting_probability(daily: Any, *, blocks: int = 16) -> Overfitting:
     size = array.shape[0] // blocks
     if size < 2:
         raise DataError(f"{array.shape[0]} complete days cannot be cut into {blocks} blocks of at least 2 days")
-    array = array[: size * blocks]
+    array = _near_one(array[: size * blocks])
     # Of a column that moves little beside its level only what moves is squared.
     low, high = array.min(axis=0), array.max(axis=0)
     base = np.where(high - low < _NARROW * np.maximum(-low, high), low, 0.0)
@@ -102,11 +102,20 @@ def overfitting_probability(daily: Any, *, blocks: int = 16) -> Overfitting:
     )
 
 
+def _near_one(columns: FloatArray) -> FloatArray:
+    """Columns times powers of two that bring the largest number of each near 1: no square overflows, or all vanish.
+
+    mean / std keeps its bits.
+    """
+    _, exponent = np.frexp(np.abs(columns).max(axis=0))
+    out: FloatArray = np.ldexp(columns, -exponent)
+    return out
+
+
 def _ratio(total: FloatArray, squares: FloatArray, base: FloatArray, days: int) -> FloatArray:
     """mean / std (ddof 1) from sums of what is above `base`; zero where a column does not move."""
     average = total / days
     variance = np.maximum(0.0, (squares - total * average) / (days - 1))
-    moves = variance > np.maximum(1e-30, 1e-12 * squares / days)  # less is the rounding of the two terms
-    moves |= (base != 0.0) & (variance > 1e-12 * squares / days)
+    moves = variance > 1e-12 * squares / days  # less is the rounding of the two terms
     out: FloatArray = np.divide(base + average, np.sqrt(variance), out=np.zeros(average.shape), where=moves)
     return out

@@ -159,7 +159,7 @@ def _line(ctx: PolarsContext, p: _Pairs, rettype: int) -> pl.Expr:
         value = when(rounding).then(rest * 0.0).otherwise(rest)
     else:
         r = ctx.step((p.cross / (p.x_square.sqrt() * p.y_square.sqrt())).abs())
-        r = ctx.step(when(r > 1.0 - 1e-14).then(1.0).otherwise(r))
+        r = ctx.step(when(r > 1.0 - 1e-14).then(r.sign()).otherwise(r))  # NaN is larger than all, and stays NaN
         error = when(p.y_constant).then(0.0).otherwise(p.y_square * (1.0 - r) * (1.0 + r))
         mean_error = when(p.n > 2.0).then(error / (p.n - 2.0))
         value = {

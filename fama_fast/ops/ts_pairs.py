@@ -82,7 +82,8 @@ def _partial_corr(x: Node, y: Node, z: Node, d: int, min_periods: int | None) ->
 
     xy, xz, yz = correlation(x, y), correlation(x, z), correlation(y, z)
     above = build("SUB", xy, build("MUL", xz, yz))
-    return build("DIV", build("DIV", above, unexplained(xz)), unexplained(yz))
+    left = build("DIV", build("DIV", above, unexplained(xz)), unexplained(yz))
+    return build("CLIP", left, -1.0, 1.0)  # where z explains nearly all, rounding is a large part of what is left
 
 
 register(

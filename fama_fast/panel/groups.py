@@ -69,4 +69,4 @@ def group_codes(codes: Any, n_labels: int, name: str) -> FloatArray:
             f"{name} must be {right}: {count} are not, the first {out[row, column]:g} in row {row}, column {column}"
         )
     out.flags.writeable = False
-    return out
+    return out.view()  # a view of what is read-only cannot be made writeable again

@@ -169,6 +169,12 @@ def _scaled_back(what, value, ex, ey):
     return scaled_back(value, ey)
 
 
+@inlined
+def _or_infinite(squares):
+    """A sum of squares; infinite where differences overflowed and it is no number."""
+    return select(missing(squares), splat(np.inf), squares)
+
+
 @helper
 def _far(out, y, x, block, rows, d, what, lag, need, timed):
     """Put right, among the windows that end in a block, those whose squares are far from 1 (see `far`)."""
@@ -177,6 +183,7 @@ def _far(out, y, x, block, rows, d, what, lag, need, timed):
         first = clip_low(t - d + 1)
         count, base_x, base_y, tx, ty, txx, tyy, txy = _window(y, x, first, block, t, lag, timed, one, one)
         size_x, size_y = _sizes(y, x, first, t, lag, timed, base_x, base_y)
+        txx, tyy = _or_infinite(txx), _or_infinite(tyy)
         far = beyond(tyy, tyy) & (size_y > 0.0)
         if not timed:
             far = (far | beyond(txx, txx)) & (size_x > 0.0)
@@ -259,7 +266,7 @@ def _regression(slots, dims, params, what, lag, least, timed):
                 low = smaller(_squares(timed, sxx, syy), low)
         # No window has more squares than both halves together.
         _, _, _, _, _, txx, tyy, _ = _merged(n, cx, cy, mx, my, sxx, syy, sxy, n2, cx2, cy2, mx2, my2, sxx2, syy2, sxy2)
-        most = tyy if timed else larger(txx, tyy)
+        most = _or_infinite(tyy if timed else txx + tyy)
         low = select(n + n2 < 2.0, splat(np.inf), low)
         if any_lane((low < _LOW) | (most > _HIGH)):
             start, end = clip_low(block - d + 1), stop
