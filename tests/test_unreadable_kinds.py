@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -106,3 +107,27 @@ def test_the_minus_of_crsp_is_explained(tmp_path: Path) -> None:
     assert any("'PRC' is CRSP's price: a negative one marks the midpoint" in w for w in said)
     frame.rename({"PRC": "close"}).write_csv(tmp_path / "other.csv")
     assert not any("CRSP" in w for w in ff.load_market_data(tmp_path / "other.csv").warnings)
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_messages_about_rows_are_one_in_memory_and_in_parts(folder: bool, tmp_path: Path) -> None:
+    """A single file is named once; of a folder, each row's file is."""
+    good = pl.DataFrame({"date": ["2020-01-02", "2020-01-03"], "symbol": ["A"] * 2, "close": [1.0, 2.0]})
+    path = tmp_path / "bars.parquet"
+    where = f"{tmp_path}: .*bars.parquet row" if folder else f"{path}: [^/]*row"
+    faults = [
+        (pl.concat([good, good.with_columns(close=pl.col("close") + 1)]), "rows differ"),
+        (good.with_columns(date=pl.Series(["2020-01-02", "someday"])), "'someday'"),
+        (good.with_columns(symbol=pl.Series(["A", " "])), "is not a symbol"),
+        (good.with_columns(volume=pl.Series(["5", "many"])), "row 2 is 'many'"),
+        (good.with_columns(close=pl.Series(["--", "2.0"])), "row 1 is '--'"),
+    ]
+    for frame, fault in faults:
+        frame.write_parquet(path, row_group_size=1)
+        said = []
+        for read in READS:
+            with pytest.raises(DataError, match=fault) as caught:
+                read(tmp_path if folder else path)
+            said.append(str(caught.value))
+        assert said[0] == said[1]
+        assert re.match(where, said[0]), said[0]

@@ -81,10 +81,11 @@ def thin_dates(dates: Any, found: Attendance) -> tuple[str, ...]:
     thin = np.flatnonzero(found.thin)
     if not thin.size:
         return ()
-    noun = "date has" if thin.size == 1 else "dates have"
+    one = thin.size == 1
+    noun, them = ("date has", "it") if one else ("dates have", "them")
     said = (
-        f"thin_dates: {thin.size:,} {noun} a row of fewer than a quarter of the living symbols, and make windows that "
-        f"hold them missing; --min-symbols leaves them out: {_shown(dates, found, thin)}"
+        f"thin_dates: {thin.size:,} {noun} a row of fewer than a quarter of the living symbols, and windows that "
+        f"hold {them} are missing; --min-symbols leaves {them} out: {_shown(dates, found, thin)}"
     )
     return (said,)
 

@@ -138,7 +138,8 @@ def _left_out_rows(
         kept = list(_rows_of(decoder, columns, found, window))
         there = _Found(kept)
         names = pl.concat(
-            read_symbols(r.table[columns.symbol], source=r.batch.file.name, locate=r.locate).cast(symbols) for r in kept
+            read_symbols(r.table[columns.symbol], source=decoder.files.source, locate=r.locate).cast(symbols)
+            for r in kept
         )
         when = np.concatenate([r.when for r in kept])
         cells = np.searchsorted(window, when) * len(found.symbols) + names.to_physical().to_numpy()

@@ -76,7 +76,7 @@ class Footers:
         # A column of the file itself is closer to the data than the name of its folder.
         kept = {k: v for k, v in constants.items() if k not in schema}
         schema.update({k: pl.Int64() if isinstance(v, int) else pl.String() for k, v in kept.items()})
-        return File(place.name, place.path, kept, metadata, schema)
+        return File(place.name, place.path, kept, metadata, schema, alone=not place.below)
 
     def _types(self, arrow: Any, name: str) -> dict[str, pl.DataType]:
         """Columns and types of an Arrow schema; most files of a set have that of the one before."""

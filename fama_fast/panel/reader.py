@@ -10,12 +10,14 @@ import numpy as np
 import polars as pl
 
 from fama_fast.errors import DataError, quoted
+from fama_fast.panel.columns import is_text
 from fama_fast.panel.groups import GroupField
+from fama_fast.panel.io.source import locator
 from fama_fast.panel.keys import read_symbols
 from fama_fast.panel.panel import Panel
 from fama_fast.panel.survey import meeting
 from fama_fast.panel.text_values import labels_of
-from fama_fast.panel.values import field_values
+from fama_fast.panel.values import field_values, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -100,7 +102,10 @@ class Reader:
 
     def _numbers(self, name: str, rows: Rows) -> tuple[FloatArray, BoolArray | None]:
         """The field's values, and which were infinite and are missing, if there are any."""
-        values = field_values(rows.table, self.data.columns, name, rows.batch.file.name, rows.locate)
+        column = self.data.columns.fields[name]
+        if is_text(rows.table.schema[column]):
+            self._refuse_text(column)
+        values = field_values(rows.table, self.data.columns, name, self.data.source, rows.locate)
         bad = ~np.isfinite(values)
         wild: BoolArray | None = None
         if bad.any():
@@ -129,13 +134,18 @@ class Reader:
         members: BoolArray = np.equal(values, 1.0)
         return members
 
+    def _refuse_text(self, column: str) -> None:
+        """Refuses a column of texts; what makes it one may lie in rows that are not at hand."""
+        files = self.data.decoder.files
+        numbers(files.frame().select(column).collect()[column], self.data.source, locator(files))
+
     def _place(self, rows: Rows, start: int) -> IntArray:
         """Flat cells of the rows in a panel whose first date is `start`."""
         when = rows.when
         heads = np.concatenate(([0], np.flatnonzero(when[1:] != when[:-1]) + 1))
         dates = np.searchsorted(self.data.moments, when[heads]) - start
         row = np.repeat(dates, np.diff(np.append(heads, when.size)))
-        names = read_symbols(rows.table[self.data.columns.symbol], source=rows.batch.file.name, locate=rows.locate)
+        names = read_symbols(rows.table[self.data.columns.symbol], source=self.data.source, locate=rows.locate)
         column = names.cast(self._symbols).to_physical().to_numpy()
         cells: IntArray = row.astype(np.int64) * len(self.data.symbols) + column
         return cells

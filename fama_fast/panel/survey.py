@@ -85,7 +85,7 @@ def survey(decoder: Decoder, columns: Columns, span: Span) -> Survey:
         inside = rows.where(span.holds(when))
         if inside is None:
             continue
-        names = read_symbols(inside.table[columns.symbol], source=rows.batch.file.name, locate=inside.locate)
+        names = read_symbols(inside.table[columns.symbol], source=decoder.files.source, locate=inside.locate)
         tally.add(inside.when, names, ordered=ordered)
         for name, column in columns.groups.items():
             texts = labels_of(inside.table[column]).drop_nulls().rename("")
@@ -198,7 +198,7 @@ def _present(decoder: Decoder, columns: Columns, found: Survey) -> IntArray:
             inside, _ = rows.cut(low, high)
             if inside is None:
                 continue
-            names = read_symbols(inside.table[columns.symbol], source=inside.batch.file.name, locate=inside.locate)
+            names = read_symbols(inside.table[columns.symbol], source=decoder.files.source, locate=inside.locate)
             there[np.searchsorted(window, inside.when), names.cast(symbols).to_physical().to_numpy()] = True
         present[start : start + step] = np.count_nonzero(there, axis=1)
     return present

@@ -65,7 +65,7 @@ class CsvFiles:
             constants |= symbol_constants(layout, place)
             schema = {c: pl.Null() if table[c].null_count() == table.height else t for c, t in table.schema.items()}
             schema |= {k: pl.Int64() if isinstance(v, int) else pl.String() for k, v in constants.items()}
-            found.append(File(place.name, place.path, constants, None, schema))
+            found.append(File(place.name, place.path, constants, None, schema, alone=not place.below))
             rows.append(table.height)
         self._aligned = Alignment(list(zip(found, rows, strict=True)), reading)
         self.files = self._aligned.files

@@ -23,7 +23,7 @@ class File:
 
     Attributes:
         path: empty where rows come of several files at once. metadata: the reader's own.
-        schema: columns of the data set that the file has, with their types.
+        schema: columns of the data set that the file has, with their types. alone: it is all of the data.
     """
 
     name: str
@@ -31,6 +31,7 @@ class File:
     constants: Mapping[str, str | int | None] = field(default_factory=dict)
     metadata: Any = None
     schema: Mapping[str, pl.DataType] = field(default_factory=dict)
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class Batch:
 
 
 def in_file(file: File, row: int) -> str:
-    """`prices/b.csv row 3` for the 0-based row 2."""
-    return f"{file.name} row {row + 1:,}"
+    """`b.csv row 3` for the 0-based row 2, or `row 3` of a file that is all of the data."""
+    return f"row {row + 1:,}" if file.alone else f"{file.name} row {row + 1:,}"
 
 
 class RowSource(Protocol):
