@@ -352,8 +352,16 @@ def test_the_command(panel, tmp_path, capsys, monkeypatch):
     assert "figures not supplied: name the market data with --data" in capsys.readouterr().err
     assert "Factors of mine.yaml" in (tmp_path / "report.html").read_text()
     assert main(["report", "mine.yaml", "--markdown"]) == 0
-    assert "| F1 |" in capsys.readouterr().out
+    summary = capsys.readouterr().out
+    assert "| F1 |" in summary
+    assert main(["report", "mine.yaml", "--markdown", "--output", "summary.md"]) == 0
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "wrote summary.md" in told.err
+    assert (tmp_path / "summary.md").read_text(encoding="utf-8") == summary
     for arguments, words in (
+        (["report", "mine.yaml", "--markdown", "--output", "page.html"], "another file than page.html"),
+        (["report", "mine.yaml", "--format", "png"], "--figures FOLDER, which is not given"),
         (["report", "gone.yaml"], "the file gone.yaml does not exist"),
         (["report", "mine.yaml", "--format", "gif"], "--format is svg or png"),
         (["report", "mine.yaml", "--output", "mine.yaml/page.html"], "mine.yaml"),

@@ -301,6 +301,16 @@ def test_streams_that_are_closed_full_or_unread(command: str, code: int, told: b
 
 
 @posix
+def test_a_warning_of_the_package_is_one_line_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = shell("$FAMA score 'RANK(CLOSE)' --end 2015-03-01", FAMA_CACHE_DIR=f"{tmp_path}/file")
+    assert done.returncode == 0, done.stderr
+    (warning,) = [line for line in done.stderr.splitlines() if b"compiled kernels" in line]
+    assert warning.startswith(b"warning: compiled kernels cannot be kept in ")
+    assert b"caching.py" not in done.stderr
+
+
+@posix
 def test_a_closed_stream_is_not_mistaken_for_the_next_file(tmp_path: Path) -> None:
     """Without a standard output the first file to be opened would be number 1, and what is printed would go there."""
     done = shell(f"$FAMA data simulate --output {tmp_path}/a.csv --symbols 2 --dates 5 >&-")

@@ -10,8 +10,10 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
+import warnings
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +24,26 @@ EXIT_BROKEN_PIPE = 141  # what a shell reports for a program whose reader went a
 
 def command() -> NoReturn:
     """`main` as a whole process, which ends with its exit code."""
+    _warn_in_words()
     code = main()
     # While it ends, Python puts the default handler back, by which a late Ctrl-C would kill what had ended well.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code)
+
+
+def _warn_in_words() -> None:
+    """Let warnings of this package be notes like any other, without the line of code that gave them."""
+    package, others = Path(__file__).resolve().parent.parent, warnings.showwarning
+
+    def show(
+        message: Warning | str, category: Any, filename: str, lineno: int, file: Any = None, line: str | None = None
+    ) -> None:
+        if file is None and package in Path(filename).resolve().parents:
+            _tell(f"warning: {message}")
+        else:
+            others(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -38,7 +38,10 @@ def report(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", metavar="FILE", help="The page (default: report.html, or none when only figures are asked for)."
+            "--output",
+            metavar="FILE",
+            help="The page (default: report.html, or none when only figures are asked for), or with --markdown the "
+            "summary.",
         ),
     ] = None,
     data: DataPath = None,
@@ -56,8 +59,13 @@ def report(
         Path | None,
         typer.Option("--figures", metavar="FOLDER", help="Also write every figure there, as a file of its own."),
     ] = None,
-    image: Annotated[str, typer.Option("--format", metavar="svg|png", help="Kind of those files.")] = "svg",
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print a compact summary (Markdown) instead.")] = False,
+    image: Annotated[
+        str | None,
+        typer.Option("--format", metavar="svg|png", help="Kind of those files (default: svg).", show_default=False),
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Instead of the page print (or --output) a compact summary in Markdown.")
+    ] = False,
     *,
     reading: Reading = PLAIN,
 ) -> None:
@@ -69,8 +77,12 @@ def report(
     from fama_fast.errors import ConfigError
     from fama_fast.report import write, write_figures
 
-    if image not in ("svg", "png"):
+    if image not in (None, "svg", "png"):
         raise ConfigError(f"--format is svg or png, not {image!r}")
+    if image is not None and figures is None:
+        raise ConfigError("--format is the kind of the files of --figures FOLDER, which is not given")
+    if markdown and output is not None and output.suffix.lower() in (".html", ".htm"):
+        raise ConfigError(f"--markdown writes Markdown, not a page: name another file than {output}, such as report.md")
     if data is None and (groups is not None or universe is not None or reading != PLAIN):
         raise ConfigError("how data are read goes with --data: without it the run's own data are read as the run did")
     content = _content(
@@ -78,17 +90,28 @@ def report(
     )
     for what, why in content.not_supplied.items():
         note(f"{what} not supplied: {why}")
-    if markdown:
-        from fama_fast.report.summary import markdown_summary
-
-        print(markdown_summary(content), end="")
-        return
     if figures is not None:
-        note(f"wrote {len(write_figures(content, figures, image))} figures to {figures}")
-    if output is not None or figures is None:
+        note(f"wrote {len(write_figures(content, figures, image or 'svg'))} figures to {figures}")
+    if markdown:
+        _summary(content, output)
+    elif output is not None or figures is None:
         path = output or Path("report.html")
         write(content, path)
         note(f"wrote {path}")
+
+
+def _summary(content: Content, output: Path | None) -> None:
+    """Print the summary, or write it to `output`."""
+    from fama_fast.atomic import atomic_write
+    from fama_fast.report.summary import markdown_summary
+
+    text = markdown_summary(content)
+    if output is None:
+        print(text, end="")
+        return
+    with atomic_write(output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    note(f"wrote {output}")
 
 
 def _content(target: str, ledger: str | None, config: Path | None, options: dict[str, Any]) -> Content:
