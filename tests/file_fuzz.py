@@ -1,5 +1,5 @@
-"""A fuzzer of everything that is read from disk: market data, memberships, groups, configurations, factor sets, results
-and models' answers.
+"""A fuzzer of everything that is read from disk: market data, memberships, groups, configurations, factor sets, results,
+layouts of several files and models' answers.
 
 Each input follows from its kind and number alone. What it must end in is a `FamaError` with one short message, or what
 was written: data whose values are known come back as they were, broken ones as a panel that holds together.
@@ -32,6 +32,7 @@ import polars as pl
 
 import fama_fast as ff
 from fama_fast.errors import FamaError
+from tests.file_fuzz_layouts import LAYOUTS
 
 LONGEST_MESSAGE = 6000
 Kind = Callable[[random.Random, Path], str]
@@ -414,6 +415,9 @@ def answers(rng: random.Random, _folder: Path) -> str:
     text = broken(rng, rng.choice(ANSWERS).encode()).decode("utf-8", "replace")
     parse_answer(text, 5)
     return "read"
+
+
+KINDS |= LAYOUTS
 
 
 def run(name: str, number: int, folder: Path) -> str:
