@@ -1,5 +1,5 @@
-"""A fuzzer of everything that is read from disk: market data, memberships, groups, configurations, factor sets, results,
-layouts of several files and models' answers.
+"""A fuzzer of everything that is read from disk: market data of all layouts, memberships, groups, configurations,
+factor sets, results and models' answers.
 
 Each input follows from its kind and number alone. What it must end in is a `FamaError` with one short message, or what
 was written: data whose values are known come back as they were, broken ones as a panel that holds together.

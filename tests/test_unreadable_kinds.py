@@ -74,11 +74,18 @@ def test_dates_with_a_time_are_read_however_the_date_is_written(text: str) -> No
     assert [str(moment) for moment in read] == ["2020-01-02 09:30:00"]
 
 
-def test_commas_that_separate_thousands_are_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", [",", "\u202f", "\u00a0", "'", "\u2019"])
+def test_marks_that_separate_thousands_are_named(mark: str, tmp_path: Path) -> None:
     path = tmp_path / "prices.csv"
-    path.write_text('date,symbol,close,volume\n2020-01-02,A,"1,234.50","1,615,724"\n2020-01-03,A,"1,236.5","12,724"\n')
-    with pytest.raises(DataError, match="if the commas separate thousands: write the numbers without them"):
+    path.write_text(f'date,symbol,close\n2020-01-02,A,"1{mark}234.50"\n2020-01-03,A,"1{mark}236.5"\n', encoding="utf-8")
+    with pytest.raises(DataError, match="separates thousands: write the numbers without it"):
         ff.load_market_data(path)
+
+
+@pytest.mark.parametrize("day", ["43831", "43831.5"])
+def test_a_spreadsheets_number_of_days_is_named(day: str) -> None:
+    with pytest.raises(DataError, match="a spreadsheet's number of days"):
+        read_dates(pl.Series("date", [day]), source="prices")
 
 
 @pytest.mark.parametrize("read", READS)

@@ -35,6 +35,12 @@ _TWO_DIGITS = re.compile(r"(\d{1,2}[- ]?[A-Za-z]{3}[- ]?|[A-Za-z]{3} \d{1,2}, |\
 _WITH_SLASHES = re.compile(r"\d{1,2}[/-]\d{1,2}[/-]\d{2,4}\b")
 _SLASHES = "; whether the day or the month comes first depends on the country: write them as YYYY-MM-DD"
 _YEAR = "; write the year with four digits"
+_SERIAL = re.compile(r"[2-5]\d{4}(\.\d+)?\Z")
+_HINTS = (
+    (_WITH_SLASHES, _SLASHES),
+    (_TWO_DIGITS, _YEAR),
+    (_SERIAL, "; if it is a spreadsheet's number of days: write it as YYYY-MM-DD"),
+)
 _ACCEPTED = "a date, YYYY-MM-DD or YYYYMMDD"
 _ACCEPTED_NUMBER = f"{_ACCEPTED}, or a time since 1970 in s, ms, us or ns"
 # Units of time since 1970 by size, in microseconds, from 1973 on: no other whole number that stands for a date is as
@@ -175,7 +181,7 @@ def _refuse(column: pl.Series, bad: pl.Series, source: str, locate: Locate, what
     shown = "an empty value" if value is None or not str(value).strip() else quoted(value)
     more = f" ({len(rows):,} such rows)" if len(rows) > 1 else ""
     text = "" if value is None else str(value).strip()
-    hint = _SLASHES if _WITH_SLASHES.match(text) else _YEAR if _TWO_DIGITS.match(text) else ""
+    hint = next((said for form, said in _HINTS if form.match(text)), "")
     raise DataError(f"{source}: column {quoted(column.name)}, {locate(rows[0])}: {shown} {what}{more}{hint}")
 
 

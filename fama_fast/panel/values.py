@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fama_fast.types import FloatArray
 
 _WITH_COMMA = r"^[+-]?[\d.]*,\d*$"
-_THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+(\.\d*)?$"
+_THOUSANDS = r"^[+-]?\d{1,3}([,'\u2019\s]\d{3})+([.,]\d*)?$"
 
 
 def field_values(
@@ -61,6 +61,6 @@ def _text_found(column: pl.Series, source: str, locate: Locate) -> str:
     if bad.any() and texts.filter(bad).str.contains(_WITH_COMMA).all():
         hint = "; if the comma is the decimal mark: --decimal , (in Python: decimal=',')"
     elif bad.any() and texts.filter(bad).str.contains(_THOUSANDS).all():
-        hint = "; if the commas separate thousands: write the numbers without them"
+        hint = "; if what stands between the digits separates thousands: write the numbers without it"
     name, shown = quoted(column.name), quoted(column.cast(pl.String)[row])
     return f"{source}: column {name} holds text, not numbers: {locate(row)} is {shown}{more}{hint}"
