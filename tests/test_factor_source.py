@@ -315,6 +315,9 @@ MAY_LACK = ("rank_ic", "rank_icir", "rank_ic_t", "ic", "icir", "hit_rate", "cove
 @pytest.fixture(scope="module")
 def whole() -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((OLDER / "result.yaml").read_text(encoding="utf-8"))
+    gap = {"check": "gaps", "severity": "note", "count": 1, "message": "days without a row", "examples": ["A (1)"]}
+    found["data"]["quality"] = {"checked": True, "findings": [gap]}  # what results hold since
+    found["record"]["data"] = {"given": False, "origin": None}
     return found
 
 
@@ -352,6 +355,9 @@ def test_any_key_of_a_result_may_be_missing_or_altered_and_it_is_one_clear_error
         "verdict.pool.test.other_models.equal",
         "verdict.control.random_formulas.pool_valid_gain_interval",
         *(f"factors.{i}.scores.objectives" for i in range(3)),
+        "data.quality",  # and these two results of before lack
+        "record.data",
+        "record.data.origin",
         *(f"front.{i}.sign" for i in range(3)),  # the factor's own says it
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 def _day(value: str) -> str:
@@ -134,6 +134,32 @@ class VerdictPart(Part):
     control: ControlFigures
 
 
+class Finding(Part):
+    """What one quality check found."""
+
+    check: str
+    severity: str
+    count: Count
+    message: str
+    examples: list[str]
+
+
+class Quality(Part):
+    """What the quality checks found, or why they were not made."""
+
+    checked: bool
+    findings: list[Finding] | None = None
+    why: str | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Quality:
+        if self.checked and self.findings is None:
+            raise ValueError("must have findings, since checked is true")
+        if not self.checked and self.why is None:
+            raise ValueError("must have why, since checked is false")
+        return self
+
+
 class DataPart(Part):
     """The data."""
 
@@ -147,6 +173,7 @@ class DataPart(Part):
     groups: list[str]
     universe: bool
     warnings: list[str]
+    quality: Quality | None = None  # of earlier versions, which did not keep it
 
 
 class Split(Part):
@@ -167,6 +194,13 @@ class SearchPart(Part):
     funnel: dict[str, Count]
 
 
+class Whereabouts(Part):
+    """How to come by the data again."""
+
+    given: bool
+    origin: dict[str, Any] | None = None
+
+
 class Record(Part):
     """All that may differ between two equal runs."""
 
@@ -177,6 +211,7 @@ class Record(Part):
     finished_at: str
     seconds: float
     candidates_per_second: float
+    data: Whereabouts | None = None  # of earlier versions
 
 
 class Document(Part):

@@ -219,7 +219,7 @@ def from_document(
         verdict=verdict,
         data=data,
         reading=tuple(data.get("warnings", ())),
-        quality=dict(data.get("quality", {})),
+        quality=dict(data.get("quality") or {}),
         splits=splits,
         search=dict(document["search"]),
         settings=dict(document["settings"]),
