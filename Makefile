@@ -37,12 +37,13 @@ test: $(VENV)/.installed-dev
 
 # What needs no back end, in seconds.
 test-fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q tests/test_lang_*.py tests/test_passes*.py tests/test_config.py tests/test_answers.py $(ARGS)
+	$(BIN)/python -m pytest -q tests/unit/lang tests/unit/mining/test_config.py tests/unit/llm/test_answers.py $(ARGS)
 
 # The lowest versions that pyproject.toml allows: the language, the data, the operators and the loop.
 LOWEST := .venv-lowest
-LOWEST_TESTS := tests/test_lang_*.py tests/test_passes*.py tests/test_panel.py tests/test_data_load.py tests/test_csv.py \
-	tests/test_operators.py tests/test_loop.py tests/test_ledger.py
+LOWEST_TESTS := tests/unit/lang tests/unit/panel/test_panel.py tests/unit/panel/test_csv.py \
+	tests/unit/data/test_data_load.py \
+	tests/unit/ops/test_operators.py tests/unit/mining/test_loop.py tests/unit/ledger/test_ledger.py
 $(LOWEST)/.installed: pyproject.toml .ci/lowest.py
 	$(PYTHON) -m venv $(LOWEST)
 	$(PYTHON) .ci/lowest.py dev/pytest dev/pytest-timeout dev/pytest-xdist dev/hypothesis dev/pandas dev/bottleneck \

@@ -28,9 +28,9 @@ from fama_fast.cluster.pool import open_pool
 from fama_fast.cluster.scoring import mapped
 from fama_fast.errors import DataError, FamaError
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.control import random_formulas
-from fama_fast.mining.distributed import TASKS, ClusterMarket
-from fama_fast.mining.market import Market
+from fama_fast.mining.measure.cluster_scorer import TASKS, ClusterMarket
+from fama_fast.mining.measure.market import Market
+from fama_fast.mining.verdict.control import random_formulas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -93,7 +93,7 @@ def _write_market(options: argparse.Namespace, folder: Path) -> list[Any]:
     import polars as pl
 
     from fama_fast.data import SimulationSpec, to_frame
-    from fama_fast.data.simulated_pieces import simulate_pieces
+    from fama_fast.data.simulator.pieces import simulate_pieces
 
     spec = SimulationSpec(n_symbols=options.symbols, n_dates=options.dates, missing=0.02, late_listing=0.2, seed=1)
     folder.mkdir()

@@ -16,7 +16,7 @@ from fama_fast.engine import daily_rank_ic
 from fama_fast.evaluation.rows import SortedRows
 from fama_fast.ir import count_nodes
 from fama_fast.mining.proposers.random_tree import random_expression
-from fama_fast.mining.protocol import Vocabulary
+from fama_fast.proposals.protocol import Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,6 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from fama_fast.backends.polars_expr import complete_grid
     from fama_fast.data import date_splits, forward_returns, load_market_data, scan_market_data, simulate
-    from fama_fast.embedding import AlphaTransformer, alpha_expr
     from fama_fast.engine.alpha import Alpha, compile
     from fama_fast.engine.evaluate import compute_factor_values, evaluate
     from fama_fast.errors import (
@@ -38,15 +37,16 @@ if TYPE_CHECKING:
     from fama_fast.evaluation.ic import ic, rank_ic
     from fama_fast.evaluation.score import score
     from fama_fast.factor_store import open_store, update_store
+    from fama_fast.integrations import AlphaTransformer, alpha_expr
     from fama_fast.lang.define import define
     from fama_fast.library import Factor, FactorSet, list_seed_alphas
     from fama_fast.library.alpha101 import alpha101
-    from fama_fast.mining.loop import mine
+    from fama_fast.mining.run.loop import mine
     from fama_fast.panel import GroupField, Panel
 
 _HOME = {
     "Alpha": "engine",
-    "AlphaTransformer": "embedding",
+    "AlphaTransformer": "integrations",
     "ArgumentError": "errors",
     "ClusterError": "errors",
     "ConfigError": "errors",
@@ -65,7 +65,7 @@ _HOME = {
     "UnknownName": "errors",
     "WindowError": "errors",
     "alpha101": "library",
-    "alpha_expr": "embedding",
+    "alpha_expr": "integrations",
     "compile": "engine",
     "complete_grid": "backends.polars_expr",
     "compute_factor_values": "engine",
@@ -77,7 +77,7 @@ _HOME = {
     "list_seed_alphas": "library",
     "load_market_data": "data",
     "scan_market_data": "data",
-    "mine": "mining.loop",
+    "mine": "mining.run.loop",
     "open_store": "factor_store",
     "rank_ic": "evaluation",
     "score": "evaluation",

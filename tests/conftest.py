@@ -20,7 +20,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 @pytest.fixture(scope="session")
 def mined(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a finished run, see `tests.mined`; not to be written to."""
-    from tests.mined import mine_into
+    """A folder with a finished run, see `tests.support.mined`; not to be written to."""
+    from tests.support.mined import mine_into
 
     return mine_into(tmp_path_factory.mktemp("mined"))

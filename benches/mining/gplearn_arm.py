@@ -20,8 +20,8 @@ import numpy as np
 from fama_fast.evaluation import SortedRows, mean, rank_ic
 from fama_fast.library.factor import Factor
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.market import Market
-from fama_fast.mining.pool import Pool, centred_ranks
+from fama_fast.mining.measure.combination import Pool, centred_ranks
+from fama_fast.mining.measure.market import Market
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.loop import mine
-from fama_fast.mining.market import Market
-from fama_fast.mining.pool import Pool
+from fama_fast.mining.measure.combination import Pool
+from fama_fast.mining.measure.market import Market
+from fama_fast.mining.run.loop import mine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fama_fast.library.factor import Factor
     from fama_fast.mining.config import MiningConfig
-    from fama_fast.mining.results import MiningResult
+    from fama_fast.mining.verdict.results import MiningResult
     from fama_fast.panel import Panel
 
 

@@ -10,8 +10,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from fama_fast.mining.market import Market
-from fama_fast.mining.racing import Race
+from fama_fast.mining.measure.market import Market
+from fama_fast.mining.measure.race import Race
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

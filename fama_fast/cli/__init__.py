@@ -76,7 +76,7 @@ def _outcome(argv: Sequence[str] | None) -> int:
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else EXIT_OK if stop.code is None else EXIT_USAGE
         if code == EXIT_USAGE and stop.__context__ is not None and given[:1] == ["mine"] and "--json" in given:
-            from fama_fast.mining.progress_json import error_line
+            from fama_fast.mining.progress.json_lines import error_line
 
             print(error_line("", stop.__context__, code), flush=True)
         elif code == EXIT_USAGE and stop.__context__ is not None and hasattr(stop.__context__, "format_message"):

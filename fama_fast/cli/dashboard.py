@@ -42,7 +42,7 @@ def dashboard(
     """
     from fama_fast.errors import ConfigError
     from fama_fast.mining.config_file import load_config
-    from fama_fast.mining.setup import ledger_place
+    from fama_fast.mining.run.setup import ledger_place
 
     try:
         import altair  # noqa: F401  (figures)

@@ -231,7 +231,7 @@ def _write_in_pieces(spec: SimulationSpec, output: Path) -> int:
 
     from fama_fast.atomic import atomic_write
     from fama_fast.data import to_frame
-    from fama_fast.data.simulated_pieces import simulate_pieces
+    from fama_fast.data.simulator.pieces import simulate_pieces
 
     rows = 0
     with atomic_write(output) as temporary:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fama_fast.engine import Alpha
     from fama_fast.mining.config import MiningConfig
-    from fama_fast.mining.factor_source import FactorSource
+    from fama_fast.mining.run.factor_source import FactorSource
     from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
 
@@ -180,7 +180,7 @@ class Given:
 def _again(name: str, config: MiningConfig, source: FactorSource, parts: bool) -> Panel | Dataset:
     """The data of a run that no path names: simulated, or given in Python."""
     from fama_fast.errors import FamaError
-    from fama_fast.mining.setup import data_again
+    from fama_fast.mining.run.setup import data_again
 
     try:
         return data_again(config, source.data_record, source.data_source, parts=parts)
@@ -197,7 +197,7 @@ def read_given(arguments: Sequence[str], *, ledger: str | None = None) -> Given:
         DataError: a file is missing, unreadable or holds no expression. StoreError: it is damaged, or no such run.
     """
     from fama_fast.mining.config_file import config_from_dict
-    from fama_fast.mining.factor_source import (
+    from fama_fast.mining.run.factor_source import (
         is_file,
         is_written,
         named_text,

@@ -44,7 +44,7 @@ def error_as_json(wanted: bool, run: Callable[[], str]) -> Iterator[None]:
         raise
     except BaseException as error:
         if wanted and not isinstance(error, BrokenPipeError):
-            from fama_fast.mining.progress_json import error_line
+            from fama_fast.mining.progress.json_lines import error_line
 
             with contextlib.suppress(OSError):
                 print(error_line(run(), error, exit_code_of(error)), flush=True)

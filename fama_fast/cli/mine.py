@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fama_fast.mining.config import MiningConfig
-    from fama_fast.mining.progress import Progress
-    from fama_fast.mining.stopping import StopRequest
+    from fama_fast.mining.progress.plain import Progress
+    from fama_fast.mining.run.stopping import StopRequest
 
 
 _STOPPING = "finishing the batch at hand, then stopping; once more stops at once"
@@ -118,7 +118,7 @@ def mine(
         settings = _settings(config, overrides, resume)
         run_id, document, exit_code = _mined(settings, resume, output, known, quiet=quiet, as_json=as_json)
         if as_json:
-            from fama_fast.mining.progress_json import end_line
+            from fama_fast.mining.progress.json_lines import end_line
 
             print(end_line(run_id, document, exit_code), flush=True)
         else:
@@ -155,10 +155,10 @@ def _mined(
 
     `known` gets what is told of the run as soon as there is something to tell it.
     """
-    from fama_fast.mining.loop import mine as run_loop
-    from fama_fast.mining.results import write_document
-    from fama_fast.mining.stopping import StopRequest
-    from fama_fast.mining.verdict import Status
+    from fama_fast.mining.run.loop import mine as run_loop
+    from fama_fast.mining.run.stopping import StopRequest
+    from fama_fast.mining.verdict.results import write_document
+    from fama_fast.mining.verdict.verdict import Status
 
     ended = None if resume is None else _ended_before(settings, resume)
     if ended is not None:
@@ -182,8 +182,8 @@ def _mined(
 
 def _run_of(known: list[Progress]) -> str:
     """The id of the run that was told of; empty before there is one."""
-    from fama_fast.mining.progress import PassedOn
-    from fama_fast.mining.progress_json import JsonProgress
+    from fama_fast.mining.progress.json_lines import JsonProgress
+    from fama_fast.mining.progress.plain import PassedOn
 
     shown = known[0] if known else None
     while isinstance(shown, PassedOn):
@@ -198,8 +198,8 @@ def _settings(config: Path | None, overrides: dict[str, Any], resume: str | None
     if resume is None or config is not None:
         return settings
     # Without a file, a resumed run keeps the settings it was made with.
-    from fama_fast.mining.ledger import Ledger
-    from fama_fast.mining.setup import ledger_place
+    from fama_fast.ledger.ledger import Ledger
+    from fama_fast.mining.run.setup import ledger_place
 
     place = ledger_place(settings)
     with Ledger.open(place, create=False) as store:
@@ -215,10 +215,10 @@ def _ended_before(settings: MiningConfig, resume: str) -> tuple[str, dict[str, A
     A run may be killed between its last commit and its output; going on with it then means to tell its result.
     """
     from fama_fast.errors import EXIT_NOTHING_FOUND, EXIT_OK
+    from fama_fast.ledger.ledger import Ledger
     from fama_fast.mining.config_file import config_from_dict, differences, document
-    from fama_fast.mining.ledger import Ledger
-    from fama_fast.mining.setup import WHERE_IT_RUNS, ledger_place
-    from fama_fast.mining.verdict import Status
+    from fama_fast.mining.run.setup import WHERE_IT_RUNS, ledger_place
+    from fama_fast.mining.verdict.verdict import Status
 
     with Ledger.open(ledger_place(settings), create=False) as store:
         run = store.get_run(resume)
@@ -232,9 +232,9 @@ def _ended_before(settings: MiningConfig, resume: str) -> tuple[str, dict[str, A
 
 
 def _progress(settings: MiningConfig, *, quiet: bool, as_json: bool) -> Progress:
-    from fama_fast.mining.progress import LoggedProgress, PlainProgress
-    from fama_fast.mining.progress_json import JsonProgress
-    from fama_fast.mining.progress_live import RichProgress, can_draw
+    from fama_fast.mining.progress.json_lines import JsonProgress
+    from fama_fast.mining.progress.live import RichProgress, can_draw
+    from fama_fast.mining.progress.plain import LoggedProgress, PlainProgress
 
     shown: Progress
     if as_json:
@@ -250,8 +250,8 @@ def _progress(settings: MiningConfig, *, quiet: bool, as_json: bool) -> Progress
 
 def _stopping(stop: StopRequest, progress: Progress) -> tuple[Callable[[str], None], str | None]:
     """What the first Ctrl-C does, and what it writes; a live display says it itself, since it owns the screen."""
-    from fama_fast.mining.progress import LoggedProgress
-    from fama_fast.mining.progress_live import RichProgress
+    from fama_fast.mining.progress.live import RichProgress
+    from fama_fast.mining.progress.plain import LoggedProgress
 
     live = progress.shown if isinstance(progress, LoggedProgress) else progress
     if not isinstance(live, RichProgress):
@@ -265,7 +265,7 @@ def _stopping(stop: StopRequest, progress: Progress) -> tuple[Callable[[str], No
 
 
 def _show(document: dict[str, Any]) -> None:
-    from fama_fast.mining.results import factor_table, funnel_line, plain_lines
+    from fama_fast.mining.verdict.results import factor_table, funnel_line, plain_lines
 
     if sys.stdout.isatty():
         from rich.console import Console

@@ -115,11 +115,11 @@ def _summary(content: Content, output: Path | None) -> None:
 
 
 def _content(target: str, ledger: str | None, config: Path | None, options: dict[str, Any]) -> Content:
+    from fama_fast.ledger.ledger import Ledger
+    from fama_fast.ledger.store import understood
     from fama_fast.mining.config_file import config_from_dict, load_config
-    from fama_fast.mining.factor_source import is_file
-    from fama_fast.mining.ledger import Ledger
-    from fama_fast.mining.setup import data_again, ledger_place
-    from fama_fast.mining.store import understood
+    from fama_fast.mining.run.factor_source import is_file
+    from fama_fast.mining.run.setup import data_again, ledger_place
     from fama_fast.report import from_run
 
     if is_file(target):
@@ -135,8 +135,8 @@ def _content(target: str, ledger: str | None, config: Path | None, options: dict
 def _of_file(path: Path, options: dict[str, Any]) -> Content:
     from fama_fast.errors import DataError
     from fama_fast.mining.config_file import config_from_dict
-    from fama_fast.mining.factor_source import read_factors
-    from fama_fast.mining.setup import data_again
+    from fama_fast.mining.run.factor_source import read_factors
+    from fama_fast.mining.run.setup import data_again
     from fama_fast.report import from_document, from_factors
 
     source = read_factors(path)

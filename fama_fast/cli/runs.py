@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fama_fast.cli.common import EXPRESSION_COMMAND, AsJson, note, print_table, reject_options
-from fama_fast.mining.records import to_the_second
+from fama_fast.ledger.records import to_the_second
 from fama_fast.terminal import ascii_only, json_text, printable, say, say_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fama_fast.mining.ledger import Ledger
-    from fama_fast.mining.lineage import ChainLink, ChainPath, Kin
-    from fama_fast.mining.records import RunRecord
+    from fama_fast.ledger.ledger import Ledger
+    from fama_fast.ledger.lineage import ChainLink, ChainPath, Kin
+    from fama_fast.ledger.records import RunRecord
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Run id, the beginning of one, or 'last'.")]
 LedgerPath = Annotated[
@@ -51,7 +51,7 @@ def _reads(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(*args: Any, **options: Any) -> None:
-        from fama_fast.mining.store import understood
+        from fama_fast.ledger.store import understood
 
         with understood(lambda: _place(options["ledger"], options["config"]), "what it holds of a run"):
             command(*args, **options)
@@ -61,20 +61,20 @@ def _reads(command: Callable[..., None]) -> Callable[..., None]:
 
 def _place(ledger: str | None, config: Path | None) -> str:
     from fama_fast.mining.config_file import load_config
-    from fama_fast.mining.setup import ledger_place
+    from fama_fast.mining.run.setup import ledger_place
 
     return ledger_place(load_config(config, {"ledger": ledger}))
 
 
 def _open(ledger: str | None, config: Path | None) -> Ledger:
-    from fama_fast.mining.ledger import Ledger
+    from fama_fast.ledger.ledger import Ledger
 
     return Ledger.open(_place(ledger, config), create=False)
 
 
 def list_runs(ledger: LedgerPath = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
     """List the runs, oldest first."""
-    from fama_fast.mining.ownership import standing, why
+    from fama_fast.ledger.ownership import standing, why
 
     with _open(ledger, config) as store:
         runs = store.list_runs()
@@ -107,9 +107,9 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one run: its state, its funnel and its new factors."""
-    from fama_fast.mining.bookkeeping import funnel
-    from fama_fast.mining.ownership import RUNNING, owner_text, standing, why
-    from fama_fast.mining.results import factor_rows
+    from fama_fast.ledger.ownership import RUNNING, owner_text, standing, why
+    from fama_fast.mining.run.to_records import funnel
+    from fama_fast.mining.verdict.results import factor_rows
 
     with _open(ledger, config) as store:
         record = store.get_run(run)
@@ -150,8 +150,8 @@ def _candidate_row(row: dict[str, Any]) -> dict[str, Any]:
 def _as_data(record: RunRecord, proposed: list[dict[str, Any]], candidates: bool) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from fama_fast.mining.bookkeeping import funnel
-    from fama_fast.mining.ownership import standing, why
+    from fama_fast.ledger.ownership import standing, why
+    from fama_fast.mining.run.to_records import funnel
 
     data = asdict(record) | {"status": standing(record), "reason": why(record) or None}
     del data["state"]
@@ -240,7 +240,7 @@ def lineage(
     from dataclasses import asdict
 
     from fama_fast.errors import ConfigError
-    from fama_fast.mining.lineage import Lineage
+    from fama_fast.ledger.lineage import Lineage
 
     reject_options([run, *([] if factor is None else [factor])], ctx)
     if sum(x is not None for x in (factor, prompt, round_number)) > 1:
@@ -326,7 +326,7 @@ def report(run: RunId, ledger: LedgerPath = None, config: ConfigPath = None, out
     """Write a short report (Markdown) of a finished run."""
     from fama_fast.atomic import atomic_write
     from fama_fast.errors import StoreError
-    from fama_fast.mining.results import markdown
+    from fama_fast.mining.verdict.results import markdown
 
     with _open(ledger, config) as store:
         record = store.get_run(run)

@@ -8,6 +8,6 @@
    back in the order of the tasks whatever the order in which they end.
 5. `scoring` cuts `score` into tasks: candidates and chunks of dates.
 
-Mining's part is `fama_fast.mining.distributed`: nothing here knows of it. What a task computes does not depend on which
-worker runs it, on its company or on the number of threads, so the bits are those of one process.
+Mining's part is `fama_fast.mining.measure.cluster_scorer`: nothing here knows of it. What a task computes does not
+depend on which worker runs it, on its company or on the number of threads, so the bits are those of one process.
 """

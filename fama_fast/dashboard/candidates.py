@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from fama_fast.errors import ConfigError
-from fama_fast.mining import schema
-from fama_fast.mining.older import oriented_text
+from fama_fast.ledger import schema
+from fama_fast.ledger.earlier_versions import oriented_text
 from fama_fast.terminal import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from fama_fast.mining.store import Store
+    from fama_fast.ledger.store import Store
 
 MOST_ROWS = 500  # in one answer
 _SHOWN = 400  # characters of a text in a cell; the factor's page has all of them

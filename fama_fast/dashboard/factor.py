@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from fama_fast.errors import NotRecorded
-from fama_fast.mining import schema
-from fama_fast.mining.columns import Listed, complete
-from fama_fast.mining.lineage import Kin, Lineage
-from fama_fast.mining.older import oriented_figures, oriented_text
-from fama_fast.mining.records import AS_PROPOSED
-from fama_fast.mining.store import understood
+from fama_fast.ledger import schema
+from fama_fast.ledger.column_types import Listed, complete
+from fama_fast.ledger.earlier_versions import oriented_figures, oriented_text
+from fama_fast.ledger.lineage import Kin, Lineage
+from fama_fast.ledger.records import AS_PROPOSED
+from fama_fast.ledger.store import understood
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fama_fast.mining.store import Store
+    from fama_fast.ledger.store import Store
 
 _SPLITS = ("screen", "train", "valid", "test")
 _MOST_KIN = 200

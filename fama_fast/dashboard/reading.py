@@ -19,9 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from fama_fast.errors import StoreError
-from fama_fast.mining import schema
-from fama_fast.mining.ledger import Ledger
-from fama_fast.mining.store import check_file
+from fama_fast.ledger import schema
+from fama_fast.ledger.ledger import Ledger
+from fama_fast.ledger.store import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,14 +13,14 @@ import sqlalchemy as sa
 from fama_fast.dashboard.tallies import Round, Tallies, Totals, totals
 from fama_fast.dashboard.wording import signed
 from fama_fast.errors import NotRecorded, nearest_name
-from fama_fast.mining import schema
+from fama_fast.ledger import schema
+from fama_fast.ledger.ownership import FINISHED, standing, why
 from fama_fast.mining.config_file import leaves
-from fama_fast.mining.ownership import FINISHED, standing, why
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fama_fast.mining.store import Store
+    from fama_fast.ledger.store import Store
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Run:
 
     def named_gates(self) -> dict[str, int]:
         """Candidates by gate in the gates' order, then those admitted."""
-        from fama_fast.mining.bookkeeping import funnel_of
+        from fama_fast.mining.run.to_records import funnel_of
 
         return funnel_of(self.totals.stopped)
 

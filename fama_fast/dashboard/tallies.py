@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from fama_fast.mining import schema
+from fama_fast.ledger import schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fama_fast.data.finding import Finding
     from fama_fast.data.frame import to_frame, write_frame
     from fama_fast.data.labels import forward_returns
     from fama_fast.data.load import load_market_data, scan_market_data
-    from fama_fast.data.simulator import DEFAULT_SIMULATION, PlantedSignal, SimulationSpec, simulate
+    from fama_fast.data.quality.finding import Finding
+    from fama_fast.data.quality.report import QualityReport, quality_report
+    from fama_fast.data.simulator.simulate import DEFAULT_SIMULATION, PlantedSignal, SimulationSpec, simulate
     from fama_fast.data.splits import Splits, date_splits
-    from fama_fast.data.validate import QualityReport, quality_report
     from fama_fast.panel.scan import scan
 
 _HOME = {
@@ -24,15 +24,15 @@ _HOME = {
     "forward_returns": "data.labels",
     "load_market_data": "data.load",
     "scan_market_data": "data.load",
-    "DEFAULT_SIMULATION": "data.simulator",
-    "PlantedSignal": "data.simulator",
-    "SimulationSpec": "data.simulator",
-    "simulate": "data.simulator",
+    "DEFAULT_SIMULATION": "data.simulator.simulate",
+    "PlantedSignal": "data.simulator.simulate",
+    "SimulationSpec": "data.simulator.simulate",
+    "simulate": "data.simulator.simulate",
     "Splits": "data.splits",
     "date_splits": "data.splits",
-    "Finding": "data.finding",
-    "QualityReport": "data.validate",
-    "quality_report": "data.validate",
+    "Finding": "data.quality.finding",
+    "QualityReport": "data.quality.report",
+    "quality_report": "data.quality.report",
     "scan": "panel.scan",
 }
 

@@ -16,7 +16,7 @@ from fama_fast.panel.reading import ReadingOptions, reading_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from fama_fast.data.simulator import SimulationSpec
+    from fama_fast.data.simulator.simulate import SimulationSpec
     from fama_fast.panel import GroupField, Panel
     from fama_fast.panel.dataset import Dataset
     from fama_fast.panel.io.frames import MarketData
@@ -86,7 +86,7 @@ def load_market_data(
     wanted = None if group_fields is None else [g.upper() for g in group_fields]
 
     if path is None:
-        from fama_fast.data.simulator import DEFAULT_SIMULATION, simulate
+        from fama_fast.data.simulator.simulate import DEFAULT_SIMULATION, simulate
 
         if universe is not None and membership is None:
             raise ConfigError(f"the simulator has no universe column {str(universe)!r}")

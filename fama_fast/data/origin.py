@@ -92,7 +92,7 @@ def load_origin(origin: Mapping[str, Any], *, parts: bool = False) -> Panel | Da
         DataError: they cannot be loaded, or it is no origin. Others: as `load_market_data`.
     """
     from fama_fast.data.load import load_market_data, scan_market_data
-    from fama_fast.data.simulator import PlantedSignal, SimulationSpec
+    from fama_fast.data.simulator.simulate import PlantedSignal, SimulationSpec
 
     options = dict(origin)
     try:

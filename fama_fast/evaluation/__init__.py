@@ -32,7 +32,6 @@ from fama_fast.evaluation.inference import (
     std,
     t_statistic,
 )
-from fama_fast.evaluation.likeness import Likeness, clustered, correlations, likeness
 from fama_fast.evaluation.overfitting import Overfitting, overfitting_probability
 from fama_fast.evaluation.performance import CostLevel, Path, Performance, max_drawdown, sharpe
 from fama_fast.evaluation.portfolios import (
@@ -45,6 +44,7 @@ from fama_fast.evaluation.portfolios import (
     quantile_buckets,
     top_k_weights,
 )
+from fama_fast.evaluation.rank_correlation import Likeness, clustered, correlations, likeness
 from fama_fast.evaluation.residual import average_ranks, residual_values, style_controls
 from fama_fast.evaluation.rows import SortedRows
 from fama_fast.evaluation.score import compile_all, score, score_windows

@@ -20,7 +20,6 @@ from fama_fast.evaluation.breakdown import by_group, by_period, liquidity_groups
 from fama_fast.evaluation.daily import daily_by_horizon
 from fama_fast.evaluation.decay import MOST_DAYS, decay_curve, half_life
 from fama_fast.evaluation.ic import rank_ic
-from fama_fast.evaluation.likeness import Likeness, clustered, correlations
 from fama_fast.evaluation.overfitting import Overfitting, overfitting_probability
 from fama_fast.evaluation.performance import COSTS_BP, DAYS_A_YEAR
 from fama_fast.evaluation.portfolios import (
@@ -35,6 +34,7 @@ from fama_fast.evaluation.portfolios import (
     quantile_buckets,
     top_k_weights,
 )
+from fama_fast.evaluation.rank_correlation import Likeness, clustered, correlations
 from fama_fast.evaluation.residual import average_ranks, residual_values, style_controls
 from fama_fast.evaluation.rows import SortedRows, chosen_rows, mask_matrix, matrix
 from fama_fast.evaluation.score import trading

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from fama_fast.errors import ExpressionError
 from fama_fast.ir import field
 from fama_fast.lang.binder import Binder
-from fama_fast.lang.dialects import DIALECTS, Dialect, get_dialect
+from fama_fast.lang.dialects.dialect import DIALECTS, Dialect, get_dialect
+from fama_fast.lang.dialects.sigils import syntax_of
 from fama_fast.lang.parser import MAX_DEPTH, MAX_LENGTH, MAX_NODES, parse_syntax
 from fama_fast.lang.printer import shortened, to_text
 from fama_fast.lang.scope import RecordedScope, Scope
-from fama_fast.lang.sigils import syntax_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,18 +16,18 @@ from fama_fast.errors import ArgumentError, ExpressionError, LimitError, Unknown
 from fama_fast.ir import Node, const, field, group
 from fama_fast.lang.constants import constant_value
 from fama_fast.lang.diagnostics import placed, shown
-from fama_fast.lang.dialect_operators import apply
-from fama_fast.lang.on_time import against_days
+from fama_fast.lang.dialects.on_time import against_days
+from fama_fast.lang.dialects.operators import apply
+from fama_fast.lang.dialects.quotes import quoted
+from fama_fast.lang.dialects.sigils import is_marked
 from fama_fast.lang.parser import MAX_DEPTH
-from fama_fast.lang.quotes import quoted
-from fama_fast.lang.sigils import is_marked
 from fama_fast.lang.syntax import Call, Expr, Infix, Keyword, Name, Number
 from fama_fast.ops import MAX_WINDOW, build, check_param, find, get, is_group, names, specs
 from fama_fast.types import Kind, adv_window
 
 if TYPE_CHECKING:
     from fama_fast.ir import Param
-    from fama_fast.lang.dialects import Dialect
+    from fama_fast.lang.dialects.dialect import Dialect
     from fama_fast.lang.scope import Scope
     from fama_fast.ops import OpSpec, Parameter
 

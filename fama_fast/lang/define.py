@@ -24,7 +24,7 @@ from fama_fast.ir import FIELD, LEAVES, Node, const, field, group, postorder, re
 from fama_fast.lang.binder import CONSTANTS, Binder, operands_of
 from fama_fast.lang.constants import constant_value
 from fama_fast.lang.diagnostics import placed, shown
-from fama_fast.lang.dialects import get_dialect
+from fama_fast.lang.dialects.dialect import get_dialect
 from fama_fast.lang.parser import parse_syntax
 from fama_fast.lang.scope import Scope
 from fama_fast.lang.syntax import Call, Expr, Infix, Keyword, Name
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from fama_fast.ir import Param
-    from fama_fast.lang.dialects import Dialect
+    from fama_fast.lang.dialects.dialect import Dialect
 
 T = TypeVar("T")
 

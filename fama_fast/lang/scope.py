@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fama_fast.errors import nearest_name
-from fama_fast.lang.dialects import FOREIGN_FIELDS, FOREIGN_GROUPS
+from fama_fast.lang.dialects.dialect import FOREIGN_FIELDS, FOREIGN_GROUPS
 from fama_fast.panel.names import meant_by
 from fama_fast.types import DERIVED_FIELDS, STANDARD_FIELDS, STANDARD_GROUPS, derived_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fama_fast.lang.dialects import Dialect
+    from fama_fast.lang.dialects.dialect import Dialect
 
 _MAX_LISTED = 20
 

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fama_fast.errors import ConfigError
-from fama_fast.mining.proposers.settings import LLMSettings
+from fama_fast.llm.settings import LLMSettings
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]

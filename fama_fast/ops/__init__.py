@@ -6,7 +6,7 @@ from fama_fast.ops import (  # noqa: F401  (each registers its operators when im
     group,
     logical,
     stateful,
-    ts_first,
+    ts_earliest_extreme,
     ts_lag,
     ts_moments,
     ts_order,

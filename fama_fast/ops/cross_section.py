@@ -167,7 +167,7 @@ _cross(
     algebra=Algebra(increasing=True),
     missing="missing when x is missing; without longscale and shortscale also when all members are 0",
     notes="BRAIN calls a `scale`. A side that is not given while the other is, is scaled to 0.",
-    module="cross_section_more",
+    module="cross_section_statistics",
 )
 _cross(
     "WINSORIZE",
@@ -193,7 +193,7 @@ _cross(
     aliases=("CS_WINSORIZE_QUANTILE",),
     example="WINSORIZE_QUANTILE(RET, 0.01, 0.99)",
     ordered=(("lower", "upper"),),
-    module="cross_section_more",
+    module="cross_section_statistics",
 )
 _composite(
     "MAD_CLIP",
@@ -228,7 +228,7 @@ for _name, _aggregate, _what, _law, _more in (
         "pandas, groupby(date).transform",
         slices.std if _aggregate is None else slices.statistic(_aggregate),
         algebra=_law,
-        module="cross_section_more",
+        module="cross_section_statistics",
         **_more,
     )
 _cross(
@@ -240,7 +240,7 @@ _cross(
     number("percentage", 0.5, 0.0, 1.0, doc="share of the members below"),
     algebra=Algebra(),
     example="CS_PERCENTILE(RET, 0.9)",
-    module="cross_section_more",
+    module="cross_section_statistics",
 )
 _composite(
     "CS_MEDIAN",
@@ -262,7 +262,7 @@ for _driver, _formula in (
         f"{_BRAIN}, quantile",
         getattr(slices, f"quantile_{_driver.lower()}"),
         algebra=Algebra(odd=True, increasing=True),
-        module="cross_section_more",
+        module="cross_section_statistics",
     )
 _composite(
     "QUANTILE",
@@ -289,7 +289,7 @@ for _end, _which in (("TOP", "largest"), ("BOTTOM", "smallest")):
         aliases=(f"CS_{_end}",),
         example=f"{_end}(CAP, 100)",
         boolean=True,
-        module="cross_section_more",
+        module="cross_section_statistics",
     )
 _cross(
     "DENSIFY",
@@ -300,7 +300,7 @@ _cross(
     algebra=Algebra(idempotent=True, increasing=True),
     example="GROUP_MEAN(RET, DENSIFY(ROUND(LOG(VOLUME))))",
     gives_group=True,
-    module="cross_section_more",
+    module="cross_section_statistics",
 )
 _composite(
     "CS_BUCKET",

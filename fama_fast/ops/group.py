@@ -146,7 +146,7 @@ _group(
     slices.group_percentile,
     number("percentage", 0.5, 0.0, 1.0, doc="share of the members below"),
     algebra=Algebra(),
-    kernel="group_more.percentile",
+    kernel="group_quantile.percentile",
     aliases=("GROUP_PERCENTILE",),
 )
 _composite(

@@ -148,7 +148,7 @@ _moment(
 )
 _moment(
     "TS_AV_DIFF",
-    "ts_more.av_diff",
+    "ts_deviation.av_diff",
     "x minus its mean over the past d days; exactly 0 for a constant window.",
     "WorldQuant BRAIN ts_av_diff",
     ("AV_DIFF",),
@@ -160,7 +160,7 @@ _moment(
 )
 _moment(
     "TS_MAD",
-    "ts_more.mad",
+    "ts_deviation.mad",
     "The mean absolute deviation from the mean over the past d days; exactly 0 for a constant window.",
     "qlib Mad",
     ("MAD", "TS_MEAN_ABS_DEV"),
@@ -209,7 +209,7 @@ register(
         aliases=("ENTROPY",),
         lookback=_lookback,
         polars=_entropy,
-        kernel="ts_more.entropy",
+        kernel="ts_deviation.entropy",
         notes="A bar holds its lower edge, the last one both: floor((x - min) * buckets / (max - min)).",
     )
 )

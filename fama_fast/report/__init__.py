@@ -1,6 +1,6 @@
 """Reports for people: what a run found and whether to trust it, on one page that opens from disk.
 
-`content` gathers, `figures` draws, `page` writes. The run summary in text lives in `fama_fast.mining.results`.
+`content` gathers, `figures` draws, `page` writes. The run summary in text lives in `fama_fast.mining.verdict.results`.
 """
 
 from fama_fast.report.content import Content, Entry, from_document, from_factors, from_run

@@ -14,14 +14,14 @@ import numpy as np
 
 from fama_fast.errors import DataError, ExpressionError
 from fama_fast.evaluation import LibraryStudy, StudyData, StudySettings, by_period, study, study_library
-from fama_fast.mining.older import oriented_document, oriented_identity
+from fama_fast.ledger.earlier_versions import oriented_document, oriented_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from fama_fast.ledger.ledger import Ledger
+    from fama_fast.ledger.records import RunRecord
     from fama_fast.library.factor import Factor
-    from fama_fast.mining.ledger import Ledger
-    from fama_fast.mining.records import RunRecord
     from fama_fast.panel import Panel
     from fama_fast.types import IntArray
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fama_fast import __version__
 from fama_fast.errors import ConfigError, OutputError
-from fama_fast.mining.records import plain
+from fama_fast.ledger.records import plain
 from fama_fast.report import figures
 from fama_fast.report.formula import laid_out
 

@@ -14,8 +14,8 @@ from fama_fast.dashboard.pages.frame import frame, problem, run_address
 from fama_fast.dashboard.tallies import curve
 from fama_fast.dashboard.wording import NONE, number, signed
 from fama_fast.errors import StoreError
-from fama_fast.mining.lineage import ChainPath, Lineage
-from fama_fast.mining.ownership import RUNNING
+from fama_fast.ledger.lineage import ChainPath, Lineage
+from fama_fast.ledger.ownership import RUNNING
 from fama_fast.report import figures
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import StoreError
 from fama_fast.ir import LEAVES, postorder
-from fama_fast.mining.protocol import Rejection
+from fama_fast.proposals.protocol import Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,6 +1,6 @@
 """Cross-Sample Selection: diverse exemplars, one from each cluster of factors that rank symbols alike."""
 
-from fama_fast.evaluation.likeness import correlations
+from fama_fast.evaluation.rank_correlation import correlations
 from fama_fast.evaluation.vectors import rank_vectors, sample_rows
 from fama_fast.mining.css.clusters import cluster, cluster_correlations
 from fama_fast.mining.css.select import CrossSampleSelection, Draw, Selection, select_exemplars, select_from_clusters

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fama_fast.errors import ConfigError
-from fama_fast.evaluation.likeness import correlations, one_thread
+from fama_fast.evaluation.rank_correlation import correlations, one_thread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fama_fast.errors import ConfigError, DataError, nearest_name
-from fama_fast.evaluation.likeness import correlations
+from fama_fast.evaluation.rank_correlation import correlations
 from fama_fast.evaluation.vectors import rank_vectors, sample_rows
 from fama_fast.mining.css.clusters import cluster_correlations, distinct
 from fama_fast.mining.css.similarity import CorrelationTable, mean_absolute_correlation

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fama_fast.errors import DataError
-from fama_fast.evaluation.likeness import correlations
+from fama_fast.evaluation.rank_correlation import correlations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -10,7 +10,7 @@ from fama_fast.ir import FIELD, postorder
 
 if TYPE_CHECKING:
     from fama_fast.ir import Node
-    from fama_fast.mining.protocol import Vocabulary
+    from fama_fast.proposals.protocol import Vocabulary
 
 
 def compiled(text: str, vocabulary: Vocabulary) -> Node:

@@ -20,18 +20,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fama_fast.errors import FamaError
-from fama_fast.mining.memory import ranking_print
+from fama_fast.mining.library.archive import ranking_print
 from fama_fast.mining.proposers import variation
 from fama_fast.mining.proposers.check import compiled, spelled
 from fama_fast.mining.proposers.random_tree import TreeMaker, fits, random_expression, worth_scoring
-from fama_fast.mining.protocol import Capabilities, Proposal, ProposalBatch, Rejection
+from fama_fast.proposals.protocol import Capabilities, Proposal, ProposalBatch, Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from fama_fast.ir import Node
     from fama_fast.library.factor import Factor
-    from fama_fast.mining.protocol import ProposalRequest, SearchView, Vocabulary
+    from fama_fast.proposals.protocol import ProposalRequest, SearchView, Vocabulary
 
 MAX_DEPTH = 9
 MAX_NODES = 30

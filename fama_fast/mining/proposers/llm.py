@@ -16,26 +16,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import ConfigError, FamaError, ProposerError
-from fama_fast.mining.answers import CUT, Answer, parse_answer
-from fama_fast.mining.decoding import decoding_grammar
-from fama_fast.mining.prompt import load_templates, prompt_hash, render_prompt, render_repair
+from fama_fast.llm.answers import CUT, Answer, parse_answer
+from fama_fast.llm.chat import OutOfTime, Reply, RequestRefused, load_key
+from fama_fast.llm.constraint import Constraint, ConstraintName, probe, probe_request
+from fama_fast.llm.decoding import decoding_grammar
+from fama_fast.llm.exchange_log import Exchange, request_record
+from fama_fast.llm.prompt import load_templates, prompt_hash, render_prompt, render_repair
 from fama_fast.mining.proposers.check import checked
-from fama_fast.mining.proposers.client import OutOfTime, Reply, RequestRefused, load_key
-from fama_fast.mining.proposers.constraint import Constraint, ConstraintName, probe, probe_request
-from fama_fast.mining.proposers.exchange_log import Exchange, request_record
-from fama_fast.mining.protocol import Capabilities, Proposal, ProposalBatch, Rejection, Usage
+from fama_fast.proposals.protocol import Capabilities, Proposal, ProposalBatch, Rejection, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from fama_fast.mining.decoding import DecodingGrammar
-    from fama_fast.mining.prompt import Message
-    from fama_fast.mining.proposers.client import ChatClient
-    from fama_fast.mining.proposers.exchange_log import ExchangeLog
-    from fama_fast.mining.proposers.settings import LLMSettings
-    from fama_fast.mining.protocol import ProposalRequest, Vocabulary
-    from fama_fast.mining.templates import Templates
+    from fama_fast.llm.chat import ChatClient
+    from fama_fast.llm.decoding import DecodingGrammar
+    from fama_fast.llm.exchange_log import ExchangeLog
+    from fama_fast.llm.prompt import Message
+    from fama_fast.llm.settings import LLMSettings
+    from fama_fast.llm.templates import Templates
+    from fama_fast.proposals.protocol import ProposalRequest, Vocabulary
 
 _TOO_LONG = "the answer was cut off at the token limit: answer more briefly"
 _CHARACTERS_A_TOKEN = 4  # for servers that report no usage; errs on the dear side for formulas
@@ -55,10 +55,10 @@ def make_client(
         raise ConfigError("llm.model is not set: name the model that the llm proposer shall ask")
     secret = load_key(settings, directory=directory)
     if settings.provider == "anthropic":
-        from fama_fast.mining.proposers.anthropic_client import AnthropicClient
+        from fama_fast.llm.anthropic_client import AnthropicClient
 
         return AnthropicClient(settings, secret, sleep=sleep)
-    from fama_fast.mining.proposers.openai_client import OpenAIClient
+    from fama_fast.llm.openai_client import OpenAIClient
 
     return OpenAIClient(settings, secret, sleep=sleep)
 

@@ -11,12 +11,12 @@ import math
 from typing import TYPE_CHECKING
 
 from fama_fast.errors import ConfigError
-from fama_fast.mining.protocol import Capabilities, ProposalBatch, Usage
+from fama_fast.proposals.protocol import Capabilities, ProposalBatch, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fama_fast.mining.protocol import Proposal, ProposalRequest, Proposer, Rejection
+    from fama_fast.proposals.protocol import Proposal, ProposalRequest, Proposer, Rejection
 
 
 class MixedProposer:

@@ -10,15 +10,15 @@ from itertools import accumulate
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from fama_fast.mining.proposable import proposable_specs
 from fama_fast.ops.registry import on_unregister
+from fama_fast.proposals.operators import proposable_specs
 from fama_fast.types import Family, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fama_fast.mining.protocol import Vocabulary
     from fama_fast.ops import OpSpec
+    from fama_fast.proposals.protocol import Vocabulary
 
     # Operators, and what `usage` says of them added up: what a draw among them needs.
     _Drawn = tuple[list[OpSpec], list[float]]

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from fama_fast.ir import Param
-    from fama_fast.mining.protocol import Vocabulary
     from fama_fast.ops import OpSpec, Parameter
+    from fama_fast.proposals.protocol import Vocabulary
 
 
 WINDOWS = (2, 3, 5, 10, 15, 20, 30, 40, 60, 90, 120, 180, 250)

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fama_fast.errors import ConfigError, ProposerError
-from fama_fast.mining.proposers.client import Reply
-from fama_fast.mining.proposers.exchange_log import FILE_NAME, Exchange, read_exchanges
+from fama_fast.llm.chat import Reply
+from fama_fast.llm.exchange_log import FILE_NAME, Exchange, read_exchanges
+from fama_fast.llm.settings import LLMSettings
 from fama_fast.mining.proposers.llm import LLMProposer
-from fama_fast.mining.proposers.settings import LLMSettings
-from fama_fast.mining.protocol import Capabilities, Proposal, ProposalBatch
+from fama_fast.proposals.protocol import Capabilities, Proposal, ProposalBatch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fama_fast.mining.prompt import Message
-    from fama_fast.mining.proposers.constraint import Constraint
-    from fama_fast.mining.protocol import ProposalRequest
-    from fama_fast.mining.templates import Templates
+    from fama_fast.llm.constraint import Constraint
+    from fama_fast.llm.prompt import Message
+    from fama_fast.llm.templates import Templates
+    from fama_fast.proposals.protocol import ProposalRequest
 
 _LISTS = ("factors", "alphas", "expressions", "proposals")
 

@@ -3,7 +3,7 @@
 A call of the C library costs 4 to 15 ns a value and cannot be vectorised; these cost about 1 to 3. Each reduces its
 argument to a short interval, where a Taylor series that is long enough has no error of its own (the next term is below
 2^-56), and puts the result together from a power of two. Errors are below 2 units in the last place of the exact value,
-over the whole range, subnormal numbers included (`tests/test_vector_math.py`).
+over the whole range, subnormal numbers included (`tests/unit/ops/test_vector_math.py`).
 
 A missing operand gives a missing result; operands are never infinite (panels and kernels keep none).
 

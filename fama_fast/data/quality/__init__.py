@@ -1,0 +1,1 @@
+"""The quality checks of market data, on files and on panels."""

@@ -1,0 +1,55 @@
+"""What a dialect writes and the grammar does not know: fields with a mark before them (qlib's `$close`), quotes.
+
+Both are taken off before parsing. The mark becomes a blank, which keeps every position; the binder then asks where a
+field stood with its mark. Quotes are the business of `quotes`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from fama_fast.errors import ExpressionError, ParseError
+from fama_fast.lang.diagnostics import placed
+from fama_fast.lang.dialects.quotes import hide
+from fama_fast.lang.parser import parse_syntax
+
+if TYPE_CHECKING:
+    from fama_fast.lang.dialects.dialect import Dialect
+    from fama_fast.lang.syntax import Expr, Name
+
+
+def syntax_of(text: str, dialect: Dialect) -> Expr:
+    """The syntax tree of a text, which may mark its fields as the dialect does.
+
+    Raises:
+        ParseError, LimitError: as of `parse_syntax`, over the text as it was written.
+    """
+    plain = text
+    if isinstance(text, str):
+        if dialect.quotes:
+            plain = hide(plain)
+        if dialect.sigil:
+            plain = _unmarked(plain, dialect.sigil)
+    if plain is text:
+        return parse_syntax(text)
+    try:
+        return parse_syntax(plain)
+    except ExpressionError as error:
+        raise placed(error, text, error.start, error.end) from None
+
+
+def _unmarked(text: str, mark: str) -> str:
+    for found in re.finditer(re.escape(mark), text):
+        at = found.start()
+        before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
+        if not (after.isalpha() or after == "_") or before.isalnum() or before == "_":
+            raise ParseError(f"'{mark}' must stand directly before the name of a field", text=text, start=at)
+    return text.replace(mark, " ")
+
+
+def is_marked(text: str, name: Name, dialect: Dialect) -> bool:
+    """Whether a name stood in the text with the dialect's mark."""
+    # Parentheses around a name belong to its span.
+    at = text.find(name.name, name.start)
+    return at > 0 and text[at - 1] == dialect.sigil

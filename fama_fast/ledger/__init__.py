@@ -1,0 +1,1 @@
+"""The ledger: the one store of runs, candidates, parentage, exchanges and chain steps."""

@@ -1,0 +1,429 @@
+"""The ledger: the one store of runs, candidates, parentage, exchanges and chain steps.
+
+A round is written in one transaction together with the loop's state, so a killed run has lost nothing that it
+reported and resumes at a round's boundary. Every failure is a StoreError that names the place. This module
+knows tables, not how mining decides; connections and layouts are `store`'s, questions about descent `lineage`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from fama_fast.errors import StoreError, nearest_name
+from fama_fast.ledger import schema
+from fama_fast.ledger.column_types import complete
+from fama_fast.ledger.earlier_versions import oriented_document, oriented_figures, oriented_identity, oriented_row
+from fama_fast.ledger.ownership import FINISHED, RUNNING, owner_text, standing, this_process
+from fama_fast.ledger.records import (
+    CandidateRecord,
+    ChainStep,
+    ExchangeRecord,
+    RunRecord,
+    StartingFactor,
+    now,
+    plain,
+    storable,
+)
+from fama_fast.ledger.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+_MANY = 500  # values in one IN (...): databases bound their number
+
+
+class Ledger(Store):
+    """An open ledger. Use `Ledger.open`; close it or use it as a context manager."""
+
+    # Writing
+
+    def start_run(
+        self, run: RunRecord, *, start: Iterable[StartingFactor] = (), steps: Iterable[ChainStep] = ()
+    ) -> None:
+        """Record a run before its first round, with the library and the chains that it begins with; this process works
+        on it from here on."""
+        with self.transaction(write=True) as c:
+            c.execute(
+                schema.runs.insert().values(
+                    id=run.id,
+                    started_at=run.started_at or now(),
+                    status=RUNNING,
+                    owner=this_process(),
+                    seen_at=now(),
+                    data=plain(run.data),
+                    version=run.version,
+                    source=storable(run.source),
+                    data_hash=run.data_hash,
+                    seed=run.seed,
+                    proposer=run.proposer[:64],
+                    config=plain(run.config),
+                    rounds=0,
+                    state=plain(run.state),
+                )
+            )
+            rows = [
+                {
+                    "run_id": run.id,
+                    "fingerprint": f.fingerprint,
+                    "canonical": f.canonical,
+                    "sign": 1,
+                    "score": plain(f.score),
+                }
+                for f in {f.fingerprint: f for f in start}.values()
+            ]
+            if rows:
+                c.execute(schema.starting_factors.insert(), rows)
+            _insert_steps(c, run.id, 0, steps)
+
+    def claim_run(self, run: RunRecord) -> RunRecord:
+        """Go on with an unfinished run: this process works on it from here on. The run as it is now.
+
+        Raises:
+            StoreError: it is finished, or another process is working on it.
+        """
+        t = schema.runs
+        with self.transaction(write=True) as c:
+            found = RunRecord(**complete(c.execute(sa.select(t).where(t.c.id == run.id)).mappings().one(), t))
+            if found.status == FINISHED or (standing(found) == RUNNING and found.owner != this_process()):
+                raise StoreError(self._why_not(c, run.id, found.rounds + 1))
+            c.execute(
+                t.update()
+                .where(t.c.id == run.id)
+                .values(status=RUNNING, owner=this_process(), seen_at=now(), reason=None)
+            )
+        return found
+
+    def beat(self, run_id: str) -> None:
+        """Note that this process is still at work on a run."""
+        t = schema.runs
+        with self.transaction(write=True) as c:
+            if self._is_ours(c, run_id):
+                c.execute(t.update().where(t.c.id == run_id).values(seen_at=now()))
+
+    def leave_run(self, run_id: str, status: str, reason: str) -> None:
+        """Record that this process works on a run no more: it was `interrupted`, or `failed`, and why.
+
+        Nothing happens to a run that is finished or that another process goes on with.
+        """
+        t = schema.runs
+        with self.transaction(write=True) as c:
+            if self._is_ours(c, run_id):
+                c.execute(
+                    t.update()
+                    .where(t.c.id == run_id, t.c.status == RUNNING)
+                    .values(status=status, owner=None, reason=storable(reason))
+                )
+
+    @staticmethod
+    def _is_ours(c: sa.Connection, run_id: str) -> bool:
+        """Whether no other process has taken the run over."""
+        owner = c.execute(sa.select(schema.runs.c.owner).where(schema.runs.c.id == run_id)).scalar()
+        return owner is None or owner == this_process()
+
+    def commit_round(
+        self,
+        run: RunRecord,
+        number: int,
+        candidates: Sequence[CandidateRecord],
+        *,
+        exchange: ExchangeRecord,
+        steps: Sequence[ChainStep] = (),
+        state: Mapping[str, Any],
+    ) -> None:
+        """Write round `number` (from 1) whole: candidates, parents, exchange, chain steps, state after it.
+
+        Raises:
+            StoreError: the run is not at round `number - 1` (another process goes on with it too, or the
+                database was exchanged), or the database refuses; nothing is written then.
+        """
+        with self.transaction(write=True) as c:
+            table = schema.runs
+            moved = c.execute(
+                table.update()
+                .where(table.c.id == run.id, table.c.rounds == number - 1, table.c.status == RUNNING)
+                .values(rounds=number, state=plain(dict(state)), seen_at=now())
+            )
+            if moved.rowcount != 1 or not self._is_ours(c, run.id):
+                raise StoreError(self._why_not(c, run.id, number))
+            _insert_candidates(c, run, number, candidates)
+            c.execute(
+                schema.exchanges.insert().values(
+                    run_id=run.id,
+                    round=number,
+                    proposer=run.proposer[:64],
+                    prompt_hashes=list(exchange.prompt_hashes),
+                    exemplars=list(exchange.exemplars),
+                    chain=list(exchange.chain),
+                    chain_id=exchange.chain_id,
+                    usage=plain(exchange.usage),
+                    selection=plain(exchange.selection),
+                    extra=plain(exchange.extra),
+                )
+            )
+            _insert_steps(c, run.id, number, steps)
+
+    def _why_not(self, c: sa.Connection, run_id: str, number: int) -> str:
+        table = schema.runs
+        found = c.execute(sa.select(table).where(table.c.id == run_id)).mappings().one_or_none()
+        if found is None:
+            return f"ledger {self.place}: run {run_id} is not in it any more: the database was exchanged or emptied"
+        run = RunRecord(**found)
+        if run.status == FINISHED:
+            at = "is finished"
+        elif run.owner is not None and run.owner != this_process() and standing(run) == RUNNING:
+            return f"ledger {self.place}: run {run_id} is being worked on by {owner_text(run.owner)}"
+        else:
+            at = f"is at round {run.rounds}, not at {number - 1}" if run.status == RUNNING else f"was {run.status}"
+        return f"ledger {self.place}: run {run_id} {at}: another process went on with it"
+
+    def open_test(self, run: RunRecord) -> int:
+        """Log that the run opens its test split. Returns how many other runs have opened it on the same data.
+
+        A run that was killed between opening its test and its end may log it again: it cannot have searched on.
+        """
+        table = schema.runs
+        with self.transaction(write=True) as c:
+            others = c.execute(
+                sa.select(sa.func.count())
+                .select_from(table)
+                .where(
+                    table.c.data_hash == run.data_hash,
+                    table.c.test_opened_at.is_not(None),
+                    table.c.id != run.id,
+                )
+            ).scalar()
+            c.execute(
+                table.update()
+                .where(table.c.id == run.id, table.c.test_opened_at.is_(None))
+                .values(test_opened_at=now())
+            )
+        return int(others or 0)
+
+    def finish_run(
+        self,
+        run_id: str,
+        *,
+        verdict: Mapping[str, Any],
+        summary: Mapping[str, Any],
+        scores: Mapping[str, Mapping[str, Mapping[str, float]]],
+    ) -> None:
+        """Close a run: its verdict, its result document and scores by fingerprint (or "pool") and split.
+
+        Raises:
+            StoreError: it is not there, or was finished by another process.
+        """
+        rows = [
+            {"run_id": run_id, "fingerprint": fingerprint, "split": split, "scores": plain(dict(values))}
+            for fingerprint, by_split in scores.items()
+            for split, values in by_split.items()
+        ]
+        table = schema.runs
+        with self.transaction(write=True) as c:
+            if not self._is_ours(c, run_id):
+                raise StoreError(self._why_not(c, run_id, 0))
+            closed = c.execute(
+                table.update()
+                .where(table.c.id == run_id, table.c.status == RUNNING)
+                .values(
+                    status=FINISHED,
+                    finished_at=now(),
+                    owner=None,
+                    verdict=plain(dict(verdict)),
+                    summary=plain(dict(summary)),
+                )
+            )
+            if closed.rowcount != 1:
+                raise StoreError(self._why_not(c, run_id, 0))
+            if rows:
+                c.execute(schema.results.insert(), rows)
+
+    # Reading
+
+    def list_runs(self) -> list[RunRecord]:
+        """All runs, oldest first."""
+        with self.transaction() as c:
+            rows = c.execute(sa.select(schema.runs).order_by(schema.runs.c.started_at, schema.runs.c.id)).mappings()
+            return [RunRecord(**complete(row, schema.runs)) for row in rows]
+
+    def get_run(self, run_id: str) -> RunRecord:
+        """The run of this id, or of an unambiguous beginning of it; `last` is the latest.
+
+        Raises:
+            StoreError: no such run; names the nearest.
+        """
+        t = schema.runs
+        with self.transaction() as c:
+            known = list(c.scalars(sa.select(t.c.id).order_by(t.c.started_at, t.c.id)))
+            chosen = self._chosen(run_id, known)
+            found = RunRecord(**complete(c.execute(sa.select(t).where(t.c.id == chosen)).mappings().one(), t))
+            return found if found.summary is None else replace(found, summary=oriented_document(found.summary))
+
+    def _chosen(self, run_id: str, known: Sequence[str]) -> str:
+        if run_id == "last" and known:
+            return known[-1]
+        hits = [r for r in known if r == run_id] or [r for r in known if run_id and r.startswith(run_id)]
+        if len(hits) == 1:
+            return hits[0]
+        if hits:
+            raise StoreError(f"ledger {self.place}: {run_id!r} is the beginning of {len(hits)} runs")
+        near = nearest_name(run_id, known)
+        hint = f"; did you mean {near}?" if near else ("" if known else "; it holds no runs")
+        raise StoreError(f"ledger {self.place}: no run {run_id[:80]!r}{hint}")
+
+    def candidates(self, run_id: str) -> list[dict[str, Any]]:
+        """Every candidate of a run in the order proposed, as mappings of the columns plus `parents`."""
+        table = schema.candidates
+        with self.transaction() as c:
+            rows = c.execute(
+                sa.select(table).where(table.c.run_id == run_id).order_by(table.c.round, table.c.position)
+            ).mappings()
+            out = [oriented_row(complete(r, table)) for r in rows]
+            links = c.execute(
+                sa.select(schema.parents.c.candidate_id, schema.parents.c.parent_fingerprint)
+                .join(table, table.c.id == schema.parents.c.candidate_id)
+                .where(table.c.run_id == run_id)
+                .order_by(schema.parents.c.candidate_id, schema.parents.c.parent_fingerprint)
+            ).all()
+        parents: dict[int, list[str]] = {}
+        for candidate, parent in links:
+            parents.setdefault(int(candidate), []).append(str(parent))
+        for row in out:
+            row["parents"] = parents.get(int(row["id"]), [])
+        return out
+
+    def gate_counts(self, run_id: str) -> dict[str | None, int]:
+        """How many candidates each gate stopped; None is those admitted."""
+        t = schema.candidates
+        with self.transaction() as c:
+            found = c.execute(sa.select(t.c.gate, sa.func.count()).where(t.c.run_id == run_id).group_by(t.c.gate))
+            return {gate: int(n) for gate, n in found}
+
+    def starting_factors(self, run_id: str) -> list[StartingFactor]:
+        """The library that a run began with, by fingerprint."""
+        t = schema.starting_factors
+        columns = (t.c.fingerprint, t.c.canonical, t.c.sign, t.c.score)
+        with self.transaction() as c:
+            rows = c.execute(sa.select(*columns).where(t.c.run_id == run_id)).all()
+        named = [(oriented_identity(row.fingerprint, row.canonical, row.sign), row.score) for row in rows]
+        return [StartingFactor(*names, score) for names, score in sorted(named, key=lambda n: n[0])]
+
+    def exchanges(self, run_id: str) -> list[dict[str, Any]]:
+        """What each round showed, cost and led to choose, by round, as mappings of the columns."""
+        t = schema.exchanges
+        with self.transaction() as c:
+            rows = c.execute(sa.select(t).where(t.c.run_id == run_id).order_by(t.c.round)).mappings()
+            return [complete(r, t) for r in rows]
+
+    def results(self, run_id: str) -> dict[str, dict[str, dict[str, float]]]:
+        """Scores by fingerprint (or "pool") and split of a finished run."""
+        out: dict[str, dict[str, dict[str, float]]] = {}
+        t, c_ = schema.results.c, schema.candidates.c
+        proposed = sa.and_(c_.run_id == t.run_id, c_.fingerprint == t.fingerprint, c_.occurrence == 1)
+        columns = (t.fingerprint, t.split, t.scores, c_.canonical, c_.sign)
+        query = sa.select(*columns).select_from(schema.results.outerjoin(schema.candidates, proposed))
+        with self.transaction() as c:
+            for fingerprint, split, scores, canonical, sign in c.execute(query.where(t.run_id == run_id)):
+                name = oriented_identity(fingerprint, canonical or "", sign)[0]
+                out.setdefault(name, {})[split] = oriented_figures(scores, sign)
+        return out
+
+    def chain_steps(self, run_id: str) -> list[tuple[int, ChainStep]]:
+        """(round, step) in order."""
+        t = schema.chain_steps
+        columns = (t.c.round, t.c.fingerprint, t.c.action, t.c.parent_fingerprint, t.c.chain, t.c.score)
+        with self.transaction() as c:
+            rows = c.execute(sa.select(*columns).where(t.c.run_id == run_id).order_by(t.c.id)).all()
+        return [(int(number), ChainStep(*rest)) for number, *rest in rows]
+
+
+def _insert_candidates(c: sa.Connection, run: RunRecord, number: int, records: Sequence[CandidateRecord]) -> None:
+    """Candidates and their parentage. A parent is linked to the row that stands for it, when it came earlier."""
+    if not records:
+        return
+    wanted = {r.fingerprint for r in records if r.fingerprint} | {p for r in records for p in r.parents}
+    first, count = _known(c, run.id, wanted)
+    rows = []
+    for record in records:
+        occurrence = 1
+        if record.fingerprint:
+            occurrence = count[record.fingerprint] = count.get(record.fingerprint, 0) + 1
+        rows.append(_row(run, number, record, occurrence))
+    table = schema.candidates
+    ids = c.scalars(table.insert().returning(table.c.id, sort_by_parameter_order=True), rows).all()
+    links = []
+    for row_id, record in zip(ids, records, strict=True):
+        links += [
+            {"candidate_id": row_id, "parent_fingerprint": parent, "parent_id": first.get(parent)}
+            for parent in dict.fromkeys(record.parents)
+        ]
+        if record.fingerprint:
+            first.setdefault(record.fingerprint, int(row_id))
+    if links:
+        c.execute(schema.parents.insert(), links)
+
+
+def _known(c: sa.Connection, run_id: str, fingerprints: Iterable[str]) -> tuple[dict[str, int], dict[str, int]]:
+    """Row that stands for each fingerprint in the run, and how often it was proposed so far."""
+    t = schema.candidates
+    first, count = {}, {}
+    listed = sorted(fingerprints)
+    for start in range(0, len(listed), _MANY):
+        part = listed[start : start + _MANY]
+        found = c.execute(
+            sa.select(t.c.fingerprint, sa.func.min(t.c.id), sa.func.max(t.c.occurrence))
+            .where(t.c.run_id == run_id, t.c.fingerprint.in_(part))
+            .group_by(t.c.fingerprint)
+        )
+        for fingerprint, row_id, occurrence in found:
+            first[str(fingerprint)], count[str(fingerprint)] = int(row_id), int(occurrence)
+    return first, count
+
+
+def _row(run: RunRecord, number: int, record: CandidateRecord, occurrence: int) -> dict[str, Any]:
+    return {
+        "run_id": run.id,
+        "round": number,
+        "position": record.position,
+        "text": storable(record.text),
+        "canonical": record.canonical,
+        "fingerprint": record.fingerprint,
+        "occurrence": occurrence,
+        "proposer": storable(record.proposer)[:64],
+        "model": record.model if record.model is None else storable(record.model),
+        "origin": storable(record.origin)[:64],
+        "hypothesis": storable(record.hypothesis),
+        "explanation": storable(record.explanation),
+        "prompt_hash": record.prompt_hash,
+        "gate": record.gate,
+        "reason": storable(record.reason),
+        "admitted": record.admitted,
+        "nodes": record.nodes,
+        "sign": record.sign,
+        "score": record.score,
+        "scores": plain(record.scores),
+        "seed": run.seed,
+        "data_hash": run.data_hash,
+        "seconds": record.seconds,
+        "timings": plain(record.timings),
+        "extra": plain(record.extra),
+    }
+
+
+def _insert_steps(c: sa.Connection, run_id: str, number: int, steps: Iterable[ChainStep]) -> None:
+    rows = [
+        {
+            "run_id": run_id,
+            "round": number,
+            "fingerprint": step.fingerprint,
+            "action": step.action,
+            "parent_fingerprint": step.parent,
+            "chain": step.chain,
+            "score": plain(step.score),
+        }
+        for step in steps
+    ]
+    if rows:
+        c.execute(schema.chain_steps.insert(), rows)

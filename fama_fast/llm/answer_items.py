@@ -1,0 +1,219 @@
+"""The ways in which a model's answer holds proposals, each a function from text to items in document order.
+
+JSON, `expression:` blocks, lists and bare lines, expressions in backticks. Which way is tried first, what
+counts as a repeat and what is said of the rest is the business of `answers`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fama_fast.llm.expression_text import Shape, clean_expression, pieces, shape_of
+from fama_fast.llm.loose_json import Cut, Members, read_values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MAX_EXPRESSION = 4_000
+_MAX_CHECKS = 300
+_MAX_LINE = 8_000
+
+# Keys by role, the surest first: {"alpha": "Momentum", "expression": "RANK(...)"} has one expression.
+_KEYS: dict[str, tuple[str, ...]] = {
+    "expression": (
+        *("expression", "alpha_expression", "factor_expression", "expr", "formula", "alpha_formula"),
+        *("alpha", "factor", "code"),
+    ),
+    "hypothesis": ("hypothesis", "idea", "intuition", "title", "name"),
+    "explanation": ("explanation", "rationale", "reasoning", "reason", "description", "why", "comment"),
+}
+_KEY_LINE = re.compile(
+    r"\s{0,20}(?:[-*+>\u2022#]{1,4}\s{1,4}|\d{1,3}[.)]\s{0,4})?[*_`\"']{0,3}"
+    r"(?P<key>[A-Za-z]{3,12}(?:[ _][A-Za-z]{3,12})?)\s{0,2}#?\d{0,3}[*_`\"']{0,3}\s{0,4}[:=\uff1a]"
+    r"[*_]{0,3}(?P<value>.*)"
+)
+_BULLET = re.compile(r"\s{0,20}(?:[-*+\u2022\u2013>]\s+|\(?\d{1,3}\)?[.):]?\s+|[a-z]\)\s+)")
+_INLINE_KEY = re.compile(
+    r"[,;|]\s{0,4}[*_\"']{0,3}(?:hypothesis|explanation|rationale|reason)[*_\"']{0,3}\s{0,2}:",
+    re.IGNORECASE,
+)
+_FENCE = re.compile(r"\s{0,20}(?:```|~~~)[A-Za-z0-9_+-]{0,20}\s{0,20}\Z")
+_BACKTICKED = re.compile(r"`{1,3}([^`\n]{3,4000})`{1,3}")
+
+
+@dataclass
+class Item:
+    """One proposal as found. `cut`: the text stopped inside its expression."""
+
+    expression: str = ""
+    hypothesis: str = ""
+    explanation: str = ""
+    cut: bool = False
+
+
+def _role(key: str) -> tuple[str, int] | None:
+    """What a key means and how sure that is (0 is surest), or None."""
+    folded = key.strip().strip("*_`\"'").casefold().replace(" ", "_").replace("-", "_").rstrip("0123456789_#")
+    for role, keys in _KEYS.items():
+        if folded in keys:
+            return role, keys.index(folded)
+    return None
+
+
+def _looks_right(text: str) -> bool:
+    return shape_of(clean_expression(text)) is not Shape.PROSE
+
+
+def _json_items(value: object) -> Iterator[Item]:
+    """Items anywhere inside a value, in document order."""
+    if isinstance(value, list):
+        for v in value:
+            if isinstance(v, str):
+                if _looks_right(v):
+                    yield Item(v, cut=isinstance(v, Cut))
+            else:
+                yield from _json_items(v)
+    elif isinstance(value, Members):
+        yield from _object_items(value)
+
+
+def _object_items(members: Members) -> Iterator[Item]:
+    best: dict[str, tuple[int, list[str]]] = {}
+    nested: list[object] = []
+    named: list[tuple[str, str]] = []
+    for key, value in members.items:
+        role = _role(key)
+        if role and (isinstance(value, str) or (value is None and role[0] == "expression")):
+            rank, texts = best.setdefault(role[0], (role[1], []))
+            if role[1] < rank:
+                best[role[0]] = (role[1], ["" if value is None else value])
+            elif role[1] == rank:
+                texts.append("" if value is None else value)
+        elif isinstance(value, str):
+            named.append((key, value))
+        else:
+            nested.append(value)
+    hypothesis, explanation = (best.get(r, (0, [""]))[1][0] for r in ("hypothesis", "explanation"))
+    if "expression" in best:
+        for text in best["expression"][1]:
+            yield Item(text, hypothesis, explanation, isinstance(text, Cut))
+    else:
+        for key, text in named:  # {"momentum": "RANK(...)"}
+            if _looks_right(text):
+                yield Item(text, key, cut=isinstance(text, Cut))
+    for value in nested:
+        yield from _json_items(value)
+
+
+def from_json(text: str) -> list[Item]:
+    items: list[Item] = []
+
+    def useful(value: object) -> bool:
+        before = len(items)
+        items.extend(_json_items(value))
+        return len(items) > before
+
+    read_values(text, useful, budget=1_000 + 6 * len(text))
+    return items
+
+
+def from_blocks(lines: list[str]) -> list[Item]:
+    """`Hypothesis: ...`, `Expression: ...` blocks, with or without bullets and bold type."""
+    items: list[Item] = []
+    current = Item()
+    role: str | None = None
+    for line in lines:
+        if len(line) > _MAX_LINE or _FENCE.match(line):
+            continue
+        m = _KEY_LINE.match(line)
+        found = _role(m["key"]) if m else None
+        if m and found:
+            role = found[0]
+            if current.expression and role in ("expression", "hypothesis"):
+                items.append(current)
+                current = Item()
+            setattr(current, role, m["value"].strip())
+            continue
+        if not line.strip():
+            role = role if role and not getattr(current, role) else None
+        elif role:
+            known = getattr(current, role)
+            if role != "expression" or not known or known.count("(") > known.count(")"):
+                setattr(current, role, f"{known} {line.strip()}"[: MAX_EXPRESSION * 2])
+            else:
+                role = None
+    if current.expression:
+        items.append(current)
+    for item in items:
+        inline = _INLINE_KEY.search(item.expression)
+        if inline:
+            item.explanation = item.explanation or item.expression[inline.end() :].strip()
+            item.expression = item.expression[: inline.start()]
+        ticked = _BACKTICKED.search(item.expression)
+        if ticked:
+            item.expression = ticked[1]
+    if items and role == "expression" and shape_of(clean_expression(items[-1].expression)) is Shape.OPEN:
+        items[-1].cut = True
+    # A heading such as "Alpha: a study" is not an expression block.
+    return [i for i in items if i.cut or _looks_right(i.expression) or "(" in i.expression]
+
+
+def _statements(lines: list[str]) -> Iterator[tuple[str, bool]]:
+    """Lines without their bullets, an unclosed call joined with what follows; and whether it is the last."""
+    pending = ""
+    joined = 0
+    full = [line for line in lines if line.strip() and len(line) <= _MAX_LINE and not _FENCE.match(line)]
+    for i, raw in enumerate(full):
+        bullet = _BULLET.match(raw)
+        line = raw[bullet.end() :] if bullet else raw.strip()
+        if pending and not bullet and joined < 30:
+            line = f"{pending} {line.strip()}"
+            joined += 1
+        elif pending:
+            yield pending, False
+            joined = 0
+        pending = ""
+        last = i + 1 == len(full)
+        if shape_of(clean_expression(line)) is Shape.OPEN and not last:
+            pending = line
+            continue
+        joined = 0
+        yield line.strip(), last
+
+
+def from_lines(lines: list[str], is_expression: Callable[[str], bool]) -> list[Item]:
+    """Bulleted, numbered, tabulated and bare expressions, with what stands beside them as the hypothesis."""
+    items: list[Item] = []
+    checks = 0
+    for line, last in _statements(lines):
+        whole = clean_expression(line)
+        if shape_of(whole) is Shape.OPEN:
+            items.append(Item(whole, cut=last))
+            continue
+        chosen: Item | None = None
+        for candidate, beside in pieces(line):
+            shape = shape_of(candidate)
+            if shape in (Shape.PROSE, Shape.OPEN) or checks >= _MAX_CHECKS:
+                continue
+            checks += 1
+            if is_expression(candidate):
+                chosen = Item(candidate, beside)
+                break
+            if shape is Shape.CALL and chosen is None:  # wrong, but meant: the model can be told why
+                chosen = Item(candidate, beside)
+        if chosen:
+            items.append(chosen)
+    return items
+
+
+def from_backticks(text: str, is_expression: Callable[[str], bool]) -> list[Item]:
+    items: list[Item] = []
+    for i, m in enumerate(_BACKTICKED.finditer(text)):
+        if i >= _MAX_CHECKS:
+            break
+        candidate = clean_expression(m[1])
+        if shape_of(candidate) in (Shape.CALL, Shape.CALL_SPACED, Shape.INFIX) and is_expression(candidate):
+            items.append(Item(candidate))
+    return items

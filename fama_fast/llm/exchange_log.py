@@ -1,0 +1,175 @@
+"""Every exchange with a model, one JSON line each, found again by prompt hash.
+
+Lines are appended whole and synced before anyone reads the answer, so a run that is killed loses at most the line it
+was writing, and the next one clears that away. Threads and processes may append at once. Keys never reach this module:
+what it is given has none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fama_fast.errors import ProposerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from fama_fast.llm.prompt import Message
+
+FILE_NAME = "exchanges.jsonl"
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One recorded exchange. `request` holds model, sampling and messages as they were sent."""
+
+    prompt_hash: str
+    text: str
+    finish: str = "stop"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    request: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_line(self) -> str:
+        record = {
+            "prompt_hash": self.prompt_hash,
+            "text": self.text,
+            "finish": self.finish,
+            "usage": {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens},
+            "request": dict(self.request),
+        }
+        return json.dumps(record, ensure_ascii=True, separators=(",", ":")) + "\n"
+
+
+def request_record(messages: Sequence[Message], model: str, sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """What a prompt hash stands for, as it is recorded."""
+    return {
+        "model": model,
+        "sampling": dict(sampling),
+        "messages": [{"role": m.role, "content": m.content} for m in messages],
+    }
+
+
+def _exchange(record: Any) -> Exchange:
+    usage = record.get("usage") or {}
+    out = Exchange(
+        record["prompt_hash"],
+        record["text"],
+        str(record.get("finish", "stop")),
+        int(usage.get("prompt_tokens", 0)),
+        int(usage.get("completion_tokens", 0)),
+        record.get("request") or {},
+    )
+    if not isinstance(out.prompt_hash, str) or not isinstance(out.text, str):
+        raise TypeError("prompt_hash and text must be text")
+    return out
+
+
+def read_exchanges(path: Path) -> list[Exchange]:
+    """The exchanges of a file in order. A last line without its end (a killed run) is left out.
+
+    Raises:
+        ProposerError: the file, and the line that is not an exchange.
+    """
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProposerError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+    lines = content.split("\n")
+    out = []
+    for n, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            out.append(_exchange(json.loads(line)))
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+            if n == len(lines):
+                break
+            raise ProposerError(
+                f"{path}, line {n}: not a recorded exchange (a JSON object with prompt_hash and text)"
+            ) from None
+    return out
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name durable, where the system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _locked(file: Any) -> Iterator[None]:
+    """No other process writes the file meanwhile; where the system has no such locks, one process a log."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file.fileno(), fcntl.LOCK_UN)
+
+
+class ExchangeLog:
+    """An append-only log of exchanges that answers repeats."""
+
+    def __init__(self, location: str | Path) -> None:
+        """`location`: a `.jsonl` file, or a folder that gets `exchanges.jsonl`; both are made when needed."""
+        location = Path(location)
+        self.path = location if location.suffix == ".jsonl" else location / FILE_NAME
+        self._by_hash: dict[str, Exchange] = {}
+        self._lock = threading.Lock()
+        if self.path.exists():
+            self._by_hash = {e.prompt_hash: e for e in read_exchanges(self.path)}
+
+    def __len__(self) -> int:
+        return len(self._by_hash)
+
+    def find(self, prompt_hash: str) -> Exchange | None:
+        """The recorded exchange of a prompt, or None."""
+        return self._by_hash.get(prompt_hash)
+
+    def append(self, exchange: Exchange) -> None:
+        """Record an exchange on disk before it is used. Raises ProposerError when it cannot be written."""
+        with self._lock:
+            try:
+                self._write(exchange.as_line().encode())
+            except OSError as error:
+                said = error.strerror or error
+                raise ProposerError(f"{self.path}: the exchange cannot be recorded: {said}") from None
+            self._by_hash[exchange.prompt_hash] = exchange
+
+    def _write(self, line: bytes) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        new = not self.path.exists()
+        with self.path.open("a+b") as file, _locked(file):
+            file.seek(0, os.SEEK_END)
+            torn = False
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                torn = file.read(1) != b"\n"
+            if torn:  # the half line of a killed run must not swallow this one
+                self._drop_half_line(file)
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        if new:
+            _sync_folder(self.path.parent)
+
+    @staticmethod
+    def _drop_half_line(file: Any) -> None:
+        file.seek(0)
+        whole = file.read().rfind(b"\n") + 1
+        file.truncate(whole)

@@ -1,0 +1,109 @@
+"""One request through a vendor's SDK, streamed and bounded; what both vendors' clients share.
+
+The OpenAI and the Anthropic SDK are made by one generator: their errors have the same names and their streams the same
+methods. A client of either says what a request holds and how a response is read; deadlines, retries, faults
+and the key's secrecy are here. The response is read as text: servers that call themselves compatible answer with HTML,
+lists and nulls that the SDK's types do not know.
+"""
+
+from __future__ import annotations
+
+import abc
+import time
+from typing import TYPE_CHECKING, Any
+
+from fama_fast.llm.chat import (
+    AttemptFailed,
+    Fault,
+    Reply,
+    Secret,
+    bounded,
+    decode_object,
+    read_bounded,
+    status_fault,
+    transport_errors,
+    with_retries,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import ModuleType
+
+    from fama_fast.llm.constraint import Constraint
+    from fama_fast.llm.prompt import Message
+    from fama_fast.llm.settings import LLMSettings
+
+
+class SDKClient(abc.ABC):
+    """One model behind one vendor's SDK; see `ChatClient` for what it promises."""
+
+    def __init__(
+        self,
+        settings: LLMSettings,
+        secret: Secret,
+        sdk: ModuleType | Any,
+        client: Any,
+        sleep: Callable[[float], None],
+    ) -> None:
+        """`client` is an SDK client with its own retries switched off."""
+        self.settings = settings
+        self._secret, self._sdk, self._client, self._sleep = secret, sdk, client, sleep
+        self._broken = transport_errors()
+
+    @abc.abstractmethod
+    def body(self, messages: Sequence[Message], constraint: Constraint | None) -> dict[str, Any]:
+        """The request as keyword arguments of the SDK."""
+
+    @abc.abstractmethod
+    def stream(self, body: dict[str, Any]) -> Any:
+        """The SDK's context manager of a streamed response."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def read(data: dict[str, Any]) -> Reply:
+        """The reply in a response. Raises AttemptFailed when it holds none."""
+
+    def complete(
+        self,
+        messages: Sequence[Message],
+        constraint: Constraint | None = None,
+        *,
+        deadline: float | None = None,
+        max_tokens: int | None = None,
+        draw: int = 0,
+    ) -> Reply:
+        """One reply; see `ChatClient`."""
+        body = self.body(messages, constraint)
+        if max_tokens is not None:
+            body |= {k: max_tokens for k in ("max_tokens", "max_completion_tokens") if k in body}
+        if "seed" in body:
+            body["seed"] += draw
+        who = f"llm {self.settings.model}"
+        return with_retries(
+            lambda seconds: self._attempt(body, seconds), self.settings, self._secret, self._sleep, who, deadline
+        )
+
+    def _attempt(self, body: dict[str, Any], seconds: float) -> Reply:
+        """One request within `seconds` in all, however slowly the server drips."""
+        return bounded(lambda: self._exchange(body, time.monotonic() + seconds), seconds)
+
+    def _exchange(self, body: dict[str, Any], end: float) -> Reply:
+        seconds = max(0.001, end - time.monotonic())
+        try:
+            with self.stream(body | {"timeout": seconds}) as response:
+                text = read_bounded(response.iter_bytes(), max(0.0, end - time.monotonic()), shown=seconds)
+                return self.read(decode_object(self._secret.redact(text)))
+        except self._sdk.APITimeoutError:
+            fault = Fault(f"no answer within {seconds:.3g} s", retryable=True)
+        except self._sdk.APIConnectionError as error:
+            cause = type(error.__cause__).__name__ if error.__cause__ else "no connection"
+            fault = Fault(f"the server at {self._client.base_url} cannot be reached ({cause})", retryable=True)
+        except self._sdk.APIStatusError as error:
+            hint = f"check {self.settings.api_key_env}" if self.settings.api_key_env else ""
+            said = self._secret.redact(error.response.text)
+            fault = status_fault(error.status_code, error.response.headers, said, hint)
+        except self._sdk.APIError as error:
+            fault = Fault(f"the request failed ({type(error).__name__})")
+        except self._broken as error:
+            fault = Fault(f"the connection broke off ({type(error).__name__})", retryable=True)
+        raise AttemptFailed(fault)

@@ -1,0 +1,200 @@
+"""What a search remembers between rounds: an archive of good candidates, rankings seen, and which moves paid.
+
+The archive holds the best of every niche, admitted or not: it is what a searcher breeds from. A niche is a
+group of candidates whose daily RankICs move together. With labels that are mostly noise, the correlation of
+two such series is close to the mean correlation of the two rankings, and it costs no values.
+
+Everything is a function of the candidates in their order; nothing reads the clock or draws at random.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fama_fast.mining.library.candidate import reach
+from fama_fast.proposals.protocol import Elite, SearchView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from fama_fast.engine import Alpha
+    from fama_fast.ir import Node
+    from fama_fast.mining.library.candidate import Candidate
+    from fama_fast.types import FloatArray
+
+CAPACITY = 60  # elites kept
+NICHE = 0.7  # |correlation| of daily RankICs above which two candidates share a niche
+PER_NICHE = 4  # elites of one niche
+_MEMORY_OF_MOVES = 0.9  # what a round's record of a move is worth a round later
+_PARSIMONY = 3.0  # a parent pays this many times what admission charges a node: long ones mostly fit noise
+# Standard errors that a parent's RankIC is held below its mean: what has few distinct values a date (a sector's mean)
+# has RankICs that vary much, and the best of many such is luck.
+_CAUTION = 2.0
+# Gates whose losers are no parents. What has values for few has the RankIC of few, the highest of all, and children
+# that fare like it: on A-shares they were up to 56% of a run's candidates. What ranks as an earlier one did would fill
+# its niche with copies.
+_NO_PARENTS = frozenset({"coverage", "fingerprint"})
+_STUCK_AFTER = 400  # candidates without a better best: the search restarts
+_RESTART_LENGTH = 150  # candidates of a restart
+
+
+def series_print(series: FloatArray) -> str:
+    """Fingerprint of the rankings behind daily RankICs (T,), the same for a factor, its negative and any increasing
+    function of it: 16 hex digits.
+
+    RankIC depends on values through their ranks alone and changes sign with them, so equal rankings have equal
+    series. Different rankings of N symbols agree on a date by chance only, and here would have to on every one.
+    """
+    known = series[np.isfinite(series) & (np.round(series, 9) != 0.0)]
+    sign = -1.0 if known.size and known[0] < 0.0 else 1.0
+    rounded = np.round(sign * series, 9) + 0.0
+    rounded[~np.isfinite(rounded)] = np.inf  # one kind of missing
+    return hashlib.blake2b(rounded.tobytes(), digest_size=8).hexdigest()
+
+
+@functools.lru_cache(maxsize=8192)
+def ranking_print(node: Node) -> str:
+    """Identity of what a canonical expression provably ranks like, or opposite to: 16 hex digits."""
+    from fama_fast.passes import ranking_fingerprint
+
+    return ranking_fingerprint(node.args[0] if node.op == "NEG" else node)[:16]
+
+
+def unit_series(series: FloatArray) -> FloatArray:
+    """Daily RankICs less their mean, missing days 0, of unit length (all 0 when they do not vary)."""
+    there = np.isfinite(series)
+    centred = np.where(there, series - (series[there].mean() if there.any() else 0.0), 0.0)
+    length = math.sqrt(float(np.add.reduce(centred * centred)))
+    out: FloatArray = centred / length if length > 0.0 else centred
+    return out
+
+
+@dataclass
+class _Record:
+    """How often a move was made and how often its child was admitted, fading with the rounds."""
+
+    tried: float = 0.0
+    paid: float = 0.0
+
+
+@dataclass
+class SearchMemory:
+    """The archive and its history.
+
+    Attributes:
+        elites: best first. series: unit daily RankICs of the training rows by fingerprint, of the elites.
+        prints: rankings that were met. records: by move. since_gain: candidates since the best one was found.
+    """
+
+    elites: list[Elite] = field(default_factory=list)
+    series: dict[str, FloatArray] = field(default_factory=dict)
+    prints: set[str] = field(default_factory=set)
+    records: dict[str, _Record] = field(default_factory=dict)
+    since_gain: int = 0
+
+    def view(self) -> SearchView:
+        """What a proposer is shown."""
+        records = sorted(self.records.items())
+        usual = (sum(r.paid for _, r in records) + 1.0) / (sum(r.tried for _, r in records) + 10.0)
+        rates = tuple((name, (r.paid + 10.0 * usual) / (r.tried + 10.0)) for name, r in records)
+        stuck = self.since_gain >= _STUCK_AFTER and self.since_gain % _STUCK_AFTER < _RESTART_LENGTH
+        return SearchView(tuple(self.elites), rates, stuck, frozenset(self.prints))
+
+    def consider(self, elite: Elite, series: FloatArray) -> bool:
+        """Take a candidate into the archive if it is among the best of its niche; whether it was."""
+        if elite.fingerprint in self.series or not math.isfinite(elite.worth):
+            return False
+        if len(self.elites) >= CAPACITY and elite.worth <= self.elites[-1].worth:
+            return False  # whichever niche it is of
+        own = unit_series(series)
+        near = [e for e in self.elites if abs(float(np.add.reduce(self.series[e.fingerprint] * own))) > NICHE]
+        if len(near) >= PER_NICHE:
+            worst = near[-1]
+            if elite.worth <= worst.worth:
+                return False
+            self._drop(worst)
+        elif len(self.elites) >= CAPACITY:
+            worst = self.elites[-1]
+            if elite.worth <= worst.worth:
+                return False
+            self._drop(worst)
+        if not self.elites or elite.worth > self.elites[0].worth:
+            self.since_gain = 0
+        self.elites.append(elite)
+        self.elites.sort(key=lambda e: (-e.worth, e.fingerprint))
+        self.series[elite.fingerprint] = own
+        return True
+
+    def _drop(self, elite: Elite) -> None:
+        self.elites.remove(elite)
+        del self.series[elite.fingerprint]
+
+    def learn(self, candidates: Sequence[Candidate], train: slice, penalty: float) -> None:
+        """A round's candidates: the measured ones are considered, the moves that made them credited."""
+        for record in self.records.values():
+            record.tried *= _MEMORY_OF_MOVES
+            record.paid *= _MEMORY_OF_MOVES
+        for candidate in candidates:
+            if candidate.alpha is None:
+                continue
+            self.since_gain += 1
+            if candidate.series is not None and candidate.gate not in _NO_PARENTS:
+                series = candidate.series[train]
+                alpha, breadth = candidate.compiled, candidate.breadth
+                elite = elite_of(alpha, series, penalty, breadth, fingerprint=candidate.fingerprint)
+                self.consider(elite, series)
+            record = self.records.setdefault(candidate.proposal.origin, _Record())
+            record.tried += 1.0
+            record.paid += candidate.admitted
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; the series follow from the elites and the data."""
+        return {
+            "elites": [[e.fingerprint, e.canonical, e.score, e.nodes, e.worth] for e in self.elites],
+            # One text: every round writes thousands, and a list of them is looked through and encoded one by one.
+            "prints": " ".join(sorted(self.prints)),
+            "records": {name: [r.tried, r.paid] for name, r in sorted(self.records.items())},
+            "since_gain": self.since_gain,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], measure: Callable[[Sequence[str]], FloatArray]) -> SearchMemory:
+        """What `to_dict` described; `measure` gives the training rows' daily RankICs of canonical texts."""
+        elites = [Elite(*row) for row in data["elites"]]
+        found = measure([e.canonical for e in elites])
+        return cls(
+            elites,
+            {e.fingerprint: unit_series(s) for e, s in zip(elites, found, strict=True)},
+            set(_listed(data["prints"])),
+            {name: _Record(*row) for name, row in data["records"].items()},
+            data["since_gain"],
+        )
+
+
+def _listed(prints: str | Sequence[str]) -> Sequence[str]:
+    """Earlier versions wrote a list."""
+    return prints.split() if isinstance(prints, str) else prints
+
+
+def elite_of(
+    alpha: Alpha, series: FloatArray, penalty: float, breadth: float = 1.0, *, fingerprint: str | None = None
+) -> Elite:
+    """A candidate as the archive holds it, from its daily RankICs over the training rows.
+
+    `alpha` is what was proposed, `fingerprint` that of the factor, where it is the negative. `penalty` is the RankIC
+    that each node costs at admission, `breadth` what the RankICs are taken for. Days without a RankIC count as days
+    without skill: otherwise whatever hardly ever has a value would win by luck.
+    """
+    there = np.isfinite(series)
+    known = np.where(there, series, 0.0)
+    total, days = abs(float(np.add.reduce(known))), max(1, series.size)
+    score = total / max(1, int(there.sum()))
+    spread = max(0.0, float(np.add.reduce(known * known)) / days - (total / days) ** 2)
+    worth = reach(total / days - _CAUTION * math.sqrt(spread / days), breadth) - _PARSIMONY * penalty * alpha.n_nodes
+    return Elite(fingerprint or alpha.fingerprint, alpha.canonical, score, alpha.n_nodes, worth)

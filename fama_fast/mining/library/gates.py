@@ -1,0 +1,304 @@
+"""The gates that a candidate passes, cheapest first: `GATES` is the whole list in its order.
+
+A gate is a name, a stage, a sentence and a check that returns the reason to stop, or None. Checks fill in
+what later gates need. To add one, write the check and add one entry to `GATES`; counting, logging and
+progress follow. A gate sees training rows only: no gate knows validation or test.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from fama_fast.errors import ExpressionError, FamaError, LimitError, ParseError
+from fama_fast.ir import count_nodes
+from fama_fast.mining.library.archive import ranking_print, series_print
+from fama_fast.mining.library.candidate import subtree_sizes
+
+if TYPE_CHECKING:
+    from fama_fast.mining.config import GateSettings
+    from fama_fast.mining.library.candidate import Candidate, LibraryView, Member
+    from fama_fast.proposals.protocol import Vocabulary
+
+
+class Measures(Protocol):
+    """What gates may ask of the data; training rows only."""
+
+    def lead(self, candidate: Candidate, member: Member) -> float:
+        """t of how far the candidate's daily RankIC is above the member's, each for its breadth."""
+
+
+@dataclass
+class GateContext:
+    """What checks may consult. `tried` says where a fingerprint was met before, `prints` which rankings were."""
+
+    settings: GateSettings
+    vocabulary: Vocabulary
+    library: LibraryView
+    tried: dict[str, str]
+    measures: Measures
+    wanted: int  # new factors asked for in the whole run
+    prints: set[str] = field(default_factory=set)
+
+
+class Stage(enum.Enum):
+    """When a gate runs."""
+
+    TEXT = "text"  # on the expression alone
+    SAMPLE = "sample"  # on a sample of training dates, raced with the batch
+    TRAINING = "training"  # on its exact daily RankICs
+    ADMISSION = "admission"  # against the library, best candidate first
+
+
+Check = Callable[["Candidate", GateContext], "str | None"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate. `check` returns the reason to stop a candidate, or None to let it pass."""
+
+    name: str
+    stage: Stage
+    doc: str
+    check: Check
+
+
+def reason_of(error: FamaError) -> str:
+    """An error on one line: message, position and suggestion, without the caret drawing."""
+    if not isinstance(error, ExpressionError):
+        return " ".join(str(error).split())
+    where = f" (line {error.line}, column {error.column})" if error.text else ""
+    hint = f"; did you mean {error.suggestion}?" if error.suggestion else ""
+    wanted = f"; expected {', '.join(error.expected[:6])}" if error.expected and not hint else ""
+    return " ".join(f"{error.message}{where}{wanted}{hint}".split())[:400]
+
+
+def check_answer(candidate: Candidate, context: GateContext) -> str | None:
+    """Empty, or visibly cut short."""
+    text = candidate.proposal.expression.strip()
+    if not text:
+        return "empty"
+    if text.endswith(("...", "\u2026")):
+        return "cut short: it ends in an ellipsis"
+    missing = text.count("(") - text.count(")")
+    if missing > 0:
+        return f"cut short: {missing} closing parenthes{'is' if missing == 1 else 'es'} missing"
+    if text.endswith((",", "(", "+", "-", "*", "/", "^", "?", ":", "&", "|", "<", ">", "=")):
+        return f"cut short: it ends in {text[-1]!r}"
+    return None
+
+
+def check_parse(candidate: Candidate, context: GateContext) -> str | None:
+    """Not in the language. What is in the language but wrong is left to the next gates."""
+    from fama_fast.engine import Alpha
+    from fama_fast.engine import compile as compile_alpha
+
+    vocabulary, proposal = context.vocabulary, candidate.proposal
+    try:
+        if proposal.node is not None:
+            candidate.alpha = Alpha(proposal.expression, "fama", proposal.node)
+        else:
+            candidate.alpha = compile_alpha(proposal.expression, fields=vocabulary.fields, groups=vocabulary.groups)
+    except FamaError as error:
+        candidate.error = error
+        return reason_of(error) if isinstance(error, ParseError) else None
+    candidate.nodes = count_nodes(candidate.alpha.node)
+    return None
+
+
+def check_arguments(candidate: Candidate, context: GateContext) -> str | None:
+    """Unknown operator or field, wrong arity, wrong window; with `strict_units` mixed units."""
+    error = candidate.error
+    if error is not None:
+        return None if isinstance(error, LimitError) else reason_of(error)
+    if context.settings.strict_units and candidate.compiled.warnings:
+        return "; ".join(candidate.compiled.warnings)
+    return None
+
+
+def check_size(candidate: Candidate, context: GateContext) -> str | None:
+    """Too many nodes or too deep to be an idea."""
+    if candidate.error is not None:
+        return reason_of(candidate.error)
+    limits = context.settings
+    if candidate.nodes > limits.max_nodes:
+        return f"{candidate.nodes} nodes, at most {limits.max_nodes}"
+    depth = candidate.compiled.node.depth
+    if depth > limits.max_depth:
+        return f"depth {depth}, at most {limits.max_depth}"
+    if not candidate.compiled.fields:
+        return "it reads no field: a constant"
+    return None
+
+
+def check_lookback(candidate: Candidate, context: GateContext) -> str | None:
+    """Needs more history than allowed."""
+    lookback = candidate.compiled.lookback
+    limit = context.settings.max_lookback
+    return f"needs {lookback} rows before today, at most {limit}" if lookback > limit else None
+
+
+def check_duplicate(candidate: Candidate, context: GateContext) -> str | None:
+    """The same canonical form, or one that provably ranks alike, is in the library or was proposed before."""
+    fingerprint = candidate.compiled.fingerprint
+    before = context.tried.get(fingerprint)
+    if before is not None:
+        return before
+    context.tried[fingerprint] = "proposed before in this run"
+    ranking = ranking_print(candidate.compiled.node)
+    if ranking in context.prints:
+        return "it orders the symbols as an expression proposed before does"
+    context.prints.add(ranking)
+    return None
+
+
+def check_overlap(candidate: Candidate, context: GateContext) -> str | None:
+    """Its largest common subtree with a library member is nearly all of both."""
+    sizes = subtree_sizes(candidate.compiled.node)
+    largest_first = sorted(sizes.items(), key=lambda item: -item[1])
+    for member in context.library.members:
+        theirs = context.library.subtrees(member)
+        whole = max(candidate.nodes, theirs[member.node.key])
+        shared = next((n for key, n in largest_first if key in theirs), 0)
+        if shared > context.settings.max_overlap * whole:
+            return f"{shared} of {whole} nodes are those of {member.factor.canonical}"
+    return None
+
+
+def check_coverage(candidate: Candidate, context: GateContext) -> str | None:
+    """Too few members have a value."""
+    limit = context.settings.min_coverage
+    covered = candidate.coverage
+    # Written so that a coverage that is not defined (NaN) stops too.
+    return None if covered >= limit else f"coverage {covered:.3f} of training rows, at least {limit:g}"
+
+
+def check_screening(candidate: Candidate, context: GateContext) -> str | None:
+    """It left the race: what it showed on sampled dates cannot be enough on all."""
+    standing = candidate.standing
+    if standing is None:
+        return None
+    # Asked once more when it is measured and has a direction.
+    rank_ic = candidate.sign * standing.rank_ic
+    candidate.scores["screen"] = {"rank_ic": rank_ic, "margin": standing.margin, "n_days": standing.days}
+    if not standing.lost:
+        return None
+    return f"|RankIC| {abs(standing.rank_ic):.4f} + {standing.margin:.4f} on {standing.days} sampled dates"
+
+
+def check_fingerprint(candidate: Candidate, context: GateContext) -> str | None:
+    """Its values rank the symbols as those of a candidate before it did."""
+    assert candidate.series is not None
+    found = "=" + series_print(candidate.series)
+    if found in context.prints:
+        return "its values order the symbols as those of an earlier candidate"
+    context.prints.add(found)
+    return None
+
+
+def check_training(candidate: Candidate, context: GateContext) -> str | None:
+    """Too little RankIC over the whole training rows, or too uncertain a one."""
+    limits = context.settings
+    scores = candidate.scores["train"]
+    rank_ic, t = scores["rank_ic"], scores["rank_ic_t"]
+    if np.isnan(rank_ic):
+        return "no RankIC in training: it does not vary across symbols"
+    if scores["n_days"] < limits.min_dates:
+        return f"RankIC on {scores['n_days']:.0f} training dates, at least {limits.min_dates}"
+    if not rank_ic >= limits.min_rank_ic:
+        return f"|RankIC| {rank_ic:.4f} in training, at least {limits.min_rank_ic:g}"
+    if not t >= limits.min_t:
+        return f"|t| {t:.2f} of the training RankIC, at least {limits.min_t:g}"
+    return None
+
+
+def check_correlation(candidate: Candidate, context: GateContext) -> str | None:
+    """Too close to members of the library that it does not beat.
+
+    A candidate that beats everyone it is close to goes on as their rival; the admission gate decides.
+    """
+    assert candidate.vector is not None
+    found = np.abs(context.library.correlations(candidate.fingerprint, candidate.vector))
+    limit = context.settings.max_correlation
+    close = [context.library.members[i] for i in np.flatnonzero(found > limit)]
+    if not close:
+        return None
+    best = max(close, key=lambda m: _standing(m, context))
+    if _adjusted(candidate.reach, candidate.nodes, context) <= _standing(best, context):
+        nearest = context.library.members[int(np.argmax(found))]
+        return f"|correlation| {found.max():.3f} with {nearest.factor.canonical}, at most {limit:g}"
+    candidate.replaces = tuple(m.factor.fingerprint for m in close)
+    return None
+
+
+def _adjusted(reach: float, nodes: int, context: GateContext) -> float:
+    return reach - context.settings.complexity_penalty * nodes
+
+
+def _standing(member: Member, context: GateContext) -> float:
+    """A member's reach less its complexity; an unscored one stands at nothing."""
+    return _adjusted(0.0 if np.isnan(member.reach) else member.reach, member.nodes, context)
+
+
+def check_admission(candidate: Candidate, context: GateContext) -> str | None:
+    """Not worth its complexity, or not clearly better than each member it would replace.
+
+    Clearly: by a share of what the member is worth, and day by day (a paired test on the same dates, for the two
+    series share most of their noise).
+    """
+    worth = _adjusted(candidate.reach, candidate.nodes, context)
+    limits = context.settings
+    if not worth >= limits.min_rank_ic:
+        return f"worth {worth:.4f} for {candidate.nodes} nodes, at least {limits.min_rank_ic:g}"
+    for fingerprint in candidate.replaces:
+        member = context.library.get(fingerprint)
+        assert member is not None
+        bar = _standing(member, context) * (1.0 + limits.replace_margin)
+        if not worth > bar:
+            return f"worth {worth:.4f}, not clearly better than {member.factor.canonical} (needs {bar:.4f})"
+        lead = context.measures.lead(candidate, member)
+        if not lead >= limits.replace_t:
+            return f"ahead of {member.factor.canonical} with t {lead:.2f}, at least {limits.replace_t:g}"
+    return None
+
+
+def check_quota(candidate: Candidate, context: GateContext) -> str | None:
+    """Enough new factors are in already; a replacement of a new factor still may pass."""
+    replaced = [m for m in map(context.library.get, candidate.replaces) if m is not None]
+    if len(context.library.mined) >= context.wanted and not any(m.mined for m in replaced):
+        return f"{context.wanted} new factors are in already"
+    return None
+
+
+GATES: tuple[Gate, ...] = (
+    Gate("answer", Stage.TEXT, "empty or cut short", check_answer),
+    Gate("parse", Stage.TEXT, "not in the language", check_parse),
+    Gate("arguments", Stage.TEXT, "unknown operator or field, wrong arity or window", check_arguments),
+    Gate("size", Stage.TEXT, "too many nodes or too deep", check_size),
+    Gate("lookback", Stage.TEXT, "needs too much history", check_lookback),
+    Gate("duplicate", Stage.TEXT, "known in canonical form", check_duplicate),
+    Gate("overlap", Stage.TEXT, "nearly all of it is a library member", check_overlap),
+    Gate("coverage", Stage.SAMPLE, "too few values", check_coverage),
+    Gate("screening", Stage.SAMPLE, "left the race on sampled training dates", check_screening),
+    Gate("fingerprint", Stage.TRAINING, "ranks as an earlier candidate does", check_fingerprint),
+    Gate("training", Stage.TRAINING, "too little training RankIC", check_training),
+    Gate("correlation", Stage.ADMISSION, "too close to the library", check_correlation),
+    Gate("admission", Stage.ADMISSION, "not worth its complexity or its rival's place", check_admission),
+    Gate("quota", Stage.ADMISSION, "enough new factors are in", check_quota),
+)
+
+DROPPED = "answer"  # the gate that parts of an answer count under which no proposal could be read from
+
+
+def run_gates(candidate: Candidate, stage: Stage, context: GateContext) -> bool:
+    """Pass a candidate through the gates of a stage; the first reason stops it. True when it passed."""
+    for gate in GATES:
+        if gate.stage is stage and not candidate.stopped:
+            reason = gate.check(candidate, context)
+            if reason is not None:
+                candidate.gate, candidate.reason = gate.name, reason
+    return not candidate.stopped

@@ -1,0 +1,216 @@
+"""How a run ends: what it found, first of all; then its controls, its verdict, its test, and what is recorded of them.
+
+What was found stands before anything is judged, so that nothing which goes wrong later costs the search. `doing` says
+which part is at hand, for whoever has to tell what failed.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from fama_fast.errors import OutputError, StoreError
+from fama_fast.ledger.prior_runs import earlier_runs
+from fama_fast.ledger.records import now
+from fama_fast.library.factor import Factor
+from fama_fast.mining.library.pareto import front_rows
+from fama_fast.mining.run.state import known_figures, save_factors, starting_factors
+from fama_fast.mining.run.stopping import interrupted, not_judged
+from fama_fast.mining.run.to_records import PLACES, deciding_settings, described, funnel, split_days
+from fama_fast.mining.verdict.control import Control, run_controls
+from fama_fast.mining.verdict.results import MiningResult
+from fama_fast.mining.verdict.verdict import conclude, evidence, judge_factors, spent_level
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fama_fast.ledger.ledger import Ledger
+    from fama_fast.ledger.records import RunRecord
+    from fama_fast.mining.config import MiningConfig
+    from fama_fast.mining.measure.combination import Pool, PoolScores
+    from fama_fast.mining.measure.market import Market
+    from fama_fast.mining.progress.plain import Progress
+    from fama_fast.mining.run.state import LoopState
+    from fama_fast.mining.run.stopping import StopRequest
+
+
+class Ending:
+    """The end of one run.
+
+    Attributes:
+        doing: what is being done, such as "the verdict"; empty before the end.
+        candidates, seconds: evaluated by this process, and how long that took.
+    """
+
+    def __init__(
+        self,
+        config: MiningConfig,
+        market: Market,
+        ledger: Ledger,
+        progress: Progress,
+        proposer: str,
+        pool: Pool,
+        asked: StopRequest,
+        data: dict[str, Any],
+    ) -> None:
+        self.config, self.market, self.ledger, self.progress = config, market, ledger, progress
+        self.proposer, self.pool, self.asked, self.data = proposer, pool, asked, data
+        self.began, self.started_at = time.perf_counter(), now()
+        self.candidates, self.seconds = 0, 0.0
+        self.doing = ""
+
+    def found(self, run: RunRecord, state: LoopState, stop: str, stopped_at: Mapping[str, int]) -> MiningResult:
+        """The result as the search left it: no claim, the test closed. It needs nothing that could fail."""
+        return MiningResult(
+            factors=tuple(state.new_factors),
+            library=tuple(m.factor for m in state.library.members),
+            verdict=not_judged(self.config.verdict.fdr, self.config.verdict.test_level),
+            funnel=dict(stopped_at),
+            rounds=state.round,
+            stop=stop,
+            data=described(self.data),
+            splits=split_days(self.market),
+            settings=deciding_settings(self.config),
+            proposer=self.proposer,
+            record=self._timings(run),
+        )
+
+    def conclude(self, run: RunRecord, state: LoopState, stop: str) -> MiningResult:
+        """The whole end: controls, verdict, test, factor cache, ledger.
+
+        Raises:
+            Stopped: it was asked to before the test was opened.
+        """
+        config, bar = self.config, self.config.verdict
+        self.doing = "the verdict"
+        rows = self.ledger.candidates(run.id)
+        new = state.new_factors
+        before = earlier_runs(self.ledger, run)
+        judged, tried = judge_factors(
+            new, [(r["fingerprint"], r["scores"]) for r in rows], bar.fdr, elsewhere=before.not_among(rows)
+        )
+        valid = self.pool.valid(new) if new else None
+        control, rivals = self._controls(run, state, rows, valid)
+        model, horizon = config.pool.model, self.market.horizon
+        holds = {f.fingerprint for f in judged if f.holds}
+        test: dict[str, dict[str, float]] = {}
+        tested: PoolScores | None = None
+        self.asked.check()
+        if holds:
+            self.doing = "the test"
+            holding = [f for f in new if f.fingerprint in holds]
+            self.progress.phase("opening the test split")
+            self.ledger.open_test(run)
+            test = {k: known_figures(v) for k, v in self.market.open_test(holding).items()}
+            tested = self.pool.test(holding)
+            test["pool"] = tested.scores[model]
+            if rivals:
+                control = replace(control, pool_test=self.pool.test(rivals).scores[model])
+        self.doing = "the verdict"
+        verdict = conclude(
+            judged,
+            tried,
+            level=bar.fdr,
+            test_level=spent_level(bar.test_level, before.openings(holds)),
+            openings=before.openings(holds),
+            factors={f.fingerprint: f for f in new},
+            test=test,
+            valid=evidence(valid, model, horizon=horizon, tried=tried),
+            tested=evidence(tested, model, horizon=horizon),
+            control=control,
+        )
+        result = MiningResult(
+            factors=tuple(new),
+            library=tuple(m.factor for m in state.library.members),
+            verdict=verdict,
+            funnel=funnel(rows),
+            rounds=state.round,
+            stop=stop,
+            data=described(self.data),
+            splits=split_days(self.market),
+            settings=deciding_settings(config),
+            proposer=self.proposer,
+            test=test,
+            rivals=rivals,
+            front=front_rows(new, config.objectives) if config.objectives else [],
+            record=self._timings(run),
+        )
+        scores = {f.fingerprint: dict(f.scores) for f in new}
+        for fingerprint, figures in test.items():
+            scores.setdefault(fingerprint, {})["test"] = figures
+        if state.pool:
+            scores.setdefault("pool", {})["valid"] = state.pool
+        # Before the run is closed, for a run that is killed in between saves again when it is resumed.
+        unsaved = self._save(new)
+        self.doing = "the record of the verdict"
+        self.ledger.finish_run(run.id, verdict=verdict.as_dict(), summary=result.to_dict(), scores=scores)
+        self.doing = ""
+        return replace(result, unsaved=unsaved)
+
+    def interrupted(self, run: RunRecord, state: LoopState, reason: str) -> MiningResult:
+        """What there is after the rounds so far. Nothing is closed: the run stays open for `resume`."""
+        bar = self.config.verdict
+        rows = self.ledger.candidates(run.id)
+        judged, tried = judge_factors(
+            state.new_factors,
+            [(r["fingerprint"], r["scores"]) for r in rows],
+            bar.fdr,
+            elsewhere=earlier_runs(self.ledger, run).not_among(rows),
+        )
+        return MiningResult(
+            factors=tuple(state.new_factors),
+            library=tuple(m.factor for m in state.library.members),
+            verdict=interrupted(judged, tried, level=bar.fdr, test_level=bar.test_level),
+            funnel=funnel(rows),
+            rounds=state.round,
+            stop=f"interrupted ({reason})",
+            data=described(self.data),
+            splits=split_days(self.market),
+            settings=deciding_settings(self.config),
+            proposer=self.proposer,
+            record=self._timings(run),
+        )
+
+    def _controls(
+        self, run: RunRecord, state: LoopState, rows: Sequence[Mapping[str, Any]], valid: PoolScores | None
+    ) -> tuple[Control, tuple[Factor, ...]]:
+        config = self.config
+        if not (config.control.random or config.control.shuffle):
+            return Control(), ()
+        self.doing = "the control"
+        self.progress.phase("what luck finds: the same gates for random formulas and shuffled labels")
+        # Not the factor cache as it is now: it has what this run, or another, added meanwhile.
+        begun_with = self.ledger.starting_factors(run.id)
+        library = [
+            Factor(f.canonical, f.canonical, f.fingerprint, proposed=state.begun_as.get(f.fingerprint, ""))
+            for f in begun_with
+        ]
+        return run_controls(self.market, config, library, rows, valid, stop=self.asked)
+
+    def _save(self, new: Sequence[Factor]) -> str:
+        """Why the new factors are not in the factor cache; empty where they are, or need not be."""
+        cache = self.config.paths.factor_cache
+        if cache is None or not self.config.run.update_cache or not new:
+            return ""
+        self.doing = "the factor cache"
+        try:
+            save_factors(cache, new, starting_factors(cache)[0])
+        except (StoreError, OutputError) as error:
+            return str(error)
+        self.progress.note(f"added {len(new)} new factors to the factor cache {cache}")
+        return ""
+
+    def _timings(self, run: RunRecord) -> dict[str, Any]:
+        seconds = time.perf_counter() - self.began
+        rate = self.candidates / self.seconds if self.seconds > 0.0 else 0.0
+        return {
+            "run": run.id,
+            "ledger": self.ledger.place,
+            "version": run.version,
+            "started_at": run.started_at or self.started_at,
+            "finished_at": now(),
+            "seconds": round(seconds, 3),
+            "candidates_per_second": round(rate, 1),
+            "data": {key: self.data[key] for key in PLACES},
+        }

@@ -1,0 +1,514 @@
+"""The mining loop.
+
+1. `open_data` loads the data, or simulates it when no file is named; with `run.memory_budget` it stays on disk.
+2. The library starts from the factor cache or the seeds, measured on training rows (`state.first_state`); its
+   clusters become chains (`steps.build_chains`).
+3. Each round: exemplars and a chain (`steps.choose_context`), proposals, gates and admission
+   (`steps.pass_gates`), chains (`steps.grow_chains`), failures, the pool's validation score
+   (`steps.update_pool`), one ledger transaction, beside the next round (`behind`).
+4. Rounds end by number, wanted factors, budget, patience on validation, or an exhausted proposer (`_stop`).
+5. What was found is written (`ending.found`). Then controls select from luck (`control`), the verdict counts every
+   candidate, of earlier runs on the same data too, and what holds is scored on the test split, once (`ending`).
+6. A run that fails, wherever it is, is recorded as failed with the reason, and can be resumed (`_left`).
+
+Equal configuration, data and seed give equal factors and scores, bit for bit: no decision reads the clock,
+unless `run.max_seconds` makes time a budget.
+"""
+
+from __future__ import annotations
+
+import gc
+import secrets
+import time
+from collections import Counter
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from fama_fast import __version__
+from fama_fast.errors import ConfigError, DataError, FamaError, OutputError, ProposerError, RunError, StoreError
+from fama_fast.evaluation.rank_correlation import import_beside
+from fama_fast.ledger.ledger import Ledger
+from fama_fast.ledger.ownership import FAILED, INTERRUPTED, Heartbeat, in_words
+from fama_fast.ledger.records import RunRecord, now
+from fama_fast.mining.config import MiningConfig
+from fama_fast.mining.config_file import config_from_dict, document
+from fama_fast.mining.measure.cluster_scorer import open_market
+from fama_fast.mining.progress.eta import Pace
+from fama_fast.mining.progress.mlflow import tracked
+from fama_fast.mining.progress.plain import NoProgress, RoundReport, RunStart
+from fama_fast.mining.run import steps
+from fama_fast.mining.run.background_writer import LEAVING, STOPPING, Behind, on_thread
+from fama_fast.mining.run.data_quality import quality_line, quality_of
+from fama_fast.mining.run.ending import Ending
+from fama_fast.mining.run.setup import (
+    check_budget,
+    configured_proposer,
+    data_again,
+    ledger_place,
+    open_data,
+    read_through,
+    resumable,
+    say_source,
+)
+from fama_fast.mining.run.state import check_cache, first_state, restored_state, starting_factors
+from fama_fast.mining.run.stopping import Stopped, StopRequest
+from fama_fast.mining.run.to_records import (
+    candidates_of,
+    data_record,
+    described,
+    exchange_of,
+    funnel_of,
+    record_of,
+    start_of,
+)
+from fama_fast.mining.verdict.results import MiningResult, write_document
+from fama_fast.proposals.budget import allowance, spent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from fama_fast.ledger.records import ChainStep
+    from fama_fast.mining.measure.market import Market
+    from fama_fast.mining.progress.plain import Progress
+    from fama_fast.mining.run.state import LoopState
+    from fama_fast.panel import Panel
+    from fama_fast.panel.dataset import Dataset
+    from fama_fast.proposals.protocol import ProposalBatch, Proposer
+
+_COLLECTED_AFTER = 50_000  # objects that were made and not freed
+_LONG_ROUND = 2.0  # seconds; then it is told at once, for the next one would let it wait, and writing it takes 0.01
+
+
+def mine(
+    config: MiningConfig | Mapping[str, Any] | None = None,
+    *,
+    panel: Panel | Dataset | None = None,
+    proposer: Proposer | None = None,
+    progress: Progress | None = None,
+    resume: str | None = None,
+    stop: StopRequest | None = None,
+    output: str | Path | None = None,
+) -> MiningResult:
+    """Mine factors.
+
+    Args:
+        config: settings, or a mapping of them; defaults for what is not given.
+        panel: the data, in place of what `config.paths` names; a `Dataset` is read in parts, within
+            `run.memory_budget`. proposer: in place of the configured one.
+        progress: where to report to; nowhere by default.
+        resume: id of an unfinished run in the ledger (or "last") to go on with.
+        stop: asked to stop, the run ends after the batch at hand with what there is; it can be resumed.
+        output: YAML file for the result document: what the search found as soon as it is over, then all of it.
+
+    Returns:
+        The result; `exit_code` is 1 when nothing met the bar.
+
+    Raises:
+        ConfigError: wrong settings, or a resumed run whose settings or data were different.
+        DataError: data that cannot be mined. StoreError: the ledger, or the factor cache. OutputError: the output.
+            ProposerError: the proposer gave up; rounds that were committed stay and can be resumed. ClusterError: the
+            cluster was lost; so do they. RunError: no memory was left; so do they.
+    """
+    settings = config if isinstance(config, MiningConfig) else config_from_dict(config or {})
+    told: Progress = progress or NoProgress()
+    record = None
+    opened = ExitStack()
+    opened.enter_context(_old_objects_left_alone())
+    # Last, and come what may, for it has the terminal; whatever `told` is by then.
+    opened.callback(lambda: told.close())  # noqa: PLW0108
+    try:
+        if resume is not None:
+            with Ledger.open(ledger_place(settings), create=False) as ledger:
+                record = resumable(ledger, resume, settings)
+        # Everything that can be wrong is met before the ledger is written to, or made.
+        given = panel
+        if panel is None and record is not None:
+            given = _given_before(settings, record)
+        check_budget(settings, given)
+        data = given if given is not None else open_data(settings)
+        read_through(data, settings)
+        say_source(data, told)
+        if record is not None and record.data_hash != data.data_hash:
+            raise ConfigError(
+                f"run {record.id} was made on other data: {record.source} with hash {record.data_hash}, "
+                f"now {data.source} with hash {data.data_hash}"
+            )
+        known = _known_data(data, settings, record, given=given is not None)
+        told.note(quality_line(known["quality"], data.source))
+        opened.enter_context(_clustering_made_ready(settings))
+        proposer = proposer or configured_proposer(settings)
+        market = opened.enter_context(
+            open_market(data, settings, given=given is not None, note=lambda text: told.note(f"warning: {text}"))
+        )
+        for text in market.warnings:
+            told.note(f"warning: {text}")
+        if settings.paths.factor_cache is not None and settings.run.update_cache:
+            check_cache(settings.paths.factor_cache)
+        told = tracked(settings, told)
+        with Ledger.open(ledger_place(settings)) as ledger:
+            result = Miner(settings, market, proposer, ledger, told, record, stop, output, known).run()
+        _hand_over(result, told, output)
+        return result
+    finally:
+        opened.close()
+
+
+def _known_data(
+    data: Panel | Dataset, settings: MiningConfig, record: RunRecord | None, *, given: bool
+) -> dict[str, Any]:
+    """What is recorded of the data of a run; a run that goes on has it, the quality checks too."""
+    if record is not None and record.data is not None and "quality" in record.data:
+        return record.data
+    return data_record(data, quality_of(data, settings), given=given)
+
+
+def _given_before(settings: MiningConfig, record: RunRecord) -> Panel | Dataset | None:
+    """The data that a resumed run was given when it began; None where its settings name them.
+
+    Raises:
+        ConfigError: they cannot be had again.
+    """
+    known = record.data
+    if known is None or not known.get("given") or settings.paths.market_data != record.config["paths"]["market_data"]:
+        return None
+    try:
+        return data_again(settings, known, record.source, parts=settings.run.memory_budget is not None)
+    except DataError as error:
+        raise ConfigError(f"run {record.id}: {error}: name them with --data, or give mine() the panel") from error
+
+
+def _hand_over(result: MiningResult, told: Progress, output: str | Path | None) -> None:
+    """The result, which the ledger has, to whoever else is to have it; what cannot take it is said at the end.
+
+    Raises:
+        OutputError: the file cannot be written. StoreError: the factor cache could not.
+    """
+    failed: FamaError | None = None
+    if output is not None:
+        try:
+            write_document(result.to_dict(), output)
+        except OutputError as error:
+            again = f"fama-fast mine --resume {result.run_id} --output FILE"
+            failed = OutputError(f"{error}; the run is kept in the ledger, and {again} writes its result")
+    told.run_ended(result.to_dict())
+    if failed is not None:
+        raise failed
+    if result.unsaved:
+        export = f"fama-fast runs export {result.run_id} --output FILE"
+        raise StoreError(
+            f"{result.unsaved}; the run is finished and kept, but the factor cache lacks its factors: {export} writes "
+            "them"
+        )
+
+
+@contextmanager
+def _old_objects_left_alone() -> Iterator[None]:
+    """Inside the block the collector of cycles passes over what was there before it: modules by the hundred thousand
+    objects, that a long run would have looked through over and over. It comes seldom, for a search makes expressions by
+    the million and hardly a cycle (a fourteenth of the time of a run on 500 symbols x 1260 days before)."""
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    if thresholds[0]:  # else somebody has switched it off
+        gc.set_threshold(max(_COLLECTED_AFTER, thresholds[0]), *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+
+
+@contextmanager
+def _clustering_made_ready(config: MiningConfig) -> Iterator[None]:
+    """Inside the block a thread imports what clusters the library: a second or two, and the block's kernels leave the
+    interpreter to it."""
+    if not (config.run.use_css or config.run.use_coe):
+        yield
+        return
+    ready = import_beside("sklearn.cluster")
+    try:
+        yield
+    finally:
+        ready.join()
+
+
+class Miner:
+    """One run. Use `mine`."""
+
+    def __init__(
+        self,
+        config: MiningConfig,
+        market: Market,
+        proposer: Proposer,
+        ledger: Ledger,
+        progress: Progress,
+        resumed: RunRecord | None,
+        asked: StopRequest | None,
+        output: str | Path | None,
+        data: dict[str, Any],
+    ) -> None:
+        self.config, self.market, self.proposer = config, market, proposer
+        self.ledger, self.progress, self.resumed = ledger, progress, resumed
+        self.asked, self.output, self.data = asked or StopRequest(), output, data
+        self.started_at = now()
+        self.clock = self.budget_began = time.monotonic()
+        self.pace = Pace(config)
+        self.pool = market.new_pool(config.pool)
+        self.ending = Ending(config, market, ledger, progress, proposer.name, self.pool, self.asked, data)
+        self._safe = ""  # what of a result is written before its end
+        self._stopped_at: Counter[str | None] = Counter()  # candidates of the whole run by gate
+
+    def run(self) -> MiningResult:
+        """All rounds, then the verdict."""
+        self.progress.phase("measuring the library")
+        state: LoopState | None = None
+        if self.resumed is None:
+            run, state = self._begin()
+        else:
+            run = self.ledger.claim_run(self.resumed)
+        rounds = run.rounds
+        try:
+            with Heartbeat(lambda: self.ledger.beat(run.id)):
+                if state is None:
+                    state = self._go_on(run)
+                self._say_run(run, state)
+                return self._search(run, state)
+        except BaseException as error:
+            told = self._left(run, rounds if state is None else state.round, error)
+            if told is error:
+                raise
+            raise told from error
+
+    def _search(self, run: RunRecord, state: LoopState) -> MiningResult:
+        # A run that was killed after it opened its test must not search on.
+        stop = self._stop(state) or (None if run.test_opened_at is None else "ended before")
+        with Behind(lambda: self.asked.reason is not None) as behind:
+            while stop is None and self.asked.reason is None:
+                self._round(run, state, behind)
+                stop = self._stop(state)
+        try:
+            if stop is not None:
+                self._write_found(run, state, stop)
+                return self.ending.conclude(run, state, stop)
+        except Stopped:
+            pass
+        assert self.asked.reason is not None
+        result = self.ending.interrupted(run, state, self.asked.reason)
+        self.ledger.leave_run(run.id, INTERRUPTED, self.asked.reason)
+        return result
+
+    def _write_found(self, run: RunRecord, state: LoopState, stop: str) -> None:
+        """What the search found, to the output: the ledger has it already, and nothing that follows may cost it."""
+        self.ending.doing = "the end of the run"
+        new = len(state.new_factors)
+        self._safe = f"the search is over and kept, {new} new factor{'' if new == 1 else 's'} in the ledger"
+        if self.output is None:
+            return
+        found = self.ending.found(run, state, stop, funnel_of(self._stopped_at))
+        try:
+            write_document(found.to_dict(), self.output)
+            self._safe += f" and in {self.output}"
+        except OutputError as error:
+            self.progress.note(f"warning: {error}; it is tried again when the run ends")
+
+    def _left(self, run: RunRecord, rounds: int, error: BaseException) -> BaseException:
+        """Record why this process leaves the run, and what to raise for `error`: it says what is kept, and how to go
+        on."""
+        status, reason = (INTERRUPTED, "stopped at once") if isinstance(error, KeyboardInterrupt) else (FAILED, "")
+        doing = f"{self.ending.doing}: " if self.ending.doing else ""
+        # The ledger itself may be what failed, or hangs.
+        with suppress(StoreError, TimeoutError):
+            on_thread(lambda: self.ledger.leave_run(run.id, status, f"{doing}{reason or in_words(error)}")).result(
+                LEAVING if isinstance(error, Exception) else STOPPING
+            )
+        kept = self._safe or (f"{rounds} rounds are kept" if rounds else "the run is kept")
+        to_go_on = f"{kept}, to go on: fama-fast mine --resume {run.id}"
+        if self.ending.doing == "the control":
+            to_go_on += ", or with 'control: {random: false, shuffle: 0}' in the configuration to go on without"
+        if isinstance(error, MemoryError):
+            return RunError(f"{doing}{in_words(error)}; {to_go_on} (run.memory_budget bounds what is used)")
+        if isinstance(error, FamaError):
+            return error if "--resume" in str(error) else type(error)(f"{doing}{error}; {to_go_on}")
+        if isinstance(error, Exception):
+            with suppress(OSError):  # whoever read what is told may be what has gone
+                self.progress.note(f"failed: {doing}{in_words(error)}; {to_go_on}")
+        return error
+
+    def _start(self, run: RunRecord, state: LoopState) -> RunStart:
+        return RunStart(
+            run=run.id,
+            ledger=self.ledger.place,
+            version=run.version,
+            proposer=self.proposer.name,
+            seed=run.seed,
+            rounds=self.config.run.rounds,
+            wanted=self.config.u,
+            done=state.round,
+            data=described(self.data),
+            settings=document(self.config),
+        )
+
+    def _say_run(self, run: RunRecord, state: LoopState) -> None:
+        if self.resumed is not None:
+            self.progress.note(f"run {run.id}: going on after {state.round} rounds, ledger {self.ledger.place}")
+        else:
+            self.progress.note(f"run {run.id}: proposer {self.proposer.name}; ledger {self.ledger.place}")
+            if self.config.proposer == "evolve" and self.config.llm != type(self.config.llm)():
+                self.progress.note("the llm settings are not used: set 'proposer: llm' to ask a language model")
+        self.progress.run_started(self._start(run, state))
+
+    def _go_on(self, run: RunRecord) -> LoopState:
+        if run.state is None:
+            raise StoreError(f"run {run.id} has no stored state to go on from: start a new one")
+        start = self.ledger.starting_factors(run.id)
+        self._stopped_at.update(self.ledger.gate_counts(run.id))
+        state = restored_state(self.market, run.state, self.ledger.candidates(run.id), start)
+        self.budget_began -= state.seconds  # what earlier parts of the run took is spent
+        return state
+
+    def _begin(self) -> tuple[RunRecord, LoopState]:
+        factors, where = starting_factors(self.config.paths.factor_cache)
+        state, notes = first_state(self.market, factors)
+        for text in notes:
+            self.progress.note(text)
+        best = max((m.factor for m in state.library.members), key=lambda f: f.score, default=None)
+        known = f", best training RankIC {best.score:+.4f}: {best.canonical}" if best else ""
+        self.progress.note(f"scored {len(state.library)} factors from {where}{known}")
+        return self._new_run(state, steps.build_chains(state, self.config)), state
+
+    def _new_run(self, state: LoopState, chains: Sequence[ChainStep]) -> RunRecord:
+        stamp = self.started_at.replace("-", "").replace(":", "")[:15]
+        panel = self.market.whole
+        run = RunRecord(
+            id=f"{stamp}-{secrets.token_hex(3)}",
+            source=panel.source,
+            data_hash=panel.data_hash,
+            seed=self.config.run.seed,
+            proposer=self.proposer.name,
+            config=document(self.config),
+            version=__version__,
+            started_at=self.started_at,
+            state=state.to_dict(),
+            data=self.data,
+        )
+        self.ledger.start_run(run, start=start_of(state), steps=chains)
+        return run
+
+    def _stop(self, state: LoopState) -> str | None:
+        """Why the search is over, or None. A function of the state, and of the clock where time is a budget."""
+        run, new = self.config.run, len(state.new_factors)
+        if state.round == 0:
+            return None
+        if new >= self.config.u:
+            return f"{new} new factors, as many as were wanted"
+        used_up = spent(self.config, tokens=state.tokens, cost=state.cost, began=self.budget_began)
+        if used_up is not None:
+            return used_up
+        if state.exhausted:
+            return "the proposer has nothing more to propose"
+        if state.round >= run.rounds:
+            return f"{state.round} rounds done"
+        if run.max_candidates is not None and state.proposed >= run.max_candidates:
+            return f"{state.proposed} candidates, the budget is {run.max_candidates}"
+        if state.stale >= run.patience:
+            return f"no gain of the pool's validation RankIC for {state.stale} rounds"
+        return None
+
+    def _round(self, run: RunRecord, state: LoopState, behind: Behind) -> None:
+        number, began = state.round + 1, time.perf_counter()
+        config, market = self.config, self.market
+        context = steps.choose_context(state, config, number)
+        count = config.batch_size
+        if config.run.max_candidates is not None:
+            count = min(count, config.run.max_candidates - state.proposed)
+        if self.proposer.capabilities.costs_money:
+            behind.finish()  # nobody pays for a round whose ledger is gone, nor waits for an answer to hear of the last
+        self.progress.phase(f"round {number}: asking {self.proposer.name} for {count} candidates")
+        asked = time.perf_counter()
+        left = allowance(config, tokens=state.tokens, cost=state.cost, began=self.budget_began)
+        request = replace(steps.make_request(state, config, market, context, number, count), allowance=left)
+        batch = self._propose(run, request, number)
+        for text in batch.notes:
+            self.progress.note(text)
+        behind.begin()  # not before: proposing leaves the interpreter to nobody, kernels do
+        candidates = candidates_of(batch)
+        answered = (time.perf_counter() - asked) / max(1, len(candidates))
+        self.progress.phase(f"round {number}: {len(candidates)} candidates at the gates")
+        evaluated = time.perf_counter()
+        admitted = steps.pass_gates(candidates, state, config, market, number, self.proposer.name)
+        each = (time.perf_counter() - evaluated) / max(1, len(candidates))
+        chain_steps = steps.grow_chains(state, config, context.chain, admitted)
+        steps.remember_failures(state, candidates)
+        steps.update_pool(state, self.pool, config.run.min_gain)
+        state.round = number
+        state.proposed += len(candidates)
+        state.tokens += batch.usage.prompt_tokens + batch.usage.completion_tokens
+        state.cost += batch.usage.cost
+        if config.run.max_seconds is not None:
+            state.seconds = round(time.monotonic() - self.budget_began, 3)
+        state.exhausted = not candidates
+        for candidate in candidates:
+            candidate.seconds = each
+        timings = {"propose": round(answered, 6), "gates": round(each, 6)}
+        model = self.config.llm.model
+        # As they are now: the next round goes on with the state.
+        name, turned = self.proposer.name, state.turned
+        records = [record_of(c, name, turned=turned, model=model, timings=timings) for c in candidates]
+        exchange, after = exchange_of(batch, context), state.to_dict()
+
+        def write() -> None:
+            try:
+                self.ledger.commit_round(run, number, records, exchange=exchange, steps=chain_steps, state=after)
+            except StoreError as error:
+                raise StoreError(f"{error} (round {number}{self._kept(run, number)})") from error
+
+        self._stopped_at.update(c.gate for c in candidates)
+        self.ending.candidates += len(candidates)
+        self.ending.seconds += each * len(candidates)
+        report = self._report(run, state, len(candidates), len(admitted), began, each)
+        if context.selection is not None:
+            chosen = context.selection.diversity()
+            report = replace(
+                report,
+                exemplar_correlation=chosen["exemplar_correlation"],
+                library_correlation=chosen["library_correlation"],
+            )
+        behind.give(write, lambda: self.progress.round_done(report))
+        if report.seconds > _LONG_ROUND:
+            behind.finish()
+
+    def _propose(self, run: RunRecord, request: Any, number: int) -> ProposalBatch:
+        try:
+            return self.proposer.propose(request)
+        except ProposerError as error:
+            raise ProposerError(f"{error} (round {number}{self._kept(run, number)})") from error
+
+    @staticmethod
+    def _kept(run: RunRecord, number: int) -> str:
+        return f"; the {number - 1} rounds before are kept: --resume {run.id}" if number > 1 else ""
+
+    def _report(
+        self, run: RunRecord, state: LoopState, proposed: int, admitted: int, began: float, each: float
+    ) -> RoundReport:
+        new = state.new_factors
+        seconds, elapsed = time.perf_counter() - began, time.monotonic() - self.clock
+        self.pace.round_took(seconds)
+        return RoundReport(
+            number=state.round,
+            of=self.config.run.rounds,
+            proposed=proposed,
+            admitted=admitted,
+            new_factors=len(new),
+            wanted=self.config.u,
+            funnel=funnel_of(self._stopped_at),
+            best_train=max((f.score for f in new), default=None),
+            pool_valid=state.pool.get("rank_ic"),
+            seconds=seconds,
+            rate=1.0 / each if proposed and each > 0.0 else 0.0,
+            candidates=state.proposed,
+            tokens=state.tokens,
+            cost=state.cost,
+            elapsed=elapsed,
+            left=self.pace.seconds_left(state, time.monotonic() - self.budget_began),
+        )

@@ -1,0 +1,234 @@
+"""From settings to what a run needs: the data, the proposer, the ledger's place, a run to go on with.
+
+What was asked for is what is made; where it cannot be, the error says why. Nothing here mines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fama_fast.errors import ConfigError, DataError
+from fama_fast.lang import writable
+from fama_fast.ledger.ownership import FINISHED
+from fama_fast.ledger.records import to_the_second
+from fama_fast.mining.config_file import config_from_dict, differences, document
+from fama_fast.panel.reading import ReadingOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fama_fast.data import SimulationSpec
+    from fama_fast.ledger.ledger import Ledger
+    from fama_fast.ledger.records import RunRecord
+    from fama_fast.mining.config import MiningConfig
+    from fama_fast.mining.progress.plain import Progress
+    from fama_fast.panel import Panel
+    from fama_fast.panel.dataset import Dataset
+    from fama_fast.proposals.protocol import Proposer
+
+# Settings that say where and how a run happens, and never what comes of it.
+WHERE_IT_RUNS = frozenset(
+    {
+        "cluster.address",
+        "cluster.memory_limit",
+        "cluster.retries",
+        "cluster.wait_s",
+        "ledger",
+        "llm.concurrency",
+        "llm.max_retries",
+        "llm.timeout_s",
+        "logging.level",
+        "logging.log_file",
+        "paths.market_data",
+        "paths.output_dir",
+        "run.memory_budget",
+        "run.threads",
+        "tracking.experiment",
+        "tracking.mlflow_uri",
+    }
+)
+# A resumed run may also go on for longer, and have other controls at its end; what decides must be as it was.
+MAY_CHANGE = WHERE_IT_RUNS | {
+    *("llm.max_cost", "run.max_candidates", "run.max_seconds", "run.max_tokens", "run.rounds"),
+    *("control.random", "control.shuffle", "control.shuffle_block"),
+}
+
+
+def ledger_place(config: MiningConfig) -> str:
+    """File or URL of the ledger."""
+    return config.ledger or str(Path(config.paths.output_dir) / "ledger.sqlite")
+
+
+def open_panel(config: MiningConfig) -> Panel:
+    """The data that the configuration names; the simulator only when it names none."""
+    from fama_fast.data import load_market_data
+
+    place = config.paths.market_data
+    return load_market_data(place, simulation=simulation_of(config) if place is None else None, **_loading(config))
+
+
+def simulation_of(config: MiningConfig) -> SimulationSpec:
+    """The market that is simulated where the configuration names no data."""
+    from fama_fast.data import DEFAULT_SIMULATION, PlantedSignal
+
+    simulator = config.data.simulator
+    given = {
+        "n_symbols": simulator.symbols,
+        "n_dates": simulator.dates,
+        "seed": simulator.seed,
+        "signals": None
+        if simulator.signals is None
+        else tuple(PlantedSignal(s.expression, s.rank_ic) for s in simulator.signals),
+    }
+    chosen: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    return replace(DEFAULT_SIMULATION, **chosen)
+
+
+def _loading(config: MiningConfig) -> dict[str, Any]:
+    """What the configuration says about how market data are read."""
+    part, paths = config.data, config.paths
+    return {
+        "fields": part.fields,
+        "universe": paths.universe,
+        "groups": paths.groups,
+        **{name: getattr(part, name) for name in ReadingOptions.__annotations__ if hasattr(part, name)},
+    }
+
+
+def check_budget(config: MiningConfig, panel: Panel | Dataset | None = None) -> None:
+    """Refuses a memory budget (or data that are read in parts) where something keeps all data in memory.
+
+    Raises:
+        ConfigError: which setting it is, and what to do.
+    """
+    from fama_fast.panel.dataset import Dataset
+    from fama_fast.panel.io.folder import one_csv
+
+    parts, data, asked = isinstance(panel, Dataset), config.paths.market_data, config.run.memory_budget
+    if asked is None and not parts:
+        return
+    why = None
+    if config.cluster.address is not None:
+        why = "cluster.address: workers hold the data in memory: leave one of them out"
+    elif panel is not None and not parts:
+        why = "the panel given is in memory already: give a Dataset (scan_market_data), or no budget"
+    elif panel is None and data is None:
+        why = (
+            "paths.market_data is not set: the simulator makes its market in memory: write one with "
+            "'fama-fast data simulate --output FILE.parquet' and mine that"
+        )
+    elif panel is None and one_csv(str(data)):
+        why = (
+            f"{data} is CSV, and only Parquet can be read part by part: write the data as Parquet once "
+            "(fama-fast data convert)"
+        )
+    if why is not None:
+        shown = "data read in parts" if asked is None else f"run.memory_budget {asked}"
+        raise ConfigError(f"{shown} cannot be used with this: {why}")
+
+
+def open_data(config: MiningConfig) -> Panel | Dataset:
+    """`open_panel`; with a memory budget, a data set that is read in parts."""
+    from fama_fast.data import scan_market_data
+
+    if config.run.memory_budget is None:
+        return open_panel(config)
+    assert config.paths.market_data is not None  # `check_budget` saw to it
+    return scan_market_data(config.paths.market_data, **_loading(config))
+
+
+def data_again(
+    config: MiningConfig, record: Mapping[str, Any] | None, source: str, *, parts: bool = False
+) -> Panel | Dataset:
+    """The data of a recorded run, as they are now: whoever asks compares the hash.
+
+    Args:
+        config: of the run. record: `data` of its row, or of `record` in its result; None of older versions.
+        source: of the data, as the run named it. parts: to be read part by part.
+
+    Raises:
+        DataError: the run was made on data that a caller had in memory; the message says what to do. Others: from
+            loading.
+    """
+    from fama_fast.data import load_market_data, scan_market_data
+    from fama_fast.data.origin import load_origin
+
+    if record is not None:
+        given = bool(record.get("given"))
+    else:
+        given = config.paths.market_data is None and not source.startswith("simulator (")
+    if not given:
+        return open_data(config) if parts else open_panel(config)
+    origin = None if record is None else record.get("origin")
+    if origin is not None:
+        return load_origin(origin, parts=parts)
+    if source.lower().endswith(_PATHS) and Path(source).exists():  # a caller may have read it in a way of its own
+        return scan_market_data(source) if parts else load_market_data(source)
+    raise DataError(f"the run was made on data in memory ({source}), and nobody recorded where these came from")
+
+
+_PATHS = (".csv", ".parquet", ".pq", "/")
+
+
+def read_through(data: Panel | Dataset, config: MiningConfig) -> None:
+    """Meets whatever is wrong with data that are read in parts, and learns their hash, before a run is recorded."""
+    from fama_fast.engine.budget import DEFAULT_BUDGET, parse_bytes
+    from fama_fast.panel.dataset import Dataset
+
+    if isinstance(data, Dataset):
+        asked = config.run.memory_budget
+        data.read_through(DEFAULT_BUDGET if asked is None else parse_bytes(asked))
+
+
+def configured_proposer(config: MiningConfig) -> Proposer:
+    """The proposer that the configuration asks for, and never another."""
+    from fama_fast.mining.proposers import ProposerSettings, make_proposer
+
+    def path(value: str | None) -> Path | None:
+        return None if value is None else Path(value)
+
+    return make_proposer(
+        ProposerSettings(
+            kind=config.proposer,
+            seed=config.run.seed,
+            llm=config.llm,
+            prompts_dir=path(config.paths.prompts_dir),
+            exchange_log=Path(config.paths.output_dir) / "exchanges",
+            replay_path=path(config.paths.replay),
+            mix=dict(config.mix.items()),
+        )
+    )
+
+
+def say_source(panel: Panel | Dataset, progress: Progress) -> None:
+    t, n = panel.shape
+    first, last = str(panel.dates[0])[:10], str(panel.dates[-1])[:10]
+    layout = f"{panel.layout}: " if panel.layout else ""
+    progress.note(f"data: {panel.source}: {layout}{t} dates x {n} symbols, {first} to {last}")
+    for warning in panel.warnings:
+        progress.note(f"warning: {warning}")
+    unnamed = [name for name in (*panel.fields, *panel.groups) if not writable(name)]
+    if unnamed:
+        progress.note(f"warning: not used, for an expression cannot name them: {', '.join(map(repr, unnamed))}")
+
+
+def resumable(ledger: Ledger, run_id: str, config: MiningConfig) -> RunRecord:
+    """The unfinished run of this id.
+
+    Raises:
+        StoreError: no such run. ConfigError: it is finished, or was made with settings that decide otherwise.
+    """
+    record = ledger.get_run(run_id)
+    if record.status == FINISHED:
+        raise ConfigError(
+            f"run {record.id} is finished ({to_the_second(record.finished_at)}): start a new one; "
+            f"'fama-fast runs show {record.id}' has its result"
+        )
+    # What the run's version had no key for is at its default.
+    theirs = document(config_from_dict(record.config, source=f"the settings of run {record.id}"))
+    changed = differences(document(config), theirs, MAY_CHANGE)
+    if changed:
+        raise ConfigError(f"run {record.id} was made with other settings: {'; '.join(changed)}")
+    return record

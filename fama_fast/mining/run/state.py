@@ -1,0 +1,352 @@
+"""The loop's state between rounds, and its way through the ledger: library, chains, failures, counters.
+
+A resumed run gets exactly the state that an uninterrupted one would have: factors, scores and chains are read
+back bit for bit, rank vectors are computed again from the same data. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fama_fast.atomic import ensure_writable
+from fama_fast.errors import ExpressionError, StoreError
+from fama_fast.evaluation import mean
+from fama_fast.ledger.records import as_proposed
+from fama_fast.library import Factor, FactorSet
+from fama_fast.library.codec import factor_from_dict
+from fama_fast.library.identity import factor_from_alpha
+from fama_fast.mining.coe import ChainBook, FailureMemory
+from fama_fast.mining.library.archive import SearchMemory, elite_of, ranking_print, series_print
+from fama_fast.mining.library.candidate import LibraryView, Member
+from fama_fast.mining.library.residuals import ResidualMemory
+from fama_fast.mining.measure.race import Account
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fama_fast.engine import Alpha
+    from fama_fast.ledger.records import StartingFactor
+    from fama_fast.mining.library.candidate import Candidate
+    from fama_fast.mining.measure.market import Market
+    from fama_fast.types import FloatArray, IntArray
+
+# Of a stored state. 2: texts and figures are oriented; before, a sign stood beside them.
+LAYOUT = 2
+IN_LIBRARY = "in the library already"
+PROPOSED = "proposed before in this run"
+
+
+@dataclass
+class LoopState:
+    """Everything that the next round depends on.
+
+    Attributes:
+        library: members in order. book: chains; None when Chain-of-Experience is off.
+        memory: the archive that searchers breed from, the rankings that were met, and which moves paid.
+        residuals: rejected candidates that have something beside the library.
+        tried: why a fingerprint is a duplicate. known: canonical texts tried. Both are of what was proposed, and of the
+            library.
+        turned: (fingerprint, canonical text) of the factor that an expression became which training turned round, by
+        the
+            fingerprint of what was proposed. begun_as: what the starting factors among them were proposed as, by
+            fingerprint.
+        pool: validation scores of the equal-weight pool of new factors; empty before there is one.
+        best_pool: best validation RankIC of the pool so far. stale: rounds since it was reached.
+        seconds: of search so far, in every part of a run that was resumed; counted only where time is a budget, so that
+            equal runs otherwise have equal states.
+        exhausted: the proposer had nothing more to say. races: what races cost and saved so far.
+        clusters: of the library as it was when they were last asked for, see `steps`; they follow from it.
+    """
+
+    library: LibraryView
+    book: ChainBook | None = None
+    failures: FailureMemory = field(default_factory=FailureMemory)
+    memory: SearchMemory = field(default_factory=SearchMemory)
+    residuals: ResidualMemory = field(default_factory=ResidualMemory)
+    tried: dict[str, str] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)
+    turned: dict[str, tuple[str, str]] = field(default_factory=dict)
+    begun_as: dict[str, str] = field(default_factory=dict)
+    pool: dict[str, float] = field(default_factory=dict)
+    best_pool: float | None = None
+    stale: int = 0
+    round: int = 0
+    proposed: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+    seconds: float = 0.0
+    exhausted: bool = False
+    races: Account = field(default_factory=Account)
+    clusters: tuple[object, IntArray] | None = None
+
+    @property
+    def new_factors(self) -> list[Factor]:
+        """What the run itself found and keeps, in order of admission."""
+        return [m.factor for m in self.library.mined]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for the ledger; `tried`, `known` and `turned` follow from its candidates."""
+        return {
+            "layout": LAYOUT,
+            "begun_as": dict(self.begun_as),
+            "library": [m.entry for m in self.library.members],
+            "book": None if self.book is None else self.book.to_dict(),
+            "failures": self.failures.to_dict(),
+            "memory": self.memory.to_dict(),
+            "residuals": self.residuals.to_dict(),
+            "pool": dict(self.pool),
+            "best_pool": self.best_pool,
+            "stale": self.stale,
+            "round": self.round,
+            "proposed": self.proposed,
+            "tokens": self.tokens,
+            "cost": self.cost,
+            "seconds": self.seconds,
+            "exhausted": self.exhausted,
+            "races": [self.races.spent, self.races.saved],
+        }
+
+
+def known_figures(scores: Mapping[str, float]) -> dict[str, float]:
+    """Scores without those that are not defined: what is stored reads back equal."""
+    return {k: v for k, v in scores.items() if math.isfinite(v)}
+
+
+def direction(series: FloatArray) -> int:
+    """The sign that daily RankICs over training rows give a factor: -1 where their mean is below zero, else 1."""
+    return -1 if mean(series) < 0.0 else 1
+
+
+def first_state(market: Market, factors: Sequence[Factor]) -> tuple[LoopState, list[str]]:
+    """The state before the first round: `factors` measured on the training rows of this market.
+
+    Returns:
+        The state, and a note for each factor that the data cannot serve.
+    """
+    from fama_fast.engine import compile as compile_alpha
+
+    vocabulary = market.vocabulary
+    usable, alphas, notes = [], [], []
+    for factor in factors:
+        try:
+            alpha = compile_alpha(factor.as_proposed[0], fields=vocabulary.fields, groups=vocabulary.groups)
+        except ExpressionError as error:
+            notes.append(f"left out of the library: {factor.canonical}: {error.message}")
+            continue
+        usable.append(factor)
+        alphas.append(alpha)
+    state = LoopState(LibraryView())
+    found = zip(*market.measure(alphas), market.vectors(alphas), strict=True)
+    penalty = market.config.gates.complexity_penalty
+    for factor, alpha, (raw, covered, vector) in zip(usable, alphas, found, strict=True):
+        sign = direction(raw[market.rows.train])
+        series = sign * raw
+        measured = replace(
+            _turned(factor, alpha, sign),
+            scores={"train": known_figures(market.scores(series, covered, "train"))},
+            provenance={**factor.provenance, "data_hash": market.whole.data_hash},
+        )
+        before = state.library.get(measured.fingerprint)
+        if before is not None:
+            notes.append(f"left out of the library: {factor.canonical} is the negative of {before.factor.canonical}")
+            continue
+        breadth = market.breadth(series, covered)
+        _put(state, Member(measured, alpha.node, vector * np.float32(sign), series=series, breadth=breadth), alpha)
+        if measured.proposed:
+            state.turned[alpha.fingerprint] = measured.fingerprint, measured.canonical
+            state.begun_as[measured.fingerprint] = measured.proposed
+        state.memory.prints |= {ranking_print(alpha.node), "=" + series_print(series)}
+        own = series[market.rows.train]
+        state.memory.consider(elite_of(alpha, own, penalty, breadth, fingerprint=measured.fingerprint), own)
+    return state, notes
+
+
+def _turned(factor: Factor, alpha: Alpha, sign: int) -> Factor:
+    """A factor of the starting library in the direction that these data give it.
+
+    `alpha` is what was proposed once; on other data it may have been turned round, or not.
+    """
+    if sign == factor.as_proposed[1]:
+        return factor
+    if sign > 0:
+        return replace(
+            factor, expression=alpha.canonical, canonical=alpha.canonical, fingerprint=alpha.fingerprint, proposed=""
+        )
+    return factor_from_alpha(alpha, sign, scores={}, hypothesis=factor.hypothesis, provenance=factor.provenance)
+
+
+def restored_state(
+    market: Market,
+    data: Mapping[str, Any],
+    candidates: Sequence[Mapping[str, Any]],
+    start: Sequence[StartingFactor] = (),
+) -> LoopState:
+    """The state that `to_dict` described, with the run's candidates and starting library from the ledger.
+
+    Raises:
+        StoreError: it is not such a state, or its factors no longer read as they did.
+    """
+    if data.get("layout") != LAYOUT:
+        raise StoreError(
+            "the run was begun by a version that kept a sign beside each factor, whose search this one cannot go on "
+            "with: start a new run (what it found can be read: fama-fast runs show, runs export, report)"
+        )
+    vocabulary = market.vocabulary
+    known: dict[str, Any] = {"fields": vocabulary.fields, "groups": vocabulary.groups}
+    try:
+        entries = [
+            (factor_from_dict(e["factor"], where="the run's library", **known), e["mined"]) for e in data["library"]
+        ]
+        book = None if data["book"] is None else ChainBook.from_dict(data["book"], **known)
+        state = LoopState(
+            LibraryView(),
+            book=book,
+            failures=FailureMemory.from_dict(data["failures"]),
+            memory=SearchMemory.from_dict(data["memory"], market.training_series),
+            residuals=ResidualMemory.from_dict(data.get("residuals", {}), market.training_series),
+            pool=dict(data["pool"]),
+            best_pool=_of_kind(data["best_pool"], float, int, type(None)),
+            stale=_of_kind(data["stale"], int),
+            round=_of_kind(data["round"], int),
+            proposed=_of_kind(data["proposed"], int),
+            tokens=_of_kind(data["tokens"], int),
+            cost=_of_kind(data.get("cost", 0.0), float, int),
+            seconds=_of_kind(data.get("seconds", 0.0), float, int),
+            begun_as=dict(data["begun_as"]),
+            exhausted=_of_kind(data["exhausted"], bool),
+            races=Account(*(_of_kind(v, float, int) for v in data.get("races", ()))),
+        )
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(f"the stored state of the run is damaged: {error!r}") from error
+    for row in candidates:
+        if row["fingerprint"]:
+            own, text = as_proposed(row)
+            # What was in the library once stays a duplicate of it, replaced or not.
+            if row["admitted"] or state.tried.get(own) != IN_LIBRARY:
+                state.tried[own] = IN_LIBRARY if row["admitted"] else PROPOSED
+            if row["admitted"]:
+                state.tried[row["fingerprint"]] = IN_LIBRARY
+            state.known.add(text)
+            if own != row["fingerprint"]:
+                state.turned[own] = row["fingerprint"], row["canonical"]
+    for begun_with in start:
+        state.tried[begun_with.fingerprint] = IN_LIBRARY
+        begun_as = state.begun_as.get(begun_with.fingerprint)
+        state.known.add(begun_as or begun_with.canonical)
+        if begun_as:
+            own = market.compiled([begun_as])[0].fingerprint
+            state.tried[own] = IN_LIBRARY
+            state.turned[own] = begun_with.fingerprint, begun_with.canonical
+    gone = [f for f in (book.members() if book else ()) if all(f.fingerprint != e.fingerprint for e, _ in entries)]
+    everyone = [(f, bool(mined), True) for f, mined in entries] + [(f, False, False) for f in gone]
+    forms = [f.as_proposed for f, _, _ in everyone]
+    alphas = market.compiled(text for text, _ in forms)
+    found = zip(*market.measure(alphas), market.vectors(alphas), strict=True)
+    for (factor, mined, member), (_, sign), alpha, (raw, covered, unit) in zip(
+        everyone, forms, alphas, found, strict=True
+    ):
+        series, vector = sign * raw, unit * np.float32(sign)
+        if member:
+            _put(state, Member(factor, alpha.node, vector, mined, series, market.breadth(series, covered)), alpha)
+        else:
+            state.library.vectors.add({factor.fingerprint: vector})
+    kept = state.residuals.kept
+    left = market.vectors(market.compiled(k.canonical for k in kept.values()))
+    state.library.vectors.add(
+        {name: unit * np.float32(k.sign) for (name, k), unit in zip(kept.items(), left, strict=True)}
+    )
+    return state
+
+
+def _of_kind(value: Any, *kinds: type) -> Any:
+    if type(value) not in kinds:
+        raise TypeError(f"a {type(value).__name__} where a {kinds[0].__name__} was written")
+    return value
+
+
+def _put(state: LoopState, member: Member, alpha: Alpha) -> None:
+    """Take in a member; `alpha` is what was proposed."""
+    factor = member.factor
+    if state.library.get(factor.fingerprint) is None:
+        state.library.admit(member)
+    state.tried[factor.fingerprint] = state.tried[alpha.fingerprint] = IN_LIBRARY
+    state.known.add(alpha.canonical)
+
+
+def factor_of(candidate: Candidate, *, proposer: str, number: int, seed: int, data_hash: str) -> Factor:
+    """The factor that an admitted candidate becomes. Nothing in it depends on the clock or the run's name."""
+    proposal = candidate.proposal
+    provenance: dict[str, Any] = {
+        "proposer": proposer,
+        "origin": proposal.origin,
+        "round": number,
+        "parents": list(proposal.parents),
+        "seed": seed,
+        "data_hash": data_hash,
+    }
+    if proposal.prompt_hash is not None:
+        provenance["prompt_hash"] = proposal.prompt_hash
+    if proposal.explanation:
+        provenance["explanation"] = proposal.explanation
+    alpha = candidate.oriented
+    return Factor(
+        alpha.canonical,
+        alpha.canonical,
+        alpha.fingerprint,
+        scores={split: known_figures(s) for split, s in candidate.scores.items() if split in ("train", "valid")},
+        hypothesis=proposal.hypothesis,
+        provenance=provenance,
+        proposed=candidate.compiled.canonical if candidate.sign < 0 else "",
+    )
+
+
+def starting_factors(path: str | None) -> tuple[list[Factor], str]:
+    """The library to start from, and where it is from: the factor cache where there is one, else the seeds.
+
+    Raises:
+        StoreError: the cache cannot be read.
+    """
+    from fama_fast.library import FactorCache, seed_factors
+
+    if path is None:
+        return list(seed_factors()), "the packaged seed alphas"
+    cache = FactorCache(path)
+    found = list(cache.load())
+    if found:
+        return found, f"the factor cache {cache.factors_path}"
+    return list(seed_factors()), f"the packaged seed alphas (the factor cache {cache.factors_path} holds none yet)"
+
+
+def check_cache(path: str) -> None:
+    """Prove that the cache can be written before a run begins that will want to.
+
+    Raises:
+        StoreError: it is not a factor cache. OutputError: it cannot be written.
+    """
+    from fama_fast.library import FactorCache
+
+    cache = FactorCache(path)
+    if not cache.stores_values or cache.factors_path.parent.exists():
+        ensure_writable(cache.factors_path)
+
+
+def save_factors(path: str, new: Sequence[Factor], start: Sequence[Factor]) -> None:
+    """Add new factors to the cache. One that was empty gets the starting library too.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    from fama_fast.library import FactorCache
+
+    cache = FactorCache(path)
+    kept = cache.load()
+    if not len(kept):
+        kept = FactorSet(start)
+    for factor in new:
+        if factor not in kept:
+            kept.add(factor)
+    cache.save(kept)

@@ -1,0 +1,324 @@
+"""The steps of one round, each a function from the loop's state: select, ask, pass the gates, grow the
+chains.
+
+`loop` puts them in order and commits; nothing here reads the clock or writes anywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fama_fast.ledger.records import ChainStep
+from fama_fast.mining.coe import ChainBook, Failure, Outcome
+from fama_fast.mining.css import CorrelationTable, cluster_correlations, select_from_clusters
+from fama_fast.mining.library import pareto as objectives
+from fama_fast.mining.library.candidate import Candidate, Member
+from fama_fast.mining.library.gates import GATES, GateContext, Stage, run_gates
+from fama_fast.mining.measure.race import controls_of
+from fama_fast.mining.run.state import IN_LIBRARY, direction, factor_of
+from fama_fast.proposals.protocol import ProposalRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fama_fast.library.factor import Factor
+    from fama_fast.mining.coe import Chain
+    from fama_fast.mining.config import MiningConfig
+    from fama_fast.mining.css import Selection
+    from fama_fast.mining.measure.combination import Pool
+    from fama_fast.mining.measure.market import Market
+    from fama_fast.mining.run.state import LoopState
+    from fama_fast.types import IntArray
+
+# Gates whose verdict says something about the formula itself; other failures must not blame its parts.
+_WEAK = frozenset({"coverage", "screening", "training", "admission"})
+BY_NAME = {gate.name: gate for gate in GATES}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a round shows to the proposer: exemplars, and the chain with what is shown of it.
+
+    `selection` says how the exemplars were chosen and how diverse they are; None without Cross-Sample Selection.
+    """
+
+    exemplars: tuple[Factor, ...] = ()
+    chain: Chain | None = None
+    shown: tuple[Factor, ...] = ()
+    selection: Selection | None = None
+
+
+def clusters_of(state: LoopState, config: MiningConfig) -> IntArray:
+    """(n,) cluster of each member of the library, found anew when the library has changed."""
+    factors = [m.factor for m in state.library.members]
+    made_of = tuple(f.fingerprint for f in factors)
+    if state.clusters is None or state.clusters[0] != made_of:
+        vectors = state.library.vectors
+        found = cluster_correlations(vectors.among(factors), vectors.distinct(factors), config.k, config.run.seed)
+        state.clusters = made_of, found
+    return state.clusters[1]
+
+
+def build_chains(state: LoopState, config: MiningConfig) -> list[ChainStep]:
+    """One chain a cluster of the starting library, when Chain-of-Experience is on; its members, for the ledger."""
+    if not config.run.use_coe:
+        return []
+    factors = [m.factor for m in state.library.members]
+    state.book = ChainBook.build(factors, clusters_of(state, config), visit_penalty=config.coe.visit_penalty)
+    return [
+        _step(factor, "build", None if before is None else before.fingerprint, chain)
+        for chain in state.book
+        for before, factor in zip((None, *chain.members), chain.members, strict=False)
+    ]
+
+
+def _step(factor: Factor, action: str, parent: str | None, chain: Chain) -> ChainStep:
+    return ChainStep(
+        factor.fingerprint, action, parent, chain.id, factor.score if math.isfinite(factor.score) else None
+    )
+
+
+def choose_context(state: LoopState, config: MiningConfig, number: int) -> Context:
+    """Cross-Sample Selection, then the chain that matches; counts the visit of the chain."""
+    factors = [m.factor for m in state.library.members]
+    exemplars: tuple[Factor, ...] = ()
+    selection: Selection | None = None
+    if config.run.use_css and factors:
+        selection = select_from_clusters(
+            state.library.vectors.among(factors),
+            clusters_of(state, config),
+            factors,
+            l=config.l,
+            draw=config.css.draw,
+            rng=np.random.default_rng([config.run.seed, number]),
+        )
+        exemplars = selection.exemplars
+    book = state.book
+    if book is None or not len(book):
+        return Context(exemplars, selection=selection)
+    match = book.choose(*_tied(state, book, exemplars, config.coe.min_edge_score)) if exemplars else None
+    chain = match.chain if match is not None else book.pick()
+    if chain is None:
+        return Context(exemplars, selection=selection)
+    state.book = book.visit(chain)
+    return Context(exemplars, chain, chain.members[-config.coe.max_length :], selection)
+
+
+def _tied(
+    state: LoopState, book: ChainBook, exemplars: Sequence[Factor], least: float
+) -> tuple[list[Factor], CorrelationTable]:
+    """Exemplars that are in a chain, or close enough to one; and the correlations that matching needs."""
+    members = book.members()
+    everyone = list({f.fingerprint: f for f in (*members, *exemplars)}.values())
+    table = CorrelationTable(tuple(f.fingerprint for f in everyone), state.library.vectors.among(everyone))
+    kept = [e for e in exemplars if book.holding(e) or max((abs(table(e, m)) for m in members), default=0.0) >= least]
+    return kept, table
+
+
+def make_request(
+    state: LoopState, config: MiningConfig, market: Market, context: Context, number: int, count: int
+) -> ProposalRequest:
+    """What the proposer is asked."""
+    return ProposalRequest(
+        count=count,
+        exemplars=context.exemplars,
+        chain=context.shown,
+        avoid=state.failures.avoid(),
+        known=frozenset(state.known),
+        vocabulary=market.vocabulary,
+        round=number,
+        seed=config.run.seed,
+        search=replace(state.memory.view(), residuals=state.residuals.shown),
+    )
+
+
+def pass_gates(
+    candidates: Sequence[Candidate],
+    state: LoopState,
+    config: MiningConfig,
+    market: Market,
+    number: int,
+    proposer: str,
+) -> list[Factor]:
+    """All gates over a batch; the library takes in what passes. Returns the new factors as admitted."""
+    context = GateContext(
+        settings=config.gates,
+        vocabulary=market.vocabulary,
+        library=state.library,
+        tried=state.tried,
+        measures=market,
+        wanted=config.u,
+        prints=state.memory.prints,
+    )
+    readable = [c for c in candidates if run_gates(c, Stage.TEXT, context)]
+    state.known.update(c.alpha.canonical for c in candidates if c.alpha is not None)
+    _race(readable, state, config, market, number)
+    running = [c for c in readable if run_gates(c, Stage.SAMPLE, context)]
+    _measure(running, market, state)
+    passed = [c for c in running if run_gates(c, Stage.SAMPLE, context) and run_gates(c, Stage.TRAINING, context)]
+    for candidate, vector in zip(passed, market.vectors([c.compiled for c in passed]), strict=True):
+        candidate.vector = vector * np.float32(candidate.sign)
+    vectors = state.library.vectors
+    vectors.add({c.fingerprint: c.vector for c in passed if c.vector is not None}, config.run.threads)
+    admitted = []
+    for candidate in sorted(passed, key=lambda c: (-c.reach, c.position)):
+        figures: objectives.Figures | None = None
+        if config.objectives:
+            figures = _place_on_front(candidate, state, config, market, context)
+            if figures is None:
+                continue
+        elif not run_gates(candidate, Stage.ADMISSION, context):
+            continue
+        candidate.scores |= market.full_scores(candidate.compiled, candidate.sign)
+        factor = factor_of(
+            candidate,
+            proposer=proposer,
+            number=number,
+            seed=config.run.seed,
+            data_hash=market.whole.data_hash,
+        )
+        if figures is not None:
+            factor = objectives.with_figures(factor, figures)
+        assert candidate.vector is not None
+        member = Member(factor, candidate.compiled.node, candidate.vector, True, candidate.series, candidate.breadth)
+        state.library.admit(member, candidate.replaces)
+        state.tried[candidate.compiled.fingerprint] = state.tried[factor.fingerprint] = IN_LIBRARY
+        candidate.admitted = True
+        admitted.append(factor)
+    state.memory.learn(candidates, market.rows.train, config.gates.complexity_penalty)
+    before = set(state.residuals.kept)
+    state.residuals.update(candidates, state.library, market.rows.train, config)
+    refused = {c.fingerprint for c in passed if not c.admitted}
+    vectors.forget((before | refused) - set(state.residuals.kept))
+    for candidate in candidates:
+        candidate.series = candidate.vector = None
+    return admitted
+
+
+def _race(candidates: Sequence[Candidate], state: LoopState, config: MiningConfig, market: Market, number: int) -> None:
+    """A standing for each candidate that a race pays for. Its bar is what admission takes, or a share of the best."""
+    race = market.race
+    if race is None or not candidates or not state.races.wants(number):
+        for candidate in candidates:
+            candidate.coverage = 1.0  # not measured yet: the gate looks again when it is
+        return
+    limits, best = config.gates, max((f.score for f in state.new_factors), default=0.0)
+    floor = max(limits.min_rank_ic, config.racing.share_of_best * best)
+    bars = [floor + limits.complexity_penalty * c.nodes for c in candidates]
+    known = [m.series for m in state.library.members if m.series is not None]
+    controls = controls_of(np.stack(known) if known else np.empty((0, market.panel.shape[0])))
+    alphas = [c.compiled for c in candidates]
+    standings = race.run(alphas, bars, controls)
+    state.races = race.entered(state.races, alphas, standings)
+    for candidate, standing in zip(candidates, standings, strict=True):
+        candidate.standing = standing
+        candidate.coverage = 1.0 if standing is None else standing.coverage
+
+
+def _measure(candidates: Sequence[Candidate], market: Market, state: LoopState) -> None:
+    """Exact daily RankICs, which decide the direction, with their summaries over training and validation in it."""
+    if not candidates:
+        return
+    train = market.rows.train
+    for candidate, raw, covered in zip(candidates, *market.measure([c.compiled for c in candidates]), strict=True):
+        candidate.sign = direction(raw[train])
+        if candidate.sign < 0:
+            state.turned[candidate.compiled.fingerprint] = candidate.fingerprint, candidate.oriented.canonical
+        candidate.series = series = candidate.sign * raw
+        candidate.coverage = float(covered[train].mean())
+        candidate.breadth = market.breadth(series, covered)
+        candidate.scores |= {split: market.scores(series, covered, split) for split in ("train", "valid")}
+
+
+def _place_on_front(
+    candidate: Candidate, state: LoopState, config: MiningConfig, market: Market, context: GateContext
+) -> objectives.Figures | None:
+    """Admission by objectives: the candidate is stopped, or its figures are returned and who makes way has left.
+
+    One too like a member that the run did not find, which has no objectives, must also pass the ordinary gate.
+    """
+    for gate in ("correlation", "admission"):
+        rivals = [m for m in map(state.library.get, candidate.replaces) if m is not None]
+        if gate == "correlation" or any(not m.mined for m in rivals):
+            reason = BY_NAME[gate].check(candidate, context)
+            if reason is not None:
+                candidate.gate, candidate.reason = gate, reason
+                return None
+    names = config.objectives
+    figures = objectives.measure(market, candidate, state.library, names, without=candidate.replaces)
+    refusal, leaving = objectives.place(state.new_factors, figures, names, config.u, rivals=candidate.replaces)
+    if refusal is not None:
+        candidate.gate, candidate.reason = "admission", refusal
+        return None
+    state.library.members = [m for m in state.library.members if m.factor.fingerprint not in leaving]
+    return figures
+
+
+def grow_chains(
+    state: LoopState, config: MiningConfig, chain: Chain | None, admitted: Sequence[Factor]
+) -> list[ChainStep]:
+    """Extend or split the shown chain with each new factor; what happened, for the ledger.
+
+    By ascending score, so that a batch that improves twice leaves both steps on the path.
+    """
+    steps: list[ChainStep] = []
+    begun: Chain | None = None
+    for factor in sorted(admitted, key=lambda f: (f.score, f.fingerprint)):
+        book = state.book
+        if book is None:
+            break
+        # What a run without chains admits at once begins one chain, not one each.
+        shown = chain or begun
+        current = None if shown is None else book.get(shown.id)
+        near = {} if current is None else _likeness(state, factor, current, config.coe.split_threshold)
+        event = book.update(factor, current, near)
+        state.book = event.book
+        if event.outcome is not Outcome.UNCHANGED:
+            pivot = event.pivot.fingerprint if event.pivot is not None else None
+            steps.append(_step(factor, event.outcome.value, pivot, event.chain))
+            begun = event.chain if event.outcome is Outcome.START else begun
+    return steps
+
+
+def _likeness(state: LoopState, factor: Factor, chain: Chain, threshold: float) -> dict[str, float]:
+    """Correlation of a factor with each chain member.
+
+    Where the closest member leads the last one by no more than `threshold` the last one draws level, so that
+    the chain is extended rather than split.
+    """
+    own = state.library.vectors.among([factor, *chain.members])[0, 1:]
+    found = {m.fingerprint: float(r) for m, r in zip(chain.members, own, strict=True)}
+    closest = max(abs(v) for v in found.values())
+    last = chain.best.fingerprint
+    if closest - abs(found[last]) <= threshold:
+        found[last] = closest
+    return found
+
+
+def remember_failures(state: LoopState, candidates: Sequence[Candidate]) -> None:
+    """Failures are kept, as patterns to avoid."""
+    failed = [
+        Failure(
+            c.proposal.expression,
+            f"{c.gate}: {c.reason}",
+            c.alpha.node if c.alpha is not None and c.gate in _WEAK else None,
+        )
+        for c in candidates
+        if c.stopped and c.gate not in {"quota", "answer"}
+    ]
+    state.failures = state.failures.record(failed, [c.compiled.node for c in candidates if c.admitted])
+
+
+def update_pool(state: LoopState, pool: Pool, min_gain: float) -> None:
+    """Validation score of the pool of new factors; counts rounds without gain of the model that decides."""
+    new = state.new_factors
+    state.pool = pool.valid(new).scores[pool.settings.model] if new else {}
+    level = state.pool.get("rank_ic", math.nan)
+    if not math.isnan(level) and (state.best_pool is None or level > state.best_pool + min_gain):
+        state.best_pool, state.stale = level, 0
+    else:
+        state.stale += 1

@@ -1,0 +1,185 @@
+"""Between the loop's values and what is stored: candidates to records, a run's head to plain data, the funnel.
+
+Pure functions; nothing here decides or writes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from fama_fast.engine.evaluate import has_universe
+from fama_fast.ledger.records import AS_PROPOSED, CandidateRecord, ExchangeRecord, StartingFactor
+from fama_fast.mining.config_file import document
+from fama_fast.mining.library.candidate import Candidate
+from fama_fast.mining.library.gates import DROPPED, GATES
+from fama_fast.proposals.protocol import Proposal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fama_fast.mining.config import MiningConfig
+    from fama_fast.mining.measure.market import Market
+    from fama_fast.mining.run.state import LoopState
+    from fama_fast.mining.run.steps import Context
+    from fama_fast.panel import Panel
+    from fama_fast.panel.dataset import Dataset
+    from fama_fast.proposals.protocol import ProposalBatch
+
+
+def candidates_of(batch: ProposalBatch) -> list[Candidate]:
+    """Proposals as candidates, then what could not be read, stopped at the first gate."""
+    found = [Candidate(i, p) for i, p in enumerate(batch.proposals)]
+    for dropped in batch.dropped:
+        found.append(
+            Candidate(
+                len(found),
+                Proposal(dropped.expression, origin="dropped"),
+                gate=DROPPED,
+                reason=dropped.reason,
+            )
+        )
+    return found
+
+
+def record_of(
+    candidate: Candidate,
+    proposer: str,
+    *,
+    turned: Mapping[str, tuple[str, str]] | None = None,
+    model: str | None = None,
+    timings: Mapping[str, float] | None = None,
+) -> CandidateRecord:
+    """The ledger's row of a candidate.
+
+    `turned` is the state's: whoever proposes again what was turned round proposes the factor that it became. `model` is
+    the language model that is asked, `timings` its shares of the round's seconds.
+    """
+    proposal, alpha = candidate.proposal, candidate.alpha
+    extra: dict[str, Any] = {}
+    named = None if alpha is None else (alpha.fingerprint, alpha.canonical)
+    if alpha is not None and turned and alpha.fingerprint in turned:
+        named = turned[alpha.fingerprint]
+        extra[AS_PROPOSED] = {"fingerprint": alpha.fingerprint, "canonical": alpha.canonical}
+    return CandidateRecord(
+        position=candidate.position,
+        text=proposal.expression,
+        proposer=proposal.proposer or proposer,
+        canonical=None if named is None else named[1],
+        fingerprint=None if named is None else named[0],
+        parents=proposal.parents,
+        origin=proposal.origin,
+        hypothesis=proposal.hypothesis,
+        explanation=proposal.explanation,
+        prompt_hash=proposal.prompt_hash,
+        model=model if proposal.prompt_hash is not None else None,
+        gate=candidate.gate,
+        reason=candidate.reason,
+        admitted=candidate.admitted,
+        nodes=candidate.nodes or None,
+        scores=candidate.scores,
+        seconds=candidate.seconds,
+        timings=dict(timings or {}),
+        extra=extra,
+    )
+
+
+def exchange_of(batch: ProposalBatch, context: Context) -> ExchangeRecord:
+    """What the round's request showed and cost."""
+    hashes = dict.fromkeys(p.prompt_hash for p in batch.proposals if p.prompt_hash is not None)
+    usage = batch.usage
+    return ExchangeRecord(
+        prompt_hashes=tuple(hashes),
+        exemplars=tuple(f.fingerprint for f in context.exemplars),
+        chain=tuple(f.fingerprint for f in context.shown),
+        usage={
+            "requests": usage.requests,
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "cost": usage.cost,
+        },
+        chain_id=None if context.chain is None else context.chain.id,
+        selection=None if context.selection is None else context.selection.as_dict(),
+    )
+
+
+def start_of(state: LoopState) -> list[StartingFactor]:
+    """The library that a run begins with, for the ledger."""
+    return [
+        StartingFactor(f.fingerprint, f.canonical, f.score if math.isfinite(f.score) else None)
+        for f in (m.factor for m in state.library.members)
+    ]
+
+
+def funnel(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Candidates by the gate that stopped them, in the gates' order, then those admitted."""
+    return funnel_of(Counter(row["gate"] for row in rows))
+
+
+def funnel_of(stopped: Mapping[str | None, int]) -> dict[str, int]:
+    """The same from counts by gate, None being those admitted. A gate of an older version keeps its name."""
+    known = [gate.name for gate in GATES]
+    older = sorted(g for g in stopped if g is not None and g not in known)
+    return {gate: stopped.get(gate, 0) for gate in (*known, *older)} | {"admitted": stopped.get(None, 0)}
+
+
+def describe(panel: Panel | Dataset) -> dict[str, Any]:
+    """The data, for the result document."""
+    return {
+        "source": panel.source,
+        "hash": panel.data_hash,
+        "dates": panel.shape[0],
+        "symbols": panel.shape[1],
+        "first": str(panel.dates[0])[:10],
+        "last": str(panel.dates[-1])[:10],
+        "fields": list(panel.fields),
+        "groups": list(panel.groups),
+        "universe": has_universe(panel),
+        "warnings": list(panel.warnings),
+    }
+
+
+PLACES = ("given", "origin")  # how to come by the data of a run again
+
+
+def data_record(panel: Panel | Dataset, quality: dict[str, Any], *, given: bool) -> dict[str, Any]:
+    """The data of a run for its row in the ledger: what they are, and how to come by them again.
+
+    `quality` is what the checks found; `given`: they were handed over by a caller, and are not what the configuration
+    names.
+    """
+    return {**describe(panel), "quality": quality, "given": given, "origin": panel.origin if given else None}
+
+
+def described(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a `data_record` says of the data themselves, for the result document: equal for equal data."""
+    return {key: value for key, value in record.items() if key not in PLACES}
+
+
+def split_days(market: Market) -> dict[str, Any]:
+    """First and last date and number of days of each split, and its rows of the data, from the first to before the
+    last."""
+    dates = market.whole.dates
+    out = {}
+    for name in ("train", "valid", "test"):
+        rows: slice = getattr(market.rows, name)
+        out[name] = {
+            "first": str(dates[rows.start])[:10],
+            "last": str(dates[rows.stop - 1])[:10],
+            "days": rows.stop - rows.start,
+            "rows": [rows.start, rows.stop],
+        }
+    return out
+
+
+def deciding_settings(config: MiningConfig) -> dict[str, Any]:
+    """The settings that decide; where things are stored is in the record."""
+    found = document(config)
+    found.pop("cluster")
+    found.pop("ledger")
+    found.pop("logging")
+    found.pop("tracking")
+    found["paths"].pop("output_dir")
+    found["run"].pop("memory_budget")
+    return found

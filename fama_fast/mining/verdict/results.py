@@ -1,0 +1,207 @@
+"""The result of a run: one document for the file and the ledger, and tables for people.
+
+Everything in the document but `record` follows from configuration, data, seed and what the ledger already holds
+on these data: two equal runs write it equal, bit for bit. Times, names of runs and places are in `record`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fama_fast.ledger import records
+from fama_fast.library.codec import factor_to_dict
+from fama_fast.mining.verdict.verdict import Status, Verdict
+from fama_fast.terminal import printable
+
+if TYPE_CHECKING:
+    from fama_fast.library.factor import Factor
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class MiningResult:
+    """What a finished run found and may claim.
+
+    Attributes:
+        factors: new factors in order of admission. library: all members at the end.
+        verdict: see `verdict`. funnel: candidates by the gate that stopped them, and "admitted".
+        stop: why the search ended. data, splits, settings: what it ran on and with, plain data.
+        rivals: the random control's factors; not in the document.
+        front: the Pareto front by falling crowding distance, where objectives were asked for.
+        record: run id, ledger, times: all that may differ between two equal runs.
+        unsaved: why the new factors are not in the factor cache that was to have them; not in the document.
+    """
+
+    factors: tuple[Factor, ...]
+    library: tuple[Factor, ...]
+    verdict: Verdict
+    funnel: dict[str, int]
+    rounds: int
+    stop: str
+    data: dict[str, Any]
+    splits: dict[str, Any]
+    settings: dict[str, Any]
+    proposer: str
+    test: dict[str, dict[str, float]] = field(default_factory=dict)
+    rivals: tuple[Factor, ...] = ()
+    front: list[dict[str, Any]] = field(default_factory=list)
+    record: dict[str, Any] = field(default_factory=dict)
+    unsaved: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """0 when something was found, 1 when nothing met the bar."""
+        return self.verdict.exit_code
+
+    @property
+    def run_id(self) -> str:
+        return str(self.record.get("run", ""))
+
+    @property
+    def candidates(self) -> int:
+        """Expressions proposed in all."""
+        return sum(self.funnel.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result document."""
+        judged = {f.fingerprint: f for f in self.verdict.factors}
+        factors = []
+        for factor in self.factors:
+            entry = factor_to_dict(factor)
+            if factor.fingerprint in self.test:
+                entry["scores"] = {**entry["scores"], "test": self.test[factor.fingerprint]}
+            if factor.fingerprint in judged:
+                entry["verdict"] = judged[factor.fingerprint].as_dict()
+            factors.append(entry)
+        return {
+            "schema": SCHEMA,
+            "verdict": self.verdict.as_dict(),
+            "data": self.data,
+            "splits": self.splits,
+            "search": {
+                "proposer": self.proposer,
+                "rounds": self.rounds,
+                "stop": self.stop,
+                "candidates": self.candidates,
+                "funnel": self.funnel,
+            },
+            "factors": factors,
+            **({"front": self.front} if self.front else {}),
+            "settings": self.settings,
+            "record": self.record,
+        }
+
+    def to_yaml(self, path: str | Path) -> None:
+        """Write the document, whole or not at all; as JSON where the name ends so.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        write_document(self.to_dict(), path)
+
+
+def write_document(document: dict[str, Any], path: str | Path) -> None:
+    """Write a result document as YAML, or as JSON (what is not a number is null) where the name ends in .json, whole or
+    not at all.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from fama_fast.atomic import atomic_write
+    from fama_fast.library.strict_yaml import dump, plain
+
+    if Path(path).suffix.lower() == ".json":
+        text = json.dumps(records.plain(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    else:
+        text = dump(plain(document, "result"))
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def factor_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row a new factor for a table: RankIC by split, what the verdict says, the expression."""
+    rows = []
+    for entry in document["factors"]:
+        scores, verdict = entry["scores"], entry.get("verdict", {})
+        row: dict[str, Any] = {"holds": "yes" if verdict.get("holds") else "no"}
+        for split in ("train", "valid", "test"):
+            row[split] = scores.get(split, {}).get("rank_ic")
+        row["valid t"] = verdict.get("valid_t")
+        row["turnover"] = scores.get("train", {}).get("turnover")
+        row["expression"] = entry["expression"]
+        rows.append(row)
+    return rows
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "-"
+    return f"{value:+.4f}" if isinstance(value, float) else str(value)
+
+
+def factor_table(document: dict[str, Any]) -> Any:
+    """The factors as a rich table."""
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = factor_rows(document)
+    table = Table(title="New factors (RankIC in the direction of training)", title_justify="left")
+    for name in ("holds", "train", "valid", "test", "valid t", "turnover"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("expression", overflow="fold", min_width=20)
+    for row in rows:
+        table.add_row(*(Text(printable(_cell(v))) for v in row.values()))
+    return table
+
+
+def plain_lines(document: dict[str, Any]) -> list[str]:
+    """The factors as tab-separated lines, header first; empty without factors."""
+    rows = factor_rows(document)
+    if not rows:
+        return []
+    return ["\t".join(rows[0])] + ["\t".join(_cell(v) for v in row.values()) for row in rows]
+
+
+def funnel_line(document: dict[str, Any]) -> str:
+    """Where the candidates went, on one line."""
+    search = document["search"]
+    parts = ", ".join(f"{gate} {n}" for gate, n in search["funnel"].items() if n)
+    return f"{search['candidates']} candidates in {search['rounds']} rounds: {parts or 'none'}"
+
+
+def markdown(document: dict[str, Any]) -> str:
+    """A short report of a run."""
+    data, search, verdict = document["data"], document["search"], document["verdict"]
+    lines = [
+        f"# Mining run {document['record'].get('run', '')}".rstrip(),
+        "",
+        f"**{verdict['headline']}**",
+        "",
+        *verdict.get("statements", ()),
+        "",
+        f"- data: {data['source']}, {data['dates']} dates x {data['symbols']} symbols, hash {data['hash']}",
+        *(f"- {name}: {s['first']} to {s['last']}, {s['days']} days" for name, s in document["splits"].items()),
+        f"- search: {search['proposer']}, {funnel_line(document)}; ended: {search['stop']}",
+    ]
+    if verdict["status"] == Status.NOTHING_FOUND.value:
+        lines.append("- the test split was not opened")
+    rows = factor_rows(document)
+    if rows:
+        lines += ["", "| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
+        for row in rows:
+            cells = [_cell(v).replace("|", "\\|") for v in row.values()]
+            cells[-1] = f"`{cells[-1]}`"
+            lines.append("| " + " | ".join(cells) + " |")
+    if document.get("front"):
+        names = list(document["front"][0]["objectives"])
+        lines += ["", "Pareto front, least crowded first:", "", f"| {' | '.join(names)} | expression |"]
+        lines.append("|" + "---|" * (len(names) + 1))
+        for entry in document["front"]:
+            cells = [_cell(entry["objectives"][name]) for name in names]
+            lines.append(f"| {' | '.join(cells)} | `{entry['expression'].replace('|', chr(92) + '|')}` |")
+    return "".join(f"{printable(line)}\n" for line in lines)

@@ -1,0 +1,62 @@
+"""What a run may still spend on answers: tokens, money, time. The loop grants it, proposers that pay keep to it.
+
+Counting is by answers that are used, whether they were paid for now or found in the exchange log, so that a resumed run
+stops where an uninterrupted one would. Only time reads a clock.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fama_fast.mining.config import MiningConfig
+    from fama_fast.proposals.protocol import Usage
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What is left; None is without bound.
+
+    Attributes:
+        tokens: of prompts and answers together. cost: in the currency of `llm.max_cost`.
+        deadline: on the monotonic clock.
+    """
+
+    tokens: int | None = None
+    cost: float | None = None
+    deadline: float | None = None
+
+    def used_up(self, usage: Usage) -> str | None:
+        """Which budget `usage` has used up, in words, or None."""
+        if self.tokens is not None and usage.prompt_tokens + usage.completion_tokens >= self.tokens:
+            return "the token budget (run.max_tokens) is used up"
+        if self.cost is not None and usage.cost >= self.cost:
+            return "the money budget (llm.max_cost) is used up"
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            return "the time budget (run.max_seconds) is used up"
+        return None
+
+
+def allowance(config: MiningConfig, *, tokens: int, cost: float, began: float) -> Allowance:
+    """What is left after `tokens` and `cost`, for a search that began at `began` on the monotonic clock (one that was
+    resumed: earlier by what its earlier parts took)."""
+    run, most = config.run, config.llm.max_cost
+    return Allowance(
+        None if run.max_tokens is None else max(0, run.max_tokens - tokens),
+        None if most is None else max(0.0, most - cost),
+        None if run.max_seconds is None else began + run.max_seconds,
+    )
+
+
+def spent(config: MiningConfig, *, tokens: int, cost: float, began: float) -> str | None:
+    """Why the run ends, when a budget of answers or time is used up."""
+    run, most = config.run, config.llm.max_cost
+    if run.max_tokens is not None and tokens >= run.max_tokens:
+        return f"{tokens} tokens, the budget is {run.max_tokens}"
+    if most is not None and cost >= most:
+        return f"answers for {cost:.4f}, the budget is {most:g}"
+    if run.max_seconds is not None and time.monotonic() - began >= run.max_seconds:
+        return f"the budget of {run.max_seconds:g} seconds is used up"
+    return None

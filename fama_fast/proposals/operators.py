@@ -1,0 +1,31 @@
+"""Which operators a proposal may use, given the data. Prompts and the evolutionary proposer both ask here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fama_fast.types import Kind
+
+if TYPE_CHECKING:
+    from fama_fast.ops import OpSpec
+    from fama_fast.proposals.protocol import Vocabulary
+
+# MASK carries the universe into cross-sections, which is no business of an expression; FMIN and FMAX are there to
+# read other systems' formulas: a value that is now the one series, now the other, is nothing to search for.
+INTERNAL = frozenset({"MASK", "FMIN", "FMAX"})
+
+
+def proposable_specs(vocabulary: Vocabulary) -> tuple[OpSpec, ...]:
+    """Operators in the registry's order, without internal ones and those the data cannot serve.
+
+    Group operators need a group field; windows that start above `vocabulary.max_window` cannot be used at
+    all.
+    """
+    from fama_fast import ops
+
+    def usable(spec: OpSpec) -> bool:
+        if spec.name in INTERNAL or (not vocabulary.groups and any(p.kind is Kind.GROUP for p in spec.operands)):
+            return False
+        return all(p.kind is not Kind.WINDOW or (p.minimum or 1) <= vocabulary.max_window for p in spec.statics)
+
+    return tuple(s for s in ops.specs() if usable(s))

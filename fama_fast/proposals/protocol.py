@@ -1,0 +1,174 @@
+"""The one protocol between the loop and whatever proposes expressions.
+
+The loop makes a `ProposalRequest` from the library's state; a proposer answers with a `ProposalBatch`. A proposer never
+sees the panel and never decides what is admitted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from fama_fast.proposals.budget import Allowance
+
+if TYPE_CHECKING:
+    from fama_fast.ir import Node
+    from fama_fast.library.factor import Factor
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What the data at hand offers: only these fields and groups may be used in a proposal."""
+
+    fields: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    max_window: int = 250
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A candidate that failed, with the reason that is shown to a model that is asked again."""
+
+    expression: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Elite:
+    """A good candidate of this run, admitted or not.
+
+    `canonical` is the text as it was proposed, `fingerprint` that of the factor, which may be its negative. `score` is
+    its oriented training RankIC; `worth` is what it is ranked by: that over all training days, with days that have none
+    as 0, less what its nodes cost.
+    """
+
+    fingerprint: str
+    canonical: str
+    score: float
+    nodes: int
+    worth: float
+
+
+@dataclass(frozen=True)
+class ResidualPair:
+    """A candidate that was too like a member of the library, and that member: what it has beside it may be new.
+
+    Both texts are those that were proposed, both fingerprints those of the factors. `worth` is an estimate of what the
+    residual adds to the pool of the run's factors, in RankIC (`residuals`).
+    """
+
+    fingerprint: str
+    canonical: str
+    beside: str
+    beside_canonical: str
+    worth: float
+
+
+@dataclass(frozen=True)
+class SearchView:
+    """What a searcher may know of the run so far.
+
+    Attributes:
+        elites: the best of every niche, best first. rates: how often each move (`Proposal.origin`) paid lately.
+        residuals: rejected candidates with something new in them, best first.
+        stuck: nothing better was found for long. prints: rankings that were met (`memory.ranking_print`).
+    """
+
+    elites: tuple[Elite, ...] = ()
+    rates: tuple[tuple[str, float], ...] = ()
+    stuck: bool = False
+    prints: frozenset[str] = frozenset()
+    residuals: tuple[ResidualPair, ...] = ()
+
+
+@dataclass(frozen=True)
+class ProposalRequest:
+    """One request for new expressions.
+
+    Attributes:
+        count: how many proposals are wanted.
+        exemplars: diverse factors (Cross-Sample Selection); empty when it is switched off.
+        chain: an improvement path by ascending score (Chain-of-Experience); empty when it is switched off.
+        avoid: patterns and expressions that failed lately.
+        known: canonical texts already tried, to avoid.
+        vocabulary: fields and groups of the loaded data.
+        search: the run's own good candidates and what paid, for proposers that search.
+        allowance: tokens, money and time that an answer may still cost; no part of the request's identity.
+        round, seed: identify the request; equal requests to a deterministic proposer give equal answers.
+    """
+
+    count: int
+    exemplars: tuple[Factor, ...] = ()
+    chain: tuple[Factor, ...] = ()
+    avoid: tuple[Rejection, ...] = ()
+    known: frozenset[str] = frozenset()
+    vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary(("OPEN", "HIGH", "LOW", "CLOSE", "VOLUME")))
+    round: int = 0
+    seed: int = 0
+    search: SearchView = field(default_factory=SearchView)
+    allowance: Allowance = field(default_factory=Allowance, compare=False)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One proposed expression. `parents` are fingerprints; `origin` says how it arose (mutation, llm, ...);
+    `proposer` by whom, where several work together. `node` is what the expression reads as on the data at hand, in
+    canonical form, from a proposer that knows it: it spares the reading and is no part of the proposal."""
+
+    expression: str
+    hypothesis: str = ""
+    explanation: str = ""
+    parents: tuple[str, ...] = ()
+    origin: str = ""
+    prompt_hash: str | None = None
+    proposer: str = ""
+    node: Node | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a batch cost: requests that were sent, tokens and money of the answers that were used."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.requests + other.requests,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cost + other.cost,
+        )
+
+
+@dataclass(frozen=True)
+class ProposalBatch:
+    """A proposer's answer; `dropped` says which parts of it could not be used and why, `notes` what else the user
+    should know."""
+
+    proposals: tuple[Proposal, ...]
+    dropped: tuple[Rejection, ...] = ()
+    usage: Usage = Usage()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What the loop may rely on."""
+
+    deterministic: bool = False  # equal requests, equal answers
+    uses_prompt: bool = False  # reads exemplars and chain as text
+    costs_money: bool = False
+
+
+@runtime_checkable
+class Proposer(Protocol):
+    """Anything that proposes expressions."""
+
+    name: str
+    capabilities: Capabilities
+
+    def propose(self, request: ProposalRequest) -> ProposalBatch:
+        """Up to `request.count` proposals. Raises ProposerError when it cannot go on."""

@@ -1,0 +1,350 @@
+"""Chain-of-Experience: chains, their updates, and the memory of failures."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fama_fast.errors import DataError, StoreError
+from fama_fast.library.factor import Factor
+from fama_fast.mining.coe import Chain, ChainBook, Failure, FailureMemory, Outcome
+
+
+def factor(name: str, score: float = math.nan) -> Factor:
+    scores = {} if math.isnan(score) else {"train": {"rank_ic": score}}
+    return Factor(name, name, f"fp-{name}", scores=scores)
+
+
+def names(chain: Chain) -> list[str]:
+    return [f.expression for f in chain.members]
+
+
+A, B, C, D = (factor(n, s) for n, s in (("A", 0.01), ("B", 0.02), ("C", 0.03), ("D", 0.04)))
+NEW = factor("NEW", 0.05)
+
+
+def test_one_chain_a_cluster_by_ascending_score() -> None:
+    book = ChainBook.build([D, A, factor("M", 0.025), C, B], [0, 1, 0, 0, 1])
+    assert [names(c) for c in book] == [["M", "C", "D"], ["A", "B"]]
+    assert [c.cluster for c in book] == [0, 1]
+
+
+def test_unscored_factors_come_first() -> None:
+    assert names(Chain.of(0, [A, factor("X"), B])) == ["X", "A", "B"]
+
+
+def test_labels_and_factors_must_agree_in_number() -> None:
+    with pytest.raises(DataError, match="3 cluster labels for 2 factors"):
+        ChainBook.build([A, B], [0, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [((), "no members"), ((B, A), "ascend"), ((A, A), "twice"), ((A, factor("X")), "ascend")],
+)
+def test_a_chain_that_breaks_its_rules_cannot_be_made(members: tuple[Factor, ...], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Chain(0, members)
+
+
+def test_most_correlated_with_the_best_extends() -> None:
+    book = ChainBook.build([A, B, C], [0, 0, 0])
+    event = book.update(NEW, book.chains[0], {"fp-A": 0.1, "fp-B": -0.2, "fp-C": 0.3})
+    assert event.outcome is Outcome.EXTEND
+    assert event.pivot == C
+    assert [names(c) for c in event.book] == [["A", "B", "C", "NEW"]]
+    assert [names(c) for c in book] == [["A", "B", "C"]], "the book before is untouched"
+
+
+def test_most_correlated_with_an_earlier_member_splits_and_the_old_chain_stays() -> None:
+    book = ChainBook.build([A, B, C], [0, 0, 0])
+    event = book.update(NEW, book.chains[0], {"fp-A": 0.1, "fp-B": -0.9, "fp-C": 0.3})
+    assert event.outcome is Outcome.SPLIT
+    assert [names(c) for c in event.book] == [["A", "B", "C"], ["A", "B", "NEW"]]
+    assert event.chain.parent == 0
+    assert event.as_dict() == {"outcome": "split", "chain": 1, "parent": 0, "pivot": "fp-B"}
+
+
+@pytest.mark.parametrize("weak", [factor("W", 0.03), factor("W", 0.01), factor("W"), C])
+def test_what_does_not_beat_the_best_changes_nothing(weak: Factor) -> None:
+    book = ChainBook.build([A, B, C], [0, 0, 0])
+    event = book.update(weak, book.chains[0], {"fp-A": 1.0, "fp-B": 0.0, "fp-C": 0.0})
+    assert event.outcome is Outcome.UNCHANGED
+    assert event.book is book
+
+
+def test_equal_correlations_extend_rather_than_split() -> None:
+    book = ChainBook.build([A, B, C], [0, 0, 0])
+    event = book.update(NEW, book.chains[0], {"fp-A": 0.5, "fp-B": -0.5, "fp-C": math.nan})
+    assert event.pivot == B
+    event = book.update(NEW, book.chains[0], {"fp-A": 0.5, "fp-B": 0.5, "fp-C": -0.5})
+    assert event.outcome is Outcome.EXTEND
+
+
+def test_an_unknown_correlation_is_an_error_not_a_guess() -> None:
+    book = ChainBook.build([A, B], [0, 0])
+    with pytest.raises(DataError, match="correlation of NEW with B"):
+        book.update(NEW, book.chains[0], {"fp-A": 0.5})
+    with pytest.raises(DataError, match="no chain 9"):
+        book.update(NEW, Chain(9, (A,)), {})
+
+
+def test_an_empty_book_is_started_by_the_first_factor() -> None:
+    book = ChainBook()
+    assert book.match(A, {}) is None
+    assert book.choose([A], {}) is None
+    assert book.pick() is None
+    event = book.update(A, None, {})
+    assert event.outcome is Outcome.START
+    assert [names(c) for c in event.book] == [["A"]]
+
+
+def test_match_is_the_holder_else_the_chain_of_the_most_correlated_factor() -> None:
+    book = ChainBook.build([A, B, C, D], [0, 0, 1, 1])
+    assert book.match(A, {}) == book.chains[0]
+    table = {"fp-A": 0.1, "fp-B": 0.2, "fp-C": -0.6, "fp-D": 0.3}
+    assert book.match(NEW, table) == book.chains[1]
+    assert book.match(NEW, lambda _, other: table[other.fingerprint]) == book.chains[1]
+
+
+def test_of_several_holders_the_better_wins_until_it_was_visited_too_often() -> None:
+    book = ChainBook.build([A, B, C], [0, 0, 0])
+    book = book.update(NEW, book.chains[0], {"fp-A": 0.9, "fp-B": 0.1, "fp-C": 0.1}).book
+    shown = []
+    for _ in range(60):
+        chain = book.match(A, {})
+        assert chain is not None
+        shown.append(chain.id)
+        book = book.visit(chain)
+    assert shown[0] == 1, "the stronger chain first"
+    assert 0 in shown, "the weaker one in its turn"
+    assert shown.count(1) > shown.count(0)
+
+
+def test_growth_clears_the_visits_and_a_split_leaves_the_old_ones() -> None:
+    book = ChainBook.build([A, B], [0, 0])
+    book = book.visit(book.chains[0]).visit(book.chains[0])
+    assert book.get(0).visits == 2
+    assert book.update(NEW, book.get(0), {"fp-A": 0, "fp-B": 1}).book.get(0).visits == 0
+    split = book.update(NEW, book.get(0), {"fp-A": 1, "fp-B": 0}).book
+    assert [c.visits for c in split] == [2, 0]
+
+
+def test_choose_lets_the_chains_of_all_exemplars_compete() -> None:
+    book = ChainBook.build([A, B, C, D], [0, 1, 2, 3])
+    seen = []
+    for _ in range(40):
+        match = book.choose([A, D])
+        assert match is not None
+        assert match.exemplar in match.chain
+        seen.append(match.exemplar.expression)
+        book = book.visit(match.chain)
+    assert seen[0] == "D"
+    assert {"A", "D"} == set(seen)
+    book = ChainBook.build([A, B, C, D], [0, 1, 2, 3])
+    first = book.pick()
+    assert first is not None
+    assert first.best == D
+
+
+def test_without_a_penalty_the_best_is_always_chosen() -> None:
+    book = ChainBook.build([A, D], [0, 1], visit_penalty=0)
+    for _ in range(20):
+        chain = book.pick()
+        assert chain is not None
+        assert chain.best == D
+        book = book.visit(chain)
+    with pytest.raises(DataError, match="visit penalty"):
+        ChainBook(visit_penalty=-1)
+
+
+SCORES = st.one_of(st.just(math.nan), st.floats(-0.1, 0.1))
+
+
+@settings(max_examples=80, deadline=None)
+@given(data=st.data())
+def test_any_history_keeps_the_rules(data: st.DataObject) -> None:
+    """Chain scores ascend always; a split keeps the old chain; f' lands in exactly the chain the rule
+    names."""
+    drawn = data.draw(st.lists(SCORES, min_size=1, max_size=8))
+    start = [factor(f"S{i}", s) for i, s in enumerate(drawn)]
+    labels = data.draw(st.lists(st.integers(0, 3), min_size=len(start), max_size=len(start)))
+    book = ChainBook.build(start, labels)
+    assert len(book) == len(set(labels))
+    steps = data.draw(st.lists(SCORES, max_size=12))
+    for step, score in enumerate(steps):
+        new = factor(f"N{step}", score)
+        table = {f.fingerprint: data.draw(st.floats(-1, 1), label=f"corr {f.expression}") for f in book.members()}
+        exemplar = data.draw(st.sampled_from([*book.members(), factor("outsider", 0.0)]))
+        chain = book.match(exemplar, table)
+        assert chain is not None
+        assert exemplar in chain or not book.holding(exemplar)
+        before = book
+        event = book.update(new, chain, table)
+        book = event.book
+        beats = not math.isnan(score) and (math.isnan(chain.best.score) or score > chain.best.score)
+        likeness = [abs(table[f.fingerprint]) for f in chain.members]
+        if not beats:
+            assert event.outcome is Outcome.UNCHANGED
+            assert book == before
+            assert book.holding(new) == ()
+        elif likeness[-1] == max(likeness):
+            assert event.outcome is Outcome.EXTEND
+            assert [names(c) for c in book.holding(new)] == [[*names(chain), new.expression]]
+            assert len(book) == len(before)
+        else:
+            assert event.outcome is Outcome.SPLIT
+            assert chain in book.chains
+            assert event.pivot is not None
+            place = names(chain).index(event.pivot.expression)
+            assert likeness[place] == max(likeness)
+            assert [names(c) for c in book.holding(new)] == [[*names(chain)[: place + 1], new.expression]]
+            assert len(book) == len(before) + 1
+        others = [c for c in before if c.id != chain.id]
+        assert all(c in book.chains for c in others)
+        for c in book:
+            scored = [-math.inf if math.isnan(f.score) else f.score for f in c.members]
+            assert all(a <= b for a, b in pairwise(scored))
+        assert [c.id for c in book] == sorted({c.id for c in book})
+
+
+def real_book() -> ChainBook:
+    from fama_fast.library.identity import make_factor
+
+    texts = ["RANK(CLOSE)", "RANK(DELTA(CLOSE, 5))", "TS_MEAN(VOLUME, 10)", "RANK(OPEN) * -1"]
+    pool = [
+        make_factor(t, scores={"train": {"rank_ic": s}}, provenance={"data_hash": "d0"})
+        for t, s in zip(texts, (0.1 / 3, 0.02, 1e-7, 0.05), strict=True)
+    ]
+    book = ChainBook.build(pool[:3], np.array([0, 0, 1]))
+    table = {f.fingerprint: 0.0 for f in pool} | {pool[1].fingerprint: 0.9}
+    return book.update(pool[3], book.visit(book.chains[0]).chains[0], table).book
+
+
+def test_a_book_survives_plain_data_and_yaml() -> None:
+    from fama_fast.library.strict_yaml import dump, load
+
+    book = real_book()
+    assert len(book) == 3
+    assert ChainBook.from_dict(book.to_dict()) == book
+    assert ChainBook.from_dict(load(dump(book.to_dict()), "x.yaml")) == book
+
+
+def test_damaged_books_are_named() -> None:
+    def broken(change: dict[str, object], chain: dict[str, object] | None = None) -> dict[str, object]:
+        data = real_book().to_dict()
+        data.update(change)
+        if chain:
+            data["chains"][1].update(chain)
+        return data
+
+    cases: list[tuple[object, str]] = [
+        ([], "expected a mapping"),
+        (broken({"schema": 2}), "schema 2"),
+        (broken({"chain": []}), "unknown key 'chain' .did you mean chains"),
+        (broken({}, {"members": ["nope"]}), "chain 2: the member 'nope'"),
+        (broken({}, {"members": []}), "chain 2: chain 1 has no members"),
+        (broken({}, {"visits": "many"}), "chain 2: visits must be a whole number"),
+        (broken({}, {"id": 7}), "chain ids"),
+        (broken({"next_id": 0}), "chain ids"),
+        (broken({"visit_penalty": None}), "visit_penalty"),
+    ]
+    for data, message in cases:
+        with pytest.raises(StoreError, match=message):
+            ChainBook.from_dict(data, source="store")
+
+
+def node(text: str) -> object:
+    from fama_fast.lang import parse
+
+    return parse(text)
+
+
+def test_patterns_are_parts_of_many_failures_and_few_successes() -> None:
+    bad = [
+        "TS_MEAN(VOLUME, 3) + CLOSE",
+        "RANK(TS_MEAN(VOLUME, 3))",
+        "TS_MEAN(VOLUME, 3) * OPEN",
+        "RANK(CLOSE)",
+    ]
+    memory = FailureMemory().record(
+        [Failure(t, "weak", node(t)) for t in bad],  # type: ignore[arg-type]
+        admitted=[node("RANK(OPEN)"), node("RANK(CLOSE) - 1")],  # type: ignore[list-item]
+    )
+    patterns = memory.patterns(min_failed=3)
+    assert [(p.text, p.failed, p.admitted) for p in patterns] == [("TS_MEAN(VOLUME, 3)", 3, 0)]
+    assert patterns[0].failure_rate == 0.75
+    assert memory.counts["RANK(CLOSE)"] == (1, 1)
+    avoid = memory.avoid(recent=2)
+    assert [r.expression for r in avoid] == ["TS_MEAN(VOLUME, 3)", *bad[-2:]]
+
+
+def test_a_part_inside_a_larger_one_with_equal_counts_is_not_repeated() -> None:
+    texts = [f"RANK(TS_MEAN(VOLUME, 3)) + TS_MEAN(CLOSE, {d})" for d in (5, 6, 7, 8)]
+    memory = FailureMemory().record([Failure(t, "weak", node(t)) for t in texts])  # type: ignore[arg-type]
+    assert [p.text for p in memory.patterns()] == ["RANK(TS_MEAN(VOLUME, 3))"]
+
+
+def test_failures_that_say_nothing_of_the_formula_blame_no_part() -> None:
+    memory = FailureMemory().record([Failure("RANK(", "does not parse")] * 5)
+    assert dict(memory.counts) == {}
+    assert [r.reason for r in memory.recent] == ["does not parse"]
+
+
+def test_the_memory_is_bounded_and_keeps_what_is_latest_and_most_frequent() -> None:
+    memory = FailureMemory(max_recent=3, max_patterns=4)
+    for d in range(2, 30):
+        text = f"RANK(VOLUME) + TS_MEAN(CLOSE, {d})"
+        memory = memory.record([Failure(text, "weak", node(text))])  # type: ignore[arg-type]
+    assert len(memory.recent) == 3
+    assert memory.recent[-1].expression.endswith("29)")
+    assert len(memory.counts) == 4
+    assert memory.counts["RANK(VOLUME)"] == (28, 0)
+    assert memory.record() == memory
+
+
+def test_the_memory_survives_plain_data() -> None:
+    memory = FailureMemory(max_recent=7).record([Failure("RANK(CLOSE)", "weak", node("RANK(CLOSE)"))])  # type: ignore[arg-type]
+    assert FailureMemory.from_dict(memory.to_dict()) == memory
+    with pytest.raises(StoreError, match="damaged"):
+        FailureMemory.from_dict({"recent": [1]})
+
+
+def test_a_part_that_fails_no_more_than_others_is_not_blamed() -> None:
+    from fama_fast.engine import compile as compile_alpha
+
+    def node(text: str):  # type: ignore[no-untyped-def]
+        return compile_alpha(text).node
+
+    common, useless = "TS_MEAN(CLOSE, 5)", "TS_STDDEV(OPEN, 7)"
+    failures = [Failure(f"f{i}", "weak", node(f"RANK({common} - {i})")) for i in range(2, 22)]
+    failures += [Failure(f"u{i}", "weak", node(f"RANK({useless} - {i})")) for i in range(2, 22)]
+    # One in twenty-one of the first kind is admitted, as often as candidates are in general; none of the second.
+    memory = FailureMemory().record(failures, [node(f"RANK({common} * 9)"), node("RANK(VOLUME)")])
+    assert memory.judged == (40, 2)
+    found = {p.text for p in memory.patterns(50)}
+    assert useless in found
+    assert common not in found
+    assert FailureMemory.from_dict(memory.to_dict()) == memory
+    older = {k: v for k, v in memory.to_dict().items() if k != "judged"}
+    assert FailureMemory.from_dict(older).judged == (0, 0)
+    listed = memory.to_dict() | {"counts": {part: list(pair) for part, pair in memory.counts.items()}}
+    assert FailureMemory.from_dict(listed) == memory
+
+
+def test_frequent_useless_parts_are_named_in_the_prompt() -> None:
+    from fama_fast.engine import compile as compile_alpha
+    from fama_fast.llm.prompt import load_templates, render_prompt
+    from fama_fast.proposals.protocol import ProposalRequest
+
+    part = "TS_STDDEV(OPEN, 7)"
+    memory = FailureMemory().record(
+        Failure(f"f{i}", "training: weak", compile_alpha(f"RANK({part} - {i})").node) for i in range(2, 9)
+    )
+    _, user = render_prompt(ProposalRequest(3, avoid=memory.avoid()), load_templates(None))
+    assert f"`{part}`: part of 7 failed candidates and 0 admitted" in user.content

@@ -1,0 +1,143 @@
+"""The controls: random formulas of given sizes, labels shuffled by blocks, selection anew through the same gates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fama_fast.data import PlantedSignal, SimulationSpec, simulate
+from fama_fast.engine import compile as compile_alpha
+from fama_fast.ir import count_nodes
+from fama_fast.library import seed_factors
+from fama_fast.mining.config_file import config_from_dict
+from fama_fast.mining.measure.combination import Pool
+from fama_fast.mining.measure.market import Market
+from fama_fast.mining.verdict.control import batches, random_formulas, run_controls, select, shuffled_labels, sizes_of
+from fama_fast.proposals.protocol import Vocabulary
+
+VOCABULARY = Vocabulary(("OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "RET", "VWAP"), ("SECTOR",), max_window=60)
+SIGNAL = "RANK(TS_MEAN(VOLUME, 5) / TS_MEAN(VOLUME, 20))"
+
+
+def config(**rest: Any) -> Any:
+    return config_from_dict({"u": 3, "run": {"candidates": 8, "seed": 1}, **rest})
+
+
+@pytest.fixture(scope="module")
+def market() -> Market:
+    signals = (PlantedSignal(SIGNAL, 0.15),)
+    panel = simulate(SimulationSpec(n_symbols=30, n_dates=260, seed=5, signals=signals))
+    return Market(panel, config())
+
+
+def nodes(texts: list[str]) -> Counter[int]:
+    return Counter(count_nodes(compile_alpha(t).node) for t in texts)
+
+
+def test_random_formulas_have_the_sizes_asked_for_and_follow_from_the_seed() -> None:
+    sizes = {4: 12, 7: 20, 11: 8}
+    texts = random_formulas(VOCABULARY, sizes, 3)
+    assert nodes(texts) == sizes
+    assert len(set(texts)) == 40
+    assert texts == random_formulas(VOCABULARY, sizes, 3)
+    assert texts != random_formulas(VOCABULARY, sizes, 4)
+    assert {count_nodes(compile_alpha(t).node) for t in texts[:15]} == set(sizes)  # in random order
+    assert random_formulas(VOCABULARY, {}, 3) == []
+
+
+def test_sizes_that_do_not_come_up_are_made_up_for_by_the_nearest() -> None:
+    texts = random_formulas(VOCABULARY, {1: 2, 5: 3}, 3)
+    found = nodes(texts)
+    assert sum(found.values()) == 5
+    assert found[5] >= 3
+    assert min(found) >= 2  # no expression worth proposing has one node
+
+
+def test_sizes_of_candidates_leave_out_what_never_compiled() -> None:
+    assert sizes_of(["RANK(CLOSE)", None, "RANK(DELTA(CLOSE, 5))", "RANK(OPEN)"], VOCABULARY) == {2: 2, 3: 1}
+
+
+def test_shuffled_labels_keep_blocks_of_dates_inside_their_split() -> None:
+    labels = np.arange(40.0)[:, None] * np.ones((1, 3))
+    train, valid = slice(0, 22), slice(25, 40)
+    found = shuffled_labels(labels, (train, valid), np.random.default_rng(0), 5)
+    assert sorted(found[train, 0]) == sorted(labels[train, 0])
+    assert sorted(found[valid, 0]) == sorted(labels[valid, 0])
+    assert np.isnan(found[22:25]).all()
+    assert (found[train] != labels[train]).any()
+    assert (found[:, 0] == found[:, 2])[np.isfinite(found[:, 0])].all()  # a date moves whole
+    steps = np.diff(found[train, 0])
+    assert np.count_nonzero(steps == 1) >= 22 - 5 - 2  # four borders of blocks, and the wrap
+
+
+def test_selection_passes_the_gates_and_stops_when_there_are_enough(market: Market) -> None:
+    library = list(seed_factors())[:2]
+    found = select(market, config(), library, [["RANK(CLOZE)", SIGNAL], ["RANK(DELTA(VOLUME, 3)"]])
+    assert [f.expression for f in found.factors] == [SIGNAL]
+    assert (found.candidates, found.funnel["arguments"], found.funnel["answer"]) == (3, 1, 1)
+    assert found.pool is not None
+    assert found.pool.scores["equal"]["rank_ic"] > 0.05
+    enough = select(market, config(u=1), library, [[SIGNAL], ["RANK(TS_MEAN(VOLUME, 3))"]])
+    assert enough.candidates == 1
+    none = select(market, config(), library, [["RANK(CLOZE)"]])
+    assert (none.factors, none.pool) == ((), None)
+
+
+def test_controls_find_less_than_the_signal_and_say_how_sure_that_is(market: Market) -> None:
+    rows = [{"round": 1, "text": SIGNAL, "canonical": compile_alpha(SIGNAL).canonical, "fingerprint": "s"}] * 2
+    settings = config(control={"random": True, "shuffle": 3})
+    run = select(market, settings, [], [[SIGNAL]])
+    control, rivals = run_controls(market, settings, [], rows, run.pool)
+    assert control.candidates == 2
+    assert len(rivals) == control.admitted
+    assert len(control.null) == 3
+    assert run.pool is not None
+    own = run.pool.scores["ridge"]["rank_ic"]
+    assert max(control.null) < own
+    assert control.null_p == 0.25
+    assert control.as_dict()["shuffled_labels"]["p"] == 0.25
+    assert "random_formulas" in control.as_dict()
+    again, _ = run_controls(market, settings, [], rows, run.pool)
+    assert again == control
+
+
+def test_the_difference_to_random_formulas_is_taken_date_by_date(market: Market, monkeypatch: Any) -> None:
+    monkeypatch.setattr("fama_fast.mining.verdict.control.random_formulas", lambda *_: [SIGNAL])
+    settings = config()
+    run = select(market, settings, [], [[SIGNAL]])
+    rows = [{"round": 1, "text": SIGNAL, "canonical": compile_alpha(SIGNAL).canonical, "fingerprint": "s"}]
+    control, _ = run_controls(market, settings, [], rows, run.pool)
+    assert control.gain == (0.0, 0.0)
+    assert run.pool is not None
+    assert control.pool_valid == run.pool.scores["ridge"]
+    assert control.best_train == run.factors[0].score
+
+
+def test_controls_can_be_switched_off(market: Market) -> None:
+    settings = config(control={"random": False})
+    rows = [{"round": 1, "text": SIGNAL, "canonical": SIGNAL, "fingerprint": "s"}]
+    control, rivals = run_controls(market, settings, [], rows, None)
+    assert (control.as_dict(), rivals) == ({}, ())
+
+
+def test_a_market_with_shuffled_labels_knows_no_others(market: Market) -> None:
+    labels = shuffled_labels(market.labels.values, (market.rows.train, market.rows.valid), np.random.default_rng(1), 21)
+    other = Market(market.whole, config(), labels=labels)
+    factor = select(market, config(), [], [[SIGNAL]]).factors[0]
+    true, false = Pool(market, config().pool).valid([factor]), Pool(other, config().pool).valid([factor])
+    assert true.scores["equal"]["rank_ic"] > 0.05
+    assert abs(false.scores["equal"]["rank_ic"]) < 0.05
+
+
+def test_batches() -> None:
+    assert batches(["a", "b", "c"], 2) == [["a", "b"], ["c"]]
+
+
+def test_nothing_is_written(market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    select(market, config(), [], [[SIGNAL]])
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,245 @@
+"""The gates one by one: what each stops, what it says, in which order."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fama_fast.engine import compile as compile_alpha
+from fama_fast.library.factor import Factor
+from fama_fast.mining.config import GateSettings
+from fama_fast.mining.library.candidate import Candidate, LibraryView, Member, subtree_sizes
+from fama_fast.mining.library.gates import GATES, GateContext, Stage, run_gates
+from fama_fast.mining.measure.race import Standing
+from fama_fast.proposals.protocol import Proposal, Vocabulary
+
+FIELDS = ("OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "RET", "VWAP")
+
+
+@dataclass
+class FakeMeasures:
+    """Measures that say what the test wants."""
+
+    covered: float = 1.0
+    standing: Standing | None = None
+    train: dict[str, float] = field(default_factory=lambda: {"rank_ic": 0.05, "rank_ic_t": 5.0, "n_days": 100})
+    series: tuple[float, ...] = (0.1, 0.0, 0.05)
+    ahead: float = 9.0
+
+    def lead(self, candidate: Candidate, member: Member) -> float:
+        return self.ahead
+
+
+def member(text: str, score: float, vector: tuple[float, float, float], *, mined: bool = False) -> Member:
+    alpha = compile_alpha(text)
+    factor = Factor(text, alpha.canonical, alpha.fingerprint, scores={"train": {"rank_ic": score}})
+    return Member(factor, alpha.node, np.array(vector, dtype=np.float32), mined)
+
+
+def context(*members: Member, wanted: int = 5, measures: FakeMeasures | None = None, **limits: Any) -> GateContext:
+    return GateContext(
+        GateSettings(**limits),
+        Vocabulary(FIELDS),
+        LibraryView(members),
+        {m.factor.fingerprint: "in the library already" for m in members},
+        measures or FakeMeasures(),
+        wanted,
+    )
+
+
+def text_gate(text: str, gates: GateContext) -> Candidate:
+    candidate = Candidate(0, Proposal(text))
+    run_gates(candidate, Stage.TEXT, gates)
+    return candidate
+
+
+def measured(text: str, gates: GateContext) -> Candidate:
+    candidate = text_gate(text, gates)
+    assert not candidate.stopped, candidate.reason
+    measures = gates.measures
+    assert isinstance(measures, FakeMeasures)
+    candidate.coverage, candidate.standing = measures.covered, measures.standing
+    run_gates(candidate, Stage.SAMPLE, gates)
+    candidate.series, candidate.scores["train"] = np.array(measures.series), measures.train
+    candidate.vector = np.array([1.0, 0.0, 0.0], dtype=np.float32)
+    run_gates(candidate, Stage.TRAINING, gates)
+    return candidate
+
+
+def test_the_order_is_the_design_s() -> None:
+    assert [g.name for g in GATES] == [
+        "answer", "parse", "arguments", "size", "lookback", "duplicate", "overlap", "coverage", "screening",
+        "fingerprint", "training", "correlation", "admission", "quota",
+    ]  # fmt: skip
+    stages = [g.stage for g in GATES]
+    assert stages == sorted(stages, key=list(Stage).index)
+    assert all(g.doc for g in GATES)
+
+
+@pytest.mark.parametrize(
+    ("text", "gate", "reason"),
+    [
+        ("  ", "answer", "empty"),
+        ("RANK(DELTA(CLOSE, 5)", "answer", "1 closing parenthesis missing"),
+        ("RANK(CLOSE) +", "answer", "it ends in '+'"),
+        ("RANK(CLOSE...", "answer", "ellipsis"),
+        ("RANK(CLOSE))", "parse", "line 1, column 12"),
+        ("the momentum of a stock", "parse", "column"),
+        ("RANK(CLOZE)", "arguments", "did you mean CLOSE?"),
+        ("RNAK(CLOSE)", "arguments", "did you mean RANK?"),
+        ("DELTA(CLOSE)", "arguments", "DELTA"),
+        ("DELTA(CLOSE, -5)", "arguments", "DELTA"),
+        ("__import__('os')", "parse", "column"),
+        ("1 + 2", "size", "a constant"),
+        ("TS_MEAN(CLOSE, 400)", "lookback", "needs 399 rows before today, at most 250"),
+    ],
+)
+def test_text_gates(text: str, gate: str, reason: str) -> None:
+    candidate = text_gate(text, context())
+    assert (candidate.gate, reason in candidate.reason) == (gate, True), candidate.reason
+    assert "\n" not in candidate.reason
+
+
+def test_size_and_depth() -> None:
+    assert text_gate("RANK(CLOSE) + RANK(OPEN)", context(max_nodes=4)).reason == "5 nodes, at most 4"
+    assert text_gate("RANK(ABS(DELTA(CLOSE, 2)))", context(max_depth=3)).gate == "size"
+    assert text_gate("+".join(["CLOSE"] * 5000), context()).gate == "size"
+    assert text_gate("(" * 1000 + "CLOSE" + ")" * 1000, context()).stopped
+
+
+def test_duplicates_are_found_in_canonical_form() -> None:
+    gates = context(member("RANK(CLOSE + OPEN)", 0.02, (0, 1, 0)))
+    assert text_gate("rank(open + close)", gates).reason == "in the library already"
+    assert not text_gate("RANK(HIGH - LOW)", gates).stopped
+    again = text_gate("RANK((HIGH) - LOW)", gates)
+    assert (again.gate, again.reason) == ("duplicate", "proposed before in this run")
+
+
+def test_overlap_is_the_largest_shared_subtree() -> None:
+    text = "RANK(TS_MEAN(CLOSE / OPEN, 10) / TS_STDDEV(VOLUME, 20))"
+    gates = context(member(text, 0.02, (0, 1, 0)), max_overlap=0.8)
+    assert subtree_sizes(compile_alpha(text).node)[compile_alpha(text).fingerprint] == 8
+    nearly = text_gate(f"ABS({text})", gates)
+    assert (nearly.gate, nearly.reason.startswith("8 of 9 nodes are those of RANK(")) == ("overlap", True)
+    assert not text_gate("RANK(TS_MEAN(CLOSE / OPEN, 11) / TS_STDDEV(VOLUME, 20))", gates).stopped
+
+
+@pytest.mark.parametrize(
+    ("measures", "gate"),
+    [
+        (FakeMeasures(covered=0.4), "coverage"),
+        (FakeMeasures(covered=math.nan), "coverage"),
+        (FakeMeasures(standing=Standing(0.001, 0.008, 100, 1.0, lost=True)), "screening"),
+        (FakeMeasures(train={"rank_ic": 0.05, "rank_ic_t": 5.0, "n_days": 3}), "training"),
+        (FakeMeasures(train={"rank_ic": 0.005, "rank_ic_t": 5.0, "n_days": 100}), "training"),
+        (FakeMeasures(train={"rank_ic": -0.05, "rank_ic_t": -1.0, "n_days": 100}), "training"),
+        (FakeMeasures(train={"rank_ic": math.nan, "rank_ic_t": math.nan, "n_days": 100}), "training"),
+    ],
+)
+def test_value_gates(measures: FakeMeasures, gate: str) -> None:
+    assert measured("RANK(CLOSE)", context(measures=measures)).gate == gate
+
+
+def test_who_came_through_the_race_goes_on() -> None:
+    candidate = measured(
+        "RANK(CLOSE)", context(measures=FakeMeasures(standing=Standing(0.02, 0.01, 99, 1.0, lost=False)))
+    )
+    assert not candidate.stopped
+    assert candidate.scores["screen"] == {"rank_ic": 0.02, "margin": 0.01, "n_days": 99}
+
+
+def test_provably_equal_rankings_are_duplicates() -> None:
+    gates = context()
+    assert not text_gate("CLOSE / OPEN", gates).stopped
+    for same in ("RANK(CLOSE / OPEN)", "2 * (CLOSE / OPEN)", "RANK(CLOSE / OPEN) * -1", "Z_SCORE(CLOSE / OPEN)"):
+        assert text_gate(same, gates).gate == "duplicate", same
+    assert not text_gate("RANK(OPEN / LOW)", gates).stopped
+
+
+def test_equal_values_are_found_by_their_daily_rank_ic() -> None:
+    gates = context(measures=FakeMeasures(series=(0.02, math.nan, -0.1)))
+    assert not measured("RANK(CLOSE)", gates).stopped
+    gates.measures = FakeMeasures(series=(-0.02, math.nan, 0.1))  # the other way round
+    assert measured("RANK(OPEN)", gates).gate == "fingerprint"
+    gates.measures = FakeMeasures(series=(0.02, 0.3, -0.1))
+    assert not measured("RANK(HIGH)", gates).stopped
+
+
+def test_a_candidate_that_training_turned_is_the_negative_of_what_was_proposed() -> None:
+    candidate = measured("RANK(CLOSE)", context())
+    assert (candidate.oriented, candidate.fingerprint) == (candidate.compiled, candidate.compiled.fingerprint)
+    candidate.sign = -1
+    assert candidate.compiled.canonical == "RANK(CLOSE)"
+    assert candidate.oriented.canonical == "-RANK(CLOSE)"
+    assert candidate.fingerprint == compile_alpha("-RANK(CLOSE)").fingerprint
+    candidate.standing = Standing(0.02, 0.01, 50, 0.9, lost=False)
+    run_gates(candidate, Stage.SAMPLE, context())
+    assert candidate.scores["screen"]["rank_ic"] == -0.02
+
+
+def admitted(gates: GateContext, breadth: float = 1.0) -> Candidate:
+    candidate = measured("RANK(CLOSE)", gates)
+    candidate.breadth = breadth
+    assert not candidate.stopped
+    run_gates(candidate, Stage.ADMISSION, gates)
+    return candidate
+
+
+def test_what_is_far_from_the_library_goes_in() -> None:
+    candidate = admitted(context(member("RANK(OPEN)", 0.09, (0.6, 0.8, 0)), member("HIGH", 0.09, (-0.7, 0, 0.71415))))
+    assert (candidate.gate, candidate.replaces) == (None, ())
+
+
+def test_a_rival_must_be_clearly_better() -> None:
+    same = (-0.9, 0.0, 0.43589)
+    weak, equal, strong = (member("RANK(OPEN)", s, same) for s in (0.02, 0.047, 0.06))
+    assert admitted(context(weak)).replaces == (weak.factor.fingerprint,)
+    assert admitted(context(equal)).gate == "admission"
+    noisy = admitted(context(weak, measures=FakeMeasures(ahead=1.5)))
+    assert (noisy.gate, noisy.reason) == ("admission", "ahead of RANK(OPEN) with t 1.50, at least 2")
+    stopped = admitted(context(strong))
+    assert (stopped.gate, stopped.reason) == ("correlation", "|correlation| 0.900 with RANK(OPEN), at most 0.7")
+
+
+def test_a_rank_ic_over_half_of_the_symbols_is_held_against_one_over_all_for_what_it_is() -> None:
+    same = (-0.9, 0.0, 0.43589)
+    everyone, half = member("RANK(OPEN)", 0.042, same), replace(member("RANK(OPEN)", 0.055, same), breadth=0.5)
+    assert half.reach == pytest.approx(0.055 * math.sqrt(0.5))
+    assert admitted(context(everyone)).replaces == (everyone.factor.fingerprint,)
+    assert admitted(context(everyone), breadth=0.5).gate == "correlation"
+    assert admitted(context(half)).replaces == (half.factor.fingerprint,)  # .05 over all for .055 over half
+
+
+def test_close_to_two_members_it_must_beat_both() -> None:
+    first, second = member("RANK(OPEN)", 0.01, (0.9, 0.43, 0)), member("HIGH", 0.01, (0.8, 0, 0.6))
+    better = member("LOW", 0.06, (0.8, 0, 0.6))
+    assert admitted(context(first, second)).replaces == (first.factor.fingerprint, second.factor.fingerprint)
+    assert admitted(context(first, better)).gate == "correlation"
+
+
+def test_complexity_has_its_price() -> None:
+    assert admitted(context(complexity_penalty=0.03)).gate == "admission"
+
+
+def test_the_quota_lets_only_replacements_pass() -> None:
+    mined = member("RANK(OPEN)", 0.02, (0, 1, 0), mined=True)
+    assert admitted(context(mined, wanted=1)).gate == "quota"
+    rival = member("RANK(OPEN)", 0.02, (0.9, 0.43, 0), mined=True)
+    assert admitted(context(rival, wanted=1)).replaces == (rival.factor.fingerprint,)
+    seed = member("RANK(LOW)", 0.02, (0.9, 0.43, 0))
+    assert admitted(context(mined, seed, wanted=1)).gate == "quota"
+
+
+def test_a_gate_is_added_by_adding_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fama_fast.mining.library import gates as module
+
+    extra = module.Gate(
+        "no_volume", Stage.TEXT, "uses volume", lambda c, _: "volume" if "VOLUME" in c.compiled.fields else None
+    )
+    monkeypatch.setattr(module, "GATES", (*GATES[:5], extra, *GATES[5:]))
+    assert text_gate("RANK(VOLUME)", context()).gate == "no_volume"
+    assert not text_gate("RANK(CLOSE)", context()).stopped

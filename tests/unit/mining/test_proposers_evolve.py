@@ -1,0 +1,310 @@
+"""The evolutionary proposer and the random formulas: typed, bounded, within the vocabulary, reproducible."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, count_nodes, postorder
+from fama_fast.lang import parse, to_text
+from fama_fast.library.factor import Factor
+from fama_fast.mining.proposers import ProposerSettings, make_proposer
+from fama_fast.mining.proposers import variation as v
+from fama_fast.mining.proposers.check import spelled
+from fama_fast.mining.proposers.evolve import MAX_DEPTH, MAX_NODES, EvolveProposer
+from fama_fast.mining.proposers.random_tree import (
+    MAX_WORK,
+    TreeMaker,
+    fits,
+    is_boolean,
+    lookback,
+    random_expression,
+    worth_scoring,
+)
+from fama_fast.passes import canonicalise, identity
+from fama_fast.proposals.operators import proposable_specs
+from fama_fast.proposals.protocol import ProposalRequest, Proposer, Vocabulary
+
+WIDE = Vocabulary(("OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "RET", "PE"), ("SECTOR",), 120)
+NARROW = Vocabulary(("CLOSE",), (), 5)
+EXEMPLARS = (
+    "RANK(DELTA(CLOSE, 5))",
+    "RANK(TS_MEAN(VOLUME, 5) / TS_MEAN(VOLUME, 20))",
+    "GROUP_RANK(CORREL(CLOSE, VOLUME, 10), SECTOR)",
+)
+CHAIN = ("RANK(CLOSE / OPEN)", "RANK(TS_MEAN(CLOSE / OPEN, 5))")
+
+
+def factors(*texts: str) -> tuple[Factor, ...]:
+    return tuple(Factor(t, t, f"print{i}{len(t)}", {"train": {"rank_ic": 0.01 * i}}) for i, t in enumerate(texts))
+
+
+def request(count: int = 30, **changes: object) -> ProposalRequest:
+    base: dict[str, object] = {
+        "exemplars": factors(*EXEMPLARS),
+        "chain": factors(*CHAIN),
+        "vocabulary": WIDE,
+        "seed": 3,
+    }
+    return ProposalRequest(count, **(base | changes))  # type: ignore[arg-type]
+
+
+def test_is_a_proposer() -> None:
+    proposer = make_proposer(ProposerSettings())
+    assert isinstance(proposer, Proposer)
+    assert proposer.name == "evolve"
+    assert proposer.capabilities.deterministic
+
+
+def test_equal_requests_equal_answers_and_others_differ() -> None:
+    first = EvolveProposer(1).propose(request())
+    assert first == EvolveProposer(1).propose(request())
+    others = [
+        EvolveProposer(2).propose(request()),
+        EvolveProposer(1).propose(request(seed=4)),
+        EvolveProposer(1).propose(request(round=1)),
+    ]
+    assert all(o.proposals != first.proposals for o in others)
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_proposals_are_new_valid_and_canonical(round_: int) -> None:
+    batch = EvolveProposer(0).propose(request(round=round_))
+    texts = [p.expression for p in batch.proposals]
+    assert len(texts) == 30
+    assert len(set(texts)) == 30
+    assert not set(texts) & {to_text(canonicalise(parse(t))) for t in (*EXEMPLARS, *CHAIN)}
+    for p in batch.proposals:
+        node = parse(p.expression, fields=WIDE.fields, groups=WIDE.groups)
+        assert to_text(canonicalise(node)) == p.expression
+        assert fits(node, WIDE, MAX_DEPTH, MAX_NODES)
+        assert p.origin
+    allowed = {f.fingerprint for f in (*factors(*EXEMPLARS), *factors(*CHAIN))}
+    assert all(set(p.parents) <= allowed for p in batch.proposals)
+    assert all(bool(p.parents) != (p.origin == "fresh") for p in batch.proposals)
+
+
+def test_every_move_is_used() -> None:
+    origins = {p.origin for r in range(4) for p in EvolveProposer(0).propose(request(40, round=r)).proposals}
+    assert {"fresh", "crossover", "graft", "parameter step", "mutation: wrap", "mutation: unwrap"} <= origins
+
+
+def test_known_texts_are_not_proposed_again() -> None:
+    before = EvolveProposer(0).propose(request())
+    known = frozenset(p.expression for p in before.proposals)
+    after = EvolveProposer(0).propose(request(known=known))
+    assert not known & {p.expression for p in after.proposals}
+    assert len(after.proposals) == 30
+
+
+def test_works_from_nothing() -> None:
+    batch = EvolveProposer(0).propose(ProposalRequest(20))
+    assert len(batch.proposals) == 20
+    assert {p.origin for p in batch.proposals} == {"fresh"}
+
+
+def test_one_exemplar_and_no_chain() -> None:
+    batch = EvolveProposer(0).propose(request(15, exemplars=factors("RANK(CLOSE / OPEN)"), chain=()))
+    assert len(batch.proposals) == 15
+    assert not {"crossover", "graft"} & {p.origin for p in batch.proposals}
+
+
+def test_parents_that_the_data_lacks_are_named() -> None:
+    batch = EvolveProposer(0).propose(request(5, exemplars=factors("RANK(PE)"), chain=(), vocabulary=NARROW))
+    assert len(batch.proposals) == 5
+    assert batch.dropped[0].expression == "RANK(PE)"
+    assert "no parent here" in batch.dropped[0].reason
+
+
+def test_an_exhausted_vocabulary_is_said_and_ends() -> None:
+    known: set[str] = set()
+    for r in range(3):
+        batch = EvolveProposer(0).propose(
+            ProposalRequest(50, vocabulary=Vocabulary(("CLOSE",), (), 1), known=frozenset(known), round=r)
+        )
+        assert not known & {p.expression for p in batch.proposals}
+        known |= {p.expression for p in batch.proposals}
+    assert EvolveProposer(0).propose(ProposalRequest(3, vocabulary=Vocabulary(()))).dropped
+    assert EvolveProposer(0).propose(ProposalRequest(0)).proposals == ()
+
+
+@given(st.integers(0, 10**9), st.sampled_from([WIDE, NARROW]), st.integers(2, 6))
+@settings(max_examples=60, deadline=None)
+def test_random_expressions_fit_and_print(seed: int, vocabulary: Vocabulary, depth: int) -> None:
+    node = random_expression(random.Random(seed), vocabulary, max_depth=depth, max_nodes=15)
+    assert node is random_expression(random.Random(seed), vocabulary, max_depth=depth, max_nodes=15)
+    assert node.depth <= depth
+    assert count_nodes(node) <= 15
+    assert lookback(node) <= vocabulary.max_window
+    assert not is_boolean(node)
+    assert {n.name for n in postorder(node) if n.op == FIELD} <= set(vocabulary.fields)
+    assert {n.name for n in postorder(node) if n.op == GROUP} <= set(vocabulary.groups)
+    again = parse(to_text(node), fields=vocabulary.fields, groups=vocabulary.groups)
+    assert canonicalise(again) is canonicalise(node)
+
+
+def test_random_expressions_reach_every_kind_of_operator() -> None:
+    seen = {n.op for i in range(600) for n in postorder(random_expression(random.Random(i), WIDE))}
+    assert len(seen & {s.name for s in proposable_specs(WIDE)}) > 45
+    assert "MASK" not in seen
+    assert CONST in seen
+
+
+def test_no_fields_no_random_expression() -> None:
+    with pytest.raises(ValueError, match="without fields"):
+        random_expression(random.Random(0), Vocabulary(()))
+
+
+@pytest.mark.parametrize(
+    "name", ["swap_operator", "change_leaf", "wrap", "unwrap", "replace_subtree", "step_parameter"]
+)
+def test_variations_keep_the_kinds(name: str) -> None:
+    maker = TreeMaker(random.Random(5), WIDE)
+    made = 0
+    for text in (*EXEMPLARS, *CHAIN, "VOLUME > 0.5 * ADV20 ? RANK(RET) : TS_QUANTILE(LOW, 20, 0.25)"):
+        node = parse(text, fields=WIDE.fields, groups=WIDE.groups)
+        for _ in range(15):
+            new = getattr(v, name)(maker, node)
+            if new is None:
+                continue
+            made += 1
+            assert parse(to_text(new), fields=WIDE.fields, groups=WIDE.groups) is not None
+    assert made > 20
+
+
+def test_parameter_steps_stay_on_the_grid_and_in_range() -> None:
+    maker = TreeMaker(random.Random(0), WIDE)
+    seen = set()
+    for _ in range(60):
+        new = v.step_parameter(maker, parse("TS_KURT(CLOSE, 10)"))
+        assert new is not None
+        seen.add(new.params[0])
+    assert seen == {5, 15, 20}
+    bounded = {v.step_parameter(maker, parse("TS_QUANTILE(CLOSE, 10, 0.9)")) for _ in range(60)}
+    assert max(float(n.params[1]) for n in bounded if n is not None) == 1.0  # type: ignore[arg-type]
+
+
+def test_numbers_that_steps_make_are_written_as_a_person_would() -> None:
+    maker, node = TreeMaker(random.Random(0), WIDE), parse("SCALE(CLOSE, 0.75)")
+    texts = {to_text(new) for _ in range(40) if (new := v.step_parameter(maker, node)) is not None}
+    assert texts == {f"SCALE(CLOSE, {x})" for x in ("0.375", "0.6", "0.9375", "1.5")}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "host", "expected"),
+    [
+        (
+            "RANK(CLOSE / OPEN)",
+            "RANK(CLOSE / LOW)",
+            "DELTA(OPEN, 5)",
+            "DELTA(LOW, 5)",
+        ),  # it has what was replaced
+        (
+            "RANK(CLOSE)",
+            "RANK(TS_MEAN(CLOSE, 5))",
+            "RANK(DELTA(CLOSE, 3))",
+            "RANK(DELTA(TS_MEAN(CLOSE, 5), 3))",
+        ),
+        ("TS_MEAN(CLOSE, 5)", "TS_MEAN(CLOSE, 20)", "RANK(TS_MEAN(OPEN, 5))", "RANK(TS_MEAN(OPEN, 20))"),
+    ],
+)
+def test_grafts_do_to_the_host_what_the_step_did(before: str, after: str, host: str, expected: str) -> None:
+    maker = TreeMaker(random.Random(0), WIDE)
+    assert v.graft(maker, parse(host), parse(before), parse(after)) is parse(expected)
+
+
+def test_no_step_no_graft() -> None:
+    maker = TreeMaker(random.Random(0), WIDE)
+    assert v.graft(maker, parse("RANK(CLOSE)"), parse("RANK(OPEN)"), parse("RANK(OPEN)")) is None
+
+
+def test_crossover_exchanges_like_for_like() -> None:
+    maker = TreeMaker(random.Random(0), WIDE)
+    a, b = (
+        parse("VOLUME > ADV20 ? RANK(RET) : 0.5"),
+        parse("RANK(CLOSE) < 0.5 ? OPEN : GROUP_MEAN(LOW, SECTOR)"),
+    )
+    children = {v.crossover(maker, a, b) for _ in range(60)} - {None}
+    assert len(children) > 3
+    for child in children:
+        assert child is not None
+        assert child is parse(to_text(child))
+
+
+@pytest.mark.parametrize("text", ["CLOSE", "5"])
+def test_a_move_that_finds_no_place_gives_nothing_up(text: str) -> None:
+    """A first change may leave a bare field or number for the second."""
+    node = parse(text, fields=WIDE.fields, groups=WIDE.groups)
+    for seed in range(20):
+        maker = TreeMaker(random.Random(seed), WIDE)
+        assert v.swap_operator(maker, node) is None
+        for move in (v.change_leaf, v.wrap, v.unwrap, v.replace_subtree, v.step_parameter):
+            move(maker, node)
+        v.crossover(maker, node, parse("RANK(VOLUME)", fields=WIDE.fields))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_node_of_a_proposal_is_what_its_text_reads_as(seed: int) -> None:
+    for p in EvolveProposer(seed).propose(request(60)).proposals:
+        assert p.node is canonicalise(parse(p.expression, fields=WIDE.fields, groups=WIDE.groups))
+
+
+def test_a_column_that_the_language_cannot_write_gives_no_nodes_away() -> None:
+    odd = Vocabulary(("CLOSE", "P/E RATIO"), (), 60)
+    assert spelled(WIDE)
+    assert not spelled(odd)
+    found = EvolveProposer(0).propose(ProposalRequest(20, vocabulary=odd)).proposals
+    assert found
+    assert all(p.node is None for p in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "worth"),
+    [
+        ("RANK(CLOSE)", True),
+        ("CS_MEAN(CLOSE)", False),  # one value a date
+        ("TS_MEAN(CS_STD(CLOSE), 5)", False),
+        ("RANK(CLOSE) * CS_STD(CLOSE)", False),  # the same order as without
+        ("RANK(CLOSE - CS_MEAN(CLOSE))", False),
+        ("TS_RANK(CLOSE - CS_MEAN(CLOSE), 5)", True),  # over time it is another matter
+        ("IF_ELSE(CLOSE > CS_MEAN(CLOSE), VOLUME, OPEN)", True),
+        ("RANK(CLOSE * 2)", True),
+        ("REGRESSION_NEUT(CLOSE, VOLUME)", True),  # two regressors are left out: no numbers that are compared
+        ("REGRESSION_NEUT(CLOSE, CS_MEAN(VOLUME))", False),
+    ],
+)
+def test_what_is_the_same_for_all_symbols_is_not_worth_scoring(text: str, worth: bool) -> None:
+    assert worth_scoring(canonicalise(parse(text))) is worth
+
+
+def test_what_comes_down_to_too_much_work_is_not_worth_scoring() -> None:
+    def work(text: str) -> int:
+        return sum(n.op not in LEAVES for n in postorder(identity(parse(text))))
+
+    dear = "TS_TARGET_TVR_DECAY(RANK(CLOSE), 0, 1, 0.1)"
+    assert work(dear) > MAX_WORK >= work("TS_MEAN(CLOSE, 5)")
+    assert not worth_scoring(parse(dear))
+
+
+def test_neighbours_are_one_step_away_each_once_and_simplest_first() -> None:
+    maker = TreeMaker(random.Random(0), Vocabulary(("CLOSE", "VOLUME"), (), 120))
+    node = parse("RANK(TS_MEAN(ABS(CLOSE), 20))")
+    found = [to_text(n) for n in v.neighbours(maker, node)]
+    assert found[:8] == [
+        "TS_MEAN(ABS(CLOSE), 20)",
+        "ABS(CLOSE)",
+        "RANK(ABS(CLOSE))",
+        "RANK(TS_MEAN(ABS(CLOSE), 15))",
+        "RANK(TS_MEAN(ABS(CLOSE), 30))",
+        "RANK(TS_MEAN(ABS(CLOSE), 10))",
+        "RANK(TS_MEAN(ABS(CLOSE), 40))",
+        "RANK(TS_MEAN(ABS(VOLUME), 20))",
+    ]
+    # Then the field under the commonest windows: the middle length first, all of them once.
+    assert found[8] == "RANK(TS_MEAN(ABS(DELAY(CLOSE, 20)), 20))"
+    assert "RANK(TS_MEAN(ABS(TS_STDDEV(CLOSE, 60)), 20))" in found[8:]
+    assert len(set(found)) == len(found) == 8 + 3 * len(maker.palette.windowed)
+    assert next(v.neighbours(maker, parse("CLOSE"))) is parse("VOLUME")
