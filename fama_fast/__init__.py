@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from fama_fast._version import __version__
 
 if TYPE_CHECKING:
     from fama_fast.backends.polars_expr import complete_grid

@@ -190,3 +190,9 @@ class RunError(FamaError):
 
 class ProposerError(FamaError):
     """A proposer cannot be set up or has stopped answering."""
+
+
+EXIT_INTERRUPTED = 130
+
+
+EXIT_BROKEN_PIPE = 141  # what a shell reports for a program whose reader went away

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fama_fast.evaluation import SortedRows, mean, rank_ic
+from fama_fast.evaluation.ranks import centred_ranks
 from fama_fast.library.factor import Factor
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.measure.combination import Pool, centred_ranks
+from fama_fast.mining.measure.combination import Pool
 from fama_fast.mining.measure.market import Market
 
 if TYPE_CHECKING:

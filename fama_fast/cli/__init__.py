@@ -15,11 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from fama_fast.cli.json_errors import exit_code_of
+from fama_fast.errors import EXIT_BROKEN_PIPE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-EXIT_INTERRUPTED = 130
-EXIT_BROKEN_PIPE = 141  # what a shell reports for a program whose reader went away
 
 
 def command() -> NoReturn:
@@ -104,15 +104,6 @@ def _show_error(given: Sequence[str], error: BaseException) -> None:
 
     with suppress(OSError):
         say_json(error_object(error, exit_code_of(error)))
-
-
-def exit_code_of(error: BaseException) -> int:
-    """The exit code of a command that raised this."""
-    from fama_fast.errors import EXIT_USAGE
-
-    if isinstance(error, KeyboardInterrupt):
-        return EXIT_INTERRUPTED
-    return EXIT_BROKEN_PIPE if isinstance(error, BrokenPipeError) else EXIT_USAGE
 
 
 def _in_words(error: BaseException) -> str:

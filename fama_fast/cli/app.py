@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fama_fast import __version__
+from fama_fast._version import __version__
 from fama_fast.cli import check, compute, dashboard, data, mine, ops, report, runs, score
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fama_fast.cli.ops import first_sentence
+from fama_fast.cli.operator_text import first_sentence
 from fama_fast.errors import UnknownName, nearest_name
 from fama_fast.lang import DIALECTS, parse, to_text
 from fama_fast.ops import find, names

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fama_fast.cli.ops import describe, first_sentence, parameter_line
+from fama_fast.cli.operator_text import describe, first_sentence, parameter_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

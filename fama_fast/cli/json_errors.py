@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fama_fast.cli import exit_code_of
+from fama_fast.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,3 +49,12 @@ def error_as_json(wanted: bool, run: Callable[[], str]) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 print(error_line(run(), error, exit_code_of(error)), flush=True)
         raise
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The exit code of a command that raised this."""
+    from fama_fast.errors import EXIT_USAGE
+
+    if isinstance(error, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    return EXIT_BROKEN_PIPE if isinstance(error, BrokenPipeError) else EXIT_USAGE

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fama_fast.cli import EXIT_INTERRUPTED
 from fama_fast.cli.clusters import Cluster  # noqa: TC001  (typer reads the annotations)
 from fama_fast.cli.common import DataPath, Groups, MinMembers, Universe, note
 from fama_fast.cli.json_errors import error_as_json
 from fama_fast.cli.large import MemoryBudget  # noqa: TC001
 from fama_fast.cli.reading import options_given, takes_reading
 from fama_fast.cli.signals import first_asks
+from fama_fast.errors import EXIT_INTERRUPTED
 from fama_fast.panel.reading import PLAIN, Reading
 from fama_fast.terminal import raw, say
 
@@ -157,8 +157,8 @@ def _mined(
     """
     from fama_fast.mining.run.loop import mine as run_loop
     from fama_fast.mining.run.stopping import StopRequest
+    from fama_fast.mining.verdict.findings import Status
     from fama_fast.mining.verdict.results import write_document
-    from fama_fast.mining.verdict.verdict import Status
 
     ended = None if resume is None else _ended_before(settings, resume)
     if ended is not None:
@@ -218,7 +218,7 @@ def _ended_before(settings: MiningConfig, resume: str) -> tuple[str, dict[str, A
     from fama_fast.ledger.ledger import Ledger
     from fama_fast.mining.config_file import config_from_dict, differences, document
     from fama_fast.mining.run.setup import WHERE_IT_RUNS, ledger_place
-    from fama_fast.mining.verdict.verdict import Status
+    from fama_fast.mining.verdict.findings import Status
 
     with Ledger.open(ledger_place(settings), create=False) as store:
         run = store.get_run(resume)

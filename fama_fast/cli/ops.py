@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from fama_fast.cli.common import AsJson  # noqa: TC001  (typer reads annotations)
+from fama_fast.cli.operator_text import describe, first_sentence, parameter_line
 from fama_fast.errors import ConfigError
 from fama_fast.terminal import say_json
-from fama_fast.types import Kind
-
-if TYPE_CHECKING:
-    from fama_fast.ops import OpSpec, Parameter
 
 
 def register(app: typer.Typer) -> None:
@@ -81,98 +78,6 @@ def ops(
     print(
         f"{len(everything)} operators; 'fama-fast ops NAME' shows one, 'fama-fast ops --dialect brain' another system's"
     )
-
-
-def describe(spec: OpSpec) -> dict[str, Any]:
-    """All that the registry knows of an operator, as plain data."""
-    laws = spec.algebra
-    return {
-        "name": spec.name,
-        "family": spec.family.value,
-        "signature": spec.signature,
-        "doc": spec.doc,
-        "parameters": [
-            {
-                "name": p.name,
-                "kind": p.kind.value,
-                "required": p.required,
-                "default": None if p.required else p.default,
-                "minimum": p.minimum,
-                "maximum": p.maximum,
-                "choices": list(p.choices),
-                "doc": p.doc,
-            }
-            for p in spec.parameters
-        ],
-        "infix": spec.symbol,
-        "aliases": list(spec.aliases),
-        "lookback": _lookback(spec),
-        "missing": spec.missing,
-        "no_min_periods": spec.no_min_periods,
-        "algebra": [law for law in laws.__dataclass_fields__ if getattr(laws, law)],
-        "boolean": spec.boolean,
-        "gives_group": spec.gives_group,
-        "composite": spec.lower is not None,
-        "example": spec.example,
-        "source": spec.source,
-        "notes": spec.notes,
-    }
-
-
-def _lookback(spec: OpSpec) -> str:
-    """Rows needed before today, in words.
-
-    The rule is a function, so its values tell what it is: a sum of windows where one more day in a window is one more
-    row or none, and otherwise an instance of it.
-    """
-    from fama_fast.ops import MIN_PERIODS
-
-    if spec.lookback is None:
-        return "0"
-    at = {p.name: _instance(p) for p in spec.statics}
-    rows = spec.lookback(at)
-    terms, rest = [], rows
-    for p in spec.statics:
-        days = at[p.name]
-        if p.kind is not Kind.WINDOW or p is MIN_PERIODS or days is None:
-            continue
-        more = [spec.lookback({**at, p.name: days + k}) - rows for k in (1, 2, 10)]
-        if more == [1, 2, 10]:
-            terms.append(p.name)
-            rest -= days
-        elif any(more):
-            given = ", ".join(f"{q.name} = {at[q.name]:g}" for q in spec.statics if q.required or q is p)
-            return f"{rows} for {given}"
-    text = " + ".join(terms)
-    if not text:
-        return str(rest)
-    return f"{text} {'+' if rest > 0 else '-'} {abs(rest)}" if rest else text
-
-
-def _instance(p: Parameter) -> Any:
-    """A value that the parameter may have."""
-    if not p.required:
-        return p.default
-    if p.kind is Kind.WINDOW:
-        return max(20, int(p.minimum or 1))
-    return 1 if p.minimum is None else int(p.minimum) if p.kind is Kind.COUNT else p.minimum
-
-
-def first_sentence(text: str) -> str:
-    """What a definition says first, without its full stop."""
-    return " ".join(text.split()).split(". ")[0].rstrip(".")
-
-
-def parameter_line(p: dict[str, Any]) -> str:
-    """A parameter's kind, meaning and bounds in one line."""
-    bounds = []
-    if not p["required"] and p["default"] not in (None, ""):
-        bounds.append(f"default {p['default']}")
-    if p["minimum"] is not None:
-        bounds.append(f"at least {p['minimum']:g}")
-    if p["maximum"] is not None:
-        bounds.append(f"at most {p['maximum']:g}")
-    return "; ".join([p["kind"], *([p["doc"]] if p["doc"] else []), *bounds])
 
 
 _LABELS = {"no_min_periods": "min_periods"}

@@ -108,7 +108,7 @@ def show(
 ) -> None:
     """Show one run: its state, its funnel and its new factors."""
     from fama_fast.ledger.ownership import RUNNING, owner_text, standing, why
-    from fama_fast.mining.run.to_records import funnel
+    from fama_fast.mining.library.gates import funnel
     from fama_fast.mining.verdict.results import factor_rows
 
     with _open(ledger, config) as store:
@@ -151,7 +151,7 @@ def _as_data(record: RunRecord, proposed: list[dict[str, Any]], candidates: bool
     from dataclasses import asdict
 
     from fama_fast.ledger.ownership import standing, why
-    from fama_fast.mining.run.to_records import funnel
+    from fama_fast.mining.library.gates import funnel
 
     data = asdict(record) | {"status": standing(record), "reason": why(record) or None}
     del data["state"]

@@ -119,7 +119,7 @@ class Run:
 
     def named_gates(self) -> dict[str, int]:
         """Candidates by gate in the gates' order, then those admitted."""
-        from fama_fast.mining.run.to_records import funnel_of
+        from fama_fast.mining.library.gates import funnel_of
 
         return funnel_of(self.totals.stopped)
 

@@ -21,13 +21,14 @@ from fama_fast.panel.key_columns import column_called, find_column, find_key
 from fama_fast.panel.keys import Locate, dates_to_numpy, read_dates, read_symbols
 from fama_fast.panel.names import IDENTIFIERS, NAME_COLUMNS, alias_of
 from fama_fast.panel.reading import KEYS, PLAIN, Reading
-from fama_fast.panel.scan import Scan, collect, scan_table
+from fama_fast.panel.scan import collect, scan_table
 from fama_fast.panel.text_values import labels_of, no_group
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from fama_fast.panel import Panel
+    from fama_fast.panel.io.source import Scan
     from fama_fast.types import BoolArray, FloatArray, IntArray
 
 START_NAMES = ("start", "start_date", "from", "from_date", "in_date", "date_added", "纳入日期")

@@ -17,6 +17,8 @@ from fama_fast.arguments import shown
 from fama_fast.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fama_fast.panel import Panel
     from fama_fast.types import BoolArray, FloatArray, IntArray
 
@@ -194,4 +196,20 @@ def returns_to(close: FloatArray, exits: IntArray, entry_lag: int) -> FloatArray
     target[~(np.isfinite(target) & (before > 0.0) & (after > 0.0))] = np.nan
     if target.base is not out:
         out[known] = target
+    return out
+
+
+def shuffled_labels(labels: FloatArray, splits: Sequence[slice], rng: np.random.Generator, block: int) -> FloatArray:
+    """Labels (T, N) whose rows are dealt out anew, `block` neighbouring dates together, within each split.
+
+    Rows outside the splits have no label, as nothing there may be scored.
+    """
+    out = np.full(labels.shape, np.nan)
+    for rows in splits:
+        n = rows.stop - rows.start
+        # The first block begins anywhere, wrapped round, so that dates do not always part at the same places.
+        turned = np.roll(np.arange(n), -int(rng.integers(n)))
+        parts = [turned[i : i + block] for i in range(0, n, block)]
+        order = np.concatenate([parts[i] for i in rng.permutation(len(parts))])
+        out[rows] = labels[rows][order]
     return out

@@ -6,11 +6,12 @@ turns into simulated prices.
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from fama_fast.data.origin import remembered
-from fama_fast.errors import ConfigError, DataError
+from fama_fast.errors import ConfigError, DataError, FamaError
 from fama_fast.panel.reading import ReadingOptions, reading_of
 
 if TYPE_CHECKING:
@@ -265,3 +266,29 @@ def _between(panel: Panel, how: Reading) -> Panel:
     if not rows.size:
         raise no_rows(how, panel.source, panel.dates[0], panel.dates[-1])
     return panel if rows.size == moments.size else panel.slice_dates(int(rows[0]), int(rows[-1]) + 1)
+
+
+def load_origin(origin: Mapping[str, Any], *, parts: bool = False) -> Panel | Dataset:
+    """The data that an origin names, as they are now; with `parts`, to be read part by part.
+
+    Raises:
+        DataError: they cannot be loaded, or it is no origin. Others: as `load_market_data`.
+    """
+    from fama_fast.data.load import load_market_data, scan_market_data
+    from fama_fast.data.simulator.simulate import PlantedSignal, SimulationSpec
+
+    options = dict(origin)
+    try:
+        path = options.pop("path")
+        spec = options.pop("simulation", None)
+        if spec is not None:
+            signals = tuple(PlantedSignal(**s) for s in spec["signals"])
+            start = dt.date.fromisoformat(spec["start"])
+            options["simulation"] = SimulationSpec(**{**spec, "signals": signals, "start": start})
+        if parts and path is not None:
+            return scan_market_data(path, **options)
+        return load_market_data(path, **options)
+    except FamaError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"what was recorded of where the data came from is damaged: {error!r}") from error

@@ -14,8 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from fama_fast.errors import DataError, FamaError
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -83,29 +81,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str | bool | int | float):
         return value
     return [_plain(v) for v in value] if hasattr(value, "__iter__") else None
-
-
-def load_origin(origin: Mapping[str, Any], *, parts: bool = False) -> Panel | Dataset:
-    """The data that an origin names, as they are now; with `parts`, to be read part by part.
-
-    Raises:
-        DataError: they cannot be loaded, or it is no origin. Others: as `load_market_data`.
-    """
-    from fama_fast.data.load import load_market_data, scan_market_data
-    from fama_fast.data.simulator.simulate import PlantedSignal, SimulationSpec
-
-    options = dict(origin)
-    try:
-        path = options.pop("path")
-        spec = options.pop("simulation", None)
-        if spec is not None:
-            signals = tuple(PlantedSignal(**s) for s in spec["signals"])
-            start = dt.date.fromisoformat(spec["start"])
-            options["simulation"] = SimulationSpec(**{**spec, "signals": signals, "start": start})
-        if parts and path is not None:
-            return scan_market_data(path, **options)
-        return load_market_data(path, **options)
-    except FamaError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"what was recorded of where the data came from is damaged: {error!r}") from error

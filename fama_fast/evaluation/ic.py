@@ -5,6 +5,7 @@ It knows arrays only: no panel, no expression, no split.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,3 +102,12 @@ def ic(
         threads,
     )
     return out
+
+
+def reach(rank_ic: float, breadth: float) -> float:
+    """RankIC over the whole universe of a factor that has values for a share of it only, the others in the middle.
+
+    A forecast earns in proportion to its IC times the square root of its breadth (Grinold 1989). By RankIC alone
+    `RET^0.1 * VOLUME`, which half of the symbols have no value of, takes the place of volume over everyone.
+    """
+    return rank_ic * math.sqrt(breadth)

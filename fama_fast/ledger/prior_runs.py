@@ -12,8 +12,7 @@ import sqlalchemy as sa
 
 from fama_fast.ledger import schema
 from fama_fast.ledger.earlier_versions import oriented_identity
-from fama_fast.ledger.records import AS_PROPOSED, as_proposed
-from fama_fast.mining.verdict.verdict import was_measured
+from fama_fast.ledger.records import AS_PROPOSED, as_proposed, was_measured
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

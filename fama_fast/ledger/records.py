@@ -190,3 +190,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def was_measured(scores: Mapping[str, Any]) -> bool:
+    """The candidate's figures on data were looked at, if only on a few dates."""
+    return "screen" in scores or "train" in scores
+
+
+def known_figures(scores: Mapping[str, float]) -> dict[str, float]:
+    """Scores without those that are not defined: what is stored reads back equal."""
+    return {k: v for k, v in scores.items() if math.isfinite(v)}

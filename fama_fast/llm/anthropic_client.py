@@ -13,7 +13,7 @@ from fama_fast.llm.sdk_client import SDKClient
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fama_fast.llm.constraint import Constraint
+    from fama_fast.llm.chat import Constraint
     from fama_fast.llm.prompt import Message
     from fama_fast.llm.settings import LLMSettings
 

@@ -18,20 +18,23 @@ import time
 import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from fama_fast.errors import ConfigError, ProposerError
+from fama_fast.llm.decoding.answer import ANSWER_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from fama_fast.llm.constraint import Constraint
+    from fama_fast.llm.decoding.answer import DecodingGrammar
     from fama_fast.llm.prompt import Message
     from fama_fast.llm.settings import LLMSettings
 
 MAX_RESPONSE_BYTES = 8_000_000
 _MAX_DETAIL = 300
 _REDACTED = "[key]"
+TOOL_NAME = "propose"
+_LLGUIDANCE = "%llguidance {}\n"
 
 
 @dataclass(frozen=True)
@@ -355,3 +358,34 @@ def transport_errors() -> tuple[type[Exception], ...]:
             module = importlib.import_module(name)
             found += [module.HTTPError, module.StreamError, module.InvalidURL]
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A constraint by name, with the grammar and schema that it may need."""
+
+    name: ConstraintName
+    grammar: DecodingGrammar | None = None
+    schema: dict[str, Any] | None = None
+
+    def extra(self) -> dict[str, Any]:
+        """What an OpenAI-compatible request gets: `grammar` is llama.cpp's key, `structured_outputs` vLLM's."""
+        if self.name == "json_schema":
+            schema = {"name": "alphas", "strict": True, "schema": self.schema or ANSWER_SCHEMA}
+            return {"response_format": {"type": "json_schema", "json_schema": schema}}
+        if self.grammar is None:
+            return {}
+        if self.name == "tool":
+            grammar = {"syntax": "lark", "definition": self.grammar.lark}
+            custom = {
+                "name": TOOL_NAME,
+                "description": "Hands in the proposed alphas as one JSON object.",
+                "format": {"type": "grammar", "grammar": grammar},
+            }
+            choice = {"type": "custom", "custom": {"name": TOOL_NAME}}
+            return {"tools": [{"type": "custom", "custom": custom}], "tool_choice": choice}
+        text = _LLGUIDANCE + self.grammar.lark if self.name == "lark" else self.grammar.gbnf
+        return {"extra_body": {"grammar": text, "structured_outputs": {"grammar": text}}}
+
+
+ConstraintName = Literal["lark", "tool", "gbnf", "json_schema", "none"]

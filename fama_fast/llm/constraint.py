@@ -6,24 +6,19 @@ A constraint is what goes into a request; `probe` finds out which the server enf
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from fama_fast.llm.chat import RequestRefused
-from fama_fast.llm.decoding.answer import ANSWER_SCHEMA, literal_grammar
+from fama_fast.llm.chat import Constraint, ConstraintName, RequestRefused
+from fama_fast.llm.decoding.answer import literal_grammar
 from fama_fast.llm.prompt import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fama_fast.llm.chat import Reply
-    from fama_fast.llm.decoding import DecodingGrammar
     from fama_fast.llm.settings import LLMSettings
 
-ConstraintName = Literal["lark", "tool", "gbnf", "json_schema", "none"]
 
-TOOL_NAME = "propose"
-_LLGUIDANCE = "%llguidance {}\n"
 _PROBE_TEXT = "alpha 5081"
 _PROBE_TOKENS = 24
 _PROBE = (Message("user", "Say hello in one word."),)
@@ -33,34 +28,6 @@ _NAMES = {
     "gbnf": "a GBNF grammar",
     "json_schema": "a JSON schema",
 }
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """A constraint by name, with the grammar and schema that it may need."""
-
-    name: ConstraintName
-    grammar: DecodingGrammar | None = None
-    schema: dict[str, Any] | None = None
-
-    def extra(self) -> dict[str, Any]:
-        """What an OpenAI-compatible request gets: `grammar` is llama.cpp's key, `structured_outputs` vLLM's."""
-        if self.name == "json_schema":
-            schema = {"name": "alphas", "strict": True, "schema": self.schema or ANSWER_SCHEMA}
-            return {"response_format": {"type": "json_schema", "json_schema": schema}}
-        if self.grammar is None:
-            return {}
-        if self.name == "tool":
-            grammar = {"syntax": "lark", "definition": self.grammar.lark}
-            custom = {
-                "name": TOOL_NAME,
-                "description": "Hands in the proposed alphas as one JSON object.",
-                "format": {"type": "grammar", "grammar": grammar},
-            }
-            choice = {"type": "custom", "custom": {"name": TOOL_NAME}}
-            return {"tools": [{"type": "custom", "custom": custom}], "tool_choice": choice}
-        text = _LLGUIDANCE + self.grammar.lark if self.name == "lark" else self.grammar.gbnf
-        return {"extra_body": {"grammar": text, "structured_outputs": {"grammar": text}}}
 
 
 def candidates(settings: LLMSettings) -> tuple[ConstraintName, ...]:

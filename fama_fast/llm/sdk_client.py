@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
 
-    from fama_fast.llm.constraint import Constraint
+    from fama_fast.llm.chat import Constraint
     from fama_fast.llm.prompt import Message
     from fama_fast.llm.settings import LLMSettings
 

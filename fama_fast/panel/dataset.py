@@ -26,18 +26,18 @@ from fama_fast.panel.groups import GroupField
 from fama_fast.panel.io.open import open_rows
 from fama_fast.panel.noticed import Noticed
 from fama_fast.panel.panel import Panel, read_dtype
+from fama_fast.panel.reader import Join
 from fama_fast.panel.reader import Reader as Reader  # noqa: PLC0414  (part of this module's interface)
 from fama_fast.panel.reading import Reading, ReadingOptions, reading_of
 from fama_fast.panel.survey import only_groups
 from fama_fast.types import DERIVED_FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from fama_fast.panel.io.source import RowSource
     from fama_fast.types import BoolArray, FloatArray, IntArray
 
-    Join = Callable[[Panel], Panel]
 
 _MEMORY = 1 << 30  # for reading everything once, when nobody says how much
 

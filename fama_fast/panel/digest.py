@@ -8,15 +8,15 @@ times its size take a few passes. Every value is read once, so whatever is wrong
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from fama_fast.panel.dataset import Dataset, Reader
     from fama_fast.panel.panel import Panel
+    from fama_fast.panel.reader import Reader
 
 _FIXED = 24 << 20  # rows being decoded
 _WORK = 8 * 4 + 2  # bytes a cell of what reading and feeding a chunk take beside its columns
@@ -26,7 +26,27 @@ _MOST_DATES = 128  # and no more, where rows come in the order of dates: longer 
 Column = tuple[str, str]  # ("field" | "group" | "universe", name)
 
 
-def content_hash(data: Dataset, memory: int) -> str:
+class Hashable(Protocol):
+    """What is asked of a data set (`dataset.Dataset`)."""
+
+    dates: Any
+    symbols: Any
+    join: Any
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def supplied_fields(self) -> tuple[str, ...]: ...
+    @property
+    def groups(self) -> tuple[str, ...]: ...
+    @property
+    def has_universe(self) -> bool: ...
+    @property
+    def ordered(self) -> bool: ...
+    def reader(self, fields: Iterable[str] | None = None, groups: Iterable[str] | None = None) -> Reader: ...
+
+
+def content_hash(data: Hashable, memory: int) -> str:
     """What `Panel.data_hash` is of the data; reads every value, within about `memory` bytes, but never fewer than a few
     dates at a time.
 
@@ -48,7 +68,7 @@ def content_hash(data: Dataset, memory: int) -> str:
     return h.hexdigest()
 
 
-def _parts(data: Dataset, columns: int, memory: int) -> tuple[int, int]:
+def _parts(data: Hashable, columns: int, memory: int) -> tuple[int, int]:
     """How many columns a pass takes, and dates a chunk: what decodes least within the memory."""
     dates, symbols = data.shape
     always = 8 * len(data.groups) if data.join is not None else 0
@@ -67,7 +87,7 @@ def _parts(data: Dataset, columns: int, memory: int) -> tuple[int, int]:
     return best[1], best[2]
 
 
-def _feed(h: Any, data: Dataset, reader: Reader, part: Sequence[Column], core: int) -> None:
+def _feed(h: Any, data: Hashable, reader: Reader, part: Sequence[Column], core: int) -> None:
     """One pass: the columns of `part` to the hash."""
     # One array a column: memory of that size goes back to the system when it is let go.
     waiting = [np.empty(data.shape, dtype=bool if k == "universe" else np.float64) for k, _ in part[1:]]
@@ -89,7 +109,7 @@ def _feed(h: Any, data: Dataset, reader: Reader, part: Sequence[Column], core: i
         h.update(waiting.pop(0).data)
 
 
-def _chunks(data: Dataset, reader: Reader, core: int) -> Iterator[tuple[int, Panel]]:
+def _chunks(data: Hashable, reader: Reader, core: int) -> Iterator[tuple[int, Panel]]:
     dates = len(data.dates)
     for start in range(0, dates, core):
         yield start, reader.read(start, min(dates, start + core))

@@ -22,7 +22,7 @@ from fama_fast.panel.keys import Locate, dates_to_numpy, plain_row
 from fama_fast.panel.noticed import unpriced, value_warnings
 from fama_fast.panel.panel import Panel, read_dtype
 from fama_fast.panel.reading import Reading, ReadingOptions, reading_of
-from fama_fast.panel.scan import Scan, collect, scan
+from fama_fast.panel.scan import collect, scan
 from fama_fast.panel.text_values import labels_of, no_group
 from fama_fast.panel.values import field_values
 from fama_fast.panel.values import numbers as numbers  # noqa: PLC0414  (part of this module's interface)
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fama_fast.panel.grid import Grid
+    from fama_fast.panel.io.source import Scan
     from fama_fast.types import BoolArray, FloatArray
 
 _COLUMNS, _CELLS = 400, 4_000_000  # of groups that are read at a time

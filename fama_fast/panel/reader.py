@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -15,23 +15,44 @@ from fama_fast.panel.groups import GroupField
 from fama_fast.panel.io.source import locator
 from fama_fast.panel.keys import read_symbols
 from fama_fast.panel.panel import Panel
-from fama_fast.panel.survey import meeting
+from fama_fast.panel.survey import Survey, meeting
 from fama_fast.panel.text_values import labels_of
 from fama_fast.panel.values import field_values, numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from fama_fast.panel.dataset import Dataset
-    from fama_fast.panel.rows import Rows
+    from fama_fast.panel.columns import Columns
+    from fama_fast.panel.rows import Decoder, Rows
     from fama_fast.types import BoolArray, FloatArray, IntArray
+
+    Join = Callable[[Panel], Panel]
+
+
+class Readable(Protocol):
+    """What is asked of a data set (`dataset.Dataset`): its axes, how its rows are decoded, whom to tell."""
+
+    source: str
+    columns: Columns
+    survey: Survey
+    decoder: Decoder
+    dates: Any
+    symbols: Any
+    moments: IntArray
+    dtype: Any
+    join: Join | None
+
+    @property
+    def ordered(self) -> bool: ...
+    def notice(self, name: str, start: int, values: FloatArray, infinite: IntArray | None) -> None: ...
+    def notice_members(self, start: int, universe: BoolArray) -> None: ...
 
 
 @dataclass
 class Reader:
     """Reads dates of a data set as panels, and tells `data.noticed` what it let pass; for one thread at a time."""
 
-    data: Dataset
+    data: Readable
     fields: Iterable[str]
     groups: Iterable[str]
 

@@ -5,13 +5,12 @@ Which files a path stands for and how they are laid out is decided in `io`; what
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fama_fast.errors import DataError
-from fama_fast.panel.io.source import locator
+from fama_fast.panel.io.source import Scan, locator
 from fama_fast.panel.io.unreadable import UNREADABLE
-from fama_fast.panel.keys import Locate, plain_row
+from fama_fast.panel.keys import plain_row
 from fama_fast.panel.reading import PLAIN, Reading
 
 if TYPE_CHECKING:
@@ -20,27 +19,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from fama_fast.panel.io.frames import MarketData
-    from fama_fast.panel.io.source import RowSource
-
-
-@dataclass(frozen=True)
-class Scan:
-    """Market data opened lazily as rows.
-
-    Attributes:
-        frame: the rows. locate: names a row's file and number. layout: how the data lie there, for the first line that
-            is printed; empty for a plain file. rows: the reader, of more than a plain file.
-    """
-
-    frame: pl.LazyFrame
-    locate: Locate
-    layout: str = ""
-    rows: RowSource | None = None
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What was let pass so far."""
-        return () if self.rows is None else self.rows.warnings
 
 
 def scan(data: MarketData, reading: Reading = PLAIN) -> Scan:

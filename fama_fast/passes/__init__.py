@@ -7,7 +7,7 @@ from fama_fast.passes.lookback import lookback
 from fama_fast.passes.lower import lower
 from fama_fast.passes.normalise import normalise
 from fama_fast.passes.pipeline import PIPELINE, canonicalise, oriented, share
-from fama_fast.passes.ranking import ranking_fingerprint
+from fama_fast.passes.ranking import ranking_fingerprint, ranking_hash
 from fama_fast.passes.simplify import simplify
 from fama_fast.passes.units import UnitError, depends_on_level, infer_units
 from fama_fast.passes.verify import InvalidNodeError, verify
@@ -27,6 +27,7 @@ __all__ = [
     "normalise",
     "oriented",
     "ranking_fingerprint",
+    "ranking_hash",
     "share",
     "simplify",
     "verify",

@@ -73,3 +73,12 @@ def _unwrapped(node: Node) -> Iterator[tuple[Node, bool]]:
 _inside = Rewriter(_below_ranks)
 on_unregister(_inside.forget)
 on_unregister(ranking_fingerprint.cache_clear)
+
+
+@functools.lru_cache(maxsize=8192)
+def ranking_hash(node: Node) -> str:
+    """16 hex digits that canonical expressions share which provably rank alike, or opposite."""
+    return ranking_fingerprint(node.args[0] if node.op == "NEG" else node)[:16]
+
+
+on_unregister(ranking_hash.cache_clear)

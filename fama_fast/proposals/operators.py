@@ -29,3 +29,6 @@ def proposable_specs(vocabulary: Vocabulary) -> tuple[OpSpec, ...]:
         return all(p.kind is not Kind.WINDOW or (p.minimum or 1) <= vocabulary.max_window for p in spec.statics)
 
     return tuple(s for s in ops.specs() if usable(s))
+
+
+WINDOWS = (2, 3, 5, 10, 15, 20, 30, 40, 60, 90, 120, 180, 250)

@@ -6,10 +6,9 @@ sees the panel and never decides what is admitted.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
-
-from fama_fast.proposals.budget import Allowance
 
 if TYPE_CHECKING:
     from fama_fast.ir import Node
@@ -71,7 +70,7 @@ class SearchView:
     Attributes:
         elites: the best of every niche, best first. rates: how often each move (`Proposal.origin`) paid lately.
         residuals: rejected candidates with something new in them, best first.
-        stuck: nothing better was found for long. prints: rankings that were met (`memory.ranking_print`).
+        stuck: nothing better was found for long. prints: rankings that were met (`memory.ranking_hash`).
     """
 
     elites: tuple[Elite, ...] = ()
@@ -79,6 +78,48 @@ class SearchView:
     stuck: bool = False
     prints: frozenset[str] = frozenset()
     residuals: tuple[ResidualPair, ...] = ()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a batch cost: requests that were sent, tokens and money of the answers that were used."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.requests + other.requests,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cost + other.cost,
+        )
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What is left; None is without bound.
+
+    Attributes:
+        tokens: of prompts and answers together. cost: in the currency of `llm.max_cost`.
+        deadline: on the monotonic clock.
+    """
+
+    tokens: int | None = None
+    cost: float | None = None
+    deadline: float | None = None
+
+    def used_up(self, usage: Usage) -> str | None:
+        """Which budget `usage` has used up, in words, or None."""
+        if self.tokens is not None and usage.prompt_tokens + usage.completion_tokens >= self.tokens:
+            return "the token budget (run.max_tokens) is used up"
+        if self.cost is not None and usage.cost >= self.cost:
+            return "the money budget (llm.max_cost) is used up"
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            return "the time budget (run.max_seconds) is used up"
+        return None
 
 
 @dataclass(frozen=True)
@@ -123,24 +164,6 @@ class Proposal:
     prompt_hash: str | None = None
     proposer: str = ""
     node: Node | None = field(default=None, compare=False, repr=False)
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What a batch cost: requests that were sent, tokens and money of the answers that were used."""
-
-    requests: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost: float = 0.0
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.requests + other.requests,
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.cost + other.cost,
-        )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import math
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from fama_fast import __version__
+from fama_fast._version import __version__
 from fama_fast.errors import ConfigError, OutputError
 from fama_fast.ledger.records import plain
 from fama_fast.report import figures

@@ -13,7 +13,7 @@ import yaml
 import fama_fast as ff
 from fama_fast.cli import main
 from fama_fast.data import SimulationSpec, scan_market_data, simulate, to_frame
-from fama_fast.data.origin import load_origin
+from fama_fast.data.load import load_origin
 from fama_fast.data.simulator.simulate import PlantedSignal
 from fama_fast.errors import ConfigError, DataError
 from fama_fast.ledger.ledger import Ledger

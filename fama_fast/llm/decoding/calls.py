@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from fama_fast.errors import FamaError
 from fama_fast.ir import field, group
-from fama_fast.mining.proposers.random_tree import WINDOWS
-from fama_fast.proposals.operators import proposable_specs
+from fama_fast.proposals.operators import WINDOWS, proposable_specs
 from fama_fast.types import Family, Kind
 
 if TYPE_CHECKING:

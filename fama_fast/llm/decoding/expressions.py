@@ -16,7 +16,7 @@ from fama_fast.ir import FIELD, field
 from fama_fast.llm.decoding.calls import CONDITIONS, CallForm, call_forms
 from fama_fast.llm.decoding.cfg import Grammar, Ref, Symbol, Text
 from fama_fast.llm.decoding.skeleton import Operation, Skeleton, skeleton
-from fama_fast.mining.proposers.random_tree import lookback
+from fama_fast.passes import lookback
 from fama_fast.types import Kind
 
 if TYPE_CHECKING:

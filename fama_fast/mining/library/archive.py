@@ -9,7 +9,6 @@ Everything is a function of the candidates in their order; nothing reads the clo
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import math
 from dataclasses import dataclass, field
@@ -17,15 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast.mining.library.candidate import reach
+from fama_fast.evaluation.ic import reach
 from fama_fast.proposals.protocol import Elite, SearchView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from fama_fast.engine import Alpha
-    from fama_fast.ir import Node
-    from fama_fast.mining.library.candidate import Candidate
+    from fama_fast.mining.candidate import Candidate
     from fama_fast.types import FloatArray
 
 CAPACITY = 60  # elites kept
@@ -44,7 +42,7 @@ _STUCK_AFTER = 400  # candidates without a better best: the search restarts
 _RESTART_LENGTH = 150  # candidates of a restart
 
 
-def series_print(series: FloatArray) -> str:
+def series_hash(series: FloatArray) -> str:
     """Fingerprint of the rankings behind daily RankICs (T,), the same for a factor, its negative and any increasing
     function of it: 16 hex digits.
 
@@ -56,14 +54,6 @@ def series_print(series: FloatArray) -> str:
     rounded = np.round(sign * series, 9) + 0.0
     rounded[~np.isfinite(rounded)] = np.inf  # one kind of missing
     return hashlib.blake2b(rounded.tobytes(), digest_size=8).hexdigest()
-
-
-@functools.lru_cache(maxsize=8192)
-def ranking_print(node: Node) -> str:
-    """Identity of what a canonical expression provably ranks like, or opposite to: 16 hex digits."""
-    from fama_fast.passes import ranking_fingerprint
-
-    return ranking_fingerprint(node.args[0] if node.op == "NEG" else node)[:16]
 
 
 def unit_series(series: FloatArray) -> FloatArray:

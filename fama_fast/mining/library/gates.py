@@ -8,20 +8,23 @@ progress follow. A gate sees training rows only: no gate knows validation or tes
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from fama_fast.errors import ExpressionError, FamaError, LimitError, ParseError
 from fama_fast.ir import count_nodes
-from fama_fast.mining.library.archive import ranking_print, series_print
-from fama_fast.mining.library.candidate import subtree_sizes
+from fama_fast.mining.library.archive import series_hash
+from fama_fast.mining.library.view import subtree_sizes
+from fama_fast.passes import ranking_hash
 
 if TYPE_CHECKING:
+    from fama_fast.mining.candidate import Candidate, Member
     from fama_fast.mining.config import GateSettings
-    from fama_fast.mining.library.candidate import Candidate, LibraryView, Member
+    from fama_fast.mining.library.view import LibraryView
     from fama_fast.proposals.protocol import Vocabulary
 
 
@@ -149,7 +152,7 @@ def check_duplicate(candidate: Candidate, context: GateContext) -> str | None:
     if before is not None:
         return before
     context.tried[fingerprint] = "proposed before in this run"
-    ranking = ranking_print(candidate.compiled.node)
+    ranking = ranking_hash(candidate.compiled.node)
     if ranking in context.prints:
         return "it orders the symbols as an expression proposed before does"
     context.prints.add(ranking)
@@ -193,7 +196,7 @@ def check_screening(candidate: Candidate, context: GateContext) -> str | None:
 def check_fingerprint(candidate: Candidate, context: GateContext) -> str | None:
     """Its values rank the symbols as those of a candidate before it did."""
     assert candidate.series is not None
-    found = "=" + series_print(candidate.series)
+    found = "=" + series_hash(candidate.series)
     if found in context.prints:
         return "its values order the symbols as those of an earlier candidate"
     context.prints.add(found)
@@ -302,3 +305,15 @@ def run_gates(candidate: Candidate, stage: Stage, context: GateContext) -> bool:
             if reason is not None:
                 candidate.gate, candidate.reason = gate.name, reason
     return not candidate.stopped
+
+
+def funnel(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Candidates by the gate that stopped them, in the gates' order, then those admitted."""
+    return funnel_of(Counter(row["gate"] for row in rows))
+
+
+def funnel_of(stopped: Mapping[str | None, int]) -> dict[str, int]:
+    """The same from counts by gate, None being those admitted. A gate of an older version keeps its name."""
+    known = [gate.name for gate in GATES]
+    older = sorted(g for g in stopped if g is not None and g not in known)
+    return {gate: stopped.get(gate, 0) for gate in (*known, *older)} | {"admitted": stopped.get(None, 0)}

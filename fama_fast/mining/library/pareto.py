@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from fama_fast.library.factor import Factor
-    from fama_fast.mining.library.candidate import Candidate, LibraryView
+    from fama_fast.mining.candidate import Candidate
+    from fama_fast.mining.library.view import LibraryView
     from fama_fast.mining.measure.market import Market
     from fama_fast.types import BoolArray, FloatArray
 

@@ -35,8 +35,9 @@ from fama_fast.proposals.protocol import ResidualPair
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from fama_fast.mining.candidate import Candidate
     from fama_fast.mining.config import MiningConfig
-    from fama_fast.mining.library.candidate import Candidate, LibraryView
+    from fama_fast.mining.library.view import LibraryView
     from fama_fast.types import FloatArray
 
 CAPACITY = 120  # rejected candidates kept

@@ -20,9 +20,9 @@ import numpy as np
 from fama_fast.cluster.scoring import describe, mapped
 from fama_fast.cluster.source import absolute
 from fama_fast.errors import ConfigError
+from fama_fast.library.starting import starting_factors
+from fama_fast.mining.configured_data import open_panel
 from fama_fast.mining.measure.market import Market
-from fama_fast.mining.run.setup import open_panel
-from fama_fast.mining.run.state import starting_factors
 from fama_fast.panel import Panel
 from fama_fast.panel.io.folder import names_file
 

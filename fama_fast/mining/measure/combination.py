@@ -40,15 +40,14 @@ import numpy as np
 
 from fama_fast.arguments import frozen
 from fama_fast.evaluation import daily
+from fama_fast.evaluation.ranks import Ranks, centred_ranks
 from fama_fast.evaluation.rows import over_rows
+from fama_fast.ledger.records import known_figures
 from fama_fast.mining.measure.rank_moments import RankMoments, whole_ranks
-from fama_fast.mining.run.state import known_figures
 from fama_fast.panel import Panel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from fama_fast.evaluation import Daily
     from fama_fast.library.factor import Factor
@@ -57,11 +56,8 @@ if TYPE_CHECKING:
     from fama_fast.mining.measure.rank_moments import Whole
     from fama_fast.types import BoolArray, FloatArray
 
-    Ranks = NDArray[np.float32]
-
 Model = Literal["ridge", "equal"]
 MODELS: tuple[Model, ...] = ("ridge", "equal")
-_RANKED_AT_ONCE = 256  # rows that are ranked in one go
 
 
 @dataclass(frozen=True)
@@ -179,32 +175,6 @@ class Pool:
         return PoolScores(found, scores, dict(zip(names, weights[:, -1].tolist(), strict=True)))
 
 
-def centred_ranks(values: FloatArray, universe: BoolArray | None) -> FloatArray:
-    """Ranks of each row (T, N) among its present members, average ties, r/n - (n + 1)/2n; missing stays missing."""
-    out = np.full(values.shape, np.nan)
-    for start in range(0, len(values), _RANKED_AT_ONCE):
-        rows = slice(start, start + _RANKED_AT_ONCE)
-        there = np.isfinite(values[rows])
-        if universe is not None:
-            there &= universe[rows]
-        filled = np.where(there, values[rows], np.inf)  # what is missing comes last
-        order = np.argsort(filled, axis=1)
-        ordered = np.take_along_axis(filled, order, axis=1)
-        # Ties get the mean of the places that they take: the first and the last place of each run of equals.
-        begins = np.ones(ordered.shape, dtype=np.bool_)
-        begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-        ends = np.ones(ordered.shape, dtype=np.bool_)
-        ends[:, :-1] = begins[:, 1:]
-        places = np.arange(1.0, ordered.shape[1] + 1.0)
-        first = np.maximum.accumulate(np.where(begins, places, 0.0), axis=1)
-        last = np.minimum.accumulate(np.where(ends, places, np.inf)[:, ::-1], axis=1)[:, ::-1]
-        ranks = np.empty(ordered.shape)
-        np.put_along_axis(ranks, order, (first + last) / 2.0, axis=1)
-        count = np.maximum(there.sum(axis=1, keepdims=True), 1)
-        out[rows] = np.where(there, ranks / count - (0.5 + 0.5 / count), np.nan)
-    return out
-
-
 def ridge_weights(gram: FloatArray, cross: FloatArray, penalty: float) -> FloatArray:
     """(k,) weights that minimise |y - X w|^2 + a |w|^2 for X'X = `gram` and X'y = `cross`.
 
@@ -237,13 +207,3 @@ def blend(ranks: Sequence[Ranks], weights: FloatArray, threads: int | None = Non
     over_rows(add, total.shape, threads)
     with np.errstate(invalid="ignore", divide="ignore"):
         return {"ridge": np.where(count > 0.0, total, np.nan), "equal": mean / count}
-
-
-def oriented_ranks(shares: FloatArray, sign: int, threads: int | None = None) -> Ranks:
-    """Centred ranks (T, N) of `sign` times what has these values of RANK (r / n)."""
-    from fama_fast.backends.numba_vm.stats import centre_ranks
-
-    out = np.empty(shares.shape, dtype=np.float32)
-    rows = frozen(np.ascontiguousarray(shares))
-    over_rows(lambda a, b: centre_ranks(rows, sign, a, b, out), out.shape, threads)
-    return out

@@ -15,25 +15,25 @@ import numpy as np
 from fama_fast.engine.chunks import chunks, compute
 from fama_fast.engine.evaluate import has_universe, lowered, plan_chunks, read_names
 from fama_fast.evaluation import Daily, daily
-from fama_fast.evaluation.chunked import LABEL_BYTES, ReturnLabels
-from fama_fast.mining.measure.combination import MODELS, Model, Pool, PoolScores, blend, centred_ranks, oriented_ranks
-from fama_fast.mining.measure.rank_moments import whole_ranks
-from fama_fast.mining.run.state import known_figures
+from fama_fast.evaluation.chunked import ReturnLabels
+from fama_fast.evaluation.ranks import centred_ranks, oriented_ranks
+from fama_fast.ledger.records import known_figures
+from fama_fast.mining.measure.combination import MODELS, Model, Pool, PoolScores, blend
+from fama_fast.mining.measure.rank_moments import pass_bytes, whole_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fama_fast.evaluation.chunked import LabelRows
+    from fama_fast.evaluation.ranks import Ranks
     from fama_fast.library.factor import Factor
     from fama_fast.mining.config import PoolSettings
-    from fama_fast.mining.measure.combination import Ranks
+    from fama_fast.mining.measure.market import Market
     from fama_fast.mining.measure.market_parts import PartsMarket
     from fama_fast.panel.dataset import Dataset
     from fama_fast.types import BoolArray, FloatArray
 
 _SERIES = ("rank_ic", "ic", "coverage", "turnover")
-# Bytes a cell: two forecasts with what they are made and scored from, the label's ranks, two products.
-_WORK = 8 * 8 + 4 * 8
 
 
 @dataclass
@@ -102,11 +102,6 @@ class PartsPool(Pool):
         self.market, self.settings = market, settings
         self._moments = self._no_moments()
 
-    @staticmethod
-    def cell_bytes(factors: int) -> int:
-        """What a pass keeps a cell of its chunk."""
-        return 8 * factors + _WORK + LABEL_BYTES
-
     def _valid(self, factors: Sequence[Factor]) -> PoolScores:
         """In one pass."""
         names = [f.fingerprint for f in factors]
@@ -159,7 +154,7 @@ class PartsPool(Pool):
             groups=groups,
             reach=labels.reach,
             warm=1,
-            extra=self.cell_bytes(len(factors)),
+            extra=pass_bytes(len(factors)),
             walked=last - first,
             held=market.taken,
         )
@@ -198,3 +193,10 @@ class PartsPool(Pool):
                 part = slice(first - start, last - start)
                 whole = {name: whole_ranks(r[part], known[part], threads) for name, r in ranks.items()}
                 self._moments.add(first, new, whole, whole_ranks(target[part]), threads)
+
+
+def pool_of(market: Market, settings: PoolSettings) -> Pool:
+    """An empty pool over a market."""
+    from fama_fast.mining.measure.market_parts import PartsMarket
+
+    return PartsPool(market, settings) if isinstance(market, PartsMarket) else Pool(market, settings)

@@ -23,9 +23,10 @@ from fama_fast.evaluation import (
     rank_ic,
     trading,
 )
+from fama_fast.evaluation.ic import reach
+from fama_fast.evaluation.ranks import unit_vector
 from fama_fast.lang import writable
 from fama_fast.mining.css import sample_rows
-from fama_fast.mining.library.candidate import reach
 from fama_fast.mining.measure.race import Race
 from fama_fast.panel import Panel
 from fama_fast.proposals.protocol import Vocabulary
@@ -37,10 +38,10 @@ if TYPE_CHECKING:
 
     from fama_fast.engine import Alpha
     from fama_fast.evaluation import Daily
+    from fama_fast.evaluation.ranks import Ranks
     from fama_fast.library.factor import Factor
-    from fama_fast.mining.config import MiningConfig, PoolSettings
-    from fama_fast.mining.library.candidate import Candidate, Member
-    from fama_fast.mining.measure.combination import Pool, Ranks
+    from fama_fast.mining.candidate import Candidate, Member
+    from fama_fast.mining.config import MiningConfig
     from fama_fast.panel.dataset import Dataset
     from fama_fast.types import BoolArray, FloatArray
 
@@ -255,15 +256,9 @@ class Market:
         out[:kept] = rank_ic(early, late, threads=threads)
         return found, out
 
-    def new_pool(self, settings: PoolSettings) -> Pool:
-        """An empty pool over this market."""
-        from fama_fast.mining.measure.combination import Pool
-
-        return Pool(self, settings)
-
     def shuffled(self, rng: np.random.Generator, block: int) -> Market:
         """The same market with labels whose dates were dealt out anew, see `control.shuffled_labels`."""
-        from fama_fast.mining.verdict.control import shuffled_labels
+        from fama_fast.data.labels import shuffled_labels
 
         labels = shuffled_labels(self.labels.values, (self.rows.train, self.rows.valid), rng, block)
         assert isinstance(self.whole, Panel)
@@ -287,7 +282,7 @@ class Market:
 
     def pool_ranks(self, factors: Sequence[Factor], panel: Panel, rows: slice) -> Iterator[Ranks]:
         """Cross-sectional ranks of each factor, centred, on some rows: its share of the pool."""
-        from fama_fast.mining.measure.combination import oriented_ranks
+        from fama_fast.evaluation.ranks import oriented_ranks
 
         forms = [f.as_proposed for f in factors]
         start, stop, _ = rows.indices(panel.shape[0])
@@ -314,15 +309,3 @@ class Market:
             by_date = daily(kept, labels, universe, present=present, threads=run.threads)
             out[factor.fingerprint] = by_date.turned(sign).summary(slice(1, None), self.horizon).as_dict()
         return out
-
-
-def unit_vector(ranks: FloatArray) -> NDArray[np.float32]:
-    """Ranks (rows, N), NaN where missing, centred by row, as one vector of length 1 (zeros where nothing varies)."""
-    there = np.isfinite(ranks)
-    count = np.maximum(there.sum(axis=1), 1)[:, None]
-    filled = np.where(there, ranks, 0.0)
-    centred = np.where(there, filled - filled.sum(axis=1, keepdims=True) / count, 0.0)
-    centred[np.abs(centred) < 1e-12] = 0.0  # one value on a date, or the same everywhere
-    flat = centred.ravel()
-    length = float(np.sqrt(np.add.reduce(flat * flat)))
-    return (flat / length if length > 0.0 else flat).astype(np.float32)

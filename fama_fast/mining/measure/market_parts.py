@@ -19,8 +19,9 @@ from fama_fast.engine.evaluate import has_universe
 from fama_fast.errors import ConfigError, ExpressionError
 from fama_fast.evaluation import SortedRows, trading
 from fama_fast.evaluation.chunked import LABEL_BYTES, GivenLabels, ReturnLabels, daily_by_labels
-from fama_fast.mining.measure.combination_parts import PartsPool
-from fama_fast.mining.measure.market import Market, unit_vector
+from fama_fast.evaluation.ranks import unit_vector
+from fama_fast.mining.measure.market import Market
+from fama_fast.mining.measure.rank_moments import pass_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
     from fama_fast.evaluation import Daily
     from fama_fast.evaluation.chunked import LabelRows
     from fama_fast.library.factor import Factor
-    from fama_fast.mining.config import MiningConfig, PoolSettings
-    from fama_fast.mining.measure.combination import Pool
+    from fama_fast.mining.config import MiningConfig
     from fama_fast.panel.dataset import Dataset
     from fama_fast.types import FloatArray
 
@@ -99,7 +99,7 @@ class PartsMarket(Market):
             groups=groups,
             reach=self.label_rows.reach,
             kept=0,
-            extra=PartsPool.cell_bytes(found),
+            extra=pass_bytes(found),
         )
         chunk = widest.bytes_of(smallest_chunk(halo), [(halo, fields + groups + _BUFFERS)])
         least = chunk + 2 * ranks + vectors + labels
@@ -201,13 +201,9 @@ class PartsMarket(Market):
             known = self._figures[alpha.canonical]
         return known[0], known[1][ahead]
 
-    def new_pool(self, settings: PoolSettings) -> Pool:
-        """As `Market.new_pool`."""
-        return PartsPool(self, settings)
-
     def shuffled(self, rng: np.random.Generator, block: int) -> PartsMarket:
         """As `Market.shuffled`; these labels are in memory, for any date may be dealt any other's."""
-        from fama_fast.mining.verdict.control import shuffled_labels
+        from fama_fast.data.labels import shuffled_labels
 
         dates, symbols = self.part.shape
         # While they are dealt there are the labels, the dealt ones and a copy of a split.

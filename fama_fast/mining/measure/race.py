@@ -35,6 +35,7 @@ import numpy as np
 
 from fama_fast.evaluation.inference import newey_west_lag
 from fama_fast.evaluation.rank_correlation import one_thread
+from fama_fast.mining.candidate import Standing
 from fama_fast.panel import Panel
 
 if TYPE_CHECKING:
@@ -56,24 +57,6 @@ _PLANNING = 160_000  # cells that are computed in the time in which one expressi
 _FIRST, _EVERY = 3, 8  # rounds that have a race whatever the account says
 _KEPT = 0.9  # of the account, when a race is entered
 _STEEPEST = 0.9  # largest autocorrelation that is believed
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where a candidate stands after the sampled dates it ran on.
-
-    Attributes:
-        rank_ic: estimated mean RankIC over the training rows; NaN without an estimate. margin: z s.
-        days: sampled dates with a RankIC. coverage: mean share of members with a value on them.
-        lost: it left the race. rungs: blocks of dates that it ran on.
-    """
-
-    rank_ic: float
-    margin: float
-    days: int
-    coverage: float
-    lost: bool
-    rungs: int = 1
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fama_fast.arguments import frozen
+from fama_fast.evaluation.chunked import LABEL_BYTES
 from fama_fast.evaluation.rows import mask_matrix, over_rows
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     Ranks = NDArray[np.float32]
     Whole = NDArray[np.signedinteger[Any]]
+
+# Bytes a cell: two forecasts with what they are made and scored from, the label's ranks, two products.
+_WORK = 8 * 8 + 4 * 8
 
 
 def whole_ranks(ranks: Ranks, known: BoolArray | None = None, threads: int | None = None) -> tuple[Whole, FloatArray]:
@@ -128,3 +132,8 @@ class RankMoments:
         places = [self._names.index(name) for name in names]
         pairs, label = (np.add.accumulate(sums[:upto])[-1] for sums in (self._pairs, self._label))
         return pairs[np.ix_(places, places)], label[places]
+
+
+def pass_bytes(factors: int) -> int:
+    """What a pass over the dates, for the pool of so many factors, keeps a cell of its chunk."""
+    return 8 * factors + _WORK + LABEL_BYTES

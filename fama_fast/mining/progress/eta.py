@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from fama_fast.mining.config import MiningConfig
-    from fama_fast.mining.run.state import LoopState
 
 _RECENT = 5  # rounds grow slower with the library, so only the latest ones tell how long the next takes
+
+
+class Spent(Protocol):
+    """What a search has spent so far, as its state counts it."""
+
+    round: int
+    proposed: int
+    tokens: int
+    cost: float
 
 
 class Pace:
@@ -23,7 +31,7 @@ class Pace:
         """Count a round."""
         self._recent.append(seconds)
 
-    def seconds_left(self, state: LoopState, elapsed: float) -> float | None:
+    def seconds_left(self, state: Spent, elapsed: float) -> float | None:
         """Seconds until the first of the run's limits is reached: rounds, candidates, tokens, money, time.
 
         Rounds are expected to take what the latest took, and to spend what the run's rounds spent on average. The

@@ -29,8 +29,8 @@ from fama_fast.mining.progress.mlflow_store import (
     words,
 )
 from fama_fast.mining.progress.plain import PassedOn
+from fama_fast.mining.verdict.findings import Status
 from fama_fast.mining.verdict.results import write_document
-from fama_fast.mining.verdict.verdict import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

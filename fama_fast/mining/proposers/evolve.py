@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fama_fast.errors import FamaError
-from fama_fast.mining.library.archive import ranking_print
 from fama_fast.mining.proposers import variation
 from fama_fast.mining.proposers.check import compiled, spelled
 from fama_fast.mining.proposers.random_tree import TreeMaker, fits, random_expression, worth_scoring
+from fama_fast.passes import ranking_hash
 from fama_fast.proposals.protocol import Capabilities, Proposal, ProposalBatch, Rejection
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class EvolveProposer:
             if text in seen:
                 continue
             seen.add(text)
-            ranking = ranking_print(node)
+            ranking = ranking_hash(node)
             if ranking in prints:
                 continue
             prints.add(ranking)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import ConfigError, FamaError, ProposerError
 from fama_fast.llm.answers import CUT, Answer, parse_answer
-from fama_fast.llm.chat import OutOfTime, Reply, RequestRefused, load_key
-from fama_fast.llm.constraint import Constraint, ConstraintName, probe, probe_request
+from fama_fast.llm.chat import Constraint, ConstraintName, OutOfTime, Reply, RequestRefused, load_key
+from fama_fast.llm.constraint import probe, probe_request
 from fama_fast.llm.decoding import decoding_grammar
 from fama_fast.llm.exchange_log import Exchange, request_record
 from fama_fast.llm.prompt import load_templates, prompt_hash, render_prompt, render_repair

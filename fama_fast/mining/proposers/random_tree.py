@@ -14,7 +14,9 @@ from fama_fast import ops
 from fama_fast.errors import FamaError
 from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, Node, const, count_nodes, field, group, postorder
 from fama_fast.mining.proposers.palette import palette, usage
-from fama_fast.types import Family, Kind, adv_window, derived_field
+from fama_fast.passes import lookback
+from fama_fast.proposals.operators import WINDOWS
+from fama_fast.types import Family, Kind, adv_window
 
 if TYPE_CHECKING:
     import random
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from fama_fast.proposals.protocol import Vocabulary
 
 
-WINDOWS = (2, 3, 5, 10, 15, 20, 30, 40, 60, 90, 120, 180, 250)
 MAX_DEPTH = 6
 MAX_NODES = 20
 _CONSTANTS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
@@ -43,18 +44,6 @@ _CROSS_SECTIONAL_ROOT = 0.8
 def few_digits(value: float) -> float:
     """A number in as few digits as a person would write: 1.5 times 0.05 is 0.075, not 0.07500000000000001."""
     return float(f"{value:.6g}")
-
-
-def lookback(node: Node) -> int:
-    """Rows before today that an expression needs."""
-    need: dict[Node, int] = {}
-    for n in postorder(node):
-        spec = ops.find(n.op)
-        own = spec.own_lookback(n.params) if spec else 0
-        if n.op == FIELD and (derived := derived_field(n.name)) is not None:
-            own = derived.lookback
-        need[n] = own + max((need[a] for a in n.args), default=0)
-    return need[node]
 
 
 @functools.lru_cache(maxsize=1 << 14)

@@ -16,7 +16,7 @@ from fama_fast.proposals.protocol import Capabilities, Proposal, ProposalBatch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fama_fast.llm.constraint import Constraint
+    from fama_fast.llm.chat import Constraint
     from fama_fast.llm.prompt import Message
     from fama_fast.llm.templates import Templates
     from fama_fast.proposals.protocol import ProposalRequest

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from fama_fast import ops
 from fama_fast.errors import FamaError
 from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, Node, const, field, make
-from fama_fast.mining.proposers.random_tree import WINDOWS, TreeMaker, few_digits, is_boolean, is_group
+from fama_fast.mining.proposers.random_tree import TreeMaker, few_digits, is_boolean, is_group
+from fama_fast.proposals.operators import WINDOWS
 from fama_fast.types import Kind
 
 if TYPE_CHECKING:

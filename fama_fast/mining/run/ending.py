@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import OutputError, StoreError
 from fama_fast.ledger.prior_runs import earlier_runs
-from fama_fast.ledger.records import now
+from fama_fast.ledger.records import known_figures, now
 from fama_fast.library.factor import Factor
+from fama_fast.library.starting import save_factors, starting_factors
+from fama_fast.mining.library.gates import funnel
 from fama_fast.mining.library.pareto import front_rows
-from fama_fast.mining.run.state import known_figures, save_factors, starting_factors
-from fama_fast.mining.run.stopping import interrupted, not_judged
-from fama_fast.mining.run.to_records import PLACES, deciding_settings, described, funnel, split_days
-from fama_fast.mining.verdict.control import Control, run_controls
+from fama_fast.mining.run.controls import run_controls
+from fama_fast.mining.run.to_records import PLACES, deciding_settings, described, split_days
+from fama_fast.mining.verdict.control import Control
 from fama_fast.mining.verdict.results import MiningResult
-from fama_fast.mining.verdict.verdict import conclude, evidence, judge_factors, spent_level
+from fama_fast.mining.verdict.verdict import conclude, evidence, interrupted, judge_factors, not_judged, spent_level
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

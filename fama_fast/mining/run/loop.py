@@ -25,20 +25,24 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fama_fast import __version__
+from fama_fast._version import __version__
 from fama_fast.errors import ConfigError, DataError, FamaError, OutputError, ProposerError, RunError, StoreError
 from fama_fast.evaluation.rank_correlation import import_beside
 from fama_fast.ledger.ledger import Ledger
 from fama_fast.ledger.ownership import FAILED, INTERRUPTED, Heartbeat, in_words
 from fama_fast.ledger.records import RunRecord, now
+from fama_fast.library.starting import check_cache, starting_factors
 from fama_fast.mining.config import MiningConfig
 from fama_fast.mining.config_file import config_from_dict, document
+from fama_fast.mining.library.gates import funnel_of
 from fama_fast.mining.measure.cluster_scorer import open_market
+from fama_fast.mining.measure.combination_parts import pool_of
 from fama_fast.mining.progress.eta import Pace
 from fama_fast.mining.progress.mlflow import tracked
 from fama_fast.mining.progress.plain import NoProgress, RoundReport, RunStart
 from fama_fast.mining.run import steps
 from fama_fast.mining.run.background_writer import LEAVING, STOPPING, Behind, on_thread
+from fama_fast.mining.run.budget import allowance, spent
 from fama_fast.mining.run.data_quality import quality_line, quality_of
 from fama_fast.mining.run.ending import Ending
 from fama_fast.mining.run.setup import (
@@ -51,19 +55,10 @@ from fama_fast.mining.run.setup import (
     resumable,
     say_source,
 )
-from fama_fast.mining.run.state import check_cache, first_state, restored_state, starting_factors
+from fama_fast.mining.run.state import first_state, restored_state
 from fama_fast.mining.run.stopping import Stopped, StopRequest
-from fama_fast.mining.run.to_records import (
-    candidates_of,
-    data_record,
-    described,
-    exchange_of,
-    funnel_of,
-    record_of,
-    start_of,
-)
+from fama_fast.mining.run.to_records import candidates_of, data_record, described, exchange_of, record_of, start_of
 from fama_fast.mining.verdict.results import MiningResult, write_document
-from fama_fast.proposals.budget import allowance, spent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -254,7 +249,7 @@ class Miner:
         self.started_at = now()
         self.clock = self.budget_began = time.monotonic()
         self.pace = Pace(config)
-        self.pool = market.new_pool(config.pool)
+        self.pool = pool_of(market, config.pool)
         self.ending = Ending(config, market, ledger, progress, proposer.name, self.pool, self.asked, data)
         self._safe = ""  # what of a result is written before its end
         self._stopped_at: Counter[str | None] = Counter()  # candidates of the whole run by gate

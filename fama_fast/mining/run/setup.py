@@ -5,7 +5,6 @@ What was asked for is what is made; where it cannot be, the error says why. Noth
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +13,11 @@ from fama_fast.lang import writable
 from fama_fast.ledger.ownership import FINISHED
 from fama_fast.ledger.records import to_the_second
 from fama_fast.mining.config_file import config_from_dict, differences, document
-from fama_fast.panel.reading import ReadingOptions
+from fama_fast.mining.configured_data import open_panel, reading_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fama_fast.data import SimulationSpec
     from fama_fast.ledger.ledger import Ledger
     from fama_fast.ledger.records import RunRecord
     from fama_fast.mining.config import MiningConfig
@@ -61,42 +59,6 @@ def ledger_place(config: MiningConfig) -> str:
     return config.ledger or str(Path(config.paths.output_dir) / "ledger.sqlite")
 
 
-def open_panel(config: MiningConfig) -> Panel:
-    """The data that the configuration names; the simulator only when it names none."""
-    from fama_fast.data import load_market_data
-
-    place = config.paths.market_data
-    return load_market_data(place, simulation=simulation_of(config) if place is None else None, **_loading(config))
-
-
-def simulation_of(config: MiningConfig) -> SimulationSpec:
-    """The market that is simulated where the configuration names no data."""
-    from fama_fast.data import DEFAULT_SIMULATION, PlantedSignal
-
-    simulator = config.data.simulator
-    given = {
-        "n_symbols": simulator.symbols,
-        "n_dates": simulator.dates,
-        "seed": simulator.seed,
-        "signals": None
-        if simulator.signals is None
-        else tuple(PlantedSignal(s.expression, s.rank_ic) for s in simulator.signals),
-    }
-    chosen: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-    return replace(DEFAULT_SIMULATION, **chosen)
-
-
-def _loading(config: MiningConfig) -> dict[str, Any]:
-    """What the configuration says about how market data are read."""
-    part, paths = config.data, config.paths
-    return {
-        "fields": part.fields,
-        "universe": paths.universe,
-        "groups": paths.groups,
-        **{name: getattr(part, name) for name in ReadingOptions.__annotations__ if hasattr(part, name)},
-    }
-
-
 def check_budget(config: MiningConfig, panel: Panel | Dataset | None = None) -> None:
     """Refuses a memory budget (or data that are read in parts) where something keeps all data in memory.
 
@@ -136,7 +98,7 @@ def open_data(config: MiningConfig) -> Panel | Dataset:
     if config.run.memory_budget is None:
         return open_panel(config)
     assert config.paths.market_data is not None  # `check_budget` saw to it
-    return scan_market_data(config.paths.market_data, **_loading(config))
+    return scan_market_data(config.paths.market_data, **reading_settings(config))
 
 
 def data_again(
@@ -153,7 +115,7 @@ def data_again(
             loading.
     """
     from fama_fast.data import load_market_data, scan_market_data
-    from fama_fast.data.origin import load_origin
+    from fama_fast.data.load import load_origin
 
     if record is not None:
         given = bool(record.get("given"))

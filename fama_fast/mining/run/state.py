@@ -6,31 +6,31 @@ back bit for bit, rank vectors are computed again from the same data. It decides
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast.atomic import ensure_writable
 from fama_fast.errors import ExpressionError, StoreError
 from fama_fast.evaluation import mean
-from fama_fast.ledger.records import as_proposed
-from fama_fast.library import Factor, FactorSet
+from fama_fast.ledger.records import as_proposed, known_figures
+from fama_fast.library import Factor
 from fama_fast.library.codec import factor_from_dict
 from fama_fast.library.identity import factor_from_alpha
+from fama_fast.mining.candidate import Member
 from fama_fast.mining.coe import ChainBook, FailureMemory
-from fama_fast.mining.library.archive import SearchMemory, elite_of, ranking_print, series_print
-from fama_fast.mining.library.candidate import LibraryView, Member
+from fama_fast.mining.library.archive import SearchMemory, elite_of, series_hash
 from fama_fast.mining.library.residuals import ResidualMemory
+from fama_fast.mining.library.view import LibraryView
 from fama_fast.mining.measure.race import Account
+from fama_fast.passes import ranking_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fama_fast.engine import Alpha
     from fama_fast.ledger.records import StartingFactor
-    from fama_fast.mining.library.candidate import Candidate
+    from fama_fast.mining.candidate import Candidate
     from fama_fast.mining.measure.market import Market
     from fama_fast.types import FloatArray, IntArray
 
@@ -111,11 +111,6 @@ class LoopState:
         }
 
 
-def known_figures(scores: Mapping[str, float]) -> dict[str, float]:
-    """Scores without those that are not defined: what is stored reads back equal."""
-    return {k: v for k, v in scores.items() if math.isfinite(v)}
-
-
 def direction(series: FloatArray) -> int:
     """The sign that daily RankICs over training rows give a factor: -1 where their mean is below zero, else 1."""
     return -1 if mean(series) < 0.0 else 1
@@ -159,7 +154,7 @@ def first_state(market: Market, factors: Sequence[Factor]) -> tuple[LoopState, l
         if measured.proposed:
             state.turned[alpha.fingerprint] = measured.fingerprint, measured.canonical
             state.begun_as[measured.fingerprint] = measured.proposed
-        state.memory.prints |= {ranking_print(alpha.node), "=" + series_print(series)}
+        state.memory.prints |= {ranking_hash(alpha.node), "=" + series_hash(series)}
         own = series[market.rows.train]
         state.memory.consider(elite_of(alpha, own, penalty, breadth, fingerprint=measured.fingerprint), own)
     return state, notes
@@ -302,51 +297,3 @@ def factor_of(candidate: Candidate, *, proposer: str, number: int, seed: int, da
         provenance=provenance,
         proposed=candidate.compiled.canonical if candidate.sign < 0 else "",
     )
-
-
-def starting_factors(path: str | None) -> tuple[list[Factor], str]:
-    """The library to start from, and where it is from: the factor cache where there is one, else the seeds.
-
-    Raises:
-        StoreError: the cache cannot be read.
-    """
-    from fama_fast.library import FactorCache, seed_factors
-
-    if path is None:
-        return list(seed_factors()), "the packaged seed alphas"
-    cache = FactorCache(path)
-    found = list(cache.load())
-    if found:
-        return found, f"the factor cache {cache.factors_path}"
-    return list(seed_factors()), f"the packaged seed alphas (the factor cache {cache.factors_path} holds none yet)"
-
-
-def check_cache(path: str) -> None:
-    """Prove that the cache can be written before a run begins that will want to.
-
-    Raises:
-        StoreError: it is not a factor cache. OutputError: it cannot be written.
-    """
-    from fama_fast.library import FactorCache
-
-    cache = FactorCache(path)
-    if not cache.stores_values or cache.factors_path.parent.exists():
-        ensure_writable(cache.factors_path)
-
-
-def save_factors(path: str, new: Sequence[Factor], start: Sequence[Factor]) -> None:
-    """Add new factors to the cache. One that was empty gets the starting library too.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    from fama_fast.library import FactorCache
-
-    cache = FactorCache(path)
-    kept = cache.load()
-    if not len(kept):
-        kept = FactorSet(start)
-    for factor in new:
-        if factor not in kept:
-            kept.add(factor)
-    cache.save(kept)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fama_fast.ledger.records import ChainStep
+from fama_fast.mining.candidate import Candidate, Member
 from fama_fast.mining.coe import ChainBook, Failure, Outcome
 from fama_fast.mining.css import CorrelationTable, cluster_correlations, select_from_clusters
 from fama_fast.mining.library import pareto as objectives
-from fama_fast.mining.library.candidate import Candidate, Member
 from fama_fast.mining.library.gates import GATES, GateContext, Stage, run_gates
 from fama_fast.mining.measure.race import controls_of
 from fama_fast.mining.run.state import IN_LIBRARY, direction, factor_of

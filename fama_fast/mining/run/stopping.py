@@ -6,15 +6,6 @@ commits it and ends with what there is, and so does its end until the test is op
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from fama_fast.mining.verdict.verdict import Status, Tried, Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from fama_fast.mining.verdict.verdict import FactorVerdict
-
 
 class Stopped(Exception):  # noqa: N818  (no error)
     """The run's end was left because it was asked to."""
@@ -39,19 +30,3 @@ class StopRequest:
         """Raises `Stopped` when somebody asked."""
         if self._reason is not None:
             raise Stopped(self._reason)
-
-
-def not_judged(level: float, test_level: float) -> Verdict:
-    """What stands between the end of the search and its verdict: no claim, no count, the test closed."""
-    headline = "not judged: the search is over, its verdict was not reached; the test split is not in this result"
-    return Verdict(Status.NOT_JUDGED, headline, (), level, test_level, Tried(0))
-
-
-def interrupted(factors: Sequence[FactorVerdict], tried: Tried, *, level: float, test_level: float) -> Verdict:
-    """What a run that was stopped on request may say: figures so far, no claim, the test closed."""
-    holding = sum(1 for f in factors if f.holds)
-    headline = (
-        f"interrupted: {holding} of {len(factors)} new factors hold on validation so far; the test split stays "
-        "closed until the run is resumed and ends"
-    )
-    return Verdict(Status.INTERRUPTED, headline, (), level, test_level, tried, factors=tuple(factors))

@@ -6,18 +6,17 @@ Pure functions; nothing here decides or writes.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.engine.evaluate import has_universe
 from fama_fast.ledger.records import AS_PROPOSED, CandidateRecord, ExchangeRecord, StartingFactor
+from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.config_file import document
-from fama_fast.mining.library.candidate import Candidate
-from fama_fast.mining.library.gates import DROPPED, GATES
+from fama_fast.mining.library.gates import DROPPED
 from fama_fast.proposals.protocol import Proposal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from fama_fast.mining.config import MiningConfig
     from fama_fast.mining.measure.market import Market
@@ -110,18 +109,6 @@ def start_of(state: LoopState) -> list[StartingFactor]:
         StartingFactor(f.fingerprint, f.canonical, f.score if math.isfinite(f.score) else None)
         for f in (m.factor for m in state.library.members)
     ]
-
-
-def funnel(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Candidates by the gate that stopped them, in the gates' order, then those admitted."""
-    return funnel_of(Counter(row["gate"] for row in rows))
-
-
-def funnel_of(stopped: Mapping[str | None, int]) -> dict[str, int]:
-    """The same from counts by gate, None being those admitted. A gate of an older version keeps its name."""
-    known = [gate.name for gate in GATES]
-    older = sorted(g for g in stopped if g is not None and g not in known)
-    return {gate: stopped.get(gate, 0) for gate in (*known, *older)} | {"admitted": stopped.get(None, 0)}
 
 
 def describe(panel: Panel | Dataset) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from fama_fast.ledger.earlier_versions import oriented_document
 from fama_fast.library.codec import factor_from_dict
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.verdict.document_keys import SETTINGS, Document, FactorEntry, PoolFigures
+from fama_fast.mining.verdict.findings import Status
 from fama_fast.mining.verdict.results import SCHEMA
-from fama_fast.mining.verdict.verdict import Status
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fama_fast.ledger import records
 from fama_fast.library.codec import factor_to_dict
-from fama_fast.mining.verdict.verdict import Status, Verdict
+from fama_fast.mining.verdict.findings import Status, Verdict
 from fama_fast.terminal import printable
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fama_fast.mining.verdict.control import Control
-    from fama_fast.mining.verdict.verdict import Evidence, FactorVerdict, Tried
+    from fama_fast.mining.verdict.findings import Evidence, FactorVerdict, Tried
 
 NAN = float("nan")
 

@@ -21,8 +21,8 @@ from fama_fast.panel.key_columns import key_column
 from fama_fast.panel.keys import plain_row
 
 if TYPE_CHECKING:
+    from fama_fast.panel.io.source import Scan
     from fama_fast.panel.reading import Reading
-    from fama_fast.panel.scan import Scan
 
 
 class PandasFrame(Protocol):
@@ -57,7 +57,7 @@ def scan_frames(data: Any, reading: Reading) -> Scan:
     Raises:
         DataError: something else; a wide frame without the name of its field; tables that do not go together.
     """
-    from fama_fast.panel.scan import Scan
+    from fama_fast.panel.io.source import Scan
 
     if isinstance(data, pl.LazyFrame):
         return Scan(data, plain_row)
@@ -81,7 +81,7 @@ def scan_frames(data: Any, reading: Reading) -> Scan:
 
 
 def _wide(frames: Mapping[str, pl.DataFrame], reading: Reading) -> Scan:
-    from fama_fast.panel.scan import Scan
+    from fama_fast.panel.io.source import Scan
 
     if not frames:
         raise DataError("a dict of wide frames holds none")

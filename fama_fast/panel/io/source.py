@@ -16,6 +16,8 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from fama_fast.panel.keys import Locate
+
 
 @dataclass(frozen=True)
 class File:
@@ -141,3 +143,23 @@ def locator(source: RowSource) -> Callable[[int], str]:
         return source.locate(source.groups[at], row - (ends[at - 1] if at else 0))
 
     return locate
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Market data opened lazily as rows.
+
+    Attributes:
+        frame: the rows. locate: names a row's file and number. layout: how the data lie there, for the first line that
+            is printed; empty for a plain file. rows: the reader, of more than a plain file.
+    """
+
+    frame: pl.LazyFrame
+    locate: Locate
+    layout: str = ""
+    rows: RowSource | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was let pass so far."""
+        return () if self.rows is None else self.rows.warnings

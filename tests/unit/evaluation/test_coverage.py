@@ -9,7 +9,7 @@ from fama_fast.data import SimulationSpec, simulate
 from fama_fast.engine import compile as compile_alpha
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.measure.market import Market
-from fama_fast.mining.verdict.control import select
+from fama_fast.mining.run.controls import select
 
 WHOLE = "TS_MEAN(VOLUME, 5) / TS_MEAN(VOLUME, 20)"
 HALF = f"IF(RET > 0, {WHOLE}, NAN)"

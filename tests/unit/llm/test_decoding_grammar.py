@@ -24,7 +24,7 @@ from fama_fast.llm.decoding.cfg import Grammar, Prose, Ref, Text
 from fama_fast.llm.decoding.expressions import expression_grammar, usable_fields
 from fama_fast.llm.decoding.skeleton import skeleton
 from fama_fast.mining.proposers.check import compiled
-from fama_fast.mining.proposers.random_tree import lookback
+from fama_fast.passes import lookback
 from fama_fast.proposals.operators import proposable_specs
 from fama_fast.proposals.protocol import Vocabulary
 

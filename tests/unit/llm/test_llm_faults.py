@@ -27,8 +27,7 @@ from fama_fast.mining.proposers.llm import LLMProposer, make_client
 from fama_fast.mining.proposers.replay import ReplayProposer
 from fama_fast.mining.run.loop import mine
 from fama_fast.panel import Panel
-from fama_fast.proposals.budget import Allowance
-from fama_fast.proposals.protocol import ProposalRequest, Rejection, Vocabulary
+from fama_fast.proposals.protocol import Allowance, ProposalRequest, Rejection, Vocabulary
 
 KEY = "sk-fake-8Hq2/+canary$1"
 PRICES = Vocabulary(("OPEN", "HIGH", "LOW", "CLOSE", "VOLUME"), (), 60)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import fama_fast as ff
+from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.library.archive import NICHE, PER_NICHE, SearchMemory, elite_of
-from fama_fast.mining.library.candidate import Candidate
 from fama_fast.proposals.protocol import Elite, Proposal
 
 DAYS = 400

@@ -10,9 +10,10 @@ import pytest
 from scipy import stats as scipy_stats
 
 from fama_fast.data import PlantedSignal, SimulationSpec, simulate
+from fama_fast.evaluation.ranks import centred_ranks
 from fama_fast.library import Factor, make_factor
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.measure.combination import Pool, blend, centred_ranks, ridge_weights
+from fama_fast.mining.measure.combination import Pool, blend, ridge_weights
 from fama_fast.mining.measure.market import Market
 from fama_fast.mining.run.state import LoopState
 from fama_fast.mining.run.steps import update_pool
@@ -157,7 +158,8 @@ def test_the_test_split_does_not_reach_the_weights(market: Market, panel: Panel)
 
 def test_patience_counts_rounds_without_gain(market: Market) -> None:
     from fama_fast.ir import field
-    from fama_fast.mining.library.candidate import LibraryView, Member
+    from fama_fast.mining.candidate import Member
+    from fama_fast.mining.library.view import LibraryView
 
     state = LoopState(LibraryView())
     pool = Pool(market, config().pool)

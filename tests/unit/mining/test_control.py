@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from fama_fast.data import PlantedSignal, SimulationSpec, simulate
+from fama_fast.data.labels import shuffled_labels
 from fama_fast.engine import compile as compile_alpha
 from fama_fast.ir import count_nodes
 from fama_fast.library import seed_factors
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.measure.combination import Pool
 from fama_fast.mining.measure.market import Market
-from fama_fast.mining.verdict.control import batches, random_formulas, run_controls, select, shuffled_labels, sizes_of
+from fama_fast.mining.run.controls import batches, run_controls, select
+from fama_fast.mining.verdict.control import random_formulas, sizes_of
 from fama_fast.proposals.protocol import Vocabulary
 
 VOCABULARY = Vocabulary(("OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "RET", "VWAP"), ("SECTOR",), max_window=60)

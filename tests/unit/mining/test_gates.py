@@ -11,10 +11,10 @@ import pytest
 
 from fama_fast.engine import compile as compile_alpha
 from fama_fast.library.factor import Factor
+from fama_fast.mining.candidate import Candidate, Member, Standing
 from fama_fast.mining.config import GateSettings
-from fama_fast.mining.library.candidate import Candidate, LibraryView, Member, subtree_sizes
 from fama_fast.mining.library.gates import GATES, GateContext, Stage, run_gates
-from fama_fast.mining.measure.race import Standing
+from fama_fast.mining.library.view import LibraryView, subtree_sizes
 from fama_fast.proposals.protocol import Proposal, Vocabulary
 
 FIELDS = ("OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "RET", "VWAP")

@@ -20,9 +20,9 @@ import fama_fast as ff
 from fama_fast.cli import main
 from fama_fast.engine import compile_recorded
 from fama_fast.errors import StoreError
+from fama_fast.evaluation.ranks import centred_ranks
 from fama_fast.ledger.ledger import Ledger
 from fama_fast.library import FactorSet, make_factor, seed_factors
-from fama_fast.mining.measure.combination import centred_ranks
 from fama_fast.mining.run.loop import mine
 from tests.support.older_ledger import age, old_document, old_set
 

@@ -15,8 +15,8 @@ from fama_fast.data import PlantedSignal, SimulationSpec, simulate
 from fama_fast.engine import compile as compile_alpha
 from fama_fast.errors import ConfigError
 from fama_fast.library.factor import Factor
+from fama_fast.mining.candidate import Candidate, Member
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.library.candidate import Candidate, LibraryView, Member
 from fama_fast.mining.library.pareto import (
     OBJECTIVES,
     crowding_distance,
@@ -27,6 +27,7 @@ from fama_fast.mining.library.pareto import (
     place,
     with_figures,
 )
+from fama_fast.mining.library.view import LibraryView
 from fama_fast.mining.measure.market import Market
 from fama_fast.mining.run.loop import mine
 from fama_fast.panel import Panel

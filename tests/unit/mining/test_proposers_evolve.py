@@ -20,11 +20,10 @@ from fama_fast.mining.proposers.random_tree import (
     TreeMaker,
     fits,
     is_boolean,
-    lookback,
     random_expression,
     worth_scoring,
 )
-from fama_fast.passes import canonicalise, identity
+from fama_fast.passes import canonicalise, identity, lookback
 from fama_fast.proposals.operators import proposable_specs
 from fama_fast.proposals.protocol import ProposalRequest, Proposer, Vocabulary
 

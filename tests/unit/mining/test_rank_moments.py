@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fama_fast.mining.measure.combination import centred_ranks, oriented_ranks
+from fama_fast.evaluation.ranks import centred_ranks, oriented_ranks
 from fama_fast.mining.measure.rank_moments import RankMoments, whole_ranks
 
 T, N, STOPS = 40, 31, (0, 13, 29, 40)

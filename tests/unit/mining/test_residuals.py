@@ -11,9 +11,10 @@ import pytest
 from fama_fast.data import PlantedSignal, SimulationSpec, simulate
 from fama_fast.engine import compile as compile_alpha
 from fama_fast.library.factor import Factor
+from fama_fast.mining.candidate import Candidate, Member
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.library.candidate import Candidate, LibraryView, Member
 from fama_fast.mining.library.residuals import ResidualMemory, contributions
+from fama_fast.mining.library.view import LibraryView
 from fama_fast.mining.measure.combination import ridge_weights
 from fama_fast.mining.measure.market import Market
 from fama_fast.mining.proposers.evolve import EvolveProposer

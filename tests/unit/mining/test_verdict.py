@@ -14,15 +14,8 @@ from fama_fast.ledger.prior_runs import Earlier, earlier_runs
 from fama_fast.ledger.records import CandidateRecord, ExchangeRecord, RunRecord
 from fama_fast.library.factor import Factor
 from fama_fast.mining.verdict.control import Control
-from fama_fast.mining.verdict.verdict import (
-    Evidence,
-    Status,
-    Verdict,
-    conclude,
-    judge_factors,
-    one_sided,
-    spent_level,
-)
+from fama_fast.mining.verdict.findings import Evidence, Status, Verdict
+from fama_fast.mining.verdict.verdict import conclude, judge_factors, one_sided, spent_level
 
 
 def figures(t: float, rank_ic: float = 0.03, icir: float = 0.2) -> dict[str, float]:

@@ -16,7 +16,7 @@ from fama_fast.cli.app import build_app
 from fama_fast.errors import ConfigError
 from fama_fast.mining.config import DataSettings
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.run.setup import open_panel
+from fama_fast.mining.configured_data import open_panel
 from fama_fast.panel.reading import PLAIN, Reading, ReadingOptions, read_columns, reading_of
 
 

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 import fama_fast as ff
-from fama_fast.cli import EXIT_BROKEN_PIPE, main
-from fama_fast.errors import DataError, UnknownName
+from fama_fast.cli import main
+from fama_fast.errors import EXIT_BROKEN_PIPE, DataError, UnknownName
 from fama_fast.ledger.ledger import Ledger
 from fama_fast.ledger.records import CandidateRecord, ExchangeRecord, RunRecord
 from fama_fast.library import Factor, FactorSet

@@ -7,36 +7,12 @@ stops where an uninterrupted one would. Only time reads a clock.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from fama_fast.proposals.protocol import Allowance
 
 if TYPE_CHECKING:
     from fama_fast.mining.config import MiningConfig
-    from fama_fast.proposals.protocol import Usage
-
-
-@dataclass(frozen=True)
-class Allowance:
-    """What is left; None is without bound.
-
-    Attributes:
-        tokens: of prompts and answers together. cost: in the currency of `llm.max_cost`.
-        deadline: on the monotonic clock.
-    """
-
-    tokens: int | None = None
-    cost: float | None = None
-    deadline: float | None = None
-
-    def used_up(self, usage: Usage) -> str | None:
-        """Which budget `usage` has used up, in words, or None."""
-        if self.tokens is not None and usage.prompt_tokens + usage.completion_tokens >= self.tokens:
-            return "the token budget (run.max_tokens) is used up"
-        if self.cost is not None and usage.cost >= self.cost:
-            return "the money budget (llm.max_cost) is used up"
-        if self.deadline is not None and time.monotonic() >= self.deadline:
-            return "the time budget (run.max_seconds) is used up"
-        return None
 
 
 def allowance(config: MiningConfig, *, tokens: int, cost: float, began: float) -> Allowance:

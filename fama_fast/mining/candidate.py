@@ -1,42 +1,43 @@
-"""One proposed expression on its way through the gates, and the library it has to stand against.
-
-Plain values that gates read and fill in; no gate, no engine, no store here.
-"""
+"""One proposed expression on its way through the gates, and a member of the library that it has to stand against."""
 
 from __future__ import annotations
 
 import functools
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fama_fast.ir import count_nodes, postorder
+from fama_fast.evaluation.ic import reach
+from fama_fast.ir import Node, count_nodes
 from fama_fast.ledger.records import Plain, plain
 from fama_fast.library.codec import factor_to_dict
-from fama_fast.mining.library.rank_vectors import RankVectors
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
     import numpy as np
     from numpy.typing import NDArray
 
     from fama_fast.engine import Alpha
     from fama_fast.errors import FamaError
-    from fama_fast.ir import Node
     from fama_fast.library.factor import Factor
-    from fama_fast.mining.measure.race import Standing
     from fama_fast.proposals.protocol import Proposal
     from fama_fast.types import FloatArray
 
 
-def reach(rank_ic: float, breadth: float) -> float:
-    """RankIC over the whole universe of a factor that has values for a share of it only, the others in the middle.
+@dataclass(frozen=True)
+class Standing:
+    """Where a candidate stands after the sampled dates it ran on.
 
-    A forecast earns in proportion to its IC times the square root of its breadth (Grinold 1989). By RankIC alone
-    `RET^0.1 * VOLUME`, which half of the symbols have no value of, takes the place of volume over everyone.
+    Attributes:
+        rank_ic: estimated mean RankIC over the training rows; NaN without an estimate. margin: z s.
+        days: sampled dates with a RankIC. coverage: mean share of members with a value on them.
+        lost: it left the race. rungs: blocks of dates that it ran on.
     """
-    return rank_ic * math.sqrt(breadth)
+
+    rank_ic: float
+    margin: float
+    days: int
+    coverage: float
+    lost: bool
+    rungs: int = 1
 
 
 @dataclass
@@ -112,14 +113,6 @@ class Candidate:
         return self.oriented.fingerprint
 
 
-def subtree_sizes(root: Node) -> dict[str, int]:
-    """Nodes of every distinct subexpression by its structural key, written out as a tree."""
-    sizes: dict[str, int] = {}
-    for node in postorder(root):
-        sizes[node.key] = 1 + sum(sizes[a.key] for a in node.args)
-    return sizes
-
-
 @dataclass(frozen=True)
 class Member:
     """A library member with what gates compare against.
@@ -150,41 +143,3 @@ class Member:
     def entry(self) -> Plain:
         """What the run's state says of it, made once: every round writes all of the library."""
         return Plain(plain({"factor": factor_to_dict(self.factor), "mined": self.mined}))
-
-
-class LibraryView:
-    """The library in its order. `vectors` may hold more than its members': candidates', and those of chains."""
-
-    def __init__(self, members: Iterable[Member] = ()) -> None:
-        self.members: list[Member] = list(members)
-        self.vectors = RankVectors({m.factor.fingerprint: m.vector for m in self.members})
-        self._subtrees: dict[str, dict[str, int]] = {}
-
-    def __len__(self) -> int:
-        return len(self.members)
-
-    @property
-    def mined(self) -> list[Member]:
-        """What the run itself found, in order of admission."""
-        return [m for m in self.members if m.mined]
-
-    def get(self, fingerprint: str) -> Member | None:
-        return next((m for m in self.members if m.factor.fingerprint == fingerprint), None)
-
-    def admit(self, member: Member, replaces: Collection[str] = ()) -> None:
-        """Append a member; those it replaces leave."""
-        self.vectors.add({member.factor.fingerprint: member.vector})
-        self.members = [m for m in self.members if m.factor.fingerprint not in replaces]
-        self.members.append(member)
-
-    def correlations(self, fingerprint: str, vector: NDArray[np.float32]) -> FloatArray:
-        """(n,) correlation of a unit rank vector, of this fingerprint, with every member's."""
-        self.vectors.add({fingerprint: vector})
-        return self.vectors.correlations(fingerprint, [m.factor.fingerprint for m in self.members])
-
-    def subtrees(self, member: Member) -> dict[str, int]:
-        """`subtree_sizes` of a member, kept."""
-        key = member.factor.fingerprint
-        if key not in self._subtrees:
-            self._subtrees[key] = subtree_sizes(member.node)
-        return self._subtrees[key]

@@ -1,0 +1,103 @@
+"""An operator in words, for lists, pages and JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fama_fast.types import Kind
+
+if TYPE_CHECKING:
+    from fama_fast.ops import OpSpec
+    from fama_fast.ops.spec import Parameter
+
+
+def describe(spec: OpSpec) -> dict[str, Any]:
+    """All that the registry knows of an operator, as plain data."""
+    laws = spec.algebra
+    return {
+        "name": spec.name,
+        "family": spec.family.value,
+        "signature": spec.signature,
+        "doc": spec.doc,
+        "parameters": [
+            {
+                "name": p.name,
+                "kind": p.kind.value,
+                "required": p.required,
+                "default": None if p.required else p.default,
+                "minimum": p.minimum,
+                "maximum": p.maximum,
+                "choices": list(p.choices),
+                "doc": p.doc,
+            }
+            for p in spec.parameters
+        ],
+        "infix": spec.symbol,
+        "aliases": list(spec.aliases),
+        "lookback": _lookback(spec),
+        "missing": spec.missing,
+        "no_min_periods": spec.no_min_periods,
+        "algebra": [law for law in laws.__dataclass_fields__ if getattr(laws, law)],
+        "boolean": spec.boolean,
+        "gives_group": spec.gives_group,
+        "composite": spec.lower is not None,
+        "example": spec.example,
+        "source": spec.source,
+        "notes": spec.notes,
+    }
+
+
+def first_sentence(text: str) -> str:
+    """What a definition says first, without its full stop."""
+    return " ".join(text.split()).split(". ")[0].rstrip(".")
+
+
+def parameter_line(p: dict[str, Any]) -> str:
+    """A parameter's kind, meaning and bounds in one line."""
+    bounds = []
+    if not p["required"] and p["default"] not in (None, ""):
+        bounds.append(f"default {p['default']}")
+    if p["minimum"] is not None:
+        bounds.append(f"at least {p['minimum']:g}")
+    if p["maximum"] is not None:
+        bounds.append(f"at most {p['maximum']:g}")
+    return "; ".join([p["kind"], *([p["doc"]] if p["doc"] else []), *bounds])
+
+
+def _lookback(spec: OpSpec) -> str:
+    """Rows needed before today, in words.
+
+    The rule is a function, so its values tell what it is: a sum of windows where one more day in a window is one more
+    row or none, and otherwise an instance of it.
+    """
+    from fama_fast.ops import MIN_PERIODS
+
+    if spec.lookback is None:
+        return "0"
+    at = {p.name: _instance(p) for p in spec.statics}
+    rows = spec.lookback(at)
+    terms, rest = [], rows
+    for p in spec.statics:
+        days = at[p.name]
+        if p.kind is not Kind.WINDOW or p is MIN_PERIODS or days is None:
+            continue
+        more = [spec.lookback({**at, p.name: days + k}) - rows for k in (1, 2, 10)]
+        if more == [1, 2, 10]:
+            terms.append(p.name)
+            rest -= days
+        elif any(more):
+            given = ", ".join(f"{q.name} = {at[q.name]:g}" for q in spec.statics if q.required or q is p)
+            return f"{rows} for {given}"
+    text = " + ".join(terms)
+    if not text:
+        return str(rest)
+    return f"{text} {'+' if rest > 0 else '-'} {abs(rest)}" if rest else text
+
+
+def _instance(p: Parameter) -> Any:
+    """A value that the parameter may have."""
+    if not p.required:
+        return p.default
+    if p.kind is Kind.WINDOW:
+        return max(20, int(p.minimum or 1))
+    return 1 if p.minimum is None else int(p.minimum) if p.kind is Kind.COUNT else p.minimum

@@ -1,0 +1,61 @@
+"""The library that a search starts from and adds to: the factor cache, or the seed alphas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fama_fast.atomic import ensure_writable
+from fama_fast.library import FactorSet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fama_fast.library.factor import Factor
+
+
+def starting_factors(path: str | None) -> tuple[list[Factor], str]:
+    """The library to start from, and where it is from: the factor cache where there is one, else the seeds.
+
+    Raises:
+        StoreError: the cache cannot be read.
+    """
+    from fama_fast.library import FactorCache, seed_factors
+
+    if path is None:
+        return list(seed_factors()), "the packaged seed alphas"
+    cache = FactorCache(path)
+    found = list(cache.load())
+    if found:
+        return found, f"the factor cache {cache.factors_path}"
+    return list(seed_factors()), f"the packaged seed alphas (the factor cache {cache.factors_path} holds none yet)"
+
+
+def check_cache(path: str) -> None:
+    """Prove that the cache can be written before a run begins that will want to.
+
+    Raises:
+        StoreError: it is not a factor cache. OutputError: it cannot be written.
+    """
+    from fama_fast.library import FactorCache
+
+    cache = FactorCache(path)
+    if not cache.stores_values or cache.factors_path.parent.exists():
+        ensure_writable(cache.factors_path)
+
+
+def save_factors(path: str, new: Sequence[Factor], start: Sequence[Factor]) -> None:
+    """Add new factors to the cache. One that was empty gets the starting library too.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    from fama_fast.library import FactorCache
+
+    cache = FactorCache(path)
+    kept = cache.load()
+    if not len(kept):
+        kept = FactorSet(start)
+    for factor in new:
+        if factor not in kept:
+            kept.add(factor)
+    cache.save(kept)

@@ -1,0 +1,149 @@
+"""What a run may claim, as plain values: new factors against the bar, how much was tried, pools, the verdict."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from fama_fast.errors import EXIT_NOTHING_FOUND, EXIT_OK
+from fama_fast.evaluation.inference import NAN
+from fama_fast.mining.verdict.control import Control
+
+
+class Status(enum.Enum):
+    """How a run ended."""
+
+    FOUND = "found"  # holds on validation, and the test agrees
+    NOT_CONFIRMED = "not confirmed"  # holds on validation, the test does not agree
+    NOTHING_FOUND = "nothing found"  # nothing meets the bar on validation
+    INTERRUPTED = "interrupted"  # stopped on request: no claim is made and the test stays closed
+    NOT_JUDGED = "not judged"  # the search is over and its end has yet to come: no claim is made
+
+
+@dataclass(frozen=True)
+class FactorVerdict:
+    """One new factor against the bar; t-values (above 0 is the right direction), p adjusted."""
+
+    fingerprint: str
+    train_t: float
+    train_p: float
+    valid_t: float
+    valid_p: float
+    holds: bool
+    test_t: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for the result file."""
+        return {
+            "holds": self.holds,
+            "train_t": self.train_t,
+            "train_p_adjusted": self.train_p,
+            "valid_t": self.valid_t,
+            "valid_p_adjusted": self.valid_p,
+            **({} if self.test_t is None else {"test_t": self.test_t}),
+        }
+
+
+@dataclass(frozen=True)
+class Tried:
+    """How much was tried: the multiplicity of every p-value, and the spread of Sharpe ratios among the trials.
+
+    Attributes:
+        here: different candidates of this run that were measured on data. elsewhere: of earlier runs on the same
+            data, not among those. sharpe_variance: of the validation RankICIR over this run's candidates.
+    """
+
+    here: int
+    elsewhere: int = 0
+    sharpe_variance: float = NAN
+
+    @property
+    def total(self) -> int:
+        return self.here + self.elsewhere
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A pool on one split: its figures and how sure they are.
+
+    Attributes:
+        scores: of the model that decides. others: of the other models. interval: 95%, of the mean RankIC, by the
+            stationary bootstrap. p: one-sided, of the Newey-West t. deflated: deflated Sharpe ratio; None where
+            trials are not counted (the test). weights: of ridge.
+    """
+
+    scores: dict[str, float]
+    others: dict[str, dict[str, float]]
+    interval: tuple[float, float]
+    p: float
+    deflated: float | None = None
+    weights: dict[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for the result file."""
+        out: dict[str, Any] = dict(self.scores)
+        if all(math.isfinite(bound) for bound in self.interval):
+            out["rank_ic_interval"] = list(self.interval)
+        out["p"] = self.p
+        if self.deflated is not None and math.isfinite(self.deflated):
+            out["deflated_sharpe"] = self.deflated
+        return out | {"weights": dict(self.weights), "other_models": self.others}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The end of a run, in figures and in words.
+
+    Attributes:
+        headline: one sentence. statements: further sentences, in the order of an argument.
+        tried: the multiplicity that p-values are adjusted for. test_level: one-sided level that was left for the test;
+            openings: how many other sets of factors had their test on these data before.
+        valid: the pool of all new factors on validation; tested: the pool of those that hold, on the test; None
+            where there is none. shrinkage: mean test RankIC of the factors that hold over their training
+            RankIC. control: what luck found.
+    """
+
+    status: Status
+    headline: str
+    statements: tuple[str, ...]
+    level: float
+    test_level: float
+    tried: Tried
+    openings: int = 0
+    factors: tuple[FactorVerdict, ...] = ()
+    valid: Evidence | None = None
+    tested: Evidence | None = None
+    shrinkage: float | None = None
+    control: Control = field(default_factory=Control)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when something was found, 1 otherwise."""
+        return EXIT_OK if self.status is Status.FOUND else EXIT_NOTHING_FOUND
+
+    @property
+    def holding(self) -> tuple[str, ...]:
+        """Fingerprints of the factors that hold on validation."""
+        return tuple(f.fingerprint for f in self.factors if f.holds)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for the result file and the ledger."""
+        return {
+            "status": self.status.value,
+            "headline": self.headline,
+            "statements": list(self.statements),
+            "false_discovery_rate": self.level,
+            "test_level": self.test_level,
+            "test_opened_before": self.openings,
+            "candidates_measured": self.tried.here,
+            "candidates_measured_by_earlier_runs": self.tried.elsewhere,
+            "holding": list(self.holding),
+            "shrinkage": self.shrinkage,
+            "pool": {
+                "valid": {} if self.valid is None else self.valid.as_dict(),
+                "test": {} if self.tested is None else self.tested.as_dict(),
+            },
+            "control": self.control.as_dict(),
+        }
