@@ -16,9 +16,9 @@ from fama_fast.panel.io.csv_table import csv_columns, read_csv
 from fama_fast.panel.io.folder import is_uri, list_files
 from fama_fast.panel.io.hive import hive_columns
 from fama_fast.panel.io.layout import Head, layout_of
+from fama_fast.panel.io.parquet_files import Footers, ParquetFiles
 from fama_fast.panel.io.qlib_bin import QlibFolder, is_qlib, qlib_near
 from fama_fast.panel.io.wide import WideTables, csv_table, parquet_table
-from fama_fast.panel.parquet import Footers, ParquetFiles
 
 if TYPE_CHECKING:
     from fama_fast.panel.io.folder import Listing

@@ -17,9 +17,9 @@ from fama_fast.cli import main
 from fama_fast.data import quality_report
 from fama_fast.errors import ConfigError, DataError
 from fama_fast.panel import Panel
-from fama_fast.panel import parquet as parquet_module
 from fama_fast.panel import survey as survey_module
 from fama_fast.panel.dataset import Dataset
+from fama_fast.panel.io import parquet_files as parquet_module
 
 DAY = dt.date(2020, 1, 1)
 

@@ -332,7 +332,7 @@ def outcome(read: Any) -> tuple[Any, ...]:
 def test_random_stamps_read_alike_in_memory_and_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fama_fast.panel.survey._CELLS", 64)
     monkeypatch.setattr("fama_fast.panel.choose_parts._ROWS", 16)
-    monkeypatch.setattr("fama_fast.panel.parquet.BATCH_ROWS", 11)
+    monkeypatch.setattr("fama_fast.panel.io.parquet_files.BATCH_ROWS", 11)
     seen = set()
     for seed in range(60):
         rng = np.random.default_rng(seed)
