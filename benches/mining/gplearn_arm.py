@@ -4,7 +4,7 @@ Its fitness is the daily RankIC itself, |mean over training dates|, computed by 
 pooled Spearman metric nor its speed is held against it. Fields are those a mining run sees, function set its default
 arithmetic one with all functions switched on; it has no time-series or cross-sectional operators of its own. The
 budget counts programs: generations x population. The best programs of the hall of fame that are less than .7 correlated
-in training become the pool, as many as the run may want, oriented in training: `Pool` does the rest. It needs
+in training become the pool, as many as the run may want, oriented in training: `FactorPool` does the rest. It needs
 gplearn: `pip install -e '.[bench]'`.
 """
 
@@ -21,7 +21,7 @@ from fama_fast.evaluation import SortedRows, mean, rank_ic
 from fama_fast.evaluation.ranks import centred_ranks
 from fama_fast.library.factor import Factor
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.measure.combination import Pool
+from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.measure.market import Market
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def gplearn_arm(panel: Panel, seed: int, candidates: int, threads: int) -> dict[
         factors = market.admit([p for p in model if p is not None], config.u)
     if not factors:
         return {"headline": "no program", "candidates": programs, "factors": [], "pool_test": {}, "admitted": 0}
-    pool = Pool(market, config.pool)
+    pool = FactorPool(market, config.pool)
     valid, test = pool.valid(factors), pool.test(factors)
     rows = [{"expression": f.expression, "train": f.score, "test": market.test_score(f)} for f in factors]
     before, after = (float(np.mean([r[k] for r in rows])) for k in ("train", "test"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.measure.combination import Pool
+from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.measure.market import Market
 from fama_fast.mining.run.loop import mine
 
@@ -81,7 +81,7 @@ def scored(panel: Panel, config: MiningConfig, factors: Sequence[Factor]) -> dic
     if not factors:
         return {"factors": [], "pool_test": {}, "pool_valid": {}}
     market = Market(panel, config)
-    pool = Pool(market, config.pool)
+    pool = FactorPool(market, config.pool)
     valid, test = pool.valid(factors), pool.test(factors)
     tests = market.open_test(factors)
     rows: list[dict[str, Any]] = [

@@ -74,14 +74,14 @@ def _open(ledger: str | None, config: Path | None) -> Ledger:
 
 def list_runs(ledger: LedgerPath = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
     """List the runs, oldest first."""
-    from fama_fast.ledger.ownership import standing, why
+    from fama_fast.ledger.ownership import status_now, why
 
     with _open(ledger, config) as store:
         runs = store.list_runs()
     rows = [
         {
             "run": r.id,
-            "status": standing(r),
+            "status": status_now(r),
             "rounds": r.rounds,
             "verdict": (r.verdict or {}).get("status", "-"),
             "proposer": r.proposer,
@@ -107,7 +107,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one run: its state, its funnel and its new factors."""
-    from fama_fast.ledger.ownership import RUNNING, owner_text, standing, why
+    from fama_fast.ledger.ownership import RUNNING, owner_text, status_now, why
     from fama_fast.mining.library.gates import funnel
     from fama_fast.mining.verdict.results import factor_rows
 
@@ -119,7 +119,7 @@ def show(
         return
     counts = ", ".join(f"{gate} {n}" for gate, n in funnel(proposed).items() if n)
     say(
-        f"run {record.id}: {standing(record)}, {record.rounds} rounds, {len(proposed)} candidates",
+        f"run {record.id}: {status_now(record)}, {record.rounds} rounds, {len(proposed)} candidates",
         f"data: {record.source} (hash {record.data_hash})",
         f"proposer {record.proposer}, seed {record.seed}, started {to_the_second(record.started_at)}",
         f"gates: {counts or 'no candidate yet'}",
@@ -129,7 +129,7 @@ def show(
     if record.summary is not None:
         print_table(factor_rows(record.summary))
         say(record.summary["verdict"]["headline"])
-    elif standing(record) == RUNNING:
+    elif status_now(record) == RUNNING:
         say(f"not finished: {owner_text(record.owner)} works on it")
     else:
         say(f"not finished: go on with --resume {record.id}{f' ({why(record)})' if why(record) else ''}")
@@ -150,10 +150,10 @@ def _candidate_row(row: dict[str, Any]) -> dict[str, Any]:
 def _as_data(record: RunRecord, proposed: list[dict[str, Any]], candidates: bool) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from fama_fast.ledger.ownership import standing, why
+    from fama_fast.ledger.ownership import status_now, why
     from fama_fast.mining.library.gates import funnel
 
-    data = asdict(record) | {"status": standing(record), "reason": why(record) or None}
+    data = asdict(record) | {"status": status_now(record), "reason": why(record) or None}
     del data["state"]
     data["funnel"] = funnel(proposed)
     if candidates:

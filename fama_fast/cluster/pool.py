@@ -1,6 +1,6 @@
 """The client's side: a pool of workers that run tasks, with the care that machines need.
 
-`Pool.map` hands out a window of tasks, collects results by number, and
+`WorkerPool.map` hands out a window of tasks, collects results by number, and
 1. asks workers that it has not met for their installation, and leaves out those that do not fit, by name;
 2. gives a task that was lost with its worker to another, `retries` times;
 3. takes tasks back from workers that are all gone, so that nothing waits for the dead;
@@ -61,7 +61,7 @@ def open_pool(
     retries: int = 3,
     wait: float = 60.0,
     note: Callable[[str], None] | None = None,
-) -> Iterator[Pool]:
+) -> Iterator[WorkerPool]:
     """A pool over the cluster at an address; a local one lives as long as the block.
 
     Args:
@@ -92,7 +92,7 @@ def open_pool(
         except (OSError, TimeoutError) as error:
             raise ClusterError(f"no Dask scheduler answers at {url}: {_first_line(error)}") from error
         stack.callback(_close, client)
-        yield Pool(client, where, retries=retries, wait=wait, note=note, mend=mend)
+        yield WorkerPool(client, where, retries=retries, wait=wait, note=note, mend=mend)
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def _close(client: Any) -> None:
         client.close(timeout=2)
 
 
-class Pool:
+class WorkerPool:
     """Workers of one cluster. Make one with `open_pool`.
 
     Attributes:
@@ -254,11 +254,11 @@ class Pool:
 
 
 class _Run:
-    """One call of `Pool.map`."""
+    """One call of `WorkerPool.map`."""
 
     def __init__(
         self,
-        pool: Pool,
+        pool: WorkerPool,
         kept: Kept,
         work: Callable[..., Any],
         tasks: Sequence[tuple[Any, ...]],

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from fama_fast.cluster.pool import Pool
+    from fama_fast.cluster.pool import WorkerPool
     from fama_fast.cluster.source import Source
     from fama_fast.data.labels import Sessions
     from fama_fast.engine import Alpha
@@ -182,7 +182,7 @@ class ClusterScoring:
         pool: the workers. data: as the client knows them, for their axes. source: how workers come by them.
     """
 
-    def __init__(self, pool: Pool, data: Panel | Dataset, source: Source) -> None:
+    def __init__(self, pool: WorkerPool, data: Panel | Dataset, source: Source) -> None:
         self.pool, self.data = pool, data
         self._kept = pool.kept(f"scoring {source.hash} {source}", ScoringBuild(source))
 
@@ -218,7 +218,7 @@ class ClusterScoring:
             yield {h: Daily(**{n: series[h][n][i] for n in _SERIES}) for h in horizons}
 
 
-def mapped(pool: Pool, panel: Panel, folder: Path) -> MappedPanel:
+def mapped(pool: WorkerPool, panel: Panel, folder: Path) -> MappedPanel:
     """A panel of this process for the workers of a pool, by way of files in an empty folder.
 
     Raises:

@@ -14,7 +14,7 @@ from fama_fast.dashboard.tallies import Round, Tallies, Totals, totals
 from fama_fast.dashboard.wording import signed
 from fama_fast.errors import NotRecorded, nearest_name
 from fama_fast.ledger import schema
-from fama_fast.ledger.ownership import FINISHED, standing, why
+from fama_fast.ledger.ownership import FINISHED, status_now, why
 from fama_fast.mining.config_file import leaves
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ class Run:
         return self.status == FINISHED
 
     @property
-    def standing(self) -> str:
+    def status_now(self) -> str:
         """How it stands now: `running` only while its process is there."""
-        return standing(self)
+        return status_now(self)
 
     @property
     def why(self) -> str:
@@ -190,7 +190,7 @@ class Runs:
             row: Any = c.execute(query).first()
             if row is None:
                 raise self._missing(c, run_id)
-        return int(row.rounds), standing(row)
+        return int(row.rounds), status_now(row)
 
     def _run(self, c: sa.Connection, row: Any) -> Run:
         rounds = self._tallies.rounds(c, row.id, row.started_at, row.rounds)

@@ -103,7 +103,7 @@ def label_exits(sessions: IntArray, horizon: Horizon, entry_lag: int) -> IntArra
     return np.where(known, exits, dates)
 
 
-def label_reach(sessions: IntArray, horizon: Horizon, entry_lag: int) -> int:
+def label_span(sessions: IntArray, horizon: Horizon, entry_lag: int) -> int:
     """Rows that a label looks ahead at most: what splits purge, and a chunk of dates must have after it."""
     held = read_horizon(horizon)
     if isinstance(held, int):

@@ -73,11 +73,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Chunks of `core` dates, `halo` rows before and `reach` rows after them; `peak` bytes at most are expected."""
+    """Chunks of `core` dates, `halo` rows before and `rows_after` rows after them; `peak` bytes at most are
+    expected."""
 
     core: int
     halo: int
-    reach: int
+    rows_after: int
     batches: tuple[Batch, ...]
     peak: int
 
@@ -88,8 +89,8 @@ class Demand:
 
     Attributes:
         dates, symbols: of the data. item: bytes of a field's value. fields, groups: how many are read; 0 of data in
-            memory, which the budget does not count. reach: rows after a chunk. kept: results held a chunk, float64, the
-            batch's own among them; 0: of the batch at hand alone.
+            memory, which the budget does not count. rows_after: rows after a chunk. kept: results held a chunk,
+            float64, the batch's own among them; 0: of the batch at hand alone.
         extra: further bytes a cell of the chunk; extra_batch: and of each batch's rows.
     """
 
@@ -98,7 +99,7 @@ class Demand:
     item: int
     fields: int
     groups: int
-    reach: int
+    rows_after: int
     kept: int
     extra: float = 0.0
     extra_batch: float = 0.0
@@ -125,7 +126,7 @@ class Demand:
         halo = max(h for h, _ in batches)
         rows = min(core + halo, self.dates)
         # This chunk with its halo, the halo being copied for the next one, and the next one being read.
-        read = min(2 * core + 2 * halo + 2 * self.reach, 2 * self.dates)
+        read = min(2 * core + 2 * halo + 2 * self.rows_after, 2 * self.dates)
         resident = self.symbols * read * (self.item * self.fields + 8 * self.groups + (1 if self.fields else 0))
         chunk = self.symbols * core * (8 * self.kept + self.extra)
         most = 0.0
@@ -173,7 +174,7 @@ def make_schedule(
         smallest = min(span, smallest_chunk(halo))
         least = demand.peak(smallest, batches)
         if budget is None:
-            return Schedule(span, halo, demand.reach, batches, demand.peak(span, batches))
+            return Schedule(span, halo, demand.rows_after, batches, demand.peak(span, batches))
         if least > budget:
             continue
         low, high = smallest, span
@@ -184,7 +185,7 @@ def make_schedule(
         # Work a date, counted in expressions; smaller batches share less.
         cost = sum(len(b.indices) * (1.0 + min(b.halo, demand.dates) / core) for b in batches) * (1.0 + 0.2 / size)
         if best is None or cost < best[0]:
-            best = cost, Schedule(core, halo, demand.reach, batches, demand.peak(core, batches))
+            best = cost, Schedule(core, halo, demand.rows_after, batches, demand.peak(core, batches))
     if best is None:
         assert budget is not None
         raise ConfigError(

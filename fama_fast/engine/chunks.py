@@ -153,7 +153,7 @@ def chunks(
             return pool.submit(reader.read, start, stop) if stop > start else None
 
         at = max(floor, first - schedule.halo)
-        need = min(dates, edges[0][1] + schedule.reach) if edges else at
+        need = min(dates, edges[0][1] + schedule.rows_after) if edges else at
         coming = read(at, need)
         pieces: list[tuple[int, Panel]] = []
         for i, (start, stop) in enumerate(edges):
@@ -162,7 +162,7 @@ def chunks(
             at = need
             coming = None
             if i + 1 < len(edges):
-                need = min(dates, edges[i + 1][1] + schedule.reach)
+                need = min(dates, edges[i + 1][1] + schedule.rows_after)
                 coming = read(at, need)
             yield Loaded(start, stop, pieces, floor)
             begin = max(floor, stop - schedule.halo)

@@ -37,13 +37,13 @@ class ChunkLabels:
     """Where a chunk's labels come from.
 
     Attributes:
-        sort: the labels of the chunk's own dates with their order. fields: what it reads of the data. reach: rows after
-            the chunk that it needs. cell_bytes: what it takes a cell of the chunk.
+        sort: the labels of the chunk's own dates with their order. fields: what it reads of the data. rows_after: rows
+            after the chunk that it needs. cell_bytes: what it takes a cell of the chunk.
     """
 
     sort: Callable[[Loaded], SortedLabels]
     fields: tuple[str, ...]
-    reach: int
+    rows_after: int
     cell_bytes: int
 
 
@@ -95,7 +95,7 @@ def daily_rank_ic_in_chunks(
         fields=fields,
         groups=groups,
         plan=lambda part: _sink_plan(part, min_pairs),
-        reach=labels.reach,
+        rows_after=labels.rows_after,
         extra=labels.cell_bytes,
         extra_batch=_PADDED,
         sink=True,

@@ -144,7 +144,7 @@ def plan_chunks(
         item=source.dtype.itemsize,
         fields=0 if in_memory else len(fields),
         groups=0 if in_memory else len(groups),
-        **{"reach": 0, "kept": 0, **needs},
+        **{"rows_after": 0, "kept": 0, **needs},
     )
     return make_schedule(roots, halos, plan or _plan, demand, budget)
 

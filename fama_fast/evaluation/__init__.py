@@ -16,7 +16,7 @@ from fama_fast.evaluation.daily import (
 from fama_fast.evaluation.decay import decay_curve, half_life
 from fama_fast.evaluation.ic import MIN_PAIRS, ic, rank_ic
 from fama_fast.evaluation.inference import (
-    Level,
+    SeriesLevel,
     benjamini_hochberg,
     bootstrap_interval,
     deflated_sharpe,
@@ -44,7 +44,7 @@ from fama_fast.evaluation.portfolios import (
     quantile_buckets,
     top_k_weights,
 )
-from fama_fast.evaluation.rank_correlation import Likeness, clustered, correlations, likeness
+from fama_fast.evaluation.rank_correlation import Likeness, clustered, correlations, rank_correlation_matrix
 from fama_fast.evaluation.residual import average_ranks, residual_values, style_controls
 from fama_fast.evaluation.rows import SortedRows
 from fama_fast.evaluation.score import compile_all, score, score_windows
@@ -67,12 +67,12 @@ __all__ = [
     "FactorScores",
     "FactorStudy",
     "Groups",
-    "Level",
     "LibraryStudy",
     "Likeness",
     "Overfitting",
     "Path",
     "Performance",
+    "SeriesLevel",
     "SortedRows",
     "StudyData",
     "StudySettings",
@@ -99,7 +99,6 @@ __all__ = [
     "ic",
     "information_ratio",
     "level",
-    "likeness",
     "liquidity_groups",
     "long_short_weights",
     "max_drawdown",
@@ -110,6 +109,7 @@ __all__ = [
     "p_value",
     "quantile_buckets",
     "rank_autocorrelation",
+    "rank_correlation_matrix",
     "rank_ic",
     "rank_ic_by_group",
     "rank_turnover",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from fama_fast.data.labels import MIN_MEMBERS, label_exits, label_reach, only_scored, returns_to
+from fama_fast.data.labels import MIN_MEMBERS, label_exits, label_span, only_scored, returns_to
 from fama_fast.engine.budget import DEFAULT_BUDGET, parse_bytes
 from fama_fast.engine.chunks import chunks, compute
 from fama_fast.engine.evaluate import has_universe, lowered_roots, plan_chunks, read_names
@@ -37,13 +37,14 @@ LABEL_BYTES, _ORDER = 8 + 4 + 8 + 8, 4 + 1
 
 
 class LabelRows(Protocol):
-    """Labels by rows of the data: `fields` are read for them, in the rows asked for and `reach` rows after those."""
+    """Labels by rows of the data: `fields` are read for them, in the rows asked for and `rows_after` rows after
+    those."""
 
     @property
     def fields(self) -> tuple[str, ...]: ...
 
     @property
-    def reach(self) -> int: ...
+    def rows_after(self) -> int: ...
 
     def rows(self, loaded: Loaded, start: int, stop: int) -> FloatArray:
         """(stop - start, N) labels of the dates [start, stop), which must lie in memory."""
@@ -61,7 +62,7 @@ class ReturnLabels:
 
     exits: IntArray
     entry_lag: int
-    reach: int
+    rows_after: int
     min_members: int
     ahead: int = 0
 
@@ -71,15 +72,15 @@ class ReturnLabels:
     ) -> ReturnLabels:
         """Of the data with these dates: no label knows a close behind their last one."""
         sessions = source.sessions
-        exits, reach = label_exits(sessions, horizon, entry_lag), label_reach(sessions, horizon, entry_lag)
-        return cls(exits, entry_lag, reach, min_members)
+        exits, rows_after = label_exits(sessions, horizon, entry_lag), label_span(sessions, horizon, entry_lag)
+        return cls(exits, entry_lag, rows_after, min_members)
 
     @property
     def fields(self) -> tuple[str, ...]:
         return ("CLOSE",)
 
     def rows(self, loaded: Loaded, start: int, stop: int) -> FloatArray:
-        end = min(self.exits.size, stop + self.reach)
+        end = min(self.exits.size, stop + self.rows_after)
         found = returns_to(loaded.rows(start, end)["CLOSE"], self.exits[start:stop] - start, self.entry_lag)
         first, last = min(self.exits.size, start + self.ahead), min(self.exits.size, stop + self.ahead)
         members = loaded.rows(first, last).universe if last > first else None
@@ -90,7 +91,7 @@ class ReturnLabels:
     def later(self, rows: int) -> ReturnLabels:
         dates = self.exits.size
         moved = np.concatenate([self.exits[rows:], np.full(min(rows, dates), dates)])
-        more = {"entry_lag": self.entry_lag + rows, "reach": self.reach + rows, "ahead": self.ahead + rows}
+        more = {"entry_lag": self.entry_lag + rows, "rows_after": self.rows_after + rows, "ahead": self.ahead + rows}
         return replace(self, exits=moved, **more)
 
 
@@ -106,7 +107,7 @@ class GivenLabels:
         return ()
 
     @property
-    def reach(self) -> int:
+    def rows_after(self) -> int:
         return 0
 
     def rows(self, loaded: Loaded, start: int, stop: int) -> FloatArray:
@@ -183,7 +184,7 @@ def daily_by_labels(
         DEFAULT_BUDGET if memory_budget is None else parse_bytes(memory_budget),
         fields=fields,
         groups=groups,
-        reach=max(y.reach for y in labels_by.values()),
+        rows_after=max(y.rows_after for y in labels_by.values()),
         warm=1,
         extra=len(labels_by) * LABEL_BYTES + 2,
         extra_batch=_ORDER,

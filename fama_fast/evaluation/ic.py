@@ -104,10 +104,10 @@ def ic(
     return out
 
 
-def reach(rank_ic: float, breadth: float) -> float:
+def coverage_adjusted(rank_ic: float, scored_coverage: float) -> float:
     """RankIC over the whole universe of a factor that has values for a share of it only, the others in the middle.
 
     A forecast earns in proportion to its IC times the square root of its breadth (Grinold 1989). By RankIC alone
     `RET^0.1 * VOLUME`, which half of the symbols have no value of, takes the place of volume over everyone.
     """
-    return rank_ic * math.sqrt(breadth)
+    return rank_ic * math.sqrt(scored_coverage)

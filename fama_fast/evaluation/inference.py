@@ -105,7 +105,7 @@ def hit_rate(series: Any) -> float:
 
 
 @dataclass(frozen=True)
-class Level:
+class SeriesLevel:
     """What `mean`, `information_ratio`, `hit_rate` and `newey_west_t` give of one series, and its number of days."""
 
     mean: float
@@ -115,22 +115,22 @@ class Level:
     days: int
 
 
-def level(series: Any, *, horizon: int = 1) -> Level:
+def level(series: Any, *, horizon: int = 1) -> SeriesLevel:
     """All figures of a series at once, with the bits that they have one by one, in a third of the time."""
     x = present(series)
     n = x.size
     if n < 2:
-        return Level(mean(x), NAN, hit_rate(x), NAN, n)
+        return SeriesLevel(mean(x), NAN, hit_rate(x), NAN, n)
     parts = _parts(x)
     hits = float(np.count_nonzero(x > 0.0) / n)
     middle = parts.rest.mean()
     centre = parts.base + float(middle)
     if parts.constant:
-        return Level(centre / parts.scale, NAN, hits, NAN, n)
+        return SeriesLevel(centre / parts.scale, NAN, hits, NAN, n)
     u = parts.rest - middle
     spread = np.sqrt(np.add.reduce(u * u) / (n - 1))
     t = _newey_west(centre, u, newey_west_lag(n, horizon))
-    return Level(centre / parts.scale, float(centre / spread), hits, t, n)
+    return SeriesLevel(centre / parts.scale, float(centre / spread), hits, t, n)
 
 
 def t_statistic(series: Any) -> float:

@@ -44,7 +44,7 @@ class Likeness:
     cluster: IntArray
 
 
-def likeness(
+def rank_correlation_matrix(
     values: Iterable[Any],
     universe: Any = None,
     *,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from fama_fast.arguments import whole
-from fama_fast.data.labels import MIN_MEMBERS, Horizon, Sessions, check_days, label_reach, read_horizon, scored_returns
+from fama_fast.data.labels import MIN_MEMBERS, Horizon, Sessions, check_days, label_span, read_horizon, scored_returns
 from fama_fast.data.splits import date_splits
 from fama_fast.errors import ConfigError, DataError, ExpressionError, FamaError, nearest_name
 from fama_fast.evaluation.daily import score_batch
@@ -134,7 +134,7 @@ def score(
         )
     by_split = split is not None or splits is not None
     as_text = any(isinstance(h, Sessions) for h in horizons)
-    spans = {h: h if isinstance(h, int) else label_reach(panel.sessions, h, entry_lag) for h in horizons}
+    spans = {h: h if isinstance(h, int) else label_span(panel.sessions, h, entry_lag) for h in horizons}
     rows: list[dict[str, Any]] = []
     for alpha, text, daily in zip(alphas, texts, found, strict=True):
         for name, of_horizon in windows:
@@ -290,7 +290,7 @@ def score_windows(
     if first >= stop:
         asked = f"{low if low is not None else '...'} to {high if high is not None else '...'}"
         raise DataError(f"no dates from {asked}: the data runs from {days[0]} to {days[-1]}")
-    ahead = {h: label_reach(panel.sessions, h, entry_lag) for h in horizons}
+    ahead = {h: label_span(panel.sessions, h, entry_lag) for h in horizons}
     reach = {h: ahead[h] if high is not None else 0 for h in horizons}
     if split is None and splits is None:
         return [(None, {h: slice(first, max(first, stop - reach[h])) for h in horizons})]

@@ -16,7 +16,7 @@ from fama_fast.errors import StoreError, nearest_name
 from fama_fast.ledger import schema
 from fama_fast.ledger.column_types import complete
 from fama_fast.ledger.earlier_versions import oriented_document, oriented_figures, oriented_identity, oriented_row
-from fama_fast.ledger.ownership import FINISHED, RUNNING, owner_text, standing, this_process
+from fama_fast.ledger.ownership import FINISHED, RUNNING, owner_text, status_now, this_process
 from fama_fast.ledger.records import (
     CandidateRecord,
     ChainStep,
@@ -87,7 +87,7 @@ class Ledger(Store):
         t = schema.runs
         with self.transaction(write=True) as c:
             found = RunRecord(**complete(c.execute(sa.select(t).where(t.c.id == run.id)).mappings().one(), t))
-            if found.status == FINISHED or (standing(found) == RUNNING and found.owner != this_process()):
+            if found.status == FINISHED or (status_now(found) == RUNNING and found.owner != this_process()):
                 raise StoreError(self._why_not(c, run.id, found.rounds + 1))
             c.execute(
                 t.update()
@@ -173,7 +173,7 @@ class Ledger(Store):
         run = RunRecord(**found)
         if run.status == FINISHED:
             at = "is finished"
-        elif run.owner is not None and run.owner != this_process() and standing(run) == RUNNING:
+        elif run.owner is not None and run.owner != this_process() and status_now(run) == RUNNING:
             return f"ledger {self.place}: run {run_id} is being worked on by {owner_text(run.owner)}"
         else:
             at = f"is at round {run.rounds}, not at {number - 1}" if run.status == RUNNING else f"was {run.status}"

@@ -104,7 +104,7 @@ class Owned(Protocol):
     def version(self) -> str: ...
 
 
-def standing(run: Owned) -> str:
+def status_now(run: Owned) -> str:
     """How a run stands: its recorded status, but `lost` or `unfinished` in place of a `running` that nobody vouches
     for."""
     if run.status != RUNNING:
@@ -116,7 +116,7 @@ def standing(run: Owned) -> str:
 
 def why(run: Owned) -> str:
     """Why an unfinished run is not going on, in words; empty for others."""
-    now = standing(run)
+    now = status_now(run)
     if now == LOST:
         return f"{owner_text(run.owner)} ended without a word"
     if now == UNFINISHED:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Earlier:
+class PriorRuns:
     """What other runs in the ledger did with the same data: what those begun before measured (fingerprints as
     proposed), and which sets any tested (fingerprints of factors)."""
 
@@ -39,7 +39,7 @@ class Earlier:
         return len({s for s in self.tested if s != frozenset(own)})
 
 
-def earlier_runs(ledger: Ledger, run: RunRecord) -> Earlier:
+def earlier_runs(ledger: Ledger, run: RunRecord) -> PriorRuns:
     """The other runs on this run's data, finished or not.
 
     A candidate counts where its run began before this one (of two that began in the same second the one with the
@@ -56,7 +56,7 @@ def earlier_runs(ledger: Ledger, run: RunRecord) -> Earlier:
             # A run that was killed while its test was open has no results: it counts under its own name.
             own = [] if fingerprint is None else [oriented_identity(fingerprint, canonical or "", sign)[0]]
             tested.setdefault(other, set()).update(own)
-    return Earlier(measured, tuple(frozenset(found or {f"run {other}"}) for other, found in tested.items()))
+    return PriorRuns(measured, tuple(frozenset(found or {f"run {other}"}) for other, found in tested.items()))
 
 
 def _measured_before(run: RunRecord) -> sa.Select[Any]:

@@ -19,7 +19,7 @@ class RunRecord:
     """One row of `runs`. `state`, `verdict` and `summary` are JSON documents, None until there is one.
 
     Attributes:
-        status: as it was written last; `ownership.standing` says whether a running one still does.
+        status: as it was written last; `ownership.status_now` says whether a running one still does.
         data: what the run is made on, see `bookkeeping.data_record`; None of runs of older versions.
         owner, seen_at: the process that works on it, and when it was last heard of. reason: why it stopped.
     """

@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fama_fast.evaluation.ic import reach
+from fama_fast.evaluation.ic import coverage_adjusted
 from fama_fast.ir import Node, count_nodes
 from fama_fast.ledger.records import Plain, plain
 from fama_fast.library.codec import factor_to_dict
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Standing:
+class RaceResult:
     """Where a candidate stands after the sampled dates it ran on.
 
     Attributes:
@@ -47,11 +47,11 @@ class Candidate:
     Attributes:
         position: its place in the round's answer, from 0.
         alpha: the compiled expression as proposed, once it parses; `error` is why it does not.
-        standing: where it stood when it left the race, or came through.
+        race_result: where it stood when it left the race, or came through.
         sign: its direction by training RankIC, known once it is measured; all that follows is oriented by it.
         series: (T,) daily RankIC over the mining rows, exact. coverage: mean share of members with a value over the
-            training rows, an estimate while only a sample was looked at. breadth: the same over the training dates that
-            have a RankIC, for what a window needs before its first value is no lack of breadth.
+            training rows, an estimate while only a sample was looked at. scored_coverage: the same over the training
+            dates that have a RankIC, for what a window needs before its first value is no lack of breadth.
         scores: by split. vector: unit rank vector on sampled training dates.
         replaces: fingerprints of the library members that it takes the place of.
         gate, reason: what stopped it; gate is None when nothing did.
@@ -62,10 +62,10 @@ class Candidate:
     alpha: Alpha | None = None
     error: FamaError | None = None
     nodes: int = 0
-    standing: Standing | None = None
+    race_result: RaceResult | None = None
     series: FloatArray | None = None
     coverage: float = float("nan")
-    breadth: float = 1.0
+    scored_coverage: float = 1.0
     sign: int = 1
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     vector: NDArray[np.float32] | None = None
@@ -86,9 +86,9 @@ class Candidate:
         return self.scores.get("train", {}).get("rank_ic", float("nan"))
 
     @property
-    def reach(self) -> float:
-        """What candidates and members are compared by, see `reach`."""
-        return reach(self.score, self.breadth)
+    def adjusted_rank_ic(self) -> float:
+        """What candidates and members are compared by, see `coverage_adjusted`."""
+        return coverage_adjusted(self.score, self.scored_coverage)
 
     @property
     def compiled(self) -> Alpha:
@@ -119,8 +119,8 @@ class Member:
 
     `node` is the expression as it was proposed, which gates compare and searchers vary; the factor may be its negative.
     `vector` is the unit rank vector on sampled training dates, `series` (T,) are the daily RankICs over the mining
-    rows, both of the factor; `breadth` is a candidate's; `mined` is False for seeds and for factors of the cache, which
-    the run did not find.
+    rows, both of the factor; `scored_coverage` is a candidate's; `mined` is False for seeds and for factors of the
+    cache, which the run did not find.
     """
 
     factor: Factor
@@ -128,16 +128,16 @@ class Member:
     vector: NDArray[np.float32]
     mined: bool = False
     series: FloatArray | None = None
-    breadth: float = 1.0
+    scored_coverage: float = 1.0
 
     @property
     def nodes(self) -> int:
         return count_nodes(self.node)
 
     @property
-    def reach(self) -> float:
-        """What candidates and members are compared by, see `reach`; NaN for one without a score."""
-        return reach(self.factor.score, self.breadth)
+    def adjusted_rank_ic(self) -> float:
+        """What candidates and members are compared by, see `coverage_adjusted`; NaN for one without a score."""
+        return coverage_adjusted(self.factor.score, self.scored_coverage)
 
     @functools.cached_property
     def entry(self) -> Plain:

@@ -4,8 +4,8 @@ Units: every value is a power of a price (currency per share) times a power of a
 a market value is both to the first power; returns, ratios, ranks and truth values are neither. Sums, extremes,
 comparisons and the two sides of a conditional need one unit; a plain number goes with any.
 
-Level: scale all prices of each symbol by a positive number of its own, as a change of currency, of lot or of the day
-to which prices are adjusted does. An expression whose values across symbols then change their order says something
+Level: scale all prices of each symbol by a positive number of its own, as a change of currency, of lot or of the
+day to which prices are adjusted does. An expression whose values across symbols then change their order says something
 about that number. `DELTA(CLOSE, 5)` does, `CLOSE / DELAY(CLOSE, 5)` does not; a rank of the former cannot undo it.
 
 How each operator treats both is the one table `RULES`; an operator that is not in it is judged by what it is lowered
@@ -323,7 +323,7 @@ _UNIT_RULES: Mapping[str, Callable[[Node, Sequence[Unit], list[str]], Unit]] = {
 
 
 @dataclass(frozen=True)
-class Level:
+class PriceLevel:
     """How a value moves when its symbol's prices are scaled: `degree` as a power, `shift` as a logarithm added.
 
     `lost` is the part of the expression where the order across symbols came to depend on the level for good.
@@ -339,13 +339,13 @@ class Level:
         return self.lost is None and not self.degree and not self.shift
 
 
-_FREE = Level()
+_FREE = PriceLevel()
 
 
 @functools.lru_cache(maxsize=4096)
 def depends_on_level(root: Node) -> str | None:
     """Which part of an expression makes its order across symbols hang on the symbols' price levels; None: nothing."""
-    levels: dict[Node, Level] = {}
+    levels: dict[Node, PriceLevel] = {}
     for node in postorder(root):
         levels[node] = _level(node, levels)
     level = levels[root]
@@ -354,11 +354,11 @@ def depends_on_level(root: Node) -> str | None:
     return _short(level.lost if level.lost is not None else root)
 
 
-def _level(node: Node, levels: dict[Node, Level]) -> Level:
+def _level(node: Node, levels: dict[Node, PriceLevel]) -> PriceLevel:
     if node.op == FIELD:
         return _field_level(node, levels)
     if node.op == CONST:
-        return Level(constant=node.value)
+        return PriceLevel(constant=node.value)
     if node.op == GROUP:
         return _FREE
     given = [levels[a] for a in node.args]
@@ -370,22 +370,22 @@ def _level(node: Node, levels: dict[Node, Level]) -> Level:
         spec = find(node.op)
         if spec is not None and spec.lower is not None:
             return _lowered_level(spec.lower(*node.args, *node.params), levels)
-        return _FREE if all(level.free for level in given) else Level(lost=node)
+        return _FREE if all(level.free for level in given) else PriceLevel(lost=node)
     result = _level_rule(rule, node, given)
-    return Level(lost=node) if result is None else result
+    return PriceLevel(lost=node) if result is None else result
 
 
-def _field_level(node: Node, levels: dict[Node, Level]) -> Level:
+def _field_level(node: Node, levels: dict[Node, PriceLevel]) -> PriceLevel:
     derived = derived_field(node.name)
     if node.name == "RET":
         return _FREE
     if derived is not None or node.name in _FIELDS:
         # A market value is quoted in money, whatever a share's price is adjusted to; a dollar volume is computed.
-        return _FREE if node.name == "CAP" else Level(degree=unit_of_field(node.name).price)
+        return _FREE if node.name == "CAP" else PriceLevel(degree=unit_of_field(node.name).price)
     return _FREE
 
 
-def _lowered_level(lowered: Node, levels: dict[Node, Level]) -> Level:
+def _lowered_level(lowered: Node, levels: dict[Node, PriceLevel]) -> PriceLevel:
     inside = dict(levels)
     for node in postorder(lowered):
         if node not in inside:
@@ -393,7 +393,7 @@ def _lowered_level(lowered: Node, levels: dict[Node, Level]) -> Level:
     return inside[lowered]
 
 
-def _one_level(given: Sequence[Level]) -> Level | None:
+def _one_level(given: Sequence[PriceLevel]) -> PriceLevel | None:
     """The level that terms share; a number is of degree 0, a guard or a zero of any."""
     terms = [g for g in given if g.constant is None or abs(g.constant) > GUARD] or list(given)
     first = terms[0]
@@ -401,7 +401,7 @@ def _one_level(given: Sequence[Level]) -> Level | None:
     return replace(first, constant=None) if same else None
 
 
-def _level_rule(rule: str, node: Node, given: Sequence[Level]) -> Level | None:
+def _level_rule(rule: str, node: Node, given: Sequence[PriceLevel]) -> PriceLevel | None:
     """The level of the result; None when it is in no simple relation to the price level any more."""
     x = given[0]
     plain = not any(g.shift for g in given)
@@ -409,7 +409,7 @@ def _level_rule(rule: str, node: Node, given: Sequence[Level]) -> Level | None:
         case "same":
             return replace(x, shift=x.shift * _weight(node), constant=None)
         case "shift-free":
-            return Level(degree=x.degree)
+            return PriceLevel(degree=x.degree)
         case "sum":
             return _sum_level(node, given)
         case "compare":
@@ -421,9 +421,9 @@ def _level_rule(rule: str, node: Node, given: Sequence[Level]) -> Level | None:
         case "product" | "covariance":
             if rule == "product" and not plain:
                 return _multiplied(x, given[1])
-            return Level(degree=x.degree + given[1].degree)
+            return PriceLevel(degree=x.degree + given[1].degree)
         case "quotient":
-            return Level(degree=x.degree - given[1].degree) if plain else None
+            return PriceLevel(degree=x.degree - given[1].degree) if plain else None
         case "power":
             if given[1].constant is None:
                 return _FREE if all(g.free for g in given) else None
@@ -433,23 +433,23 @@ def _level_rule(rule: str, node: Node, given: Sequence[Level]) -> Level | None:
             if power is None:
                 # What is always missing has no order; of what else is so large, nothing is known.
                 return _FREE if math.isnan(given[1].constant) or not x.degree else None
-            return Level(degree=x.degree * power)
+            return PriceLevel(degree=x.degree * power)
         case "product of days":
-            return Level(degree=x.degree * Fraction(int(node.params[0] or 1))) if plain else None
+            return PriceLevel(degree=x.degree * Fraction(int(node.params[0] or 1))) if plain else None
         case "square" | "root" | "inverse":
             factor = {"square": Fraction(2), "root": _HALF, "inverse": -_ONE}[rule]
-            return Level(degree=x.degree * factor) if plain or rule == "square" else None
+            return PriceLevel(degree=x.degree * factor) if plain or rule == "square" else None
         case "free" | "presence" | "presence count":
             return _FREE
         case "regression":
             what = _RETTYPES[int(node.params[2] or 0)]
             if what == "slope":
-                return Level(degree=x.degree - given[1].degree)
+                return PriceLevel(degree=x.degree - given[1].degree)
             return _level_rule(what, node, given)
         case "sign" | "truth":
             return _FREE if plain else None
         case "log":
-            return Level(shift=x.degree) if plain else None
+            return PriceLevel(shift=x.degree) if plain else None
         case "fill":
             (value,) = node.params
             return x if x.free or (value == 0 and not x.shift) else None
@@ -460,13 +460,17 @@ def _level_rule(rule: str, node: Node, given: Sequence[Level]) -> Level | None:
             return _FREE if all(g.free for g in given) else None
 
 
-def _multiplied(x: Level, y: Level) -> Level | None:
+def _multiplied(x: PriceLevel, y: PriceLevel) -> PriceLevel | None:
     """A value that shifts with the level, times a number."""
     if x.constant is not None:
         x, y = y, x
     if y.constant is None or x.degree:
         return None
-    return Level(shift=x.shift * Fraction(y.constant).limit_denominator(10**6)) if math.isfinite(y.constant) else _FREE
+    return (
+        PriceLevel(shift=x.shift * Fraction(y.constant).limit_denominator(10**6))
+        if math.isfinite(y.constant)
+        else _FREE
+    )
 
 
 def _weight(node: Node) -> Fraction:
@@ -476,11 +480,11 @@ def _weight(node: Node) -> Fraction:
     return Fraction(int(node.params[0] or 1)) if node.op == "TS_SUM" else _ONE
 
 
-def _sum_level(node: Node, given: Sequence[Level]) -> Level | None:
+def _sum_level(node: Node, given: Sequence[PriceLevel]) -> PriceLevel | None:
     x, y, *_ = given
     shifts = bool(x.shift or y.shift)
     if node.op in ("ADD", "SUB") and shifts and not x.degree and not y.degree:
-        return Level(shift=x.shift + (y.shift if node.op == "ADD" else -y.shift))
+        return PriceLevel(shift=x.shift + (y.shift if node.op == "ADD" else -y.shift))
     if shifts and node.op == "MOD":
         return None
     return _one_level(given)

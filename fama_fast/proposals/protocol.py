@@ -37,30 +37,30 @@ class Elite:
     """A good candidate of this run, admitted or not.
 
     `canonical` is the text as it was proposed, `fingerprint` that of the factor, which may be its negative. `score` is
-    its oriented training RankIC; `worth` is what it is ranked by: that over all training days, with days that have none
-    as 0, less what its nodes cost.
+    its oriented training RankIC; `fitness` is what it is ranked by: that over all training days, with days that have
+    none as 0, less what its nodes cost.
     """
 
     fingerprint: str
     canonical: str
     score: float
     nodes: int
-    worth: float
+    fitness: float
 
 
 @dataclass(frozen=True)
 class ResidualPair:
     """A candidate that was too like a member of the library, and that member: what it has beside it may be new.
 
-    Both texts are those that were proposed, both fingerprints those of the factors. `worth` is an estimate of what the
-    residual adds to the pool of the run's factors, in RankIC (`residuals`).
+    Both texts are those that were proposed, both fingerprints those of the factors. `fitness` is an estimate of what
+    the residual adds to the pool of the run's factors, in RankIC (`residuals`).
     """
 
     fingerprint: str
     canonical: str
     beside: str
     beside_canonical: str
-    worth: float
+    fitness: float
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ class SearchView:
     Attributes:
         elites: the best of every niche, best first. rates: how often each move (`Proposal.origin`) paid lately.
         residuals: rejected candidates with something new in them, best first.
-        stuck: nothing better was found for long. prints: rankings that were met (`memory.ranking_hash`).
+        stuck: nothing better was found for long. ranking_hashes: rankings that were met (`memory.ranking_hash`).
     """
 
     elites: tuple[Elite, ...] = ()
     rates: tuple[tuple[str, float], ...] = ()
     stuck: bool = False
-    prints: frozenset[str] = frozenset()
+    ranking_hashes: frozenset[str] = frozenset()
     residuals: tuple[ResidualPair, ...] = ()
 
 

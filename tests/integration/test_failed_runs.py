@@ -19,11 +19,11 @@ from fama_fast.cli import main
 from fama_fast.errors import DataError, ParseError, ProposerError, StoreError
 from fama_fast.ledger import ownership, schema
 from fama_fast.ledger.ledger import Ledger
-from fama_fast.ledger.ownership import Heartbeat, is_gone, standing, this_process, why
+from fama_fast.ledger.ownership import Heartbeat, is_gone, status_now, this_process, why
 from fama_fast.ledger.records import RunRecord
 from fama_fast.library import FactorSet
 from fama_fast.mining.run import background_writer as behind_module
-from fama_fast.mining.run.background_writer import Behind
+from fama_fast.mining.run.background_writer import BackgroundWriter
 from tests.support.mine import result, start, write_config
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def test_a_search_that_fails_is_recorded_and_goes_on_as_if_it_had_not(
     assert f"\t{found.status}\t{rounds}\t" in capsys.readouterr().out
     assert main(["mine", "--resume", "last", "--output", "out.yaml", "-q"]) == 0
     assert comparable(here / "out.yaml") == whole
-    assert standing(record()) == "finished"
+    assert status_now(record()) == "finished"
 
 
 @pytest.mark.parametrize(("place", "kind", "what"), END)
@@ -301,7 +301,7 @@ def test_a_killed_run_is_lost_not_running_and_is_gone_on_with(
     assert ": lost, " in shown
     assert "not finished: go on with --resume" in shown
     assert main(["mine", "--resume", "last", "--rounds", "2", "-q"]) in (0, 1)
-    assert standing(record()) == "finished"
+    assert status_now(record()) == "finished"
 
 
 BLOCKED = """
@@ -375,16 +375,16 @@ def _owned(**changes: Any) -> RunRecord:
 
 
 def test_a_process_is_known_by_more_than_its_number() -> None:
-    assert standing(_owned()) == "running"
-    assert standing(_owned(began="1")) == "lost"  # the number was given to another
+    assert status_now(_owned()) == "running"
+    assert status_now(_owned(began="1")) == "lost"  # the number was given to another
     with subprocess.Popen([sys.executable, "-c", ""]) as other:
         other.wait()
-    assert standing(_owned(pid=other.pid)) == "lost"
+    assert status_now(_owned(pid=other.pid)) == "lost"
     # Another machine, boot or container: nobody has heard of it since January.
     for changes in ({"host": "elsewhere"}, {"boot": "another"}, {"namespace": "pid:[1]"}):
-        assert standing(_owned(**changes)) == "lost"
+        assert status_now(_owned(**changes)) == "lost"
         heard = RunRecord(**{**vars(_owned(**changes)), "seen_at": schema_now()})
-        assert standing(heard) == "running"
+        assert status_now(heard) == "running"
     assert "process 5 on elsewhere ended without a word" in why(_owned(host="elsewhere", pid=5))
 
 
@@ -405,7 +405,7 @@ def test_where_there_is_no_proc_the_system_is_asked_for_the_number(monkeypatch: 
 
 def test_a_run_of_a_version_that_recorded_no_process_is_unfinished() -> None:
     old = RunRecord("a", "here", "0" * 32, 1, "evolve", {}, "0.9")
-    assert standing(old) == "unfinished"
+    assert status_now(old) == "unfinished"
     assert "version 0.9" in why(old)
 
 
@@ -457,7 +457,7 @@ def test_a_run_that_another_process_took_over_is_neither_written_nor_left_nor_fi
 
 
 def _failing_loop(write: Callable[[], object], then: Callable[[], object] = lambda: None) -> None:
-    with Behind() as behind:
+    with BackgroundWriter() as behind:
         behind.give(lambda: write() and None, lambda: then() and None)
         raise ProposerError("no words")
 
@@ -483,7 +483,7 @@ def test_whatever_the_writer_raises_is_raised_where_it_is_waited_for(error: Base
     def write() -> None:
         raise error
 
-    behind = Behind()
+    behind = BackgroundWriter()
     behind.give(write, lambda: None)
     with pytest.raises(type(error)):
         behind.finish()
@@ -508,7 +508,7 @@ def test_a_run_that_is_asked_to_stop_waits_less_long_for_a_writer_that_hangs(mon
     monkeypatch.setattr(behind_module, "LEAVING", 0.05)
     monkeypatch.setattr(behind_module, "_LOOK", 0.01)
     over, asked = threading.Event(), []
-    behind = Behind(lambda: bool(asked))
+    behind = BackgroundWriter(lambda: bool(asked))
     behind.give(lambda: over.wait(60) and None, lambda: None)
     behind.begin()
     asked.append("SIGTERM")
@@ -525,7 +525,7 @@ def test_without_a_thread_to_spare_the_round_is_written_here(monkeypatch: pytest
 
     monkeypatch.setattr(threading.Thread, "start", start)
     done: list[str] = []
-    with Behind() as behind:
+    with BackgroundWriter() as behind:
         behind.give(lambda: done.append("written"), lambda: done.append("said"))
     assert done == ["written", "said"]
 

@@ -26,7 +26,7 @@ from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.measure.cluster_scorer import open_market
 from fama_fast.mining.measure.combination_parts import pool_of
 from fama_fast.mining.measure.market import Market
-from fama_fast.mining.measure.market_parts import PartsMarket
+from fama_fast.mining.measure.market_parts import MarketInParts
 from fama_fast.mining.progress.plain import NoProgress
 from fama_fast.mining.run.loop import mine
 from fama_fast.mining.run.stopping import StopRequest
@@ -294,7 +294,7 @@ def _factors(market: Market, texts: list[str]) -> list[Factor]:
 def test_a_pool_in_parts_grows_shrinks_and_is_tested_as_one_in_memory(layout: str, folder: Path) -> None:
     path = str(place(folder, layout))
     config = config_from_dict({"gates": {"max_lookback": 60}, "u": 5, "run": {"memory_budget": SMALL}})
-    one, two = Market(ff.load_market_data(path), config), PartsMarket(ff.scan_market_data(path), config)
+    one, two = Market(ff.load_market_data(path), config), MarketInParts(ff.scan_market_data(path), config)
     pools = pool_of(one, config.pool), pool_of(two, config.pool)
     a, b, c, d = _factors(one, ["TS_MEAN(VOLUME, 5)", "DELTA(CLOSE, 3)", "CLOSE / TS_MAX(CLOSE, 30)", "RANK(VOLUME)"])
     for factors in ([a], [a, b, c], [c, a], [c, a, d]):
@@ -323,7 +323,7 @@ def test_only_the_opening_of_the_test_reads_it(folder: Path, monkeypatch: pytest
         return found
 
     monkeypatch.setattr(Reader, "read", watched)
-    market = PartsMarket(data, config)
+    market = MarketInParts(data, config)
     factors = _factors(market, ["TS_MEAN(VOLUME, 5)", "DELTA(CLOSE, 3)"])
     alphas = [ff.compile(f.canonical) for f in factors]
     list(market.vectors(alphas))
@@ -439,7 +439,7 @@ def test_a_panel_in_memory_has_no_budget_and_a_data_set_no_need_of_one(folder: P
         mine({"run": {"memory_budget": "1GB"}}, panel=ff.load_market_data(path))
     config = config_from_dict(settings(Path(path), tmp_path))
     with open_market(ff.scan_market_data(path), config, given=True) as market:
-        assert isinstance(market, PartsMarket)
+        assert isinstance(market, MarketInParts)
 
 
 def test_the_command_line(

@@ -66,7 +66,7 @@ def _figures(runs: list[Run]) -> list[tuple[str, list[Any]]]:
 
     return [
         row("page", lambda r: ("open", run_address(r.id))),
-        row("status", lambda r: r.standing),
+        row("status", lambda r: r.status_now),
         row("data", lambda r: f"{r.source[:200]} ({r.data_hash[:12]})"),
         row("proposer", lambda r: r.proposer),
         row("seed", lambda r: str(r.seed)),

@@ -75,7 +75,7 @@ class _Page:
         self._draw_chains(chains)
         _settings(run)
         self._state()
-        self._seen = (run.committed, run.standing)
+        self._seen = (run.committed, run.status_now)
         self._timer = ui.timer(REFRESH_SECONDS, self._refresh, active=not run.finished)
 
     async def _refresh(self) -> None:
@@ -106,12 +106,12 @@ class _Page:
         at = dt.datetime.now(dt.UTC).strftime("%H:%M:%S")
         if run.finished:
             self._live.text = f"Finished {_moment(run.finished_at)} UTC; started {_moment(run.started_at)} UTC."
-        elif run.standing == RUNNING:
+        elif run.status_now == RUNNING:
             self._live.text = f"Not finished: this page follows it, last change seen {at} UTC."
         else:
             because = f" ({run.why})" if run.why else ""
             self._live.text = (
-                f"Not finished: {run.standing}{because}. 'fama-fast mine --resume {run.id}' goes on, and this page "
+                f"Not finished: {run.status_now}{because}. 'fama-fast mine --resume {run.id}' goes on, and this page "
                 "follows it."
             )
         if run.headline and not self._verdict_shown:

@@ -69,7 +69,7 @@ def _rows(runs: list[Run]) -> list[dict[str, Any]]:
     return [
         {
             "id": r.id,
-            "status": r.standing,
+            "status": r.status_now,
             "started": r.started_at[:19].replace("T", " "),
             "rounds": r.committed,
             "candidates": r.totals.proposed,

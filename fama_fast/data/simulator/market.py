@@ -26,7 +26,7 @@ _LARGEST = 0.4  # no day moves further
 
 
 @dataclass(frozen=True)
-class Market:
+class SimulatedMarket:
     """Every random draw of a market of T dates x N symbols.
 
     `noise` (T, N) are simple returns without signals, `vol` (T, N) their scale; `gap`, `up`, `down`, `flow`
@@ -98,7 +98,7 @@ def noise_rows(
 
 def draw_market(
     rng: np.random.Generator, n_dates: int, n_symbols: int, sectors: int, industries_per_sector: int
-) -> Market:
+) -> SimulatedMarket:
     """Draws a market: GARCH(1,1) own volatility, log-AR(1) market volatility, Student-t shocks."""
     shape = (n_dates, n_symbols)
     weather = Weather.draw(rng, n_dates, n_symbols, sectors, industries_per_sector)
@@ -106,7 +106,7 @@ def draw_market(
     level = weather.level(rng, n_symbols)
     own, own_variance, _ = garch_rows(shocks, level, level)
     noise, vol = noise_rows(weather, 0, n_dates, own, own_variance)
-    return Market(
+    return SimulatedMarket(
         noise=noise,
         vol=vol,
         gap=rng.normal(0.0, 0.35, shape),
@@ -121,7 +121,12 @@ def draw_market(
 
 
 def bars(
-    market: Market, start: int, stop: int, returns: FloatArray, before: FloatArray, growth: FloatArray | None = None
+    market: SimulatedMarket,
+    start: int,
+    stop: int,
+    returns: FloatArray,
+    before: FloatArray,
+    growth: FloatArray | None = None,
 ) -> dict[str, FloatArray]:
     """OPEN, HIGH, LOW, CLOSE and VOLUME of rows [start, stop), each (stop - start, N).
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast.data.simulator.market import Market, Weather, bars, garch_rows, noise_rows
+from fama_fast.data.simulator.market import SimulatedMarket, Weather, bars, garch_rows, noise_rows
 from fama_fast.data.simulator.simulate import SimulationSpec, symbol_names, weekdays
 from fama_fast.errors import ConfigError
 from fama_fast.panel import GroupField, Panel
@@ -77,7 +77,7 @@ def simulate_pieces(spec: SimulationSpec, rows: int) -> Iterator[Panel]:
         own, variances, variance = garch_rows(shocks.rows(stop - start), level, variance)
         noise, vol = noise_rows(weather, start, stop, own, variances)
         flows, last_flow = _autoregress(flow.rows(stop - start), 0.7, last_flow)
-        part = Market(
+        part = SimulatedMarket(
             noise=noise,
             vol=vol,
             gap=gap.rows(stop - start),

@@ -22,7 +22,7 @@ from fama_fast.panel import GroupField, Panel
 if TYPE_CHECKING:
     from typing import Any
 
-    from fama_fast.data.simulator.market import Market
+    from fama_fast.data.simulator.market import SimulatedMarket
     from fama_fast.types import BoolArray, FloatArray
 
 Evaluate = Callable[[Sequence[str], Panel], Sequence["FloatArray"]]
@@ -157,7 +157,7 @@ def _engine(spec: SimulationSpec) -> tuple[Evaluate, int]:
 class _Recorder:
     """Turns returns into observed fields, rows after rows."""
 
-    def __init__(self, spec: SimulationSpec, market: Market, present: BoolArray) -> None:
+    def __init__(self, spec: SimulationSpec, market: SimulatedMarket, present: BoolArray) -> None:
         self._spec = spec
         self._market = market
         self._present = present

@@ -2,14 +2,14 @@
 
 from fama_fast.mining.coe.book import ChainBook, ChainEvent, Match, Outcome
 from fama_fast.mining.coe.chain import Chain
-from fama_fast.mining.coe.failures import Failure, FailureMemory, Pattern
+from fama_fast.mining.coe.failures import Failure, FailureLog, Pattern
 
 __all__ = [
     "Chain",
     "ChainBook",
     "ChainEvent",
     "Failure",
-    "FailureMemory",
+    "FailureLog",
     "Match",
     "Outcome",
     "Pattern",

@@ -48,7 +48,7 @@ class Pattern:
 
 
 @dataclass(frozen=True)
-class FailureMemory:
+class FailureLog:
     """Recent failures and the counts of their parts.
 
     Attributes:
@@ -63,7 +63,7 @@ class FailureMemory:
     max_patterns: int = 2000
     judged: tuple[int, int] = (0, 0)
 
-    def record(self, failures: Iterable[Failure] = (), admitted: Iterable[Node] = ()) -> FailureMemory:
+    def record(self, failures: Iterable[Failure] = (), admitted: Iterable[Node] = ()) -> FailureLog:
         """The memory after these candidates; `admitted` are canonical forms of the ones that succeeded."""
         recent = {r.expression: r for r in self.recent}
         counts = dict(self.counts)
@@ -81,7 +81,7 @@ class FailureMemory:
                 failed, succeeded = counts.get(part, (0, 0))
                 counts[part] = (failed, succeeded + 1)
         latest = tuple(recent.values())[-self.max_recent :] if self.max_recent > 0 else ()
-        return FailureMemory(latest, self._bounded(counts), self.max_recent, self.max_patterns, (lost, won))
+        return FailureLog(latest, self._bounded(counts), self.max_recent, self.max_patterns, (lost, won))
 
     def _bounded(self, counts: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
         if len(counts) <= self.max_patterns:
@@ -133,7 +133,7 @@ class FailureMemory:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> FailureMemory:
+    def from_dict(cls, data: Mapping[str, Any]) -> FailureLog:
         """The memory that `to_dict` described; StoreError when it is not one."""
         try:
             return cls(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast.evaluation.ic import reach
+from fama_fast.evaluation.ic import coverage_adjusted
 from fama_fast.proposals.protocol import Elite, SearchView
 
 if TYPE_CHECKING:
@@ -74,17 +74,17 @@ class _Record:
 
 
 @dataclass
-class SearchMemory:
+class SearchArchive:
     """The archive and its history.
 
     Attributes:
         elites: best first. series: unit daily RankICs of the training rows by fingerprint, of the elites.
-        prints: rankings that were met. records: by move. since_gain: candidates since the best one was found.
+        ranking_hashes: rankings that were met. records: by move. since_gain: candidates since the best one was found.
     """
 
     elites: list[Elite] = field(default_factory=list)
     series: dict[str, FloatArray] = field(default_factory=dict)
-    prints: set[str] = field(default_factory=set)
+    ranking_hashes: set[str] = field(default_factory=set)
     records: dict[str, _Record] = field(default_factory=dict)
     since_gain: int = 0
 
@@ -94,30 +94,30 @@ class SearchMemory:
         usual = (sum(r.paid for _, r in records) + 1.0) / (sum(r.tried for _, r in records) + 10.0)
         rates = tuple((name, (r.paid + 10.0 * usual) / (r.tried + 10.0)) for name, r in records)
         stuck = self.since_gain >= _STUCK_AFTER and self.since_gain % _STUCK_AFTER < _RESTART_LENGTH
-        return SearchView(tuple(self.elites), rates, stuck, frozenset(self.prints))
+        return SearchView(tuple(self.elites), rates, stuck, frozenset(self.ranking_hashes))
 
     def consider(self, elite: Elite, series: FloatArray) -> bool:
         """Take a candidate into the archive if it is among the best of its niche; whether it was."""
-        if elite.fingerprint in self.series or not math.isfinite(elite.worth):
+        if elite.fingerprint in self.series or not math.isfinite(elite.fitness):
             return False
-        if len(self.elites) >= CAPACITY and elite.worth <= self.elites[-1].worth:
+        if len(self.elites) >= CAPACITY and elite.fitness <= self.elites[-1].fitness:
             return False  # whichever niche it is of
         own = unit_series(series)
         near = [e for e in self.elites if abs(float(np.add.reduce(self.series[e.fingerprint] * own))) > NICHE]
         if len(near) >= PER_NICHE:
             worst = near[-1]
-            if elite.worth <= worst.worth:
+            if elite.fitness <= worst.fitness:
                 return False
             self._drop(worst)
         elif len(self.elites) >= CAPACITY:
             worst = self.elites[-1]
-            if elite.worth <= worst.worth:
+            if elite.fitness <= worst.fitness:
                 return False
             self._drop(worst)
-        if not self.elites or elite.worth > self.elites[0].worth:
+        if not self.elites or elite.fitness > self.elites[0].fitness:
             self.since_gain = 0
         self.elites.append(elite)
-        self.elites.sort(key=lambda e: (-e.worth, e.fingerprint))
+        self.elites.sort(key=lambda e: (-e.fitness, e.fingerprint))
         self.series[elite.fingerprint] = own
         return True
 
@@ -136,8 +136,8 @@ class SearchMemory:
             self.since_gain += 1
             if candidate.series is not None and candidate.gate not in _NO_PARENTS:
                 series = candidate.series[train]
-                alpha, breadth = candidate.compiled, candidate.breadth
-                elite = elite_of(alpha, series, penalty, breadth, fingerprint=candidate.fingerprint)
+                alpha, scored_coverage = candidate.compiled, candidate.scored_coverage
+                elite = elite_of(alpha, series, penalty, scored_coverage, fingerprint=candidate.fingerprint)
                 self.consider(elite, series)
             record = self.records.setdefault(candidate.proposal.origin, _Record())
             record.tried += 1.0
@@ -146,15 +146,15 @@ class SearchMemory:
     def to_dict(self) -> dict[str, Any]:
         """Plain data; the series follow from the elites and the data."""
         return {
-            "elites": [[e.fingerprint, e.canonical, e.score, e.nodes, e.worth] for e in self.elites],
+            "elites": [[e.fingerprint, e.canonical, e.score, e.nodes, e.fitness] for e in self.elites],
             # One text: every round writes thousands, and a list of them is looked through and encoded one by one.
-            "prints": " ".join(sorted(self.prints)),
+            "prints": " ".join(sorted(self.ranking_hashes)),
             "records": {name: [r.tried, r.paid] for name, r in sorted(self.records.items())},
             "since_gain": self.since_gain,
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], measure: Callable[[Sequence[str]], FloatArray]) -> SearchMemory:
+    def from_dict(cls, data: Mapping[str, Any], measure: Callable[[Sequence[str]], FloatArray]) -> SearchArchive:
         """What `to_dict` described; `measure` gives the training rows' daily RankICs of canonical texts."""
         elites = [Elite(*row) for row in data["elites"]]
         found = measure([e.canonical for e in elites])
@@ -167,24 +167,27 @@ class SearchMemory:
         )
 
 
-def _listed(prints: str | Sequence[str]) -> Sequence[str]:
+def _listed(ranking_hashes: str | Sequence[str]) -> Sequence[str]:
     """Earlier versions wrote a list."""
-    return prints.split() if isinstance(prints, str) else prints
+    return ranking_hashes.split() if isinstance(ranking_hashes, str) else ranking_hashes
 
 
 def elite_of(
-    alpha: Alpha, series: FloatArray, penalty: float, breadth: float = 1.0, *, fingerprint: str | None = None
+    alpha: Alpha, series: FloatArray, penalty: float, scored_coverage: float = 1.0, *, fingerprint: str | None = None
 ) -> Elite:
     """A candidate as the archive holds it, from its daily RankICs over the training rows.
 
     `alpha` is what was proposed, `fingerprint` that of the factor, where it is the negative. `penalty` is the RankIC
-    that each node costs at admission, `breadth` what the RankICs are taken for. Days without a RankIC count as days
-    without skill: otherwise whatever hardly ever has a value would win by luck.
+    that each node costs at admission, `scored_coverage` what the RankICs are taken for. Days without a RankIC count as
+    days without skill: otherwise whatever hardly ever has a value would win by luck.
     """
     there = np.isfinite(series)
     known = np.where(there, series, 0.0)
     total, days = abs(float(np.add.reduce(known))), max(1, series.size)
     score = total / max(1, int(there.sum()))
     spread = max(0.0, float(np.add.reduce(known * known)) / days - (total / days) ** 2)
-    worth = reach(total / days - _CAUTION * math.sqrt(spread / days), breadth) - _PARSIMONY * penalty * alpha.n_nodes
-    return Elite(fingerprint or alpha.fingerprint, alpha.canonical, score, alpha.n_nodes, worth)
+    fitness = (
+        coverage_adjusted(total / days - _CAUTION * math.sqrt(spread / days), scored_coverage)
+        - _PARSIMONY * penalty * alpha.n_nodes
+    )
+    return Elite(fingerprint or alpha.fingerprint, alpha.canonical, score, alpha.n_nodes, fitness)

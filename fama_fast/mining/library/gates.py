@@ -37,7 +37,8 @@ class Measures(Protocol):
 
 @dataclass
 class GateContext:
-    """What checks may consult. `tried` says where a fingerprint was met before, `prints` which rankings were."""
+    """What checks may consult. `tried` says where a fingerprint was met before, `ranking_hashes` which rankings
+    were."""
 
     settings: GateSettings
     vocabulary: Vocabulary
@@ -45,10 +46,10 @@ class GateContext:
     tried: dict[str, str]
     measures: Measures
     wanted: int  # new factors asked for in the whole run
-    prints: set[str] = field(default_factory=set)
+    ranking_hashes: set[str] = field(default_factory=set)
 
 
-class Stage(enum.Enum):
+class GateCost(enum.Enum):
     """When a gate runs."""
 
     TEXT = "text"  # on the expression alone
@@ -65,7 +66,7 @@ class Gate:
     """One gate. `check` returns the reason to stop a candidate, or None to let it pass."""
 
     name: str
-    stage: Stage
+    stage: GateCost
     doc: str
     check: Check
 
@@ -153,9 +154,9 @@ def check_duplicate(candidate: Candidate, context: GateContext) -> str | None:
         return before
     context.tried[fingerprint] = "proposed before in this run"
     ranking = ranking_hash(candidate.compiled.node)
-    if ranking in context.prints:
+    if ranking in context.ranking_hashes:
         return "it orders the symbols as an expression proposed before does"
-    context.prints.add(ranking)
+    context.ranking_hashes.add(ranking)
     return None
 
 
@@ -182,24 +183,24 @@ def check_coverage(candidate: Candidate, context: GateContext) -> str | None:
 
 def check_screening(candidate: Candidate, context: GateContext) -> str | None:
     """It left the race: what it showed on sampled dates cannot be enough on all."""
-    standing = candidate.standing
-    if standing is None:
+    race_result = candidate.race_result
+    if race_result is None:
         return None
     # Asked once more when it is measured and has a direction.
-    rank_ic = candidate.sign * standing.rank_ic
-    candidate.scores["screen"] = {"rank_ic": rank_ic, "margin": standing.margin, "n_days": standing.days}
-    if not standing.lost:
+    rank_ic = candidate.sign * race_result.rank_ic
+    candidate.scores["screen"] = {"rank_ic": rank_ic, "margin": race_result.margin, "n_days": race_result.days}
+    if not race_result.lost:
         return None
-    return f"|RankIC| {abs(standing.rank_ic):.4f} + {standing.margin:.4f} on {standing.days} sampled dates"
+    return f"|RankIC| {abs(race_result.rank_ic):.4f} + {race_result.margin:.4f} on {race_result.days} sampled dates"
 
 
 def check_fingerprint(candidate: Candidate, context: GateContext) -> str | None:
     """Its values rank the symbols as those of a candidate before it did."""
     assert candidate.series is not None
     found = "=" + series_hash(candidate.series)
-    if found in context.prints:
+    if found in context.ranking_hashes:
         return "its values order the symbols as those of an earlier candidate"
-    context.prints.add(found)
+    context.ranking_hashes.add(found)
     return None
 
 
@@ -231,20 +232,20 @@ def check_correlation(candidate: Candidate, context: GateContext) -> str | None:
     if not close:
         return None
     best = max(close, key=lambda m: _standing(m, context))
-    if _adjusted(candidate.reach, candidate.nodes, context) <= _standing(best, context):
+    if _adjusted(candidate.adjusted_rank_ic, candidate.nodes, context) <= _standing(best, context):
         nearest = context.library.members[int(np.argmax(found))]
         return f"|correlation| {found.max():.3f} with {nearest.factor.canonical}, at most {limit:g}"
     candidate.replaces = tuple(m.factor.fingerprint for m in close)
     return None
 
 
-def _adjusted(reach: float, nodes: int, context: GateContext) -> float:
-    return reach - context.settings.complexity_penalty * nodes
+def _adjusted(coverage_adjusted: float, nodes: int, context: GateContext) -> float:
+    return coverage_adjusted - context.settings.complexity_penalty * nodes
 
 
 def _standing(member: Member, context: GateContext) -> float:
     """A member's reach less its complexity; an unscored one stands at nothing."""
-    return _adjusted(0.0 if np.isnan(member.reach) else member.reach, member.nodes, context)
+    return _adjusted(0.0 if np.isnan(member.adjusted_rank_ic) else member.adjusted_rank_ic, member.nodes, context)
 
 
 def check_admission(candidate: Candidate, context: GateContext) -> str | None:
@@ -253,16 +254,16 @@ def check_admission(candidate: Candidate, context: GateContext) -> str | None:
     Clearly: by a share of what the member is worth, and day by day (a paired test on the same dates, for the two
     series share most of their noise).
     """
-    worth = _adjusted(candidate.reach, candidate.nodes, context)
+    fitness = _adjusted(candidate.adjusted_rank_ic, candidate.nodes, context)
     limits = context.settings
-    if not worth >= limits.min_rank_ic:
-        return f"worth {worth:.4f} for {candidate.nodes} nodes, at least {limits.min_rank_ic:g}"
+    if not fitness >= limits.min_rank_ic:
+        return f"worth {fitness:.4f} for {candidate.nodes} nodes, at least {limits.min_rank_ic:g}"
     for fingerprint in candidate.replaces:
         member = context.library.get(fingerprint)
         assert member is not None
         bar = _standing(member, context) * (1.0 + limits.replace_margin)
-        if not worth > bar:
-            return f"worth {worth:.4f}, not clearly better than {member.factor.canonical} (needs {bar:.4f})"
+        if not fitness > bar:
+            return f"worth {fitness:.4f}, not clearly better than {member.factor.canonical} (needs {bar:.4f})"
         lead = context.measures.lead(candidate, member)
         if not lead >= limits.replace_t:
             return f"ahead of {member.factor.canonical} with t {lead:.2f}, at least {limits.replace_t:g}"
@@ -278,26 +279,26 @@ def check_quota(candidate: Candidate, context: GateContext) -> str | None:
 
 
 GATES: tuple[Gate, ...] = (
-    Gate("answer", Stage.TEXT, "empty or cut short", check_answer),
-    Gate("parse", Stage.TEXT, "not in the language", check_parse),
-    Gate("arguments", Stage.TEXT, "unknown operator or field, wrong arity or window", check_arguments),
-    Gate("size", Stage.TEXT, "too many nodes or too deep", check_size),
-    Gate("lookback", Stage.TEXT, "needs too much history", check_lookback),
-    Gate("duplicate", Stage.TEXT, "known in canonical form", check_duplicate),
-    Gate("overlap", Stage.TEXT, "nearly all of it is a library member", check_overlap),
-    Gate("coverage", Stage.SAMPLE, "too few values", check_coverage),
-    Gate("screening", Stage.SAMPLE, "left the race on sampled training dates", check_screening),
-    Gate("fingerprint", Stage.TRAINING, "ranks as an earlier candidate does", check_fingerprint),
-    Gate("training", Stage.TRAINING, "too little training RankIC", check_training),
-    Gate("correlation", Stage.ADMISSION, "too close to the library", check_correlation),
-    Gate("admission", Stage.ADMISSION, "not worth its complexity or its rival's place", check_admission),
-    Gate("quota", Stage.ADMISSION, "enough new factors are in", check_quota),
+    Gate("answer", GateCost.TEXT, "empty or cut short", check_answer),
+    Gate("parse", GateCost.TEXT, "not in the language", check_parse),
+    Gate("arguments", GateCost.TEXT, "unknown operator or field, wrong arity or window", check_arguments),
+    Gate("size", GateCost.TEXT, "too many nodes or too deep", check_size),
+    Gate("lookback", GateCost.TEXT, "needs too much history", check_lookback),
+    Gate("duplicate", GateCost.TEXT, "known in canonical form", check_duplicate),
+    Gate("overlap", GateCost.TEXT, "nearly all of it is a library member", check_overlap),
+    Gate("coverage", GateCost.SAMPLE, "too few values", check_coverage),
+    Gate("screening", GateCost.SAMPLE, "left the race on sampled training dates", check_screening),
+    Gate("fingerprint", GateCost.TRAINING, "ranks as an earlier candidate does", check_fingerprint),
+    Gate("training", GateCost.TRAINING, "too little training RankIC", check_training),
+    Gate("correlation", GateCost.ADMISSION, "too close to the library", check_correlation),
+    Gate("admission", GateCost.ADMISSION, "not worth its complexity or its rival's place", check_admission),
+    Gate("quota", GateCost.ADMISSION, "enough new factors are in", check_quota),
 )
 
 DROPPED = "answer"  # the gate that parts of an answer count under which no proposal could be read from
 
 
-def run_gates(candidate: Candidate, stage: Stage, context: GateContext) -> bool:
+def run_gates(candidate: Candidate, stage: GateCost, context: GateContext) -> bool:
     """Pass a candidate through the gates of a stage; the first reason stops it. True when it passed."""
     for gate in GATES:
         if gate.stage is stage and not candidate.stopped:

@@ -75,7 +75,7 @@ class _Kept:
 
 
 @dataclass
-class ResidualMemory:
+class ResidualArchive:
     """Rejected candidates with something new in them, and the pairs that the next round may propose, best first.
 
     Attributes:
@@ -121,17 +121,17 @@ class ResidualMemory:
         score, t = _level(series)
         gain, gain_t = _level(added)
         nodes = np.array([self.kept[n].nodes for n in names]) + [members[j].nodes for j in nearest] + _OPERATORS
-        worth = gain * (1.0 - _CAUTION / np.maximum(gain_t, 1e-12)) - gates.complexity_penalty * nodes
+        fitness = gain * (1.0 - _CAUTION / np.maximum(gain_t, 1e-12)) - gates.complexity_penalty * nodes
         good = (
             (np.abs(r) < _COPY)
             & (np.abs(likeness).max(axis=1) <= gates.max_correlation)
             & (score - gates.complexity_penalty * nodes >= gates.min_rank_ic)
             & (t >= gates.min_t)
             & (nodes <= gates.max_nodes)
-            & (worth > 0.0)
+            & (fitness > 0.0)
             & [(n, ids[j]) not in self.used for n, j in zip(names, nearest, strict=True)]
         )
-        order = [i for i in sorted(range(len(names)), key=lambda i: (-worth[i], names[i])) if good[i]][:CAPACITY]
+        order = [i for i in sorted(range(len(names)), key=lambda i: (-fitness[i], names[i])) if good[i]][:CAPACITY]
         # Correlations of the residuals: one of several that are alike is enough.
         cross = r[:, None] * across[:, nearest].T
         alike = (among - cross - cross.T + np.outer(r, r) * within[np.ix_(nearest, nearest)]) / (rest * rest.T)
@@ -145,7 +145,7 @@ class ResidualMemory:
                 self.kept[names[i]].canonical,
                 ids[nearest[i]],
                 members[nearest[i]].factor.as_proposed[0],
-                float(worth[i]),
+                float(fitness[i]),
             )
             for i in chosen
         )
@@ -156,11 +156,11 @@ class ResidualMemory:
         return {
             "kept": [[name, k.canonical, k.nodes, k.sign] for name, k in self.kept.items()],
             "used": sorted(self.used),
-            "shown": [[s.fingerprint, s.canonical, s.beside, s.beside_canonical, s.worth] for s in self.shown],
+            "shown": [[s.fingerprint, s.canonical, s.beside, s.beside_canonical, s.fitness] for s in self.shown],
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], measure: Callable[[Sequence[str]], FloatArray]) -> ResidualMemory:
+    def from_dict(cls, data: Mapping[str, Any], measure: Callable[[Sequence[str]], FloatArray]) -> ResidualArchive:
         """What `to_dict` described; `measure` gives the training rows' daily RankICs of canonical texts."""
         rows = data.get("kept", ())
         found = measure([canonical for _, canonical, _, _ in rows])

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fama_fast.cluster.pool import Pool
+    from fama_fast.cluster.pool import WorkerPool
     from fama_fast.cluster.source import MappedPanel
     from fama_fast.engine import Alpha
     from fama_fast.mining.config import MiningConfig
@@ -59,10 +59,10 @@ def open_market(
     """
     settings = config.cluster
     if not isinstance(panel, Panel):
-        from fama_fast.mining.measure.market_parts import PartsMarket
+        from fama_fast.mining.measure.market_parts import MarketInParts
 
         library = [f.canonical for f in starting_factors(config.paths.factor_cache)[0]]
-        yield PartsMarket(panel, config, library=library)
+        yield MarketInParts(panel, config, library=library)
         return
     if settings.address is None:
         yield Market(panel, config)
@@ -130,7 +130,9 @@ class MarketBuild:
 class ClusterMarket(Market):
     """A market that has its candidates scored by a pool of workers."""
 
-    def __init__(self, panel: Panel, config: MiningConfig, pool: Pool, source: MappedPanel | ConfiguredPanel) -> None:
+    def __init__(
+        self, panel: Panel, config: MiningConfig, pool: WorkerPool, source: MappedPanel | ConfiguredPanel
+    ) -> None:
         super().__init__(panel, config)
         self._pool = pool
         told = _told(config)

@@ -74,7 +74,7 @@ class PoolScores:
     weights: dict[str, float]
 
 
-class Pool:
+class FactorPool:
     """Ranks and moments of factors, kept between rounds: a round pays for its new factors only.
 
     Args:

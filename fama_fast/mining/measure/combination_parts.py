@@ -2,7 +2,7 @@
 
 A round with a new factor makes one pass over the mining rows, which adds up the new products of ranks date by date and
 scores the forecast when it comes to the validation rows: weights are of earlier dates only, so what they need is known
-by then. Without a new factor the pass is over the validation rows. The figures have the bits of `Pool`.
+by then. Without a new factor the pass is over the validation rows. The figures have the bits of `FactorPool`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fama_fast.evaluation import Daily, daily
 from fama_fast.evaluation.chunked import ReturnLabels
 from fama_fast.evaluation.ranks import centred_ranks, oriented_ranks
 from fama_fast.ledger.records import known_figures
-from fama_fast.mining.measure.combination import MODELS, Model, Pool, PoolScores, blend
+from fama_fast.mining.measure.combination import MODELS, FactorPool, Model, PoolScores, blend
 from fama_fast.mining.measure.rank_moments import pass_bytes, whole_ranks
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fama_fast.library.factor import Factor
     from fama_fast.mining.config import PoolSettings
     from fama_fast.mining.measure.market import Market
-    from fama_fast.mining.measure.market_parts import PartsMarket
+    from fama_fast.mining.measure.market_parts import MarketInParts
     from fama_fast.panel.dataset import Dataset
     from fama_fast.types import BoolArray, FloatArray
 
@@ -93,12 +93,12 @@ class _Scored:
         return PoolScores(found, scores, dict(zip(names, last.tolist(), strict=True)))
 
 
-class PartsPool(Pool):
-    """Sums of products of ranks by date, kept between rounds; see `Pool`."""
+class FactorPoolInParts(FactorPool):
+    """Sums of products of ranks by date, kept between rounds; see `FactorPool`."""
 
-    market: PartsMarket
+    market: MarketInParts
 
-    def __init__(self, market: PartsMarket, settings: PoolSettings) -> None:
+    def __init__(self, market: MarketInParts, settings: PoolSettings) -> None:
         self.market, self.settings = market, settings
         self._moments = self._no_moments()
 
@@ -116,7 +116,7 @@ class PartsPool(Pool):
         return scored.scores(names, market.horizon)
 
     def test(self, factors: Sequence[Factor]) -> PoolScores:
-        """As `Pool.test`. This opens the test split."""
+        """As `FactorPool.test`. This opens the test split."""
         names = [f.fingerprint for f in factors]
         self._moments.forget(names)
         market, rows, cut = self.market, self.market.rows.test, self.market.config.splits
@@ -152,7 +152,7 @@ class PartsPool(Pool):
             market.budget,
             fields=fields,
             groups=groups,
-            reach=labels.reach,
+            rows_after=labels.rows_after,
             warm=1,
             extra=pass_bytes(len(factors)),
             walked=last - first,
@@ -195,8 +195,8 @@ class PartsPool(Pool):
                 self._moments.add(first, new, whole, whole_ranks(target[part]), threads)
 
 
-def pool_of(market: Market, settings: PoolSettings) -> Pool:
+def pool_of(market: Market, settings: PoolSettings) -> FactorPool:
     """An empty pool over a market."""
-    from fama_fast.mining.measure.market_parts import PartsMarket
+    from fama_fast.mining.measure.market_parts import MarketInParts
 
-    return PartsPool(market, settings) if isinstance(market, PartsMarket) else Pool(market, settings)
+    return FactorPoolInParts(market, settings) if isinstance(market, MarketInParts) else FactorPool(market, settings)

@@ -23,7 +23,7 @@ from fama_fast.evaluation import (
     rank_ic,
     trading,
 )
-from fama_fast.evaluation.ic import reach
+from fama_fast.evaluation.ic import coverage_adjusted
 from fama_fast.evaluation.ranks import unit_vector
 from fama_fast.lang import writable
 from fama_fast.mining.css import sample_rows
@@ -227,7 +227,7 @@ class Market:
         figures = (ranks.mean, ranks.ratio, ranks.hit_rate, mean(covered[rows]), ranks.days, ranks.t)
         return dict(zip(_RANK_FIGURES, figures, strict=True))
 
-    def breadth(self, series: FloatArray, covered: FloatArray) -> float:
+    def scored_coverage(self, series: FloatArray, covered: FloatArray) -> float:
         """Mean share of members with a value on the training dates that have a RankIC, of what `measure` found of one
         factor; 1 where there is no such date."""
         there = np.isfinite(series[self.rows.train])
@@ -268,8 +268,8 @@ class Market:
         """Newey-West t of how far a candidate's daily RankIC is above a member's in training, each for its breadth."""
         assert candidate.series is not None
         assert member.series is not None
-        theirs = reach(1.0, member.breadth) * member.series
-        difference = reach(1.0, candidate.breadth) * candidate.series - theirs
+        theirs = coverage_adjusted(1.0, member.scored_coverage) * member.series
+        difference = coverage_adjusted(1.0, candidate.scored_coverage) * candidate.series - theirs
         return newey_west_t(difference[self.rows.train], horizon=self.horizon)
 
     def vectors(self, alphas: Sequence[Alpha]) -> Iterator[NDArray[np.float32]]:

@@ -43,7 +43,7 @@ _BUFFERS = 8  # intermediates that a formula of the searchers may need at once
 _SURVEY_BYTES = 8 * 8  # a cell of the first pass: closes read twice over, labels, presence
 
 
-class PartsMarket(Market):
+class MarketInParts(Market):
     """A data set cut for mining, within `run.memory_budget` (`budget.DEFAULT_BUDGET` by default).
 
     Args:
@@ -97,7 +97,7 @@ class PartsMarket(Market):
             item=self.data.dtype.itemsize,
             fields=fields,
             groups=groups,
-            reach=self.label_rows.reach,
+            rows_after=self.label_rows.rows_after,
             kept=0,
             extra=pass_bytes(found),
         )
@@ -140,7 +140,7 @@ class PartsMarket(Market):
         """Chunks for closes and labels alone."""
         dates, symbols = self.part.shape
         core = max(1, min(dates, (self.budget - self.taken) // (_SURVEY_BYTES * symbols)))
-        return Schedule(core, 0, self.label_rows.reach, (), 0)
+        return Schedule(core, 0, self.label_rows.rows_after, (), 0)
 
     def measure(self, alphas: Sequence[Alpha]) -> tuple[FloatArray, FloatArray]:
         """As `Market.measure`, in one pass."""
@@ -171,7 +171,7 @@ class PartsMarket(Market):
             found = SortedRows.of(labels.rows(loaded, loaded.start, loaded.stop), threads=threads)
             return SortedLabels(found.values, found.order, found.count)
 
-        return ChunkLabels(sort, labels.fields, labels.reach, LABEL_BYTES)
+        return ChunkLabels(sort, labels.fields, labels.rows_after, LABEL_BYTES)
 
     def vectors(self, alphas: Sequence[Alpha]) -> Iterator[NDArray[np.float32]]:
         """As `Market.vectors`; the ranks of as many as a part of the budget holds share a pass."""
@@ -201,7 +201,7 @@ class PartsMarket(Market):
             known = self._figures[alpha.canonical]
         return known[0], known[1][ahead]
 
-    def shuffled(self, rng: np.random.Generator, block: int) -> PartsMarket:
+    def shuffled(self, rng: np.random.Generator, block: int) -> MarketInParts:
         """As `Market.shuffled`; these labels are in memory, for any date may be dealt any other's."""
         from fama_fast.data.labels import shuffled_labels
 
@@ -213,7 +213,7 @@ class PartsMarket(Market):
             labels[loaded.start : loaded.stop] = self.label_rows.rows(loaded, loaded.start, loaded.stop)
         dealt = shuffled_labels(labels, (self.rows.train, self.rows.valid), rng, block)
         del labels
-        return PartsMarket(self.data, self.config, library=self.library, labels=dealt)
+        return MarketInParts(self.data, self.config, library=self.library, labels=dealt)
 
     def open_test(self, factors: Sequence[Factor]) -> dict[str, dict[str, float]]:
         """As `Market.open_test`, in one pass."""

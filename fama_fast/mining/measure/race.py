@@ -35,7 +35,7 @@ import numpy as np
 
 from fama_fast.evaluation.inference import newey_west_lag
 from fama_fast.evaluation.rank_correlation import one_thread
-from fama_fast.mining.candidate import Standing
+from fama_fast.mining.candidate import RaceResult
 from fama_fast.panel import Panel
 
 if TYPE_CHECKING:
@@ -183,14 +183,14 @@ class Race:
         # Who scores: the panel in memory, unless a cluster or a market that is read in parts puts itself here.
         self.score_parts: ScoreParts = self._score_parts
 
-    def run(self, alphas: Sequence[Alpha], bars: Sequence[float], controls: FloatArray) -> list[Standing | None]:
+    def run(self, alphas: Sequence[Alpha], bars: Sequence[float], controls: FloatArray) -> list[RaceResult | None]:
         """Each candidate's standing; None for one that a race does not pay for (it looks too far back).
 
         Args:
             bars: |RankIC| over the training rows that each candidate must be able to reach.
             controls: (T, k) of `controls_of`, over the panel's dates.
         """
-        standing: list[Standing | None] = [None] * len(alphas)
+        race_result: list[RaceResult | None] = [None] * len(alphas)
         full = controls[self.train].mean(axis=0)
         seen = {i: np.empty(0) for i in range(len(alphas))}
         covered = {i: np.empty(0) for i in range(len(alphas))}
@@ -210,24 +210,24 @@ class Race:
                     found = self._stand(
                         seen[i][in_order], covered[i], controls[dates[in_order]], full, bars[i], alphas[i].lookback
                     )
-                    standing[i] = replace(found, rungs=rung)
+                    race_result[i] = replace(found, rungs=rung)
                     if not found.lost:
                         left.append(i)
             running = left
-        return standing
+        return race_result
 
     def _share(self, lookback: int) -> float:
         """What a rung costs, as a share of an exact score."""
         return (self._widest + lookback) / self.panel.shape[0]
 
-    def entered(self, account: Account, alphas: Sequence[Alpha], standings: Sequence[Standing | None]) -> Account:
+    def entered(self, account: Account, alphas: Sequence[Alpha], race_results: Sequence[RaceResult | None]) -> Account:
         """The account after a race of these candidates."""
         spent = saved = 0.0
         rows, symbols = self.panel.shape
-        for alpha, standing in zip(alphas, standings, strict=True):
-            if standing is not None:
-                spent += standing.rungs * ((self._widest + alpha.lookback) * symbols + _PLANNING)
-                saved += (rows * symbols + _PLANNING) * standing.lost
+        for alpha, race_result in zip(alphas, race_results, strict=True):
+            if race_result is not None:
+                spent += race_result.rungs * ((self._widest + alpha.lookback) * symbols + _PLANNING)
+                saved += (rows * symbols + _PLANNING) * race_result.lost
         return account.after(spent, saved)
 
     def _score_parts(self, parts: Sequence[Sequence[Alpha]], block: slice) -> Iterator[tuple[FloatArray, FloatArray]]:
@@ -265,14 +265,14 @@ class Race:
 
     def _stand(
         self, series: FloatArray, covered: FloatArray, controls: FloatArray, full: FloatArray, bar: float, lookback: int
-    ) -> Standing:
+    ) -> RaceResult:
         known = np.isfinite(series)
         days = int(known.sum())
         # Training rows before the lookback have no value; blocks in the middle do not show that.
         warm = 1.0 - min(lookback, self.total) / self.total if self.train.start == 0 else 1.0
         coverage = float(np.minimum(covered, 1.0).mean()) * warm
         if days < _LEAST_DAYS:
-            return Standing(math.nan, math.inf, days, coverage, lost=False)
+            return RaceResult(math.nan, math.inf, days, coverage, lost=False)
         mean, error = estimate(series[known], controls[known], full, self.total)
         margin = critical(self.error, days) * error
-        return Standing(mean, margin, days, coverage, lost=abs(mean) + margin < bar)
+        return RaceResult(mean, margin, days, coverage, lost=abs(mean) + margin < bar)

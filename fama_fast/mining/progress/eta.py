@@ -20,7 +20,7 @@ class Spent(Protocol):
     cost: float
 
 
-class Pace:
+class TimeLeft:
     """The seconds of the rounds that this process ran."""
 
     def __init__(self, config: MiningConfig) -> None:

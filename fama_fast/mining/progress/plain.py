@@ -56,7 +56,7 @@ class RoundReport:
         library_correlation: the same over the whole library, for comparison.
         seconds: of this round, wall clock. rate: candidates a second, of this round.
         candidates, tokens, cost: of the whole run so far; tokens and cost of the answers that were used.
-        elapsed: seconds of search in this process. left: seconds that the search may still take, see `pace`.
+        elapsed: seconds of search in this process. left: seconds that the search may still take, see `eta`.
     """
 
     number: int

@@ -73,7 +73,7 @@ class _Parent:
     node: Node
     fingerprint: str
     canonical: str
-    worth: float = 0.0
+    fitness: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class EvolveProposer:
         stock, bad = self._stock(request)
         moves = _weights(stock, request.search, early=request.round <= _EARLY_ROUNDS)
         seen = set(request.known) | {p.canonical for p in (*stock.exemplars, *stock.chain, *stock.elites)}
-        prints = set(request.search.prints)
+        ranking_hashes = set(request.search.ranking_hashes)
         sweep, residuals = _Sweep(seen), iter(stock.residuals)
         out: list[Proposal] = []
         for _ in range(request.count * _ATTEMPTS_PER_PROPOSAL):
@@ -182,9 +182,9 @@ class EvolveProposer:
                 continue
             seen.add(text)
             ranking = ranking_hash(node)
-            if ranking in prints:
+            if ranking in ranking_hashes:
                 continue
-            prints.add(ranking)
+            ranking_hashes.add(ranking)
             fingerprints = tuple(dict.fromkeys(p.fingerprint for p in parents))
             out.append(Proposal(text, parents=fingerprints, origin=move, node=node if same else None))
             if same:
@@ -199,9 +199,9 @@ class EvolveProposer:
 
         def parents(texts: Sequence[tuple[str, str, float]]) -> list[_Parent]:
             found = []
-            for text, fingerprint, worth in texts:
+            for text, fingerprint, fitness in texts:
                 try:
-                    found.append(self._parent(text, fingerprint, worth, request.vocabulary))
+                    found.append(self._parent(text, fingerprint, fitness, request.vocabulary))
                 except FamaError as error:
                     bad.append(Rejection(text, f"no parent here: {error}"))
             return found
@@ -209,14 +209,16 @@ class EvolveProposer:
         def of(factors: Sequence[Factor]) -> list[_Parent]:
             return parents([(f.as_proposed[0] or f.expression, f.fingerprint, 0.0) for f in factors])
 
-        elites = parents([(e.canonical, e.fingerprint, e.worth) for e in request.search.elites])
+        elites = parents([(e.canonical, e.fingerprint, e.fitness) for e in request.search.elites])
         pairs = []
         for left in request.search.residuals:
-            both = parents([(left.canonical, left.fingerprint, left.worth), (left.beside_canonical, left.beside, 0.0)])
+            both = parents(
+                [(left.canonical, left.fingerprint, left.fitness), (left.beside_canonical, left.beside, 0.0)]
+            )
             pairs += [(both[0], both[1])] if len(both) == 2 else []
         return _Stock(of(request.exemplars), of(request.chain), elites, pairs, request.search.stuck), bad
 
-    def _parent(self, text: str, fingerprint: str, worth: float, vocabulary: Vocabulary) -> _Parent:
+    def _parent(self, text: str, fingerprint: str, fitness: float, vocabulary: Vocabulary) -> _Parent:
         from fama_fast.lang import to_text
 
         if len(self._compiled) > _LONGEST_CACHE:
@@ -224,7 +226,7 @@ class EvolveProposer:
         node = self._compiled.get((text, vocabulary))
         if node is None:
             node = self._compiled[text, vocabulary] = compiled(text, vocabulary)
-        return _Parent(node, fingerprint, to_text(node), worth)
+        return _Parent(node, fingerprint, to_text(node), fitness)
 
 
 def _weights(stock: _Stock, search: SearchView, *, early: bool = False) -> dict[str, float]:

@@ -25,7 +25,7 @@ STOPPING = 5.0  # once it is to stop at once
 _LOOK = 1.0  # how often it is looked whether to stop
 
 
-class Behind:
+class BackgroundWriter:
     """One piece of work at a time on a thread of its own. A context manager: at its end nothing is left undone.
 
     Args:
@@ -37,7 +37,7 @@ class Behind:
         self._given: tuple[Callable[[], None], Callable[[], None]] | None = None
         self._begun: Future[None] | None = None
 
-    def give(self, work: Callable[[], None], then: Callable[[], None]) -> None:
+    def submit(self, work: Callable[[], None], then: Callable[[], None]) -> None:
         """Work to be begun when there is time for it; `then` is called by whoever waits for its end."""
         self.finish()
         self._given = work, then

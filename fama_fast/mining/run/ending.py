@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fama_fast.ledger.ledger import Ledger
     from fama_fast.ledger.records import RunRecord
     from fama_fast.mining.config import MiningConfig
-    from fama_fast.mining.measure.combination import Pool, PoolScores
+    from fama_fast.mining.measure.combination import FactorPool, PoolScores
     from fama_fast.mining.measure.market import Market
     from fama_fast.mining.progress.plain import Progress
     from fama_fast.mining.run.state import LoopState
@@ -51,7 +51,7 @@ class Ending:
         ledger: Ledger,
         progress: Progress,
         proposer: str,
-        pool: Pool,
+        pool: FactorPool,
         asked: StopRequest,
         data: dict[str, Any],
     ) -> None:

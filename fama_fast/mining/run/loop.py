@@ -5,7 +5,7 @@
    clusters become chains (`steps.build_chains`).
 3. Each round: exemplars and a chain (`steps.choose_context`), proposals, gates and admission
    (`steps.pass_gates`), chains (`steps.grow_chains`), failures, the pool's validation score
-   (`steps.update_pool`), one ledger transaction, beside the next round (`behind`).
+   (`steps.update_pool`), one ledger transaction, beside the next round (`writer`).
 4. Rounds end by number, wanted factors, budget, patience on validation, or an exhausted proposer (`_stop`).
 5. What was found is written (`ending.found`). Then controls select from luck (`control`), the verdict counts every
    candidate, of earlier runs on the same data too, and what holds is scored on the test split, once (`ending`).
@@ -37,11 +37,11 @@ from fama_fast.mining.config_file import config_from_dict, document
 from fama_fast.mining.library.gates import funnel_of
 from fama_fast.mining.measure.cluster_scorer import open_market
 from fama_fast.mining.measure.combination_parts import pool_of
-from fama_fast.mining.progress.eta import Pace
+from fama_fast.mining.progress.eta import TimeLeft
 from fama_fast.mining.progress.mlflow import tracked
 from fama_fast.mining.progress.plain import NoProgress, RoundReport, RunStart
 from fama_fast.mining.run import steps
-from fama_fast.mining.run.background_writer import LEAVING, STOPPING, Behind, on_thread
+from fama_fast.mining.run.background_writer import LEAVING, STOPPING, BackgroundWriter, on_thread
 from fama_fast.mining.run.budget import allowance, spent
 from fama_fast.mining.run.data_quality import quality_line, quality_of
 from fama_fast.mining.run.ending import Ending
@@ -248,7 +248,7 @@ class Miner:
         self.asked, self.output, self.data = asked or StopRequest(), output, data
         self.started_at = now()
         self.clock = self.budget_began = time.monotonic()
-        self.pace = Pace(config)
+        self.eta = TimeLeft(config)
         self.pool = pool_of(market, config.pool)
         self.ending = Ending(config, market, ledger, progress, proposer.name, self.pool, self.asked, data)
         self._safe = ""  # what of a result is written before its end
@@ -278,9 +278,9 @@ class Miner:
     def _search(self, run: RunRecord, state: LoopState) -> MiningResult:
         # A run that was killed after it opened its test must not search on.
         stop = self._stop(state) or (None if run.test_opened_at is None else "ended before")
-        with Behind(lambda: self.asked.reason is not None) as behind:
+        with BackgroundWriter(lambda: self.asked.reason is not None) as writer:
             while stop is None and self.asked.reason is None:
-                self._round(run, state, behind)
+                self._round(run, state, writer)
                 stop = self._stop(state)
         try:
             if stop is not None:
@@ -410,7 +410,7 @@ class Miner:
             return f"no gain of the pool's validation RankIC for {state.stale} rounds"
         return None
 
-    def _round(self, run: RunRecord, state: LoopState, behind: Behind) -> None:
+    def _round(self, run: RunRecord, state: LoopState, writer: BackgroundWriter) -> None:
         number, began = state.round + 1, time.perf_counter()
         config, market = self.config, self.market
         context = steps.choose_context(state, config, number)
@@ -418,7 +418,7 @@ class Miner:
         if config.run.max_candidates is not None:
             count = min(count, config.run.max_candidates - state.proposed)
         if self.proposer.capabilities.costs_money:
-            behind.finish()  # nobody pays for a round whose ledger is gone, nor waits for an answer to hear of the last
+            writer.finish()  # nobody pays for a round whose ledger is gone, nor waits for an answer to hear of the last
         self.progress.phase(f"round {number}: asking {self.proposer.name} for {count} candidates")
         asked = time.perf_counter()
         left = allowance(config, tokens=state.tokens, cost=state.cost, began=self.budget_began)
@@ -426,7 +426,7 @@ class Miner:
         batch = self._propose(run, request, number)
         for text in batch.notes:
             self.progress.note(text)
-        behind.begin()  # not before: proposing leaves the interpreter to nobody, kernels do
+        writer.begin()  # not before: proposing leaves the interpreter to nobody, kernels do
         candidates = candidates_of(batch)
         answered = (time.perf_counter() - asked) / max(1, len(candidates))
         self.progress.phase(f"round {number}: {len(candidates)} candidates at the gates")
@@ -469,9 +469,9 @@ class Miner:
                 exemplar_correlation=chosen["exemplar_correlation"],
                 library_correlation=chosen["library_correlation"],
             )
-        behind.give(write, lambda: self.progress.round_done(report))
+        writer.submit(write, lambda: self.progress.round_done(report))
         if report.seconds > _LONG_ROUND:
-            behind.finish()
+            writer.finish()
 
     def _propose(self, run: RunRecord, request: Any, number: int) -> ProposalBatch:
         try:
@@ -488,7 +488,7 @@ class Miner:
     ) -> RoundReport:
         new = state.new_factors
         seconds, elapsed = time.perf_counter() - began, time.monotonic() - self.clock
-        self.pace.round_took(seconds)
+        self.eta.round_took(seconds)
         return RoundReport(
             number=state.round,
             of=self.config.run.rounds,
@@ -505,5 +505,5 @@ class Miner:
             tokens=state.tokens,
             cost=state.cost,
             elapsed=elapsed,
-            left=self.pace.seconds_left(state, time.monotonic() - self.budget_began),
+            left=self.eta.seconds_left(state, time.monotonic() - self.budget_began),
         )

@@ -18,9 +18,9 @@ from fama_fast.library import Factor
 from fama_fast.library.codec import factor_from_dict
 from fama_fast.library.identity import factor_from_alpha
 from fama_fast.mining.candidate import Member
-from fama_fast.mining.coe import ChainBook, FailureMemory
-from fama_fast.mining.library.archive import SearchMemory, elite_of, series_hash
-from fama_fast.mining.library.residuals import ResidualMemory
+from fama_fast.mining.coe import ChainBook, FailureLog
+from fama_fast.mining.library.archive import SearchArchive, elite_of, series_hash
+from fama_fast.mining.library.residuals import ResidualArchive
 from fama_fast.mining.library.view import LibraryView
 from fama_fast.mining.measure.race import Account
 from fama_fast.passes import ranking_hash
@@ -64,9 +64,9 @@ class LoopState:
 
     library: LibraryView
     book: ChainBook | None = None
-    failures: FailureMemory = field(default_factory=FailureMemory)
-    memory: SearchMemory = field(default_factory=SearchMemory)
-    residuals: ResidualMemory = field(default_factory=ResidualMemory)
+    failures: FailureLog = field(default_factory=FailureLog)
+    memory: SearchArchive = field(default_factory=SearchArchive)
+    residuals: ResidualArchive = field(default_factory=ResidualArchive)
     tried: dict[str, str] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
     turned: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -149,14 +149,18 @@ def first_state(market: Market, factors: Sequence[Factor]) -> tuple[LoopState, l
         if before is not None:
             notes.append(f"left out of the library: {factor.canonical} is the negative of {before.factor.canonical}")
             continue
-        breadth = market.breadth(series, covered)
-        _put(state, Member(measured, alpha.node, vector * np.float32(sign), series=series, breadth=breadth), alpha)
+        scored_coverage = market.scored_coverage(series, covered)
+        _put(
+            state,
+            Member(measured, alpha.node, vector * np.float32(sign), series=series, scored_coverage=scored_coverage),
+            alpha,
+        )
         if measured.proposed:
             state.turned[alpha.fingerprint] = measured.fingerprint, measured.canonical
             state.begun_as[measured.fingerprint] = measured.proposed
-        state.memory.prints |= {ranking_hash(alpha.node), "=" + series_hash(series)}
+        state.memory.ranking_hashes |= {ranking_hash(alpha.node), "=" + series_hash(series)}
         own = series[market.rows.train]
-        state.memory.consider(elite_of(alpha, own, penalty, breadth, fingerprint=measured.fingerprint), own)
+        state.memory.consider(elite_of(alpha, own, penalty, scored_coverage, fingerprint=measured.fingerprint), own)
     return state, notes
 
 
@@ -200,9 +204,9 @@ def restored_state(
         state = LoopState(
             LibraryView(),
             book=book,
-            failures=FailureMemory.from_dict(data["failures"]),
-            memory=SearchMemory.from_dict(data["memory"], market.training_series),
-            residuals=ResidualMemory.from_dict(data.get("residuals", {}), market.training_series),
+            failures=FailureLog.from_dict(data["failures"]),
+            memory=SearchArchive.from_dict(data["memory"], market.training_series),
+            residuals=ResidualArchive.from_dict(data.get("residuals", {}), market.training_series),
             pool=dict(data["pool"]),
             best_pool=_of_kind(data["best_pool"], float, int, type(None)),
             stale=_of_kind(data["stale"], int),
@@ -246,7 +250,9 @@ def restored_state(
     ):
         series, vector = sign * raw, unit * np.float32(sign)
         if member:
-            _put(state, Member(factor, alpha.node, vector, mined, series, market.breadth(series, covered)), alpha)
+            _put(
+                state, Member(factor, alpha.node, vector, mined, series, market.scored_coverage(series, covered)), alpha
+            )
         else:
             state.library.vectors.add({factor.fingerprint: vector})
     kept = state.residuals.kept

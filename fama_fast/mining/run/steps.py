@@ -17,7 +17,7 @@ from fama_fast.mining.candidate import Candidate, Member
 from fama_fast.mining.coe import ChainBook, Failure, Outcome
 from fama_fast.mining.css import CorrelationTable, cluster_correlations, select_from_clusters
 from fama_fast.mining.library import pareto as objectives
-from fama_fast.mining.library.gates import GATES, GateContext, Stage, run_gates
+from fama_fast.mining.library.gates import GATES, GateContext, GateCost, run_gates
 from fama_fast.mining.measure.race import controls_of
 from fama_fast.mining.run.state import IN_LIBRARY, direction, factor_of
 from fama_fast.proposals.protocol import ProposalRequest
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fama_fast.mining.coe import Chain
     from fama_fast.mining.config import MiningConfig
     from fama_fast.mining.css import Selection
-    from fama_fast.mining.measure.combination import Pool
+    from fama_fast.mining.measure.combination import FactorPool
     from fama_fast.mining.measure.market import Market
     from fama_fast.mining.run.state import LoopState
     from fama_fast.types import IntArray
@@ -152,26 +152,26 @@ def pass_gates(
         tried=state.tried,
         measures=market,
         wanted=config.u,
-        prints=state.memory.prints,
+        ranking_hashes=state.memory.ranking_hashes,
     )
-    readable = [c for c in candidates if run_gates(c, Stage.TEXT, context)]
+    readable = [c for c in candidates if run_gates(c, GateCost.TEXT, context)]
     state.known.update(c.alpha.canonical for c in candidates if c.alpha is not None)
     _race(readable, state, config, market, number)
-    running = [c for c in readable if run_gates(c, Stage.SAMPLE, context)]
+    running = [c for c in readable if run_gates(c, GateCost.SAMPLE, context)]
     _measure(running, market, state)
-    passed = [c for c in running if run_gates(c, Stage.SAMPLE, context) and run_gates(c, Stage.TRAINING, context)]
+    passed = [c for c in running if run_gates(c, GateCost.SAMPLE, context) and run_gates(c, GateCost.TRAINING, context)]
     for candidate, vector in zip(passed, market.vectors([c.compiled for c in passed]), strict=True):
         candidate.vector = vector * np.float32(candidate.sign)
     vectors = state.library.vectors
     vectors.add({c.fingerprint: c.vector for c in passed if c.vector is not None}, config.run.threads)
     admitted = []
-    for candidate in sorted(passed, key=lambda c: (-c.reach, c.position)):
+    for candidate in sorted(passed, key=lambda c: (-c.adjusted_rank_ic, c.position)):
         figures: objectives.Figures | None = None
         if config.objectives:
             figures = _place_on_front(candidate, state, config, market, context)
             if figures is None:
                 continue
-        elif not run_gates(candidate, Stage.ADMISSION, context):
+        elif not run_gates(candidate, GateCost.ADMISSION, context):
             continue
         candidate.scores |= market.full_scores(candidate.compiled, candidate.sign)
         factor = factor_of(
@@ -184,7 +184,9 @@ def pass_gates(
         if figures is not None:
             factor = objectives.with_figures(factor, figures)
         assert candidate.vector is not None
-        member = Member(factor, candidate.compiled.node, candidate.vector, True, candidate.series, candidate.breadth)
+        member = Member(
+            factor, candidate.compiled.node, candidate.vector, True, candidate.series, candidate.scored_coverage
+        )
         state.library.admit(member, candidate.replaces)
         state.tried[candidate.compiled.fingerprint] = state.tried[factor.fingerprint] = IN_LIBRARY
         candidate.admitted = True
@@ -212,11 +214,11 @@ def _race(candidates: Sequence[Candidate], state: LoopState, config: MiningConfi
     known = [m.series for m in state.library.members if m.series is not None]
     controls = controls_of(np.stack(known) if known else np.empty((0, market.panel.shape[0])))
     alphas = [c.compiled for c in candidates]
-    standings = race.run(alphas, bars, controls)
-    state.races = race.entered(state.races, alphas, standings)
-    for candidate, standing in zip(candidates, standings, strict=True):
-        candidate.standing = standing
-        candidate.coverage = 1.0 if standing is None else standing.coverage
+    race_results = race.run(alphas, bars, controls)
+    state.races = race.entered(state.races, alphas, race_results)
+    for candidate, race_result in zip(candidates, race_results, strict=True):
+        candidate.race_result = race_result
+        candidate.coverage = 1.0 if race_result is None else race_result.coverage
 
 
 def _measure(candidates: Sequence[Candidate], market: Market, state: LoopState) -> None:
@@ -230,7 +232,7 @@ def _measure(candidates: Sequence[Candidate], market: Market, state: LoopState) 
             state.turned[candidate.compiled.fingerprint] = candidate.fingerprint, candidate.oriented.canonical
         candidate.series = series = candidate.sign * raw
         candidate.coverage = float(covered[train].mean())
-        candidate.breadth = market.breadth(series, covered)
+        candidate.scored_coverage = market.scored_coverage(series, covered)
         candidate.scores |= {split: market.scores(series, covered, split) for split in ("train", "valid")}
 
 
@@ -313,7 +315,7 @@ def remember_failures(state: LoopState, candidates: Sequence[Candidate]) -> None
     state.failures = state.failures.record(failed, [c.compiled.node for c in candidates if c.admitted])
 
 
-def update_pool(state: LoopState, pool: Pool, min_gain: float) -> None:
+def update_pool(state: LoopState, pool: FactorPool, min_gain: float) -> None:
     """Validation score of the pool of new factors; counts rounds without gain of the model that decides."""
     new = state.new_factors
     state.pool = pool.valid(new).scores[pool.settings.model] if new else {}

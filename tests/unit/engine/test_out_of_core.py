@@ -199,7 +199,7 @@ def test_scores_in_parts_are_those_in_memory(frame: pl.DataFrame, panel: Panel, 
 def test_chunks_cover_every_date_once_and_read_ahead(frame: pl.DataFrame, tmp_path: Path) -> None:
     data = Dataset(write(frame, tmp_path, "one_row_group"))
     roots = lowered_roots([ff.compile("TS_MEAN(CLOSE, 40)")], data)
-    schedule = plan_chunks(roots, data, parse_bytes("300kB"), fields=["CLOSE"], groups=[], reach=6)
+    schedule = plan_chunks(roots, data, parse_bytes("300kB"), fields=["CLOSE"], groups=[], rows_after=6)
     assert schedule.core < DATES / 2
     at = 0
     for loaded in chunks(data, schedule, ["CLOSE"], []):
@@ -430,7 +430,7 @@ def test_sizes() -> None:
         with pytest.raises(ConfigError, match="memory_budget"):
             parse_bytes(wrong)
     assert parse_bytes(show_bytes(123_456_789)) >= 123_456_789
-    demand = Demand(dates=1000, symbols=100, item=8, fields=5, groups=1, reach=2, kept=3)
+    demand = Demand(dates=1000, symbols=100, item=8, fields=5, groups=1, rows_after=2, kept=3)
     assert demand.dates == 1000
 
 

@@ -27,20 +27,22 @@ def market() -> Market:
     return Market(panel, settings, labels=strength * (values - 1.0) / np.nanstd(values) + noise)
 
 
-def rank_ic_and_breadth(market: Market, text: str) -> tuple[float, float]:
+def rank_ic_and_coverage(market: Market, text: str) -> tuple[float, float]:
     series, covered = market.measure([compile_alpha(text)])
-    return market.scores(series[0], covered[0], "train")["rank_ic"], market.breadth(series[0], covered[0])
+    return market.scores(series[0], covered[0], "train")["rank_ic"], market.scored_coverage(series[0], covered[0])
 
 
 def test_breadth_is_of_the_dates_that_have_a_rank_ic(market: Market) -> None:
-    assert rank_ic_and_breadth(market, "TS_MEAN(VOLUME, 60)")[1] == 1.0  # the 59 dates before it are no lack of breadth
+    assert (
+        rank_ic_and_coverage(market, "TS_MEAN(VOLUME, 60)")[1] == 1.0
+    )  # the 59 dates before it are no lack of breadth
     up = np.mean(market.held["RET"][market.rows.train] > 0.0)
-    assert rank_ic_and_breadth(market, HALF)[1] == pytest.approx(up, abs=0.02)
-    assert rank_ic_and_breadth(market, "CLOSE - CLOSE")[1] == 1.0  # no date has one
+    assert rank_ic_and_coverage(market, HALF)[1] == pytest.approx(up, abs=0.02)
+    assert rank_ic_and_coverage(market, "CLOSE - CLOSE")[1] == 1.0  # no date has one
 
 
 def test_the_half_does_not_take_the_place_of_the_whole_and_leaves_it(market: Market) -> None:
-    whole, half = (rank_ic_and_breadth(market, text)[0] for text in (WHOLE, HALF))
+    whole, half = (rank_ic_and_coverage(market, text)[0] for text in (WHOLE, HALF))
     assert half > 1.1 * whole > 0.0  # by RankIC alone it would
     for order in ([[WHOLE], [HALF]], [[HALF], [WHOLE]], [[HALF, WHOLE]]):
         chosen = select(market, market.config, (), order)

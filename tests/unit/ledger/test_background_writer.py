@@ -12,7 +12,7 @@ from fama_fast.errors import StoreError
 from fama_fast.ledger.ledger import Ledger
 from fama_fast.mining.progress.plain import NoProgress, RoundReport
 from fama_fast.mining.run import steps
-from fama_fast.mining.run.background_writer import Behind
+from fama_fast.mining.run.background_writer import BackgroundWriter
 from fama_fast.mining.run.loop import mine
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 def test_what_was_begun_is_done_and_said_before_the_next_and_at_the_end() -> None:
     events: list[str] = []
-    with Behind() as behind:
+    with BackgroundWriter() as behind:
         for name in "abc":
-            behind.give(partial(events.append, f"{name} done"), partial(events.append, f"{name} said"))
+            behind.submit(partial(events.append, f"{name} done"), partial(events.append, f"{name} said"))
             behind.begin()
             behind.begin()  # begun already
     assert events == ["a done", "a said", "b done", "b said", "c done", "c said"]
@@ -34,14 +34,14 @@ def test_an_error_is_raised_where_it_is_waited_for_and_nothing_is_said() -> None
         raise StoreError("the disk is full")
 
     said: list[str] = []
-    behind = Behind()
-    behind.give(fails, lambda: said.append("said"))
+    behind = BackgroundWriter()
+    behind.submit(fails, lambda: said.append("said"))
     with pytest.raises(StoreError, match="the disk is full"):
-        behind.give(lambda: said.append("done"), lambda: said.append("said"))
+        behind.submit(lambda: said.append("done"), lambda: said.append("said"))
     behind.finish()  # the error was told once
     assert not said
-    with pytest.raises(StoreError, match="the disk is full"), Behind() as other:
-        other.give(fails, lambda: said.append("said"))
+    with pytest.raises(StoreError, match="the disk is full"), BackgroundWriter() as other:
+        other.submit(fails, lambda: said.append("said"))
     assert not said
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import fama_fast as ff
 from fama_fast.mining.candidate import Candidate
-from fama_fast.mining.library.archive import NICHE, PER_NICHE, SearchMemory, elite_of
+from fama_fast.mining.library.archive import NICHE, PER_NICHE, SearchArchive, elite_of
 from fama_fast.proposals.protocol import Elite, Proposal
 
 DAYS = 400
@@ -26,31 +26,31 @@ def test_a_parent_is_worth_its_rank_ic_less_two_standard_errors_and_its_length()
     alpha = ff.compile("RANK(DELTA(CLOSE, 5))")
     found = elite_of(alpha, noise(0, mean=-0.03, spread=0.1), penalty=0.0001)
     assert found.score == pytest.approx(0.03)
-    assert found.worth == pytest.approx(0.03 - 2 * 0.1 / math.sqrt(DAYS) - 3 * 0.0001 * alpha.n_nodes)
+    assert found.fitness == pytest.approx(0.03 - 2 * 0.1 / math.sqrt(DAYS) - 3 * 0.0001 * alpha.n_nodes)
 
 
 def test_of_two_equal_means_the_steadier_is_the_better_parent() -> None:
     alpha = ff.compile("RANK(CLOSE)")
     steady, wild = (elite_of(alpha, noise(1, 0.02, spread), 0.0) for spread in (0.05, 0.3))
     assert steady.score == pytest.approx(wild.score)
-    assert steady.worth > 0.0 > wild.worth
+    assert steady.fitness > 0.0 > wild.fitness
 
 
 def test_a_parent_that_half_of_the_symbols_have_no_value_of_is_worth_less() -> None:
     alpha, series = ff.compile("CLOSE"), noise(2, 0.04, 0.05)
-    whole, half = elite_of(alpha, series, 0.0), elite_of(alpha, series, 0.0, breadth=0.5)
+    whole, half = elite_of(alpha, series, 0.0), elite_of(alpha, series, 0.0, scored_coverage=0.5)
     assert half.score == whole.score
-    assert half.worth == pytest.approx(whole.worth * math.sqrt(0.5))
+    assert half.fitness == pytest.approx(whole.fitness * math.sqrt(0.5))
 
 
 def test_days_without_a_rank_ic_count_as_days_without_skill() -> None:
     alpha, series = ff.compile("RANK(CLOSE)"), noise(2, 0.02, 0.05)
     seldom = np.where(np.arange(DAYS) % 10 == 0, series, np.nan)
-    assert elite_of(alpha, seldom, 0.0).worth < 0.2 * elite_of(alpha, series, 0.0).worth
+    assert elite_of(alpha, seldom, 0.0).fitness < 0.2 * elite_of(alpha, series, 0.0).fitness
 
 
 def test_a_niche_keeps_its_best_and_no_more() -> None:
-    memory, common = SearchMemory(), noise(3)
+    memory, common = SearchArchive(), noise(3)
     for number in range(PER_NICHE + 3):
         series = common + 0.1 * noise(10 + number)
         taken = memory.consider(Elite(f"f{number}", f"e{number}", 0.0, 1, float(number)), series)
@@ -71,13 +71,13 @@ def candidate(text: str, gate: str | None, *, origin: str = "wrap", admitted: bo
 
 @pytest.mark.parametrize("gate", ["coverage", "fingerprint"])
 def test_what_has_few_values_or_ranks_as_another_did_is_no_parent(gate: str) -> None:
-    memory = SearchMemory()
+    memory = SearchArchive()
     memory.learn([candidate("RANK(OPEN)", gate), candidate("RANK(CLOSE)", "correlation")], slice(None), 0.0)
     assert [e.canonical for e in memory.elites] == ["RANK(CLOSE)"]
 
 
 def test_moves_are_rated_by_what_was_admitted_of_their_children() -> None:
-    memory = SearchMemory()
+    memory = SearchArchive()
     good = [candidate(f"DELTA(CLOSE, {d})", None, origin="graft", admitted=True) for d in range(1, 31)]
     bad = [candidate(f"DELTA(OPEN, {d})", "correlation", origin="sweep") for d in range(1, 31)]
     once = [candidate("DELTA(HIGH, 1)", "correlation", origin="wrap")]
@@ -89,11 +89,15 @@ def test_moves_are_rated_by_what_was_admitted_of_their_children() -> None:
 
 
 def test_it_comes_back_from_plain_data_also_of_earlier_versions() -> None:
-    memory = SearchMemory(prints={"b", "=a"})
+    memory = SearchArchive(ranking_hashes={"b", "=a"})
     memory.learn([candidate("RANK(OPEN)", "correlation")], slice(None), 0.0)
     own = next(iter(memory.series.values()))
     data = json.loads(json.dumps(memory.to_dict()))
-    for prints in (data["prints"], ["=a", "b"]):
-        again = SearchMemory.from_dict({**data, "prints": prints}, lambda texts: np.stack([own] * len(texts)))
-        assert (again.prints, again.elites, again.since_gain) == (memory.prints, memory.elites, memory.since_gain)
+    for ranking_hashes in (data["prints"], ["=a", "b"]):
+        again = SearchArchive.from_dict({**data, "prints": ranking_hashes}, lambda texts: np.stack([own] * len(texts)))
+        assert (again.ranking_hashes, again.elites, again.since_gain) == (
+            memory.ranking_hashes,
+            memory.elites,
+            memory.since_gain,
+        )
         assert again.view().rates == memory.view().rates

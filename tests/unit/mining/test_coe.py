@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fama_fast.errors import DataError, StoreError
 from fama_fast.library.factor import Factor
-from fama_fast.mining.coe import Chain, ChainBook, Failure, FailureMemory, Outcome
+from fama_fast.mining.coe import Chain, ChainBook, Failure, FailureLog, Outcome
 
 
 def factor(name: str, score: float = math.nan) -> Factor:
@@ -272,7 +272,7 @@ def test_patterns_are_parts_of_many_failures_and_few_successes() -> None:
         "TS_MEAN(VOLUME, 3) * OPEN",
         "RANK(CLOSE)",
     ]
-    memory = FailureMemory().record(
+    memory = FailureLog().record(
         [Failure(t, "weak", node(t)) for t in bad],  # type: ignore[arg-type]
         admitted=[node("RANK(OPEN)"), node("RANK(CLOSE) - 1")],  # type: ignore[list-item]
     )
@@ -286,18 +286,18 @@ def test_patterns_are_parts_of_many_failures_and_few_successes() -> None:
 
 def test_a_part_inside_a_larger_one_with_equal_counts_is_not_repeated() -> None:
     texts = [f"RANK(TS_MEAN(VOLUME, 3)) + TS_MEAN(CLOSE, {d})" for d in (5, 6, 7, 8)]
-    memory = FailureMemory().record([Failure(t, "weak", node(t)) for t in texts])  # type: ignore[arg-type]
+    memory = FailureLog().record([Failure(t, "weak", node(t)) for t in texts])  # type: ignore[arg-type]
     assert [p.text for p in memory.patterns()] == ["RANK(TS_MEAN(VOLUME, 3))"]
 
 
 def test_failures_that_say_nothing_of_the_formula_blame_no_part() -> None:
-    memory = FailureMemory().record([Failure("RANK(", "does not parse")] * 5)
+    memory = FailureLog().record([Failure("RANK(", "does not parse")] * 5)
     assert dict(memory.counts) == {}
     assert [r.reason for r in memory.recent] == ["does not parse"]
 
 
 def test_the_memory_is_bounded_and_keeps_what_is_latest_and_most_frequent() -> None:
-    memory = FailureMemory(max_recent=3, max_patterns=4)
+    memory = FailureLog(max_recent=3, max_patterns=4)
     for d in range(2, 30):
         text = f"RANK(VOLUME) + TS_MEAN(CLOSE, {d})"
         memory = memory.record([Failure(text, "weak", node(text))])  # type: ignore[arg-type]
@@ -309,10 +309,10 @@ def test_the_memory_is_bounded_and_keeps_what_is_latest_and_most_frequent() -> N
 
 
 def test_the_memory_survives_plain_data() -> None:
-    memory = FailureMemory(max_recent=7).record([Failure("RANK(CLOSE)", "weak", node("RANK(CLOSE)"))])  # type: ignore[arg-type]
-    assert FailureMemory.from_dict(memory.to_dict()) == memory
+    memory = FailureLog(max_recent=7).record([Failure("RANK(CLOSE)", "weak", node("RANK(CLOSE)"))])  # type: ignore[arg-type]
+    assert FailureLog.from_dict(memory.to_dict()) == memory
     with pytest.raises(StoreError, match="damaged"):
-        FailureMemory.from_dict({"recent": [1]})
+        FailureLog.from_dict({"recent": [1]})
 
 
 def test_a_part_that_fails_no_more_than_others_is_not_blamed() -> None:
@@ -325,16 +325,16 @@ def test_a_part_that_fails_no_more_than_others_is_not_blamed() -> None:
     failures = [Failure(f"f{i}", "weak", node(f"RANK({common} - {i})")) for i in range(2, 22)]
     failures += [Failure(f"u{i}", "weak", node(f"RANK({useless} - {i})")) for i in range(2, 22)]
     # One in twenty-one of the first kind is admitted, as often as candidates are in general; none of the second.
-    memory = FailureMemory().record(failures, [node(f"RANK({common} * 9)"), node("RANK(VOLUME)")])
+    memory = FailureLog().record(failures, [node(f"RANK({common} * 9)"), node("RANK(VOLUME)")])
     assert memory.judged == (40, 2)
     found = {p.text for p in memory.patterns(50)}
     assert useless in found
     assert common not in found
-    assert FailureMemory.from_dict(memory.to_dict()) == memory
+    assert FailureLog.from_dict(memory.to_dict()) == memory
     older = {k: v for k, v in memory.to_dict().items() if k != "judged"}
-    assert FailureMemory.from_dict(older).judged == (0, 0)
+    assert FailureLog.from_dict(older).judged == (0, 0)
     listed = memory.to_dict() | {"counts": {part: list(pair) for part, pair in memory.counts.items()}}
-    assert FailureMemory.from_dict(listed) == memory
+    assert FailureLog.from_dict(listed) == memory
 
 
 def test_frequent_useless_parts_are_named_in_the_prompt() -> None:
@@ -343,7 +343,7 @@ def test_frequent_useless_parts_are_named_in_the_prompt() -> None:
     from fama_fast.proposals.protocol import ProposalRequest
 
     part = "TS_STDDEV(OPEN, 7)"
-    memory = FailureMemory().record(
+    memory = FailureLog().record(
         Failure(f"f{i}", "training: weak", compile_alpha(f"RANK({part} - {i})").node) for i in range(2, 9)
     )
     _, user = render_prompt(ProposalRequest(3, avoid=memory.avoid()), load_templates(None))

@@ -13,7 +13,7 @@ from fama_fast.data import PlantedSignal, SimulationSpec, simulate
 from fama_fast.evaluation.ranks import centred_ranks
 from fama_fast.library import Factor, make_factor
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.measure.combination import Pool, blend, ridge_weights
+from fama_fast.mining.measure.combination import FactorPool, blend, ridge_weights
 from fama_fast.mining.measure.market import Market
 from fama_fast.mining.run.state import LoopState
 from fama_fast.mining.run.steps import update_pool
@@ -89,7 +89,7 @@ def plain_ridge(market: Market, factors: list[Factor], before: int) -> np.ndarra
 
 
 def test_ridge_walks_forward_with_labels_that_are_known(market: Market) -> None:
-    found = Pool(market, config().pool).valid(FACTORS)
+    found = FactorPool(market, config().pool).valid(FACTORS)
     rows, refit = market.rows.valid, config().pool.refit
     starts = list(range(rows.start, rows.stop, refit))
     assert len(starts) == 2
@@ -116,25 +116,25 @@ def test_what_is_scored_was_never_fitted_on(panel: Panel) -> None:
     labels = np.array(market.labels.values)
     labels[cut:] = labels[cut:][:, ::-1]
     other = Market(panel, settings, labels=labels)
-    one, two = (Pool(m, settings.pool).valid(FACTORS) for m in (market, other))
+    one, two = (FactorPool(m, settings.pool).valid(FACTORS) for m in (market, other))
     until = cut - market.rows.valid.start
     np.testing.assert_array_equal(one.daily["ridge"].rank_ic[:until], two.daily["ridge"].rank_ic[:until])
     assert one.weights != two.weights
 
 
 def test_a_pool_that_grew_equals_one_that_is_made_at_once(market: Market) -> None:
-    grown = Pool(market, config().pool)
+    grown = FactorPool(market, config().pool)
     grown.valid(FACTORS[:1])
     grown.valid([FACTORS[2], FACTORS[0]])
     grown.valid(FACTORS[1:])  # the first left
     late = grown.valid(FACTORS)
-    fresh = Pool(market, config().pool).valid(FACTORS)
+    fresh = FactorPool(market, config().pool).valid(FACTORS)
     assert late.scores == fresh.scores
     assert late.weights == fresh.weights
 
 
 def test_a_pool_that_is_kept_evaluates_new_factors_only(market: Market, monkeypatch: Any) -> None:
-    pool, asked = Pool(market, config().pool), []
+    pool, asked = FactorPool(market, config().pool), []
     ranks = market.pool_ranks
     monkeypatch.setattr(
         market, "pool_ranks", lambda fs, *rest: asked.extend(f.expression for f in fs) or ranks(fs, *rest)
@@ -149,7 +149,7 @@ def test_the_test_split_does_not_reach_the_weights(market: Market, panel: Panel)
     start = market.rows.test.start
     shuffled[start + 1 :] = shuffled[start + 1 :][::-1]
     other = Market(panel.replace(fields={"CLOSE": shuffled}), config())
-    one, two = (Pool(m, config().pool).test(FACTORS) for m in (market, other))
+    one, two = (FactorPool(m, config().pool).test(FACTORS) for m in (market, other))
     assert one.weights == two.weights
     assert one.scores != two.scores
     assert one.scores["ridge"]["rank_ic"] > 0.05
@@ -162,7 +162,7 @@ def test_patience_counts_rounds_without_gain(market: Market) -> None:
     from fama_fast.mining.library.view import LibraryView
 
     state = LoopState(LibraryView())
-    pool = Pool(market, config().pool)
+    pool = FactorPool(market, config().pool)
     update_pool(state, pool, 0.0)
     assert (state.stale, state.pool, state.best_pool) == (1, {}, None)
     nothing = np.zeros(4, np.float32)

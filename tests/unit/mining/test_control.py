@@ -15,7 +15,7 @@ from fama_fast.engine import compile as compile_alpha
 from fama_fast.ir import count_nodes
 from fama_fast.library import seed_factors
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.measure.combination import Pool
+from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.measure.market import Market
 from fama_fast.mining.run.controls import batches, run_controls, select
 from fama_fast.mining.verdict.control import random_formulas, sizes_of
@@ -130,7 +130,7 @@ def test_a_market_with_shuffled_labels_knows_no_others(market: Market) -> None:
     labels = shuffled_labels(market.labels.values, (market.rows.train, market.rows.valid), np.random.default_rng(1), 21)
     other = Market(market.whole, config(), labels=labels)
     factor = select(market, config(), [], [[SIGNAL]]).factors[0]
-    true, false = Pool(market, config().pool).valid([factor]), Pool(other, config().pool).valid([factor])
+    true, false = FactorPool(market, config().pool).valid([factor]), FactorPool(other, config().pool).valid([factor])
     assert true.scores["equal"]["rank_ic"] > 0.05
     assert abs(false.scores["equal"]["rank_ic"]) < 0.05
 

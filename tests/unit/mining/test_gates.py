@@ -11,9 +11,9 @@ import pytest
 
 from fama_fast.engine import compile as compile_alpha
 from fama_fast.library.factor import Factor
-from fama_fast.mining.candidate import Candidate, Member, Standing
+from fama_fast.mining.candidate import Candidate, Member, RaceResult
 from fama_fast.mining.config import GateSettings
-from fama_fast.mining.library.gates import GATES, GateContext, Stage, run_gates
+from fama_fast.mining.library.gates import GATES, GateContext, GateCost, run_gates
 from fama_fast.mining.library.view import LibraryView, subtree_sizes
 from fama_fast.proposals.protocol import Proposal, Vocabulary
 
@@ -25,7 +25,7 @@ class FakeMeasures:
     """Measures that say what the test wants."""
 
     covered: float = 1.0
-    standing: Standing | None = None
+    race_result: RaceResult | None = None
     train: dict[str, float] = field(default_factory=lambda: {"rank_ic": 0.05, "rank_ic_t": 5.0, "n_days": 100})
     series: tuple[float, ...] = (0.1, 0.0, 0.05)
     ahead: float = 9.0
@@ -53,7 +53,7 @@ def context(*members: Member, wanted: int = 5, measures: FakeMeasures | None = N
 
 def text_gate(text: str, gates: GateContext) -> Candidate:
     candidate = Candidate(0, Proposal(text))
-    run_gates(candidate, Stage.TEXT, gates)
+    run_gates(candidate, GateCost.TEXT, gates)
     return candidate
 
 
@@ -62,11 +62,11 @@ def measured(text: str, gates: GateContext) -> Candidate:
     assert not candidate.stopped, candidate.reason
     measures = gates.measures
     assert isinstance(measures, FakeMeasures)
-    candidate.coverage, candidate.standing = measures.covered, measures.standing
-    run_gates(candidate, Stage.SAMPLE, gates)
+    candidate.coverage, candidate.race_result = measures.covered, measures.race_result
+    run_gates(candidate, GateCost.SAMPLE, gates)
     candidate.series, candidate.scores["train"] = np.array(measures.series), measures.train
     candidate.vector = np.array([1.0, 0.0, 0.0], dtype=np.float32)
-    run_gates(candidate, Stage.TRAINING, gates)
+    run_gates(candidate, GateCost.TRAINING, gates)
     return candidate
 
 
@@ -76,7 +76,7 @@ def test_the_order_is_the_design_s() -> None:
         "fingerprint", "training", "correlation", "admission", "quota",
     ]  # fmt: skip
     stages = [g.stage for g in GATES]
-    assert stages == sorted(stages, key=list(Stage).index)
+    assert stages == sorted(stages, key=list(GateCost).index)
     assert all(g.doc for g in GATES)
 
 
@@ -133,7 +133,7 @@ def test_overlap_is_the_largest_shared_subtree() -> None:
     [
         (FakeMeasures(covered=0.4), "coverage"),
         (FakeMeasures(covered=math.nan), "coverage"),
-        (FakeMeasures(standing=Standing(0.001, 0.008, 100, 1.0, lost=True)), "screening"),
+        (FakeMeasures(race_result=RaceResult(0.001, 0.008, 100, 1.0, lost=True)), "screening"),
         (FakeMeasures(train={"rank_ic": 0.05, "rank_ic_t": 5.0, "n_days": 3}), "training"),
         (FakeMeasures(train={"rank_ic": 0.005, "rank_ic_t": 5.0, "n_days": 100}), "training"),
         (FakeMeasures(train={"rank_ic": -0.05, "rank_ic_t": -1.0, "n_days": 100}), "training"),
@@ -146,7 +146,7 @@ def test_value_gates(measures: FakeMeasures, gate: str) -> None:
 
 def test_who_came_through_the_race_goes_on() -> None:
     candidate = measured(
-        "RANK(CLOSE)", context(measures=FakeMeasures(standing=Standing(0.02, 0.01, 99, 1.0, lost=False)))
+        "RANK(CLOSE)", context(measures=FakeMeasures(race_result=RaceResult(0.02, 0.01, 99, 1.0, lost=False)))
     )
     assert not candidate.stopped
     assert candidate.scores["screen"] == {"rank_ic": 0.02, "margin": 0.01, "n_days": 99}
@@ -176,16 +176,16 @@ def test_a_candidate_that_training_turned_is_the_negative_of_what_was_proposed()
     assert candidate.compiled.canonical == "RANK(CLOSE)"
     assert candidate.oriented.canonical == "-RANK(CLOSE)"
     assert candidate.fingerprint == compile_alpha("-RANK(CLOSE)").fingerprint
-    candidate.standing = Standing(0.02, 0.01, 50, 0.9, lost=False)
-    run_gates(candidate, Stage.SAMPLE, context())
+    candidate.race_result = RaceResult(0.02, 0.01, 50, 0.9, lost=False)
+    run_gates(candidate, GateCost.SAMPLE, context())
     assert candidate.scores["screen"]["rank_ic"] == -0.02
 
 
-def admitted(gates: GateContext, breadth: float = 1.0) -> Candidate:
+def admitted(gates: GateContext, scored_coverage: float = 1.0) -> Candidate:
     candidate = measured("RANK(CLOSE)", gates)
-    candidate.breadth = breadth
+    candidate.scored_coverage = scored_coverage
     assert not candidate.stopped
-    run_gates(candidate, Stage.ADMISSION, gates)
+    run_gates(candidate, GateCost.ADMISSION, gates)
     return candidate
 
 
@@ -207,10 +207,10 @@ def test_a_rival_must_be_clearly_better() -> None:
 
 def test_a_rank_ic_over_half_of_the_symbols_is_held_against_one_over_all_for_what_it_is() -> None:
     same = (-0.9, 0.0, 0.43589)
-    everyone, half = member("RANK(OPEN)", 0.042, same), replace(member("RANK(OPEN)", 0.055, same), breadth=0.5)
-    assert half.reach == pytest.approx(0.055 * math.sqrt(0.5))
+    everyone, half = member("RANK(OPEN)", 0.042, same), replace(member("RANK(OPEN)", 0.055, same), scored_coverage=0.5)
+    assert half.adjusted_rank_ic == pytest.approx(0.055 * math.sqrt(0.5))
     assert admitted(context(everyone)).replaces == (everyone.factor.fingerprint,)
-    assert admitted(context(everyone), breadth=0.5).gate == "correlation"
+    assert admitted(context(everyone), scored_coverage=0.5).gate == "correlation"
     assert admitted(context(half)).replaces == (half.factor.fingerprint,)  # .05 over all for .055 over half
 
 
@@ -238,7 +238,7 @@ def test_a_gate_is_added_by_adding_an_entry(monkeypatch: pytest.MonkeyPatch) -> 
     from fama_fast.mining.library import gates as module
 
     extra = module.Gate(
-        "no_volume", Stage.TEXT, "uses volume", lambda c, _: "volume" if "VOLUME" in c.compiled.fields else None
+        "no_volume", GateCost.TEXT, "uses volume", lambda c, _: "volume" if "VOLUME" in c.compiled.fields else None
     )
     monkeypatch.setattr(module, "GATES", (*GATES[:5], extra, *GATES[5:]))
     assert text_gate("RANK(VOLUME)", context()).gate == "no_volume"

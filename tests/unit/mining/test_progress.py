@@ -23,7 +23,7 @@ from rich.console import Console
 
 from fama_fast.cli import main
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.progress.eta import Pace, clock_text
+from fama_fast.mining.progress.eta import TimeLeft, clock_text
 from fama_fast.mining.progress.json_lines import JsonProgress, end_line
 from fama_fast.mining.progress.live import RichProgress
 from fama_fast.mining.progress.plain import LoggedProgress, PlainProgress, RoundReport, RunStart
@@ -80,12 +80,12 @@ START = RunStart(
     ],
 )
 def test_time_left_is_that_of_the_limit_met_first(config: dict[str, Any], elapsed: float, left: float) -> None:
-    pace = Pace(config_from_dict(config))
+    eta = TimeLeft(config_from_dict(config))
     state: Any = SimpleNamespace(round=2, proposed=60, tokens=500, cost=0.1)
-    assert pace.seconds_left(state, elapsed) is None
+    assert eta.seconds_left(state, elapsed) is None
     for seconds in (400.0, *[10.0] * 5):  # only the latest five count
-        pace.round_took(seconds)
-    found = pace.seconds_left(state, elapsed)
+        eta.round_took(seconds)
+    found = eta.seconds_left(state, elapsed)
     assert found == pytest.approx(left)
 
 

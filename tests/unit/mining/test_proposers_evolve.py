@@ -275,8 +275,8 @@ def test_a_column_that_the_language_cannot_write_gives_no_nodes_away() -> None:
         ("REGRESSION_NEUT(CLOSE, CS_MEAN(VOLUME))", False),
     ],
 )
-def test_what_is_the_same_for_all_symbols_is_not_worth_scoring(text: str, worth: bool) -> None:
-    assert worth_scoring(canonicalise(parse(text))) is worth
+def test_what_is_the_same_for_all_symbols_is_not_worth_scoring(text: str, fitness: bool) -> None:
+    assert worth_scoring(canonicalise(parse(text))) is fitness
 
 
 def test_what_comes_down_to_too_much_work_is_not_worth_scoring() -> None:

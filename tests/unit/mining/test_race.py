@@ -76,11 +76,11 @@ def test_sampled_figures_are_those_of_the_whole_panel(market: Market) -> None:
     found = market.race.run(alphas, [0.0] * len(alphas), np.empty((market.panel.shape[0], 0)))
     assert found[-1] is None  # it looks too far back to be worth a race
     dates = np.sort(np.concatenate([np.arange(b.start, b.stop) for b in market.race.blocks]))
-    for series, standing in zip(exact[:-1], found[:-1], strict=True):
-        assert standing is not None
-        assert not standing.lost
-        assert standing.rank_ic == pytest.approx(np.nanmean(series[dates]), abs=2e-6)
-        assert standing.days == np.isfinite(series[dates]).sum()
+    for series, race_result in zip(exact[:-1], found[:-1], strict=True):
+        assert race_result is not None
+        assert not race_result.lost
+        assert race_result.rank_ic == pytest.approx(np.nanmean(series[dates]), abs=2e-6)
+        assert race_result.days == np.isfinite(series[dates]).sum()
 
 
 def test_losers_leave_and_contenders_stay(market: Market) -> None:

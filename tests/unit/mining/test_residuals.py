@@ -13,7 +13,7 @@ from fama_fast.engine import compile as compile_alpha
 from fama_fast.library.factor import Factor
 from fama_fast.mining.candidate import Candidate, Member
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.library.residuals import ResidualMemory, contributions
+from fama_fast.mining.library.residuals import ResidualArchive, contributions
 from fama_fast.mining.library.view import LibraryView
 from fama_fast.mining.measure.combination import ridge_weights
 from fama_fast.mining.measure.market import Market
@@ -54,7 +54,7 @@ def rejected(market: Market, texts: Sequence[str], library: LibraryView, gate: s
     return found
 
 
-def request(memory: ResidualMemory, market: Market, library: LibraryView) -> ProposalRequest:
+def request(memory: ResidualArchive, market: Market, library: LibraryView) -> ProposalRequest:
     shown = tuple(m.factor for m in library.members)
     return ProposalRequest(60, shown, vocabulary=market.vocabulary, search=SearchView(residuals=memory.shown))
 
@@ -75,7 +75,7 @@ def test_nothing_is_taken_from_a_candidate_of_an_empty_pool() -> None:
 
 
 def test_what_is_predicted_of_a_residual_is_close_to_what_the_engine_finds(market: Market) -> None:
-    library, memory = LibraryView([member(market, MEMBER)]), ResidualMemory()
+    library, memory = LibraryView([member(market, MEMBER)]), ResidualArchive()
     memory.update(rejected(market, LIKE_IT, library), library, market.rows.train, market.config)
     assert memory.shown
     batch = EvolveProposer().propose(request(memory, market, library))
@@ -98,7 +98,7 @@ def test_what_is_predicted_of_a_residual_is_close_to_what_the_engine_finds(marke
 
 
 def test_a_pair_is_shown_until_it_was_proposed(market: Market) -> None:
-    library, memory = LibraryView([member(market, MEMBER)]), ResidualMemory()
+    library, memory = LibraryView([member(market, MEMBER)]), ResidualArchive()
     turned_away = rejected(market, LIKE_IT, library)
     memory.update(turned_away, library, market.rows.train, market.config)
     first = memory.shown[0]
@@ -112,7 +112,7 @@ def test_a_pair_is_shown_until_it_was_proposed(market: Market) -> None:
 
 
 def test_only_what_was_too_like_a_member_is_remembered(market: Market) -> None:
-    library, memory = LibraryView([member(market, MEMBER)]), ResidualMemory()
+    library, memory = LibraryView([member(market, MEMBER)]), ResidualArchive()
     memory.update(rejected(market, LIKE_IT, library, "training"), library, market.rows.train, market.config)
     assert not memory.kept
     assert not memory.shown
@@ -121,14 +121,14 @@ def test_only_what_was_too_like_a_member_is_remembered(market: Market) -> None:
 
 
 def test_what_could_not_pass_the_gates_is_not_shown(market: Market) -> None:
-    library, memory = LibraryView([member(market, MEMBER)]), ResidualMemory()
+    library, memory = LibraryView([member(market, MEMBER)]), ResidualArchive()
     strict = config_from_dict({"gates": {"min_rank_ic": 0.5}})
     memory.update(rejected(market, LIKE_IT, library), library, market.rows.train, strict)
     assert not memory.shown
 
 
 def test_of_residuals_that_are_alike_one_is_shown(market: Market) -> None:
-    library, memory = LibraryView([member(market, MEMBER)]), ResidualMemory()
+    library, memory = LibraryView([member(market, MEMBER)]), ResidualArchive()
     texts = ("VOLUME + TS_SUM(VOLUME, 10)", "VOLUME + TS_SUM(VOLUME, 9)", "VOLUME + TS_SUM(VOLUME, 11)")
     memory.update(rejected(market, texts, library), library, market.rows.train, market.config)
     assert len(memory.kept) == 3
@@ -136,11 +136,11 @@ def test_of_residuals_that_are_alike_one_is_shown(market: Market) -> None:
 
 
 def test_it_comes_back_from_plain_data(market: Market) -> None:
-    library, memory = LibraryView([member(market, MEMBER)]), ResidualMemory()
+    library, memory = LibraryView([member(market, MEMBER)]), ResidualArchive()
     memory.update(rejected(market, LIKE_IT, library), library, market.rows.train, market.config)
     memory.used.add(("a", "b"))
-    again = ResidualMemory.from_dict(json.loads(json.dumps(memory.to_dict())), market.training_series)
+    again = ResidualArchive.from_dict(json.loads(json.dumps(memory.to_dict())), market.training_series)
     assert (again.used, again.shown, list(again.kept)) == (memory.used, memory.shown, list(memory.kept))
     for name, kept in memory.kept.items():
         assert np.array_equal(again.kept[name].series, kept.series)
-    assert ResidualMemory.from_dict({}, market.training_series) == ResidualMemory()
+    assert ResidualArchive.from_dict({}, market.training_series) == ResidualArchive()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fama_fast.ledger.ledger import Ledger
-from fama_fast.ledger.prior_runs import Earlier, earlier_runs
+from fama_fast.ledger.prior_runs import PriorRuns, earlier_runs
 from fama_fast.ledger.records import CandidateRecord, ExchangeRecord, RunRecord
 from fama_fast.library.factor import Factor
 from fama_fast.mining.verdict.control import Control
@@ -63,7 +63,7 @@ def test_what_a_run_measured_itself_is_not_counted_twice() -> None:
         },
         {"fingerprint": "c", "canonical": "C", "extra": None, "scores": {}},
     ]
-    assert Earlier(frozenset("abcd")).not_among(rows) == {"c", "d"}
+    assert PriorRuns(frozenset("abcd")).not_among(rows) == {"c", "d"}
 
 
 def test_validation_must_agree_with_training() -> None:
@@ -110,7 +110,7 @@ def test_levels_of_all_openings_together_are_the_level() -> None:
 
 
 def test_the_same_set_of_factors_is_the_same_test() -> None:
-    before = Earlier(tested=(frozenset("ab"), frozenset("ab"), frozenset("c")))
+    before = PriorRuns(tested=(frozenset("ab"), frozenset("ab"), frozenset("c")))
     assert before.openings({"a", "b"}) == 1
     assert before.openings({"d"}) == 2
 

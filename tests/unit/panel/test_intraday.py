@@ -10,7 +10,7 @@ import pytest
 
 import fama_fast as ff
 from fama_fast.cli import main
-from fama_fast.data.labels import Sessions, label_exits, label_reach, read_horizon
+from fama_fast.data.labels import Sessions, label_exits, label_span, read_horizon
 from fama_fast.errors import ConfigError, DataError
 
 SYMBOLS = [f"S{i:02}" for i in range(12)]
@@ -71,7 +71,7 @@ def test_horizons_in_bars_and_sessions_by_hand(path: Path) -> None:
     two = ff.forward_returns(panel, "2 sessions", 0)
     np.testing.assert_array_equal(two[3], close[first[2] + 3] / close[3] - 1.0)
     exits = label_exits(panel.sessions, "1 session", 1)
-    assert label_reach(panel.sessions, "1 session", 1) == max(e - t for t, e in enumerate(exits) if e < len(exits))
+    assert label_span(panel.sessions, "1 session", 1) == max(e - t for t, e in enumerate(exits) if e < len(exits))
     daily = np.arange(9)
     assert np.array_equal(label_exits(daily, "2 sessions", 1), label_exits(daily, 2, 1))
 
@@ -98,7 +98,7 @@ def test_scores_and_splits_keep_sessions_whole(path: Path) -> None:
     assert table["horizon"].to_list() == ["1", "1 session"] * 6
     assert table["n_days"].min() > 5
     expected = ff.rank_ic(ff.evaluate(texts[:1], panel)[0], ff.forward_returns(panel, "1 session"))
-    reach = label_reach(panel.sessions, "1 session", 1)
+    reach = label_span(panel.sessions, "1 session", 1)
     border = int(np.searchsorted(panel.sessions, panel.sessions[round(panel.shape[0] * 0.4) - 1], side="right"))
     assert table["rank_ic"][1] == pytest.approx(np.nanmean(expected[: border - reach]), rel=1e-12)
 
