@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from fama_fast.proposals.setting_roles import Role
+
 OPENAI_URL = "https://api.openai.com/v1"
 
 Price = Annotated[float, Field(ge=0.0, le=10_000.0)]
@@ -61,8 +63,8 @@ class LLMSettings(BaseModel):
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
     max_tokens_key: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
-    timeout_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 120.0
-    max_retries: Annotated[int, Field(ge=0, le=10)] = 3
+    timeout_s: Annotated[float, Field(gt=0.0, le=3600.0), Role.PLACE] = 120.0
+    max_retries: Annotated[int, Field(ge=0, le=10), Role.PLACE] = 3
     backoff_s: Annotated[float, Field(ge=0.0, le=60.0)] = 1.0
     max_backoff_s: Annotated[float, Field(ge=0.0, le=600.0)] = 60.0
     max_tries: Annotated[int, Field(ge=1, le=3)] = 3
@@ -70,11 +72,11 @@ class LLMSettings(BaseModel):
     grammar_depth: Annotated[int, Field(ge=2, le=8)] = 5
     operators: Annotated[list[str], Field(min_length=1)] | None = None
     response_format: Literal["text", "json_object", "json_schema"] = "text"
-    concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    concurrency: Annotated[int, Field(ge=1, le=64), Role.PLACE] = 4
     per_prompt: Annotated[int, Field(ge=1, le=100)] = 10
     price_in: Price | None = None
     price_out: Price | None = None
-    max_cost: Annotated[float, Field(gt=0.0)] | None = None
+    max_cost: Annotated[Annotated[float, Field(gt=0.0)] | None, Role.LENGTH] = None
     seed: int | None = None
     instructions_path: str | None = None
     max_new_factors: Annotated[int, Field(ge=1, le=1000)] | None = None

@@ -15,9 +15,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from fama_fast.errors import ConfigError
 from fama_fast.llm.settings import LLMSettings
+from fama_fast.proposals.setting_roles import Role
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
 
 
 def _size(value: int | str) -> int | str:
@@ -62,16 +64,18 @@ class RunSettings(Section):
 
     use_css: bool = True
     use_coe: bool = True
-    rounds: Count = 3
+    rounds: Annotated[Count, Role.LENGTH] = 3
     candidates: Count = 40  # asked for in each round
     patience: Count = 3  # rounds without gain of the pool's validation RankIC before stopping
     min_gain: Annotated[float, Field(ge=0.0)] = 0.0  # what counts as gain
-    max_candidates: Count | None = None  # budgets over the whole run
-    max_tokens: Count | None = None
-    max_seconds: Annotated[float, Field(gt=0.0)] | None = None  # of search, over all parts of a resumed run
+    max_candidates: Annotated[Count | None, Role.LENGTH] = None  # budgets over the whole run
+    max_tokens: Annotated[Count | None, Role.LENGTH] = None
+    max_seconds: Annotated[Positive | None, Role.LENGTH] = None  # of search, over all parts of a resumed run
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    threads: Count | None = None
-    memory_budget: Size | None = None  # such as "1GB": Parquet is read part by part within it, not loaded
+    threads: Annotated[Count | None, Role.PLACE] = None
+    memory_budget: Annotated[Size | None, Role.PLACE] = (
+        None  # such as "1GB": Parquet is read part by part within it, not loaded
+    )
     min_coverage: Annotated[float, Field(gt=0.0, le=1.0)] | None = None  # share of a window that must be present
     update_cache: bool = True  # write admitted factors to paths.factor_cache, where one is set
 
@@ -79,12 +83,14 @@ class RunSettings(Section):
 class PathSettings(Section):
     """Files. Relative paths are looked for beside the configuration file, then in the working folder."""
 
-    market_data: str | None = None  # CSV or Parquet: file, folder or glob; none means the simulator
+    market_data: Annotated[str | None, Role.DATA] = (
+        None  # CSV or Parquet: file, folder or glob; none means the simulator
+    )
     universe: str | None = None  # membership file: symbol, start, end
     groups: str | list[str] | None = None  # group files, joined by symbol
     factor_cache: str | None = None  # starting library (YAML file, or a folder of them)
     prompts_dir: str | None = None
-    output_dir: str = "runs"
+    output_dir: Annotated[str, Role.PLACE] = "runs"
     replay: str | None = None  # what `proposer: replay` replays
 
 
@@ -263,7 +269,7 @@ class MiningConfig(Section):
     u: Count = 20  # new factors wanted
     proposer: Literal["evolve", "llm", "replay", "mixed"] = "evolve"
     mix: dict[Literal["evolve", "llm", "replay"], Annotated[float, Field(gt=0.0)]] = {}  # shares of `mixed`
-    ledger: str | None = None  # file or SQLAlchemy URL; default <paths.output_dir>/ledger.sqlite
+    ledger: Annotated[str | None, Role.PLACE] = None  # file or SQLAlchemy URL; default <paths.output_dir>/ledger.sqlite
     css: CSSSettings = CSSSettings()
     coe: CoESettings = CoESettings()
     run: RunSettings = RunSettings()
@@ -274,12 +280,12 @@ class MiningConfig(Section):
     racing: RacingSettings = RacingSettings()
     verdict: VerdictSettings = VerdictSettings()
     pool: PoolSettings = PoolSettings()
-    control: ControlSettings = ControlSettings()
+    control: Annotated[ControlSettings, Role.LENGTH] = ControlSettings()
     objectives: list[Objective] = []  # admit the Pareto front of these, in place of RankIC less complexity
     llm: LLMSettings = LLMSettings()
-    logging: LoggingSettings = LoggingSettings()
-    tracking: TrackingSettings = TrackingSettings()
-    cluster: ClusterSettings = ClusterSettings()
+    logging: Annotated[LoggingSettings, Role.PLACE] = LoggingSettings()
+    tracking: Annotated[TrackingSettings, Role.PLACE] = TrackingSettings()
+    cluster: Annotated[ClusterSettings, Role.PLACE] = ClusterSettings()
 
     @field_validator("objectives")
     @classmethod

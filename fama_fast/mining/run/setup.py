@@ -12,46 +12,24 @@ from fama_fast.errors import ConfigError, DataError
 from fama_fast.lang import writable
 from fama_fast.ledger.ownership import FINISHED
 from fama_fast.ledger.records import to_the_second
+from fama_fast.mining.config import MiningConfig
 from fama_fast.mining.config_file import config_from_dict, differences, document
 from fama_fast.mining.configured_data import open_panel, reading_settings
+from fama_fast.proposals.setting_roles import Role, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fama_fast.ledger.ledger import Ledger
     from fama_fast.ledger.records import RunRecord
-    from fama_fast.mining.config import MiningConfig
     from fama_fast.mining.progress.plain import Progress
     from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
     from fama_fast.proposals.protocol import Proposer
 
-# Settings that say where and how a run happens, and never what comes of it.
-WHERE_IT_RUNS = frozenset(
-    {
-        "cluster.address",
-        "cluster.memory_limit",
-        "cluster.retries",
-        "cluster.wait_s",
-        "ledger",
-        "llm.concurrency",
-        "llm.max_retries",
-        "llm.timeout_s",
-        "logging.level",
-        "logging.log_file",
-        "paths.market_data",
-        "paths.output_dir",
-        "run.memory_budget",
-        "run.threads",
-        "tracking.experiment",
-        "tracking.mlflow_uri",
-    }
-)
-# A resumed run may also go on for longer, and have other controls at its end; what decides must be as it was.
-MAY_CHANGE = WHERE_IT_RUNS | {
-    *("llm.max_cost", "run.max_candidates", "run.max_seconds", "run.max_tokens", "run.rounds"),
-    *("control.random", "control.shuffle", "control.shuffle_block"),
-}
+# What any run may have otherwise, and what a resumed one may.
+WHERE_IT_RUNS = keys_of(MiningConfig, Role.PLACE, Role.DATA)
+MAY_CHANGE = WHERE_IT_RUNS | keys_of(MiningConfig, Role.LENGTH)
 
 
 def ledger_place(config: MiningConfig) -> str:

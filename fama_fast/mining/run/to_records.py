@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 from fama_fast.engine.evaluate import has_universe
 from fama_fast.ledger.records import AS_PROPOSED, CandidateRecord, ExchangeRecord, StartingFactor
 from fama_fast.mining.candidate import Candidate
+from fama_fast.mining.config import MiningConfig
 from fama_fast.mining.config_file import document
 from fama_fast.mining.library.gates import DROPPED
 from fama_fast.proposals.protocol import Proposal
+from fama_fast.proposals.setting_roles import Role, keys_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
-    from fama_fast.mining.config import MiningConfig
     from fama_fast.mining.measure.market import Market
     from fama_fast.mining.run.state import LoopState
     from fama_fast.mining.run.steps import Context
@@ -161,12 +162,17 @@ def split_days(market: Market) -> dict[str, Any]:
 
 
 def deciding_settings(config: MiningConfig) -> dict[str, Any]:
-    """The settings that decide; where things are stored is in the record."""
-    found = document(config)
-    found.pop("cluster")
-    found.pop("ledger")
-    found.pop("logging")
-    found.pop("tracking")
-    found["paths"].pop("output_dir")
-    found["run"].pop("memory_budget")
-    return found
+    """The settings that decide, and where the data lie; where things are stored is in the record."""
+    return _without(document(config), keys_of(MiningConfig, Role.PLACE), "")
+
+
+def _without(section: Mapping[str, Any], keys: Collection[str], prefix: str) -> dict[str, Any]:
+    """A document without these dotted keys, and without sections that hold nothing else."""
+    out: dict[str, Any] = {}
+    for name, value in section.items():
+        if f"{prefix}{name}" in keys:
+            continue
+        kept = _without(value, keys, f"{prefix}{name}.") if isinstance(value, dict) else value
+        if kept or not value:
+            out[name] = kept
+    return out
