@@ -18,6 +18,7 @@ from fama_fast.cli.large import MemoryBudget  # noqa: TC001
 from fama_fast.cli.reading import options_given, takes_reading
 from fama_fast.cli.signals import first_asks
 from fama_fast.errors import EXIT_INTERRUPTED
+from fama_fast.mining.proposers.registry import PROPOSERS
 from fama_fast.panel.reading import PLAIN, Reading
 from fama_fast.terminal import raw, say
 
@@ -47,7 +48,7 @@ def mine(
     groups: Groups = None,
     proposer: Annotated[
         str | None,
-        typer.Option("--proposer", metavar="NAME", help="evolve, llm, mixed or replay.", show_default=False),
+        typer.Option("--proposer", metavar="NAME", help=f"{', '.join(PROPOSERS)}.", show_default=False),
     ] = None,
     rounds: Annotated[
         int | None, typer.Option("--rounds", metavar="N", help="Rounds at most.", show_default=False)

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from fama_fast.errors import ConfigError
 from fama_fast.llm.settings import LLMSettings
+from fama_fast.mining.proposers.registry import check_kind
 from fama_fast.proposals.setting_roles import Role
 
 Count = Annotated[int, Field(ge=1)]
@@ -30,6 +31,10 @@ def _size(value: int | str) -> int | str:
     except ConfigError:
         raise ValueError(f'must be bytes or a size such as "800MB" or "4GiB", not {value!r}') from None
     return value
+
+
+def _share_of(kind: str) -> str:
+    return check_kind(kind, mixes=True)
 
 
 Size = Annotated[int | str, AfterValidator(_size)]
@@ -267,8 +272,8 @@ class MiningConfig(Section):
     k: Count = 7  # clusters of CSS
     l: Count = 5  # noqa: E741  (the paper's name)  exemplars shown; never more than one a cluster
     u: Count = 20  # new factors wanted
-    proposer: Literal["evolve", "llm", "replay", "mixed"] = "evolve"
-    mix: dict[Literal["evolve", "llm", "replay"], Annotated[float, Field(gt=0.0)]] = {}  # shares of `mixed`
+    proposer: Annotated[str, AfterValidator(check_kind)] = "evolve"
+    mix: dict[Annotated[str, AfterValidator(_share_of)], Positive] = {}  # shares of `mixed`
     ledger: Annotated[str | None, Role.PLACE] = None  # file or SQLAlchemy URL; default <paths.output_dir>/ledger.sqlite
     css: CSSSettings = CSSSettings()
     coe: CoESettings = CoESettings()

@@ -26,7 +26,6 @@ from fama_fast.panel.groups import GroupField
 from fama_fast.panel.io.open import open_rows
 from fama_fast.panel.noticed import Noticed
 from fama_fast.panel.panel import Panel, read_dtype
-from fama_fast.panel.reader import Join
 from fama_fast.panel.reader import Reader as Reader  # noqa: PLC0414  (part of this module's interface)
 from fama_fast.panel.reading import Reading, ReadingOptions, reading_of
 from fama_fast.panel.survey import only_groups
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fama_fast.panel.io.source import RowSource
+    from fama_fast.panel.reader import Join
     from fama_fast.types import BoolArray, FloatArray, IntArray
 
 

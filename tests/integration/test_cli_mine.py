@@ -110,7 +110,10 @@ def test_nothing_found_is_exit_code_1(here: Path, capsys: pytest.CaptureFixture[
         (("--config", "none.yaml"), "cannot read the configuration none.yaml"),
         (("--config", "wrong.yaml"), "unknown key css.draws; did you mean css.draw?"),
         (("--rounds", "0"), "run.rounds must be at least 1, not 0"),
-        (("--proposer", "evolv"), "proposer must be one of 'evolve', 'llm', 'replay' or 'mixed', not 'evolv'"),
+        (
+            ("--proposer", "evolv"),
+            "proposer must be one of evolve, llm, replay, mixed, not 'evolv'; did you mean evolve?",
+        ),
         (("--output", "nowhere/out.yaml"), "the folder nowhere does not exist"),
         (("--config", "small.yaml", "--output", "small.yaml"), "would overwrite the configuration"),
         (("--resume", "last"), "there is no such file"),

@@ -1,5 +1,5 @@
 """Whatever proposes expressions, behind `fama_fast.proposals.protocol.Proposer`."""
 
-from fama_fast.mining.proposers.registry import ProposerSettings, make_proposer
+from fama_fast.mining.proposers.registry import PROPOSERS, ProposerKind, ProposerSettings, make_proposer
 
-__all__ = ["ProposerSettings", "make_proposer"]
+__all__ = ["PROPOSERS", "ProposerKind", "ProposerSettings", "make_proposer"]

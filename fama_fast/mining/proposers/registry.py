@@ -1,5 +1,9 @@
-"""Makes the proposer that was asked for. What cannot be made is an error that says what to set, never another
-one.
+"""The proposers by name, and making the one that was asked for. What cannot be made is an error that says what to set,
+never another one.
+
+    PROPOSERS["mine"] = ProposerKind("what it does, in a few words", lambda settings: MyProposer(settings.seed))
+
+The key `proposer` of a configuration, `mix`, the command line's help and the messages all read this one table.
 """
 
 from __future__ import annotations
@@ -7,17 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from fama_fast.errors import ConfigError
+from fama_fast.errors import ConfigError, nearest_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from fama_fast.llm.settings import LLMSettings
     from fama_fast.proposals.protocol import Proposer
-
-
-_SINGLE: tuple[Literal["evolve", "llm", "replay"], ...] = ("evolve", "llm", "replay")
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class ProposerSettings:
             found.
     """
 
-    kind: Literal["evolve", "llm", "replay", "mixed"] = "evolve"
+    kind: str = "evolve"
     seed: int = 0
     llm: LLMSettings | None = field(default=None)
     prompts_dir: Path | None = None
@@ -44,47 +45,91 @@ class ProposerSettings:
     mix: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class ProposerKind:
+    """One kind of proposer: what it does in a few words, and how it is made; `mixes`: it may have a share in `mix`."""
+
+    summary: str
+    make: Callable[[ProposerSettings], Proposer]
+    mixes: bool = True
+
+
 def make_proposer(settings: ProposerSettings) -> Proposer:
     """The proposer of `settings.kind`.
 
     Raises:
-        ConfigError: a key, model, template or replay file that is missing or unusable.
+        ConfigError: a kind, key, model, template or replay file that is missing or unusable.
         ProposerError: a recorded file that cannot be read.
     """
-    if settings.kind == "mixed":
-        from fama_fast.mining.proposers.mixed import MixedProposer
+    try:
+        check_kind(settings.kind)
+    except ValueError as error:
+        raise ConfigError(f"proposer {error}") from None
+    return PROPOSERS[settings.kind].make(settings)
 
-        if not settings.mix:
-            raise ConfigError("mix: the mixed proposer needs shares, such as {llm: 0.3, evolve: 0.7}")
-        unknown = sorted(set(settings.mix) - set(_SINGLE))
-        if unknown:
-            raise ConfigError(f"mix: {unknown[0]!r} is not one of {', '.join(_SINGLE)}")
-        parts: dict[str, tuple[Proposer, float]] = {}
-        for kind in _SINGLE:
-            if kind in settings.mix:
-                parts[kind] = make_proposer(replace(settings, kind=kind)), settings.mix[kind]
-        return MixedProposer(parts)
-    if settings.kind == "evolve":
-        from fama_fast.mining.proposers.evolve import EvolveProposer
 
-        return EvolveProposer(settings.seed)
+def check_kind(kind: str, *, mixes: bool = False) -> str:
+    """The kind itself; with `mixes`, one that may have a share.
+
+    Raises:
+        ValueError: there is no such kind; it names those that there are and the nearest.
+    """
+    known = [name for name, found in PROPOSERS.items() if found.mixes or not mixes]
+    if kind not in known:
+        near = nearest_name(kind, known)
+        raise ValueError(
+            f"must be one of {', '.join(known)}, not {kind!r}" + (f"; did you mean {near}?" if near else "")
+        )
+    return kind
+
+
+def _evolve(settings: ProposerSettings) -> Proposer:
+    from fama_fast.mining.proposers.evolve import EvolveProposer
+
+    return EvolveProposer(settings.seed)
+
+
+def _llm(settings: ProposerSettings) -> Proposer:
+    from fama_fast.llm.exchange_log import ExchangeLog
     from fama_fast.llm.prompt import load_templates
     from fama_fast.llm.settings import LLMSettings
+    from fama_fast.mining.proposers.llm import LLMProposer, make_client
 
     llm = settings.llm or LLMSettings()
-    if settings.kind == "replay":
-        from fama_fast.mining.proposers.replay import ReplayProposer
+    templates = load_templates(settings.prompts_dir, llm.instructions_path)
+    client = make_client(llm)
+    log = ExchangeLog(settings.exchange_log) if settings.exchange_log is not None else None
+    return LLMProposer(llm, client, templates=templates, log=log)
 
-        if settings.replay_path is None:
-            raise ConfigError("paths.replay: the replay proposer needs a file of recorded exchanges or expressions")
-        templates = load_templates(settings.prompts_dir, llm.instructions_path)
-        return ReplayProposer(settings.replay_path, match=settings.replay_match, templates=templates, settings=llm)
-    if settings.kind == "llm":
-        from fama_fast.llm.exchange_log import ExchangeLog
-        from fama_fast.mining.proposers.llm import LLMProposer, make_client
 
-        templates = load_templates(settings.prompts_dir, llm.instructions_path)
-        client = make_client(llm)
-        log = ExchangeLog(settings.exchange_log) if settings.exchange_log is not None else None
-        return LLMProposer(llm, client, templates=templates, log=log)
-    raise ConfigError(f"proposer: {settings.kind!r} is not one of evolve, llm, replay, mixed")
+def _replay(settings: ProposerSettings) -> Proposer:
+    from fama_fast.llm.prompt import load_templates
+    from fama_fast.llm.settings import LLMSettings
+    from fama_fast.mining.proposers.replay import ReplayProposer
+
+    if settings.replay_path is None:
+        raise ConfigError("paths.replay: the replay proposer needs a file of recorded exchanges or expressions")
+    llm = settings.llm or LLMSettings()
+    templates = load_templates(settings.prompts_dir, llm.instructions_path)
+    return ReplayProposer(settings.replay_path, match=settings.replay_match, templates=templates, settings=llm)
+
+
+def _mixed(settings: ProposerSettings) -> Proposer:
+    from fama_fast.mining.proposers.mixed import MixedProposer
+
+    if not settings.mix:
+        raise ConfigError("mix: the mixed proposer needs shares, such as {llm: 0.3, evolve: 0.7}")
+    for kind in settings.mix:
+        try:
+            check_kind(kind, mixes=True)
+        except ValueError as error:
+            raise ConfigError(f"mix {error}") from None
+    return MixedProposer({k: (make_proposer(replace(settings, kind=k)), w) for k, w in settings.mix.items()})
+
+
+PROPOSERS: dict[str, ProposerKind] = {
+    "evolve": ProposerKind("varies and combines what did well; needs no model", _evolve),
+    "llm": ProposerKind("asks a language model", _llm),
+    "replay": ProposerKind("repeats recorded answers, or a list of expressions", _replay),
+    "mixed": ProposerKind("several of the others, each with its share (`mix`)", _mixed, mixes=False),
+}
