@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from fama_fast.errors import ConfigError
 from fama_fast.llm.settings import LLMSettings
 from fama_fast.mining.proposers.registry import check_kind
+from fama_fast.proposals.protocol import Limits
 from fama_fast.proposals.setting_roles import Role
 
 Count = Annotated[int, Field(ge=1)]
@@ -177,6 +178,11 @@ class GateSettings(Section):
     complexity_penalty: Annotated[float, Field(ge=0.0)] = 0.00005  # RankIC charged for each node
     replace_margin: Annotated[float, Field(ge=0.0)] = 0.1  # a rival must be better by this share of its score
     replace_t: Annotated[float, Field(ge=0.0)] = 2.0  # and by this Newey-West t of the daily difference
+
+    @property
+    def limits(self) -> Limits:
+        """Of size and history."""
+        return Limits(self.max_nodes, self.max_depth, self.max_lookback)
 
 
 class RacingSettings(Section):

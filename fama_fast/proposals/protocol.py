@@ -25,6 +25,15 @@ class Vocabulary:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How large a formula may be, and how many rows before today it may read."""
+
+    max_nodes: int = 40
+    max_depth: int = 12
+    max_lookback: int = 250
+
+
+@dataclass(frozen=True)
 class Rejection:
     """A candidate that failed, with the reason that is shown to a model that is asked again."""
 
@@ -135,6 +144,7 @@ class ProposalRequest:
         vocabulary: fields and groups of the loaded data.
         search: the run's own good candidates and what paid, for proposers that search.
         allowance: tokens, money and time that an answer may still cost; no part of the request's identity.
+        limits: of size and history, which a formula is to keep to.
         round, seed: identify the request; equal requests to a deterministic proposer give equal answers.
     """
 
@@ -148,6 +158,7 @@ class ProposalRequest:
     seed: int = 0
     search: SearchView = field(default_factory=SearchView)
     allowance: Allowance = field(default_factory=Allowance, compare=False)
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from fama_fast.ir import count_nodes
 from fama_fast.mining.library.archive import series_hash
 from fama_fast.mining.library.view import subtree_sizes
 from fama_fast.passes import ranking_hash
+from fama_fast.proposals.admissible import kind_fault, lookback_fault, size_fault
 
 if TYPE_CHECKING:
     from fama_fast.mining.candidate import Candidate, Member
@@ -115,10 +116,13 @@ def check_parse(candidate: Candidate, context: GateContext) -> str | None:
 
 
 def check_arguments(candidate: Candidate, context: GateContext) -> str | None:
-    """Unknown operator or field, wrong arity, wrong window; with `strict_units` mixed units."""
+    """Unknown operator or field, wrong arity, wrong window, no numbers that rank; with `strict_units` mixed units."""
     error = candidate.error
     if error is not None:
         return None if isinstance(error, LimitError) else reason_of(error)
+    fault = kind_fault(candidate.compiled.node)
+    if fault is not None:
+        return fault
     if context.settings.strict_units and candidate.compiled.warnings:
         return "; ".join(candidate.compiled.warnings)
     return None
@@ -128,22 +132,12 @@ def check_size(candidate: Candidate, context: GateContext) -> str | None:
     """Too many nodes or too deep to be an idea."""
     if candidate.error is not None:
         return reason_of(candidate.error)
-    limits = context.settings
-    if candidate.nodes > limits.max_nodes:
-        return f"{candidate.nodes} nodes, at most {limits.max_nodes}"
-    depth = candidate.compiled.node.depth
-    if depth > limits.max_depth:
-        return f"depth {depth}, at most {limits.max_depth}"
-    if not candidate.compiled.fields:
-        return "it reads no field: a constant"
-    return None
+    return size_fault(candidate.compiled.node, context.settings.limits)
 
 
 def check_lookback(candidate: Candidate, context: GateContext) -> str | None:
     """Needs more history than allowed."""
-    lookback = candidate.compiled.lookback
-    limit = context.settings.max_lookback
-    return f"needs {lookback} rows before today, at most {limit}" if lookback > limit else None
+    return lookback_fault(candidate.compiled.node, context.settings.limits)
 
 
 def check_duplicate(candidate: Candidate, context: GateContext) -> str | None:

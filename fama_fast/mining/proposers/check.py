@@ -5,44 +5,29 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from fama_fast.errors import ArgumentError, ExpressionError, WindowError
-from fama_fast.ir import FIELD, postorder
+from fama_fast.errors import ArgumentError, ExpressionError
+from fama_fast.proposals.admissible import admissible
+from fama_fast.proposals.protocol import Limits
 
 if TYPE_CHECKING:
     from fama_fast.ir import Node
     from fama_fast.proposals.protocol import Vocabulary
 
 
-def compiled(text: str, vocabulary: Vocabulary) -> Node:
+def compiled(text: str, vocabulary: Vocabulary, limits: Limits | None = None) -> Node:
     """The canonical node of `text`.
 
     Raises:
-        ExpressionError: of the parser, with position and nearest name; or it uses no field, gives a
-            condition, or has a window above `vocabulary.max_window`.
+        ExpressionError: of the parser, with position and nearest name; or it is not `admissible`.
     """
-    from fama_fast import ops
     from fama_fast.lang import parse
     from fama_fast.passes import canonicalise
-    from fama_fast.types import Kind
 
-    node = parse(text, fields=vocabulary.fields, groups=vocabulary.groups)
-    spec = ops.find(node.op)
-    if spec is not None and spec.boolean:
-        raise ArgumentError("the result is a condition (1 or 0), not a number that ranks", text=text, end=len(text))
-    uses_field = False
-    for n in postorder(node):
-        uses_field = uses_field or n.op == FIELD
-        s = ops.find(n.op)
-        for p, value in zip(s.statics if s else (), n.params, strict=False):
-            if p.kind is Kind.WINDOW and value is not None and float(value) > vocabulary.max_window:
-                raise WindowError(
-                    f"{n.op}: {p.name} is {value}, the longest window here is {vocabulary.max_window}",
-                    text=text,
-                    end=len(text),
-                )
-    if not uses_field:
-        raise ArgumentError("it uses no field of the data", text=text, end=len(text))
-    return canonicalise(node)
+    node = canonicalise(parse(text, fields=vocabulary.fields, groups=vocabulary.groups))
+    fault = admissible(node, limits or Limits(max_lookback=vocabulary.max_window))
+    if fault is not None:
+        raise ArgumentError(fault, text=text, end=len(text))
+    return node
 
 
 @functools.lru_cache(maxsize=16)
@@ -64,8 +49,8 @@ def spelled(vocabulary: Vocabulary) -> bool:
     )
 
 
-def checked(text: str, vocabulary: Vocabulary) -> str:
+def checked(text: str, vocabulary: Vocabulary, limits: Limits | None = None) -> str:
     """The canonical text of `text`; see `compiled` for the errors."""
     from fama_fast.lang import to_text
 
-    return to_text(compiled(text, vocabulary))
+    return to_text(compiled(text, vocabulary, limits))

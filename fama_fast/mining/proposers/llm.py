@@ -178,7 +178,7 @@ class LLMProposer:
     @staticmethod
     def _is_expression(text: str, request: ProposalRequest) -> bool:
         try:
-            checked(text, request.vocabulary)
+            checked(text, request.vocabulary, request.limits)
         except FamaError:
             return False
         return True
@@ -199,7 +199,7 @@ class LLMProposer:
         before = len(good)
         for proposal in answer.proposals:
             try:
-                canonical = checked(proposal.expression, request.vocabulary)
+                canonical = checked(proposal.expression, request.vocabulary, request.limits)
             except FamaError as error:
                 failures.append(Rejection(proposal.expression, str(error)))
                 continue

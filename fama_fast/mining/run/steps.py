@@ -130,6 +130,7 @@ def make_request(
         avoid=state.failures.avoid(),
         known=frozenset(state.known),
         vocabulary=market.vocabulary,
+        limits=config.gates.limits,
         round=number,
         seed=config.run.seed,
         search=replace(state.memory.view(), residuals=state.residuals.shown),

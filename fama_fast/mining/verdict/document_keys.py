@@ -236,7 +236,7 @@ SETTINGS = {
     "coe": "max_length visit_penalty min_edge_score split_threshold",
     "run": (
         "use_css use_coe rounds candidates patience min_gain max_candidates max_tokens max_seconds seed "
-        "threads min_coverage update_cache"
+        "min_coverage update_cache"
     ),
     "paths": "market_data universe groups factor_cache prompts_dir replay",
     "data": "fields start end",
@@ -251,8 +251,8 @@ SETTINGS = {
     "pool": "model ridge refit",
     "control": "random shuffle shuffle_block",
     "llm": (
-        "provider model base_url api_key_env temperature top_p max_tokens max_tokens_key timeout_s "
-        "max_retries backoff_s max_backoff_s max_tries constraint grammar_depth operators response_format "
-        "concurrency per_prompt price_in price_out max_cost seed instructions_path max_new_factors"
+        "provider model base_url api_key_env temperature top_p max_tokens max_tokens_key "
+        "backoff_s max_backoff_s max_tries constraint grammar_depth operators response_format "
+        "per_prompt price_in price_out max_cost seed instructions_path max_new_factors"
     ),
 }

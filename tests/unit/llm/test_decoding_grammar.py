@@ -26,11 +26,12 @@ from fama_fast.llm.decoding.skeleton import skeleton
 from fama_fast.mining.proposers.check import compiled
 from fama_fast.passes import lookback
 from fama_fast.proposals.operators import proposable_specs
-from fama_fast.proposals.protocol import Vocabulary
+from fama_fast.proposals.protocol import Limits, Vocabulary
 
 PRICES = Vocabulary(("OPEN", "HIGH", "LOW", "CLOSE", "VOLUME"), (), 250)
 RICH = Vocabulary(("OPEN", "CLOSE", "VOLUME", "RET", "VWAP", "PE_RATIO"), ("SECTOR", "INDUSTRY"), 250)
 SHORT = Vocabulary(("CLOSE", "X"), ("SECTOR",), 12)
+ANY_SIZE = Limits(10_000, 10_000)
 VOCABULARIES = (PRICES, RICH, SHORT)
 
 
@@ -45,7 +46,8 @@ def made(vocabulary: Vocabulary, depth: int, infix: bool = True) -> tuple[Gramma
 def test_everything_generated_is_in_the_language(infix: bool, seed: int, vocabulary: Vocabulary, depth: int) -> None:
     grammar, bounded = made(vocabulary, depth, infix)
     text = grammar.sample(random.Random(seed))
-    node = compiled(text, vocabulary)  # parses, has right arities, kinds and windows, uses a field, is no condition
+    # Parses, has right arities, kinds and windows, uses a field, is no condition.
+    node = compiled(text, vocabulary, ANY_SIZE)
     assert lookback(node) < vocabulary.max_window
     assert len(text) <= grammar.longest()
     # A depth is given up only when its longest expression would not fit.
@@ -80,7 +82,7 @@ def test_depth_bounds_size_and_nesting() -> None:
     rng = random.Random(1)
     for depth in (2, 3, 4, 5):
         grammar = expression_grammar(RICH, depth)
-        nodes = [compiled(grammar.sample(rng), RICH) for _ in range(80)]
+        nodes = [compiled(grammar.sample(rng), RICH, ANY_SIZE) for _ in range(80)]
         assert max(count_nodes(n) for n in nodes) < 120
     loop = Grammar("a")
     loop.add("a", [(Text("x"), Ref("a"))])
@@ -115,7 +117,8 @@ def test_fields_that_cannot_be_written_are_left_out() -> None:
 def test_only_the_operators_that_are_allowed() -> None:
     rng = random.Random(2)
     grammar = expression_grammar(RICH, 4, ("RANK", "DELTA", "DIV"))
-    seen = {n.op for _ in range(200) for n in postorder(compiled(grammar.sample(rng), RICH)) if ops.find(n.op)}
+    nodes = [n for _ in range(200) for n in postorder(compiled(grammar.sample(rng), RICH, ANY_SIZE))]
+    seen = {n.op for n in nodes if ops.find(n.op)}
     assert seen <= {"RANK", "DELTA", "DIV", "MUL", "INVERSE", "NEG", "POWER"}  # the canonical form rewrites a ratio
     assert {"RANK", "DELTA"} <= seen
     with pytest.raises(ConfigError, match="no expression can be written"):
@@ -210,7 +213,7 @@ def test_what_llguidance_lets_through_is_in_the_language(guidance: Any, bytes_to
             continue
         whole += 1
         for alpha in json.loads(text)["alphas"]:
-            compiled(alpha["expression"], RICH)
+            compiled(alpha["expression"], RICH, ANY_SIZE)
     assert whole >= 6
 
 

@@ -147,11 +147,11 @@ def test_errors_go_back_to_the_model_with_position_and_nearest_name(server: Serv
 
 
 def test_at_most_three_tries_then_dropped(server: Server) -> None:
-    server.script = ['["RANK(CLOS)"]', '["RANK(CLOSEE)"]', '["TS_MEAN(CLOSE, 99)"]', GOOD]
+    server.script = ['["RANK(CLOS)"]', '["RANK(CLOSEE)"]', '["TS_MEAN(CLOSE, 999)"]', GOOD]
     batch = proposer(server).propose(REQUEST)
     assert expressions(batch) == []
-    assert [d.expression for d in batch.dropped] == ["TS_MEAN(CLOSE, 99)"]
-    assert "longest window here is 60" in batch.dropped[0].reason
+    assert [d.expression for d in batch.dropped] == ["TS_MEAN(CLOSE, 999)"]
+    assert "needs 998 rows before today, at most 250" in batch.dropped[0].reason
     assert len(server.sent) == 3
 
 

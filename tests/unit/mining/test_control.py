@@ -108,7 +108,7 @@ def test_controls_find_less_than_the_signal_and_say_how_sure_that_is(market: Mar
 
 
 def test_the_difference_to_random_formulas_is_taken_date_by_date(market: Market, monkeypatch: Any) -> None:
-    monkeypatch.setattr("fama_fast.mining.verdict.control.random_formulas", lambda *_: [SIGNAL])
+    monkeypatch.setattr("fama_fast.mining.run.controls.random_formulas", lambda *_: [SIGNAL])
     settings = config()
     run = select(market, settings, [], [[SIGNAL]])
     rows = [{"round": 1, "text": SIGNAL, "canonical": compile_alpha(SIGNAL).canonical, "fingerprint": "s"}]

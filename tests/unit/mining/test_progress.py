@@ -163,7 +163,7 @@ def test_json_lines_are_strict_and_one_a_line(capsys: pytest.CaptureFixture[str]
 
 
 def test_every_key_of_an_event_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
-    from fama_fast.mining.progress.plain import json_lines as progress_json
+    from fama_fast.mining.progress import json_lines as progress_json
 
     progress = JsonProgress()
     progress.run_started(START)

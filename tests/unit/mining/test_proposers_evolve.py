@@ -261,7 +261,7 @@ def test_a_column_that_the_language_cannot_write_gives_no_nodes_away() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "worth"),
+    ("text", "fitness"),
     [
         ("RANK(CLOSE)", True),
         ("CS_MEAN(CLOSE)", False),  # one value a date

@@ -1,0 +1,50 @@
+"""Which formulas are admissible, judged in one place: by the gates, by the check of a model's answer, by searchers.
+
+A formula ranks symbols by numbers: it reads a field, gives no condition and no group, and keeps to the limits of size
+and history.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fama_fast import ops
+from fama_fast.ir import FIELD, count_nodes, postorder
+from fama_fast.passes import lookback
+
+if TYPE_CHECKING:
+    from fama_fast.ir import Node
+    from fama_fast.proposals.protocol import Limits
+
+
+def admissible(node: Node, limits: Limits) -> str | None:
+    """Why a canonical formula is not admissible, in words; None where it is."""
+    return kind_fault(node) or size_fault(node, limits) or lookback_fault(node, limits)
+
+
+def kind_fault(node: Node) -> str | None:
+    """It gives no numbers that rank."""
+    spec = ops.find(node.op)
+    if spec is not None and spec.boolean:
+        return "the result is a condition (1 or 0), not a number that ranks"
+    if ops.is_group(node):
+        return "the result is a group, not a number that ranks"
+    return None
+
+
+def size_fault(node: Node, limits: Limits) -> str | None:
+    """Too many nodes or too deep to be an idea, or a constant."""
+    nodes = count_nodes(node)
+    if nodes > limits.max_nodes:
+        return f"{nodes} nodes, at most {limits.max_nodes}"
+    if node.depth > limits.max_depth:
+        return f"depth {node.depth}, at most {limits.max_depth}"
+    if not any(n.op == FIELD for n in postorder(node)):
+        return "it reads no field: a constant"
+    return None
+
+
+def lookback_fault(node: Node, limits: Limits) -> str | None:
+    """Needs more history than allowed: what windows within windows need adds up."""
+    rows = lookback(node)
+    return f"needs {rows} rows before today, at most {limits.max_lookback}" if rows > limits.max_lookback else None
