@@ -32,7 +32,7 @@ import polars as pl
 
 import fama_fast as ff
 from fama_fast.errors import FamaError
-from tests.file_fuzz_layouts import LAYOUTS
+from tests.support.file_fuzz_layouts import LAYOUTS
 
 LONGEST_MESSAGE = 6000
 Kind = Callable[[random.Random, Path], str]

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.oracle import CASES
-from tests.test_operators import BACKENDS, holes, make_panel, node_of
 
 import fama_fast as ff
 from fama_fast.evaluation import overfitting_probability
 from fama_fast.panel import Panel
+from tests.support.oracle import CASES
+from tests.unit.ops.test_operators import BACKENDS, holes, make_panel, node_of
 
 # How many times as large a result is, as a power of what all its inputs are.
 DEGREES = dict.fromkeys(

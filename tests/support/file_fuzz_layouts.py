@@ -1,4 +1,4 @@
-"""Kinds of inputs of `tests.file_fuzz` that are more than one table: result files, qlib folders, wide tables."""
+"""Inputs of `tests.support.file_fuzz` that are more than one table: result files, qlib folders, wide tables."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 import polars as pl
 
 import fama_fast as ff
+from tests.support.paths import GOLDEN
 
-RESULT = Path(__file__).parent / "golden" / "older" / "result.yaml"
+RESULT = GOLDEN / "older" / "result.yaml"
 
 
 def results(rng: random.Random, folder: Path) -> str:
     """Result files of `mine` after accidents, or with one line dropped or doubled."""
-    from fama_fast.mining.factor_source import read_factors
-    from tests.file_fuzz import broken, refused_or
+    from fama_fast.mining.run.factor_source import read_factors
+    from tests.support.file_fuzz import broken, refused_or
 
     lines = RESULT.read_bytes().splitlines(keepends=True)
     at = rng.randrange(len(lines))
@@ -33,7 +34,7 @@ def results(rng: random.Random, folder: Path) -> str:
 
 def qlib_folders(rng: random.Random, folder: Path) -> str:
     """qlib folders, whole or with one file after accidents."""
-    from tests.file_fuzz import broken, in_memory_and_in_parts, refused_or
+    from tests.support.file_fuzz import broken, in_memory_and_in_parts, refused_or
 
     root = folder / "cn_data"
     days = [f"2020-01-{d:02}" for d in sorted(rng.sample(range(1, 29), rng.randint(1, 8)))]
@@ -69,7 +70,7 @@ def qlib_folders(rng: random.Random, folder: Path) -> str:
 
 def wide_tables(rng: random.Random, folder: Path) -> str:
     """Folders of wide tables, CSV or Parquet, with days and symbols of their own, whole or after accidents."""
-    from tests.file_fuzz import broken, in_memory_and_in_parts, refused_or
+    from tests.support.file_fuzz import broken, in_memory_and_in_parts, refused_or
 
     place, text = folder / "wide", rng.random() < 0.5
     place.mkdir()
