@@ -34,7 +34,7 @@ from tests.support.mine import CONFIG, ROOT, result, start
 
 distributed = pytest.importorskip("distributed", reason="Dask distributed is not installed (the extra `cluster`)")
 
-from fama_fast.cluster.pool import Pool, open_pool  # noqa: E402
+from fama_fast.cluster.pool import WorkerPool, open_pool  # noqa: E402
 from fama_fast.cluster.worker import Unfit  # noqa: E402
 
 pytestmark = [
@@ -163,7 +163,7 @@ def test_a_worker_short_of_memory_reads_in_parts(panel: ff.Panel, parquet: Path)
 # -- with one ---------------------------------------------------------------------------------------------------------
 
 
-def test_scores_have_the_bits_of_one_process(pool: Pool, panel: ff.Panel, tmp_path: Path) -> None:
+def test_scores_have_the_bits_of_one_process(pool: WorkerPool, panel: ff.Panel, tmp_path: Path) -> None:
     figures = ClusterScoring(pool, panel, mapped(pool, panel, tmp_path))
     assert_same(ff.score(TEXTS, panel, horizon=[1, 5]), ff.score(TEXTS, panel, horizon=[1, 5], cluster=figures))
     # One expression: its dates are the tasks.
@@ -174,13 +174,15 @@ def test_scores_have_the_bits_of_one_process(pool: Pool, panel: ff.Panel, tmp_pa
     assert not pool.tally.refused
 
 
-def test_scores_of_files_that_workers_read(pool: Pool, parquet: Path) -> None:
+def test_scores_of_files_that_workers_read(pool: WorkerPool, parquet: Path) -> None:
     data = ff.scan_market_data(parquet)
     source = MarketFiles(str(parquet), {}, hash_of(data), parts=True)
     assert_same(ff.score(TEXTS, data), ff.score(TEXTS, data, cluster=ClusterScoring(pool, data, source)))
 
 
-def test_an_expression_that_workers_lack_is_an_ordinary_error(pool: Pool, panel: ff.Panel, tmp_path: Path) -> None:
+def test_an_expression_that_workers_lack_is_an_ordinary_error(
+    pool: WorkerPool, panel: ff.Panel, tmp_path: Path
+) -> None:
     source = mapped(pool, panel, tmp_path)
     figures = ClusterScoring(pool, panel, source)
     alphas = [ff.compile("RANK(CAP)")]
@@ -188,7 +190,7 @@ def test_an_expression_that_workers_lack_is_an_ordinary_error(pool: Pool, panel:
         list(figures(alphas, (1,), 1, min_coverage=None, min_pairs=3))
 
 
-def test_no_port_but_dasks_own_and_only_here(pool: Pool) -> None:
+def test_no_port_but_dasks_own_and_only_here(pool: WorkerPool) -> None:
     import psutil
 
     me = psutil.Process()
@@ -200,7 +202,7 @@ def test_no_port_but_dasks_own_and_only_here(pool: Pool) -> None:
     assert all("dashboard" not in worker["services"] for worker in info["workers"].values())
 
 
-def test_workers_leave_ctrl_c_to_the_client(pool: Pool) -> None:
+def test_workers_leave_ctrl_c_to_the_client(pool: WorkerPool) -> None:
     before = pool.client.run(os.getpid)
     for pid in before.values():
         os.kill(pid, signal.SIGINT)
@@ -209,7 +211,7 @@ def test_workers_leave_ctrl_c_to_the_client(pool: Pool) -> None:
     assert pool.client.run(os.getpid) == before
 
 
-def test_other_data_are_refused_by_name(pool: Pool, panel: ff.Panel, tmp_path: Path) -> None:
+def test_other_data_are_refused_by_name(pool: WorkerPool, panel: ff.Panel, tmp_path: Path) -> None:
     source = replace(mapped(pool, panel, tmp_path), hash="0" * 32)
     with open_pool(pool.client.scheduler.address, wait=1) as guest:
         with pytest.raises(
@@ -219,7 +221,7 @@ def test_other_data_are_refused_by_name(pool: Pool, panel: ff.Panel, tmp_path: P
         assert len(guest.tally.refused) == 2
 
 
-def test_another_version_is_refused_by_name(pool: Pool, panel: ff.Panel, tmp_path: Path) -> None:
+def test_another_version_is_refused_by_name(pool: WorkerPool, panel: ff.Panel, tmp_path: Path) -> None:
     """One worker of two pretends to be of another version: the other one does all the work."""
     address = pool.client.scheduler.address
     notes: list[str] = []

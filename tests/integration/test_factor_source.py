@@ -360,6 +360,8 @@ def test_any_key_of_a_result_may_be_missing_or_altered_and_it_is_one_clear_error
         "record.data",
         "record.data.origin",
         *(f"front.{i}.sign" for i in range(3)),  # the factor's own says it
+        # Where and how a run happened, which results of before had.
+        *("settings.run.threads", "settings.llm.timeout_s", "settings.llm.max_retries", "settings.llm.concurrency"),
     }
 
 

@@ -458,7 +458,7 @@ def test_a_run_that_another_process_took_over_is_neither_written_nor_left_nor_fi
 
 def _failing_loop(write: Callable[[], object], then: Callable[[], object] = lambda: None) -> None:
     with BackgroundWriter() as behind:
-        behind.give(lambda: write() and None, lambda: then() and None)
+        behind.submit(lambda: write() and None, lambda: then() and None)
         raise ProposerError("no words")
 
 
@@ -484,7 +484,7 @@ def test_whatever_the_writer_raises_is_raised_where_it_is_waited_for(error: Base
         raise error
 
     behind = BackgroundWriter()
-    behind.give(write, lambda: None)
+    behind.submit(write, lambda: None)
     with pytest.raises(type(error)):
         behind.finish()
 
@@ -509,7 +509,7 @@ def test_a_run_that_is_asked_to_stop_waits_less_long_for_a_writer_that_hangs(mon
     monkeypatch.setattr(behind_module, "_LOOK", 0.01)
     over, asked = threading.Event(), []
     behind = BackgroundWriter(lambda: bool(asked))
-    behind.give(lambda: over.wait(60) and None, lambda: None)
+    behind.submit(lambda: over.wait(60) and None, lambda: None)
     behind.begin()
     asked.append("SIGTERM")
     with pytest.raises(StoreError, match="the ledger hangs"):
@@ -526,7 +526,7 @@ def test_without_a_thread_to_spare_the_round_is_written_here(monkeypatch: pytest
     monkeypatch.setattr(threading.Thread, "start", start)
     done: list[str] = []
     with BackgroundWriter() as behind:
-        behind.give(lambda: done.append("written"), lambda: done.append("said"))
+        behind.submit(lambda: done.append("written"), lambda: done.append("said"))
     assert done == ["written", "said"]
 
 

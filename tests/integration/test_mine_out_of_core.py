@@ -224,7 +224,7 @@ def chunk_labels(labels: ReturnLabels) -> ChunkLabels:
         found = SortedRows.of(labels.rows(loaded, loaded.start, loaded.stop))
         return SortedLabels(found.values, found.order, found.count)
 
-    return ChunkLabels(sort, labels.fields, labels.reach, 28)
+    return ChunkLabels(sort, labels.fields, labels.rows_after, 28)
 
 
 @pytest.fixture(scope="module")
@@ -275,8 +275,8 @@ def test_labels_some_rows_later(folder: Path) -> None:
     made, given = ReturnLabels.of(data, 2, 1).later(5), GivenLabels(whole).later(5)
     expected = np.full(whole.shape, np.nan)
     expected[:-5] = whole[5:]
-    assert given.reach == 0
-    for loaded in chunks(data, Schedule(70, 0, made.reach, (), 0), ["CLOSE"], []):
+    assert given.rows_after == 0
+    for loaded in chunks(data, Schedule(70, 0, made.rows_after, (), 0), ["CLOSE"], []):
         own = slice(loaded.start, loaded.stop)
         np.testing.assert_array_equal(made.rows(loaded, loaded.start, loaded.stop), expected[own])
         np.testing.assert_array_equal(given.rows(loaded, loaded.start, loaded.stop), expected[own])

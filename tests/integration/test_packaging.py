@@ -68,8 +68,10 @@ def test_installed_wheel_mines(wheel: Path, tmp_path: Path) -> None:
 
 
 def test_version_is_stated_once() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["version"] == ff.__version__
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    place = ROOT / project["tool"]["hatch"]["version"]["path"]
+    assert f'__version__ = "{ff.__version__}"' in place.read_text()
 
 
 def test_public_names_are_listed_and_importable() -> None:

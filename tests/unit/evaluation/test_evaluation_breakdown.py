@@ -1,4 +1,4 @@
-"""Breakdowns, decay, residuals, likeness and overfitting against scipy, statsmodels, pandas and brute force."""
+"""Breakdowns, decay, residuals, correlations and overfitting against scipy, statsmodels, pandas and brute force."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from fama_fast.evaluation import (
     by_period,
     decay_curve,
     half_life,
-    likeness,
     liquidity_groups,
     overfitting_probability,
+    rank_correlation_matrix,
     rank_ic,
     rank_ic_by_group,
     residual_values,
@@ -149,10 +149,10 @@ def test_no_controls_leave_the_deviation_from_the_mean(market):
     np.testing.assert_allclose(residual_values(values, np.empty((0, T, N))), expected, atol=1e-12, equal_nan=True)
 
 
-def test_likeness_puts_copies_side_by_side():
+def test_correlations_put_copies_side_by_side():
     rng = np.random.default_rng(8)
     a, b = rng.normal(size=(2, T, N))
-    found = likeness([a, b, -a + 0.01 * b, np.exp(b), np.ones((T, N))])
+    found = rank_correlation_matrix([a, b, -a + 0.01 * b, np.exp(b), np.ones((T, N))])
     assert found.matrix[0, 2] < -0.98
     assert found.matrix[1, 3] == 1.0
     assert found.cluster[0] == found.cluster[2]
@@ -163,9 +163,9 @@ def test_likeness_puts_copies_side_by_side():
     assert abs(order.index(1) - order.index(3)) == 1
     pooled = [scipy_stats.spearmanr(a[t], b[t]).statistic for t in range(T)]
     assert found.matrix[0, 1] == pytest.approx(np.mean(pooled), abs=1e-6)
-    assert likeness([a]).order.tolist() == [0]
+    assert rank_correlation_matrix([a]).order.tolist() == [0]
     with pytest.raises(DataError, match="at least one factor"):
-        likeness([])
+        rank_correlation_matrix([])
 
 
 def slow_overfitting(daily, blocks):

@@ -7,17 +7,17 @@ import threading
 
 import pytest
 
-likeness = importlib.import_module("fama_fast.evaluation.rank_correlation")  # the package has a function of that name
+rank_correlation = importlib.import_module("fama_fast.evaluation.rank_correlation")
 
 
 def test_thread_pools_are_looked_for_once_an_import_beside_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on, entered = threading.Event(), threading.Event()
     importing = threading.Thread(target=go_on.wait)
-    monkeypatch.setattr(likeness, "_IMPORTING", [importing])
+    monkeypatch.setattr(rank_correlation, "_IMPORTING", [importing])
     importing.start()
 
     def work() -> None:
-        with likeness.one_thread():
+        with rank_correlation.one_thread():
             entered.set()
 
     worker = threading.Thread(target=work)
@@ -29,8 +29,8 @@ def test_thread_pools_are_looked_for_once_an_import_beside_is_done(monkeypatch: 
 
 
 def test_an_import_beside_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(likeness, "_IMPORTING", [])
-    thread = likeness.import_beside("json.tool")
-    assert [thread] == likeness._IMPORTING
-    with likeness.one_thread():
+    monkeypatch.setattr(rank_correlation, "_IMPORTING", [])
+    thread = rank_correlation.import_beside("json.tool")
+    assert [thread] == rank_correlation._IMPORTING
+    with rank_correlation.one_thread():
         assert not thread.is_alive()
