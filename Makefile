@@ -3,7 +3,9 @@
 #   make test   the test suite
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/bin
+# Where an environment keeps its programs: Scripts on Windows, else bin.
+PROGRAMS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN := $(VENV)/$(PROGRAMS)
 ARGS ?=
 
 .PHONY: mine test test-fast test-lowest test-pythons lint format types imports docs docs-check bench bench-check bench-table bench-figure clean
@@ -48,11 +50,11 @@ $(LOWEST)/.installed: pyproject.toml .ci/lowest.py
 	$(PYTHON) -m venv $(LOWEST)
 	$(PYTHON) .ci/lowest.py dev/pytest dev/pytest-timeout dev/pytest-xdist dev/hypothesis dev/pandas dev/bottleneck \
 		dev/statsmodels > $(LOWEST)/requirements.txt
-	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -r $(LOWEST)/requirements.txt -e .
+	$(LOWEST)/$(PROGRAMS)/python -m pip install --quiet --disable-pip-version-check -r $(LOWEST)/requirements.txt -e .
 	@touch $@
 
 test-lowest: $(LOWEST)/.installed
-	$(LOWEST)/bin/python -m pytest -q -n auto --dist loadfile $(LOWEST_TESTS) $(ARGS)
+	$(LOWEST)/$(PROGRAMS)/python -m pytest -q -n auto --dist loadfile $(LOWEST_TESTS) $(ARGS)
 
 # A part of the tests with every other Python from 3.11 on that this machine has.
 test-pythons:
@@ -72,7 +74,7 @@ types: $(VENV)/.installed-dev
 imports: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
-# The pages that list operators, from the registry.
+# The pages and the picture that follow from the code.
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m fama_fast.cli.docs
 

@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 import pytest
-from fama_fast.mining.candidate import Candidate
 
 import fama_fast as ff
+from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.library.archive import NICHE, PER_NICHE, SearchArchive, elite_of
 from fama_fast.proposals.protocol import Elite, Proposal
 

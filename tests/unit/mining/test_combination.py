@@ -157,9 +157,8 @@ def test_the_test_split_does_not_reach_the_weights(market: Market, panel: Panel)
 
 
 def test_patience_counts_rounds_without_gain(market: Market) -> None:
-    from fama_fast.mining.candidate import Member
-
     from fama_fast.ir import field
+    from fama_fast.mining.candidate import Member
     from fama_fast.mining.library.view import LibraryView
 
     state = LoopState(LibraryView())

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fama_fast.mining.candidate import Candidate, Member, RaceResult
 
 from fama_fast.engine import compile as compile_alpha
 from fama_fast.library.factor import Factor
+from fama_fast.mining.candidate import Candidate, Member, RaceResult
 from fama_fast.mining.config import GateSettings
 from fama_fast.mining.library.gates import GATES, GateContext, GateCost, run_gates
 from fama_fast.mining.library.view import LibraryView, subtree_sizes

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fama_fast.mining.candidate import Candidate, Member
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from fama_fast.data import PlantedSignal, SimulationSpec, simulate
 from fama_fast.engine import compile as compile_alpha
 from fama_fast.errors import ConfigError
 from fama_fast.library.factor import Factor
+from fama_fast.mining.candidate import Candidate, Member
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.library.pareto import (
     OBJECTIVES,

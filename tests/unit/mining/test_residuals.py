@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from fama_fast.mining.candidate import Candidate, Member
 
 from fama_fast.data import PlantedSignal, SimulationSpec, simulate
 from fama_fast.engine import compile as compile_alpha
 from fama_fast.library.factor import Factor
+from fama_fast.mining.candidate import Candidate, Member
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.library.residuals import ResidualArchive, contributions
 from fama_fast.mining.library.view import LibraryView
