@@ -1,5 +1,4 @@
-"""Searching for factors: the loop, its gates and ledger, exemplar selection (CSS), chains (CoE), the
-proposers.
+"""Searching for factors: the loop, its gates, exemplar selection (CSS), chains (CoE), the proposers, the verdict.
 
 The parts stand alone: `mining.css` and `mining.coe` work on factors and arrays, whoever proposed them.
 """

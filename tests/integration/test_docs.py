@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def test_the_pages_are_what_the_registry_says(capsys: pytest.CaptureFixture[str]
 def test_pages_are_written_and_differences_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "README.md").write_text(f"before\n{docs.BEGIN}\nold\n{docs.END}\nafter\n", encoding="utf-8")
     where = ["--root", str(tmp_path)]
+    shutil.copy(ROOT / ".importlinter", tmp_path)
     assert docs.main(["--check", *where]) == 1
     assert "run make docs" in capsys.readouterr().err
     assert docs.main(where) == 0

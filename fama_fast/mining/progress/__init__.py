@@ -1,1 +1,1 @@
-"""What a run tells while it goes: lines, a live display, JSON, MLflow."""
+"""What a run reports while it goes: lines, a live display, JSON, MLflow."""
