@@ -3,8 +3,8 @@
 1. Expressions are taken a few at a time (`GROUP`), so that few intermediates live at once: on the 101 alphas that is
    faster than all at once, whose intermediates would wander through main memory. What several groups need, windows and
    cross-sections, is computed by the first and kept until the last (`_shared`); elementwise work is repeated. Those
-   that keep most intermediates come first (`_kept`), when few results are there yet: of the 82 alphas that are measured
-   most, intermediates and results at once are then never more than 84, in the order given 98.
+   that keep most intermediates come first (`_kept`), when few results are there yet, so that fewer arrays live at once
+   (docs/decisions/008-small-choices-of-speed.md).
 2. Within a group every node gets a level (`_levels`): even levels run along time (a block of symbols, all dates), odd
    ones across symbols (some dates, all symbols). A time-series operator sits at the lowest even level at or above its
    operands, a cross-sectional one at the lowest odd level, and elementwise work joins the highest of its operands.

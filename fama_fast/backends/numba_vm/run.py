@@ -521,8 +521,8 @@ def execute(
 class Bound:
     """A plan, a panel and arrays for the results, put together once: to run it again and again.
 
-    On 500 symbols x 1260 days an operator that reads one field takes a fifth of a millisecond, of which putting things
-    together would be a fifth. It keeps its intermediates. One thread at a time may run it.
+    On small panels that saves a fifth of the time (docs/decisions/005-time-outside-kernels.md). It keeps its
+    intermediates. One thread at a time may run it.
     """
 
     def __init__(self, plan: Plan, panel: Panel, out: Sequence[FloatArray], threads: int | None = None) -> None:

@@ -295,7 +295,7 @@ def double_ranks(ranks, known, start, stop, whole, scales):  # type: ignore[no-u
 @njit_cached
 def _short_product(a, b):  # type: ignore[no-untyped-def]
     # In 32 bits all the way and from the first cell on (a start would be checked for negative numbers at every cell),
-    # so that they are multiplied and added by the dozen: 13 times as fast.
+    # so that the compiler makes vectors of them (docs/decisions/008-small-choices-of-speed.md).
     part = np.int32(0)
     for c in range(a.shape[0]):
         part = np.int32(part + np.int32(a[c]) * np.int32(b[c]))

@@ -1,8 +1,8 @@
 """The threads that run tiles: started once, kept for the life of the process, made anew after a fork.
 
-A stage of a small panel takes a fifth of a millisecond, and waking a sleeping thread half of that. So a helper that has
-done its share looks for the next job for a while before it goes to sleep (as OpenMP's threads do), in compiled code and
-without the interpreter's lock (`loop.serve`); 500 symbols x 1260 days then have the second processor from the start.
+Waking a sleeping thread takes long beside a stage of a small panel (docs/decisions/005-time-outside-kernels.md). So a
+helper that has done its share looks for the next job for a while before it goes to sleep (as OpenMP's threads do), in
+compiled code and without the interpreter's lock (`loop.serve`).
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class DecodingGrammar:
     """A grammar in the forms that servers take. `depth` is what its expressions are bounded to.
 
     The GBNF form writes `ADD(x, y)` where the Lark form writes `x + y`: llama.cpp follows every way an infix text could
-    go on at once, which takes it minutes a token at depth 5; calls are decided by their first letters.
+    go on at once, and calls are decided by their first letters (docs/decisions/008-small-choices-of-speed.md).
     """
 
     lark: str

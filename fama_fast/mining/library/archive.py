@@ -35,8 +35,8 @@ _PARSIMONY = 3.0  # a parent pays this many times what admission charges a node:
 # has RankICs that vary much, and the best of many such is luck.
 _CAUTION = 2.0
 # Gates whose losers are no parents. What has values for few has the RankIC of few, the highest of all, and children
-# that fare like it: on A-shares they were up to 56% of a run's candidates. What ranks as an earlier one did would fill
-# its niche with copies.
+# that do the same (docs/decisions/004-parents-of-the-search.md). What ranks as an earlier one did would fill its niche
+# with copies.
 _NO_PARENTS = frozenset({"coverage", "fingerprint"})
 _STUCK_AFTER = 400  # candidates without a better best: the search restarts
 _RESTART_LENGTH = 150  # candidates of a restart

@@ -1,24 +1,16 @@
-"""Residuals of rejected candidates: which of them are worth proposing, and what they would add to the pool.
+"""Residuals of rejected candidates beside library members: estimates of what each would add to the pool, best first.
 
-A candidate too like a member of the library is turned away, though part of it may be new: what is left of its ranks
-when those of the member are regressed out. That can be foretold without computing a value. With correlations r of the
+A candidate too like a member of the library is rejected, though part of it may be new: what is left of its ranks
+when those of the member are regressed out. That can be estimated without computing a value. With correlations r of the
 rankings on the sampled dates and daily RankICs c, the residual of candidate x beside member m has daily RankICs
 (c_x - r_xm c_m) / sqrt(1 - r_xm^2) and correlations (r_xk - r_xm r_mk) / sqrt(1 - r_xm^2) with any other k (partial
 correlation). What it adds to the pool is the slope of the pool's fit in its direction: ridge weights are
 (R + a I)^-1 m, so what they leave of a factor with correlations r and daily RankICs c is the mean of c - b'C for
 b = (R + a I)^-1 r, and that it is a mean of days gives its standard error too.
 
-The estimate takes the correlation of all dates for that of each, and the residual for its ranks: on simulated volumes
-the daily RankICs that were foretold and those that were found correlate by .6 to .9. It is no substitute for the score:
-what is proposed goes through all gates. On A-shares 51% and 57% of such proposals were admitted (two seeds), of fresh
-random formulas 18% and 20%, of all others a tenth. With one standard error of caution in place of two, twice as many
-were proposed, 42% of them were admitted, and the pool was no better on validation than without any.
-
-What it is worth, on validation dates of A-shares (correlation of a ridge pool, fitted on training dates, with the
-label's ranks): 541 factors out of 3,000 random formulas come to .0984, and with 25 residuals of the others to .0994;
-309 out of 3,000 proposals of a search without residuals to .0962, and with 46 to .0976. A quarter, half and three
-quarters of those random formulas come to .0955, .0961 and .0976, and a residual is new by its making. By daily RankIC,
-walking forward, breadth alone does not pay (`pool`).
+The estimate takes the correlation of all dates for that of each, and the residual for its ranks. It is no substitute
+for the score: what is proposed goes through all gates. How often it was right, and what residuals added to pools:
+docs/decisions/003-residuals-of-rejected-candidates.md.
 """
 
 from __future__ import annotations

@@ -8,9 +8,7 @@ archive it breeds from is the loop's (`memory`).
 Parents are drawn by tournament (Goldberg and Deb 1991). Moves are drawn by what was admitted of their children lately,
 with a floor for each (probability matching: Thierens 2005). A search that is stuck begins anew from fresh
 expressions and doubly mutated parents of every niche.
-
-Tried without gain: drawing half of the parents for what they would add to the pool. On A-shares the pool's validation
-RankIC was .0922 and .0943 with it, .0923 and .0954 without (two seeds, before residuals were proposed).
+Drawing parents by what they would add to the pool did not pay: docs/decisions/004-parents-of-the-search.md.
 """
 
 from __future__ import annotations
@@ -57,11 +55,11 @@ _PRIOR = {
     "double mutation": 0.07,
     **{f"mutation: {name}": 0.06 for name in _MUTATIONS},
 }
-# How far what a move earns may bend its prior. With a floor of .2 fresh expressions nearly ended once something was
-# found, and a search for a planted signal stayed with its first find.
+# How far what a move earns may bend its prior. A lower floor nearly ends fresh expressions once something was found
+# (docs/decisions/004-parents-of-the-search.md).
 _LEAST, _MOST = 0.5, 5.0
 _STUCK = {"fresh": 3.0, "double mutation": 3.0}  # what a restart favours
-# A search begins wide: one that breeds from the first few finds stays with what luck made of them.
+# A search begins wide: one that breeds from its first few finds stays with those that chance favoured.
 _EARLY_ROUNDS, _EARLY = 10, {"fresh": 6.0}
 _TOURNAMENT, _SWEEP_TOURNAMENT = 4, 8
 _SHARE_OF_ELITES = 0.75  # parents that come from the archive rather than from exemplars and chain

@@ -1,8 +1,7 @@
-"""Work that goes on behind the loop: a round is written to the ledger while the next one is at its gates.
+"""Writes a round to the ledger on a background thread, while the next round is at its gates.
 
-To make rows of a round and to wait for the disk took a twenty-fifth of a search on 500 symbols x 1260 days, in which no
-kernel ran. What is told of a round is told once it is written, so that a run that is killed has lost nothing that it
-told.
+Otherwise no kernel runs while rows are made and the disk is waited for (docs/decisions/005-time-outside-kernels.md). A
+round is reported once it is written, so that a run that is killed has lost nothing that it reported.
 
 Threads are daemons, and none is waited for without end: a database that never answers must not keep the process.
 """

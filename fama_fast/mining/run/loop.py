@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from fama_fast.proposals.protocol import ProposalBatch, Proposer
 
 _COLLECTED_AFTER = 50_000  # objects that were made and not freed
-_LONG_ROUND = 2.0  # seconds; then it is told at once, for the next one would let it wait, and writing it takes 0.01
+_LONG_ROUND = 2.0  # seconds; a longer one is written and reported at once rather than beside the next one
 
 
 def mine(
@@ -200,9 +200,10 @@ def _hand_over(result: MiningResult, told: Progress, output: str | Path | None) 
 
 @contextmanager
 def _old_objects_left_alone() -> Iterator[None]:
-    """Inside the block the collector of cycles passes over what was there before it: modules by the hundred thousand
-    objects, that a long run would have looked through over and over. It comes seldom, for a search makes expressions by
-    the million and hardly a cycle (a fourteenth of the time of a run on 500 symbols x 1260 days before)."""
+    """Inside the block garbage collection runs seldom, and skips the objects that existed before it.
+
+    A search makes many expressions and hardly a cycle (docs/decisions/005-time-outside-kernels.md).
+    """
     thresholds = gc.get_threshold()
     gc.freeze()
     if thresholds[0]:  # else somebody has switched it off

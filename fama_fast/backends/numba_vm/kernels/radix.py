@@ -7,13 +7,9 @@ sorted. Where many values agree in those bits, a heap sort of their run keeps th
 RankIC comes from here.
 
 The insertion sort is what costs where those bits say little: exponents that no value has waste them. So the lowest key
-is subtracted, and where values lie around 0 their distances from the lowest are sorted. Nanoseconds a value, before and
-after, on 500 and on 3,000 symbols: normal values 13 to 7.5, 9.6 to 6.4; prices 14 to 9, 9.6 to 6.7; volumes 7.4 to 8.6,
-6.0 to 6.8; a normal value times a wide lognormal one 10.6 to 12.3, 8 to 11.8. One pass over even parts of the range
-instead of two over digits came to 8 and 11 on normal values and lost on most others. Since then, best of 25 after and
-before: keys made before digits are counted, so on vectors, 4.5 for 5.5 and 4.6 for 5.6; one table of counts for both
-digits, half as many to add up, 4.2 for 4.5 and 4.35 for 4.5. Digits of 8 bits save as much and lose twice that where
-values have many magnitudes.
+is subtracted, and where values lie around 0 their distances from the lowest are sorted. Keys are made before digits are
+counted, so on vectors, and one table counts both digits. Figures, and what was not done:
+docs/decisions/007-sorting-one-date.md.
 """
 
 from __future__ import annotations

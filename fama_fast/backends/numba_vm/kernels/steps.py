@@ -2,11 +2,9 @@
 
 Memory is what these operations cost. One after another, each over thousands of cells, they go through one or two
 arrays at a time, and a core waits for each new page of each; together they keep all arrays of an expression in flight,
-and what lies between two of them stays in the first-level cache. Four operators on 500 symbols x 1260 days take half
-the time of the same four kernels over 4096 cells each, 1.1 times that of a loop written and compiled for that
-expression alone. A step costs some three nanoseconds to find, once for 128 cells. Asking for the same cells of the next
-128 while these are computed is worth a tenth, for what the processor reads ahead by itself it stops at every change of
-arrays; half as far, or twice, is worth less, and so are 64 or 256 cells.
+and what lies between two of them stays in the first-level cache. The same cells of the next 128 are prefetched while
+these are computed, for the processor's own prefetching stops at every change of arrays. Figures, also of other sizes:
+docs/decisions/006-elementwise-steps-in-one-kernel.md.
 
 `params`, all numbers, as `chain.chained` writes them:
 

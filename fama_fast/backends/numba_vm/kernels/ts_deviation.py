@@ -106,9 +106,7 @@ def entropy(slots, dims, params):
     both whole numbers (the sum in units of 1 / `unit`), so nothing drifts; else the days are counted anew. A new
     extreme is known at once; where one leaves, the window is searched for the next.
 
-    Of a random walk's windows of 60 days 3 in 10 are counted anew, which is most of the time. Strict windows cost
-    as much each as relaxed ones, but with 1% of the days missing 45% of them are incomplete and cost nothing. Counting
-    all eight lanes at once evens that out (relaxed 1.2 of strict), at 1.6 times the strict form's time: not done.
+    Lanes are counted one by one: all eight at once cost more (docs/decisions/008-small-choices-of-speed.md).
     """
     out, x = as_doubles(slots[0]), as_doubles(slots[1])
     rows, d, buckets, least = dims[ROWS], int(params[0]), int(params[1]), params[2]
