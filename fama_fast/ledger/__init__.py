@@ -1,1 +1,1 @@
-"""The ledger: the one store of runs, candidates, parentage, exchanges and chain steps."""
+"""The ledger: the database of runs, candidates, parentage, exchanges with models and chain steps."""

@@ -1,7 +1,7 @@
-"""Column types that see what they read: a value of another kind than its column's is damage.
+"""Column types that check each value on reading: one of another kind than its column's is damage.
 
 SQLite keeps in any column whatever stands in the file, so a page that was overwritten gives bytes for a text or a text
-for a number. Here that is a ValueError as soon as it is read, which `store` tells as what it is.
+for a number. Here that is a ValueError as soon as it is read, which `store` reports as damage.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 class _Seen(sa.TypeDecorator[Any]):
-    """A type whose values, NULL apart, are of `kinds`. Each says itself that its statements may be cached."""
+    """Base type that checks that values, NULL apart, are of `kinds`. Each subclass says itself that its statements may
+    be cached."""
 
     impl: Any = sa.Text
     kinds: tuple[type, ...] = ()
@@ -88,7 +89,7 @@ class Listed(_Json):
 
 
 def complete(row: Any, table: sa.Table) -> dict[str, Any]:
-    """A whole row of a table as a mapping by column.
+    """A row of a table as a mapping by column, checked to have all its values.
 
     Raises:
         ValueError: nothing stands where something must.

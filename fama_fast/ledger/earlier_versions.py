@@ -1,4 +1,4 @@
-"""What runs of earlier versions recorded, in today's form.
+"""Converts the records of earlier versions to today's form, with every factor in the direction of training.
 
 They kept a factor as it was proposed, and beside it a sign of -1 where low values predict high returns. Here that
 becomes the negative, with its own text, fingerprint and figures; what has no such sign is given back as it is. Whoever
@@ -46,7 +46,7 @@ def oriented_identity(fingerprint: str, canonical: str, sign: int | None) -> tup
 
 
 def oriented_row(row: dict[str, Any]) -> dict[str, Any]:
-    """A candidate's row (mapping of columns), as today's version writes it."""
+    """A candidate's row (mapping of columns), in today's form."""
     out = dict(row)
     if out.get("sign") != _TURNED or not out["fingerprint"]:
         return out
@@ -57,7 +57,7 @@ def oriented_row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def oriented_document(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's result document, as today's version writes it."""
+    """A run's result document, in today's form."""
     names: dict[str, str] = {}
     out = dict(document)
     if document.get("factors"):

@@ -1,8 +1,8 @@
-"""The ledger: the one store of runs, candidates, parentage, exchanges and chain steps.
+"""Reads and writes the ledger: runs, candidates, parentage, exchanges and chain steps.
 
 A round is written in one transaction together with the loop's state, so a killed run has lost nothing that it
 reported and resumes at a round's boundary. Every failure is a StoreError that names the place. This module
-knows tables, not how mining decides; connections and layouts are `store`'s, questions about descent `lineage`'s.
+knows tables, not how mining decides; connections and layouts are `store`'s, ancestors and descendants `lineage`'s.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ _MANY = 500  # values in one IN (...): databases bound their number
 
 
 class Ledger(Store):
-    """An open ledger. Use `Ledger.open`; close it or use it as a context manager."""
+    """An open ledger: its records and how they are written. Use `Ledger.open`; close it or use it as a context
+    manager."""
 
     # Writing
 
@@ -79,7 +80,7 @@ class Ledger(Store):
             _insert_steps(c, run.id, 0, steps)
 
     def claim_run(self, run: RunRecord) -> RunRecord:
-        """Go on with an unfinished run: this process works on it from here on. The run as it is now.
+        """Take over an unfinished run: this process works on it from here on. Returns the run as it is now.
 
         Raises:
             StoreError: it is finished, or another process is working on it.
@@ -97,14 +98,14 @@ class Ledger(Store):
         return found
 
     def beat(self, run_id: str) -> None:
-        """Note that this process is still at work on a run."""
+        """Record the time at which this process still worked on a run."""
         t = schema.runs
         with self.transaction(write=True) as c:
             if self._is_ours(c, run_id):
                 c.execute(t.update().where(t.c.id == run_id).values(seen_at=now()))
 
     def leave_run(self, run_id: str, status: str, reason: str) -> None:
-        """Record that this process works on a run no more: it was `interrupted`, or `failed`, and why.
+        """Record that this process no longer works on a run: it was `interrupted`, or `failed`, and why.
 
         Nothing happens to a run that is finished or that another process goes on with.
         """
@@ -311,7 +312,7 @@ class Ledger(Store):
         return [StartingFactor(*names, score) for names, score in sorted(named, key=lambda n: n[0])]
 
     def exchanges(self, run_id: str) -> list[dict[str, Any]]:
-        """What each round showed, cost and led to choose, by round, as mappings of the columns."""
+        """The exchange of each round, what it showed, cost and led to choose, by round, as mappings of the columns."""
         t = schema.exchanges
         with self.transaction() as c:
             rows = c.execute(sa.select(t).where(t.c.run_id == run_id).order_by(t.c.round)).mappings()
@@ -331,7 +332,7 @@ class Ledger(Store):
         return out
 
     def chain_steps(self, run_id: str) -> list[tuple[int, ChainStep]]:
-        """(round, step) in order."""
+        """The chain steps of a run, in order of round and step."""
         t = schema.chain_steps
         columns = (t.c.round, t.c.fingerprint, t.c.action, t.c.parent_fingerprint, t.c.chain, t.c.score)
         with self.transaction() as c:
@@ -340,7 +341,7 @@ class Ledger(Store):
 
 
 def _insert_candidates(c: sa.Connection, run: RunRecord, number: int, records: Sequence[CandidateRecord]) -> None:
-    """Candidates and their parentage. A parent is linked to the row that stands for it, when it came earlier."""
+    """Insert candidates and their parentage. A parent is linked to the row that stands for it, when it came earlier."""
     if not records:
         return
     wanted = {r.fingerprint for r in records if r.fingerprint} | {p for r in records for p in r.parents}
@@ -366,7 +367,7 @@ def _insert_candidates(c: sa.Connection, run: RunRecord, number: int, records: S
 
 
 def _known(c: sa.Connection, run_id: str, fingerprints: Iterable[str]) -> tuple[dict[str, int], dict[str, int]]:
-    """Row that stands for each fingerprint in the run, and how often it was proposed so far."""
+    """For each fingerprint of the run, the row that stands for it, and how often it was proposed so far."""
     t = schema.candidates
     first, count = {}, {}
     listed = sorted(fingerprints)

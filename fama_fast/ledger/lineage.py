@@ -1,4 +1,4 @@
-"""Who begot whom: questions about descent, asked of the store with recursive SQL.
+"""Lineage of factors: ancestors, descendants and chains, queried with recursive SQL.
 
 Parentage is a graph over candidates (`parents`): a candidate's parents are rows written before it, so that
 following `parent_id` downwards in row numbers always ends, whatever a damaged database holds. Chains are a forest
@@ -57,7 +57,7 @@ class Kin:
 
 @dataclass(frozen=True)
 class ChainLink:
-    """A member of a chain: how it came there, under which prompt."""
+    """A member of a chain, with how it came there and under which prompt."""
 
     fingerprint: str
     expression: str
@@ -77,7 +77,7 @@ class ChainPath:
 
 
 class Lineage:
-    """Descent within one run of a store."""
+    """Queries about lineage within one run of a store."""
 
     def __init__(self, store: Store, run_id: str) -> None:
         """`run_id` in full, as `Ledger.get_run` gives it."""
@@ -208,8 +208,8 @@ class Lineage:
         return sorted(out, key=lambda k: -k.distance)
 
     def descendants(self, *, prompt_hash: str | None = None, round_number: int | None = None) -> list[Kin]:
-        """What a prompt (by the beginning of its hash) or a round led to: its candidates, and whatever descends from
-        them, nearest generation first, each once.
+        """The candidates of a prompt (by the beginning of its hash) or of a round, and all their descendants, nearest
+        generation first, each once.
 
         Raises:
             StoreError: nothing came of such a prompt or round, or neither is given.
@@ -372,7 +372,7 @@ def _names(links: Iterable[tuple[int, str, int | None]]) -> dict[int, list[str]]
 
 
 def _distances(start: Sequence[Any], edges: dict[Any, list[Any]]) -> dict[Any, int]:
-    """Steps from `start` to everything that can be reached, the fewest."""
+    """Number of steps from `start` to every fingerprint that can be reached, the fewest."""
     out = dict.fromkeys(start, 0)
     queue = deque(start)
     while queue:

@@ -1,4 +1,4 @@
-"""From an older layout of the ledger to today's, one visible step a version.
+"""Migrates an older layout of the ledger to today's, one function a version.
 
 `MIGRATIONS` is the whole history. A step speaks of the tables as they were at its version, in SQL of its own:
 it must not follow `schema`, which goes on changing. All steps that a database needs run in one transaction, so
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Migration:
-    """`apply` leads from version `to - 1` to `to`."""
+    """One step of the migration: `apply` leads from version `to - 1` to `to`."""
 
     to: int
     what: str

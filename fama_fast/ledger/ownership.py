@@ -31,14 +31,14 @@ UNFINISHED = "unfinished"  # begun by a version that did not record its process
 
 
 def this_process() -> dict[str, Any]:
-    """What tells this process from any other: host, boot, process ids' namespace, id, and when it began."""
+    """Text that identifies this process among all others: host, boot, process ids' namespace, id, and when it began."""
     pid = os.getpid()
     return {"host": socket.gethostname(), "pid": pid, **_machine(pid), "began": _began(pid) or ""}
 
 
 @functools.lru_cache(maxsize=4)
 def _machine(_pid: int) -> dict[str, str]:
-    """The boot and the namespace; empty where there is no /proc."""
+    """Boot id and namespace of this machine; empty where there is no /proc."""
     boot = namespace = ""
     with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -62,7 +62,7 @@ def _began(pid: int) -> str | None:
 
 
 def is_gone(owner: Mapping[str, Any], seen_at: str | None) -> bool:
-    """Whether the process that `this_process` described is there no more.
+    """Whether the process that `this_process` described has ended.
 
     Args:
         owner: its description. seen_at: when it was last heard of, UTC.
@@ -79,7 +79,7 @@ def is_gone(owner: Mapping[str, Any], seen_at: str | None) -> bool:
 
 
 def _is_there(pid: int) -> bool:
-    """Whether there is a process of this id, where the system has no /proc. Not for Windows, where it would end it."""
+    """Whether a process of this id exists, where the system has no /proc. Not for Windows, where it would end it."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -90,7 +90,7 @@ def _is_there(pid: int) -> bool:
 
 
 class Owned(Protocol):
-    """What is known of a run and its process, as the columns of `runs`."""
+    """The columns of `runs` about a run's process."""
 
     @property
     def status(self) -> str: ...
@@ -105,8 +105,7 @@ class Owned(Protocol):
 
 
 def status_now(run: Owned) -> str:
-    """How a run stands: its recorded status, but `lost` or `unfinished` in place of a `running` that nobody vouches
-    for."""
+    """The status of a run: as recorded, but `lost` or `unfinished` in place of a `running` whose process is gone."""
     if run.status != RUNNING:
         return run.status
     if run.owner is None:
@@ -115,7 +114,7 @@ def status_now(run: Owned) -> str:
 
 
 def why(run: Owned) -> str:
-    """Why an unfinished run is not going on, in words; empty for others."""
+    """The reason, in words, why an unfinished run is not going on; empty for others."""
     now = status_now(run)
     if now == LOST:
         return f"{owner_text(run.owner)} ended without a word"
@@ -125,13 +124,13 @@ def why(run: Owned) -> str:
 
 
 def in_words(error: BaseException) -> str:
-    """An error on one line: what this package says of its own, the kind of any other too."""
+    """An error on one line: the message of this package's own errors, with the kind before it of any other."""
     text = (str(error).strip() or "no message").splitlines()[0][:500]
     return text if isinstance(error, FamaError) else f"{type(error).__name__}: {text}"
 
 
 def owner_text(owner: Mapping[str, Any] | None) -> str:
-    """A process in words."""
+    """A process description for messages."""
     return "its process" if owner is None else f"process {owner.get('pid')} on {owner.get('host')}"
 
 

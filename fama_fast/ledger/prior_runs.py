@@ -1,4 +1,4 @@
-"""What other runs in the ledger did with the same data, by one query each: a verdict counts it against a run.
+"""Finds what other runs in the ledger measured and tested on the same data, which a verdict counts as trials.
 
 Runs are asked for by what is in their rows; no run is loaded. It knows tables and no bar.
 """
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PriorRuns:
-    """What other runs in the ledger did with the same data: what those begun before measured (fingerprints as
-    proposed), and which sets any tested (fingerprints of factors)."""
+    """Fingerprints that earlier runs measured on the same data (as proposed), and the sets of factors that any run
+    tested."""
 
     measured: frozenset[str] = frozenset()
     tested: tuple[frozenset[str], ...] = ()
 
     def not_among(self, candidates: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-        """What only others measured: without a run's own candidates, given as rows of the ledger."""
+        """Fingerprints that only others measured: without a run's own candidates, given as rows of the ledger."""
         own = (as_proposed(row)[0] for row in candidates if was_measured(row["scores"]))
         return self.measured.difference(own)
 
     def openings(self, own: Collection[str]) -> int:
-        """How many other sets of factors had their test; the same set again is the same test."""
+        """Number of other sets of factors that had their test; the same set again is the same test."""
         return len({s for s in self.tested if s != frozenset(own)})
 
 
 def earlier_runs(ledger: Ledger, run: RunRecord) -> PriorRuns:
-    """The other runs on this run's data, finished or not.
+    """The `PriorRuns` of all other runs on this run's data, finished or not.
 
     A candidate counts where its run began before this one (of two that began in the same second the one with the
     lesser id is first): what is measured meanwhile counts in the run that came later, once. A test that is open is
@@ -60,7 +60,8 @@ def earlier_runs(ledger: Ledger, run: RunRecord) -> PriorRuns:
 
 
 def _measured_before(run: RunRecord) -> sa.Select[Any]:
-    """Fingerprints, as proposed, whose figures on data were looked at, if only on a few dates (`verdict.was_measured`).
+    """Query of the fingerprints, as proposed, whose figures on data were looked at, if only on a few dates
+    (`verdict.was_measured`).
 
     That is how runs of every version have them.
     """
@@ -78,8 +79,8 @@ def _measured_before(run: RunRecord) -> sa.Select[Any]:
 
 
 def _tested_by_others(run: RunRecord) -> sa.Select[Any]:
-    """(run, fingerprint, canonical text, sign) of each factor whose test was opened; NULL for a run that has no
-    results."""
+    """Query of (run, fingerprint, canonical text, sign) of each factor whose test was opened; NULL for a run that has
+    no results."""
     runs, t, row = schema.runs, schema.results, schema.candidates
     own = sa.and_(t.c.run_id == runs.c.id, t.c.split == "test", t.c.fingerprint != "pool")
     found = sa.and_(row.c.run_id == t.c.run_id, row.c.fingerprint == t.c.fingerprint, row.c.occurrence == 1)

@@ -1,4 +1,4 @@
-"""What the ledger keeps, as plain values: a run, a candidate and its fate, an exchange, a chain step.
+"""The ledger's records as plain values: a run, a candidate, an exchange, a chain step, a starting factor.
 
 No database here: `ledger` writes and reads these, the loop makes them.
 """
@@ -47,7 +47,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class CandidateRecord:
-    """One proposed expression and its fate.
+    """The row of one candidate: its text, figures and the gate that stopped it.
 
     `text` is what was proposed. Once it is measured, `canonical`, `fingerprint` and `scores` (by split) are in the
     direction that training gave it; where that turned it round, `extra` keeps the form that was proposed
@@ -89,7 +89,7 @@ class CandidateRecord:
 
 @dataclass(frozen=True)
 class ExchangeRecord:
-    """What a round's request showed and cost; lists of fingerprints.
+    """The row of a round's request: what it showed and cost; lists of fingerprints.
 
     `chain_id` is that of the chain shown. `selection` is what Cross-Sample Selection did: clusters, mean
     |correlation| inside the exemplar set and over the library.
@@ -106,8 +106,8 @@ class ExchangeRecord:
 
 @dataclass(frozen=True)
 class ChainStep:
-    """A factor's place in the chains: how it came there (build, start, extend, split), the member that it
-    follows, the chain that it was added to, its oriented training RankIC."""
+    """A change of the chains: how a factor came there (build, start, extend, split), the member that it follows, the
+    chain that it was added to, its oriented training RankIC."""
 
     fingerprint: str
     action: str
@@ -137,12 +137,12 @@ def as_proposed(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def now() -> str:
-    """UTC time, for records and for the order of runs alone; runs may start within one second."""
+    """The UTC time, for records and for the order of runs alone; runs may start within one second."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def to_the_second(moment: str | None) -> str:
-    """A moment of the records, for people."""
+    """A recorded time as text, to the second."""
     return "" if moment is None else datetime.fromisoformat(moment).isoformat(timespec="seconds")
 
 
@@ -164,7 +164,7 @@ def _all_plain_text(values: list[Any]) -> bool:
 
 
 class Plain(dict[str, Any]):
-    """What `plain` gave for a mapping that is written again and again: it is not looked through another time."""
+    """A mapping that `plain` has converted already; it is not converted again."""
 
 
 def plain(value: Any) -> Any:
@@ -193,10 +193,10 @@ def plain(value: Any) -> Any:
 
 
 def was_measured(scores: Mapping[str, Any]) -> bool:
-    """The candidate's figures on data were looked at, if only on a few dates."""
+    """Whether the candidate's figures on data were looked at, if only on a few dates."""
     return "screen" in scores or "train" in scores
 
 
 def known_figures(scores: Mapping[str, float]) -> dict[str, float]:
-    """Scores without those that are not defined: what is stored reads back equal."""
+    """Scores without undefined ones: what is stored reads back equal."""
     return {k: v for k, v in scores.items() if math.isfinite(v)}

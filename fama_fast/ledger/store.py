@@ -1,4 +1,4 @@
-"""One open database with the ledger's tables in it: connections, transactions, layout versions, clear errors.
+"""An open database with the ledger's tables: connections, transactions, layout versions, clear errors.
 
 SQLite (write-ahead log, writers wait for each other) by a file's path, PostgreSQL by URL. A database that is
 newer, foreign, damaged or gone is refused by name, with what to do; an older one is brought up to date. What
@@ -140,7 +140,7 @@ class Store:
             c.execute(table.update().where(table.c.key == "version").values(value=str(schema.SCHEMA_VERSION)))
 
     def _create(self) -> bool:
-        """Make the tables; False when another process was quicker."""
+        """Create the tables; False when another process was quicker."""
         if self._file is not None:
             _write_ahead(self._file, self.place)
         entries = [
@@ -163,7 +163,7 @@ class Store:
 
 @contextmanager
 def understood(place: str | Callable[[], str], what: str) -> Iterator[None]:
-    """While the block reads documents of a store: that one is of another shape than this program writes is damage.
+    """Context in which documents of a store are read: one of another shape than this program writes is damage.
 
     Args:
         place: what messages call the store. what: what is read.
@@ -183,7 +183,7 @@ def _damaged(place: str, what: str, error: BaseException) -> StoreError:
 
 
 def _url(text: str) -> tuple[sa.URL, str]:
-    """The database's URL, and how to show it: without a password."""
+    """The database's URL, and its text for messages, without a password."""
     if "://" not in text:
         return sa.URL.create("sqlite", database=text), text
     try:
@@ -196,7 +196,7 @@ def _url(text: str) -> tuple[sa.URL, str]:
 
 
 def _sqlite_engine(file: Path) -> sa.Engine:
-    """Connections to a file that is there already: one that has gone is an error, never an empty database."""
+    """Engine of a file that exists already: one that has gone is an error, never an empty database."""
     uri = f"file:{quote(str(file))}?mode=rw"
 
     def connect() -> sqlite3.Connection:
@@ -218,7 +218,8 @@ def _sqlite_engine(file: Path) -> sa.Engine:
 
 
 def _write_ahead(file: Path, place: str) -> None:
-    """Readers and a writer at once. Changing to it takes the file alone, so it is tried again for a while."""
+    """Switch SQLite to its write-ahead log, so that readers and a writer work at once. The change takes the file alone,
+    so it is tried again for a while."""
     for _ in range(100):
         try:
             with closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as c:
@@ -254,7 +255,7 @@ def _advice(error: BaseException) -> str:
 
 
 def check_file(path: Path, *, create: bool) -> None:
-    """See that there is a file at `path`; made when absent and `create`.
+    """Check that there is a file at `path`; it is made when absent and `create`.
 
     Raises:
         StoreError: there is none, or a folder, or it cannot be made.

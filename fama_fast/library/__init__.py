@@ -1,5 +1,4 @@
-"""Factors that are kept: the set with its YAML form, the cache on disk, seed alphas, the Alpha101
-formulas and Alpha158.
+"""Stored factors: the set with its YAML form, the cache on disk, seed alphas, the Alpha101 formulas and Alpha158.
 
 It knows how factors are identified and stored, and nothing of how they are mined.
 """

@@ -70,7 +70,7 @@ def alpha101(number: int | None = None) -> dict[int, str] | str:
 
 @dataclass(frozen=True)
 class Alpha101Facts:
-    """What one formula needs, and how much of given data it covers.
+    """The requirements of one formula, and its coverage of given data.
 
     Attributes:
         number, formula: in the paper. lookback: rows needed before today.
@@ -93,7 +93,7 @@ class Alpha101Facts:
 
 
 def alpha101_facts(panel: Panel | None = None) -> tuple[Alpha101Facts, ...]:
-    """What each of the 101 formulas needs; with a panel, also how much of it each covers.
+    """The requirements of each of the 101 formulas; with a panel, also its coverage of it.
 
     A formula whose fields or groups the panel lacks has no coverage, and says what it lacks.
     """

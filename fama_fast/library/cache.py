@@ -52,7 +52,7 @@ class FactorCache:
 
     @property
     def stores_values(self) -> bool:
-        """Whether values can be kept here: in a folder yes, in a file no."""
+        """Whether the cache can keep values: a folder can, a file cannot."""
         return not self._is_file
 
     @property
@@ -67,7 +67,7 @@ class FactorCache:
         fields: Collection[str] | None = None,
         groups: Collection[str] | None = None,
     ) -> FactorSet:
-        """The factors kept here; empty when none were saved yet. Options as in `FactorSet.from_dict`.
+        """The factors in the cache; empty when none were saved yet. Options as in `FactorSet.from_dict`.
 
         Raises:
             StoreError: the file cannot be read or is wrong (see `FactorSet.from_yaml`).

@@ -1,4 +1,4 @@
-"""A factor as plain data and back, with every mistake named by place, key and nearest right key.
+"""Converts a factor to plain data and back; every mistake names place, key and nearest right key.
 
 It knows the keys of an entry; files and collections are its callers' business.
 """
@@ -28,7 +28,7 @@ _OLD_KEYS = ("sign",)
 
 
 class FactorMismatch(UserWarning):
-    """A stored factor's text no longer means what its fingerprint says."""
+    """Warning that a stored factor's text no longer means what its fingerprint says."""
 
 
 def check_keys(data: Mapping[Any, Any], known: Iterable[str], where: str) -> None:
@@ -73,7 +73,7 @@ def factor_from_dict(
     The expression is compiled again. A canonical text or fingerprint in the entry must agree with it: when it
     does not, the entry was edited or the language has changed since, so its scores may belong to another
     formula. That is an error, or with `on_mismatch="warn"` a FactorMismatch warning after which today's
-    identity stands. Without `fields` and `groups` any name may be a column: the data are asked when they are at hand.
+    identity stands. Without `fields` and `groups` any name may be a column: the data are asked when they are loaded.
     An entry with a `sign` of -1, as earlier versions wrote it, is read as the negative.
 
     Raises:

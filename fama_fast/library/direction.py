@@ -1,4 +1,4 @@
-"""Scores of a factor's negative, from the factor's: what files that keep a sign beside the text are read with."""
+"""Converts scores of a factor to those of its negative, for files that keep a sign beside the text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TURNED = ("rank_ic", "rank_icir", "rank_ic_t", "ic", "icir")
 
 
 def turned_figures(figures: Mapping[str, float]) -> dict[str, float]:
-    """Figures of one split (`FactorScores` as a mapping, or a part of it) for the negative of what they were made of.
+    """Figures of one split (`FactorScores` as a mapping, or a part of it), converted to those of the negative.
 
     The hit rate is that of days without a RankIC of zero, which files do not count; coverage and turnover stay.
     """

@@ -1,4 +1,4 @@
-"""One admitted (or seed) factor: its text, identity, scores and where it came from.
+"""A factor: its text, identity, scores and provenance.
 
 A factor points upwards: high values of its text predict high returns, as training found. So the text alone says what
 the factor is, and nobody who reads it needs to know of a sign.
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Factor:
-    """A factor and what is known of it.
+    """An admitted or seed factor with its identity, scores and provenance.
 
     Attributes:
         expression: the text. canonical: the canonical text, which a mined factor has for its expression too.

@@ -62,7 +62,7 @@ class FactorSet:
         return old
 
     def remove(self, fingerprint: str) -> Factor:
-        """Take out and return the factor with this fingerprint; StoreError when there is none."""
+        """Remove and return the factor with this fingerprint; StoreError when there is none."""
         self._known(fingerprint)
         return self._by_fingerprint.pop(fingerprint)
 
@@ -80,7 +80,7 @@ class FactorSet:
 
     @property
     def fingerprints(self) -> tuple[str, ...]:
-        """In order."""
+        """The fingerprints, in order."""
         return tuple(self._by_fingerprint)
 
     @property
@@ -138,7 +138,7 @@ class FactorSet:
 
         Args:
             source: names the data in errors. on_mismatch: `error` or `warn` when an expression is no longer
-                the one that was scored. fields, groups: those of the data at hand; any other name is then an
+                the one that was scored. fields, groups: those of the loaded data; any other name is then an
                 error.
 
         Raises:

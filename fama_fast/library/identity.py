@@ -1,4 +1,4 @@
-"""Who a factor is: its canonical text and fingerprint, from the text as proposed.
+"""Makes factors from texts or alphas: the compiler gives the canonical text and the fingerprint.
 
 The compiler decides both; this module only asks it, and is imported without it.
 """

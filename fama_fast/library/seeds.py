@@ -1,7 +1,7 @@
-"""Simple, well-known price-volume alphas to start from: each one a single idea, all of them different.
+"""Simple, well-known price-volume alphas to start a search from: each one a single idea, all of them different.
 
 They use daily open, high, low, close and volume alone, so they run on any panel. Signs follow the published
-effect; on the data at hand training decides the orientation.
+effect; on given data training decides the orientation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The library that a search starts from and adds to: the factor cache, or the seed alphas."""
+"""Loads the library that a search starts from, the factor cache or the seed alphas, and saves new factors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def starting_factors(path: str | None) -> tuple[list[Factor], str]:
-    """The library to start from, and where it is from: the factor cache where there is one, else the seeds.
+    """The library to start from, and its source: the factor cache where there is one, else the seeds.
 
     Raises:
         StoreError: the cache cannot be read.
@@ -31,7 +31,7 @@ def starting_factors(path: str | None) -> tuple[list[Factor], str]:
 
 
 def check_cache(path: str) -> None:
-    """Prove that the cache can be written before a run begins that will want to.
+    """Check that the cache can be written before a run begins that will want to.
 
     Raises:
         StoreError: it is not a factor cache. OutputError: it cannot be written.

@@ -1,4 +1,4 @@
-"""YAML as data: plain values out, plain values in, nothing constructed, nothing silently dropped.
+"""Strict YAML of plain data: nothing constructed, nothing silently dropped.
 
 Stricter than `yaml.safe_load`: a key given twice is an error, and so is an alias (a small file could
 otherwise stand for a huge structure). Floats are written so that they read back bit for bit. It knows nothing
@@ -111,12 +111,12 @@ def load(text: str, source: str) -> Any:
 
 
 def _may_be_deep(text: str) -> bool:
-    """Whether anything could lie that deep: each level takes a bracket, or a column of a line."""
+    """Whether a document could be deeper than the limit: each level takes a bracket, or a column of a line."""
     return text.count("[") + text.count("{") + max(map(len, text.splitlines()), default=0) > _MOST_DEPTH
 
 
 def _depth(text: str, loader_class: Any) -> int:
-    """How deep the document is, seen without building it: the C loader ends the process on one that is very deep."""
+    """Depth of the document, without building it: the C loader ends the process on one that is very deep."""
     import yaml
 
     deepest = depth = 0
@@ -155,7 +155,7 @@ def _check_tree(root: yaml.Node, source: str) -> None:
 
 
 def as_number(value: Any) -> float | int | None:
-    """`value` if it is a number, or the number that text such as `1e-5` means (YAML 1.1 reads it as text)."""
+    """`value` if it is a number, or the number that a text such as `1e-5` means (YAML 1.1 reads it as text)."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return value
     if isinstance(value, str):

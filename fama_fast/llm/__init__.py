@@ -1,1 +1,1 @@
-"""Language models: what they are shown, how they are asked, and what is read out of their answers."""
+"""Language models: prompts, clients of their servers, grammars for answers, and the parsing of answers."""

@@ -1,4 +1,4 @@
-"""The ways in which a model's answer holds proposals, each a function from text to items in document order.
+"""Extractors of proposals from a model's answer, one for each way of writing them, items in document order.
 
 JSON, `expression:` blocks, lists and bare lines, expressions in backticks. Which way is tried first, what
 counts as a repeat and what is said of the rest is the business of `answers`.
@@ -45,7 +45,7 @@ _BACKTICKED = re.compile(r"`{1,3}([^`\n]{3,4000})`{1,3}")
 
 @dataclass
 class Item:
-    """One proposal as found. `cut`: the text stopped inside its expression."""
+    """One extracted proposal. `cut`: the text stopped inside its expression."""
 
     expression: str = ""
     hypothesis: str = ""
@@ -54,7 +54,7 @@ class Item:
 
 
 def _role(key: str) -> tuple[str, int] | None:
-    """What a key means and how sure that is (0 is surest), or None."""
+    """The role of a key (expression, hypothesis, ...) and its rank of certainty (0 is surest), or None."""
     folded = key.strip().strip("*_`\"'").casefold().replace(" ", "_").replace("-", "_").rstrip("0123456789_#")
     for role, keys in _KEYS.items():
         if folded in keys:
@@ -120,7 +120,7 @@ def from_json(text: str) -> list[Item]:
 
 
 def from_blocks(lines: list[str]) -> list[Item]:
-    """`Hypothesis: ...`, `Expression: ...` blocks, with or without bullets and bold type."""
+    """Items of `Hypothesis: ...`, `Expression: ...` blocks, with or without bullets and bold type."""
     items: list[Item] = []
     current = Item()
     role: str | None = None
@@ -161,7 +161,7 @@ def from_blocks(lines: list[str]) -> list[Item]:
 
 
 def _statements(lines: list[str]) -> Iterator[tuple[str, bool]]:
-    """Lines without their bullets, an unclosed call joined with what follows; and whether it is the last."""
+    """Pairs of a line without its bullet, an unclosed call joined with what follows, and whether it is the last."""
     pending = ""
     joined = 0
     full = [line for line in lines if line.strip() and len(line) <= _MAX_LINE and not _FENCE.match(line)]
@@ -184,7 +184,7 @@ def _statements(lines: list[str]) -> Iterator[tuple[str, bool]]:
 
 
 def from_lines(lines: list[str], is_expression: Callable[[str], bool]) -> list[Item]:
-    """Bulleted, numbered, tabulated and bare expressions, with what stands beside them as the hypothesis."""
+    """Items of bulleted, numbered, tabulated and bare expressions, with the text beside them as the hypothesis."""
     items: list[Item] = []
     checks = 0
     for line, last in _statements(lines):

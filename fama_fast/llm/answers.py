@@ -1,4 +1,4 @@
-"""Finds proposals in what a language model wrote, and says which parts it could not use and why.
+"""Parses the answer of a language model: proposals, and reasons for the parts that could not be used.
 
 JSON first (whole, fenced, in prose, as lines, half broken), then `expression:` blocks, then lists and bare
 lines, then expressions in backticks. The text is only ever read, never evaluated, and the time is bounded. It
@@ -38,7 +38,7 @@ REPEATED = "repeated in the same answer"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model's answer came to. `truncated`: it stopped in the middle of a proposal."""
+    """A parsed answer. `truncated`: it stopped in the middle of a proposal."""
 
     proposals: tuple[Proposal, ...]
     dropped: tuple[Rejection, ...] = ()
@@ -58,7 +58,7 @@ def _short(text: str, limit: int = 200) -> str:
 
 
 class _Collector:
-    """Gathers items, drops the unusable ones with a reason."""
+    """Collects items, dropping the unusable ones with a reason."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -99,7 +99,7 @@ class _Collector:
 
 
 def _without_thinking(text: str) -> tuple[str, bool]:
-    """The answer after a reasoning model's `<think>` part; and whether it never got out of it."""
+    """The answer after a reasoning model's `<think>` part; and whether that part never ended."""
     end = text.rfind("</think>")
     if end >= 0:
         return text[end + len("</think>") :], False

@@ -1,4 +1,4 @@
-"""Messages of the Anthropic API, through its SDK (extra `anthropic`). Imported only when it is asked for."""
+"""Client of the Anthropic Messages API, through its SDK (extra `anthropic`). Imported only when it is asked for."""
 
 from __future__ import annotations
 

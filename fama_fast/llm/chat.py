@@ -1,4 +1,4 @@
-"""What every model server has in common: a reply, the key that must never show, faults, bounded retries.
+"""The interface to chat models: client protocol, replies, API keys kept secret, faults, bounded retries.
 
 The SDKs' own retries are switched off; this loop is the only one, so that its waits and its end are known. It
 imports no SDK.
@@ -55,7 +55,7 @@ class Reply:
 
 
 class ChatClient(Protocol):
-    """Sends messages to a model. Several threads may call it at once."""
+    """Protocol of a client that sends messages to a model. Several threads may call it at once."""
 
     def complete(
         self,
@@ -79,7 +79,7 @@ class ChatClient(Protocol):
 
 
 class RequestRefused(ProposerError):  # noqa: N818  (says what happened; it is a ProposerError)
-    """The server understood the request and does not take it as it is."""
+    """The server understood the request and refused it as it is."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -91,9 +91,7 @@ class OutOfTime(ProposerError):  # noqa: N818  (the run's budget, not a failure)
 
 
 class Secret:
-    """A key that shows itself only to whoever asks by name: not in reprs, logs, pickles or locals of a
-    traceback.
-    """
+    """An API key that is shown only by `reveal`: not in reprs, logs, pickles or locals of a traceback."""
 
     __slots__ = ("_value",)
 
@@ -158,7 +156,8 @@ def _from_dotenv(path: Path, name: str) -> str | None:
 
 @dataclass(frozen=True)
 class Fault:
-    """Why one attempt failed. `wait` is what the server asked for, in seconds; `status` its HTTP status, or 0."""
+    """The cause of one failed attempt. `wait` is what the server asked for, in seconds; `status` its HTTP status, or
+    0."""
 
     message: str
     retryable: bool = False
@@ -167,7 +166,7 @@ class Fault:
 
 
 class AttemptFailed(Exception):  # noqa: N818  (control flow of the retry loop, never a user's)
-    """Carries a fault out of an attempt."""
+    """Raised out of an attempt with its fault."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.message)
@@ -201,7 +200,7 @@ def _finite(seconds: float) -> float | None:
 
 
 def status_fault(status: int, headers: Any, body: str, hint: str = "") -> Fault:
-    """The fault of an HTTP status, with the server's own words (`body`, redacted already) cut short."""
+    """The fault of an HTTP status, with the start of the server's own message (`body`, redacted already)."""
     words = {401: "the key was refused", 403: "access was refused", 404: "no such model or address"}
     detail = " ".join(_server_message(body).split())[:_MAX_DETAIL]
     message = f"the server answered {status}"
@@ -226,7 +225,7 @@ def _server_message(body: str) -> str:
 
 
 def bounded(call: Callable[[], Reply], seconds: float) -> Reply:
-    """`call`, given up after `seconds` (and a little, so that its own timeout comes first).
+    """Run `call`, and give it up after `seconds` (and a little, so that its own timeout comes first).
 
     A socket's timeout bounds each wait, not their sum: headers that drip byte by byte would never end. The call runs
     in a thread of its own, which is left behind when time is up; it is a daemon and ends with its connection.
@@ -256,7 +255,7 @@ def read_bounded(
     *,
     shown: float | None = None,
 ) -> str:
-    """A response body as text, bounded in size and in whole time. `shown` is the bound that an error names."""
+    """A response body as text, bounded in size and in total time. `shown` is the bound that an error names."""
     end = clock() + seconds
     parts: list[bytes] = []
     size = 0
@@ -271,7 +270,7 @@ def read_bounded(
 
 
 def decode_object(body: str) -> dict[str, Any]:
-    """The JSON object of a response body; anything else is a fault worth one more attempt."""
+    """The JSON object of a response body; anything else is a retryable fault."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
@@ -294,8 +293,8 @@ def with_retries(
     who: str,
     deadline: float | None = None,
 ) -> Reply:
-    """`attempt`, repeated after retryable faults: exponential waits with seeded jitter, or what the server
-    asks for.
+    """Run `attempt`, repeated after retryable faults: exponential waits with seeded jitter, or what the server asks
+    for.
 
     Args:
         attempt: one request within the seconds that it is given. deadline: on the monotonic clock; nothing is
@@ -332,7 +331,8 @@ def with_retries(
 
 
 def _refuses(fault: Fault) -> bool:
-    """The server will not take this request, as opposed to: it could not answer just now."""
+    """Whether the status says that the server will not take this request, rather than that it could not answer just
+    now."""
     said = fault.message.casefold()
     named = fault.status == _SERVER_ERROR and any(word in said for word in _CONSTRAINT_WORDS)
     return named or fault.status in REFUSED_STATUS
@@ -347,9 +347,7 @@ def _outcome(attempt: Callable[[], Reply], secret: Secret) -> tuple[Fault, Reply
 
 
 def transport_errors() -> tuple[type[Exception], ...]:
-    """Errors that reading a response may raise past the SDK, of whichever HTTP library the SDK speaks
-    through.
-    """
+    """The exceptions that reading a response may raise past the SDK, of whichever HTTP library it uses."""
     import importlib
 
     found: list[type[Exception]] = [OSError]
@@ -362,14 +360,15 @@ def transport_errors() -> tuple[type[Exception], ...]:
 
 @dataclass(frozen=True)
 class Constraint:
-    """A constraint by name, with the grammar and schema that it may need."""
+    """A constraint on the form of an answer: its name, with the grammar and schema that it may need."""
 
     name: ConstraintName
     grammar: DecodingGrammar | None = None
     schema: dict[str, Any] | None = None
 
     def extra(self) -> dict[str, Any]:
-        """What an OpenAI-compatible request gets: `grammar` is llama.cpp's key, `structured_outputs` vLLM's."""
+        """The extra keys of a request to an OpenAI-compatible server: `grammar` is llama.cpp's, `structured_outputs`
+        vLLM's."""
         if self.name == "json_schema":
             schema = {"name": "alphas", "strict": True, "schema": self.schema or ANSWER_SCHEMA}
             return {"response_format": {"type": "json_schema", "json_schema": schema}}

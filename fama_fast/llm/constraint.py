@@ -1,4 +1,5 @@
-"""How a server holds a model to the answer's form: Lark, a custom tool, GBNF, a JSON schema, or not at all.
+"""Finds the strongest constraint on the form of answers that a server enforces: Lark, a custom tool, GBNF, a JSON
+schema, or none.
 
 A constraint is what goes into a request; `probe` finds out which the server enforces. It knows no SDK.
 """
@@ -31,7 +32,7 @@ _NAMES = {
 
 
 def candidates(settings: LLMSettings) -> tuple[ConstraintName, ...]:
-    """Constraints worth asking this provider for, the strongest first."""
+    """Constraints to ask this provider for, the strongest first."""
     if settings.provider == "anthropic":
         return ()
     if settings.is_official:
@@ -51,7 +52,7 @@ def probe_request(name: ConstraintName) -> tuple[tuple[Message, ...], Constraint
 
 
 def enforced(name: ConstraintName, reply: Reply) -> bool:
-    """The reply to a probe is the one that its constraint allows."""
+    """Whether the reply to a probe is the one that its constraint allows."""
     text = reply.text.strip()
     if name != "json_schema":
         return text == _PROBE_TEXT

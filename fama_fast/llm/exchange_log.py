@@ -1,4 +1,4 @@
-"""Every exchange with a model, one JSON line each, found again by prompt hash.
+"""A log of all exchanges with a model, one JSON line each, looked up by prompt hash.
 
 Lines are appended whole and synced before anyone reads the answer, so a run that is killed loses at most the line it
 was writing, and the next one clears that away. Threads and processes may append at once. Keys never reach this module:
@@ -48,7 +48,7 @@ class Exchange:
 
 
 def request_record(messages: Sequence[Message], model: str, sampling: Mapping[str, Any]) -> dict[str, Any]:
-    """What a prompt hash stands for, as it is recorded."""
+    """The content of a prompt hash, as it is recorded."""
     return {
         "model": model,
         "sampling": dict(sampling),
@@ -98,7 +98,7 @@ def read_exchanges(path: Path) -> list[Exchange]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a new file's name durable, where the system can."""
+    """Sync a folder to disk so that a new file's name is durable, where the system can."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -109,7 +109,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(file: Any) -> Iterator[None]:
-    """No other process writes the file meanwhile; where the system has no such locks, one process a log."""
+    """Lock the file against other processes; where the system has no such locks, one process a log."""
     try:
         import fcntl
     except ImportError:

@@ -1,5 +1,4 @@
-"""Text that may be an expression: cleaning off what models put around it, and telling it from prose by its
-shape.
+"""Recognises text that may be an expression by its tokens, and removes what models put around it.
 
 It knows tokens, not operators or fields: whether an expression is right is the parser's business.
 """
@@ -48,7 +47,7 @@ _CALL_START = re.compile(r"-?\s?[A-Za-z_][A-Za-z0-9_.]*\(")
 
 
 class Shape(enum.Enum):
-    """What a text looks like."""
+    """Kinds of text by their tokens."""
 
     CALL = "call"  # a whole expression with a call NAME(...)
     CALL_SPACED = "call, name and parenthesis apart"  # also how prose writes an aside
@@ -75,7 +74,7 @@ def clean_expression(text: str) -> str:
 
 
 def shape_of(text: str) -> Shape:
-    """Tell a cleaned text by its tokens: two operands side by side make it prose. Linear in its length."""
+    """Classify a cleaned text by its tokens: two operands side by side make it prose. Linear in its length."""
     if not text or len(text) > _SHAPE_LIMIT:
         return Shape.PROSE
     pos, depth, names, infix = 0, 0, 0, 0

@@ -1,4 +1,4 @@
-"""Reads JSON the way language models write it: cut short, single or curly quotes, trailing commas, bare keys.
+"""Tolerant reader of JSON as language models write it: cut short, single or curly quotes, trailing commas, bare keys.
 
 One pass with a work budget, never an exception and never `eval`: what cannot be read is skipped, a string
 that the text ends inside is marked as `Cut`. It knows nothing of factors; `answers` looks for them in what
@@ -37,7 +37,7 @@ class Cut(str):
 
 
 class Members:
-    """An object: its members in order; keys may repeat in a broken answer, a missing key is ''."""
+    """A parsed object: its members in order; keys may repeat in a broken answer, a missing key is ''."""
 
     __slots__ = ("items",)
 
@@ -63,7 +63,7 @@ class Reader:
             raise _ExhaustedError
 
     def _blank(self, extra: str = "") -> str:
-        """Skip white space, comments and `extra`; the character now at hand, or '' at the end."""
+        """Skip white space, comments and `extra`; returns the current character, or '' at the end."""
         text, n, start = self.text, len(self.text), self.pos
         while self.pos < n:
             c = text[self.pos]
@@ -81,7 +81,7 @@ class Reader:
         return text[self.pos] if self.pos < n else ""
 
     def value(self, depth: int = 0) -> object:
-        """The value that starts here."""
+        """Read the value that starts here."""
         c = self._blank()
         if c in ("{", "["):
             if depth >= _MAX_DEPTH:
@@ -132,9 +132,7 @@ class Reader:
                 out.items.append(("", key))
 
     def _string(self, *, in_value: bool) -> str:
-        """A quoted string. A quote ends it only where JSON could go on, so inner quotes left unescaped
-        survive.
-        """
+        """Read a quoted string. A quote ends it only where JSON could go on, so inner quotes left unescaped survive."""
         text, n = self.text, len(self.text)
         closers = _CLOSERS[text[self.pos]]
         start = self.pos = self.pos + 1
@@ -161,7 +159,7 @@ class Reader:
         return Cut("".join(out))
 
     def _unterminated(self, start: int, stop: int) -> str:
-        """The string ran into the next key: it ends at its first line end, and reading resumes there."""
+        """Read a string that ran into the next key: it ends at its first line end, and reading resumes there."""
         end = self.text.index("\n", start, stop)
         self._spend(end - start)
         self.pos = end
@@ -186,7 +184,7 @@ class Reader:
         return "\ufffd" if 0xD800 <= code < 0xE000 else chr(code)
 
     def _bare(self, *, key: bool = False) -> str | None:
-        """Unquoted text up to the next separator; commas and colons inside parentheses belong to it."""
+        """Read unquoted text up to the next separator; commas and colons inside parentheses belong to it."""
         text, n, start, depth = self.text, len(self.text), self.pos, 0
         while self.pos < n:
             c = text[self.pos]

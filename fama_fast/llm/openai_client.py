@@ -1,4 +1,4 @@
-"""Chat completions of an OpenAI-compatible server, through the OpenAI SDK. Imported only when a model is asked for."""
+"""Client of OpenAI-compatible chat completions, through the OpenAI SDK. Imported only when a model is asked for."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class OpenAIClient(SDKClient):
 
 
 def _tool_input(message: dict[str, Any]) -> str:
-    """What the model handed to custom tools, in order."""
+    """The input that the model passed to custom tools, in order."""
     calls = message.get("tool_calls")
     found = [c["custom"] for c in calls if isinstance(c, dict) and isinstance(c.get("custom"), dict)] if isinstance(calls, list) else []  # fmt: skip  # noqa: E501
     return "\n".join(c["input"] for c in found if isinstance(c.get("input"), str))

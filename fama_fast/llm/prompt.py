@@ -1,5 +1,4 @@
-"""What a language model is shown: operator cards from the registry, fields from the data, examples and
-failures.
+"""Prompts for a language model: operator cards from the registry, fields of the data, examples and failures.
 
 Everything that came from a model, a library file or the data (hypotheses, expressions, column names) is
 untrusted
@@ -165,7 +164,7 @@ def operator_cards(vocabulary: Vocabulary, only: Sequence[str] | None = None) ->
 
 
 def field_list(vocabulary: Vocabulary) -> str:
-    """The fields and groups of the data at hand, one a line."""
+    """The fields and groups of the data, one a line."""
     lines = []
     for name in vocabulary.fields:
         shown = one_line(name, 64)
@@ -245,7 +244,7 @@ def render_repair(
 
 
 def prompt_hash(messages: Sequence[Message], model: str, sampling: Mapping[str, Any]) -> str:
-    """blake2b (hex, 32 digits) of messages, model and everything else that decides the answer."""
+    """Hash (blake2b, 32 hex digits) of messages, model and everything else that decides the answer."""
     content = {
         "messages": [[m.role, m.content] for m in messages],
         "model": model,

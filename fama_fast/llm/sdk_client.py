@@ -1,4 +1,4 @@
-"""One request through a vendor's SDK, streamed and bounded; what both vendors' clients share.
+"""The part that the clients of both vendors share: one request through an SDK, streamed and bounded.
 
 The OpenAI and the Anthropic SDK are made by one generator: their errors have the same names and their streams the same
 methods. A client of either says what a request holds and how a response is read; deadlines, retries, faults
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class SDKClient(abc.ABC):
-    """One model behind one vendor's SDK; see `ChatClient` for what it promises."""
+    """Client of one model behind one vendor's SDK; implements `ChatClient`."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What the language-model proposer may be told: the keys of `llm.*` in a configuration. It imports no SDK.
+"""The settings `llm.*` of the language-model proposer. It imports no SDK.
 
 Secrets are not settings: `api_key_env` names the variable that holds the key.
 """
@@ -120,7 +120,7 @@ class LLMSettings(BaseModel):
 
     @property
     def is_official(self) -> bool:
-        """The server is OpenAI's own."""
+        """Whether the server is OpenAI's own."""
         return self.provider == "openai" and (self.base_url or OPENAI_URL).startswith(OPENAI_URL)
 
     @property
@@ -131,11 +131,11 @@ class LLMSettings(BaseModel):
         return self.constraint
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """What so many tokens cost; 0 where prices are not known."""
+        """The cost of so many tokens; 0 where prices are not known."""
         return (prompt_tokens * (self.price_in or 0.0) + completion_tokens * (self.price_out or 0.0)) / 1e6
 
     def sampling(self) -> dict[str, Any]:
-        """What, besides messages, model and constraint, decides the answer: part of the prompt hash."""
+        """The settings that, besides messages, model and constraint, decide the answer: part of the prompt hash."""
         return {
             "max_tokens": self.max_tokens,
             "response_format": self.response_format,

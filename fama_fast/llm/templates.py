@@ -1,4 +1,4 @@
-"""Prompt templates: finding them, checking their placeholders, filling them in once.
+"""Prompt templates: loads them, checks their placeholders and fills them in.
 
 `{name}` is a placeholder, `{{name}}` is the literal text `{name}`, any other brace is itself, so JSON can
 stand in a template as it is. What is filled in is never looked at again: a model's own `{fields}` stays as it

@@ -1,4 +1,4 @@
-"""One proposed expression on its way through the gates, and a member of the library that it has to stand against."""
+"""The values of a round: a candidate, its race result, and a library member that it is compared with."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RaceResult:
-    """Where a candidate stands after the sampled dates it ran on.
+    """The estimate of a candidate after the sampled dates that its race ran on.
 
     Attributes:
         rank_ic: estimated mean RankIC over the training rows; NaN without an estimate. margin: z s.
@@ -42,7 +42,7 @@ class RaceResult:
 
 @dataclass
 class Candidate:
-    """A proposal and what became known of it.
+    """A proposed expression with the figures and the gate that the round gives it.
 
     Attributes:
         position: its place in the round's answer, from 0.
@@ -87,7 +87,7 @@ class Candidate:
 
     @property
     def adjusted_rank_ic(self) -> float:
-        """What candidates and members are compared by, see `coverage_adjusted`."""
+        """Coverage-adjusted training RankIC, which candidates and members are compared by; see `coverage_adjusted`."""
         return coverage_adjusted(self.score, self.scored_coverage)
 
     @property
@@ -99,7 +99,7 @@ class Candidate:
 
     @property
     def oriented(self) -> Alpha:
-        """The factor that the candidate is: the expression as proposed, or its negative once training turned it."""
+        """The factor in the direction of training: the expression as proposed, or its negative."""
         alpha = self.compiled
         if self.sign > 0:
             return alpha
@@ -109,13 +109,13 @@ class Candidate:
 
     @property
     def fingerprint(self) -> str:
-        """Identity of `oriented`."""
+        """Fingerprint of `oriented`."""
         return self.oriented.fingerprint
 
 
 @dataclass(frozen=True)
 class Member:
-    """A library member with what gates compare against.
+    """A library member with the arrays that gates compare candidates with.
 
     `node` is the expression as it was proposed, which gates compare and searchers vary; the factor may be its negative.
     `vector` is the unit rank vector on sampled training dates, `series` (T,) are the daily RankICs over the mining
@@ -136,10 +136,10 @@ class Member:
 
     @property
     def adjusted_rank_ic(self) -> float:
-        """What candidates and members are compared by, see `coverage_adjusted`; NaN for one without a score."""
+        """Coverage-adjusted training RankIC, as of a candidate; NaN for a member without a score."""
         return coverage_adjusted(self.factor.score, self.scored_coverage)
 
     @functools.cached_property
     def entry(self) -> Plain:
-        """What the run's state says of it, made once: every round writes all of the library."""
+        """The member's entry in the run's stored state, made once: every round writes all of the library."""
         return Plain(plain({"factor": factor_to_dict(self.factor), "mined": self.mined}))

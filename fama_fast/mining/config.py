@@ -1,4 +1,4 @@
-"""What a mining run may be told, as validated settings with defaults: an empty file is a whole configuration.
+"""The settings of a mining run, validated and with defaults: an empty file is a complete configuration.
 
 The key names of the original scaffold are kept (`k l u css.* coe.* run.* paths.* llm.* logging.*`). Reading
 YAML, folding older names and turning validation errors into messages is `config_file`'s work; this module is
@@ -66,7 +66,7 @@ class CoESettings(Section):
 
 
 class RunSettings(Section):
-    """How long and how wide the search goes."""
+    """Size and limits of the search."""
 
     use_css: bool = True
     use_coe: bool = True
@@ -87,7 +87,8 @@ class RunSettings(Section):
 
 
 class PathSettings(Section):
-    """Files. Relative paths are looked for beside the configuration file, then in the working folder."""
+    """Paths of input and output files. Relative ones are looked for beside the configuration file, then in the working
+    folder."""
 
     market_data: Annotated[str | None, Role.DATA] = (
         None  # CSV or Parquet: file, folder or glob; none means the simulator
@@ -117,7 +118,7 @@ class SimulatorSettings(Section):
 
 
 class DataSettings(Section):
-    """Which part of the data is used."""
+    """Selection of the data: which part is used, and how it is read."""
 
     fields: list[str] | None = None
     start: dt.date | str | None = None
@@ -181,7 +182,7 @@ class GateSettings(Section):
 
     @property
     def limits(self) -> Limits:
-        """Of size and history."""
+        """Limits of formula size and history."""
         return Limits(self.max_nodes, self.max_depth, self.max_lookback)
 
 
@@ -196,14 +197,14 @@ class RacingSettings(Section):
 
 
 class VerdictSettings(Section):
-    """The bar that a find must clear."""
+    """Significance levels that a factor must clear."""
 
     fdr: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05  # Benjamini-Hochberg level over all scored candidates
     test_level: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05  # one-sided level at which the test confirms
 
 
 class PoolSettings(Section):
-    """The forecast made of all new factors; its RankIC on validation decides `run.patience`."""
+    """The combined forecast of all new factors; its RankIC on validation decides `run.patience`."""
 
     model: Literal["ridge", "equal"] = "ridge"  # which one decides and is taken to the test; both are shown
     ridge: Annotated[float, Field(gt=0.0)] = 1.0  # penalty, as a share of the mean variance of the ranks
@@ -211,7 +212,8 @@ class PoolSettings(Section):
 
 
 class ControlSettings(Section):
-    """What luck would have found: shown beside what the run found. Each costs about as much as the run's gates."""
+    """Null controls, shown beside what the run found: random formulas and shuffled labels. Each costs about as much as
+    the run's gates."""
 
     random: bool = True  # as many random formulas, of the sizes of the run's candidates, through the same gates
     shuffle: Annotated[int, Field(ge=0)] = 0  # times that all candidates are selected anew on shuffled labels

@@ -1,4 +1,4 @@
-"""From a YAML file (or a mapping) and command-line overrides to a validated `MiningConfig`.
+"""Reads a YAML file (or a mapping) and command-line overrides into a validated `MiningConfig`.
 
 Reads strictly, folds the older names of keys into today's, resolves paths, and turns every mistake into one
 ConfigError that names file, key path, value and the nearest right key. It opens no file that a key names.
@@ -117,14 +117,14 @@ def document(config: MiningConfig) -> dict[str, Any]:
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], ignore: frozenset[str]) -> list[str]:
-    """Dotted keys whose values differ between two documents, with both values."""
+    """The dotted keys whose values differ between two configurations, with both values."""
     left, right = dict(leaves(ours)), dict(leaves(theirs))
     changed = [k for k in sorted(set(left) | set(right)) if k not in ignore and left.get(k) != right.get(k)]
     return [f"{key} is {left.get(key)!r}, was {right.get(key)!r}" for key in changed]
 
 
 def leaves(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of a document with its dotted key."""
+    """Every value of a configuration by its dotted key."""
     for key, value in data.items():
         if isinstance(value, Mapping):
             yield from leaves(value, f"{prefix}{key}.")

@@ -1,4 +1,4 @@
-"""The market data that a configuration names."""
+"""Opens the market data that a configuration names, or simulates them where it names none."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the loop and whatever proposes expressions have in common: the protocol, budgets, usable operators."""
+"""What the loop and all proposers share: the protocol, budgets, admissible formulas, usable operators."""

@@ -1,4 +1,4 @@
-"""Which formulas are admissible, judged in one place: by the gates, by the check of a model's answer, by searchers.
+"""The one test of admissible formulas, used by the gates, the check of a model's answer and searchers.
 
 A formula ranks symbols by numbers: it reads a field, gives no condition and no group, and keeps to the limits of size
 and history.
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def admissible(node: Node, limits: Limits) -> str | None:
-    """Why a canonical formula is not admissible, in words; None where it is."""
+    """The reason why a canonical formula is not admissible, in words; None where it is."""
     return kind_fault(node) or size_fault(node, limits) or lookback_fault(node, limits)
 
 
 def kind_fault(node: Node) -> str | None:
-    """It gives no numbers that rank."""
+    """The reason why a formula gives no numbers that rank; None where it does."""
     spec = ops.find(node.op)
     if spec is not None and spec.boolean:
         return "the result is a condition (1 or 0), not a number that ranks"
@@ -33,7 +33,7 @@ def kind_fault(node: Node) -> str | None:
 
 
 def size_fault(node: Node, limits: Limits) -> str | None:
-    """Too many nodes or too deep to be an idea, or a constant."""
+    """The reason why a formula is too large, too deep or constant; None where it is not."""
     nodes = count_nodes(node)
     if nodes > limits.max_nodes:
         return f"{nodes} nodes, at most {limits.max_nodes}"
@@ -45,6 +45,7 @@ def size_fault(node: Node, limits: Limits) -> str | None:
 
 
 def lookback_fault(node: Node, limits: Limits) -> str | None:
-    """Needs more history than allowed: what windows within windows need adds up."""
+    """The reason why a formula needs more history than allowed; what windows within windows need adds up. None where it
+    does not."""
     rows = lookback(node)
     return f"needs {rows} rows before today, at most {limits.max_lookback}" if rows > limits.max_lookback else None

@@ -1,4 +1,4 @@
-"""Which operators a proposal may use, given the data. Prompts and the evolutionary proposer both ask here."""
+"""The operators that a proposal may use on given data, for prompts and for the evolutionary proposer."""
 
 from __future__ import annotations
 

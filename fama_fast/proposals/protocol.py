@@ -1,4 +1,4 @@
-"""The one protocol between the loop and whatever proposes expressions.
+"""The protocol between the loop and whatever proposes expressions: requests, batches, budgets.
 
 The loop makes a `ProposalRequest` from the library's state; a proposer answers with a `ProposalBatch`. A proposer never
 sees the panel and never decides what is admitted.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What the data at hand offers: only these fields and groups may be used in a proposal."""
+    """The fields, groups and longest window that a proposal may use."""
 
     fields: tuple[str, ...]
     groups: tuple[str, ...] = ()
@@ -26,7 +26,7 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Limits:
-    """How large a formula may be, and how many rows before today it may read."""
+    """Bounds on a formula: its size, and how many rows before today it may read."""
 
     max_nodes: int = 40
     max_depth: int = 12
@@ -35,7 +35,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Rejection:
-    """A candidate that failed, with the reason that is shown to a model that is asked again."""
+    """A candidate that failed, with the reason that a model is shown when it is asked again."""
 
     expression: str
     reason: str
@@ -59,7 +59,8 @@ class Elite:
 
 @dataclass(frozen=True)
 class ResidualPair:
-    """A candidate that was too like a member of the library, and that member: what it has beside it may be new.
+    """A rejected candidate and the library member that it was too like: the residual of the first beside the second may
+    be new.
 
     Both texts are those that were proposed, both fingerprints those of the factors. `fitness` is an estimate of what
     the residual adds to the pool of the run's factors, in RankIC (`residuals`).
@@ -74,7 +75,7 @@ class ResidualPair:
 
 @dataclass(frozen=True)
 class SearchView:
-    """What a searcher may know of the run so far.
+    """The state of the search that a proposer may read.
 
     Attributes:
         elites: the best of every niche, best first. rates: how often each move (`Proposal.origin`) paid lately.
@@ -91,7 +92,7 @@ class SearchView:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a batch cost: requests that were sent, tokens and money of the answers that were used."""
+    """The cost of a batch: requests that were sent, tokens and money of the answers that were used."""
 
     requests: int = 0
     prompt_tokens: int = 0
@@ -109,7 +110,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Allowance:
-    """What is left; None is without bound.
+    """The remaining budget of a run for model answers; None is without bound.
 
     Attributes:
         tokens: of prompts and answers together. cost: in the currency of `llm.max_cost`.
@@ -121,7 +122,7 @@ class Allowance:
     deadline: float | None = None
 
     def used_up(self, usage: Usage) -> str | None:
-        """Which budget `usage` has used up, in words, or None."""
+        """The budget that `usage` has used up, in words, or None."""
         if self.tokens is not None and usage.prompt_tokens + usage.completion_tokens >= self.tokens:
             return "the token budget (run.max_tokens) is used up"
         if self.cost is not None and usage.cost >= self.cost:
@@ -163,9 +164,9 @@ class ProposalRequest:
 
 @dataclass(frozen=True)
 class Proposal:
-    """One proposed expression. `parents` are fingerprints; `origin` says how it arose (mutation, llm, ...);
-    `proposer` by whom, where several work together. `node` is what the expression reads as on the data at hand, in
-    canonical form, from a proposer that knows it: it spares the reading and is no part of the proposal."""
+    """One proposed expression. `parents` are fingerprints; `origin` is the move that made it (mutation, llm, ...);
+    `proposer` its proposer, where several work together. `node` is the canonical node on the data of the run, from a
+    proposer that knows it: it spares the parsing and is no part of the proposal."""
 
     expression: str
     hypothesis: str = ""
@@ -190,7 +191,7 @@ class ProposalBatch:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What the loop may rely on."""
+    """The properties of a proposer that the loop may rely on."""
 
     deterministic: bool = False  # equal requests, equal answers
     uses_prompt: bool = False  # reads exemplars and chain as text

@@ -1,4 +1,4 @@
-"""What a setting has a say in, written on its field: does it decide a result, may a resumed run change it.
+"""The role of a setting, written on its field: whether it decides a result, and whether a resumed run may change it.
 
     rounds: Annotated[Count, Role.LENGTH] = 3
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Role(enum.Enum):
-    """What a setting has a say in, where it is not the result."""
+    """The roles of settings that do not decide a result."""
 
     PLACE = "place"  # where and how a run happens: in no result document, and any run may have it otherwise
     DATA = "data"  # where the data lie: in the result document, but it is their hash that must be as it was
@@ -25,7 +25,7 @@ class Role(enum.Enum):
 
 
 def keys_of(model: type[BaseModel], *roles: Role) -> frozenset[str]:
-    """Dotted keys of the settings with one of these roles; a section with a role has it for all that is in it."""
+    """Dotted keys of the settings that have one of these roles; a section with a role has it for all that is in it."""
     return frozenset(_keys(model, roles, ""))
 
 

@@ -1,4 +1,4 @@
-"""Grammars for constrained decoding: what a server lets a model write when it can be held to a grammar.
+"""Grammars for constrained decoding, which a server can hold a model's answer to.
 
 `skeleton` reads the language's own `grammar/alpha.lark`, `calls` the operator registry, `expressions` makes a
 depth-bounded typed grammar of both for one vocabulary, `answer` wraps it in the answer contract and `forms`

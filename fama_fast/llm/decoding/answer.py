@@ -40,7 +40,7 @@ ANSWER_SCHEMA: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class DecodingGrammar:
-    """A grammar in the forms that servers take. `depth` is what its expressions are bounded to.
+    """A grammar of answers in the forms that servers take. `depth` is what its expressions are bounded to.
 
     The GBNF form writes `ADD(x, y)` where the Lark form writes `x + y`: llama.cpp follows every way an infix text could
     go on at once, and calls are decided by their first letters (docs/decisions/008-small-choices-of-speed.md).
@@ -52,12 +52,12 @@ class DecodingGrammar:
 
     @property
     def digest(self) -> str:
-        """16 hex digits: part of a prompt's identity."""
+        """Hash of the grammar, 16 hex digits: part of a prompt's identity."""
         return hashlib.blake2b(self.lark.encode(), digest_size=8).hexdigest()
 
 
 def answer_grammar(expressions: Grammar, count: int) -> Grammar:
-    """`expressions` inside the answer contract, 1 to `count` times."""
+    """The grammar `expressions` inside the answer contract, 1 to `count` times."""
     out = Grammar("answer")
     out.rules.update(expressions.rules)
     item = (
@@ -108,7 +108,7 @@ def bounded_expressions(
 
 
 def literal_grammar(text: str) -> DecodingGrammar:
-    """A grammar of one text: a server that answers anything else does not hold its models to grammars."""
+    """A grammar of one text, to probe whether a server holds its models to grammars."""
     one = Grammar("answer")
     one.add("answer", [(Text(text),)])
     return DecodingGrammar(forms.lark(one), forms.gbnf(one), 0)

@@ -1,4 +1,4 @@
-"""Calls of operators as a decoding grammar has them: names of like signature together, static arguments spelled out.
+"""Calls of operators for a decoding grammar: operators of equal signature together, static arguments spelled out.
 
 Every list of static arguments was accepted by the registry before it is offered, so bounds between parameters (lower
 below upper, lag below window) hold without being known here.
@@ -31,7 +31,7 @@ _MAX_LISTS = 60
 
 @dataclass(frozen=True)
 class CallForm:
-    """Operators that are called alike.
+    """A set of operators that are called alike.
 
     Attributes:
         gives: number, condition or group. operands: what each operand is. bare: the second and later operands may be
@@ -78,7 +78,7 @@ def _operand(p: Parameter) -> str:
 
 
 def _static_texts(spec: OpSpec, vocabulary: Vocabulary, budget: int) -> tuple[str, ...]:
-    """Accepted lists of static arguments, the shortest that there are and those with one more argument."""
+    """The accepted lists of static arguments: the shortest, and those with one more argument."""
     from fama_fast import ops
 
     given = [p for p in spec.statics if not p.keyword_only]
@@ -109,7 +109,7 @@ def _static_texts(spec: OpSpec, vocabulary: Vocabulary, budget: int) -> tuple[st
 
 
 def _thinned(texts: list[str], limit: int) -> list[str]:
-    """At most `limit` of the texts, evenly spread."""
+    """At most `limit` of the texts, evenly spaced."""
     if len(texts) <= limit:
         return texts
     return [texts[i * len(texts) // limit] for i in range(limit)]

@@ -1,4 +1,4 @@
-"""A small context-free grammar: rules of alternatives of symbols, its clean-up, its bounds, and random texts of it.
+"""A small context-free grammar: its rules, their clean-up, the longest text, and random texts of it.
 
 It knows no language: what the rules mean is for `expressions` to say.
 """
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ref:
-    """Another rule."""
+    """Symbol that stands for another rule."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Text:
-    """Exactly these characters (printable ASCII)."""
+    """Symbol that stands for exactly these characters (printable ASCII)."""
 
     value: str
 
 
 @dataclass(frozen=True)
 class Prose:
-    """1 to `limit` characters that may stand inside a JSON string as they are."""
+    """Symbol for 1 to `limit` characters that may stand inside a JSON string as they are."""
 
     limit: int
 
@@ -51,7 +51,7 @@ class Grammar:
         return Ref(name)
 
     def cleaned(self) -> Grammar:
-        """The same texts without rules that produce none or are never used, and without rules that only rename."""
+        """An equivalent grammar without rules that produce no text, are never used, or only rename."""
         productive = self._productive()
         out = Grammar(self.start)
         for name, alternatives in self.rules.items():

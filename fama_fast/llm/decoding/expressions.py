@@ -93,7 +93,7 @@ def usable_groups(vocabulary: Vocabulary, fields: Sequence[str]) -> tuple[str, .
 
 
 def _explodes(spec: OpSpec) -> bool:
-    """Numbers of ordinary size give one beyond use, as a power does."""
+    """Whether an operator gives numbers beyond use for ordinary ones, as a power does."""
     return len(spec.operands) == 2 and spec.evaluate is not None and not abs(spec.evaluate(100.0, 100.0)) < 1e9
 
 
@@ -166,7 +166,8 @@ class _Maker:
         return out
 
     def _one_operation(self, operation: Operation, level: int) -> list[tuple[Symbol, ...]]:
-        """The form with varying operands, and with one plain number among them where numbers are compared or joined."""
+        """Forms of an operation with varying operands, and with one plain number among them where numbers are compared
+        or joined."""
         spec = operation.spec
         kinds = []
         operands = [p for p, is_operand in zip(operation.parts, operation.is_operand, strict=True) if is_operand]

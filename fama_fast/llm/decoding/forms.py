@@ -1,4 +1,4 @@
-"""A grammar written for the engines that enforce it: Lark (llguidance, OpenAI's custom tools) and GBNF (llama.cpp).
+"""Writes a grammar for the engines that enforce it: Lark (llguidance, OpenAI's custom tools) and GBNF (llama.cpp).
 
 The Lark form keeps to what llguidance and OpenAI accept: no priorities, templates, imports, `%ignore`, look-arounds or
 repetition operators; literals and character classes only.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def lark(grammar: Grammar) -> str:
-    """Lark. Rules that list literals become terminals, which the engines match in one step."""
+    """The grammar in Lark. Rules that list literals become terminals, which the engines match in one step."""
     terminals = {n for n, a in grammar.rules.items() if all(len(x) == 1 and not isinstance(x[0], Ref) for x in a)}
     terminals.discard(grammar.start)
 
@@ -38,7 +38,7 @@ def lark(grammar: Grammar) -> str:
 
 
 def gbnf(grammar: Grammar) -> str:
-    """GBNF, whose names have no underscores."""
+    """The grammar in GBNF, whose names have no underscores."""
 
     def spelled(name: str) -> str:
         return "root" if name == grammar.start else name.replace("_", "-")

@@ -1,4 +1,4 @@
-"""The operators of `grammar/alpha.lark` as its rules place them: which symbols bind how tightly, over what.
+"""Reads from `grammar/alpha.lark` the operators with a symbol, their precedence and their operands.
 
 The file is read by Lark itself, so a rule that is added to the language is met here, and one that this module does not
 understand is an error rather than left out. It knows no data.
@@ -47,7 +47,7 @@ class Skeleton:
 
     @property
     def names(self) -> frozenset[str]:
-        """Operators that have a form here."""
+        """Operators that have an infix or prefix form."""
         return frozenset(o.spec.name for found in self.operations.values() for o in found)
 
     @property
@@ -61,7 +61,7 @@ class Skeleton:
         )
 
     def may_be_boolean(self, rule: str) -> bool:
-        """A condition can stand in this rule without parentheses."""
+        """Whether a condition can stand in this rule without parentheses."""
         while True:
             if any(o.spec.boolean for o in self.operations.get(rule, ())):
                 return True
@@ -116,7 +116,7 @@ def skeleton() -> Skeleton:
 def _parts(
     symbols: list[tuple[str, bool]], spec: OpSpec, operands: int, patterns: dict[str, re.Pattern[str]]
 ) -> tuple[str, ...] | None:
-    """The parts of a form when `spec` is what it means: its symbol fits the first terminal, and the arity."""
+    """The parts of a form if `spec` is its operator: its symbol fits the first terminal, and the arity."""
     if spec.symbol is None or len(spec.operands) != operands:
         return None
     first = next(name for name, is_term in symbols if is_term)

@@ -1,4 +1,4 @@
-"""Chain-of-Experience: improvement paths through the library, and what failed on the way."""
+"""Chain-of-Experience: chains of ever better factors through the library, and a log of failed candidates."""
 
 from fama_fast.mining.coe.book import ChainBook, ChainEvent, Match, Outcome
 from fama_fast.mining.coe.chain import Chain

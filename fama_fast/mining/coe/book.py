@@ -1,4 +1,4 @@
-"""All chains of a run: built from clusters, matched to exemplars, extended and split by admitted factors.
+"""The book of all chains of a run: built from clusters, matched to exemplars, extended and split by admitted factors.
 
 A book is immutable; whatever changes it returns another. Correlations are the caller's (see `mining.css`): a
 function of two factors, such as a `CorrelationTable`, or a mapping from fingerprint to the correlation with
@@ -35,7 +35,7 @@ _CHAIN_KEYS = ("id", "members", "visits", "cluster", "parent")
 
 
 class Outcome(enum.Enum):
-    """What an admitted factor did to the chains."""
+    """Kinds of change that an admitted factor makes to the chains."""
 
     EXTEND = "extend"  # it follows the chain's best, which is what it is most like
     SPLIT = "split"  # it is most like an earlier member: a new chain branches off there, the old one stays
@@ -45,7 +45,7 @@ class Outcome(enum.Enum):
 
 @dataclass(frozen=True)
 class ChainEvent:
-    """The result of an update.
+    """What an admitted factor did to the chains, and the book after it.
 
     Attributes:
         outcome: what happened. book: the chains afterwards. chain: the one that ends in the factor now, or
@@ -70,7 +70,7 @@ class ChainEvent:
 
 @dataclass(frozen=True)
 class Match:
-    """An exemplar, and the chain whose experience belongs to it."""
+    """An exemplar with the chain that is shown beside it."""
 
     exemplar: Factor
     chain: Chain
@@ -175,8 +175,8 @@ class ChainBook:
         return self._favourite(holders)
 
     def choose(self, exemplars: Iterable[Factor], correlations: Correlations | None = None) -> Match | None:
-        """The exemplar whose chain is most worth showing now: every exemplar's chain competes, visits count
-        against it.
+        """The exemplar whose chain has the highest claim, scores less a penalty for visits, among every exemplar's
+        chain.
 
         A chain's claim is its best score, laid on [0, 1] between the worst and the best of those that
         compete, minus `visit_penalty * log(1 + visits)`. So the strongest chain is shown first, gives way
@@ -192,11 +192,11 @@ class ChainBook:
         return next(p for p in pairs if p.chain is favourite)
 
     def pick(self) -> Chain | None:
-        """The chain most worth showing now among all, by the rule of `choose`; for runs without exemplars."""
+        """The chain with the highest claim among all, by the rule of `choose`; for runs without exemplars."""
         return self._favourite(self.chains) if self.chains else None
 
     def visit(self, chain: Chain) -> ChainBook:
-        """The book after the chain was shown once more."""
+        """The book with one more visit counted for the chain."""
         return self._with(self.get(chain.id).visited())
 
     def update(self, new: Factor, chain: Chain | None, correlations: Correlations) -> ChainEvent:
@@ -241,7 +241,7 @@ class ChainBook:
 
 
 def _most_correlated(factor: Factor, members: Sequence[Factor], correlations: Correlations) -> Factor:
-    """The member of largest |correlation| with `factor`; equal ones yield to the stronger, then the later."""
+    """The member of largest |correlation| with `factor`; among equal ones the strongest, then the latest."""
 
     def likeness(member: Factor) -> float:
         if isinstance(correlations, Mapping):

@@ -1,4 +1,4 @@
-"""One chain: factors of one idea, each better than the one before."""
+"""A chain of experience: factors of one idea by ascending score."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def strength(factor: Factor) -> float:
 
 @dataclass(frozen=True)
 class Chain:
-    """An improvement path.
+    """A path of improvement: factors of one idea, each better than the one before.
 
     Attributes:
         id: unique in its book. members: by ascending score, weakest first, at least one.
@@ -63,7 +63,7 @@ class Chain:
         return len(self.members)
 
     def visited(self) -> Chain:
-        """This chain, shown once more."""
+        """This chain with one more visit."""
         return replace(self, visits=self.visits + 1)
 
     def extended(self, factor: Factor) -> Chain:

@@ -1,4 +1,4 @@
-"""What failed: recent rejections as they were, and the parts that failing expressions share.
+"""A log of rejected candidates, and counts of the subexpressions that they share.
 
 A part is a subtree of the canonical form. One that keeps turning up in failures and hardly ever in what was
 admitted is a pattern to avoid. Bounded in size, immutable; it does not decide what a failure is.
@@ -34,7 +34,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Pattern:
-    """A part of expressions, with how many candidates that held it failed and how many were admitted."""
+    """A subexpression, with how many candidates that held it failed and how many were admitted."""
 
     text: str
     failed: int
@@ -49,7 +49,7 @@ class Pattern:
 
 @dataclass(frozen=True)
 class FailureLog:
-    """Recent failures and the counts of their parts.
+    """Recent rejections and the counts of their subexpressions.
 
     Attributes:
         recent: latest last, an expression once. counts: part -> (failed, admitted).
@@ -64,7 +64,7 @@ class FailureLog:
     judged: tuple[int, int] = (0, 0)
 
     def record(self, failures: Iterable[Failure] = (), admitted: Iterable[Node] = ()) -> FailureLog:
-        """The memory after these candidates; `admitted` are canonical forms of the ones that succeeded."""
+        """The log with these candidates added; `admitted` are canonical forms of the ones that succeeded."""
         recent = {r.expression: r for r in self.recent}
         counts = dict(self.counts)
         lost, won = self.judged
@@ -92,7 +92,7 @@ class FailureLog:
         return {part: counts[part] for part in sorted(kept, key=places.__getitem__)}
 
     def patterns(self, limit: int = 5, *, min_failed: int = 3, min_rate: float = 0.7) -> tuple[Pattern, ...]:
-        """Parts to avoid, worst first: seen in at least `min_failed` failures, at a failure rate of
+        """Subexpressions to avoid, worst first: seen in at least `min_failed` failures, at a failure rate of
         `min_rate`, and admitted less than half as often as candidates are in general.
 
         Most candidates fail, so failing often says little of a part; failing more than others does. Of two parts
@@ -114,7 +114,8 @@ class FailureLog:
         return tuple(chosen)
 
     def avoid(self, recent: int = 10, patterns: int = 5) -> tuple[Rejection, ...]:
-        """What a proposer is told to avoid: patterns first, then the latest rejections."""
+        """The patterns and expressions that a proposer is asked to avoid: patterns first, then the latest
+        rejections."""
         worn = tuple(
             Rejection(p.text, f"part of {p.failed} failed candidates and {p.admitted} admitted")
             for p in self.patterns(patterns)
@@ -134,7 +135,7 @@ class FailureLog:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FailureLog:
-        """The memory that `to_dict` described; StoreError when it is not one."""
+        """The log that `to_dict` described; StoreError when it is not one."""
         try:
             return cls(
                 tuple(Rejection(str(e), str(r)) for e, r in data["recent"]),
@@ -148,14 +149,14 @@ class FailureLog:
 
 
 def _listed(counts: str | Mapping[str, Sequence[int]]) -> Iterator[Sequence[Any]]:
-    """(failed, admitted, part) of each. Earlier versions wrote an object."""
+    """(failed, admitted, part) of each stored pattern; earlier versions stored an object."""
     if isinstance(counts, str):
         return (line.split(" ", 2) for line in counts.split("\n") if line)
     return ((*pair, part) for part, pair in counts.items())
 
 
 def _parts(node: Node | None) -> set[str]:
-    """Canonical texts of the operations in an expression, each once; the whole of it included, leaves not."""
+    """Canonical texts of the operations in an expression, each once, the whole expression included, leaves excluded."""
     if node is None:
         return set()
     from fama_fast.lang import to_text

@@ -37,7 +37,7 @@ def cluster(vectors: NDArray[np.floating[Any]], k: int = 7, seed: int = 0) -> In
 
 
 def cluster_correlations(matrix: FloatArray, which: IntArray, k: int = 7, seed: int = 0) -> IntArray:
-    """`cluster` where the caller has `correlations(vectors)` and `distinct(vectors)` already."""
+    """As `cluster`, for callers that have `correlations(vectors)` and `distinct(vectors)` already."""
     if k < 1:
         raise ConfigError(f"the number of clusters k must be at least 1, not {k}")
     if not len(which):
@@ -51,7 +51,7 @@ def cluster_correlations(matrix: FloatArray, which: IntArray, k: int = 7, seed: 
 
 
 def distinct(vectors: NDArray[np.floating[Any]]) -> IntArray:
-    """(n,) number of the different vector that each one is, by first appearance.
+    """(n,) the number of the distinct vector that each one equals, counted by first appearance.
 
     Factors that are monotone in each other (x and RANK(x)) have the same vector to the bit.
     """
@@ -60,7 +60,7 @@ def distinct(vectors: NDArray[np.floating[Any]]) -> IntArray:
 
 
 def digest(vector: NDArray[np.floating[Any]]) -> bytes:
-    """What equal vectors have in common."""
+    """Hash of a vector; equal vectors have equal hashes."""
     # Adding 0 turns -0 into 0, which is the same rank.
     return hashlib.blake2b((vector + 0.0).data, digest_size=16).digest()
 

@@ -36,7 +36,7 @@ _KEPT_BYTES = 512 * 2**20  # rank vectors kept between calls
 
 @dataclass(frozen=True)
 class Selection:
-    """What a selection chose and how diverse it is.
+    """The exemplars that were drawn, the clusters that they came from, and the diversity of both.
 
     Attributes:
         indices: positions of the exemplars, in the order drawn. exemplars: the factors themselves.

@@ -1,4 +1,4 @@
-"""The table of correlations that chains ask, by factor, and how alike a set of factors is."""
+"""Correlations of factors looked up by fingerprint, and their mean absolute value."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The library that grows: candidates, the gates that they pass, and what the search keeps of them."""
+"""The library of a run: its members, the gates to it, and the archives that the search keeps beside it."""

@@ -1,4 +1,4 @@
-"""What a search remembers between rounds: an archive of good candidates, rankings seen, and which moves paid.
+"""The search archive, kept between rounds: good candidates by niche, rankings seen, and success rates of moves.
 
 The archive holds the best of every niche, admitted or not: it is what a searcher breeds from. A niche is a
 group of candidates whose daily RankICs move together. With labels that are mostly noise, the correlation of
@@ -43,8 +43,8 @@ _RESTART_LENGTH = 150  # candidates of a restart
 
 
 def series_hash(series: FloatArray) -> str:
-    """Fingerprint of the rankings behind daily RankICs (T,), the same for a factor, its negative and any increasing
-    function of it: 16 hex digits.
+    """16 hex digits of the rankings behind daily RankICs (T,): equal for a factor, its negative and any increasing
+    function of it.
 
     RankIC depends on values through their ranks alone and changes sign with them, so equal rankings have equal
     series. Different rankings of N symbols agree on a date by chance only, and here would have to on every one.
@@ -67,7 +67,7 @@ def unit_series(series: FloatArray) -> FloatArray:
 
 @dataclass
 class _Record:
-    """How often a move was made and how often its child was admitted, fading with the rounds."""
+    """Counts, decayed by round, of how often a move was made and how often its child was admitted."""
 
     tried: float = 0.0
     paid: float = 0.0
@@ -75,7 +75,7 @@ class _Record:
 
 @dataclass
 class SearchArchive:
-    """The archive and its history.
+    """The best candidates of every niche, hashes of the rankings that were met, and the records of moves.
 
     Attributes:
         elites: best first. series: unit daily RankICs of the training rows by fingerprint, of the elites.
@@ -89,7 +89,7 @@ class SearchArchive:
     since_gain: int = 0
 
     def view(self) -> SearchView:
-        """What a proposer is shown."""
+        """The part of the archive that a proposer is shown."""
         records = sorted(self.records.items())
         usual = (sum(r.paid for _, r in records) + 1.0) / (sum(r.tried for _, r in records) + 10.0)
         rates = tuple((name, (r.paid + 10.0 * usual) / (r.tried + 10.0)) for name, r in records)
@@ -97,7 +97,7 @@ class SearchArchive:
         return SearchView(tuple(self.elites), rates, stuck, frozenset(self.ranking_hashes))
 
     def consider(self, elite: Elite, series: FloatArray) -> bool:
-        """Take a candidate into the archive if it is among the best of its niche; whether it was."""
+        """Take a candidate into the archive if it is among the best of its niche; returns whether it was."""
         if elite.fingerprint in self.series or not math.isfinite(elite.fitness):
             return False
         if len(self.elites) >= CAPACITY and elite.fitness <= self.elites[-1].fitness:
@@ -126,7 +126,8 @@ class SearchArchive:
         del self.series[elite.fingerprint]
 
     def learn(self, candidates: Sequence[Candidate], train: slice, penalty: float) -> None:
-        """A round's candidates: the measured ones are considered, the moves that made them credited."""
+        """Update with a round's candidates: measured ones are considered for the archive, and the moves that made them
+        are credited."""
         for record in self.records.values():
             record.tried *= _MEMORY_OF_MOVES
             record.paid *= _MEMORY_OF_MOVES
@@ -155,7 +156,7 @@ class SearchArchive:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], measure: Callable[[Sequence[str]], FloatArray]) -> SearchArchive:
-        """What `to_dict` described; `measure` gives the training rows' daily RankICs of canonical texts."""
+        """The archive that `to_dict` described; `measure` gives the training rows' daily RankICs of canonical texts."""
         elites = [Elite(*row) for row in data["elites"]]
         found = measure([e.canonical for e in elites])
         return cls(
@@ -168,14 +169,14 @@ class SearchArchive:
 
 
 def _listed(ranking_hashes: str | Sequence[str]) -> Sequence[str]:
-    """Earlier versions wrote a list."""
+    """Ranking hashes as a list, which earlier versions stored; later ones store them as one text."""
     return ranking_hashes.split() if isinstance(ranking_hashes, str) else ranking_hashes
 
 
 def elite_of(
     alpha: Alpha, series: FloatArray, penalty: float, scored_coverage: float = 1.0, *, fingerprint: str | None = None
 ) -> Elite:
-    """A candidate as the archive holds it, from its daily RankICs over the training rows.
+    """The archive entry of a candidate, from its daily RankICs over the training rows.
 
     `alpha` is what was proposed, `fingerprint` that of the factor, where it is the negative. `penalty` is the RankIC
     that each node costs at admission, `scored_coverage` what the RankICs are taken for. Days without a RankIC count as

@@ -1,4 +1,4 @@
-"""The gates that a candidate passes, cheapest first: `GATES` is the whole list in its order.
+"""The gates that a candidate must pass to be admitted, cheapest first: `GATES` is the whole list in its order.
 
 A gate is a name, a stage, a sentence and a check that returns the reason to stop, or None. Checks fill in
 what later gates need. To add one, write the check and add one entry to `GATES`; counting, logging and
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
 
 class Measures(Protocol):
-    """What gates may ask of the data; training rows only."""
+    """The figures of the market that gates may ask for; training rows only."""
 
     def lead(self, candidate: Candidate, member: Member) -> float:
-        """t of how far the candidate's daily RankIC is above the member's, each for its breadth."""
+        """t-statistic of the candidate's daily RankICs less the member's, each adjusted for its coverage."""
 
 
 @dataclass
 class GateContext:
-    """What checks may consult. `tried` says where a fingerprint was met before, `ranking_hashes` which rankings
-    were."""
+    """The state of the run that checks may read. `tried` says where a fingerprint was met before, `ranking_hashes`
+    which rankings were."""
 
     settings: GateSettings
     vocabulary: Vocabulary
@@ -51,7 +51,7 @@ class GateContext:
 
 
 class GateCost(enum.Enum):
-    """When a gate runs."""
+    """The cost of a gate, which decides when it runs."""
 
     TEXT = "text"  # on the expression alone
     SAMPLE = "sample"  # on a sample of training dates, raced with the batch
@@ -83,7 +83,7 @@ def reason_of(error: FamaError) -> str:
 
 
 def check_answer(candidate: Candidate, context: GateContext) -> str | None:
-    """Empty, or visibly cut short."""
+    """Stops answers that are empty or visibly cut short."""
     text = candidate.proposal.expression.strip()
     if not text:
         return "empty"
@@ -98,7 +98,7 @@ def check_answer(candidate: Candidate, context: GateContext) -> str | None:
 
 
 def check_parse(candidate: Candidate, context: GateContext) -> str | None:
-    """Not in the language. What is in the language but wrong is left to the next gates."""
+    """Stops texts that are not in the language. What is in the language but wrong is left to the next gates."""
     from fama_fast.engine import Alpha
     from fama_fast.engine import compile as compile_alpha
 
@@ -116,7 +116,8 @@ def check_parse(candidate: Candidate, context: GateContext) -> str | None:
 
 
 def check_arguments(candidate: Candidate, context: GateContext) -> str | None:
-    """Unknown operator or field, wrong arity, wrong window, no numbers that rank; with `strict_units` mixed units."""
+    """Stops formulas with an unknown operator or field, wrong arity, a wrong window or no numbers that rank; with
+    `strict_units` mixed units."""
     error = candidate.error
     if error is not None:
         return None if isinstance(error, LimitError) else reason_of(error)
@@ -129,19 +130,20 @@ def check_arguments(candidate: Candidate, context: GateContext) -> str | None:
 
 
 def check_size(candidate: Candidate, context: GateContext) -> str | None:
-    """Too many nodes or too deep to be an idea."""
+    """Stops formulas of too many nodes or too much depth."""
     if candidate.error is not None:
         return reason_of(candidate.error)
     return size_fault(candidate.compiled.node, context.settings.limits)
 
 
 def check_lookback(candidate: Candidate, context: GateContext) -> str | None:
-    """Needs more history than allowed."""
+    """Stops formulas that need more history than allowed."""
     return lookback_fault(candidate.compiled.node, context.settings.limits)
 
 
 def check_duplicate(candidate: Candidate, context: GateContext) -> str | None:
-    """The same canonical form, or one that provably ranks alike, is in the library or was proposed before."""
+    """Stops formulas whose canonical form, or one that provably ranks alike, is in the library or was proposed
+    before."""
     fingerprint = candidate.compiled.fingerprint
     before = context.tried.get(fingerprint)
     if before is not None:
@@ -155,7 +157,7 @@ def check_duplicate(candidate: Candidate, context: GateContext) -> str | None:
 
 
 def check_overlap(candidate: Candidate, context: GateContext) -> str | None:
-    """Its largest common subtree with a library member is nearly all of both."""
+    """Stops formulas whose largest common subtree with a library member is nearly all of both."""
     sizes = subtree_sizes(candidate.compiled.node)
     largest_first = sorted(sizes.items(), key=lambda item: -item[1])
     for member in context.library.members:
@@ -168,7 +170,7 @@ def check_overlap(candidate: Candidate, context: GateContext) -> str | None:
 
 
 def check_coverage(candidate: Candidate, context: GateContext) -> str | None:
-    """Too few members have a value."""
+    """Stops candidates that have a value for too few members."""
     limit = context.settings.min_coverage
     covered = candidate.coverage
     # Written so that a coverage that is not defined (NaN) stops too.
@@ -176,7 +178,7 @@ def check_coverage(candidate: Candidate, context: GateContext) -> str | None:
 
 
 def check_screening(candidate: Candidate, context: GateContext) -> str | None:
-    """It left the race: what it showed on sampled dates cannot be enough on all."""
+    """Stops candidates that left the race: their figures on sampled dates cannot suffice on all dates."""
     race_result = candidate.race_result
     if race_result is None:
         return None
@@ -189,7 +191,7 @@ def check_screening(candidate: Candidate, context: GateContext) -> str | None:
 
 
 def check_fingerprint(candidate: Candidate, context: GateContext) -> str | None:
-    """Its values rank the symbols as those of a candidate before it did."""
+    """Stops candidates whose values rank the symbols as those of an earlier candidate."""
     assert candidate.series is not None
     found = "=" + series_hash(candidate.series)
     if found in context.ranking_hashes:
@@ -199,7 +201,7 @@ def check_fingerprint(candidate: Candidate, context: GateContext) -> str | None:
 
 
 def check_training(candidate: Candidate, context: GateContext) -> str | None:
-    """Too little RankIC over the whole training rows, or too uncertain a one."""
+    """Stops candidates of too low, or too uncertain, a RankIC over the training rows."""
     limits = context.settings
     scores = candidate.scores["train"]
     rank_ic, t = scores["rank_ic"], scores["rank_ic_t"]
@@ -215,7 +217,7 @@ def check_training(candidate: Candidate, context: GateContext) -> str | None:
 
 
 def check_correlation(candidate: Candidate, context: GateContext) -> str | None:
-    """Too close to members of the library that it does not beat.
+    """Stops candidates too correlated with library members that they do not beat.
 
     A candidate that beats everyone it is close to goes on as their rival; the admission gate decides.
     """
@@ -243,9 +245,10 @@ def _standing(member: Member, context: GateContext) -> float:
 
 
 def check_admission(candidate: Candidate, context: GateContext) -> str | None:
-    """Not worth its complexity, or not clearly better than each member it would replace.
+    """Stops candidates whose RankIC is too low for their complexity, or not clearly above that of each member they
+    would replace.
 
-    Clearly: by a share of what the member is worth, and day by day (a paired test on the same dates, for the two
+    Clearly: by a share of the member's fitness, and day by day (a paired test on the same dates, for the two
     series share most of their noise).
     """
     fitness = _adjusted(candidate.adjusted_rank_ic, candidate.nodes, context)
@@ -265,7 +268,7 @@ def check_admission(candidate: Candidate, context: GateContext) -> str | None:
 
 
 def check_quota(candidate: Candidate, context: GateContext) -> str | None:
-    """Enough new factors are in already; a replacement of a new factor still may pass."""
+    """Stops new factors once there are as many as wanted; a replacement of a new factor may still pass."""
     replaced = [m for m in map(context.library.get, candidate.replaces) if m is not None]
     if len(context.library.mined) >= context.wanted and not any(m.mined for m in replaced):
         return f"{context.wanted} new factors are in already"
@@ -293,7 +296,7 @@ DROPPED = "answer"  # the gate that parts of an answer count under which no prop
 
 
 def run_gates(candidate: Candidate, stage: GateCost, context: GateContext) -> bool:
-    """Pass a candidate through the gates of a stage; the first reason stops it. True when it passed."""
+    """Run the gates of a stage on a candidate; the first reason stops it. Returns whether it passed."""
     for gate in GATES:
         if gate.stage is stage and not candidate.stopped:
             reason = gate.check(candidate, context)
@@ -303,12 +306,12 @@ def run_gates(candidate: Candidate, stage: GateCost, context: GateContext) -> bo
 
 
 def funnel(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Candidates by the gate that stopped them, in the gates' order, then those admitted."""
+    """Number of candidates that each gate stopped, in the order of the gates, then of those admitted."""
     return funnel_of(Counter(row["gate"] for row in rows))
 
 
 def funnel_of(stopped: Mapping[str | None, int]) -> dict[str, int]:
-    """The same from counts by gate, None being those admitted. A gate of an older version keeps its name."""
+    """`funnel` from counts by gate, None being those admitted. A gate of an older version keeps its name."""
     known = [gate.name for gate in GATES]
     older = sorted(g for g in stopped if g is not None and g not in known)
     return {gate: stopped.get(gate, 0) for gate in (*known, *older)} | {"admitted": stopped.get(None, 0)}

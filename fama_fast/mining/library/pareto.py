@@ -113,20 +113,20 @@ def measure(
 
 
 def matrix(figures: Sequence[Figures], names: Sequence[str]) -> FloatArray:
-    """(n, m) figures with more always better."""
+    """(n, m) objectives of the factors with signs such that more is better."""
     rows = [[f[name] if OBJECTIVES[name][1] else -f[name] for name in names] for f in figures]
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
 
 
 def with_figures(factor: Factor, figures: Figures) -> Factor:
-    """The factor with its objectives among its scores."""
+    """A copy of the factor with its objectives among its scores."""
     return replace(factor, scores={**factor.scores, SPLIT: dict(figures)})
 
 
 def place(
     front: Sequence[Factor], newcomer: Figures, names: Sequence[str], wanted: int, *, rivals: Collection[str] = ()
 ) -> tuple[str | None, tuple[str, ...]]:
-    """What becomes of a front when a newcomer asks to join.
+    """Decide whether a candidate joins the front, and which members leave it.
 
     Args:
         rivals: fingerprints of the members that are too like the newcomer: they cannot stay together, so the

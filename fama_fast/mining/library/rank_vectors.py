@@ -2,7 +2,7 @@
 
 Gates, Cross-Sample Selection and chains all ask how alike two factors are; here each pair is multiplied once, when the
 later of the two comes. Products do not depend on what else came at the time (`stats.inner_products`), so a resumed run
-has the bits of one that was never stopped.
+is bit-identical to one that was never stopped.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class RankVectors:
-    """Vectors by fingerprint, and their correlations."""
+    """Unit rank vectors by fingerprint, and the correlations of all pairs."""
 
     def __init__(self, vectors: Mapping[str, Vector] | None = None) -> None:
         self._vectors: dict[str, Vector] = {}
@@ -44,7 +44,7 @@ class RankVectors:
         return self._vectors[fingerprint]
 
     def add(self, vectors: Mapping[str, Vector], threads: int | None = None) -> None:
-        """Take in those that are not there yet."""
+        """Add the vectors that are not there yet."""
         from fama_fast.backends.numba_vm.stats import inner_products
 
         new = {name: np.ascontiguousarray(v) for name, v in vectors.items() if name not in self._vectors}
@@ -67,7 +67,7 @@ class RankVectors:
         self.__dict__.pop("matrix", None)
 
     def forget(self, gone: Collection[str]) -> None:
-        """Drop these."""
+        """Remove the vectors of these factors."""
         if not gone:
             return
         places = [place for name, place in self._place.items() if name not in gone]
@@ -99,7 +99,7 @@ class RankVectors:
         return self.table(names, names)
 
     def distinct(self, factors: Sequence[Factor]) -> IntArray:
-        """(n,) number of the different vector that each factor has, by first appearance."""
+        """(n,) the number of the distinct vector that each factor has, counted by first appearance."""
         numbers: dict[bytes, int] = {}
         found = [numbers.setdefault(self._digest(f.fingerprint), len(numbers)) for f in factors]
         return np.array(found, dtype=np.int64)

@@ -43,7 +43,7 @@ _OPERATORS = 3  # nodes that a residual has beside its operands
 def contributions(
     series: FloatArray, likeness: FloatArray, pool: FloatArray, within: FloatArray, penalty: float
 ) -> FloatArray:
-    """(X, T) daily RankICs that a ridge pool leaves of each candidate.
+    """(X, T) daily RankICs of each candidate that the ridge pool leaves unexplained.
 
     Args:
         series: (X, T) daily RankICs of the candidates. likeness: (X, K) correlations with the pool's factors.
@@ -57,8 +57,8 @@ def contributions(
 
 @dataclass
 class _Kept:
-    """A rejected candidate as it was proposed, and its direction; `series` are its daily RankICs over the training rows
-    in that direction, 0 where it has none."""
+    """A rejected candidate as it was proposed, with its direction; `series` are its daily RankICs over the training
+    rows in that direction, 0 where it has none."""
 
     canonical: str
     nodes: int
@@ -68,7 +68,7 @@ class _Kept:
 
 @dataclass
 class ResidualArchive:
-    """Rejected candidates with something new in them, and the pairs that the next round may propose, best first.
+    """Rejected candidates whose residuals may be new, and the pairs that the next round may propose, best first.
 
     Attributes:
         kept: by fingerprint; their rank vectors are in the library's. used: pairs that were proposed. shown: what a
@@ -80,7 +80,7 @@ class ResidualArchive:
     shown: tuple[ResidualPair, ...] = ()
 
     def update(self, candidates: Sequence[Candidate], library: LibraryView, train: slice, config: MiningConfig) -> None:
-        """Take in a round's candidates; whoever has nothing left beside today's library is dropped.
+        """Take in a round's candidates, and drop those whose residual beside today's library is negligible.
 
         The rank vectors of those that passed the training gates must be in `library.vectors`.
         """
@@ -153,7 +153,7 @@ class ResidualArchive:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], measure: Callable[[Sequence[str]], FloatArray]) -> ResidualArchive:
-        """What `to_dict` described; `measure` gives the training rows' daily RankICs of canonical texts."""
+        """The archive that `to_dict` described; `measure` gives the training rows' daily RankICs of canonical texts."""
         rows = data.get("kept", ())
         found = measure([canonical for _, canonical, _, _ in rows])
         return cls(

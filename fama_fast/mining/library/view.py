@@ -1,4 +1,4 @@
-"""One proposed expression on its way through the gates, and the library it has to stand against.
+"""The members of the library as gates see them, with their rank vectors and subtrees.
 
 Plain values that gates read and fill in; no gate, no engine, no store here.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def subtree_sizes(root: Node) -> dict[str, int]:
-    """Nodes of every distinct subexpression by its structural key, written out as a tree."""
+    """Size of every distinct subexpression in nodes, written out as a tree, by its structural key."""
     sizes: dict[str, int] = {}
     for node in postorder(root):
         sizes[node.key] = 1 + sum(sizes[a.key] for a in node.args)
@@ -30,7 +30,7 @@ def subtree_sizes(root: Node) -> dict[str, int]:
 
 
 class LibraryView:
-    """The library in its order. `vectors` may hold more than its members': candidates', and those of chains."""
+    """The library's members in order. `vectors` may hold more than theirs: candidates', and those of chains."""
 
     def __init__(self, members: Iterable[Member] = ()) -> None:
         self.members: list[Member] = list(members)
@@ -42,14 +42,14 @@ class LibraryView:
 
     @property
     def mined(self) -> list[Member]:
-        """What the run itself found, in order of admission."""
+        """The members that the run itself found, in order of admission."""
         return [m for m in self.members if m.mined]
 
     def get(self, fingerprint: str) -> Member | None:
         return next((m for m in self.members if m.factor.fingerprint == fingerprint), None)
 
     def admit(self, member: Member, replaces: Collection[str] = ()) -> None:
-        """Append a member; those it replaces leave."""
+        """Append a member, and remove those that it replaces."""
         self.vectors.add({member.factor.fingerprint: member.vector})
         self.members = [m for m in self.members if m.factor.fingerprint not in replaces]
         self.members.append(member)
@@ -60,7 +60,7 @@ class LibraryView:
         return self.vectors.correlations(fingerprint, [m.factor.fingerprint for m in self.members])
 
     def subtrees(self, member: Member) -> dict[str, int]:
-        """`subtree_sizes` of a member, kept."""
+        """`subtree_sizes` of a member, cached."""
         key = member.factor.fingerprint
         if key not in self._subtrees:
             self._subtrees[key] = subtree_sizes(member.node)

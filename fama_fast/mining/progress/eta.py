@@ -1,4 +1,4 @@
-"""How fast a search goes, and how long it may still take: an estimate to show, which decides nothing."""
+"""Estimates the speed of a search and its remaining time; shown only, nothing depends on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _RECENT = 5  # rounds grow slower with the library, so only the latest ones tell
 
 
 class Spent(Protocol):
-    """What a search has spent so far, as its state counts it."""
+    """The resources a search has used so far, as counted in its state."""
 
     round: int
     proposed: int
@@ -21,21 +21,21 @@ class Spent(Protocol):
 
 
 class TimeLeft:
-    """The seconds of the rounds that this process ran."""
+    """Durations of the rounds that this process ran, from which the remaining time is estimated."""
 
     def __init__(self, config: MiningConfig) -> None:
         self._config = config
         self._recent: deque[float] = deque(maxlen=_RECENT)
 
     def round_took(self, seconds: float) -> None:
-        """Count a round."""
+        """Add the duration of a round."""
         self._recent.append(seconds)
 
     def seconds_left(self, state: Spent, elapsed: float) -> float | None:
         """Seconds until the first of the run's limits is reached: rounds, candidates, tokens, money, time.
 
         Rounds are expected to take what the latest took, and to spend what the run's rounds spent on average. The
-        search may end sooner, by `u` or `run.patience`, which no pace foretells; controls and verdict follow it.
+        search may end sooner, by `u` or `run.patience`, which no rate predicts; controls and verdict follow it.
 
         Args:
             elapsed: seconds of search, earlier parts of a resumed run included, which `run.max_seconds` counts.

@@ -1,4 +1,4 @@
-"""A run for machines: JSON Lines on standard output, one object an event, each written whole and at once.
+"""Progress as JSON Lines on standard output: one object an event, each written whole and at once.
 
 Every object has `event` and `run` (the run's id). Later versions may add keys, never change what one means. Missing
 figures are null. Text is ASCII with JSON escapes, so that a line is a line to every reader. The events:
@@ -57,7 +57,7 @@ SCHEMA = 1
 
 
 class JsonProgress(NoProgress):
-    """`start` and `round` events; notes go to `notes` as lines."""
+    """Writes `start` and `round` events as JSON; notes go to `notes` as lines."""
 
     def __init__(self, stream: TextIO | None = None, *, notes: TextIO | None = None, rounds: bool = True) -> None:
         self._stream = stream
@@ -117,12 +117,12 @@ class JsonProgress(NoProgress):
 
 
 def end_line(run: str, document: Mapping[str, Any], exit_code: int) -> str:
-    """The `end` event."""
+    """The `end` event as a line of JSON."""
     return _line("end", run, {"exit_code": exit_code, "result": dict(document)})
 
 
 def error_line(run: str, error: BaseException, exit_code: int) -> str:
-    """The `error` event; `run` is empty where there is none yet."""
+    """The `error` event as a line of JSON; `run` is empty where there is none yet."""
     said = getattr(error, "format_message", None)  # of a wrong use, as the command line's library words it
     text = said() if said is not None else str(error)
     values = {

@@ -1,4 +1,4 @@
-"""The live display of a run on a terminal: rounds, where candidates stop, scores, pace, time left, what models cost.
+"""The live display of a run on a terminal: rounds, gates, scores, speed, remaining time, cost of models.
 
 Drawn by Rich, which is imported when a display is made. Whatever ends the run, `close` gives the terminal back as it
 was: cursor shown, last state left on the screen.
@@ -25,7 +25,7 @@ _WIDE = 84  # characters that the table needs with the exemplars' likeness
 
 
 def can_draw() -> bool:
-    """Whether the terminal can move its cursor: a dumb one gets plain lines."""
+    """Whether the terminal can move its cursor; one that cannot gets plain lines."""
     from rich.console import Console
 
     return not Console(file=raw(sys.stdout)).is_dumb_terminal

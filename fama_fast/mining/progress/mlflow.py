@@ -47,7 +47,7 @@ _PRIVATE = ("tracking.", "ledger", "llm.api_key_env", "logging.", "paths.output_
 
 
 def tracked(config: MiningConfig, shown: Progress) -> Progress:
-    """`shown`, with everything logged to MLflow as well where the configuration asks for it.
+    """`shown`, wrapped so that everything is logged to MLflow as well where the configuration asks for it.
 
     Raises:
         ConfigError: MLflow is not installed, or its store or experiment cannot be used.
@@ -57,7 +57,7 @@ def tracked(config: MiningConfig, shown: Progress) -> Progress:
 
 
 class MLflowProgress(PassedOn):
-    """Another progress, whose run is also logged to an MLflow experiment, which is made where there is none.
+    """Logs a run to an MLflow experiment, made where there is none, beside another progress.
 
     Raises:
         ConfigError: see `tracked`.
@@ -172,7 +172,7 @@ class MLflowProgress(PassedOn):
 
 
 def parameters(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Settings by dotted key as MLflow's parameters, without those not set, secrets and places of this machine."""
+    """Settings by dotted key as MLflow parameters, without unset ones, secrets and paths of this machine."""
     return {
         key: without_password(value if isinstance(value, str) else json.dumps(value))[:_VALUE_ROOM]
         for key, value in leaves(settings)
@@ -199,8 +199,8 @@ def round_metrics(report: RoundReport) -> dict[str, float]:
 
 
 def final_metrics(document: Mapping[str, Any]) -> dict[str, float]:
-    """Figures of a result document: how many factors hold, the pool on validation and, where it was opened, on the
-    test split, and what luck found beside them."""
+    """Metrics of a result document: how many factors hold, the pool on validation and, where it was opened, on the test
+    split, and the null controls."""
     verdict = document["verdict"]
     pool = {
         split: {name: value for name, value in figures.items() if name not in ("weights", "other_models")}

@@ -36,7 +36,7 @@ def without_password(text: str) -> str:
 
 
 def imported(module: str) -> Any:
-    """A module of MLflow.
+    """An imported module of MLflow.
 
     Raises:
         ConfigError: it is not installed.
@@ -50,7 +50,7 @@ def imported(module: str) -> Any:
 
 
 def not_installed(error: ModuleNotFoundError) -> ConfigError:
-    """What to tell the user."""
+    """The error message where MLflow is not installed."""
     return ConfigError(
         f"tracking.mlflow_uri is set, but the package {error.name} is not installed: install fama_fast[mlflow] "
         "(and the driver of the database, where the URL names one), or leave the key out"
@@ -58,7 +58,8 @@ def not_installed(error: ModuleNotFoundError) -> ConfigError:
 
 
 def can_connect(uri: str) -> None:
-    """Meet at once what MLflow would retry for minutes, or would make up: a database, the folder of a file.
+    """Check the store before MLflow uses it, which would retry for minutes or create what is missing: a database, the
+    folder of a file.
 
     Raises:
         ConfigError, SQLAlchemyError: it is not there.
@@ -108,7 +109,7 @@ def _sqlite_file(uri: str) -> Path | None:
 
 
 def words(error: BaseException) -> str:
-    """The first line of what a client said, short and without passwords."""
+    """The first line of a client's error message, short and without passwords."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     text = without_password(text)
     return text if len(text) <= _WORDS_SHOWN else f"{text[:_WORDS_SHOWN]}..."
@@ -127,7 +128,7 @@ def _environment() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """MLflow that fails soon, and whose own log lines and warnings stay out of the display."""
+    """MLflow configured to fail soon, with its own log lines and warnings kept off the display."""
     log = logging.getLogger("mlflow")
     level = log.level
     log.setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""What a run tells while it goes: plain lines, a log file, or nothing.
+"""Reports of a running search as plain lines or in a log file, and the protocol that every report implements.
 
 The loop calls a `Progress`; nothing here decides anything. `progress_live` draws on a terminal, `progress_json`
 writes for machines, `tracking` for MLflow.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunStart:
-    """A run that is about to search.
+    """Facts of a run that is about to search.
 
     Attributes:
         run, ledger: its id, and the ledger that keeps it, without a password.
@@ -104,13 +104,13 @@ class RoundReport:
 
 
 class Progress(Protocol):
-    """Where the loop reports to."""
+    """The protocol through which the loop reports its progress."""
 
     def note(self, text: str) -> None:
-        """Something to say before or between rounds: the data source first of all."""
+        """A message before or between rounds: the data source first of all."""
 
     def phase(self, text: str) -> None:
-        """What is being done now."""
+        """The name of the step that begins now."""
 
     def run_started(self, start: RunStart) -> None:
         """The run is in the ledger; its rounds follow."""
@@ -126,7 +126,7 @@ class Progress(Protocol):
 
 
 class NoProgress:
-    """Says nothing; a base for those who say only some of it."""
+    """Reports nothing; a base for those who report only some events."""
 
     def note(self, text: str) -> None:
         pass
@@ -148,7 +148,7 @@ class NoProgress:
 
 
 class PlainProgress(NoProgress):
-    """A line a note and, unless `rounds` is off, exactly a line a round."""
+    """Prints a line a note and, unless `rounds` is off, exactly a line a round."""
 
     def __init__(self, stream: TextIO | None = None, *, rounds: bool = True) -> None:
         self._stream = stream
@@ -166,7 +166,7 @@ class PlainProgress(NoProgress):
 
 
 class PassedOn(NoProgress):
-    """Another progress, told everything: a base for those who also keep some of it."""
+    """Passes every event on to another progress; a base for those who also use some of them."""
 
     def __init__(self, shown: Progress) -> None:
         self.shown = shown
@@ -191,7 +191,7 @@ class PassedOn(NoProgress):
 
 
 class LoggedProgress(PassedOn):
-    """Another progress, whose notes and rounds also go to a log file: phases at DEBUG, the rest at INFO.
+    """Writes notes and rounds to a log file beside another progress: phases at DEBUG, the rest at INFO.
 
     Raises:
         OutputError: the file cannot be written.
@@ -229,5 +229,5 @@ def stopped_by_gate(funnel: Mapping[str, int], between: str) -> str:
 
 
 def spent_text(tokens: int, cost: float) -> str:
-    """What answers cost: the money only where the model has a price."""
+    """Tokens of the answers, and their cost where the model has a price."""
     return f"{tokens:,} tokens" + (f" for {cost:.4f}" if cost else "")

@@ -1,4 +1,4 @@
-"""Whatever proposes expressions, behind `fama_fast.proposals.protocol.Proposer`."""
+"""The proposers of expressions, each an implementation of `fama_fast.proposals.protocol.Proposer`."""
 
 from fama_fast.mining.proposers.registry import PROPOSERS, ProposerKind, ProposerSettings, make_proposer
 

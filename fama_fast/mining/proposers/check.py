@@ -1,4 +1,4 @@
-"""Whether an expression is one that the language and the data at hand have."""
+"""Checks that a text is an admissible expression over the fields and groups of the data."""
 
 from __future__ import annotations
 
@@ -32,9 +32,8 @@ def compiled(text: str, vocabulary: Vocabulary, limits: Limits | None = None) ->
 
 @functools.lru_cache(maxsize=16)
 def spelled(vocabulary: Vocabulary) -> bool:
-    """Every field and group reads back as itself, so that the text of an expression over them reads back as the node
-    that it was written from. False where a column has a name that the language cannot write.
-    """
+    """Whether every field and group of the data reads back as itself, so that the text of an expression over them reads
+    back as the same node. False where a column has a name that the language cannot write."""
     from fama_fast import lang
     from fama_fast.ir import field, group
 

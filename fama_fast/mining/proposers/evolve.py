@@ -1,5 +1,5 @@
-"""Proposals by evolution: the run's elites, exemplars and the chain are varied, crossed, combined and grafted, rejected
-candidates are freed of what made them too like the library (`residuals`), and fresh random expressions come in.
+"""The evolutionary proposer: it mutates and crosses elites, exemplars and the chain, proposes residuals of rejected
+candidates, and draws fresh random expressions.
 
 The embedded default: it needs no model, no key and no network, and equal requests get equal answers. It names
 no operator (the registry does) and never sees data; what is good is for the loop's gates to say, and the
@@ -76,7 +76,7 @@ class _Parent:
 
 @dataclass(frozen=True)
 class _Stock:
-    """Who may be a parent: exemplars, the chain, and the run's elites (best first)."""
+    """The expressions that may be parents: exemplars, the chain, and the run's elites (best first)."""
 
     exemplars: Sequence[_Parent]
     chain: Sequence[_Parent]
@@ -102,7 +102,7 @@ class _Stock:
 
 
 class _Sweep:
-    """Goes through the neighbours of the best elites, one at a time, without those that are in `seen`.
+    """Enumerates the neighbours of the best elites, one at a time, without those that are in `seen`.
 
     Chance alone leaves the obvious untried for long: the part of a good expression that did it all, the next window.
     """
@@ -112,7 +112,7 @@ class _Sweep:
         self._left: dict[Node, Iterator[Node]] = {}
 
     def next(self, maker: TreeMaker, stock: _Stock) -> tuple[Node | None, tuple[_Parent, ...]]:
-        """A neighbour that is new, and of whom."""
+        """The next neighbour that is new, and the parent it is of."""
         from fama_fast.lang import to_text
         from fama_fast.passes import canonicalise
 
@@ -137,8 +137,8 @@ class EvolveProposer:
         self._compiled: dict[tuple[str, Vocabulary], Node] = {}  # only spares work
 
     def propose(self, request: ProposalRequest) -> ProposalBatch:
-        """Up to `request.count` new expressions in canonical text, none of them in `request.known`, none that ranks
-        like one that was met.
+        """Up to `request.count` new expressions in canonical text, none of them in `request.known`, none with a ranking
+        that was met before.
 
         Fewer when the vocabulary has no more to offer within a bounded search; `dropped` then says so, as it
         does for parents that do not compile against the vocabulary.
@@ -228,7 +228,8 @@ class EvolveProposer:
 
 
 def _weights(stock: _Stock, search: SearchView, *, early: bool = False) -> dict[str, float]:
-    """How often each move is made: its prior, bent by what it earned, without those that have no parents."""
+    """Probability weights of the moves: each prior scaled, within bounds, by the move's success rate; moves without
+    parents are left out."""
     if not stock.distinct():
         return {"fresh": 1.0}
     moves = dict(_PRIOR)
@@ -259,7 +260,7 @@ def _residual(
 
 
 def _draw(maker: TreeMaker, move: str, stock: _Stock) -> tuple[Node | None, tuple[_Parent, ...]]:
-    """One candidate by this move, and from whom."""
+    """One candidate made by this move, and its parents."""
     rng = maker.rng
     if move == "fresh":
         return random_expression(rng, maker.vocabulary, max_depth=rng.choice(_FRESH_DEPTHS)), ()

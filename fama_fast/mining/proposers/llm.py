@@ -1,4 +1,4 @@
-"""Proposals from a language model: ask, parse, compile, send the errors back.
+"""The proposer that asks a language model: prompt, parse, compile, send the errors back.
 
 A request is cut into prompts of `per_prompt` proposals, `concurrency` of them under way at once. What is decided
 (budgets, repeats, repairs) is decided between such waves and in the order of the prompts, so that equal answers give
@@ -65,7 +65,7 @@ def make_client(
 
 @dataclass
 class _Dialogue:
-    """One prompt and its repairs. `pending`: its next messages shall be sent."""
+    """A prompt with its repairs. `pending`: its next messages shall be sent."""
 
     index: int
     request: ProposalRequest
@@ -80,7 +80,7 @@ class _Dialogue:
 
 @dataclass
 class _Batch:
-    """What has come of a request so far."""
+    """The proposals, rejections and cost of a request so far."""
 
     texts: set[str] = field(default_factory=set)
     usage: Usage = field(default_factory=Usage)
@@ -148,7 +148,7 @@ class LLMProposer:
         return ProposalBatch(tuple(good), tuple(dropped), batch.usage, tuple(batch.notes))
 
     def _converse(self, wave: list[_Dialogue], batch: _Batch) -> None:
-        """Prompts and repairs of one wave, all answers of a step before the next step."""
+        """Run the prompts and repairs of one wave, all answers of a step before the next step."""
         for _ in range(self.settings.max_tries):
             pending = [d for d in wave if d.pending]
             if not pending:
@@ -163,7 +163,7 @@ class LLMProposer:
                 return
 
     def _take(self, dialogue: _Dialogue, key: str, reply: Reply, batch: _Batch) -> None:
-        """Sort an answer, and prepare what goes back to the model if some of it can be mended."""
+        """Sort the proposals of an answer, and prepare the repair prompt if some of them can be mended."""
         request, d = dialogue.request, dialogue
         d.tries += 1
         answer = parse_answer(reply.text, d.wanted, is_expression=lambda t: self._is_expression(t, request))
@@ -192,7 +192,7 @@ class LLMProposer:
         good: list[Proposal],
         texts: set[str],
     ) -> tuple[list[Rejection], list[Rejection]]:
-        """Add the sound proposals to `good`; what the model can mend, and what is only to be noted."""
+        """Add the sound proposals to `good`; returns those that the model can mend, and notes about the others."""
         failures: list[Rejection] = []
         notes: list[Rejection] = []
         parents = tuple(dict.fromkeys(f.fingerprint for f in (*request.exemplars, *request.chain)))
@@ -318,7 +318,7 @@ class LLMProposer:
             )
 
     def _usage(self, reply: Reply, messages: Sequence[Message], batch: _Batch) -> Usage:
-        """What an answer cost; estimated, and that said, where the server does not report it."""
+        """Cost of an answer; estimated, and noted as such, where the server does not report it."""
         prompt, completion = reply.prompt_tokens, reply.completion_tokens
         if not prompt and not completion:
             self._note(batch, f"llm {self.settings.model}: no token counts reported; estimated from the text's length")
@@ -339,7 +339,7 @@ class LLMProposer:
         return self._constraint
 
     def _probe(self, batch: _Batch, request: ProposalRequest, after: ConstraintName | None = None) -> ConstraintName:
-        """Ask the server which constraints it enforces; what it said before is in the log."""
+        """Ask the server which constraints it enforces; an earlier answer is taken from the log."""
 
         def ask(name: ConstraintName) -> Reply:
             messages, constraint, limit = probe_request(name)
@@ -371,6 +371,6 @@ class LLMProposer:
 
 
 def _shares(count: int, most: int) -> list[int]:
-    """`count` in as few parts of at most `most` as there can be, as even as they go."""
+    """`count` split into the fewest parts of at most `most`, as even as possible."""
     parts = -(-count // most)
     return [count * (i + 1) // parts - count * i // parts for i in range(parts)]

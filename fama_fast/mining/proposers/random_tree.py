@@ -1,4 +1,4 @@
-"""Random expressions from the registry, typed by kind: the random-formula control and the fresh blood of
+"""Random expressions drawn from the registry, typed by kind: for the random control, and as fresh candidates of
 `evolve`.
 
 No operator is named here: the registry says what takes what. Everything is drawn from the generator that is
@@ -42,13 +42,13 @@ _CROSS_SECTIONAL_ROOT = 0.8
 
 
 def few_digits(value: float) -> float:
-    """A number in as few digits as a person would write: 1.5 times 0.05 is 0.075, not 0.07500000000000001."""
+    """A number rounded to six digits: 1.5 times 0.05 is 0.075, not 0.07500000000000001."""
     return float(f"{value:.6g}")
 
 
 @functools.lru_cache(maxsize=1 << 14)
 def worth_scoring(node: Node) -> bool:
-    """Its values differ between symbols, and cost no more than `MAX_WORK` operations."""
+    """Whether values differ between symbols and cost no more than `MAX_WORK` operations."""
     from fama_fast.passes import identity
 
     if _idle(node):
@@ -57,8 +57,8 @@ def worth_scoring(node: Node) -> bool:
 
 
 def _idle(root: Node) -> bool:
-    """It has one value a date, or works with such a value on what is only ordered across the date, which keeps or
-    turns the order."""
+    """Whether an operation has one value a date, or combines such a value with what is only ordered across the date,
+    which keeps or turns the order."""
     differs = _differs(root)
     ranked = [root]
     for n in differs:
@@ -94,20 +94,19 @@ def _differs(root: Node) -> dict[Node, bool]:
 
 
 def is_boolean(node: Node) -> bool:
-    """The outermost operator gives a condition."""
+    """Whether the outermost operator gives a condition."""
     spec = ops.find(node.op)
     return spec is not None and spec.boolean
 
 
 def is_group(node: Node) -> bool:
-    """The node is a group field or makes groups."""
+    """Whether the node is a group field or makes groups."""
     return ops.is_group(node)
 
 
 def fits(node: Node, vocabulary: Vocabulary, max_depth: int = MAX_DEPTH, max_nodes: int = MAX_NODES) -> bool:
-    """The expression can be a proposal: fields, groups and windows of the data, bounded, not a leaf or a
-    condition.
-    """
+    """Whether the expression can be proposed: fields, groups and windows of the data, bounded, neither a leaf nor a
+    condition."""
     if node.op in LEAVES or is_boolean(node) or is_group(node):
         return False
     if node.depth > max_depth or count_nodes(node) > max_nodes:
@@ -151,13 +150,13 @@ class TreeMaker:
         self.explosive = self.palette.explosive
 
     def window(self, p: Parameter) -> int:
-        """A window on the grid, shorter ones more often."""
+        """A random window of the grid, shorter ones more often."""
         least = int(p.minimum or 1)
         grid = [w for w in WINDOWS if least <= w <= self.vocabulary.max_window] or [least]
         return self.rng.choice(grid[: max(1, self.rng.randint(1, len(grid)))])
 
     def statics(self, spec: OpSpec) -> dict[str, Param]:
-        """Static parameters by name; what is optional mostly keeps its default."""
+        """Random static parameters by name; what is optional mostly keeps its default."""
         out: dict[str, Param] = {}
         bare: list[str] = []
         for p in spec.statics:
@@ -188,17 +187,17 @@ class TreeMaker:
         return out
 
     def leaf(self) -> Node:
-        """A field of the data."""
+        """A random field of the data."""
         return field(self.rng.choice(self.vocabulary.fields))
 
     def group(self) -> Node:
-        """A group field of the data, or now and then groups made from a field."""
+        """A random group field of the data, or now and then groups made from a field."""
         if self.groupers and self.rng.random() < _SHARE_OF_MADE_GROUPS:
             return self.apply(self.rng.choice(self.groupers), 2)
         return group(self.rng.choice(self.vocabulary.groups))
 
     def _pick(self, specs: Sequence[OpSpec]) -> OpSpec:
-        """One of the palette's `numeric`, `conditions` or `roots`."""
+        """A random operator of the palette's `numeric`, `conditions` or `roots`."""
         weights, by_family = self.palette.families[id(specs)]
         (mine, added_up), (infix, added_up_of_infix) = by_family[self.rng.choices(range(len(weights)), weights)[0]]
         # Infix forms are what people write: they are drawn as often as all other cell-by-cell operators
@@ -208,11 +207,11 @@ class TreeMaker:
         return self.rng.choices(mine, cum_weights=added_up)[0]
 
     def choose(self, specs: Sequence[OpSpec]) -> OpSpec:
-        """One of some operators, those that are common in the field more often; none is left out."""
+        """A random one of some operators, those that are common in the field more often; none is left out."""
         return self.rng.choices(specs, usage(specs))[0]
 
     def tree(self, depth: int, *, condition: bool = False) -> Node:
-        """A series of at most this depth; a condition where one is asked for and there is room."""
+        """A random series of at most this depth; a condition where one is asked for and there is room."""
         if condition and self.conditions:
             return self.apply(self._pick(self.conditions), max(depth, 2))
         if depth <= 1 or self.rng.random() < 0.15:
@@ -247,13 +246,13 @@ class TreeMaker:
         return 0.4 if spec.boolean else 0.05
 
     def _below_root(self, depth: int) -> Node:
-        """What a cross-sectional operator compares: often a ratio, seldom cross-sectional itself."""
+        """A random operand of a cross-sectional operator: often a ratio, seldom cross-sectional itself."""
         if depth >= 2 and self.ratios and self.rng.random() < 0.4:
             return self.apply(self.rng.choice(self.ratios), depth)
         return self._another((), depth, without=self.palette.root_names)
 
     def _another(self, args: Sequence[Node], depth: int, without: Collection[str] = ()) -> Node:
-        """A tree unlike its neighbours, and not one of some operators if a few draws can avoid it."""
+        """A random tree unlike its neighbours, and not one of some operators if a few draws can avoid it."""
         found = self.tree(depth)
         for _ in range(7):
             if all(found is not a for a in args) and found.op not in without:
@@ -262,7 +261,7 @@ class TreeMaker:
         return found
 
     def expression(self, depth: int) -> Node:
-        """A tree whose outermost operator makes stocks comparable."""
+        """A random tree whose outermost operator makes values comparable across symbols."""
         if self.roots and (not self.ratios or self.rng.random() < _CROSS_SECTIONAL_ROOT):
             return self.apply(self._pick(self.roots), depth)
         return self.apply(self.rng.choice(self.ratios), depth) if self.ratios else self.tree(depth)

@@ -1,5 +1,4 @@
-"""The proposers by name, and making the one that was asked for. What cannot be made is an error that says what to set,
-never another one.
+"""The table of proposers by name, and the function that makes one from settings.
 
     PROPOSERS["mine"] = ProposerKind("what it does, in a few words", lambda settings: MyProposer(settings.seed))
 

@@ -1,4 +1,4 @@
-"""Recorded proposals: a model's exchanges, or a plain list of expressions. It talks to no server."""
+"""The proposer of recorded answers: exchanges with a model, or a plain list of expressions. It works offline."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LISTS = ("factors", "alphas", "expressions", "proposals")
 
 
 class _RecordedClient:
-    """Answers with the recorded texts in order."""
+    """A chat client that answers with the recorded texts in order."""
 
     def __init__(self, exchanges: Sequence[Exchange], source: Path) -> None:
         self._exchanges = list(exchanges)
@@ -42,7 +42,7 @@ class _RecordedClient:
 
 
 class _HashedProposer(LLMProposer):
-    """Finds each answer by the hash of the prompt that this request makes."""
+    """A proposer that finds each recorded answer by the hash of the prompt that this request makes."""
 
     def __init__(
         self, settings: LLMSettings, exchanges: Sequence[Exchange], source: Path, templates: Templates | None
@@ -67,7 +67,7 @@ def _sampling(exchange: Exchange) -> dict[str, Any]:
 
 
 def _in_order(exchanges: Sequence[Exchange]) -> list[Exchange]:
-    """As a run without concurrency would have recorded them, and without probes of what the server can do.
+    """Exchanges in the order of a run without concurrency, without the probes of constraints.
 
     Answers of one round are recorded as they come. Runs of several seeds in one file stay one after the other.
     """
@@ -83,7 +83,7 @@ def _in_order(exchanges: Sequence[Exchange]) -> list[Exchange]:
 
 
 class ReplayProposer:
-    """Answers from a file.
+    """Proposes the answers recorded in a file.
 
     The file is either recorded exchanges (`.jsonl`, or the folder that holds `exchanges.jsonl`), or
     expressions: YAML or JSON lines of texts or of mappings with `expression` (and `hypothesis`,

@@ -1,4 +1,4 @@
-"""Ways to vary an expression: each takes typed trees and gives another, or None where it does not apply.
+"""Mutation and crossover of typed expression trees; a function gives None where it does not apply.
 
 Trees are addressed by paths (operand indices from the root). No operator is named: what may stand where
 follows from the registry. Limits and duplicates are the caller's business.
@@ -28,14 +28,14 @@ _TRIED_WINDOWS = (20, 5, 60)
 
 
 def walk(node: Node, path: Path = ()) -> Iterator[tuple[Path, Node]]:
-    """Every position of the tree with its subtree, in preorder."""
+    """Every path of the tree with its subtree, in preorder."""
     yield path, node
     for i, a in enumerate(node.args):
         yield from walk(a, (*path, i))
 
 
 def replace(node: Node, path: Path, new: Node) -> Node:
-    """The tree with another subtree at `path`."""
+    """The tree with `path` replaced by another subtree."""
     if not path:
         return new
     args = list(node.args)
@@ -44,7 +44,7 @@ def replace(node: Node, path: Path, new: Node) -> Node:
 
 
 def sort_of(node: Node) -> str:
-    """What a subtree may be exchanged for: group, condition or series."""
+    """The sort of a subtree, which it may be exchanged within: group, condition or series."""
     return "group" if is_group(node) else "condition" if is_boolean(node) else "series"
 
 
@@ -65,7 +65,7 @@ def _rebuilt(spec: OpSpec, args: tuple[Node, ...], params: tuple[Param, ...]) ->
 
 
 def swap_operator(maker: TreeMaker, node: Node) -> Node | None:
-    """One operator becomes another with the same kinds of parameters."""
+    """Mutation: one operator becomes another with the same kinds of parameters."""
     places = [(p, n) for p, n in walk(node) if n.op not in LEAVES]
     if not places:
         return None
@@ -80,7 +80,7 @@ def swap_operator(maker: TreeMaker, node: Node) -> Node | None:
 
 
 def change_leaf(maker: TreeMaker, node: Node) -> Node | None:
-    """One field or group becomes another."""
+    """Mutation: one field or group becomes another."""
     leaves = [(p, n) for p, n in walk(node) if n.op in (FIELD, GROUP)]
     if not leaves:
         return None
@@ -90,7 +90,7 @@ def change_leaf(maker: TreeMaker, node: Node) -> Node | None:
 
 
 def wrap(maker: TreeMaker, node: Node) -> Node | None:
-    """One subtree gets an operator around it."""
+    """Mutation: one subtree gets an operator around it."""
     places = _places(node, "series")
     if not places:
         return None
@@ -100,7 +100,7 @@ def wrap(maker: TreeMaker, node: Node) -> Node | None:
 
 
 def unwrap(maker: TreeMaker, node: Node) -> Node | None:
-    """One operator gives way to one of its operands."""
+    """Mutation: one operator is replaced by one of its operands."""
     hoists = [(p, a) for p, n in walk(node) for a in n.args if sort_of(a) == sort_of(n) and a.op not in (CONST, GROUP)]
     if not hoists:
         return None
@@ -109,7 +109,7 @@ def unwrap(maker: TreeMaker, node: Node) -> Node | None:
 
 
 def replace_subtree(maker: TreeMaker, node: Node) -> Node | None:
-    """One subtree becomes a fresh one of the same sort."""
+    """Mutation: one subtree becomes a fresh random one of the same sort."""
     places = [(p, n) for p, n in _places(node, "series", "condition") if p]
     if not places:
         return None
@@ -134,14 +134,13 @@ def _step(maker: TreeMaker, p: Parameter, value: Param) -> Param:
 
 
 def _scaled(rng: random.Random, value: float) -> float:
-    """A number a step up or down: .75 a step down is 0.6."""
+    """The number one step up or down: 0.75 a step down is 0.6."""
     return few_digits(value * rng.choice((0.5, 0.8, 1.25, 2.0)))
 
 
 def step_parameter(maker: TreeMaker, node: Node) -> Node | None:
-    """One window or number moves a little; of constants, only thresholds of conditions do (others rank
-    alike).
-    """
+    """Mutation: one window or number moves by a step; of constants, only thresholds of conditions (others rank
+    alike)."""
     choices: list[tuple[Path, Node, int]] = []
     for path, n in walk(node):
         spec = ops.find(n.op)
@@ -169,7 +168,7 @@ def step_parameter(maker: TreeMaker, node: Node) -> Node | None:
 
 
 def neighbours(maker: TreeMaker, node: Node) -> Iterator[Node]:
-    """All that is one small step away, each once, the simplest first: each part alone, an operator left out, a window
+    """All trees one small step away, each once, the simplest first: each part alone, an operator left out, a window
     moved on the grid, a field exchanged, a field smoothed or compared with its past.
 
     They are made as they are asked for: there are hundreds, and a parent is seldom drawn that often.
@@ -221,7 +220,7 @@ def _moved_windows(maker: TreeMaker, node: Node) -> Iterator[Node]:
 
 
 def residual(maker: TreeMaker, node: Node, other: Node) -> Node | None:
-    """What the ranks of one parent have that those of the other do not."""
+    """The residual of one parent's ranks regressed on those of the other."""
     palette = maker.palette
     if not palette.residuals or not palette.orders or sort_of(node) != "series" or sort_of(other) != "series":
         return None
@@ -231,7 +230,7 @@ def residual(maker: TreeMaker, node: Node, other: Node) -> Node | None:
 
 
 def crossover(maker: TreeMaker, node: Node, other: Node) -> Node | None:
-    """A subtree of one parent takes the place of one of the same sort in the other."""
+    """Crossover: a subtree of one parent is replaced by one of the same sort of the other."""
     places = _places(node, "series", "condition")
     if not places:
         return None
@@ -254,7 +253,7 @@ def difference(before: Node, after: Node) -> tuple[Node, Node] | None:
 
 
 def graft(maker: TreeMaker, exemplar: Node, before: Node, after: Node) -> Node | None:
-    """What the last step of a chain changed is done to the exemplar."""
+    """Apply to the exemplar the change that the last step of a chain made."""
     pair = difference(before, after)
     if pair is None:
         return None
@@ -276,7 +275,7 @@ def graft(maker: TreeMaker, exemplar: Node, before: Node, after: Node) -> Node |
 
 
 def combine(maker: TreeMaker, node: Node, other: Node) -> Node | None:
-    """Both parents under one arithmetic operator, each made comparable first if it is not."""
+    """Join both parents by one arithmetic operator, each made comparable across symbols first if it is not."""
     pairs = [s for s in maker.numeric if s.symbol and len(s.operands) == 2 and s.name not in maker.explosive]
     if not pairs or sort_of(node) != "series" or sort_of(other) != "series":
         return None

@@ -1,1 +1,1 @@
-"""One mining run from settings to result: the loop, its steps, its state, its end."""
+"""One mining run from settings to result: setup, loop, steps of a round, state, end."""

@@ -25,7 +25,7 @@ _LOOK = 1.0  # how often it is looked whether to stop
 
 
 class BackgroundWriter:
-    """One piece of work at a time on a thread of its own. A context manager: at its end nothing is left undone.
+    """Runs one piece of work at a time on a thread of its own. A context manager: all work is finished when it exits.
 
     Args:
         leaving: whether the loop is asked to stop, so that what hangs is waited for less long.
@@ -37,17 +37,17 @@ class BackgroundWriter:
         self._begun: Future[None] | None = None
 
     def submit(self, work: Callable[[], None], then: Callable[[], None]) -> None:
-        """Work to be begun when there is time for it; `then` is called by whoever waits for its end."""
+        """Accept work, to start at the next `begin`; `then` is called by the thread that waits for its end."""
         self.finish()
         self._given = work, then
 
     def begin(self) -> None:
-        """Begin what was given: from here on the caller leaves the interpreter to it now and then."""
+        """Start the submitted work; from here on the caller yields the interpreter to it now and then."""
         if self._given is not None and self._begun is None:
             self._begun = on_thread(self._given[0])
 
     def finish(self, patience: float = PATIENCE) -> None:
-        """See what was given done, and say so; what it raised is raised here.
+        """Wait for the submitted work and call its `then`; what the work raised is raised here.
 
         Raises:
             StoreError: it was not done within `patience` seconds.
@@ -79,7 +79,7 @@ class BackgroundWriter:
 
 
 def on_thread(work: Callable[[], None]) -> Future[None]:
-    """Begin work on a daemon thread; here, where the system has no thread left. The future has whatever it raises."""
+    """Start work on a daemon thread, or run it here where the system has no thread left. Returns its future."""
     done = Future[None]()
 
     def run() -> None:
@@ -98,7 +98,7 @@ def on_thread(work: Callable[[], None]) -> Future[None]:
 
 
 def _done(work: Future[None], seconds: float) -> bool:
-    """Whether work has ended, well or not, within so many seconds."""
+    """Whether work has ended, with or without an error, within so many seconds."""
     try:
         work.exception(seconds)
     except TimeoutError:

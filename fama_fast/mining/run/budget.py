@@ -1,4 +1,4 @@
-"""What a run may still spend on answers: tokens, money, time. The loop grants it, proposers that pay keep to it.
+"""What a run may still spend on model answers: tokens, money, time. The loop grants it, paying proposers keep to it.
 
 Counting is by answers that are used, whether they were paid for now or found in the exchange log, so that a resumed run
 stops where an uninterrupted one would. Only time reads a clock.
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def allowance(config: MiningConfig, *, tokens: int, cost: float, began: float) -> Allowance:
-    """What is left after `tokens` and `cost`, for a search that began at `began` on the monotonic clock (one that was
-    resumed: earlier by what its earlier parts took)."""
+    """The allowance left after `tokens` and `cost`, for a search that began at `began` on the monotonic clock (a
+    resumed one: earlier by the duration of its earlier parts)."""
     run, most = config.run, config.llm.max_cost
     return Allowance(
         None if run.max_tokens is None else max(0, run.max_tokens - tokens),
@@ -27,7 +27,7 @@ def allowance(config: MiningConfig, *, tokens: int, cost: float, began: float) -
 
 
 def spent(config: MiningConfig, *, tokens: int, cost: float, began: float) -> str | None:
-    """Why the run ends, when a budget of answers or time is used up."""
+    """The reason to end the run when a budget of answers or time is used up, else None."""
     run, most = config.run, config.llm.max_cost
     if run.max_tokens is not None and tokens >= run.max_tokens:
         return f"{tokens} tokens, the budget is {run.max_tokens}"

@@ -1,4 +1,4 @@
-"""The controls of a run: random formulas and shuffled labels through the very gates that its candidates passed."""
+"""The null controls of a run: random formulas and shuffled labels passed through the same gates as its candidates."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Selected:
-    """What a selection ended with: its factors in order of admission, their pool on validation, its candidates."""
+    """The outcome of a selection: its factors in order of admission, their pool on validation, its candidates."""
 
     factors: tuple[Factor, ...]
     pool: PoolScores | None
@@ -41,7 +41,7 @@ def select(
     rounds: Iterable[Sequence[str]],
     stop: StopRequest | None = None,
 ) -> Selected:
-    """Pass rounds of expressions through the gates into a copy of the starting library; no search, no ledger.
+    """Pass rounds of expressions through the gates into a copy of the starting library, without search or ledger.
 
     Raises:
         Stopped: between two rounds, when it was asked to.
@@ -66,7 +66,7 @@ def select(
 
 
 def batches(texts: Sequence[str], size: int) -> list[Sequence[str]]:
-    """Texts in rounds of at most `size`."""
+    """Texts cut into rounds of at most `size`."""
     return [texts[i : i + size] for i in range(0, len(texts), size)]
 
 
@@ -79,7 +79,7 @@ def run_controls(
     *,
     stop: StopRequest | None = None,
 ) -> tuple[Control, tuple[Factor, ...]]:
-    """The controls that the configuration asks for.
+    """Run the controls that the configuration asks for.
 
     Args:
         library: what the run started from. candidates: the run's, as the ledger has them.

@@ -1,4 +1,5 @@
-"""The quality checks of a run's data: what they found, or why they were not made; plain data for result and report."""
+"""Runs the quality checks on a run's data; findings, or why they were not made, are plain data for result and
+report."""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ def quality_of(data: Panel | Dataset, config: MiningConfig) -> dict[str, Any]:
 
 
 def quality_line(quality: Mapping[str, Any], source: str) -> str:
-    """What was found, on one line."""
+    """The findings on one line."""
     if not quality["checked"]:
         return f"quality checks not made: {quality['why']}; 'fama-fast data check {source}' makes them"
     found = ", ".join(f"{f['check']} {f['count']:,}" for f in quality["findings"])

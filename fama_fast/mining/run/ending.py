@@ -1,7 +1,7 @@
-"""How a run ends: what it found, first of all; then its controls, its verdict, its test, and what is recorded of them.
+"""The end of a run: the search result first of all, then controls, verdict, test, and their records.
 
-What was found stands before anything is judged, so that nothing which goes wrong later costs the search. `doing` says
-which part is at hand, for whoever has to tell what failed.
+The search result is written before anything is judged, so that a later failure does not cost the search. `doing` names
+the current part, for the message of a failure.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class Ending:
-    """The end of one run.
+    """Concludes one run: result, controls, verdict, test, records.
 
     Attributes:
         doing: what is being done, such as "the verdict"; empty before the end.
@@ -62,7 +62,7 @@ class Ending:
         self.doing = ""
 
     def found(self, run: RunRecord, state: LoopState, stop: str, stopped_at: Mapping[str, int]) -> MiningResult:
-        """The result as the search left it: no claim, the test closed. It needs nothing that could fail."""
+        """The result of the search alone: no verdict, the test closed. It needs nothing that could fail."""
         return MiningResult(
             factors=tuple(state.new_factors),
             library=tuple(m.factor for m in state.library.members),
@@ -78,7 +78,7 @@ class Ending:
         )
 
     def conclude(self, run: RunRecord, state: LoopState, stop: str) -> MiningResult:
-        """The whole end: controls, verdict, test, factor cache, ledger.
+        """Run the whole end: controls, verdict, test, factor cache, ledger.
 
         Raises:
             Stopped: it was asked to before the test was opened.
@@ -150,7 +150,7 @@ class Ending:
         return replace(result, unsaved=unsaved)
 
     def interrupted(self, run: RunRecord, state: LoopState, reason: str) -> MiningResult:
-        """What there is after the rounds so far. Nothing is closed: the run stays open for `resume`."""
+        """The result after the rounds so far. Nothing is closed: the run stays open for `resume`."""
         bar = self.config.verdict
         rows = self.ledger.candidates(run.id)
         judged, tried = judge_factors(
@@ -190,7 +190,8 @@ class Ending:
         return run_controls(self.market, config, library, rows, valid, stop=self.asked)
 
     def _save(self, new: Sequence[Factor]) -> str:
-        """Why the new factors are not in the factor cache; empty where they are, or need not be."""
+        """Save the new factors in the factor cache; returns why that failed, empty where it did not or was not asked
+        for."""
         cache = self.config.paths.factor_cache
         if cache is None or not self.config.run.update_cache or not new:
             return ""

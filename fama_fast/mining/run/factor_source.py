@@ -1,4 +1,4 @@
-"""Factors from whatever this package writes: a run of the ledger, a result, an exported run, a set of factors.
+"""Reads factors from anything this package writes: a run of the ledger, a result, an exported run, a set of factors.
 
 One function for every command that takes factors, `read_factors`. It reads and checks; what is done with the factors,
 and on which data, is its callers' business.
@@ -28,7 +28,7 @@ _RUN = re.compile(r"last|\d{8}(T\d{0,6}(-[0-9a-f]{0,6})?)?\Z")
 
 @dataclass(frozen=True)
 class FactorSource:
-    """What was read.
+    """Factors that were read, and where from.
 
     Attributes:
         source: the file, or the run with its ledger, for people. factors: in their order there.
@@ -46,28 +46,28 @@ class FactorSource:
 
     @property
     def run_id(self) -> str:
-        """Of the run that found them; empty without one."""
+        """Id of the run that found the factors; empty without one."""
         if self.run is not None:
             return self.run.id
         return "" if self.document is None else str(self.document["record"]["run"])
 
     @property
     def data_source(self) -> str:
-        """What the data of the run called themselves; empty without a run."""
+        """Name of the run's data, as they called themselves; empty without a run."""
         if self.run is not None:
             return self.run.source
         return "" if self.document is None else str(self.document["data"]["source"])
 
     @property
     def data_hash(self) -> str:
-        """Of the run's data; empty without a run."""
+        """Hash of the run's data; empty without a run."""
         if self.run is not None:
             return self.run.data_hash
         return "" if self.document is None else str(self.document["data"]["hash"])
 
     @property
     def data_record(self) -> dict[str, Any] | None:
-        """How the run came by its data, see `setup.data_again`; None where it is not recorded."""
+        """Record of how the run obtained its data, see `setup.data_again`; None where there is none."""
         if self.run is not None:
             return self.run.data
         found = None if self.document is None else self.document["record"].get("data")
@@ -101,7 +101,7 @@ def read_lines(path: Path) -> list[tuple[str | None, str]]:
 
 
 def is_file(target: str) -> bool:
-    """Whether text names a file rather than a run or an expression: by its ending, or because it is there."""
+    """Whether a text names a file rather than a run or an expression: by its ending, or because the file exists."""
     if target.lower().endswith((*TABLES, *DOCUMENTS, ".txt")) and "\n" not in target:
         return True
     try:
@@ -151,7 +151,7 @@ def _of_run(name: str, ledger: str | None) -> FactorSource:
 
 
 def run_factors(run: RunRecord, results: Mapping[str, Mapping[str, Any]]) -> list[Factor]:
-    """What a run found and keeps, in order of admission, with the test's figures where it opened the test.
+    """The factors that a run found and keeps, in order of admission, with the test's figures where it opened the test.
 
     Args:
         results: of the run, as `Ledger.results` gives them.
@@ -235,7 +235,7 @@ def _of_data(data: Any, source: str) -> FactorSource:
 
 
 def _of_lines(text: str, source: str) -> FactorSource:
-    """The lines of `mine --json`: the last says how the run ended."""
+    """Factors of the lines of `mine --json`, whose last says how the run ended."""
     lines = [line for line in text.splitlines() if line.strip()]
     last = _json(lines[-1], f"{source}: its last line") if lines else None
     if not isinstance(last, dict) or last.get("event") != "end" or "result" not in last:
@@ -263,7 +263,7 @@ def _table(path: Path) -> list[dict[str, Any]]:
 
 
 def _columns_of_values(path: Path) -> list[dict[str, Any]] | None:
-    """What the columns of a file of values hold; None of another file."""
+    """Metadata of the columns in a file of values; None of another file."""
     import polars as pl
 
     from fama_fast.engine.outputs import ABOUT, beside
@@ -281,7 +281,8 @@ def _columns_of_values(path: Path) -> list[dict[str, Any]] | None:
 
 
 def _of_table(rows: Iterable[Mapping[str, Any]], source: str) -> FactorSource:
-    """Rows of `runs export`: the candidates that were admitted; or of a table that `score` wrote: each expression."""
+    """Factors of the rows of `runs export`: the candidates that were admitted; or of a table that `score` wrote: each
+    expression."""
     from fama_fast.library.factor_set import FactorSet
 
     found, left = FactorSet(), 0

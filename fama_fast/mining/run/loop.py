@@ -1,4 +1,4 @@
-"""The mining loop.
+"""The mining loop, from opening the data to the verdict.
 
 1. `open_data` loads the data, or simulates it when no file is named; with `run.memory_budget` it stays on disk.
 2. The library starts from the factor cache or the seeds, measured on training rows (`state.first_state`); its
@@ -94,7 +94,7 @@ def mine(
             `run.memory_budget`. proposer: in place of the configured one.
         progress: where to report to; nowhere by default.
         resume: id of an unfinished run in the ledger (or "last") to go on with.
-        stop: asked to stop, the run ends after the batch at hand with what there is; it can be resumed.
+        stop: asked to stop, the run ends after the current batch with what there is; it can be resumed.
         output: YAML file for the result document: what the search found as soon as it is over, then all of it.
 
     Returns:
@@ -153,7 +153,7 @@ def mine(
 def _known_data(
     data: Panel | Dataset, settings: MiningConfig, record: RunRecord | None, *, given: bool
 ) -> dict[str, Any]:
-    """What is recorded of the data of a run; a run that goes on has it, the quality checks too."""
+    """The record of a run's data; a resumed run has it, the quality checks too."""
     if record is not None and record.data is not None and "quality" in record.data:
         return record.data
     return data_record(data, quality_of(data, settings), given=given)
@@ -175,7 +175,7 @@ def _given_before(settings: MiningConfig, record: RunRecord) -> Panel | Dataset 
 
 
 def _hand_over(result: MiningResult, told: Progress, output: str | Path | None) -> None:
-    """The result, which the ledger has, to whoever else is to have it; what cannot take it is said at the end.
+    """Write the result to the output and report it to the progress; what could not be written is raised at the end.
 
     Raises:
         OutputError: the file cannot be written. StoreError: the factor cache could not.
@@ -217,8 +217,8 @@ def _old_objects_left_alone() -> Iterator[None]:
 
 @contextmanager
 def _clustering_made_ready(config: MiningConfig) -> Iterator[None]:
-    """Inside the block a thread imports what clusters the library: a second or two, and the block's kernels leave the
-    interpreter to it."""
+    """Inside the block a thread imports the clustering libraries, which takes a second or two while kernels of the
+    block run without the interpreter."""
     if not (config.run.use_css or config.run.use_coe):
         yield
         return
@@ -230,7 +230,7 @@ def _clustering_made_ready(config: MiningConfig) -> Iterator[None]:
 
 
 class Miner:
-    """One run. Use `mine`."""
+    """Runs one search. Use `mine`."""
 
     def __init__(
         self,
@@ -256,7 +256,7 @@ class Miner:
         self._stopped_at: Counter[str | None] = Counter()  # candidates of the whole run by gate
 
     def run(self) -> MiningResult:
-        """All rounds, then the verdict."""
+        """Run all rounds, then the verdict."""
         self.progress.phase("measuring the library")
         state: LoopState | None = None
         if self.resumed is None:
@@ -295,7 +295,7 @@ class Miner:
         return result
 
     def _write_found(self, run: RunRecord, state: LoopState, stop: str) -> None:
-        """What the search found, to the output: the ledger has it already, and nothing that follows may cost it."""
+        """Write the search result to the output; the ledger has it already, and no later failure may cost it."""
         self.ending.doing = "the end of the run"
         new = len(state.new_factors)
         self._safe = f"the search is over and kept, {new} new factor{'' if new == 1 else 's'} in the ledger"
@@ -309,8 +309,8 @@ class Miner:
             self.progress.note(f"warning: {error}; it is tried again when the run ends")
 
     def _left(self, run: RunRecord, rounds: int, error: BaseException) -> BaseException:
-        """Record why this process leaves the run, and what to raise for `error`: it says what is kept, and how to go
-        on."""
+        """Record why this process leaves the run; returns the exception to raise for `error`, which says what was
+        committed and how to resume."""
         status, reason = (INTERRUPTED, "stopped at once") if isinstance(error, KeyboardInterrupt) else (FAILED, "")
         doing = f"{self.ending.doing}: " if self.ending.doing else ""
         # The ledger itself may be what failed, or hangs.
@@ -392,7 +392,7 @@ class Miner:
         return run
 
     def _stop(self, state: LoopState) -> str | None:
-        """Why the search is over, or None. A function of the state, and of the clock where time is a budget."""
+        """The reason to end the search, or None. A function of the state, and of the clock where time is a budget."""
         run, new = self.config.run, len(state.new_factors)
         if state.round == 0:
             return None

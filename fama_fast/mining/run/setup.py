@@ -1,4 +1,4 @@
-"""From settings to what a run needs: the data, the proposer, the ledger's place, a run to go on with.
+"""Makes what a run needs from its settings: data, proposer, path of the ledger, the run to resume.
 
 What was asked for is what is made; where it cannot be, the error says why. Nothing here mines.
 """
@@ -70,7 +70,7 @@ def check_budget(config: MiningConfig, panel: Panel | Dataset | None = None) -> 
 
 
 def open_data(config: MiningConfig) -> Panel | Dataset:
-    """`open_panel`; with a memory budget, a data set that is read in parts."""
+    """Open the data of the configuration; with a memory budget, as a data set that is read in parts."""
     from fama_fast.data import scan_market_data
 
     if config.run.memory_budget is None:
@@ -82,7 +82,7 @@ def open_data(config: MiningConfig) -> Panel | Dataset:
 def data_again(
     config: MiningConfig, record: Mapping[str, Any] | None, source: str, *, parts: bool = False
 ) -> Panel | Dataset:
-    """The data of a recorded run, as they are now: whoever asks compares the hash.
+    """Load the data of a recorded run, as they are now; callers compare the hash.
 
     Args:
         config: of the run. record: `data` of its row, or of `record` in its result; None of older versions.
@@ -113,7 +113,7 @@ _PATHS = (".csv", ".parquet", ".pq", "/")
 
 
 def read_through(data: Panel | Dataset, config: MiningConfig) -> None:
-    """Meets whatever is wrong with data that are read in parts, and learns their hash, before a run is recorded."""
+    """Read all values of data in parts once, so that errors show and the hash is known before a run is recorded."""
     from fama_fast.engine.budget import DEFAULT_BUDGET, parse_bytes
     from fama_fast.panel.dataset import Dataset
 
@@ -123,7 +123,7 @@ def read_through(data: Panel | Dataset, config: MiningConfig) -> None:
 
 
 def configured_proposer(config: MiningConfig) -> Proposer:
-    """The proposer that the configuration asks for, and never another."""
+    """The proposer that the configuration names; never another in its place."""
     from fama_fast.mining.proposers import ProposerSettings, make_proposer
 
     def path(value: str | None) -> Path | None:

@@ -1,4 +1,4 @@
-"""The loop's state between rounds, and its way through the ledger: library, chains, failures, counters.
+"""The loop's state between rounds, and its form in the ledger: library, chains, failures, counters.
 
 A resumed run gets exactly the state that an uninterrupted one would have: factors, scores and chains are read
 back bit for bit, rank vectors are computed again from the same data. It decides nothing.
@@ -42,7 +42,7 @@ PROPOSED = "proposed before in this run"
 
 @dataclass
 class LoopState:
-    """Everything that the next round depends on.
+    """Everything in a run that the next round depends on.
 
     Attributes:
         library: members in order. book: chains; None when Chain-of-Experience is off.
@@ -270,7 +270,7 @@ def _of_kind(value: Any, *kinds: type) -> Any:
 
 
 def _put(state: LoopState, member: Member, alpha: Alpha) -> None:
-    """Take in a member; `alpha` is what was proposed."""
+    """Add a member to the library and its indices; `alpha` is the expression as proposed."""
     factor = member.factor
     if state.library.get(factor.fingerprint) is None:
         state.library.admit(member)
@@ -279,7 +279,7 @@ def _put(state: LoopState, member: Member, alpha: Alpha) -> None:
 
 
 def factor_of(candidate: Candidate, *, proposer: str, number: int, seed: int, data_hash: str) -> Factor:
-    """The factor that an admitted candidate becomes. Nothing in it depends on the clock or the run's name."""
+    """The factor of an admitted candidate. Nothing in it depends on the clock or the run's name."""
     proposal = candidate.proposal
     provenance: dict[str, Any] = {
         "proposer": proposer,

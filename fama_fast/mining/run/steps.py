@@ -1,5 +1,4 @@
-"""The steps of one round, each a function from the loop's state: select, ask, pass the gates, grow the
-chains.
+"""The steps of one round, each a function of the state: select exemplars, request, gates, chains, pool.
 
 `loop` puts them in order and commits; nothing here reads the clock or writes anywhere.
 """
@@ -41,7 +40,7 @@ BY_NAME = {gate.name: gate for gate in GATES}
 
 @dataclass(frozen=True)
 class Context:
-    """What a round shows to the proposer: exemplars, and the chain with what is shown of it.
+    """The exemplars of a round, and the chain with the members of it that a proposer is shown.
 
     `selection` says how the exemplars were chosen and how diverse they are; None without Cross-Sample Selection.
     """
@@ -53,7 +52,7 @@ class Context:
 
 
 def clusters_of(state: LoopState, config: MiningConfig) -> IntArray:
-    """(n,) cluster of each member of the library, found anew when the library has changed."""
+    """(n,) cluster of each member of the library, computed again when the library has changed."""
     factors = [m.factor for m in state.library.members]
     made_of = tuple(f.fingerprint for f in factors)
     if state.clusters is None or state.clusters[0] != made_of:
@@ -122,7 +121,7 @@ def _tied(
 def make_request(
     state: LoopState, config: MiningConfig, market: Market, context: Context, number: int, count: int
 ) -> ProposalRequest:
-    """What the proposer is asked."""
+    """The request to the proposer for this round."""
     return ProposalRequest(
         count=count,
         exemplars=context.exemplars,
@@ -145,7 +144,7 @@ def pass_gates(
     number: int,
     proposer: str,
 ) -> list[Factor]:
-    """All gates over a batch; the library takes in what passes. Returns the new factors as admitted."""
+    """Run all gates over a batch, admitting to the library what passes. Returns the new factors as admitted."""
     context = GateContext(
         settings=config.gates,
         vocabulary=market.vocabulary,
@@ -203,7 +202,8 @@ def pass_gates(
 
 
 def _race(candidates: Sequence[Candidate], state: LoopState, config: MiningConfig, market: Market, number: int) -> None:
-    """A standing for each candidate that a race pays for. Its bar is what admission takes, or a share of the best."""
+    """Race results of the candidates that a race pays for. The bar of each is what admission takes, or a share of the
+    best."""
     race = market.race
     if race is None or not candidates or not state.races.wants(number):
         for candidate in candidates:
@@ -223,7 +223,8 @@ def _race(candidates: Sequence[Candidate], state: LoopState, config: MiningConfi
 
 
 def _measure(candidates: Sequence[Candidate], market: Market, state: LoopState) -> None:
-    """Exact daily RankICs, which decide the direction, with their summaries over training and validation in it."""
+    """Compute exact daily RankICs, which decide the direction, with their summaries over training and validation in
+    it."""
     if not candidates:
         return
     train = market.rows.train
@@ -240,7 +241,8 @@ def _measure(candidates: Sequence[Candidate], market: Market, state: LoopState) 
 def _place_on_front(
     candidate: Candidate, state: LoopState, config: MiningConfig, market: Market, context: GateContext
 ) -> objectives.Figures | None:
-    """Admission by objectives: the candidate is stopped, or its figures are returned and who makes way has left.
+    """Admission by objectives: the candidate is stopped, or its figures are returned and the members it displaces have
+    left.
 
     One too like a member that the run did not find, which has no objectives, must also pass the ordinary gate.
     """
@@ -264,7 +266,7 @@ def _place_on_front(
 def grow_chains(
     state: LoopState, config: MiningConfig, chain: Chain | None, admitted: Sequence[Factor]
 ) -> list[ChainStep]:
-    """Extend or split the shown chain with each new factor; what happened, for the ledger.
+    """Extend or split the shown chain with each new factor; returns the changes for the ledger.
 
     By ascending score, so that a batch that improves twice leaves both steps on the path.
     """
@@ -303,7 +305,7 @@ def _likeness(state: LoopState, factor: Factor, chain: Chain, threshold: float) 
 
 
 def remember_failures(state: LoopState, candidates: Sequence[Candidate]) -> None:
-    """Failures are kept, as patterns to avoid."""
+    """Add the failures of a batch to the log of patterns to avoid."""
     failed = [
         Failure(
             c.proposal.expression,
@@ -317,7 +319,7 @@ def remember_failures(state: LoopState, candidates: Sequence[Candidate]) -> None
 
 
 def update_pool(state: LoopState, pool: FactorPool, min_gain: float) -> None:
-    """Validation score of the pool of new factors; counts rounds without gain of the model that decides."""
+    """Score the pool of new factors on validation, and count rounds without gain of the model that decides."""
     new = state.new_factors
     state.pool = pool.valid(new).scores[pool.settings.model] if new else {}
     level = state.pool.get("rank_ic", math.nan)

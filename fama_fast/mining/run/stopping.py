@@ -1,6 +1,6 @@
-"""Asking a run to stop: a flag that the loop looks at between batches, and what came of it.
+"""A request to stop a run: a flag that the loop reads between batches, and the exception that follows.
 
-Whoever owns the process (the command line, on Ctrl-C or SIGTERM) asks; the loop finishes the batch at hand,
+Whoever owns the process (the command line, on Ctrl-C or SIGTERM) asks; the loop finishes the current batch,
 commits it and ends with what there is, and so does its end until the test is opened. No signal is handled here.
 """
 
@@ -8,22 +8,22 @@ from __future__ import annotations
 
 
 class Stopped(Exception):  # noqa: N818  (no error)
-    """The run's end was left because it was asked to."""
+    """Raised to leave the end of a run that was asked to stop."""
 
 
 class StopRequest:
-    """May be asked from a signal handler or another thread; nothing is locked."""
+    """A flag that asks a run to stop; set from a signal handler or another thread, without locks."""
 
     def __init__(self) -> None:
         self._reason: str | None = None
 
     def ask(self, reason: str) -> None:
-        """Stop after the batch at hand; the first reason stays."""
+        """Ask to stop after the current batch; the first reason stays."""
         self._reason = self._reason or reason
 
     @property
     def reason(self) -> str | None:
-        """Why to stop; None while nobody asked."""
+        """The reason to stop; None while nobody asked."""
         return self._reason
 
     def check(self) -> None:

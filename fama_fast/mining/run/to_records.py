@@ -1,4 +1,4 @@
-"""Between the loop's values and what is stored: candidates to records, a run's head to plain data, the funnel.
+"""Converts the loop's values to what is stored: candidates to records, the head of a run to plain data.
 
 Pure functions; nothing here decides or writes.
 """
@@ -86,7 +86,7 @@ def record_of(
 
 
 def exchange_of(batch: ProposalBatch, context: Context) -> ExchangeRecord:
-    """What the round's request showed and cost."""
+    """Record of what the round's request showed and cost."""
     hashes = dict.fromkeys(p.prompt_hash for p in batch.proposals if p.prompt_hash is not None)
     usage = batch.usage
     return ExchangeRecord(
@@ -105,7 +105,7 @@ def exchange_of(batch: ProposalBatch, context: Context) -> ExchangeRecord:
 
 
 def start_of(state: LoopState) -> list[StartingFactor]:
-    """The library that a run begins with, for the ledger."""
+    """Records of the library that a run begins with, for the ledger."""
     return [
         StartingFactor(f.fingerprint, f.canonical, f.score if math.isfinite(f.score) else None)
         for f in (m.factor for m in state.library.members)
@@ -113,7 +113,7 @@ def start_of(state: LoopState) -> list[StartingFactor]:
 
 
 def describe(panel: Panel | Dataset) -> dict[str, Any]:
-    """The data, for the result document."""
+    """The facts of the data, for the result document."""
     return {
         "source": panel.source,
         "hash": panel.data_hash,
@@ -132,7 +132,7 @@ PLACES = ("given", "origin")  # how to come by the data of a run again
 
 
 def data_record(panel: Panel | Dataset, quality: dict[str, Any], *, given: bool) -> dict[str, Any]:
-    """The data of a run for its row in the ledger: what they are, and how to come by them again.
+    """The row of a run's data for the ledger: what they are, and how to load them again.
 
     `quality` is what the checks found; `given`: they were handed over by a caller, and are not what the configuration
     names.

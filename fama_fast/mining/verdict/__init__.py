@@ -1,1 +1,1 @@
-"""What a run may claim: controls, tests, the verdict in words, the result document."""
+"""The verdict on a run: null controls, significance tests, sentences, the result document."""

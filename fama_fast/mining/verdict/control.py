@@ -1,4 +1,4 @@
-"""What luck finds: random formulas, or shuffled labels, through the very gates that the run's candidates passed.
+"""Null controls: random formulas, or shuffled labels, passed through the same gates as the run's candidates.
 
 The random control draws as many formulas as the run proposed, of the same sizes (nodes), from the grammar of the
 searcher's own fresh formulas. The shuffled null selects the run's candidates anew, in their rounds, on labels whose
@@ -68,7 +68,7 @@ class Control:
 
 
 def sizes_of(candidates: Iterable[str | None], vocabulary: Vocabulary) -> Counter[int]:
-    """How many canonical texts there are of each number of nodes; `vocabulary` is that of their run."""
+    """Number of canonical texts by number of nodes; `vocabulary` is that of their run."""
     from fama_fast.engine import compile_recorded
 
     known: dict[str, Any] = {"fields": vocabulary.fields, "groups": vocabulary.groups}

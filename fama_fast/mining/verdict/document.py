@@ -1,4 +1,4 @@
-"""A run's result document read back: checked whole, every mistake with the path of its key.
+"""Reads and checks a result document: every mistake is reported with the path of its key.
 
 It must have the keys and types of `document_keys`, and what it says twice must agree: a factor's fingerprint is that of
 its text, what holds is among the factors, candidates add up. Nothing is computed here, and where a file lies is its

@@ -1,4 +1,4 @@
-"""The keys of a run's result document, with their types: what `results` writes, as a table to read it back by.
+"""The schema of a run's result document: the keys that `results` writes, with their types.
 
 Keys beyond it are of a later version and stay. What the document says of itself twice is `document`'s to compare.
 """
@@ -29,13 +29,13 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 class Part(BaseModel):
-    """Values have the types they are written with; keys that this version does not know are kept."""
+    """Base of all sections: values have the types they are written with; unknown keys are kept."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
 
 class Judged(Part):
-    """What the verdict says of a factor."""
+    """The verdict's entry on a factor."""
 
     holds: bool
     train_t: Number
@@ -46,7 +46,7 @@ class Judged(Part):
 
 
 class Provenance(Part):
-    """Where a factor came from."""
+    """The origin of a factor."""
 
     proposer: str
     origin: str
@@ -93,7 +93,7 @@ class PoolFigures(Part):
 
 
 class RandomFormulas(Part):
-    """What as many random formulas came to."""
+    """Results of the random-formula control."""
 
     candidates: Count
     admitted: Count
@@ -104,7 +104,7 @@ class RandomFormulas(Part):
 
 
 class ShuffledLabels(Part):
-    """What selections on shuffled labels came to."""
+    """Results of the shuffled-label control."""
 
     pool_valid_rank_ic: list[Number]
     p: Number
@@ -195,14 +195,14 @@ class SearchPart(Part):
 
 
 class Whereabouts(Part):
-    """How to come by the data again."""
+    """How to load the data again."""
 
     given: bool
     origin: dict[str, Any] | None = None
 
 
 class Record(Part):
-    """All that may differ between two equal runs."""
+    """The section of everything that may differ between two equal runs."""
 
     run: str
     ledger: str
@@ -215,7 +215,7 @@ class Record(Part):
 
 
 class Document(Part):
-    """The table of keys."""
+    """The whole result document."""
 
     schema_: Annotated[int, Field(alias="schema")]
     verdict: VerdictPart

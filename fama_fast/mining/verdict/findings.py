@@ -1,4 +1,4 @@
-"""What a run may claim, as plain values: new factors against the bar, how much was tried, pools, the verdict."""
+"""The verdict as plain values: each new factor's tests, the number of trials, pools, status."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fama_fast.mining.verdict.control import Control
 
 
 class Status(enum.Enum):
-    """How a run ended."""
+    """Outcomes of a run."""
 
     FOUND = "found"  # holds on validation, and the test agrees
     NOT_CONFIRMED = "not confirmed"  # holds on validation, the test does not agree
@@ -24,7 +24,7 @@ class Status(enum.Enum):
 
 @dataclass(frozen=True)
 class FactorVerdict:
-    """One new factor against the bar; t-values (above 0 is the right direction), p adjusted."""
+    """Test statistics of one new factor: t-values (above 0 is the right direction), adjusted p-values."""
 
     fingerprint: str
     train_t: float
@@ -48,7 +48,7 @@ class FactorVerdict:
 
 @dataclass(frozen=True)
 class Tried:
-    """How much was tried: the multiplicity of every p-value, and the spread of Sharpe ratios among the trials.
+    """Number of trials: the multiplicity of every p-value, and the spread of Sharpe ratios among the trials.
 
     Attributes:
         here: different candidates of this run that were measured on data. elsewhere: of earlier runs on the same
@@ -66,7 +66,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A pool on one split: its figures and how sure they are.
+    """Figures of a pool on one split, with interval and p-value.
 
     Attributes:
         scores: of the model that decides. others: of the other models. interval: 95%, of the mean RankIC, by the
@@ -94,7 +94,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The end of a run, in figures and in words.
+    """The conclusion of a run, in figures and in words.
 
     Attributes:
         headline: one sentence. statements: further sentences, in the order of an argument.
@@ -102,7 +102,7 @@ class Verdict:
             openings: how many other sets of factors had their test on these data before.
         valid: the pool of all new factors on validation; tested: the pool of those that hold, on the test; None
             where there is none. shrinkage: mean test RankIC of the factors that hold over their training
-            RankIC. control: what luck found.
+            RankIC. control: figures of the null controls.
     """
 
     status: Status

@@ -1,4 +1,4 @@
-"""The result of a run: one document for the file and the ledger, and tables for people.
+"""The result of a run: one document for file and ledger, and tables for terminals.
 
 Everything in the document but `record` follows from configuration, data, seed and what the ledger already holds
 on these data: two equal runs write it equal, bit for bit. Times, names of runs and places are in `record`.
@@ -25,7 +25,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class MiningResult:
-    """What a finished run found and may claim.
+    """The factors, verdict and facts of a finished run.
 
     Attributes:
         factors: new factors in order of admission. library: all members at the end.
@@ -168,7 +168,7 @@ def plain_lines(document: dict[str, Any]) -> list[str]:
 
 
 def funnel_line(document: dict[str, Any]) -> str:
-    """Where the candidates went, on one line."""
+    """The funnel of candidates through the gates, on one line."""
     search = document["search"]
     parts = ", ".join(f"{gate} {n}" for gate, n in search["funnel"].items() if n)
     return f"{search['candidates']} candidates in {search['rounds']} rounds: {parts or 'none'}"

@@ -1,6 +1,4 @@
-"""The verdict's sentences. Every figure is handed in: nothing is decided here, and nothing is left out because it
-is unwelcome.
-"""
+"""The verdict's sentences, made from figures that are handed in; unwelcome figures are not left out."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ NAN = float("nan")
 def headline(
     status: str, factors: Sequence[FactorVerdict], tried: Tried, *, level: float, tested: Evidence | None
 ) -> str:
-    """One sentence that begins with the status."""
+    """One sentence for the whole run, which begins with the status."""
     holding = [f for f in factors if f.holds]
     if not holding or tested is None:
         if not factors:
@@ -53,7 +51,7 @@ def statements(
     shrinkage: float | None,
     control: Control,
 ) -> tuple[str, ...]:
-    """What was tried, how sure validation is, what luck finds, what the test said; a sentence each."""
+    """One sentence each on the number of trials, validation, the null controls and the test."""
     out = [_bar(tried, level)]
     if valid is not None:
         out.append(_validation(factors, tried, valid))

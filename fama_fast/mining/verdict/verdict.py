@@ -1,4 +1,4 @@
-"""What a run may claim: training and validation tested with all candidates counted, the test asked once.
+"""Judges a run: training and validation tested with all candidates counted, the test split opened once.
 
 A new factor holds when its RankIC is significant in training and, in the same direction, on validation, each
 after Benjamini-Hochberg over every different candidate that was ever measured on these data: those of this run
@@ -31,7 +31,7 @@ NAN = float("nan")
 
 
 def one_sided(t: float) -> float:
-    """p-value of t against "not above zero"; 1 where t is not known."""
+    """p-value of t against the null "not above zero"; 1 where t is not known."""
     if not math.isfinite(t):
         return 1.0
     half = p_value(t) / 2.0
@@ -54,7 +54,7 @@ def judge_factors(
     *,
     elsewhere: Collection[str] = (),
 ) -> tuple[list[FactorVerdict], Tried]:
-    """Each new factor against the bar, and how much was tried.
+    """Test each new factor against the bar, with the number of trials counted.
 
     Args:
         new: the factors that the run found. candidates: (fingerprint, scores) of every candidate of the run, in the
@@ -104,7 +104,7 @@ def _figure(scores: Scores, split: str, name: str) -> float:
 
 
 def evidence(pool: PoolScores | None, model: Model, *, horizon: int, tried: Tried | None = None) -> Evidence | None:
-    """The figures of a pool and how sure they are; with `tried`, the Sharpe ratio deflated for all trials."""
+    """Figures of a pool with interval and p-value; with `tried`, the Sharpe ratio deflated for all trials."""
     if pool is None:
         return None
     series = pool.daily[model].rank_ic
@@ -135,7 +135,7 @@ def conclude(
     tested: Evidence | None = None,
     control: Control | None = None,
 ) -> Verdict:
-    """The verdict, once the test of the factors that hold is known.
+    """The verdict, made once the test of the factors that hold is known.
 
     Args:
         factors: the new factors by fingerprint. test: test scores by fingerprint; empty when nothing holds, for
@@ -200,13 +200,13 @@ def _shrinkage(holding: Sequence[Factor], test: Scores) -> float | None:
 
 
 def not_judged(level: float, test_level: float) -> Verdict:
-    """What stands between the end of the search and its verdict: no claim, no count, the test closed."""
+    """The verdict between the end of the search and its judgement: no claim, no count, the test closed."""
     headline = "not judged: the search is over, its verdict was not reached; the test split is not in this result"
     return Verdict(Status.NOT_JUDGED, headline, (), level, test_level, Tried(0))
 
 
 def interrupted(factors: Sequence[FactorVerdict], tried: Tried, *, level: float, test_level: float) -> Verdict:
-    """What a run that was stopped on request may say: figures so far, no claim, the test closed."""
+    """The verdict on a run that was stopped on request: figures so far, no claim, the test closed."""
     holding = sum(1 for f in factors if f.holds)
     headline = (
         f"interrupted: {holding} of {len(factors)} new factors hold on validation so far; the test split stays "
