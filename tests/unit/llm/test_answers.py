@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -222,11 +221,10 @@ HOSTILE = {
 }
 
 
+@pytest.mark.timeout(60)  # a moment; a quadratic reader would take minutes
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_megabyte_is_bounded(name: str) -> None:
-    start = time.perf_counter()
     answer = parse_answer(HOSTILE[name], 5, is_expression=known)
-    assert time.perf_counter() - start < 20.0  # typically below 2 s; a quadratic reader would take minutes
     assert len(answer.proposals) <= 5
     assert len(answer.dropped) <= 101
 

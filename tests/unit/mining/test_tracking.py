@@ -6,7 +6,6 @@ import shutil
 import socket
 import sqlite3
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -213,6 +212,7 @@ def closed_port() -> int:
         return int(s.getsockname()[1])
 
 
+@pytest.mark.timeout(60)  # a moment; MLflow itself would go on trying for minutes
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
@@ -229,12 +229,10 @@ def test_a_store_that_cannot_be_used_is_met_before_the_run(
 ) -> None:
     (tmp_path / "garbage.db").write_text("this is no database " * 9, encoding="utf-8")
     place = uri.format(port=closed_port(), folder=tmp_path)
-    began = time.monotonic()
     with pytest.raises(ConfigError, match=message) as caught:
         mine(settings(tmp_path / "x") | {"tracking": {"mlflow_uri": place}}, panel=panel, proposer=Scripted())
     assert "\n" not in str(caught.value)
     assert "tracking.mlflow_uri" in str(caught.value)
-    assert time.monotonic() - began < 30.0
     assert [p.name for p in tmp_path.iterdir()] == ["garbage.db"]
 
 

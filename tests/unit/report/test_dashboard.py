@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from contextlib import closing
@@ -794,16 +793,13 @@ def test_a_running_mine_is_followed(address, place):
         tiles = page.locator(".tiles").first
         assert "1 of 9" in tiles.inner_text()
         page.locator(".ag-row [col-id=fate]").first.click()
-        began = time.monotonic()
-        root = ROOT
-        subprocess.run([sys.executable, "-c", _COMMIT, str(place), "2"], check=True, cwd=root, timeout=120)
+        subprocess.run([sys.executable, "-c", _COMMIT, str(place), "2"], check=True, cwd=ROOT, timeout=120)
         tiles.get_by_text("2 of 9").wait_for()
         page.get_by_text("50 rows").wait_for()
         text = tiles.inner_text()
         assert "+0.0300" in text  # best
         assert "+0.0220" in text  # pool
         assert "50.0" in text  # candidates a second
-        assert time.monotonic() - began < 60
         # The page was changed, not made again: the focus is where it was.
         assert page.evaluate("document.activeElement.getAttribute('col-id')") == "fate"
         _drawn(page, 3)
