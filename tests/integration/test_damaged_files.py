@@ -121,6 +121,7 @@ def ask(place: Path, turn: int, what: object) -> None:
         look(place)
 
 
+@pytest.mark.slow
 def test_a_ledger_with_bytes_flipped_anywhere(made: bytes, mined: Path, here: Path) -> None:
     draw = random.Random(27)
     for turn in range(FLIPS):

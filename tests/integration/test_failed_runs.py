@@ -254,6 +254,7 @@ def test_whatever_is_wrong_before_the_run_ends_in_an_error_object_too(
     assert not (here / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_failure_that_hangs(tmp_path: Path) -> None:
     write_config(tmp_path, rounds=300)
     process = start("mine", "--config", "run.yaml", folder=tmp_path)

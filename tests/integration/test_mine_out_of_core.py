@@ -194,6 +194,7 @@ def test_files_that_join_symbols_and_settings_of_data_work_in_parts(
     assert any("SECTOR of the data is replaced" in w for w in found["data"]["warnings"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", [*LAYOUTS, "members"])
 def test_a_data_set_has_the_hash_and_the_warnings_of_its_panel(layout: str, folder: Path) -> None:
     panel = ff.load_market_data(str(place(folder, layout)))

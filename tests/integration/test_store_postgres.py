@@ -75,6 +75,7 @@ def test_places_that_cannot_be_used(server: Server) -> None:
         Ledger.open(server.url("empty"), create=False)
 
 
+@pytest.mark.slow
 def test_two_processes_mine_into_one_database_and_a_stopped_server_is_a_clear_refusal(
     server: Server, tmp_path: Path
 ) -> None:

@@ -127,6 +127,7 @@ def test_mining_scores_the_same_dates_in_memory_and_in_parts(panel: Panel, path:
     assert every.unscored == 0
 
 
+@pytest.mark.slow
 def test_the_study_leaves_them_out(panel: Panel) -> None:
     data = StudyData.from_panel(panel, StudySettings(horizons=(1,), resamples=20, quantiles=2))
     found = study(ff.compile(TEXTS[0]).evaluate(panel), data)

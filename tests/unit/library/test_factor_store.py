@@ -524,6 +524,7 @@ def test_a_file_system_without_hard_links_will_do(
     assert ff.update_store(tmp_path / "store", panel, append=True).generation == 2
 
 
+@pytest.mark.slow
 def test_writers_killed_at_any_moment_leave_a_whole_store(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.store_kill_harness", str(tmp_path), "--kills", str(KILLS)],

@@ -40,6 +40,7 @@ def made(vocabulary: Vocabulary, depth: int, infix: bool = True) -> tuple[Gramma
     return bounded_expressions(vocabulary, depth, infix=infix)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("infix", [True, False])
 @given(seed=st.integers(0, 2**32), vocabulary=st.sampled_from(VOCABULARIES), depth=st.sampled_from((2, 4, 6)))
 @examples(max_examples=150, deadline=None)

@@ -281,6 +281,7 @@ def in_a_terminal(folder: Path, presses: int) -> tuple[int, str]:
         os.close(primary)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are a Unix thing")
 @pytest.mark.parametrize("presses", [1, 2])
 def test_ctrl_c_gives_the_terminal_back(tmp_path: Path, presses: int) -> None:

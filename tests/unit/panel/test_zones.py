@@ -329,6 +329,7 @@ def outcome(read: Any) -> tuple[Any, ...]:
         return (str(error), error.details)
 
 
+@pytest.mark.slow
 def test_random_stamps_read_alike_in_memory_and_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fama_fast.panel.survey._CELLS", 64)
     monkeypatch.setattr("fama_fast.panel.choose_parts._ROWS", 16)

@@ -680,6 +680,7 @@ def _column(page, name: str) -> list[str]:
     return page.evaluate(f"{order}.map(r => r.querySelector('[col-id={name}]')?.innerText ?? '')")
 
 
+@pytest.mark.slow
 @needs_browser
 def test_runs_are_listed_and_compared(address):
     with browser_page() as (page, heard):
@@ -785,6 +786,7 @@ with Ledger.open(sys.argv[1], create=False) as ledger:
 """
 
 
+@pytest.mark.slow
 @needs_browser
 def test_a_running_mine_is_followed(address, place):
     with browser_page() as (page, heard):

@@ -300,6 +300,7 @@ def test_streams_that_are_closed_full_or_unread(command: str, code: int, told: b
         assert done.stderr == b""
 
 
+@pytest.mark.slow
 @posix
 def test_a_warning_of_the_package_is_one_line_in_words(tmp_path: Path) -> None:
     (tmp_path / "file").touch()

@@ -31,6 +31,7 @@ def test_wheel_carries_grammar_prompts_formulas_and_types(wheel: Path) -> None:
     assert not [n for n in names if n.startswith(("tests/", "benches/")) or n.endswith((".nbc", ".nbi"))]
 
 
+@pytest.mark.slow
 def test_installed_wheel_mines(wheel: Path, tmp_path: Path) -> None:
     """A new virtual environment, the wheel and its dependencies, nothing of this checkout on the path."""
     environment = tmp_path / "env"

@@ -33,6 +33,7 @@ def attack(folder: Path, kills: int, *options: str) -> dict[str, int]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_a_run_ends_as_if_it_never_was(tmp_path: Path) -> None:
     done = attack(tmp_path, KILLS)
     assert done["kills"] >= KILLS
@@ -40,6 +41,7 @@ def test_killed_at_random_moments_a_run_ends_as_if_it_never_was(tmp_path: Path) 
     assert done["runs ended"] > 0
 
 
+@pytest.mark.slow
 def test_an_answer_that_was_paid_for_is_never_asked_for_again(tmp_path: Path) -> None:
     done = attack(tmp_path, LLM_KILLS, "--llm")
     assert done["kills"] >= LLM_KILLS
@@ -68,6 +70,7 @@ def wait_for_round(process: subprocess.Popen[str], number: int) -> None:
     wait_for(process.stdout, f"round {number}/")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_asked_to_stop_a_run_commits_its_batch_writes_and_says_how_to_go_on(
     tmp_path: Path, whole: Path, number: signal.Signals
@@ -170,6 +173,7 @@ sys.exit(main(["mine", "--config", "run.yaml", "--output", "out.yaml"]))
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_a_clear_refusal_and_the_run_goes_on_when_there_is_room(tmp_path: Path, whole: Path) -> None:
     write_config(tmp_path)
     process = start(folder=tmp_path, code=FULL)
@@ -182,6 +186,7 @@ def test_a_full_disk_is_a_clear_refusal_and_the_run_goes_on_when_there_is_room(t
     assert result(tmp_path / "out.yaml") == result(whole / "out.yaml")
 
 
+@pytest.mark.slow
 def test_other_data_or_settings_on_resume_are_refused_by_name(tmp_path: Path) -> None:
     simulate = ("data", "simulate", "-o", "prices.parquet", "--symbols", "24", "--dates", "260", "--seed")
     data = run(*simulate, "1", folder=tmp_path)

@@ -90,6 +90,7 @@ def short_prompts(folder: Path) -> Path:
     return prompts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("constraint", ["lark", "gbnf"])
 def test_under_a_grammar_every_answer_is_valid_at_once(address: str, constraint: str, tmp_path: Path) -> None:
     chosen = LLMSettings(**settings(address, constraint=constraint))
@@ -100,6 +101,7 @@ def test_under_a_grammar_every_answer_is_valid_at_once(address: str, constraint:
     assert batch.usage.completion_tokens > 10
 
 
+@pytest.mark.slow
 def test_a_whole_run_whose_accepted_expressions_the_model_wrote(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
