@@ -5,7 +5,6 @@ It imports nothing heavy at the top; Polars and the engine come in when a comman
 
 from __future__ import annotations
 
-import math
 import re
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from weakref import WeakKeyDictionary
 import typer
 
 from fama_fast.errors import ConfigError, OutputError, UnknownName, nearest_name
+from fama_fast.number_text import cell
 from fama_fast.panel.reading import PLAIN, Reading
 from fama_fast.terminal import printable, raw, say
 
@@ -184,7 +184,7 @@ def print_table(
         return
     columns = list(rows[0])
     places = decimals or {}
-    cells = [[printable(" ".join(shown(row[c], places.get(c, 4)).split())) for c in columns] for row in rows]
+    cells = [[printable(" ".join(cell(row[c], places.get(c, 4)).split())) for c in columns] for row in rows]
     if not sys.stdout.isatty():
         say(*("\t".join(line) for line in [columns, *cells]))
         return
@@ -211,10 +211,3 @@ def print_table(
     for line in cells:
         table.add_row(*map(Text, line))
     console.print(table)
-
-
-def shown(value: Any, decimals: int = 4) -> str:
-    """A cell as text, `-` for missing."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "-"
-    return f"{value:.{decimals}f}" if isinstance(value, float) else str(value)

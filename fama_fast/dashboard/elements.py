@@ -8,7 +8,7 @@ from nicegui import ui
 from nicegui.element import Element
 from nicegui.elements.mixins.text_element import TextElement
 
-from fama_fast.dashboard.wording import NONE, number
+from fama_fast.number_text import DASH, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -130,5 +130,5 @@ def _cell(value: Any, kind: str) -> None:
         with Element("td").classes(kind):
             ui.link(text, address)
         return
-    text = NONE if value is None else number(value) if _is_number(value) else str(value)
+    text = DASH if value is None else number(value) if _is_number(value) else str(value)
     Text("td", text, kind).props["dir"] = "ltr" if _is_number(value) else "auto"

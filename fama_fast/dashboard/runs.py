@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from fama_fast.dashboard.tallies import Round, Tallies, Totals, totals
-from fama_fast.dashboard.wording import signed
 from fama_fast.errors import NotRecorded, nearest_name
 from fama_fast.ledger import schema
 from fama_fast.ledger.ownership import FINISHED, status_now, why
 from fama_fast.mining.config_file import leaves
+from fama_fast.number_text import typeset
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,14 +103,14 @@ class Run:
         """The random control's pool in a word."""
         if self.control_valid is None:
             return "not supplied" if self.finished else "at the end"
-        return signed(self.control_valid)
+        return typeset(self.control_valid)
 
     @property
     def told_test(self) -> str:
         """The test split in a word."""
         if self.test_opened_at is None:
             return "not opened"
-        return "opened" if self.pool_test is None else signed(self.pool_test)
+        return "opened" if self.pool_test is None else typeset(self.pool_test)
 
     @property
     def holding(self) -> int | None:

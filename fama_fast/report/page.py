@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import math
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from fama_fast._version import __version__
 from fama_fast.errors import ConfigError, OutputError
 from fama_fast.ledger.records import plain
+from fama_fast.number_text import decimal, is_known, p_value, percent, signed
 from fama_fast.report import figures
 from fama_fast.report.formula import laid_out
 
@@ -58,18 +58,18 @@ def _factor_charts(name: str, found: Any, dates: Any) -> dict[str, Any]:
     parts = found.figures
     out: dict[str, Any] = {}
     # A factor that is constant, or too rare for portfolios, has no such figure; an empty one would say nothing.
-    if any(_known(y["rank_ic"]) for y in parts["by_year"]):
+    if any(is_known(y["rank_ic"]) for y in parts["by_year"]):
         out["years"] = figures.by_period(parts["by_year"])
-    if any(_known(q["annual_excess"]) for q in parts["quantiles"]):
+    if any(is_known(q["annual_excess"]) for q in parts["quantiles"]):
         out["quantiles"] = figures.quantiles(parts["quantiles"])
-    if any(_known(v) for v in parts["decay"]["curve"]):
+    if any(is_known(v) for v in parts["decay"]["curve"]):
         out["decay"] = figures.decay(parts["decay"]["curve"], parts["decay"]["half_life"])
-    if any(_known(c["annual_return"]) for p in portfolios(parts).values() for c in p["costs"]):
+    if any(is_known(c["annual_return"]) for p in portfolios(parts).values() for c in p["costs"]):
         out["costs"] = figures.cost_curve(portfolios(parts))
-    if _known(parts["turnover"]):
+    if is_known(parts["turnover"]):
         out["turnover"] = figures.turnover({name: found.daily["turnover"]}, dates)
     for name_of, key, what in (("sectors", "by_sector", "sector"), ("liquidity", "by_liquidity", "liquidity bucket")):
-        if any(_known(g["rank_ic"]) for g in parts.get(key, ())):
+        if any(is_known(g["rank_ic"]) for g in parts.get(key, ())):
             out[name_of] = figures.by_group(parts[key], what)
     return out
 
@@ -114,7 +114,7 @@ def render(content: Content) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "figure": shown,
+        "figure": decimal,
         "signed": signed,
         "percent": percent,
         "p": p_value,
@@ -143,34 +143,6 @@ def json_in_html(value: Any) -> str:
     """JSON that can stand in a script element: no `<`, no NaN."""
     text = json.dumps(plain(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _known(value: Any) -> bool:
-    return value is not None and math.isfinite(value)
-
-
-def shown(value: Any, decimals: int = 2) -> str:
-    """A figure, or a dash."""
-    if value is not None and isinstance(value, float) and math.isinf(value) and value > 0:
-        return "∞"
-    return f"{value:,.{decimals}f}" if _known(value) else "–"
-
-
-def signed(value: Any, decimals: int = 4) -> str:
-    """A figure with its sign, or a dash."""
-    return f"{value:+.{decimals}f}" if _known(value) else "–"
-
-
-def percent(value: Any, decimals: int = 1) -> str:
-    """A share as percent, or a dash."""
-    return f"{value:+.{decimals}%}" if _known(value) else "–"
-
-
-def p_value(value: Any) -> str:
-    """A p-value: three decimals, or its power of ten when it is small."""
-    if not _known(value):
-        return "–"
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
 
 
 def write(content: Content, path: str | Path) -> None:

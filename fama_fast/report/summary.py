@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fama_fast.report.page import shown, signed, studied
+from fama_fast.number_text import DASH, decimal, signed
+from fama_fast.report.page import studied
 from fama_fast.terminal import printable
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ def markdown_summary(content: Content) -> str:
                 e.name,
                 "-" if e.holds is None else "yes" if e.holds else "no",
                 *(signed(e.scores.get(split)) for split in ("train", "valid", "test")),
-                shown(figures["turnover"], 3) if figures else "–",
-                shown(figures["decay"]["half_life"], 1) if figures else "–",
-                shown(figures["long_short"]["break_even_bp"], 1) if figures else "–",
+                decimal(figures["turnover"], 3) if figures else DASH,
+                decimal(figures["decay"]["half_life"], 1) if figures else DASH,
+                decimal(figures["long_short"]["break_even_bp"], 1) if figures else DASH,
                 f"`{_text(e.expression)}`",
             ]
             lines.append("| " + " | ".join(cells) + " |")

@@ -13,8 +13,8 @@ from fama_fast.dashboard.elements import Text, figure, paragraph, table
 from fama_fast.dashboard.pages.frame import frame, problem, run_address
 from fama_fast.dashboard.runs import differing_settings
 from fama_fast.dashboard.tallies import curve
-from fama_fast.dashboard.wording import NONE, number, signed
 from fama_fast.errors import ConfigError, StoreError
+from fama_fast.number_text import DASH, number, typeset
 
 if TYPE_CHECKING:
     from fama_fast.dashboard.runs import Run, Runs
@@ -74,11 +74,11 @@ def _figures(runs: list[Run]) -> list[tuple[str, list[Any]]]:
         row("candidates", lambda r: r.totals.proposed),
         row("admitted", lambda r: r.totals.admitted),
         row("factors that hold", lambda r: r.holding),
-        row("best training RankIC", lambda r: signed(r.totals.best)),
-        row("pool on validation", lambda r: signed(r.pool_valid)),
+        row("best training RankIC", lambda r: typeset(r.totals.best)),
+        row("pool on validation", lambda r: typeset(r.pool_valid)),
         row("random control's pool, validation", lambda r: r.told_control),
         row("pool on test", lambda r: r.told_test),
-        row("candidates/s of evaluation", lambda r: NONE if r.totals.rate is None else f"{r.totals.rate:,.1f}"),
+        row("candidates/s of evaluation", lambda r: DASH if r.totals.rate is None else f"{r.totals.rate:,.1f}"),
         row("model tokens", lambda r: number(r.tokens)),
         row("verdict", lambda r: r.headline or "not yet"),
     ]

@@ -10,8 +10,8 @@ from nicegui import ui
 from fama_fast.dashboard import factor as factors
 from fama_fast.dashboard.elements import Text, Tiles, facts, paragraph, table
 from fama_fast.dashboard.pages.frame import candidate_address, factor_address, frame, problem, run_address
-from fama_fast.dashboard.wording import NONE, number, signed
 from fama_fast.errors import StoreError
+from fama_fast.number_text import DASH, number, typeset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,10 +78,10 @@ def _show(found: FactorPage, formula: str) -> None:
     Tiles(
         {
             "fate": found.fate,
-            "training RankIC": signed(found.score),
-            "round": NONE if not row else f"{row['round']} (place {row['position'] + 1})",
-            "origin": (row.get("origin") or NONE) if row else "starting library",
-            "proposer": str(row.get("model") or row.get("proposer") or NONE),
+            "training RankIC": typeset(found.score),
+            "round": DASH if not row else f"{row['round']} (place {row['position'] + 1})",
+            "origin": (row.get("origin") or DASH) if row else "starting library",
+            "proposer": str(row.get("model") or row.get("proposer") or DASH),
             "nodes": number(row.get("nodes")),
             "proposed again": f"{found.proposed_again} times",
         }
@@ -144,7 +144,7 @@ def _kin(found: FactorPage, kin: tuple[Kin, ...], label: str) -> None:
 
 
 def _kin_row(run_id: str, kin: Kin) -> list[Any]:
-    text = kin.expression[:300] or (kin.fingerprint or NONE)
+    text = kin.expression[:300] or (kin.fingerprint or DASH)
     cell: Any = text
     if kin.fingerprint is not None:
         cell = (text, factor_address(run_id, kin.fingerprint))

@@ -12,10 +12,10 @@ from nicegui.element import Element
 from fama_fast.dashboard.elements import Text, Tiles, facts, figure, paragraph
 from fama_fast.dashboard.pages.frame import frame, problem, run_address
 from fama_fast.dashboard.tallies import curve
-from fama_fast.dashboard.wording import NONE, number, signed
 from fama_fast.errors import StoreError
 from fama_fast.ledger.lineage import ChainPath, Lineage
 from fama_fast.ledger.ownership import RUNNING
+from fama_fast.number_text import DASH, number, typeset
 from fama_fast.report import figures
 
 if TYPE_CHECKING:
@@ -150,12 +150,12 @@ def _tiles(run: Run) -> dict[str, str]:
         "rounds": f"{run.committed}" + (f" of {run.rounds_of}" if run.rounds_of else ""),
         "candidates": number(run.totals.proposed),
         "admitted": f"{run.totals.admitted}" + (f" (wanted {run.wanted})" if run.wanted else ""),
-        "best training RankIC": signed(run.totals.best),
-        "pool on validation": signed(run.pool_valid),
+        "best training RankIC": typeset(run.totals.best),
+        "pool on validation": typeset(run.pool_valid),
         "random control's pool": run.told_control,
-        "candidates/s, last round": NONE if rate is None else f"{rate:,.1f}",
+        "candidates/s, last round": DASH if rate is None else f"{rate:,.1f}",
         "model tokens": number(run.tokens),
-        "model cost": NONE if not run.cost else f"{run.cost:.2f}",
+        "model cost": DASH if not run.cost else f"{run.cost:.2f}",
         "pool on test": run.told_test,
     }
 
