@@ -15,6 +15,7 @@ import numpy as np
 from fama_fast.errors import DataError, ExpressionError
 from fama_fast.evaluation import LibraryStudy, StudyData, StudySettings, by_period, study, study_library
 from fama_fast.ledger.earlier_versions import oriented_document, oriented_identity
+from fama_fast.report.statistics import STATISTICS, Measured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +36,7 @@ class Entry:
     Attributes:
         name: short, such as F3. scores: RankIC by split. holds: the run's judgement; None without one.
         verdict: its t and adjusted p. parents: names or formulas. figures: of its study; empty when not supplied.
-        studied: the dates that these are of.
+        statistics: by the title of its column; likewise. studied: the dates that these are of.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Entry:
     holds: bool | None = None
     verdict: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
+    statistics: dict[str, float | None] = field(default_factory=dict)
     studied: str = ""
 
 
@@ -205,7 +207,7 @@ def from_document(
             min_members=settings.get("min_members", 0),  # runs of earlier versions scored every date
         )
         rows = {name: _rows(panel, splits[name]) for name in SPLITS}
-        study, entries = _studied(entries, panel, chosen, rows)
+        study, entries = _studied(entries, panel, chosen, rows, horizon)
         dates, series_from = panel.dates, splits["train"]["first"]
         studied, tested = (f"{splits[name]['first']} to {splits[name]['last']}" for name in ("valid", "test"))
         studied = f"validation dates ({studied})"
@@ -310,7 +312,7 @@ def from_factors(
         t = panel.shape[0]
         everything = np.arange(t)
         rows = {"train": everything, "valid": everything, "test": everything[:0]}
-        study, entries = _studied(entries, panel, StudySettings(), rows)
+        study, entries = _studied(entries, panel, StudySettings(), rows, 1)
         dates, studied = panel.dates, "all dates, which may be those the factors were chosen on"
         entries = [replace(e, studied=studied) for e in entries]
         days = panel.dates.astype("datetime64[D]").astype(str)
@@ -337,7 +339,7 @@ def from_factors(
 
 
 def _studied(
-    entries: Sequence[Entry], panel: Panel, settings: StudySettings, rows: Mapping[str, IntArray]
+    entries: Sequence[Entry], panel: Panel, settings: StudySettings, rows: Mapping[str, IntArray], horizon: int
 ) -> tuple[LibraryStudy, list[Entry]]:
     """Studies of the factors on validation dates, with series (T,) from the first training date.
 
@@ -361,10 +363,11 @@ def _studied(
     both = np.concatenate([rows["valid"], rows["test"]])
     studies, out = [], []
     for entry, found in zip(entries, library.studies, strict=True):
-        made, end = found, valid_end
+        made, end, part = found, valid_end, rows["valid"]
         if opened is not None and entry.name in whole:
-            end = int(rows["test"][-1]) + 1
+            end, part = int(rows["test"][-1]) + 1, both
             made = study(whole.pop(entry.name), opened, rows=both)
+        measured = Measured(made.figures, {name: series[part] for name, series in made.daily.items()}, horizon)
         # Years are shown from the first training date on: a factor that lived early should be seen to have done so.
         figures = dict(made.figures)
         figures["by_year"] = by_period(made.daily["rank_ic"][first:end], panel.dates[first:end], "year")
@@ -373,7 +376,7 @@ def _studied(
             daily[name] = np.full(panel.shape[0], np.nan)
             daily[name][first:end] = series[first:end]
         studies.append(replace(made, figures=figures, daily=daily))
-        out.append(replace(entry, figures=figures))
+        out.append(replace(entry, figures=figures, statistics={s.title: s.of(measured) for s in STATISTICS}))
     return replace(library, studies=tuple(studies)), out
 
 

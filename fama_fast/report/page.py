@@ -17,6 +17,7 @@ from fama_fast.ledger.records import plain
 from fama_fast.number_text import decimal, is_known, p_value, percent, signed
 from fama_fast.report import figures
 from fama_fast.report.formula import laid_out
+from fama_fast.report.statistics import STATISTICS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,6 +128,7 @@ def render(content: Content) -> str:
         content=content,
         specs=specs,
         portfolios=portfolios,
+        statistics=STATISTICS,
         vega=_bundle(vl_convert) if specs else "",
         version=__version__,
         made=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),

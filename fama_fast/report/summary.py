@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fama_fast.number_text import DASH, decimal, signed
+from fama_fast.number_text import signed
 from fama_fast.report.page import studied
+from fama_fast.report.statistics import STATISTICS
 from fama_fast.terminal import printable
 
 if TYPE_CHECKING:
@@ -41,17 +42,15 @@ def markdown_summary(content: Content) -> str:
         if what != "verdict":
             lines.append(f"{what.capitalize()} not supplied: {_text(why)}.")
     if content.entries:
-        names = ["factor", "holds", "train", "valid", "test", "turnover", "half-life", "break-even bp", "formula"]
+        statistics = [s for s in STATISTICS if s.in_summary]
+        names = ["factor", "holds", "train", "valid", "test", *(s.title for s in statistics), "formula"]
         lines += ["", "| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
         for e in content.entries:
-            figures = e.figures
             cells = [
                 e.name,
                 "-" if e.holds is None else "yes" if e.holds else "no",
                 *(signed(e.scores.get(split)) for split in ("train", "valid", "test")),
-                decimal(figures["turnover"], 3) if figures else DASH,
-                decimal(figures["decay"]["half_life"], 1) if figures else DASH,
-                decimal(figures["long_short"]["break_even_bp"], 1) if figures else DASH,
+                *(s.text(e.statistics.get(s.title)) for s in statistics),
                 f"`{_text(e.expression)}`",
             ]
             lines.append("| " + " | ".join(cells) + " |")
