@@ -2,7 +2,9 @@
 
 from fama_fast.ops import (  # noqa: F401  (each registers its operators when imported)
     arithmetic,
+    arithmetic_functions,
     cross_section,
+    cross_section_neutral,
     group,
     logical,
     stateful,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from fama_fast.ops import syntax
 from fama_fast.ops.constants import strict
-from fama_fast.ops.registry import build, register
-from fama_fast.ops.spec import Algebra, OpSpec, PolarsLowering, number, series
+from fama_fast.ops.registry import register
+from fama_fast.ops.spec import Algebra, OpSpec, PolarsLowering, series
+from fama_fast.ops.unit_rule import UnitRule
 from fama_fast.types import Family
 
 if TYPE_CHECKING:
@@ -16,15 +17,14 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from fama_fast.ir import Node
     from fama_fast.ops.spec import PolarsContext
 
-_DESIGN = "fama_fast binding semantics"
-_ALPHA101 = "Kakushadze (2016), 101 Formulaic Alphas, appendix A.1"
-_BRAIN = "WorldQuant BRAIN operator reference, arithmetic"
+DESIGN = "fama_fast binding semantics"
+ALPHA101 = "Kakushadze (2016), 101 Formulaic Alphas, appendix A.1"
+BRAIN = "WorldQuant BRAIN operator reference, arithmetic"
 
 
-def _element(
+def element(
     name: str,
     operands: str,
     doc: str,
@@ -32,10 +32,11 @@ def _element(
     polars: PolarsLowering,
     evaluate: Callable[..., float],
     *,
-    source: str = _BRAIN,
+    source: str = BRAIN,
     missing: str = "missing when an operand is missing",
     **more: Any,
 ) -> None:
+    """Register an operator of numbers in one cell; `operands` are their names, `more` other fields of its entry."""
     register(
         OpSpec(
             name=name,
@@ -65,7 +66,7 @@ def _mod(ctx: PolarsContext, x: pl.Expr, y: pl.Expr) -> Any:
     return ctx.pl.map_batches([x, y], exact, return_dtype=ctx.pl.Float64)
 
 
-_element(
+element(
     "ADD",
     "x y",
     "x + y.",
@@ -75,8 +76,10 @@ _element(
     algebra=Algebra(commutative=True),
     symbol="+",
     precedence=syntax.ADDITIVE,
+    unit=UnitRule.SUM,
+    usage=14,
 )
-_element(
+element(
     "SUB",
     "x y",
     "x - y.",
@@ -86,8 +89,10 @@ _element(
     aliases=("SUBTRACT",),
     symbol="-",
     precedence=syntax.ADDITIVE,
+    unit=UnitRule.DIFFERENCE,
+    usage=14,
 )
-_element(
+element(
     "MUL",
     "x y",
     "x * y.",
@@ -98,8 +103,10 @@ _element(
     algebra=Algebra(commutative=True, odd=True),
     symbol="*",
     precedence=syntax.MULTIPLICATIVE,
+    unit=UnitRule.PRODUCT,
+    usage=14,
 )
-_element(
+element(
     "DIV",
     "x y",
     "x / y.",
@@ -111,8 +118,10 @@ _element(
     algebra=Algebra(odd=True),
     symbol="/",
     precedence=syntax.MULTIPLICATIVE,
+    unit=UnitRule.QUOTIENT,
+    usage=14,
 )
-_element(
+element(
     "NEG",
     "x",
     "-x.",
@@ -123,8 +132,10 @@ _element(
     algebra=Algebra(odd=True),
     symbol="-",
     precedence=syntax.UNARY_MINUS,
+    unit=UnitRule.NEGATED,
+    usage=14,
 )
-_element(
+element(
     "POWER",
     "x y",
     "x to the power y.",
@@ -136,21 +147,25 @@ _element(
     symbol="^",
     precedence=syntax.POWER,
     notes="A negative x to a whole y is as in arithmetic, (-2)^3 = -8; SIGNED_POWER is the other convention.",
+    unit=UnitRule.POWER,
+    usage=14,
 )
-_element(
+element(
     "SIGNED_POWER",
     "x y",
     "sign(x) * |x|^y.",
     "SIGNED_POWER(RET, 2)",
     lambda ctx, x, y: x.sign() * x.abs().pow(y),
     lambda x, y: math.copysign(1.0, x) * abs(x) ** y if x else 0.0 * x**y,
-    source=f"{_BRAIN}; SignedPower of {_ALPHA101}",
+    source=f"{BRAIN}; SignedPower of {ALPHA101}",
     missing="missing when an operand is missing, and for 0 to a negative power",
     aliases=("SIGNEDPOWER",),
     algebra=Algebra(odd=True),
     notes="Kakushadze writes x^a and computes it on positive ranks only; BRAIN keeps the sign, and so do we.",
+    unit=UnitRule.POWER,
+    usage=2,
 )
-_element(
+element(
     "MIN",
     "x y",
     "The smaller of x and y.",
@@ -161,8 +176,10 @@ _element(
     algebra=Algebra(commutative=True),
     notes="Alpha101's min(x, d) with a whole d and qlib's Min(x, d) are TS_MIN, and its min of two series takes the "
     "present one where one is missing, which is FMIN: use the dialect.",
+    unit=UnitRule.SMALLER,
+    usage=4,
 )
-_element(
+element(
     "MAX",
     "x y",
     "The larger of x and y.",
@@ -173,6 +190,8 @@ _element(
     algebra=Algebra(commutative=True),
     notes="Alpha101's max(x, d) with a whole d and qlib's Max(x, d) are TS_MAX, and its max of two series takes the "
     "present one where one is missing, which is FMAX: use the dialect.",
+    unit=UnitRule.LARGER,
+    usage=13,
 )
 
 
@@ -190,17 +209,19 @@ def _present(pick: Callable[[float, float], float]) -> Callable[[float, float], 
     return evaluate
 
 
-for _name, _pick, _word in (("FMIN", min, "smaller"), ("FMAX", max, "larger")):
+for _name, _pick, _unit in (("FMIN", min, UnitRule.SMALLER), ("FMAX", max, UnitRule.LARGER)):
     register(
         OpSpec(
             name=_name,
             family=Family.ELEMENT,
             parameters=(series("x"), series("y")),
-            doc=f"The {_word} of x and y, or the present one where the other is missing.",
+            doc=f"The {_unit.word} of x and y, or the present one where the other is missing.",
             example=f"{_name}(RANK(RET), RANK(VOLUME))",
             source=f"NumPy, numpy.{_name.lower()}; C99 {_name.lower()}",
             missing="missing when both operands are missing",
             algebra=Algebra(commutative=True),
+            unit=_unit,
+            internal=True,  # a value that is now the one series, now the other, is nothing to search for
             polars=_horizontal(_name[1:].lower()),
             kernel=f"elementwise.{_name.lower()}",
             evaluate=_present(_pick),
@@ -208,187 +229,15 @@ for _name, _pick, _word in (("FMIN", min, "smaller"), ("FMAX", max, "larger")):
             f"formulas; {_name[1:]} is missing when one side is.",
         )
     )
-_element(
+element(
     "MOD",
     "x y",
     "x modulo y, with the sign of y: x - y * floor(x / y).",
     "MOD(VOLUME, 100)",
     _mod,
     lambda x, y: x % y,
-    source=_DESIGN,
+    source=DESIGN,
     missing="missing when an operand is missing or y is 0",
     notes="As in Python and NumPy; C's fmod has the sign of x.",
-)
-_element(
-    "ABS",
-    "x",
-    "The absolute value.",
-    "ABS(RET)",
-    lambda ctx, x: x.abs(),
-    abs,
-    source=_ALPHA101,
-    algebra=Algebra(even=True, idempotent=True),
-)
-_element(
-    "SIGN",
-    "x",
-    "1 for a positive x, -1 for a negative, 0 for zero.",
-    "SIGN(DELTA(CLOSE, 1))",
-    lambda ctx, x: x.sign(),
-    lambda x: float((x > 0) - (x < 0)),
-    source=_ALPHA101,
-    algebra=Algebra(odd=True, idempotent=True, increasing=True),
-)
-_element(
-    "LOG",
-    "x",
-    "The natural logarithm.",
-    "LOG(VOLUME)",
-    lambda ctx, x: x.log(),
-    math.log,
-    source=_ALPHA101,
-    missing="missing when x is missing or x <= 0",
-    aliases=("LN",),
-)
-_element(
-    "LOG1P",
-    "x",
-    "The natural logarithm of 1 + x, exact for small x.",
-    "LOG1P(RET)",
-    lambda ctx, x: x.log1p(),
-    math.log1p,
-    source=_DESIGN,
-    missing="missing when x is missing or x <= -1",
-)
-_element(
-    "EXP",
-    "x",
-    "e to the power x.",
-    "EXP(RET)",
-    lambda ctx, x: x.exp(),
-    math.exp,
-    missing="missing when x is missing or the result overflows",
-)
-_element(
-    "SQRT",
-    "x",
-    "The square root.",
-    "SQRT(VOLUME)",
-    lambda ctx, x: x.sqrt(),
-    math.sqrt,
-    missing="missing when x is missing or x < 0",
-)
-_element(
-    "INVERSE",
-    "x",
-    "1 / x.",
-    "INVERSE(CLOSE)",
-    lambda ctx, x: 1.0 / x,
-    lambda x: 1.0 / x,
-    missing="missing when x is missing or 0",
-    algebra=Algebra(odd=True),
-)
-_element(
-    "FLOOR",
-    "x",
-    "The largest whole number not above x.",
-    "FLOOR(LOG(VOLUME))",
-    lambda ctx, x: x.floor(),
-    math.floor,
-    source=_DESIGN,
-    algebra=Algebra(idempotent=True, increasing=True),
-)
-_element(
-    "CEIL",
-    "x",
-    "The smallest whole number not below x.",
-    "CEIL(LOG(VOLUME))",
-    lambda ctx, x: x.ceil(),
-    math.ceil,
-    source=_DESIGN,
-    aliases=("CEILING",),
-    algebra=Algebra(idempotent=True, increasing=True),
-)
-_element(
-    "ROUND",
-    "x",
-    "The nearest whole number; a half goes to the even one.",
-    "ROUND(LOG(VOLUME))",
-    lambda ctx, x: x.round(0, mode="half_to_even"),
-    round,
-    source=f"{_BRAIN}; IEEE 754 roundTiesToEven",
-    algebra=Algebra(odd=True, idempotent=True, increasing=True),
-)
-_element(
-    "TANH",
-    "x",
-    "The hyperbolic tangent.",
-    "TANH(Z_SCORE(RET))",
-    lambda ctx, x: x.tanh(),
-    math.tanh,
-    algebra=Algebra(odd=True, increasing=True),
-)
-_element(
-    "SIGMOID",
-    "x",
-    "1 / (1 + e^-x).",
-    "SIGMOID(Z_SCORE(RET))",
-    lambda ctx, x: 1.0 / (1.0 + (-x).exp()),
-    lambda x: 1.0 / (1.0 + math.exp(-x)) if x > -700.0 else math.exp(x),
-    algebra=Algebra(increasing=True),
-)
-
-
-def _clip(x: Node, lower: float, upper: float) -> Node:
-    return build("MIN", build("MAX", x, lower), upper)
-
-
-register(
-    OpSpec(
-        name="CLIP",
-        family=Family.ELEMENT,
-        parameters=(series(), number("lower", doc="smallest result"), number("upper", doc="largest result")),
-        doc="x held between two numbers.",
-        example="CLIP(RET, -0.1, 0.1)",
-        source=_DESIGN,
-        missing="missing when x is missing",
-        algebra=Algebra(idempotent=True, increasing=True),
-        lower=_clip,
-        notes="A lower bound above the upper one gives the upper one.",
-    )
-)
-
-
-def _s_log_1p(x: Node) -> Node:
-    return build("MUL", build("SIGN", x), build("LOG1P", build("ABS", x)))
-
-
-register(
-    OpSpec(
-        name="S_LOG_1P",
-        family=Family.ELEMENT,
-        parameters=(series(),),
-        doc="sign(x) * log(1 + |x|): a logarithm that keeps sign and order.",
-        example="S_LOG_1P(DELTA(VOLUME, 1))",
-        source=f"{_BRAIN}, s_log_1p",
-        missing="missing when x is missing",
-        aliases=("SIGNED_LOG1P",),
-        algebra=Algebra(odd=True, increasing=True),
-        lower=_s_log_1p,
-        notes="The natural logarithm, by BRAIN's formula; the example beside it (9 gives 1) has the decimal one.",
-    )
-)
-register(
-    OpSpec(
-        name="PURIFY",
-        family=Family.ELEMENT,
-        parameters=(series(),),
-        doc="x, with infinities turned into missing values.",
-        example="PURIFY(RET / TS_STDDEV(RET, 20))",
-        source=f"{_BRAIN}, purify",
-        missing="missing when x is missing",
-        algebra=Algebra(odd=True, idempotent=True, increasing=True),
-        lower=lambda x: x,
-        notes="Here every operator already gives a missing value for an infinite one, so this changes nothing.",
-    )
+    unit=UnitRule.REMAINDER,
 )

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.ops import slices
+from fama_fast.ops.conditioning import Conditioning
 from fama_fast.ops.registry import build, register
 from fama_fast.ops.spec import (
     MAX_WINDOW,
@@ -19,6 +20,7 @@ from fama_fast.ops.spec import (
     number,
     series,
 )
+from fama_fast.ops.unit_rule import UnitRule
 from fama_fast.types import Family
 
 if TYPE_CHECKING:
@@ -122,6 +124,8 @@ _cross(
     algebra=Algebra(idempotent=True, increasing=True),
     notes="BRAIN scales to [0, 1], (r - 1)/(n - 1), and its second parameter only sets the precision. qlib's Rank is "
     "TS_RANK; its CSRankNorm is (r/n - 0.5) * 3.46.",
+    unit=UnitRule.SLICE,
+    usage=14,
 )
 _cross(
     "Z_SCORE",
@@ -132,6 +136,7 @@ _cross(
     aliases=("ZSCORE", "CS_ZSCORE"),
     algebra=Algebra(odd=True, increasing=True),
     missing="missing when x is missing, when all members have one value, or with fewer than 2 members",
+    unit=UnitRule.SLICE,
 )
 _cross(
     "DEMEAN",
@@ -141,6 +146,7 @@ _cross(
     slices.demean,
     aliases=("CS_DEMEAN",),
     algebra=Algebra(odd=True, increasing=True),
+    unit=UnitRule.SLICE_SAME,
 )
 _composite(
     "NORMALIZE",
@@ -153,6 +159,7 @@ _composite(
     algebra=Algebra(odd=True, increasing=True),
     missing="missing when x is missing; with useStd also when all members have one value",
     example="NORMALIZE(TS_RETURNS(CLOSE, 5), useStd=TRUE, limit=3)",
+    conditioning=Conditioning.LARGEST_OPERAND,
 )
 _cross(
     "SCALE",
@@ -168,6 +175,8 @@ _cross(
     missing="missing when x is missing; without longscale and shortscale also when all members are 0",
     notes="BRAIN calls a `scale`. A side that is not given while the other is, is scaled to 0.",
     module="cross_section_statistics",
+    unit=UnitRule.SLICE,
+    usage=9,
 )
 _cross(
     "WINSORIZE",
@@ -180,6 +189,7 @@ _cross(
     missing="missing when x is missing or with fewer than 2 members",
     example="WINSORIZE(RET, 3)",
     notes="BRAIN's divides by n in the standard deviation. By quantiles: WINSORIZE_QUANTILE; by the median: MAD_CLIP.",
+    unit=UnitRule.SLICE_SAME,
 )
 _cross(
     "WINSORIZE_QUANTILE",
@@ -194,6 +204,7 @@ _cross(
     example="WINSORIZE_QUANTILE(RET, 0.01, 0.99)",
     ordered=(("lower", "upper"),),
     module="cross_section_statistics",
+    unit=UnitRule.SLICE_SAME,
 )
 _composite(
     "MAD_CLIP",
@@ -208,7 +219,13 @@ _composite(
     notes="Without the factor 1.4826, as some systems have it: MAD_CLIP(x, k / 1.4826).",
 )
 for _name, _aggregate, _what, _law, _more in (
-    ("COUNT", lambda x: x.count(), "How many members are present that date.", Algebra(even=True), {}),
+    (
+        "COUNT",
+        lambda x: x.count(),
+        "How many members are present that date.",
+        Algebra(even=True),
+        {"unit": UnitRule.PRESENCE_COUNT},
+    ),
     ("SUM", lambda x: x.sum(), "The sum over the members present that date.", Algebra(odd=True), {}),
     ("MEAN", lambda x: x.mean(), "The mean of the members present that date.", Algebra(odd=True), {}),
     ("MAX", lambda x: x.max(), "The largest value of the members present that date.", Algebra(idempotent=True), {}),
@@ -229,7 +246,7 @@ for _name, _aggregate, _what, _law, _more in (
         slices.std if _aggregate is None else slices.statistic(_aggregate),
         algebra=_law,
         module="cross_section_statistics",
-        **_more,
+        **{"unit": UnitRule.SLICE_SAME, **_more},
     )
 _cross(
     "CS_PERCENTILE",
@@ -241,6 +258,7 @@ _cross(
     algebra=Algebra(),
     example="CS_PERCENTILE(RET, 0.9)",
     module="cross_section_statistics",
+    unit=UnitRule.SLICE_SAME,
 )
 _composite(
     "CS_MEDIAN",
@@ -262,6 +280,7 @@ for _driver, _formula in (
         f"{_BRAIN}, quantile",
         getattr(slices, f"quantile_{_driver.lower()}"),
         algebra=Algebra(odd=True, increasing=True),
+        unit=UnitRule.SLICE,
         module="cross_section_statistics",
     )
 _composite(
@@ -289,6 +308,7 @@ for _end, _which in (("TOP", "largest"), ("BOTTOM", "smallest")):
         aliases=(f"CS_{_end}",),
         example=f"{_end}(CAP, 100)",
         boolean=True,
+        unit=UnitRule.SLICE,
         module="cross_section_statistics",
     )
 _cross(
@@ -301,6 +321,7 @@ _cross(
     example="GROUP_MEAN(RET, DENSIFY(ROUND(LOG(VOLUME))))",
     gives_group=True,
     module="cross_section_statistics",
+    unit=UnitRule.SLICE,
 )
 _composite(
     "CS_BUCKET",
@@ -336,42 +357,5 @@ register(
         lower=_bucket,
         notes='BRAIN writes range="start, end, step" as text. For n groups of equal count: CS_BUCKET.',
         gives_group=True,
-    )
-)
-register(
-    OpSpec(
-        name="VECTOR_NEUT",
-        family=Family.CROSS_SECTION,
-        parameters=(series(), series("y")),
-        doc="x less its part along y: x - y (x.y)/(y.y), over the members that have both.",
-        example="VECTOR_NEUT(RANK(RET), RANK(VOLUME))",
-        source=_BRAIN,
-        missing="missing when either is missing, or y is 0 for all",
-        aliases=("CS_VECTOR_NEUT",),
-        algebra=Algebra(odd=True),
-        polars=slices.vector_neut,
-        kernel="neutral.vector",
-    )
-)
-register(
-    OpSpec(
-        name="REGRESSION_NEUT",
-        family=Family.CROSS_SECTION,
-        parameters=(
-            series("y"),
-            series("x1"),
-            series("x2", default=0.0, doc="a second regressor"),
-            series("x3", default=0.0, doc="a third regressor"),
-        ),
-        doc="The residual of the date's ordinary least squares of y on the regressors and an intercept, over the "
-        "members that have all of them; a regressor with one value on the date adds nothing.",
-        example="REGRESSION_NEUT(RANK(RET), LOG(VOLUME))",
-        source=f"{_BRAIN}, regression_neut; numpy.linalg.lstsq",
-        missing="missing when an operand is missing, when there are fewer than two more members than regressors that "
-        "vary, or when what is left of a regressor beside those before it is below 1e-9 of its size",
-        aliases=("CS_REGRESSION_NEUT", "REGRESSION_RESIDUAL"),
-        algebra=Algebra(odd=True, residual=True),
-        polars=slices.regression_neut,
-        kernel="neutral.regression",
     )
 )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.ops import slices
+from fama_fast.ops.conditioning import Conditioning
 from fama_fast.ops.registry import build, register
 from fama_fast.ops.spec import Algebra, OpSpec, Parameter, PolarsLowering, number, series
 from fama_fast.ops.spec import group as group_parameter
+from fama_fast.ops.unit_rule import UnitRule
 from fama_fast.types import Family, Kind
 
 if TYPE_CHECKING:
@@ -100,14 +102,20 @@ _group(
     slices.group_rank,
     algebra=Algebra(idempotent=True),
     notes="BRAIN scales to [0, 1].",
+    unit=UnitRule.SLICE,
 )
-_group("MEAN", "The mean of the group that date.", slices.group_mean, algebra=Algebra(odd=True))
-_group("SUM", "The sum over the group that date.", slices.group_sum, algebra=Algebra(odd=True))
+_group(
+    "MEAN", "The mean of the group that date.", slices.group_mean, algebra=Algebra(odd=True), unit=UnitRule.SLICE_SAME
+)
+_group(
+    "SUM", "The sum over the group that date.", slices.group_sum, algebra=Algebra(odd=True), unit=UnitRule.SLICE_SAME
+)
 _group(
     "COUNT",
     "How many members of the group are present that date.",
     slices.group_count,
     algebra=Algebra(even=True),
+    unit=UnitRule.PRESENCE_COUNT,
 )
 _group(
     "NEUTRALIZE",
@@ -116,6 +124,8 @@ _group(
     algebra=Algebra(odd=True),
     source=f"{_BRAIN}; Kakushadze (2016), indneutralize",
     aliases=("INDNEUTRALIZE", "GROUP_DEMEAN"),
+    unit=UnitRule.SLICE_SAME,
+    usage=14,
 )
 _group(
     "ZSCORE",
@@ -124,6 +134,7 @@ _group(
     algebra=Algebra(odd=True),
     aliases=("GROUP_Z_SCORE",),
     missing="missing when x or the group is missing, and when the group has one value or one member",
+    unit=UnitRule.SLICE,
 )
 _group(
     "SCALE",
@@ -131,6 +142,7 @@ _group(
     slices.group_scale,
     algebra=Algebra(idempotent=True),
     missing="missing when x or the group is missing, and when the group has one value",
+    unit=UnitRule.SLICE,
 )
 _group(
     "STD",
@@ -139,6 +151,7 @@ _group(
     algebra=Algebra(even=True),
     aliases=("GROUP_STD_DEV", "GROUP_STDDEV"),
     missing="missing when x or the group is missing, and for a lone member",
+    unit=UnitRule.SLICE_SAME,
 )
 _group(
     "PERCENTAGE",
@@ -148,6 +161,7 @@ _group(
     algebra=Algebra(),
     kernel="group_quantile.percentile",
     aliases=("GROUP_PERCENTILE",),
+    unit=UnitRule.SLICE_SAME,
 )
 _composite(
     "MEDIAN",
@@ -191,7 +205,21 @@ register(
         algebra=Algebra(odd=True),
         polars=slices.group_vector_neut,
         kernel="neutral.group_vector",
+        unit=UnitRule.SLICE_SAME,
+        conditioning=Conditioning.LARGEST_OPERAND,
     )
 )
-_group("MAX", "The largest value of the group that date.", slices.group_max, algebra=Algebra(idempotent=True))
-_group("MIN", "The smallest value of the group that date.", slices.group_min, algebra=Algebra(idempotent=True))
+_group(
+    "MAX",
+    "The largest value of the group that date.",
+    slices.group_max,
+    algebra=Algebra(idempotent=True),
+    unit=UnitRule.SLICE_SAME,
+)
+_group(
+    "MIN",
+    "The smallest value of the group that date.",
+    slices.group_min,
+    algebra=Algebra(idempotent=True),
+    unit=UnitRule.SLICE_SAME,
+)

@@ -9,6 +9,7 @@ from fama_fast.ops import syntax
 from fama_fast.ops.constants import MISSING, strict
 from fama_fast.ops.registry import register
 from fama_fast.ops.spec import Algebra, OpSpec, PolarsLowering, number, series
+from fama_fast.ops.unit_rule import UnitRule
 from fama_fast.types import Family
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def _comparison(
     evaluate: Callable[[float, float], bool],
     *,
     commutative: bool = False,
+    usage: int = 0,
 ) -> None:
     register(
         OpSpec(
@@ -49,15 +51,17 @@ def _comparison(
             symbol=symbol,
             precedence=syntax.COMPARISON,
             boolean=True,
+            unit=UnitRule.COMPARE,
+            usage=usage,
         )
     )
 
 
-_comparison("LT", "<", "less than", ("LESS_THAN",), lambda x, y: x < y, lambda x, y: x < y)
+_comparison("LT", "<", "less than", ("LESS_THAN",), lambda x, y: x < y, lambda x, y: x < y, usage=14)
 _comparison("LE", "<=", "at most", ("LESS_EQUAL",), lambda x, y: x <= y, lambda x, y: x <= y)
 _comparison("GT", ">", "greater than", ("GREATER_THAN",), lambda x, y: x > y, lambda x, y: x > y)
 _comparison("GE", ">=", "at least", ("GREATER_EQUAL",), lambda x, y: x >= y, lambda x, y: x >= y)
-_comparison("EQ", "==", "equal to", ("EQUAL",), lambda x, y: x == y, lambda x, y: x == y, commutative=True)
+_comparison("EQ", "==", "equal to", ("EQUAL",), lambda x, y: x == y, lambda x, y: x == y, commutative=True, usage=6)
 _comparison("NE", "!=", "not equal to", ("NOT_EQUAL",), lambda x, y: x != y, lambda x, y: x != y, commutative=True)
 
 
@@ -91,6 +95,7 @@ def _logic(
             kernel=f"elementwise.{name.lower()}_",
             evaluate=strict(lambda *values: float(truth(*(v != 0 for v in values)))),
             boolean=True,
+            unit=UnitRule.TRUTH,
             **more,
         )
     )
@@ -107,6 +112,7 @@ _logic(
     symbol="&&",
     precedence=syntax.AND,
     notes="A missing side makes the result missing even where the other side is false.",
+    usage=2,
 )
 _logic(
     "OR",
@@ -119,6 +125,7 @@ _logic(
     symbol="||",
     precedence=syntax.OR,
     notes="A missing side makes the result missing even where the other side is true.",
+    usage=2,
 )
 _logic(
     "NOT",
@@ -155,6 +162,8 @@ register(
         evaluate=_if_else,
         symbol="?",
         precedence=syntax.TERNARY,
+        unit=UnitRule.CHOOSE,
+        usage=14,
     )
 )
 register(
@@ -171,6 +180,8 @@ register(
         kernel="elementwise.is_nan",
         evaluate=lambda x: float(math.isnan(x)),
         boolean=True,
+        unit=UnitRule.PRESENCE,
+        usage=6,
     )
 )
 register(
@@ -187,11 +198,14 @@ register(
         polars=lambda ctx, x, value: x.fill_null(value),
         kernel="elementwise.nan_to",
         evaluate=lambda x, value: value if math.isnan(x) else x,
+        unit=UnitRule.FILL,
+        usage=4,
     )
 )
 register(
     OpSpec(
         name="MASK",
+        internal=True,  # carries the universe into cross-sections, which is no business of an expression
         family=Family.ELEMENT,
         parameters=(series("x"), series("members")),
         doc="x where the second operand is true, else missing: how the universe reaches cross-sections.",
@@ -203,5 +217,7 @@ register(
         kernel="elementwise.mask",
         evaluate=lambda x, members: x if members != 0 and not math.isnan(members) else MISSING,
         notes="With a universe, it stands in front of every cross-sectional and group operator.",
+        unit=UnitRule.MASKED,
+        usage=3,
     )
 )

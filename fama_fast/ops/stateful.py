@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fama_fast.ops.registry import build, register
 from fama_fast.ops.spec import Algebra, OpSpec, flag, number, series, window
+from fama_fast.ops.unit_rule import UnitRule
 from fama_fast.types import Family
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ register(
         kernel="stateful.trade_when",
         notes="BRAIN holds a value for ever; here at most d days. An exit is looked at before the trigger.",
         no_min_periods="none: one day with a trigger or an exit suffices by definition",
+        unit=UnitRule.WHEN,
     )
 )
 register(
@@ -103,6 +105,7 @@ register(
         algebra=Algebra(odd=True),
         lower=_keep,
         no_min_periods="none: one change within the period suffices by definition",
+        unit=UnitRule.SAME,
     )
 )
 register(
@@ -120,6 +123,7 @@ register(
         polars=_ts_hump,
         kernel="stateful.hump",
         no_min_periods=_ANY_DAYS,
+        unit=UnitRule.FOLLOWED,
     )
 )
 register(
@@ -145,6 +149,7 @@ register(
         kernel="follow.follow",
         notes="TS_DELTA_LIMIT and TS_HUMP begin at x of d days ago, which is another x every day.",
         no_min_periods=_ANY_DAYS,
+        unit=UnitRule.FOLLOWED,
     )
 )
 register(

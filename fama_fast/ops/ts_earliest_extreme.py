@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fama_fast.ops import windows
 from fama_fast.ops.registry import register
 from fama_fast.ops.spec import MIN_PERIODS, OpSpec, series, window
+from fama_fast.ops.unit_rule import UnitRule
 from fama_fast.types import Family
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ def _earliest_of(extreme: PolarsLowering) -> PolarsLowering:
     return lower
 
 
-for _name, _word, _extreme in (("ARGMAX", "largest", windows.maximum), ("ARGMIN", "smallest", windows.minimum)):
+for _name, _word, _extreme, _usage in (
+    ("ARGMAX", "largest", windows.maximum, 6),
+    ("ARGMIN", "smallest", windows.minimum, 2),
+):
     register(
         OpSpec(
             name=f"TS_{_name}_FIRST",
@@ -35,6 +39,8 @@ for _name, _word, _extreme in (("ARGMAX", "largest", windows.maximum), ("ARGMIN"
             missing="missing unless all d days are present (or min_periods of them)",
             lookback=lambda p: int(p["d"]) - 1,
             polars=_earliest_of(_extreme),
+            unit=UnitRule.FREE,
+            usage=_usage,
             kernel=f"ts_earliest_extreme.{_name.lower()}",
             notes=f"TS_{_name} takes the latest of equals. qlib counts from the window's first day: see its dialect.",
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fama_fast.ops import windows
 from fama_fast.ops.registry import build, register
 from fama_fast.ops.spec import MAX_WINDOW, Algebra, OpSpec, Parameter, lag, number, series, window
+from fama_fast.ops.unit_rule import UnitRule
 from fama_fast.types import Family, Kind
 
 _SINGLE_DAYS = "none: it reads single days, so there is nothing to relax"
@@ -46,6 +47,8 @@ register(
         kernel="ts_lag.delay",
         notes="qlib's Ref with a negative lag looks ahead; here a lag is at least 1.",
         no_min_periods=_SINGLE_DAYS,
+        unit=UnitRule.SAME,
+        usage=14,
     )
 )
 register(
@@ -62,6 +65,7 @@ register(
         algebra=Algebra(odd=True),
         lower=_delta,
         no_min_periods=_SINGLE_DAYS,
+        usage=14,
     )
 )
 register(
@@ -95,6 +99,7 @@ register(
         polars=_backfill,
         kernel="ts_lag.backfill",
         no_min_periods="none: one present day of the d suffices by definition",
+        unit=UnitRule.SAME,
     )
 )
 register(
@@ -117,6 +122,7 @@ register(
         notes="k counts from 1, so k=1 is BACKFILL, as BRAIN says; the example in its manual counts from 0.",
         ordered=(("k", "d"),),
         no_min_periods="none: k present days of the d suffice by definition",
+        unit=UnitRule.SAME,
     )
 )
 register(
@@ -133,6 +139,7 @@ register(
         polars=windows.last_diff_value,
         kernel="ts_conditions.last_diff_value",
         no_min_periods="none: one present day that differs from today suffices by definition",
+        unit=UnitRule.SAME,
     )
 )
 register(
@@ -151,6 +158,7 @@ register(
         kernel="ts_conditions.days_from_last_change",
         notes="BRAIN takes no window and counts on. Its example is as here: 2, 2, 2, 7, latest first, gives 3.",
         no_min_periods="none: missing days are passed over",
+        unit=UnitRule.FREE,
     )
 )
 register(
@@ -173,5 +181,6 @@ register(
         kernel="ts_conditions.delta_limit",
         notes="BRAIN starts on the first day of the data; here d days back.",
         no_min_periods="none: a day without a value changes nothing, so no number of days is asked for",
+        unit=UnitRule.FOLLOWED,
     )
 )

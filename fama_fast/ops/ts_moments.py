@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fama_fast.ops import moment_windows, windows
+from fama_fast.ops.conditioning import Conditioning
 from fama_fast.ops.registry import build, register
 from fama_fast.ops.spec import MIN_PERIODS, Algebra, OpSpec, Parameter, series, window
+from fama_fast.ops.unit_rule import UnitRule
 from fama_fast.types import Family, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     import polars as pl
 
@@ -37,7 +38,7 @@ def _moment(
     least: int = 1,
     missing: str = _ALL_PRESENT,
     example: str = "",
-    notes: str = "",
+    **more: Any,
 ) -> None:
     register(
         OpSpec(
@@ -53,7 +54,7 @@ def _moment(
             algebra=algebra,
             polars=polars,
             kernel=kernel if "." in kernel else f"ts_moments.{kernel}",
-            notes=notes,
+            **more,
         )
     )
 
@@ -66,6 +67,9 @@ _moment(
     ("SUM", "SUMAC"),
     windows.total,
     algebra=Algebra(odd=True),
+    unit=UnitRule.SUM_OF_DAYS,
+    usage=14,
+    conditioning=Conditioning.TERMS,
 )
 _moment(
     "TS_MEAN",
@@ -76,6 +80,9 @@ _moment(
     windows.mean,
     algebra=Algebra(odd=True),
     example="TS_MEAN(CLOSE, 20)",
+    unit=UnitRule.SAME,
+    usage=7,
+    conditioning=Conditioning.TERMS,
 )
 _moment(
     "TS_PRODUCT",
@@ -86,6 +93,8 @@ _moment(
     windows.product,
     algebra=Algebra(),
     example="TS_PRODUCT(1 + RET, 5)",
+    unit=UnitRule.PRODUCT_OF_DAYS,
+    usage=2,
 )
 _moment(
     "TS_VAR",
@@ -97,6 +106,7 @@ _moment(
     algebra=Algebra(even=True),
     least=2,
     missing=f"{_ALL_PRESENT}; at least 2 in any case",
+    unit=UnitRule.SQUARE,
 )
 _moment(
     "TS_STDDEV",
@@ -109,6 +119,8 @@ _moment(
     least=2,
     missing=f"{_ALL_PRESENT}; at least 2 in any case",
     notes="BRAIN does not say which ddof it uses.",
+    unit=UnitRule.SHIFT_FREE,
+    usage=14,
 )
 _moment(
     "TS_SKEW",
@@ -121,6 +133,8 @@ _moment(
     least=3,
     missing=f"{_ALL_PRESENT}; at least 3 in any case; missing for a constant window",
     notes="pandas gives 0 for a constant window.",
+    unit=UnitRule.FREE,
+    conditioning=Conditioning.ONE,
 )
 _moment(
     "TS_KURT",
@@ -133,6 +147,8 @@ _moment(
     least=4,
     missing=f"{_ALL_PRESENT}; at least 4 in any case; missing for a constant window",
     notes="pandas gives -3 for a constant window.",
+    unit=UnitRule.FREE,
+    conditioning=Conditioning.ONE,
 )
 _moment(
     "TS_ZSCORE",
@@ -145,6 +161,8 @@ _moment(
     least=2,
     missing=f"{_ALL_PRESENT}; missing when x is missing today and for a constant window",
     example="TS_ZSCORE(VOLUME, 20)",
+    unit=UnitRule.FREE,
+    conditioning=Conditioning.ONE,
 )
 _moment(
     "TS_AV_DIFF",
@@ -157,6 +175,8 @@ _moment(
     missing=f"{_ALL_PRESENT}; missing when x is missing today",
     example="TS_AV_DIFF(CLOSE, 20)",
     notes="BRAIN leaves missing days out of the mean, however many: min_periods=1 is that.",
+    unit=UnitRule.SHIFT_FREE,
+    conditioning=Conditioning.SPREAD,
 )
 _moment(
     "TS_MAD",
@@ -167,6 +187,8 @@ _moment(
     moment_windows.mean_absolute_deviation,
     algebra=Algebra(even=True),
     notes="The mean distance from the mean, unscaled; elsewhere MAD is often the median distance from the median.",
+    unit=UnitRule.SHIFT_FREE,
+    conditioning=Conditioning.SPREAD,
 )
 
 
@@ -211,6 +233,7 @@ register(
         polars=_entropy,
         kernel="ts_deviation.entropy",
         notes="A bar holds its lower edge, the last one both: floor((x - min) * buckets / (max - min)).",
+        unit=UnitRule.FREE,
     )
 )
 register(
@@ -225,6 +248,7 @@ register(
         lookback=_lookback,
         algebra=Algebra(odd=True),
         lower=_ratio,
+        conditioning=Conditioning.LEVEL_IN_SPREADS,
     )
 )
 register(
@@ -257,6 +281,7 @@ register(
         algebra=Algebra(odd=True),
         lower=_sum_if,
         notes="GTJA writes SUMIF(x, d, condition): the condition last.",
+        conditioning=Conditioning.TERMS,
     )
 )
 register(

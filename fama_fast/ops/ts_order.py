@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fama_fast.ops import windows
+from fama_fast.ops.conditioning import Conditioning
 from fama_fast.ops.registry import build, register
 from fama_fast.ops.spec import MIN_PERIODS, Algebra, OpSpec, number, series, window
+from fama_fast.ops.unit_rule import UnitRule
 from fama_fast.types import Family
 
 if TYPE_CHECKING:
@@ -68,9 +70,9 @@ def _min_max_cps(x: Node, d: int, f: float, min_periods: int | None) -> Node:
     return build("ADD", value, build("MUL", x, 2.0 - f)) if f != 2.0 else value
 
 
-for _name, _word, _polars, _field, _alias in (
-    ("MIN", "smallest", windows.minimum, "LOW", "LOWEST"),
-    ("MAX", "largest", windows.maximum, "HIGH", "HIGHEST"),
+for _name, _word, _polars, _field, _alias, _usage in (
+    ("MIN", "smallest", windows.minimum, "LOW", "LOWEST", 14),
+    ("MAX", "largest", windows.maximum, "HIGH", "HIGHEST", 11),
 ):
     _order(
         f"TS_{_name}",
@@ -80,10 +82,12 @@ for _name, _word, _polars, _field, _alias in (
         aliases=(_alias, f"TS{_name}"),
         polars=_polars,
         kernel=f"ts_order.{_name.lower()}",
+        unit=UnitRule.SAME,
+        usage=_usage,
     )
-for _name, _word, _polars, _field, _alias in (
-    ("MIN", "smallest", windows.argmin, "LOW", "LOWDAY"),
-    ("MAX", "largest", windows.argmax, "HIGH", "HIGHDAY"),
+for _name, _word, _polars, _field, _alias, _usage in (
+    ("MIN", "smallest", windows.argmin, "LOW", "LOWDAY", 2),
+    ("MAX", "largest", windows.argmax, "HIGH", "HIGHDAY", 4),
 ):
     _order(
         f"TS_ARG{_name}",
@@ -93,6 +97,8 @@ for _name, _word, _polars, _field, _alias in (
         aliases=(f"TS_ARG_{_name}", _alias),
         polars=_polars,
         kernel=f"ts_order.arg{_name.lower()}",
+        unit=UnitRule.FREE,
+        usage=_usage,
         notes=_ARG_NOTES,
     )
 _order(
@@ -104,6 +110,8 @@ _order(
     polars=windows.rank,
     kernel="ts_order.rank",
     notes="qlib's Rank is this one. BRAIN scales to [0, 1].",
+    unit=UnitRule.FREE,
+    usage=14,
 )
 _order(
     "TS_QUANTILE",
@@ -114,6 +122,9 @@ _order(
     polars=windows.quantile,
     kernel="ts_order.quantile",
     notes="BRAIN's ts_quantile is another operator: the inverse normal of TS_RANK.",
+    unit=UnitRule.SAME,
+    usage=2,
+    conditioning=Conditioning.TERMS,
 )
 _order(
     "TS_MEDIAN",
@@ -121,6 +132,7 @@ _order(
     "WorldQuant BRAIN ts_median; qlib Med",
     aliases=("MEDIAN", "MED"),
     lower=_median,
+    conditioning=Conditioning.TERMS,
 )
 _order(
     "TS_SCALE",
@@ -156,6 +168,7 @@ _order(
     aliases=("MIN_MAX_DIFF",),
     algebra=Algebra(odd=True),
     lower=_min_max_diff,
+    conditioning=Conditioning.RANGE,
 )
 _order(
     "TS_MIN_MAX_CPS",
@@ -166,4 +179,5 @@ _order(
     aliases=("MIN_MAX_CPS",),
     algebra=Algebra(odd=True),
     lower=_min_max_cps,
+    conditioning=Conditioning.RANGE,
 )

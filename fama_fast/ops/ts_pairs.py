@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fama_fast.ops import pair_windows
+from fama_fast.ops.conditioning import Conditioning
 from fama_fast.ops.registry import build, register
 from fama_fast.ops.spec import MIN_PERIODS, Algebra, OpSpec, lag, series, window
+from fama_fast.ops.unit_rule import UnitRule
 from fama_fast.types import Family
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ register(
         algebra=Algebra(commutative=True, odd=True),
         polars=pair_windows.correlation,
         kernel="ts_pairs.correl",
+        unit=UnitRule.FREE,
+        usage=14,
+        conditioning=Conditioning.ONE,
     )
 )
 register(
@@ -56,6 +61,9 @@ register(
         polars=pair_windows.covariance,
         kernel="ts_pairs.covariance",
         notes="COVIANCE is how GTJA (2017) spells it.",
+        unit=UnitRule.COVARIANCE,
+        usage=2,
+        conditioning=Conditioning.SPREADS,
     )
 )
 
@@ -100,6 +108,8 @@ register(
         algebra=Algebra(commutative=True, odd=True),
         polars=_rank_corr,
         kernel="ts_rank_corr.rank_corr",
+        unit=UnitRule.FREE,
+        conditioning=Conditioning.ONE,
     )
 )
 register(
@@ -116,6 +126,7 @@ register(
         lookback=_lookback,
         algebra=Algebra(odd=True),
         lower=_partial_corr,
+        conditioning=Conditioning.ONE,
     )
 )
 register(
@@ -132,5 +143,6 @@ register(
         algebra=Algebra(even=True),
         lower=_autocorr,
         notes="All d pairs are used, so d + lag days; the textbook estimator has d - lag products and one mean.",
+        conditioning=Conditioning.ONE,
     )
 )

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fama_fast.ops import pair_windows
+from fama_fast.ops.conditioning import Conditioning
 from fama_fast.ops.registry import build, register
 from fama_fast.ops.spec import MAX_WINDOW, MIN_PERIODS, Algebra, OpSpec, Parameter, PolarsLowering, series, window
+from fama_fast.ops.unit_rule import UnitRule
 from fama_fast.types import Family, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     import polars as pl
 
     from fama_fast.ir import Node
     from fama_fast.ops.spec import PolarsContext
 
+# By the rettypes of TS_REGRESSION.
+_UNITS = (
+    UnitRule.SHIFT_FREE,
+    UnitRule.SAME,
+    UnitRule.SLOPE,
+    UnitRule.SAME,
+    UnitRule.SQUARE,
+    UnitRule.SQUARE,
+    UnitRule.FREE,
+    UnitRule.SQUARE,
+    UnitRule.SLOPE,
+    UnitRule.SAME,
+)
+_CONDITIONING = (
+    Conditioning.SPREAD,
+    Conditioning.INTERCEPT,
+    Conditioning.SLOPE,
+    Conditioning.LEVEL,
+    Conditioning.SUM_OF_SQUARES,
+    Conditioning.SPREAD,
+    Conditioning.ONE,
+    Conditioning.VARIANCE,
+    Conditioning.SLOPE,
+    Conditioning.INTERCEPT,
+)
 _ALL_PRESENT = "missing unless all d days are present (or min_periods of them); at least 2 in any case"
 _DAYS = "Days are numbered 1 (the oldest) to d (today), missing ones too"
 
@@ -44,6 +70,7 @@ def _line(
     algebra: Algebra,
     missing: str = "",
     notes: str = "",
+    **more: Any,
 ) -> None:
     register(
         OpSpec(
@@ -60,6 +87,7 @@ def _line(
             polars=_on_time(rettype),
             kernel=f"ts_regression.{kernel}",
             notes=f"{_DAYS}.{notes}",
+            **more,
         )
     )
 
@@ -72,6 +100,9 @@ _line(
     "qlib Slope; TA-Lib LINEARREG_SLOPE",
     ("SLOPE",),
     algebra=Algebra(odd=True),
+    unit=UnitRule.SHIFT_FREE,
+    usage=1,
+    conditioning=Conditioning.SLOPE,
 )
 _line(
     "TS_INTERCEPT",
@@ -82,6 +113,8 @@ _line(
     ("INTERCEPT",),
     algebra=Algebra(odd=True),
     notes=" TA-Lib's LINEARREG_INTERCEPT is the line's value on the oldest day: this plus TS_SLOPE.",
+    unit=UnitRule.SAME,
+    conditioning=Conditioning.INTERCEPT,
 )
 _line(
     "TS_RSQUARE",
@@ -92,6 +125,9 @@ _line(
     ("RSQUARE", "R_SQUARE"),
     algebra=Algebra(even=True),
     missing="; missing for a constant window",
+    unit=UnitRule.FREE,
+    usage=1,
+    conditioning=Conditioning.ONE,
 )
 _line(
     "TS_RESIDUAL",
@@ -102,6 +138,9 @@ _line(
     ("RESIDUAL", "RESI", "TS_RESI"),
     algebra=Algebra(odd=True),
     missing="; missing when x is missing today",
+    unit=UnitRule.SHIFT_FREE,
+    usage=1,
+    conditioning=Conditioning.SPREAD,
 )
 
 
@@ -132,6 +171,8 @@ register(
         "y is constant",
         aliases=("REGRESI",),
         lookback=lambda p: int(p["d"]) - 1 + int(p["lag"]),
+        unit=lambda p: _UNITS[p["rettype"]],
+        conditioning=lambda p: _CONDITIONING[p["rettype"]],
         polars=pair_windows.regression,
         kernel="ts_regression.regression",
         notes="An error no larger than rounding (1e-13 of the root of rettype 5) is 0; an R-square that near 1 is 1.",
@@ -149,5 +190,6 @@ register(
         aliases=("REGBETA",),
         lookback=_lookback,
         lower=_beta,
+        conditioning=Conditioning.SLOPE,
     )
 )

@@ -6,8 +6,10 @@ import math
 from typing import TYPE_CHECKING
 
 from fama_fast.ops import windows
+from fama_fast.ops.conditioning import Conditioning
 from fama_fast.ops.registry import build, register
 from fama_fast.ops.spec import MAX_WINDOW, MIN_PERIODS, Algebra, OpSpec, Parameter, number, series, window
+from fama_fast.ops.unit_rule import UnitRule
 from fama_fast.types import Family, Kind
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ register(
         kernel="ts_weights.decay_linear",
         notes="`dense` matters only with min_periods. BRAIN's default is dense=false. GTJA's WMA has other weights: "
         "DECAY_EXP(x, d, 0.9).",
+        unit=UnitRule.SAME,
+        usage=14,
+        conditioning=Conditioning.TERMS,
     )
 )
 register(
@@ -61,6 +66,8 @@ register(
         polars=windows.ema,
         kernel="ts_weights.ema",
         notes="qlib and pandas weigh the whole past: their ewm(span=d) differs by the tail beyond d days.",
+        unit=UnitRule.SAME,
+        conditioning=Conditioning.TERMS,
     )
 )
 
@@ -100,6 +107,8 @@ register(
         algebra=Algebra(odd=True),
         polars=windows.decay_exp,
         kernel="ts_weights.decay_exp",
+        unit=UnitRule.SAME,
+        conditioning=Conditioning.TERMS,
     )
 )
 register(
@@ -124,5 +133,6 @@ register(
         lower=_sma,
         notes="The window is that of EMA, which SMA(x, n, 2) is with d = n - 1. GTJA weighs the whole past: a larger d "
         "comes as near to it as wanted, with a lookback of d - 1. An m above n counts as n, which gives x.",
+        conditioning=Conditioning.TERMS,
     )
 )

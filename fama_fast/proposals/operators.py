@@ -10,10 +10,6 @@ if TYPE_CHECKING:
     from fama_fast.ops import OpSpec
     from fama_fast.proposals.protocol import Vocabulary
 
-# MASK carries the universe into cross-sections, which is no business of an expression; FMIN and FMAX are there to
-# read other systems' formulas: a value that is now the one series, now the other, is nothing to search for.
-INTERNAL = frozenset({"MASK", "FMIN", "FMAX"})
-
 
 def proposable_specs(vocabulary: Vocabulary) -> tuple[OpSpec, ...]:
     """Operators in the registry's order, without internal ones and those the data cannot serve.
@@ -24,7 +20,7 @@ def proposable_specs(vocabulary: Vocabulary) -> tuple[OpSpec, ...]:
     from fama_fast import ops
 
     def usable(spec: OpSpec) -> bool:
-        if spec.name in INTERNAL or (not vocabulary.groups and any(p.kind is Kind.GROUP for p in spec.operands)):
+        if spec.internal or (not vocabulary.groups and any(p.kind is Kind.GROUP for p in spec.operands)):
             return False
         return all(p.kind is not Kind.WINDOW or (p.minimum or 1) <= vocabulary.max_window for p in spec.statics)
 

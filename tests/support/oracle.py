@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fama_fast import ops
-from fama_fast.ir import CONST, FIELD, GROUP, Node, postorder
+from fama_fast.ir import CONST, FIELD, GROUP, Node, const, field, make, postorder
 from fama_fast.panel import Panel
 from fama_fast.types import Family, adv_window
 
@@ -856,6 +856,14 @@ def leaf(node: Node, panel: Panel) -> Array:
     if node.name == "RET" and "RET" not in panel.supplied_fields:
         return derived_returns(panel["CLOSE"])
     return panel[node.name]
+
+
+# What the common suite puts into an operator that needs other operands than the fields of its parameters' names.
+OPERANDS: dict[str, tuple[Node, ...]] = {
+    "IF_ELSE": (field("C"), field("X"), field("Y")),
+    "TRADE_WHEN": (make("LT", (field("X"), const(-0.8))), field("Y"), make("GT", (field("X"), const(0.8)))),
+    "REGRESSION_NEUT": (field("X"), field("Y"), field("C"), const(0.0)),
+}
 
 
 def evaluate_oracle(node: Node, panel: Panel) -> Array:

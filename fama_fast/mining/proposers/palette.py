@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 from itertools import accumulate
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fama_fast.ops.registry import on_unregister
@@ -25,56 +24,7 @@ if TYPE_CHECKING:
     _Families = tuple[list[float], list[tuple[_Drawn, _Drawn]]]
 
 _WEIGHTS = {Family.TIME_SERIES: 5.0, Family.ELEMENT: 4.0, Family.CROSS_SECTION: 2.0, Family.GROUP: 1.0}
-# How often published sets of alphas use each operator: the 101 of Kakushadze (2016), and a fifth of Qlib's 158 (each of
-# its formulas comes in five windows), 14 at most, so that the commonest do not crowd out the rest.
-USAGE = MappingProxyType(
-    {
-        "ABS": 12,
-        "ADD": 14,
-        "AND": 2,
-        "CORREL": 14,
-        "DECAY_LINEAR": 14,
-        "DELAY": 14,
-        "DELTA": 14,
-        "DIV": 14,
-        "EQ": 6,
-        "GROUP_NEUTRALIZE": 14,
-        "IF_ELSE": 14,
-        "IS_NAN": 6,
-        "LOG": 5,
-        "LT": 14,
-        "MASK": 3,
-        "MAX": 13,
-        "MIN": 4,
-        "MUL": 14,
-        "NAN_TO": 4,
-        "NEG": 14,
-        "OR": 2,
-        "POWER": 14,
-        "RANK": 14,
-        "SCALE": 9,
-        "SIGN": 8,
-        "SIGNED_POWER": 2,
-        "SUB": 14,
-        "TS_ARGMAX": 4,
-        "TS_ARGMAX_FIRST": 6,
-        "TS_ARGMIN": 2,
-        "TS_ARGMIN_FIRST": 2,
-        "TS_COVARIANCE": 2,
-        "TS_MAX": 11,
-        "TS_MEAN": 7,
-        "TS_MIN": 14,
-        "TS_PRODUCT": 2,
-        "TS_QUANTILE": 2,
-        "TS_RANK": 14,
-        "TS_RESIDUAL": 1,
-        "TS_RSQUARE": 1,
-        "TS_SLOPE": 1,
-        "TS_STDDEV": 14,
-        "TS_SUM": 14,
-    }
-)
-_UNUSUAL = 0.3  # the same for an operator that none of them uses
+_UNUSUAL = 0.3  # added to each operator's usage, so that one that no published set uses is drawn too
 _COMMONEST = 8  # windows over one series that a sweep tries on fields
 
 
@@ -93,7 +43,7 @@ def _only_a_window(spec: OpSpec) -> bool:
 
 def usage(specs: Sequence[OpSpec]) -> list[float]:
     """How often each is drawn: those that are common in the field more often, none never."""
-    return [_UNUSUAL + USAGE.get(s.name, 0) for s in specs]
+    return [_UNUSUAL + s.usage for s in specs]
 
 
 class Palette:
@@ -111,10 +61,10 @@ class Palette:
         self.wrappers = tuple(s for s in self.numeric if sum(p.kind is Kind.SERIES for p in s.operands) == 1)
         orders = [s for s in self.roots if s.algebra.increasing and s.algebra.idempotent and not s.statics]
         # The commonest that keeps the order.
-        self.orders = tuple(sorted(orders, key=lambda s: -USAGE.get(s.name, 0))[:1])
+        self.orders = tuple(sorted(orders, key=lambda s: -s.usage)[:1])
         self.residuals = tuple(s for s in self.roots if s.algebra.residual)
         windowed = [s for s in self.numeric if len(s.operands) == 1 and _only_a_window(s)]
-        self.windowed = tuple(sorted(windowed, key=lambda s: -USAGE.get(s.name, 0))[:_COMMONEST])
+        self.windowed = tuple(sorted(windowed, key=lambda s: -s.usage)[:_COMMONEST])
         self.alike: dict[tuple[object, ...], list[OpSpec]] = {}
         for s in self.specs:
             self.alike.setdefault(self.shape(s), []).append(s)

@@ -11,7 +11,8 @@ from fama_fast.errors import ArgumentError
 from fama_fast.ir import Node
 from fama_fast.lang import parse, to_text
 from fama_fast.ops import specs
-from fama_fast.passes.units import RULES, Unit, UnitError, depends_on_level, infer_units
+from fama_fast.passes.price_level import depends_on_level
+from fama_fast.passes.units import Unit, UnitError, infer_units
 from tests.unit.ops.test_random_expressions import random_alphas, random_panel
 
 UNITS = {
@@ -105,13 +106,8 @@ def test_what_is_inside_a_composite_is_not_the_users_doing() -> None:
     assert infer_units(parse("ADV20")).unit == Unit("money", Unit("x", 1, 1).price, Unit("x", 1, 1).volume)
 
 
-def test_every_operator_with_a_kernel_has_a_rule_or_is_unknown_on_purpose() -> None:
-    without = {s.name for s in specs() if s.kernel is not None and s.name not in RULES}
-    assert without <= UNRULED
-
-
-# Their results are in no simple relation to their operands' units.
-UNRULED = {"TS_PRODUCT", "TS_DELTA_LIMIT"}
+def test_every_operator_with_a_kernel_has_a_rule() -> None:
+    assert not {s.name for s in specs() if s.kernel is not None and s.unit is None}
 
 
 FREE_OF_LEVEL = [

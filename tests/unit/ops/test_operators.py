@@ -1,13 +1,14 @@
 """One suite over every operator and every back end: oracle = Polars = numba, on awkward panels.
 
-A new operator needs one definition in `oracle.ORACLE` (parameters in `oracle.CASES`) to be tested here.
+A new operator needs one definition in `oracle.ORACLE` (parameters in `oracle.CASES`) to be tested here. What rounding
+may leave of a result follows from the conditioning that it declares.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,15 @@ import pytest
 
 from fama_fast import ops
 from fama_fast.backends.polars_expr import to_expr
-from fama_fast.ir import Node, const, field, group, make
+from fama_fast.ir import Node, field, group, make
+from fama_fast.ops.conditioning import Conditioning
 from fama_fast.panel import GroupField, Panel
 from fama_fast.passes import lower
 from fama_fast.plan.universe import mask_members
-from fama_fast.types import Family, Kind
-from tests.support.oracle import CASES, ORACLE, Array, evaluate_oracle
+from fama_fast.types import Kind
+from tests.support.oracle import CASES, OPERANDS, ORACLE, Array, evaluate_oracle
 
 SPECS = {spec.name: spec for spec in ops.specs()}
-# What is left when most of an operand is taken away carries the rounding of the operand.
-WITH_REMAINDERS = {"VECTOR_NEUT", "GROUP_VECTOR_NEUT", "REGRESSION_NEUT", "NORMALIZE"}
 SECTOR = ("energy", "tech", "lone")
 
 
@@ -135,80 +135,63 @@ PANELS = ("plain", "missing", "ties", "offset", "jumps", "universe", "one_row", 
 def node_of(name: str, params: tuple[Any, ...]) -> Node:
     """The operator on the fields X and Y (and on C and SECTOR, where it takes a condition or a group)."""
     names = {"condition": "C", "members": "C", "y": "Y", "z": "C", "limit": "Y", "start": "C"}
-    operands = [
-        group("SECTOR") if p.kind is Kind.GROUP else field(names.get(p.name, "X")) for p in SPECS[name].operands
-    ]
-    if name == "IF_ELSE":
-        operands[1:] = [field("X"), field("Y")]
-    if name == "TRADE_WHEN":
-        operands = [make("LT", (field("X"), const(-0.8))), field("Y"), make("GT", (field("X"), const(0.8)))]
-    if name == "REGRESSION_NEUT":
-        operands = [field("X"), field("Y"), field("C"), const(0.0)]
-    return make(name, operands, params)
-
-
-# Operators of a least-squares line on time, and what they return by the numbers of TS_REGRESSION.
-LINES = {"TS_RESIDUAL": 0, "TS_INTERCEPT": 1, "TS_SLOPE": 2, "TS_RSQUARE": 6, "TS_BETA": 2, "TS_REGRESSION": None}
-
-
-def scale_of_line(node: Node, operands: list[Array]) -> Array:
-    """Sizes by the spreads of both sides: rounding of a deviation beside the largest one comes back in each number."""
-    d, min_periods = node.params[0], node.params[-1]
-    lag, rettype = (node.params[1], node.params[2]) if node.op == "TS_REGRESSION" else (0, LINES[node.op])
-    y = operands[0]
-    if len(operands) > 1:
-        x = ORACLE["DELAY"](operands[1], lag) if lag else operands[1]
-    else:
-        x = np.broadcast_to(np.arange(len(y), dtype=float)[:, None], y.shape)
-    both = np.isnan(x + y)
-    x, y = (np.where(both, np.nan, v) for v in (x, y))
-    spread_x, spread_y = (ORACLE["TS_STDDEV"](v, d, min_periods) for v in (x, y))
-    level_x, level_y = (ORACLE["TS_MEAN"](np.abs(v), d, min_periods) for v in (x, y))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        slope = spread_y / spread_x
-        return {
-            1: level_y + slope * (level_x if len(operands) > 1 else d),
-            2: slope,
-            3: level_y,
-            4: d * spread_y**2,
-            6: np.ones(y.shape),
-            7: spread_y**2,
-            8: slope,
-            9: level_y + slope * level_x,
-        }.get(rettype, spread_y)
+    fields = [group("SECTOR") if p.kind is Kind.GROUP else field(names.get(p.name, "X")) for p in SPECS[name].operands]
+    return make(name, OPERANDS.get(name, fields), params)
 
 
 def scale_of(node: Node, panel: Panel, expected: Array) -> Array:
     """The size of the numbers added up in each cell, for what rounding may leave of a cancelling sum."""
     spec = SPECS[node.op]
+    sort = spec.own_conditioning(node.params)
     operands = [evaluate_oracle(a, panel) for a in node.args]
-    if spec.family is Family.ELEMENT:
+    if sort is Conditioning.RESULT:
         return np.zeros(panel.shape)
-    if node.op in ("TS_SUM", "TS_MEAN", "DECAY_LINEAR", "DECAY_EXP", "SMA", "EMA", "TS_QUANTILE", "TS_MEDIAN"):
-        return ORACLE[node.op](np.abs(operands[0]), *node.params)
-    if node.op == "TS_IR":
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return ORACLE["TS_MEAN"](np.abs(operands[0]), *node.params) / ORACLE["TS_STDDEV"](operands[0], *node.params)
-    if node.op in ("TS_MIN_MAX_DIFF", "TS_MIN_MAX_CPS"):
-        d, _, min_periods = node.params
-        return ORACLE["TS_MAX"](operands[0], d, min_periods) - ORACLE["TS_MIN"](operands[0], d, min_periods)
-    if node.op == "SUM_IF":
-        return ORACLE[node.op](np.abs(operands[0]), operands[1], *node.params)
-    if node.op in LINES:
-        return scale_of_line(node, operands)
-    if node.op in ("TS_AV_DIFF", "TS_MAD"):
-        return ORACLE["TS_STDDEV"](operands[0], *node.params)
-    if node.op == "TS_COVARIANCE":
-        both = [np.where(np.isnan(operands[0] + operands[1]), np.nan, o) for o in operands]
-        spreads = [ORACLE["TS_STDDEV"](o, *node.params) for o in both]
-        return spreads[0] * spreads[1]
-    if node.op in ("TS_SKEW", "TS_KURT", "TS_ZSCORE", "CORREL", "TS_AUTOCORR", "TS_RANK_CORR", "TS_PARTIAL_CORR"):
+    if sort is Conditioning.ONE:
         return np.ones(panel.shape)
-    if spec.family in (Family.CROSS_SECTION, Family.GROUP):
-        of = np.abs(operands[0]) if node.op in WITH_REMAINDERS else np.abs(expected)
+    if sort is Conditioning.TERMS:
+        return ORACLE[node.op](np.abs(operands[0]), *operands[1:], *node.params)
+    if sort in (Conditioning.LARGEST_RESULT, Conditioning.LARGEST_OPERAND):
+        of = np.abs(expected if sort is Conditioning.LARGEST_RESULT else operands[0])
         largest = np.max(np.where(np.isnan(of), 0.0, of), axis=1, keepdims=True)
         return np.broadcast_to(largest, panel.shape)
-    return np.zeros(panel.shape)
+    return scale_of_window(sort, operands, spec.named(node.params))
+
+
+def scale_of_window(sort: Conditioning, operands: list[Array], params: Mapping[str, Any]) -> Array:
+    """The same from statistics of the window, over the days that have all operands."""
+    window = params["d"], params["min_periods"]
+    x, *others = operands
+    # Without another operand the line is one on time.
+    days = np.broadcast_to(np.arange(len(x), dtype=float)[:, None], x.shape)
+    y = ORACLE["DELAY"](others[0], params["lag"]) if params.get("lag") else others[0] if others else days
+    x, y = (np.where(np.isnan(x + y), np.nan, v) for v in (x, y))
+
+    def spread(v: Array) -> Array:
+        return ORACLE["TS_STDDEV"](v, *window)
+
+    def level(v: Array) -> Array:
+        return ORACLE["TS_MEAN"](np.abs(v), *window)
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        match sort:
+            case Conditioning.LEVEL:
+                return level(x)
+            case Conditioning.RANGE:
+                return ORACLE["TS_MAX"](x, *window) - ORACLE["TS_MIN"](x, *window)
+            case Conditioning.SPREAD:
+                return spread(x)
+            case Conditioning.SPREADS:
+                return spread(x) * spread(y)
+            case Conditioning.VARIANCE:
+                return spread(x) ** 2
+            case Conditioning.SUM_OF_SQUARES:
+                return window[0] * spread(x) ** 2
+            case Conditioning.LEVEL_IN_SPREADS:
+                return level(x) / spread(x)
+            case Conditioning.SLOPE:
+                return spread(x) / spread(y)
+        assert sort is Conditioning.INTERCEPT
+        return level(x) + spread(x) / spread(y) * (level(y) if others else window[0])
 
 
 def assert_equal(actual: Array, expected: Array, scale: Array | float = 0.0) -> None:
