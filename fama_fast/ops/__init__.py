@@ -17,15 +17,19 @@ from fama_fast.ops import (  # noqa: F401  (each registers its operators when im
     ts_weights,
     turnover,
 )
+from fama_fast.ops.conditioning import Conditioning
 from fama_fast.ops.registry import build, check_param, find, get, is_group, names, register, specs, unregister
 from fama_fast.ops.spec import MAX_WINDOW, MIN_PERIODS, Algebra, OpSpec, Parameter
+from fama_fast.ops.unit_rule import UnitRule
 
 __all__ = [
     "MAX_WINDOW",
     "MIN_PERIODS",
     "Algebra",
+    "Conditioning",
     "OpSpec",
     "Parameter",
+    "UnitRule",
     "build",
     "check_param",
     "find",

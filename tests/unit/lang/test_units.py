@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 
 import fama_fast as ff
-from fama_fast import passes
+from fama_fast import ops, passes
+from fama_fast.cli import main
 from fama_fast.errors import ArgumentError
 from fama_fast.ir import Node
 from fama_fast.lang import parse, to_text
-from fama_fast.ops import specs
+from fama_fast.mining.proposers.palette import usage
+from fama_fast.ops import OpSpec, UnitRule, specs
+from fama_fast.ops.spec import series, window
 from fama_fast.passes.price_level import depends_on_level
 from fama_fast.passes.units import Unit, UnitError, infer_units
+from fama_fast.types import Family
 from tests.unit.ops.test_random_expressions import random_alphas, random_panel
 
 UNITS = {
@@ -108,6 +115,82 @@ def test_what_is_inside_a_composite_is_not_the_users_doing() -> None:
 
 def test_every_operator_with_a_kernel_has_a_rule() -> None:
     assert not {s.name for s in specs() if s.kernel is not None and s.unit is None}
+
+
+def outside(**more: Any) -> OpSpec:
+    return OpSpec(
+        **{
+            "name": "FROM_OUTSIDE",
+            "family": Family.TIME_SERIES,
+            "parameters": (series(), window()),
+            "doc": "A trial.",
+            "example": "FROM_OUTSIDE(CLOSE, 3)",
+            "source": "a test",
+            "lookback": lambda p: p["d"] - 1,
+            "polars": lambda ctx, x, d: x,
+            "kernel": "tests.support.outside_kernels:up_days",
+            **more,
+        }
+    )
+
+
+@pytest.fixture
+def _no_trial() -> Iterator[None]:
+    yield
+    if ops.find("FROM_OUTSIDE"):
+        ops.unregister("FROM_OUTSIDE")
+
+
+@pytest.mark.usefixtures("_no_trial")
+def test_an_operator_from_outside_declares_its_unit(capsys: pytest.CaptureFixture[str]) -> None:
+    ops.register(outside(unit=UnitRule.SAME))
+    alpha = ff.compile("FROM_OUTSIDE(CLOSE, 3) + VOLUME")
+    assert ff.compile("FROM_OUTSIDE(CLOSE, 3)").unit == "price"
+    assert alpha.warnings == ("FROM_OUTSIDE(CLOSE, 3) + VOLUME adds a price and a volume",)
+    with pytest.raises(UnitError, match="adds a price and a volume"):
+        ff.compile("FROM_OUTSIDE(CLOSE, 3) + VOLUME", strict_units=True)
+    assert ff.compile("FROM_OUTSIDE(CLOSE, 3)").level_dependence == "FROM_OUTSIDE(CLOSE, 3)"
+    assert ff.compile("FROM_OUTSIDE(CLOSE, 3) / CLOSE").level_dependence is None
+    assert main(["check", "FROM_OUTSIDE(CLOSE, 3) + VOLUME"]) == 0
+    assert "adds a price and a volume" in "".join(capsys.readouterr())
+    assert main(["check", "--strict-units", "FROM_OUTSIDE(CLOSE, 3) + VOLUME"]) == 2
+
+
+@pytest.mark.usefixtures("_no_trial")
+def test_a_unit_may_follow_from_the_static_parameters() -> None:
+    ops.register(outside(unit=lambda p: UnitRule.SQUARE if p["d"] == 2 else UnitRule.FREE))
+    assert ff.compile("FROM_OUTSIDE(CLOSE, 2)").unit == "price^2"
+    assert ff.compile("FROM_OUTSIDE(CLOSE, 3)").unit == "dimensionless"
+
+
+@pytest.mark.usefixtures("_no_trial")
+def test_without_a_unit_a_kernels_result_goes_with_any_and_hangs_on_the_level() -> None:
+    ops.register(outside())
+    assert ff.compile("FROM_OUTSIDE(CLOSE, 3)").unit == "unknown"
+    assert ff.compile("FROM_OUTSIDE(CLOSE, 3) + VOLUME", strict_units=True).warnings == ()
+    assert ff.compile("FROM_OUTSIDE(CLOSE, 3) / CLOSE").level_dependence == "FROM_OUTSIDE(CLOSE, 3)"
+    ops.unregister("FROM_OUTSIDE")
+    ops.register(outside(unit=UnitRule.LOG))
+    assert ff.compile("FROM_OUTSIDE(CLOSE, 3)").unit == "dimensionless"
+    assert ff.compile("FROM_OUTSIDE(CLOSE, 3) - LOG(OPEN)").level_dependence is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"unit": UnitRule.PRODUCT}, "the unit rule product is of 2 operands"),
+        ({"unit": UnitRule.FILL, "family": Family.ELEMENT, "parameters": (series(),)}, "is of a static parameter"),
+        ({"usage": -1}, "usage is a count"),
+    ],
+)
+def test_a_unit_that_the_signature_cannot_have_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        outside(**changes)
+
+
+def test_usage_decides_how_often_an_operator_is_drawn() -> None:
+    rare, common = outside(), outside(usage=7)
+    assert usage([rare, common])[1] == usage([rare])[0] + 7
 
 
 FREE_OF_LEVEL = [
