@@ -1,4 +1,4 @@
-"""The `fama-fast` command: one message and an exit code for whatever goes wrong on purpose.
+"""The `fama-fast` command: runs a sub-command, and turns expected errors into one message and an exit code.
 
 Exit codes: 0 done, 1 finished but nothing met the bar, 2 wrong use or bad input, 130 interrupted. An error
 that is none of the package's own keeps its traceback (and the exit code 2): it is a fault of this program and must not
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def command() -> NoReturn:
-    """`main` as a whole process, which ends with its exit code."""
+    """Run `main` as a whole process, which ends with its exit code."""
     _warn_in_words()
     code = main()
     # While it ends, Python puts the default handler back, by which a late Ctrl-C would kill what had ended well.
@@ -32,7 +32,7 @@ def command() -> NoReturn:
 
 
 def _warn_in_words() -> None:
-    """Let warnings of this package be notes like any other, without the line of code that gave them."""
+    """Show warnings of this package as notes, without the line of code that raised them."""
     package, others = Path(__file__).resolve().parent.parent, warnings.showwarning
 
     def show(
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _outcome(argv: Sequence[str] | None) -> int:
-    """The exit code of a command, what stopped it being said."""
+    """The exit code of a command, after printing what stopped it."""
     from fama_fast.cli.app import build_app
     from fama_fast.errors import EXIT_OK, EXIT_USAGE, FamaError
 
@@ -96,7 +96,7 @@ def _outcome(argv: Sequence[str] | None) -> int:
 
 
 def _show_error(given: Sequence[str], error: BaseException) -> None:
-    """For machines, on standard output: `{"error": ...}`. `mine` has its own last line."""
+    """Print an error for machines on standard output: `{"error": ...}`. `mine` has its own last line."""
     if "--json" not in given or given[:1] == ["mine"]:
         return
     from fama_fast.cli.json_errors import error_object
@@ -117,7 +117,7 @@ def _in_words(error: BaseException) -> str:
 
 
 def _tell(text: str) -> None:
-    """Say on standard error what went wrong, after what was printed before it, as far as anybody still reads."""
+    """Print on standard error what went wrong, after what was printed before it, as far as the pipe is still read."""
     from fama_fast.terminal import message
 
     for stream, line in ((sys.stdout, ""), (sys.stderr, message(text) + "\n")):

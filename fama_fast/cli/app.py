@@ -1,4 +1,4 @@
-"""The typer application, put together from one module a command.
+"""Assembles the typer application from one module a command.
 
 Command modules import numba, Polars and the like inside their functions only, so that `--help` stays quick.
 """

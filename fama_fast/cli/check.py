@@ -1,4 +1,4 @@
-"""`fama-fast check`: is an expression right, and what is it."""
+"""`fama-fast check`: checks expressions and shows their canonical form, lookback, unit and size."""
 
 from __future__ import annotations
 

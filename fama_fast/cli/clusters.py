@@ -1,4 +1,4 @@
-"""What `score` needs to have its work done by a cluster: the option, and the data as workers come by them."""
+"""The option `--cluster` of `score`, and opening the data and the cluster that it names."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def open_scoring(
     needed_by: Sequence[Alpha],
     opened: Panel | Dataset | None = None,
 ) -> Iterator[tuple[Panel | Dataset, DailyFigures | None]]:
-    """The data, and who computes daily figures of them (None: this process), as long as the block.
+    """Open the data, and the cluster that computes daily figures of them (None: this process), for the duration of the
+    block.
 
     Raises:
         ConfigError: workers elsewhere cannot come by the data. ClusterError: no scheduler, no worker that fits.

@@ -1,4 +1,4 @@
-"""What the commands share: options, opening data, reading expressions, tables.
+"""Shared by commands: options, opening data, reading expressions, tables.
 
 It imports nothing heavy at the top; Polars and the engine come in when a command runs.
 """
@@ -74,12 +74,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def note(message: str) -> None:
-    """One line for the person at the terminal, kept out of the results: standard error."""
+    """Print one line on standard error, apart from the results."""
     say(message, file=sys.stderr)
 
 
 def reject_options(arguments: Iterable[str], ctx: typer.Context) -> None:
-    """Tell a mistyped option from an expression that starts with a minus sign.
+    """Refuse a mistyped option, as opposed to an expression that starts with a minus sign.
 
     Raises:
         ConfigError: an argument looks like `--option`.
@@ -100,7 +100,7 @@ def open_panel(
     reading: Reading = PLAIN,
     needed_by: Sequence[Alpha] | None = None,
 ) -> Panel:
-    """The panel that the options ask for; without `--data` it is simulated, as the first line printed says.
+    """Open the panel that the options ask for; without `--data` it is simulated, as the first line printed says.
 
     Args:
         needed_by: load only what these alphas (and returns) need; None loads every field and group.
@@ -123,7 +123,7 @@ def open_panel(
 
 
 def say_data(source: Panel | Dataset) -> None:
-    """Notes where data lie and how, unless in a plain file, and what reading them let pass so far."""
+    """Print where data lie and their layout, unless in a plain file, and what reading them let pass so far."""
     if source.layout:
         note(f"data: {source.source}: {source.layout}")
     say_warnings(source)
@@ -133,7 +133,7 @@ _SAID: WeakKeyDictionary[Panel | Dataset, set[str]] = WeakKeyDictionary()
 
 
 def say_warnings(source: Panel | Dataset) -> None:
-    """Notes the warnings of data that were not noted yet: those of values come up when these have been read."""
+    """Print the warnings of data that were not printed yet: those of values come up when these have been read."""
     said = _SAID.setdefault(source, set())
     for warning in source.warnings:
         if warning not in said:
@@ -142,7 +142,7 @@ def say_warnings(source: Panel | Dataset) -> None:
 
 
 def load_needed(load: Callable[..., Loaded], data: str | None, needed_by: Sequence[Alpha], **options: Any) -> Loaded:
-    """What `load` makes of the data, with only what these alphas (and returns) need."""
+    """Load the data with only the columns that these alphas (and returns) need, by calling `load`."""
     fields = dict.fromkeys(["CLOSE", *(f for a in needed_by for f in a.fields)])
     group_fields = dict.fromkeys(g for a in needed_by for g in a.groups)
     try:
@@ -153,7 +153,7 @@ def load_needed(load: Callable[..., Loaded], data: str | None, needed_by: Sequen
 
 
 def check_ending(path: str | Path, endings: Sequence[str]) -> str:
-    """The lower-case ending of an output path, one of `endings`.
+    """The lower-case ending of an output path, checked to be one of `endings`.
 
     Raises:
         OutputError: another ending.
@@ -174,7 +174,7 @@ def print_table(
     long_column: str | None = None,
     decimals: Mapping[str, int] | None = None,
 ) -> None:
-    """Rows (all with the keys of the first) as a table on a terminal, tab-separated when piped.
+    """Print rows (all with the keys of the first) as a table on a terminal, tab-separated when piped.
 
     Args:
         long_column: a column of long texts; a terminal too narrow for it gets numbers there and a key above.

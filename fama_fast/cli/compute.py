@@ -36,7 +36,7 @@ ENDINGS = (".parquet", ".csv")
 
 
 class Layout(enum.StrEnum):
-    """How values lie in the file."""
+    """Layouts of values in the output file."""
 
     LONG = "long"
     WIDE = "wide"
@@ -171,7 +171,7 @@ def compute(
 
 
 def wide_frame(panel: Panel | Dataset, values: FloatArray) -> pl.DataFrame:
-    """A column of dates and one a symbol.
+    """A frame with a column of dates and one column for each symbol.
 
     Raises:
         ConfigError: a symbol is called `date`.

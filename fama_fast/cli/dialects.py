@@ -1,4 +1,5 @@
-"""What a dialect writes otherwise, for `fama-fast ops --dialect` and the operator reference, from its tables alone."""
+"""Differences of a dialect from the package's language, for `fama-fast ops --dialect` and the operator reference, from
+its tables alone."""
 
 from __future__ import annotations
 
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a name stands for: an entry of the registry, or one that only a dialect has (`own`)."""
+    """The meaning of a name in a dialect: an entry of the registry, or one that only the dialect has (`own`)."""
 
     spec: OpSpec
     dialect: Dialect
     own: bool
 
     def facts(self) -> dict[str, Any]:
-        """What to say beside the entry itself."""
+        """Facts shown beside the registry's entry."""
         if not self.own:
             return {}
         node = example_of(self.spec, self.dialect)
@@ -41,7 +42,7 @@ class Meaning:
 
 
 def lookup(name: str, dialect: Dialect) -> Meaning:
-    """What an operator's name means in a dialect; a name that is none of ours is looked for in the other dialects.
+    """The meaning of an operator's name in a dialect; a name that is none of ours is looked for in the other dialects.
 
     Raises:
         UnknownName: with the nearest name, or with the reason why the dialect has no such operator.
@@ -63,7 +64,7 @@ def lookup(name: str, dialect: Dialect) -> Meaning:
 
 
 def others(name: str, dialect: Dialect) -> list[str]:
-    """Dialects in which the name means something else than in this one."""
+    """Dialects in which the name has another meaning than in this one."""
     here = lookup(name, dialect).spec
     found = []
     for other in DIALECTS.values():
@@ -75,7 +76,8 @@ def others(name: str, dialect: Dialect) -> list[str]:
 
 
 def example_of(spec: OpSpec, dialect: Dialect) -> Node | None:
-    """An operator of a dialect on x, y, ... in ours; None when a text among its arguments decides what that is."""
+    """An operator of a dialect on x, y, ..., written in our language; None when a text among its arguments decides the
+    translation."""
     arguments, mark = [], dialect.sigil
     for p in spec.parameters:
         if p.kind is Kind.GROUP:
@@ -95,7 +97,7 @@ def _written(spec: OpSpec, dialect: Dialect) -> str:
 
 
 def table(dialect: Dialect) -> dict[str, Any]:
-    """All that the dialect writes otherwise, as plain data."""
+    """The differences of the dialect as plain data."""
     return {
         "dialect": dialect.name,
         "source": dialect.source,
@@ -118,7 +120,7 @@ def table(dialect: Dialect) -> dict[str, Any]:
 
 
 def listing(dialect: Dialect) -> str:
-    """The same, to be read."""
+    """The differences of the dialect as text."""
     d = table(dialect)
     lines = [f"{d['dialect']}: {d['source']}"]
     if d["min_periods"]:

@@ -1,4 +1,4 @@
-"""Expressions as commands are given them: on the command line, in files, in whatever this package writes, from a run.
+"""Reads the expressions that commands are given: arguments, text files, files of this package, runs.
 
 What comes from a run brings along how the run read its data and windows, for a factor is scored as it was found.
 """
@@ -36,7 +36,8 @@ LedgerPath = Annotated[
 
 @dataclass(frozen=True)
 class NamedExpression:
-    """An expression. `name` is the one it was given, None without one; `dialect` its own, None: the command's."""
+    """An expression with its name. `name` is the one it was given, None without one; `dialect` its own, None: the
+    command's."""
 
     text: str
     name: str | None = None
@@ -45,7 +46,7 @@ class NamedExpression:
 
 @dataclass(frozen=True)
 class DataChoice:
-    """Which data a command is to open, or what it has `opened`."""
+    """The data a command is to open, or has `opened`."""
 
     data: str | None
     universe: str | None = None
@@ -65,7 +66,7 @@ class DataChoice:
 
 @dataclass(frozen=True)
 class Given:
-    """What a command was given.
+    """The expressions of a command, with the runs that they come from.
 
     Attributes:
         items: the expressions. runs: settings of the runs that factors came from, by what they are called.
@@ -77,7 +78,7 @@ class Given:
     sources: dict[str, FactorSource]
 
     def compiled(self, dialect: str, source: Panel | Dataset | None = None) -> list[Alpha]:
-        """Every expression, against the data once they are open.
+        """Compile every expression against the data once they are open.
 
         Raises:
             FamaError: as `compile_all`.
@@ -90,7 +91,7 @@ class Given:
         return out
 
     def columns(self, alphas: Sequence[Alpha]) -> tuple[str, ...]:
-        """The column of each expression: its name, or its canonical text.
+        """The column name of each expression: its name, or its canonical text.
 
         Raises:
             DataError: two would be called the same, or one is called as a column that is there anyway.
@@ -107,7 +108,7 @@ class Given:
 
     @property
     def min_coverage(self) -> float | None:
-        """Share of a window that must be present: as in the runs.
+        """The runs' minimum share of a window that must be present.
 
         Raises:
             ConfigError: they differ.
@@ -116,22 +117,22 @@ class Given:
 
     @property
     def horizon(self) -> int | None:
-        """Of the runs' label; None without a run."""
+        """Horizon of the runs' label; None without a run."""
         return self._one("splits.horizon", [c.splits.horizon for c in self.runs.values()], "--horizon")
 
     @property
     def entry_lag(self) -> int | None:
-        """Of the runs' label; None without a run."""
+        """Entry lag of the runs' label; None without a run."""
         return self._one("splits.entry_lag", [c.splits.entry_lag for c in self.runs.values()], "--entry-lag")
 
     @property
     def min_members(self) -> int | None:
-        """Members of the universe that a date needs to be scored, as in the runs; None without a run."""
+        """The runs' minimum number of universe members on a scored date; None without a run."""
         return self._one("splits.min_members", [c.splits.min_members for c in self.runs.values()], "--min-members")
 
     @property
     def fractions(self) -> tuple[float, ...] | None:
-        """Of the runs' splits; None without a run."""
+        """Fractions of the runs' splits; None without a run."""
         return self._one("splits.fractions", [tuple(c.splits.fractions) for c in self.runs.values()], "--splits")
 
     def _one(self, key: str, values: Sequence[Value], option: str | None) -> Value | None:
@@ -149,7 +150,7 @@ class Given:
         reading: Reading = PLAIN,
         parts: bool = False,
     ) -> DataChoice:
-        """The data that options name; without any, those of the run that the factors are of.
+        """The data that the options name; without any, those of the run that the factors are of.
 
         Args:
             data, universe, groups, reading: as the options have them. parts: to be read part by part.

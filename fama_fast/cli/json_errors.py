@@ -1,4 +1,4 @@
-"""The last line of a `--json` command that fails: one object that says so, whatever it was that failed.
+"""Errors of a `--json` command as one JSON object on the last line.
 
 `mine` ends with an event `error`, every other command with `{"error": {...}}`: `kind`, `message`, `exit_code` and what
 else is known, such as the `duplicates` in data.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def error_object(error: BaseException, exit_code: int) -> dict[str, Any]:
-    """What a command other than `mine` prints for machines when it fails."""
+    """The JSON object that a command other than `mine` prints when it fails."""
     from fama_fast.errors import FamaError
 
     if isinstance(error, FamaError):
@@ -33,7 +33,7 @@ def error_object(error: BaseException, exit_code: int) -> dict[str, Any]:
 
 @contextmanager
 def error_as_json(wanted: bool, run: Callable[[], str]) -> Iterator[None]:
-    """Around a command: what it raises is also written to standard output, if wanted, as the event `error`.
+    """Context around a command that, if wanted, also writes its error to standard output as the event `error`.
 
     Args:
         run: the id of the run that failed; empty where there is none yet.

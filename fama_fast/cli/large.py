@@ -1,4 +1,4 @@
-"""What commands share for data larger than memory: the option, and opening data to be read in parts."""
+"""Shared by commands for data larger than memory: the option, and opening data that are read in parts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def open_source(
     needed_by: Sequence[Alpha],
     opened: Panel | Dataset | None = None,
 ) -> Panel | Dataset:
-    """A panel; or, with a budget and data that are more than one CSV file, a data set of which parts are read.
+    """Open a panel; or, with a budget and data that are more than one CSV file, a data set that is read in parts.
 
     `opened` is taken as it is, in place of what the rest names. Warnings are noted; `say_warnings` after the work notes
     what reading the parts brought up.

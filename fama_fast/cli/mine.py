@@ -152,9 +152,9 @@ def _mined(
     quiet: bool,
     as_json: bool,
 ) -> tuple[str, dict[str, Any], int]:
-    """Id, result document and exit code of a run that is mined here, or that had ended before it could be resumed.
+    """Run a search; returns id, result document and exit code, also of a run that had ended before it could be resumed.
 
-    `known` gets what is told of the run as soon as there is something to tell it.
+    `known` gets the start of the run as soon as it is reported.
     """
     from fama_fast.mining.run.loop import mine as run_loop
     from fama_fast.mining.run.stopping import StopRequest
@@ -182,7 +182,7 @@ def _mined(
 
 
 def _run_of(known: list[Progress]) -> str:
-    """The id of the run that was told of; empty before there is one."""
+    """The id of the run that was reported to start; empty before there is one."""
     from fama_fast.mining.progress.json_lines import JsonProgress
     from fama_fast.mining.progress.plain import PassedOn
 
@@ -213,7 +213,7 @@ def _settings(config: Path | None, overrides: dict[str, Any], resume: str | None
 def _ended_before(settings: MiningConfig, resume: str) -> tuple[str, dict[str, Any], int] | None:
     """Id, result document and exit code of a run that ended before it could be resumed, under these very settings.
 
-    A run may be killed between its last commit and its output; going on with it then means to tell its result.
+    A run may be killed between its last commit and its output; resuming it then means to report its result.
     """
     from fama_fast.errors import EXIT_NOTHING_FOUND, EXIT_OK
     from fama_fast.ledger.ledger import Ledger
@@ -250,7 +250,8 @@ def _progress(settings: MiningConfig, *, quiet: bool, as_json: bool) -> Progress
 
 
 def _stopping(stop: StopRequest, progress: Progress) -> tuple[Callable[[str], None], str | None]:
-    """What the first Ctrl-C does, and what it writes; a live display says it itself, since it owns the screen."""
+    """The handler of the first Ctrl-C, and the message it writes; a live display says it itself, since it owns the
+    screen."""
     from fama_fast.mining.progress.live import RichProgress
     from fama_fast.mining.progress.plain import LoggedProgress
 

@@ -1,4 +1,4 @@
-"""An operator in words, for lists, pages and JSON."""
+"""Describes an operator in words, for lists, pages and JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def describe(spec: OpSpec) -> dict[str, Any]:
-    """All that the registry knows of an operator, as plain data."""
+    """The registry entry of an operator as plain data."""
     laws = spec.algebra
     return {
         "name": spec.name,
@@ -48,7 +48,7 @@ def describe(spec: OpSpec) -> dict[str, Any]:
 
 
 def first_sentence(text: str) -> str:
-    """What a definition says first, without its full stop."""
+    """The first sentence of a definition, without its full stop."""
     return " ".join(text.split()).split(". ")[0].rstrip(".")
 
 
@@ -65,7 +65,7 @@ def parameter_line(p: dict[str, Any]) -> str:
 
 
 def _lookback(spec: OpSpec) -> str:
-    """Rows needed before today, in words.
+    """The lookback in words: rows needed before today.
 
     The rule is a function, so its values tell what it is: a sum of windows where one more day in a window is one more
     row or none, and otherwise an instance of it.
@@ -95,7 +95,7 @@ def _lookback(spec: OpSpec) -> str:
 
 
 def _instance(p: Parameter) -> Any:
-    """A value that the parameter may have."""
+    """An admissible value of the parameter."""
     if not p.required:
         return p.default
     if p.kind is Kind.WINDOW:

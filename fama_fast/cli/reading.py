@@ -1,4 +1,4 @@
-"""Options of every command that reads market data: how files are read, where their names do not say so.
+"""The reading options of every command that reads market data.
 
 A command takes one parameter `reading`; `takes_reading` puts the options in its place on the command line.
 """
@@ -113,7 +113,7 @@ def takes_reading(command: Callable[..., Any], *, dates: bool = True) -> Callabl
 
 
 def reading_from(chosen: dict[str, Any]) -> Reading:
-    """The record that options of a command line ask for; what was not given is the default.
+    """The `Reading` that options of a command line ask for; what was not given is the default.
 
     Raises:
         ConfigError: a value that an option cannot have.

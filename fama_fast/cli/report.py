@@ -1,4 +1,4 @@
-"""`fama-fast report`: a run, or a file of factors, as one page to read."""
+"""`fama-fast report`: writes a run, or a file of factors, as one HTML page."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def report(
     *,
     reading: Reading = PLAIN,
 ) -> None:
-    """Write a report: one HTML file that opens from disk and asks nothing of the network.
+    """Write a report: one HTML file that opens from disk and works offline.
 
     The data of a run are read again from where the run found them, unless --data names them; what cannot be measured
     is shown as not supplied.
@@ -169,7 +169,8 @@ def _opened(options: dict[str, Any]) -> Panel:
 def _panel(
     options: dict[str, Any], data_hash: str, source: str, again: Callable[[], Panel | Dataset]
 ) -> tuple[Panel | None, str]:
-    """The data of a run, or why not. What --data names must be right; what the run named may be gone by now."""
+    """The data of a run, or the reason why there are none. What --data names must be right; what the run named may be
+    gone by now."""
     from fama_fast.errors import FamaError
     from fama_fast.panel import Panel
 

@@ -1,4 +1,4 @@
-"""`fama-fast runs`: what the ledger holds: list, show, export, lineage, report."""
+"""`fama-fast runs`: list, show, export and report the runs of the ledger, and the lineage of factors."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _reads(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, for which a document of the ledger that is not as it was written is damage, not a fault."""
+    """Decorator of a command that reads the ledger: a document that is not as it was written is damage, not a fault."""
 
     @functools.wraps(command)
     def run(*args: Any, **options: Any) -> None:
@@ -236,7 +236,8 @@ def lineage(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show who begot whom: a factor's ancestors, what a prompt or a round led to, or (with none) the chains."""
+    """Show the lineage of a factor (its ancestors), of a prompt or a round (its descendants), or (with none) the
+    chains."""
     from dataclasses import asdict
 
     from fama_fast.errors import ConfigError

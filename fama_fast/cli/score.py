@@ -1,4 +1,4 @@
-"""`fama-fast score`: how good expressions are, as a table."""
+"""`fama-fast score`: scores expressions against forward returns, as a table."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def _horizon(text: str) -> int | Sessions:
 
 
 def _members(panel: Panel | Dataset, start: str | None) -> IntArray:
-    """Members of the universe on each date from `start` on that was read; empty without a universe."""
+    """Number of members of the universe on each date from `start` on that was read; empty without a universe."""
     import numpy as np
 
     from fama_fast.panel import Panel
@@ -199,7 +199,8 @@ def _members(panel: Panel | Dataset, start: str | None) -> IntArray:
 def _refuse_unscorable(
     panel: Panel | Dataset, horizon: int | Sessions, entry_lag: int, members: IntArray, min_members: int
 ) -> None:
-    """Data in which no day can be scored, whatever the expression: a table of blanks would look like an answer."""
+    """Refuse data in which no day can be scored, whatever the expression: a table of blanks would look like an
+    answer."""
     import numpy as np
 
     from fama_fast.data import forward_returns

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a command runs: the first asks it to stop when it can, the second stops it at once.
+"""Handles Ctrl-C and SIGTERM while a command runs: the first asks it to stop when it can, the second stops it at once.
 
 Python handles a signal between two steps of the main thread. Where that thread is inside compiled code, or waits for
 something that never comes, a thread of its own sees that the second signal was not heeded, and ends the process.
@@ -25,10 +25,9 @@ GRACE = 20.0  # seconds for the way out after the second signal, in which a roun
 
 @contextmanager
 def first_asks(ask: Callable[[str], None], message: str | None) -> Iterator[None]:
-    """While the block runs: the first signal calls `ask` with its name and writes `message` to standard error (None
-    where `ask` tells it), the second raises KeyboardInterrupt, and ends the process where that is of no use. Outside
-    the main thread, where no signal arrives, it does nothing.
-    """
+    """Context in which the first signal calls `ask` with its name and writes `message` to standard error (None where
+    `ask` reports it), and the second raises KeyboardInterrupt, and ends the process where that is of no use. Outside
+    the main thread, where no signal arrives, it does nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -60,8 +59,8 @@ def first_asks(ask: Callable[[str], None], message: str | None) -> Iterator[None
 
 @contextmanager
 def _heeded() -> Iterator[None]:
-    """While the block runs, a thread counts signals as they arrive, whatever the main thread does; `GRACE` seconds
-    after the second one it ends the process."""
+    """Context in which a thread counts signals as they arrive, whatever the main thread does; `GRACE` seconds after the
+    second one it ends the process."""
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     over = threading.Event()

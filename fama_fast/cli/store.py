@@ -1,4 +1,4 @@
-"""`fama-fast compute --store`: making a factor store and going on with it."""
+"""`fama-fast compute --store`: makes or updates a factor store."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def compute_into_store(
     rebuild: bool,
     verify: bool,
 ) -> None:
-    """Run `update_store` and say what it did.
+    """Run `update_store` and print what it did.
 
     Raises:
         ConfigError: no expression and no store to go on with. StoreError and others: as `update_store`.

@@ -1,4 +1,4 @@
-"""The same results from many processes or machines, by Dask distributed.
+"""Computes on many processes or machines by Dask distributed, bit-identical to one process.
 
 1. `address` reads where the cluster is; `local` starts one of this machine's cores.
 2. `source` says how a worker comes by the data: the client's own arrays, mapped, or files that it reads itself.

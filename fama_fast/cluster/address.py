@@ -1,4 +1,5 @@
-"""Where a cluster is: `tcp://host:port` of a scheduler that runs, or `local:N` for one to be started here."""
+"""Parses the address of a cluster: `tcp://host:port` of a running scheduler, or `local:N` for one to be started
+here."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ _MOST = 256  # processes of one machine
 
 @dataclass(frozen=True)
 class Address:
-    """Either a scheduler's `url`, or the number of `local` workers to start."""
+    """The address of a cluster: either a scheduler's `url`, or the number of `local` workers to start."""
 
     url: str | None = None
     local: int = 0

@@ -1,4 +1,4 @@
-"""What a Python installation computes with, so that unlike ones can be told apart.
+"""The versions that decide a Python installation's results, to detect workers that differ.
 
 `installed` is sent to workers as source code, for a worker may lack the package or have another one: it imports what it
 needs itself and names nothing of this module.
@@ -40,7 +40,7 @@ def installed() -> dict[str, str]:
 
 
 def unlike(theirs: Installation, ours: Installation) -> str | None:
-    """Why results of the two may differ, or None."""
+    """The reason why results of the two installations may differ, or None."""
     if "package" not in theirs:
         return "it has no fama_fast: install the same version there"
     if theirs["package"] != ours["package"]:

@@ -1,4 +1,4 @@
-"""A cluster of this machine: a scheduler in this process and workers of one thread each, all on 127.0.0.1.
+"""Starts a cluster on this machine: a scheduler in this process and workers of one thread each, all on 127.0.0.1.
 
 No HTTP server is started, neither a dashboard nor the health and metrics pages that Dask opens without one. A worker
 that dies is started again.
@@ -37,7 +37,7 @@ class QuietWorker(Worker):
 
 
 def start_local(workers: int, *, memory_limit: int | None, losses: int) -> SpecCluster:
-    """A cluster of `workers` processes.
+    """Start a cluster of `workers` processes.
 
     Args:
         memory_limit: bytes a worker; one that takes 95% of it is ended and started again. None: none.
@@ -73,7 +73,7 @@ def start_local(workers: int, *, memory_limit: int | None, losses: int) -> SpecC
 
 
 def revive(cluster: SpecCluster) -> None:
-    """Put new nannies in the place of those that gave up; returns at once.
+    """Replace nannies (the processes that restart workers) that gave up; returns at once.
 
     A nanny starts a worker again that died, but closes when that one dies too before it is ready, and a cluster closes
     a nanny whose worker takes long to come back.

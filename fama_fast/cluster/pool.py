@@ -1,4 +1,4 @@
-"""The client's side: a pool of workers that run tasks, with the care that machines need.
+"""The client's side of a cluster: a pool of workers that run tasks, also when workers are lost.
 
 `WorkerPool.map` hands out a window of tasks, collects results by number, and
 1. asks workers that it has not met for their installation, and leaves out those that do not fit, by name;
@@ -39,7 +39,7 @@ _SHOWN = 3
 
 @dataclass
 class Tally:
-    """What a pool has done so far: for measurements and reports.
+    """Counts of what a pool has done so far, for measurements and reports.
 
     Attributes:
         tasks: that ended. lost: handed out again because their worker was gone. computing, building: seconds on
@@ -62,12 +62,12 @@ def open_pool(
     wait: float = 60.0,
     note: Callable[[str], None] | None = None,
 ) -> Iterator[WorkerPool]:
-    """A pool over the cluster at an address; a local one lives as long as the block.
+    """Open a pool over the cluster at an address; a local one lives as long as the block.
 
     Args:
         address: "tcp://host:port" of a scheduler, or "local:N". memory_limit: bytes of each local worker.
         retries: workers that one task may lose. wait: seconds to wait for a worker that fits.
-        note: is told of workers that are refused.
+        note: is called for workers that are refused.
 
     Raises:
         ConfigError: no such address, or Dask distributed is not installed. ClusterError: nobody answers there.
@@ -97,7 +97,7 @@ def open_pool(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What Dask logs of lost connections is said once, by the error that ends the run."""
+    """Silence Dask's logs of lost connections, which the error that ends the run reports once."""
     known = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in ("distributed", "tornado")]
     loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio", *known)]
     before = [logger.level for logger in loggers]
@@ -147,7 +147,7 @@ class WorkerPool:
         self.fit: dict[str, int] = {}  # threads by address
 
     def kept(self, key: str, build: Builder) -> Kept:
-        """What tasks are to work with; equal keys must mean equal things."""
+        """The `Kept` of what tasks are to work with; equal keys must mean equal things."""
         return Kept(key, build, self._ours)
 
     @property
@@ -179,18 +179,18 @@ class WorkerPool:
         return _Run(self, kept, work, tasks, describe).results()
 
     def refuse(self, worker: str, reason: str) -> None:
-        """Leave a worker out from now on."""
+        """Exclude a worker from now on."""
         self.fit.pop(worker, None)
         if worker not in self.tally.refused:
             self.tally.refused[worker] = reason
             self._note(f"worker {worker} is refused: {reason}")
 
     def restriction(self) -> list[str] | None:
-        """Who may run a task: None for anyone, as long as nobody was refused."""
+        """The workers that may run a task: None for all, as long as none was refused."""
         return list(self.fit) if self.tally.refused else None
 
     def wait_for_worker(self) -> None:
-        """Returns when a worker fits.
+        """Wait until a worker fits.
 
         Raises:
             ClusterError: none did in time.
@@ -213,7 +213,7 @@ class WorkerPool:
         return f"no worker of the cluster at {self.where} can take part; {'; '.join(shown)}{more}"
 
     def look(self) -> None:
-        """Who is there now: the gone are forgotten, newcomers asked for their installation."""
+        """Update the list of workers: the gone are removed, new ones are asked for their installation."""
         import cloudpickle
 
         self.looked = time.monotonic()
@@ -249,7 +249,7 @@ class WorkerPool:
         return found
 
     def lost(self) -> str:
-        """What to say when the scheduler is gone."""
+        """The error message where the scheduler is gone."""
         return f"the connection to the Dask scheduler of {self.where} is lost"
 
 
@@ -326,7 +326,7 @@ class _Run:
             self._take(number, future)
 
     def _look(self) -> None:
-        """Nothing ended for a while: see who is left, and take tasks back that only the gone may run."""
+        """After a while without results: update the workers, and take tasks back that only gone ones may run."""
         pool = self.pool
         pool.look()
         if not pool.fit:

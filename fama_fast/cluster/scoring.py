@@ -1,7 +1,7 @@
-"""`score` on a cluster: candidates and chunks of dates are tasks, daily figures come back.
+"""`score` on a cluster: tasks are candidates and chunks of dates, results are daily figures.
 
 A worker reads the data once and keeps them where its memory allows; where it does not, the dates of each task are read
-again, in chunks that fit. Both give the bits of one process.
+again, in chunks that fit. Both are bit-identical to one process.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _ARRAYS = 26  # (T, N) arrays a thread works with: the values of a batch, their 
 
 @dataclass(frozen=True)
 class Part:
-    """One task: expressions by number, and the dates [first, last)."""
+    """One task: the numbers of its expressions, and its dates [first, last)."""
 
     numbers: tuple[int, ...]
     first: int
@@ -50,7 +50,7 @@ class Part:
 
 
 def cut(count: int, dates: int, halo: int, threads: int, *, parts: bool) -> list[Part]:
-    """Tasks for `count` expressions over `dates` dates.
+    """Cut `count` expressions over `dates` dates into tasks.
 
     Data in memory are cut by expressions, and by dates only where that leaves threads without work; data that are read
     in parts are cut by dates first, for reading is what costs.
@@ -84,7 +84,7 @@ class ScoringBuild:
 
 
 class Scoring:
-    """What a worker keeps for scoring: the data, or where to read them, and sorted labels."""
+    """A worker's state for scoring: the data, or where to read them, and sorted labels."""
 
     def __init__(self, data: Panel | Dataset, budget: int | None, of: Dataset | None = None) -> None:
         """`of`: the data set that `data` are or were read from; it has noticed what was let pass."""
@@ -176,7 +176,7 @@ class Scoring:
 
 
 class ClusterScoring:
-    """Daily figures from a pool of workers: what `score(..., cluster=...)` takes.
+    """Computes daily figures on a pool of workers; what `score(..., cluster=...)` takes.
 
     Args:
         pool: the workers. data: as the client knows them, for their axes. source: how workers come by them.
@@ -219,7 +219,7 @@ class ClusterScoring:
 
 
 def mapped(pool: WorkerPool, panel: Panel, folder: Path) -> MappedPanel:
-    """A panel of this process for the workers of a pool, by way of files in an empty folder.
+    """A panel of this process made available to the workers of a pool, by files in an empty folder.
 
     Raises:
         ConfigError: the workers are not on this machine.
@@ -233,7 +233,7 @@ def mapped(pool: WorkerPool, panel: Panel, folder: Path) -> MappedPanel:
 
 
 def describe(task: tuple[Any, ...]) -> str:
-    """A task by the first of its expressions."""
+    """A name of a task for messages: the first of its expressions."""
     texts = task[0]
     rest = f" and {len(texts) - 1} more" if len(texts) > 1 else ""
     return f"scoring {texts[0]}{rest}"

@@ -1,4 +1,4 @@
-"""How a worker comes by the data, and how it knows that they are the client's.
+"""Opens the data on a worker, and checks by hash that they are the client's.
 
 `MappedPanel` is for workers of the client's own machine: they map the arrays that the client wrote, so that all share
 one copy. `MarketFiles` is read by each worker from the path that the client read: a file system that all machines see,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MappedPanel:
-    """A panel in files of arrays; `hash` is its `data_hash`."""
+    """A panel stored as files of arrays, which workers map; `hash` is its `data_hash`."""
 
     folder: str
     hash: str
@@ -47,7 +47,7 @@ class MappedPanel:
         return cls(str(folder), panel.data_hash)
 
     def open(self) -> Panel:
-        """The panel; its arrays are read when they are used."""
+        """Open the panel; its arrays are read when they are used."""
         folder = Path(self.folder)
         about = json.loads((folder / "panel.json").read_text(encoding="utf-8"))
 
@@ -72,7 +72,8 @@ class MappedPanel:
 
 @dataclass(frozen=True)
 class MarketFiles:
-    """A path with the options of `scan_market_data` (in parts) or of `load_market_data`; `hash` as of `hash_of`."""
+    """Market data that each worker reads itself: a path with the options of `scan_market_data` (in parts) or of
+    `load_market_data`; `hash` as of `hash_of`."""
 
     path: str
     options: Mapping[str, Any]
@@ -80,7 +81,7 @@ class MarketFiles:
     parts: bool = False
 
     def open(self) -> Panel | Dataset:
-        """The data of the path as this machine sees it."""
+        """Open the data of the path as this machine sees it."""
         from fama_fast.data import load_market_data, scan_market_data
 
         read = scan_market_data if self.parts else load_market_data
@@ -91,7 +92,7 @@ Source = MappedPanel | MarketFiles
 
 
 def hash_of(data: Panel | Dataset) -> str:
-    """Hex digest that equal data share: `Panel.data_hash`, or of a data set its axes, columns and files' footers.
+    """Hash of data, hex: `Panel.data_hash`, or of a data set that of its axes, columns and files' footers.
 
     A footer has each column chunk's size and, as a rule, least and greatest value; the values are not read. So two data
     sets with one hash have the same keys, and could differ in values only where all of these agree.
@@ -108,5 +109,5 @@ def hash_of(data: Panel | Dataset) -> str:
 
 
 def absolute(path: str) -> str:
-    """A path that means the same in any working folder; a URI as it is."""
+    """The path in absolute form; a URI as it is."""
     return path if "://" in path else str(Path(path).expanduser().absolute())

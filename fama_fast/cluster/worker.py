@@ -1,4 +1,4 @@
-"""What runs on a worker: it builds what tasks work with once, keeps it, and refuses what does not fit.
+"""Code that runs on a worker: builds what tasks need once, keeps it, and refuses what does not fit.
 
 A task names what it needs by a key; the first task of a key builds it while others of that key wait. What is kept is
 the process's own, outside Dask's store: Dask neither moves nor spills it, and a process that ends forgets it.
@@ -25,11 +25,11 @@ _KEEP = 2  # things kept at once: what is used, and what was used before it
 
 
 class Unfit(Exception):  # noqa: N818  (a verdict on this worker, not a fault)
-    """This worker must not compute this; the text says why."""
+    """Raised where this worker must not compute a task; the text says why."""
 
 
 class Builder(Protocol):
-    """Makes what tasks work with; travels to workers by pickle."""
+    """Protocol of objects that build what tasks work with; they travel to workers by pickle."""
 
     def __call__(self, memory: int | None) -> Any:
         """Builds it within `memory` bytes (None: no limit).
@@ -41,7 +41,7 @@ class Builder(Protocol):
 
 @dataclass(frozen=True)
 class Kept:
-    """What tasks work with: its key, how it is made, and the installation that may make it."""
+    """Description of what tasks work with: its key, how it is made, and the installation that may make it."""
 
     key: str
     build: Builder
@@ -50,7 +50,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Done:
-    """A task's result, the seconds that it took and those of building what it needed."""
+    """The result of a task, with the seconds that it took and those of building what it needed."""
 
     value: Any
     seconds: float
@@ -59,7 +59,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Refused:
-    """A worker that does not fit, by its address, and why."""
+    """The refusal of a worker that does not fit: its address, and why."""
 
     worker: str
     reason: str
@@ -101,7 +101,7 @@ def _kept(kept: Kept, memory: int | None) -> _Shelf:
 
 
 def perform(kept: Kept, work: Callable[..., Any], arguments: tuple[Any, ...]) -> Done | Refused:
-    """One task: `work(what is kept, *arguments)`."""
+    """Run one task: `work(what is kept, *arguments)`."""
     from distributed import get_worker
 
     worker = get_worker()

@@ -1,4 +1,4 @@
-"""A local web page over the store of runs: what has been mined, and what is being mined now.
+"""The dashboard: a local web page that shows the runs of a ledger, live while one is being mined.
 
 `reading` opens the store so that it can only be read; `tallies`, `runs`, `candidates` and `factor` ask it; `pages`
 shows the answers (NiceGUI, AG Grid and Vega-Lite, all served from this machine); `server` serves them. Nothing here

@@ -1,4 +1,4 @@
-"""The table of a run's candidates: the database filters, sorts and cuts it, so that it may have any length.
+"""Pages of the table of a run's candidates: the database filters, sorts and cuts it, so that it may have any length.
 
 The filter and sort models are AG Grid's. Every column that may be asked for is named here; anything else is refused.
 """

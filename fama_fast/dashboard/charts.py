@@ -1,4 +1,4 @@
-"""The one figure that reports do not have: how several searches went, in one picture."""
+"""The chart that compares searches, which reports do not have."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COLOURS = [BLUE, ORANGE, GREEN, PINK, "#56B4E9", "#D55E00", "#8a7f00", "#777777
 
 
 def searches(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> Any:
-    """Best training RankIC among admitted factors over candidates tried, one line a run."""
+    """Line chart of the best training RankIC among admitted factors over candidates proposed, one line a run."""
     import altair as alt
 
     data = [

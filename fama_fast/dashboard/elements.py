@@ -1,4 +1,4 @@
-"""The pieces that pages are made of. Text from the store goes into text nodes only: nothing here takes markup."""
+"""Elements that the pages are built from. Text from the store goes into text nodes only: nothing here takes markup."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Text(TextElement):
 
 
 class Figure(Element, component="assets/figure.js"):
-    """A chart made with altair.
+    """An element that shows an altair chart, with Vega served by this server.
 
     NiceGUI's own element for altair fetches Vega from a public server; this one takes it from this server.
     """
@@ -38,7 +38,7 @@ class Figure(Element, component="assets/figure.js"):
         self._props["spec"] = _spec(chart)
 
     def show(self, chart: Any) -> None:
-        """Another chart in its place."""
+        """Replace the chart."""
         self._props["spec"] = _spec(chart)
         self.update()
 
@@ -55,14 +55,14 @@ def _spec(chart: Any) -> dict[str, Any]:
 
 
 def paragraph(text: str, classes: str = "") -> Text:
-    """Text of one paragraph; a text of any script runs in its own direction."""
+    """A paragraph of text, which runs in the direction of its own script."""
     made = Text("p", text, classes)
     made.props["dir"] = "auto"
     return made
 
 
 def figure(chart: Any, caption: str) -> Figure:
-    """A chart with what it shows."""
+    """A chart with its caption."""
     with Element("figure"):
         made = Figure(chart)
         Text("figcaption", caption)
@@ -70,7 +70,7 @@ def figure(chart: Any, caption: str) -> Figure:
 
 
 class Tiles:
-    """Figures with their names, which may change while the page is open."""
+    """Named figures, which may change while the page is open."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._shown: dict[str, Text] = {}
@@ -87,7 +87,7 @@ class Tiles:
 
 
 def facts(values: Mapping[str, str]) -> None:
-    """Names with texts of any length."""
+    """A list of names with texts of any length."""
     with Element("dl").classes("facts"):
         for name, value in values.items():
             Text("dt", name)

@@ -1,4 +1,4 @@
-"""Everything that a run recorded about one factor: a candidate of it, or a member of the library it began with."""
+"""Reads everything that a run recorded about one factor: a candidate, or a member of the starting library."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _MOST_ROWS = 2**31 - 1  # PostgreSQL counts no further
 
 @dataclass(frozen=True)
 class FactorPage:
-    """A factor.
+    """The content of a factor's page.
 
     Attributes:
         fate: "admitted", the gate that stopped it, or "known before" for a member of the starting library.
         scores: by split, in the direction of training, as the expression is. The test split is there only when the run
             opened it for this factor.
         verdict: t and adjusted p, as the run judged it. path: the best way that led to it, its start first.
-        ancestors: everything it descends from. children: what was made of it, in the order proposed.
+        ancestors: everything it descends from. children: candidates that were derived from it, in the order proposed.
         turned: the factor is the negative of what was proposed.
         proposed_again: how many later proposals were the same expression.
     """
@@ -57,7 +57,7 @@ class FactorPage:
 
 
 def by_row(store: Store, run_id: str, row_id: int) -> FactorPage:
-    """A candidate by its row.
+    """The page of a candidate by its row.
 
     Raises:
         NotRecorded: the run has no such candidate.
@@ -73,7 +73,7 @@ def by_row(store: Store, run_id: str, row_id: int) -> FactorPage:
 
 
 def by_fingerprint(store: Store, run_id: str, fingerprint: str) -> FactorPage:
-    """A factor by its fingerprint.
+    """The page of a factor by its fingerprint.
 
     Raises:
         NotRecorded: the run has no such factor.
@@ -144,7 +144,7 @@ def _page(store: Store, run_id: str, row: dict[str, Any]) -> FactorPage:
 
 
 def _test(c: sa.Connection, run_id: str, fingerprint: str) -> tuple[bool, dict[str, Any]]:
-    """Whether the run opened its test split, and what it measured there of this factor."""
+    """Whether the run opened its test split, and the test figures of this factor."""
     r, runs = schema.results.c, schema.runs.c
     if c.execute(sa.select(runs.test_opened_at).where(runs.id == run_id)).scalar() is None:
         return False, {}
@@ -159,7 +159,7 @@ def _again(c: sa.Connection, run_id: str, fingerprint: str) -> int:
 
 
 def _verdict(c: sa.Connection, run_id: str, fingerprint: str) -> dict[str, Any]:
-    """What the verdict says of a factor; empty for one that it does not judge."""
+    """The verdict's entry on a factor; empty for one that it does not judge."""
     t = schema.runs.c
     listed = c.execute(sa.select(sa.type_coerce(t.summary["factors"], Listed)).where(t.id == run_id)).scalar()
     for entry in listed if isinstance(listed, list) else ():

@@ -1,4 +1,4 @@
-"""Only the dashboard's own pages may ask it anything: requests that another site's page makes are refused.
+"""Middleware that refuses requests made by pages of other sites.
 
 A browser lets any page open a websocket to any host and sends along where the page is from (`Origin`), which NiceGUI
 does not look at. Here it is looked at before everything else, for websockets and for ordinary requests. Programs that
@@ -22,7 +22,7 @@ _OWN_SITE = ("same-origin", "none")  # none: typed by the user, or a bookmark
 
 
 class OwnPagesOnly:
-    """ASGI middleware that refuses what pages of other origins ask: 403, and a websocket before it is accepted."""
+    """ASGI middleware that refuses requests from pages of other origins: 403, and a websocket before it is accepted."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -37,7 +37,7 @@ class OwnPagesOnly:
 
 
 def foreign(headers: Headers) -> bool:
-    """Whether a page of another origin asks, by what the browser says of it."""
+    """Whether the request comes from a page of another origin, by the headers of the browser."""
     here = headers.get("host", "")
     if any(not _same(origin, here) for origin in headers.getlist("origin")):
         return True
@@ -46,7 +46,7 @@ def foreign(headers: Headers) -> bool:
 
 
 def _same(origin: str, here: str) -> bool:
-    """Whether an origin is the host that the request came under; behind a proxy the schemes may differ."""
+    """Whether an origin is the host that the request was sent to; behind a proxy the schemes may differ."""
     try:
         page = urlsplit(origin)
         host = urlsplit(f"{page.scheme}://{here}")

@@ -1,4 +1,4 @@
-"""The ledger opened so that the database itself refuses to write.
+"""Read-only access to the ledger, enforced by the database itself.
 
 SQLite is opened with `mode=ro`: in its write-ahead log a reader sees the last committed round and never makes a writer
 wait. PostgreSQL transactions are READ ONLY. A store of an older layout is refused, not brought up to date: that is a

@@ -1,4 +1,4 @@
-"""Runs as the pages show them: without the long documents of their state, which grow with the search.
+"""Reads runs as the pages show them, without the long documents of their state, which grow with the search.
 
 Pages ask for a few figures of those documents; the database takes them out of the JSON.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """A run and what its rounds did.
+    """A run with the figures of its rounds.
 
     Attributes:
         pool_valid: validation RankIC of the pool of new factors after the last round. pool_test: of the pool on the
@@ -63,12 +63,12 @@ class Run:
 
     @property
     def status_now(self) -> str:
-        """How it stands now: `running` only while its process is there."""
+        """The run's status now: `running` only while its process is there."""
         return status_now(self)
 
     @property
     def why(self) -> str:
-        """Why it is not going on; empty where it is, or ended."""
+        """The reason why the run is not going on; empty where it is, or ended."""
         return why(self)
 
     @property
@@ -140,7 +140,7 @@ def _figure(document: Any, *path: str) -> float | None:
 
 
 class Runs:
-    """Questions about runs, with what was counted kept between them."""
+    """Queries about runs; counts are kept between them."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -231,7 +231,7 @@ def _query() -> sa.Select[Any]:
 
 
 def differing_settings(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
-    """Settings that are not the same in all runs, by dotted key; None where a run has no such key."""
+    """Settings that differ between the runs, by dotted key; None where a run has no such key."""
     flat = [dict(leaves(run.config)) for run in runs]
     keys = sorted({key for settings in flat for key in settings})
     found = {key: tuple(settings.get(key) for settings in flat) for key in keys}

@@ -1,4 +1,5 @@
-"""The server: pages, rows of the table and files, all from this machine, to this machine unless told otherwise.
+"""The web server of the dashboard: pages, table rows and files, all from this machine, reachable from this machine only
+unless set otherwise.
 
 The web server is uvicorn under NiceGUI. Every answer forbids the browser to ask anything of another host; a request
 that comes under a name which is not this machine's is refused, so that a page of someone else's cannot read the store
@@ -47,7 +48,7 @@ POLICY = (
 
 
 def serve(ledger: ReadOnlyLedger, host: str, port: int, ready: Callable[[str], None]) -> None:
-    """Serve the dashboard until it is interrupted; `ready` is told its address.
+    """Serve the dashboard until it is interrupted; `ready` is called with its address.
 
     Args:
         port: 0 takes any that is free.
@@ -109,7 +110,7 @@ def free_port(host: str, port: int) -> int:
 
 
 def build(known: Runs, *, only_this_machine: bool) -> None:
-    """Pages, files and middleware of the application. A process has one."""
+    """Assemble the application: pages, files and middleware. A process has one."""
     app.add_static_files("/dashboard/assets", ASSETS)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK) if only_this_machine else ["*"])
     app.middleware("http")(_guarded)
@@ -132,7 +133,7 @@ async def _guarded(request: Request, answer: Callable[[Request], Awaitable[Respo
 
 
 async def _misasked(_request: Request, error: RequestValidationError) -> Response:
-    """What an address holds and cannot mean: a page that is not there, or a question put wrongly."""
+    """The error response of a wrong address: 404 for an unknown page, 400 for wrong parameters."""
     first = error.errors()[0]
     where, name = first["loc"][0], ".".join(map(str, first["loc"][1:]))
     return JSONResponse({"error": f"{name}: {first['msg']}"}, status_code=404 if where == "path" else 400)
@@ -168,7 +169,7 @@ def _table(known: Runs) -> Callable[..., Response]:
 
 
 def _asked_for(request: Request, names: Sequence[str]) -> None:
-    """See that a question has these names alone, each once: what is misspelt must not be answered as if it were not."""
+    """Check that a request has only these parameters, each once: a misspelt one must not be ignored."""
     for name in request.query_params:
         if name not in names:
             raise ConfigError(f"there is no {name[:40]!r} to ask for: only {', '.join(names)}")

@@ -1,4 +1,4 @@
-"""What each round of a run did, counted once.
+"""Counts of each round of a run, made once.
 
 A round never changes after it is committed, so what was counted is kept and a refresh asks only about new rounds: a
 page that is open on a long run costs the database next to nothing.
@@ -23,7 +23,7 @@ _KEPT_RUNS = 500
 
 @dataclass
 class Round:
-    """One committed round.
+    """Counts of one committed round.
 
     Attributes:
         stopped: candidates by gate; None is those admitted. seconds: evaluation time, summed over candidates.
@@ -50,7 +50,7 @@ class Round:
 
 
 class Tallies:
-    """Rounds by run, counted as they appear; safe to ask from several threads."""
+    """Counts of rounds by run, made as rounds appear; may be called from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -99,7 +99,7 @@ def _counted(c: sa.Connection, run_id: str, after: int, to: int) -> tuple[Round,
 
 @dataclass(frozen=True)
 class Totals:
-    """All rounds of a run together; `stopped`, `best` and `rate` as in `Round`."""
+    """Counts of all rounds of a run together; `stopped`, `best` and `rate` as in `Round`."""
 
     proposed: int = 0
     admitted: int = 0
@@ -113,7 +113,7 @@ class Totals:
 
 
 def totals(rounds: Sequence[Round]) -> Totals:
-    """The sum of rounds."""
+    """The sum of the counts of rounds."""
     stopped: dict[str | None, int] = {}
     for entry in rounds:
         for gate, n in entry.stopped.items():
@@ -129,7 +129,7 @@ def totals(rounds: Sequence[Round]) -> Totals:
 
 
 def curve(rounds: Sequence[Round]) -> list[dict[str, Any]]:
-    """Cumulative rows for the figure of the search: candidates tried, best score, factors admitted, seconds."""
+    """Cumulative rows for the chart of the search: candidates proposed, best score, factors admitted, seconds."""
     rows: list[dict[str, Any]] = []
     tried, admitted, seconds, best = 0, 0, 0.0, None
     for entry in rounds:

@@ -1,4 +1,4 @@
-"""A dense panel as the long frame it could have been read from, and long frames as files."""
+"""Converts a dense panel to a long frame, and writes long frames as files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def to_frame(panel: Panel) -> pl.DataFrame:
-    """A long frame sorted by date and symbol: `date`, `symbol`, supplied fields and groups in lower case.
+    """The panel as a long frame sorted by date and symbol: `date`, `symbol`, supplied fields and groups in lower case.
 
     Missing is null. Cells in which every supplied field is missing have no row. A universe becomes
     `in_universe`.

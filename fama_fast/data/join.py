@@ -1,4 +1,4 @@
-"""What a data file does not carry itself, joined by symbol: index membership and group labels.
+"""Joins index membership and group labels, from files with rows about symbols, to a panel.
 
 Both come from small CSV or Parquet files. A symbol that a file does not know is counted, never guessed.
 """
@@ -81,7 +81,7 @@ def membership_mask(panel: Panel, path: str | Path, reading: Reading = PLAIN) ->
 def _one_end_each(
     panel: Panel, symbols: pl.Series, first: Any, last: Any, reading: Reading, source: str, locate: Locate
 ) -> tuple[BoolArray, list[str]]:
-    """Spells to keep: of a symbol one from each start; and sentences about others.
+    """The spells to keep: of a symbol one from each start; and sentences about others.
 
     Raises:
         DataError: spells of a symbol from one start end on different dates.
@@ -115,7 +115,7 @@ def _index_mask(panel: Panel, path: Path) -> tuple[BoolArray, list[str]]:
 
 
 def _mask(panel: Panel, symbols: Sequence[str], first: Any, end: Any, path: str | Path) -> tuple[BoolArray, list[str]]:
-    """Members on first <= date < end, for each spell; and how many symbols have none."""
+    """The mask of members on first <= date < end, for each spell; and how many symbols have none."""
     position = {s: i for i, s in enumerate(panel.symbols)}
     column = np.array([position.get(s, -1) for s in symbols], dtype=np.int64)
     known = column >= 0
@@ -128,7 +128,7 @@ def _mask(panel: Panel, symbols: Sequence[str], first: Any, end: Any, path: str 
 
 
 def _scan(path: str | Path, reading: Reading) -> Scan:
-    """A file that says something of symbols, where the data are read like `reading`.
+    """Open a file with rows about symbols, with the reading options of the data.
 
     It may be UTF-8 though the data are not.
     """
@@ -143,7 +143,7 @@ def _scan(path: str | Path, reading: Reading) -> Scan:
 
 
 def columns_of_data(reading: Reading, have: Collection[str], files: Sequence[str | Path]) -> Reading:
-    """How the data are read: `reading` without the columns that are not theirs (`have`), but a group file's.
+    """The reading options of the data without the columns that are not theirs (`have`), but a group file's.
 
     Raises:
         DataError: a file that cannot be read.
@@ -157,7 +157,7 @@ def columns_of_data(reading: Reading, have: Collection[str], files: Sequence[str
 
 
 def _symbol_column(columns: list[str], reading: Reading, source: str) -> str:
-    """The column of symbols: called as in the data, if that is there."""
+    """The name of the column of symbols: as in the data, if that is there."""
     same = None if reading.symbol is None else column_called(columns, reading.symbol)
     return find_key(columns, "symbol", same, source)
 
@@ -291,7 +291,7 @@ def _is_group(name: str, dtype: pl.DataType, wanted: set[str] | None) -> bool:
 
 @dataclass(frozen=True)
 class _FileRows:
-    """The rows of a file about symbols of the data: their columns, the symbol first, and their numbers in the file."""
+    """Rows of a file about symbols of the data: their columns, the symbol first, and their numbers in the file."""
 
     table: pl.DataFrame
     numbers: IntArray

@@ -1,4 +1,4 @@
-"""What a factor is asked to predict: the return earned after it is known.
+"""Labels, the forward returns that a factor is to predict, and their shuffled null.
 
 A factor known at the close of day t is traded at the close of day t + entry_lag and left at the close
 `horizon` days later. `entry_lag=1` leaves a day to act on the value; 0 is the convention of the FAMA paper,
@@ -43,7 +43,7 @@ def check_days(value: object, name: str, minimum: int) -> int:
 
 @dataclass(frozen=True)
 class Sessions:
-    """A horizon in sessions: `Sessions(1)` leaves at the same bar of the next session."""
+    """A horizon in sessions: `Sessions(1)` exits at the same bar of the next session."""
 
     count: int
 
@@ -59,7 +59,7 @@ _ROWS = re.compile(r"\s*(\d+)\s*(?:bars?|days?)?\s*\Z", re.IGNORECASE)
 
 
 def read_horizon(value: Horizon) -> int | Sessions:
-    """A horizon as rows or sessions: 5, "5", "5 bars" and "5 days" are five rows, "2 sessions" are two sessions.
+    """Parse a horizon as rows or sessions: 5, "5", "5 bars" and "5 days" are five rows, "2 sessions" are two sessions.
 
     Raises:
         ConfigError: another text, a number below 1.
@@ -80,7 +80,7 @@ def read_horizon(value: Horizon) -> int | Sessions:
 
 
 def label_exits(sessions: IntArray, horizon: Horizon, entry_lag: int) -> IntArray:
-    """(T,) row at whose close the position known at each row is left; T where the data end before.
+    """(T,) the row at whose close the position known at each row is exited; T where the data end before.
 
     Args:
         sessions: (T,) number of each row's session (`Panel.sessions`). horizon, entry_lag: as for `forward_returns`.
@@ -104,7 +104,7 @@ def label_exits(sessions: IntArray, horizon: Horizon, entry_lag: int) -> IntArra
 
 
 def label_span(sessions: IntArray, horizon: Horizon, entry_lag: int) -> int:
-    """Rows that a label looks ahead at most: what splits purge, and a chunk of dates must have after it."""
+    """Largest number of rows that a label looks ahead: what splits purge, and a chunk of dates must have after it."""
     held = read_horizon(horizon)
     if isinstance(held, int):
         return held + check_days(entry_lag, "entry_lag", 0)
@@ -141,7 +141,7 @@ def scored_returns(
 
 
 def only_scored(labels: FloatArray, universe: BoolArray | None, min_members: int) -> FloatArray:
-    """The labels (T, N) without those of dates on which a universe has fewer than `min_members` members.
+    """The labels (T, N), missing on dates on which a universe has fewer than `min_members` members.
 
     A rank among a handful of members says nothing, and a mean over dates would count it like one among hundreds.
     Without a universe every date is scored.
@@ -155,7 +155,7 @@ def only_scored(labels: FloatArray, universe: BoolArray | None, min_members: int
 
 
 def unscored(universe: BoolArray | None, min_members: int) -> BoolArray:
-    """(T,) dates on which a universe has fewer than `min_members` members; empty without a universe."""
+    """(T,) mask of the dates on which a universe has fewer than `min_members` members; empty without a universe."""
     if universe is None:
         return np.zeros(0, dtype=np.bool_)
     few: BoolArray = np.count_nonzero(universe, axis=1) < min_members
@@ -200,7 +200,7 @@ def returns_to(close: FloatArray, exits: IntArray, entry_lag: int) -> FloatArray
 
 
 def shuffled_labels(labels: FloatArray, splits: Sequence[slice], rng: np.random.Generator, block: int) -> FloatArray:
-    """Labels (T, N) whose rows are dealt out anew, `block` neighbouring dates together, within each split.
+    """Labels (T, N) whose rows are permuted within each split, in blocks of `block` neighbouring dates.
 
     Rows outside the splits have no label, as nothing there may be scored.
     """

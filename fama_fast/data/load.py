@@ -1,4 +1,4 @@
-"""Market data as a panel: from files, or from the simulator when asked for no file.
+"""Loads market data as a panel: from files, or from the simulator when asked for no file.
 
 The one door for commands and callers: scan, ingest, universe, groups. A missing file is an error; it never
 turns into simulated prices.
@@ -142,7 +142,7 @@ def scan_market_data(
     dtype: Any = "float64",
     **options: Unpack[ReadingOptions],
 ) -> Dataset:
-    """Market data that stay on disk: `evaluate` and `score` read them part by part.
+    """Open market data that stay on disk: `evaluate` and `score` read them part by part.
 
     Args:
         path: a Parquet file, a folder of Parquet or CSV files (hive-partitioned or not), a glob, a URI (`s3://...`),
@@ -200,7 +200,7 @@ def _joined(
     static_fields: Sequence[str] | Mapping[str, str] | None,
     reading: Reading,
 ) -> Panel:
-    """A panel with what membership and group files say of its symbols."""
+    """A panel with the universe and groups that membership and group files give its symbols."""
     from fama_fast.data.join import membership_mask, symbol_columns
 
     warnings = list(panel.warnings)
@@ -220,7 +220,7 @@ def _joined(
 
 
 def _membership(path: MarketData | None, universe: str | Path | None) -> str | Path | None:
-    """The file of members that a universe stands for; None where it is a column of the data, or none was asked for.
+    """The membership file that a universe names; None where it is a column of the data, or none was asked for.
 
     Raises:
         DataError: neither an index of a qlib folder nor one of its fields.
@@ -269,7 +269,7 @@ def _between(panel: Panel, how: Reading) -> Panel:
 
 
 def load_origin(origin: Mapping[str, Any], *, parts: bool = False) -> Panel | Dataset:
-    """The data that an origin names, as they are now; with `parts`, to be read part by part.
+    """Load the data that an origin describes, as they are now; with `parts`, to be read part by part.
 
     Raises:
         DataError: they cannot be loaded, or it is no origin. Others: as `load_market_data`.

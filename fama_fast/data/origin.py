@@ -1,4 +1,4 @@
-"""Where market data came from, kept with them as plain data, so that the same data can be loaded again later.
+"""Records how market data were loaded, as plain data kept with them, so that they can be loaded again later.
 
 A panel or data set that was loaded from a path, or simulated, knows its `origin`; one that was made in memory, or
 changed since, has none. Whoever loads by an origin compares the hash: files change.
@@ -27,7 +27,7 @@ _FILES = ("path", "groups", "universe")
 
 
 def remembered(load: Callable[P, Loaded]) -> Callable[P, Loaded]:
-    """A way of loading whose results know their origin: what it was called with."""
+    """Decorator of a loading function whose results record the arguments that it was called with."""
     signature = inspect.signature(load)
 
     @functools.wraps(load)
@@ -62,7 +62,7 @@ def origin_of(call: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _place(name: str, value: Any) -> Any:
-    """A path, or several, from any folder; the name of a column or index as it is; None of anything else."""
+    """A path, or several, made absolute; the name of a column or index as it is; None of anything else."""
     if isinstance(value, str | Path):
         text = str(value)
         names_no_file = name == "universe" and not (isinstance(value, Path) or Path(text).is_file())
@@ -73,7 +73,7 @@ def _place(name: str, value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Strings, numbers, lists and mappings of them; dates as text; None of anything else."""
+    """The value as plain data: strings, numbers, lists and mappings; dates as text; None of anything else."""
     if isinstance(value, dt.date):
         return value.isoformat()
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Compiled expressions and their values: what embeds in other code."""
+"""Compiled expressions (`Alpha`) and the computation of their values."""
 
 from fama_fast.engine.alpha import Alpha, compile, compile_recorded
 from fama_fast.engine.daily import daily_rank_ic, ranks_on

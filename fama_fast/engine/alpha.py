@@ -1,4 +1,4 @@
-"""One compiled expression: its identity, what it needs, and its two ways to values."""
+"""A compiled expression: its identity, its requirements, and its values on a panel or in Polars."""
 
 from __future__ import annotations
 
@@ -77,17 +77,19 @@ class Alpha:
 
     @functools.cached_property
     def unit(self) -> str:
-        """What the values are measured in: price, volume, money, return, ratio, dimensionless, boolean, price^2, ..."""
+        """Unit of the values: price, volume, money, return, ratio, dimensionless, boolean, price^2, ..."""
         return str(passes.infer_units(self.node).unit)
 
     @functools.cached_property
     def warnings(self) -> tuple[str, ...]:
-        """What is likely a mistake though it can be computed: places that mix units, such as a price plus a volume."""
+        """Likely mistakes in an expression that can be computed: places that mix units, such as a price plus a
+        volume."""
         return passes.infer_units(self.node).warnings
 
     @functools.cached_property
     def level_dependence(self) -> str | None:
-        """The part that makes the order across symbols hang on an arbitrary price level, None when nothing does."""
+        """The part of the expression that makes the order across symbols depend on an arbitrary price level, None when
+        nothing does."""
         return passes.depends_on_level(self.node)
 
     @functools.cached_property
@@ -123,7 +125,7 @@ class Alpha:
         return evaluate([self], panel, threads=threads)[0]
 
     def stream(self, panel: Panel, *, min_coverage: float | None = None, threads: int = 1) -> Stream:
-        """Go on from a panel's last date, one new date at a time (`Stream.push`), with the bits of `evaluate`."""
+        """Continue from a panel's last date, one new date at a time (`Stream.push`), bit-identical to `evaluate`."""
         from fama_fast.engine.stream import Stream
 
         return Stream(self, panel, min_coverage=min_coverage, threads=threads)

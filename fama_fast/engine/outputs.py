@@ -1,4 +1,4 @@
-"""Where values go when they are not to stay in memory: a Parquet or CSV file, a folder of Parquet files, a function.
+"""Writes values that are not to stay in memory: to a Parquet or CSV file, a folder of Parquet files, or a function.
 
 Chunks arrive in the order of dates. A file appears whole at the end or not at all, and so does a folder. What the
 columns hold is in the metadata of each Parquet file under the key `ABOUT`, as JSON, and beside a CSV file in one more
@@ -54,7 +54,8 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: the place (None: a function took it), rows, the names of the value columns, chunks."""
+    """A summary of what was written: the place (None: a function took it), rows, the names of the value columns,
+    chunks."""
 
     path: Path | None
     rows: int
@@ -68,7 +69,7 @@ Output = str | Path | Callable[[Chunk], object]
 def about(
     names: Sequence[str], alphas: Sequence[Alpha], source: Panel | Dataset, min_coverage: float | None = None
 ) -> dict[str, Any]:
-    """What the columns of a file of values hold, as plain data.
+    """Metadata of the columns in a file of values, as plain data.
 
     `columns` has by name: expression (as it was written), dialect, canonical, fingerprint, and the name that was given
     (None where the column is called by its canonical text). `data` has their source and extent.
@@ -97,7 +98,7 @@ def about(
 
 
 def beside(path: Path) -> Path:
-    """Where it is said what the columns of a CSV file hold: values.csv.json of values.csv."""
+    """Path of the metadata beside a CSV file: values.csv.json of values.csv."""
     return path.with_name(f"{path.name}.json")
 
 
@@ -125,7 +126,7 @@ def _json_text(said: Mapping[str, Any]) -> str:
 
 
 def plain_dates(dates: Any) -> Any:
-    """Dates for Polars: days where all are midnights, else microseconds."""
+    """The dates for Polars: days where all are midnights, else microseconds."""
     days = dates.astype("datetime64[D]")
     return days if bool((days == dates).all()) else dates.astype("datetime64[us]")
 
@@ -133,7 +134,7 @@ def plain_dates(dates: Any) -> Any:
 def long_frame(
     dates: Any, symbols: Sequence[Any], values: dict[str, FloatArray], present: BoolArray, *, days: bool | None = None
 ) -> pl.DataFrame:
-    """Columns date, symbol and one an expression, by date and symbol.
+    """The values as a long frame: columns date, symbol and one an expression, by date and symbol.
 
     Rows are the cells where the data have a symbol or an expression has a value. days: dates are days (None: see).
     """
@@ -156,7 +157,7 @@ def long_frame(
 
 @dataclass
 class Writer:
-    """Takes chunks; use it as a context manager, and `finish` it at the end. `about` is what is said of the columns.
+    """Writes chunks; use it as a context manager, and `finish` it at the end. `about` is the metadata of the columns.
 
     Raises:
         OutputError: a place that cannot be written. ConfigError: names that clash.
@@ -207,7 +208,7 @@ class Writer:
         self._stack.__exit__(*error)  # type: ignore[arg-type]
 
     def put(self, chunk: Chunk) -> None:
-        """Take one chunk."""
+        """Write one chunk."""
         self.chunks += 1
         if callable(self.output):
             self.rows += int(chunk.present.sum())
@@ -260,7 +261,7 @@ class Writer:
         self._parquet = self._csv = None
 
     def finish(self) -> Written:
-        """Ends the file; it appears when the context manager is left."""
+        """Complete the file; it appears when the context manager is left."""
         self._close()
         return Written(self._path, self.rows, self.names, self.chunks)
 

@@ -1,4 +1,4 @@
-"""An alpha one date at a time: the bits of the batch, in time that does not grow with the history.
+"""Computes an alpha one date at a time, bit-identical to the batch, in time that does not grow with the history.
 
 1. The lowered expression is cut where an operator looks back (`levels_of`, `Cut`). A level holds the time-series
    operators whose operands earlier levels know, then everything of the new date that follows from them.
@@ -7,8 +7,8 @@
 3. `push` evaluates, level by level, the time-series operators on their operands' windows and keeps the last row, then
    the rest of the level on the one new row.
 
-Why the bits are those of the batch: a window's value depends on the rows inside it and on where its half-blocks are
-cut, which the absolute index of the date decides (`kernels.blocks`); rows kept + 1 cover the window, and `origin` tells
+Why it is bit-identical to the batch: a window's value depends on the rows inside it and on where its half-blocks are
+cut, which the absolute index of the date decides (`kernels.blocks`); rows kept + 1 cover the window, and `origin` gives
 the kernels the index of the first of them. Other kernels see one date at a time anyway.
 """
 
@@ -57,7 +57,7 @@ _DAMAGE = (
 
 
 def _read_date(date: Any, dtype: Any) -> Any:
-    """A date as the panel has them.
+    """Parse a date into the form that the panel has.
 
     Raises:
         DataError: not a date.
@@ -72,7 +72,7 @@ def _read_date(date: Any, dtype: Any) -> Any:
 
 
 class Stream:
-    """Takes one new date's rows and gives that date's values. Made by `Alpha.stream`.
+    """Computes the values of one new date from that date's rows. Made by `Alpha.stream`.
 
     Attributes:
         alpha: what is computed. symbols: the order of every row.
@@ -110,7 +110,7 @@ class Stream:
 
     @property
     def date(self) -> np.datetime64:
-        """The last date taken."""
+        """The date pushed last."""
         return self._last.dates[-1]  # type: ignore[no-any-return]
 
     def _needed(self, panel: Panel) -> Panel:
@@ -147,7 +147,7 @@ class Stream:
         universe: Any = None,
         groups: Mapping[str, Sequence[str | None]] | None = None,
     ) -> FloatArray:
-        """Take the rows of one more market date; values for that date, (N,) float64, NaN where missing.
+        """Add the rows of one more market date; returns the values for that date, (N,) float64, NaN where missing.
 
         Args:
             date: after the last one.
@@ -178,7 +178,7 @@ class Stream:
         return rows[root].copy()
 
     def _run(self, cut: Cut, rows: dict[Node, FloatArray], today: Panel) -> None:
-        """The values of one level for the new date, into `rows`."""
+        """Compute the values of one level for the new date, into `rows`."""
         from fama_fast.backends.numba_vm.run import execute
 
         names = self._schedule.names
@@ -269,7 +269,8 @@ class Stream:
         return row
 
     def state(self) -> bytes:
-        """All that `restore` needs to go on, as one file's content (NumPy's npz; nothing in it is executed)."""
+        """The state that `restore` needs to continue, as one file's content (NumPy's npz; nothing in it is
+        executed)."""
         last = self._last
         header = {
             "format": _FORMAT,

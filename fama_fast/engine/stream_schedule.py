@@ -1,4 +1,4 @@
-"""How an expression is computed one date at a time: its levels, and the rows that are kept between dates."""
+"""Plans the computation of an expression one date at a time: its levels, and the rows that are kept between dates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 def levels_of(root: Node) -> dict[Node, int]:
-    """Time-series operators stand one level above their operands, all else beside the highest of them."""
+    """The level of each node: time-series operators stand one level above their operands, all else beside the highest
+    of them."""
     levels: dict[Node, int] = {}
     for node in postorder(root):
         above = node.op not in LEAVES and ops.get(node.op).family is Family.TIME_SERIES
@@ -30,7 +31,7 @@ def levels_of(root: Node) -> dict[Node, int]:
 
 @dataclass(frozen=True)
 class Cut:
-    """One level: what runs on windows, then what runs on the new row, each with the nodes its outputs are."""
+    """One level: what runs on windows, then what runs on the new row, each with the nodes of its outputs."""
 
     window: int  # rows before today that the time-series operators need
     rolling: tuple[Node, ...]
@@ -40,7 +41,7 @@ class Cut:
 
 
 class Schedule:
-    """The levels of an expression and what must be kept between dates."""
+    """The levels of an expression, and what must be kept between dates."""
 
     def __init__(self, root: Node) -> None:
         self.root = root
@@ -79,7 +80,7 @@ class Schedule:
         return field(self.names.setdefault(node, f"#{len(self.names)}"))
 
     def _written(self, nodes: Sequence[Node], wanted: Sequence[Node]) -> list[Node]:
-        """The wanted ones of a level's nodes over leaves that are known."""
+        """The wanted nodes of a level, rewritten over leaves that are known."""
         here = set(nodes)
         done: dict[Node, Node] = {}
         for node in nodes:  # operands first
@@ -89,7 +90,7 @@ class Schedule:
 
 
 def _crosses(node: Node, operand: Node, level: int, levels: Mapping[Node, int]) -> bool:
-    """The operand's values are needed outside the evaluation that makes them."""
+    """Whether the operand's values are needed outside the evaluation that makes them."""
     return levels[operand] != level or ops.get(node.op).family is Family.TIME_SERIES
 
 

@@ -1,4 +1,4 @@
-"""Honest evaluation: information coefficients, portfolios, breakdowns, inference, tables of scores.
+"""Evaluation of factors: information coefficients, portfolios, breakdowns, inference, tables of scores.
 
 Numba and Polars are imported when something is computed, not when this package is.
 """

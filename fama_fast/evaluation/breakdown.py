@@ -1,4 +1,4 @@
-"""Where a factor works: its daily RankIC by year, month, sector and liquidity.
+"""Daily RankIC of a factor by year, month, sector and liquidity.
 
 A figure for the whole hides a factor that lived in one year or one sector. It knows arrays only.
 """

@@ -1,4 +1,4 @@
-"""How fast a factor's information is used up: RankIC against returns further and further away.
+"""Decay of a factor's information: RankIC against returns further and further in the future.
 
 It knows arrays only.
 """

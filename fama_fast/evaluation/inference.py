@@ -38,7 +38,8 @@ _NARROW = 2.0**-16
 
 @dataclass(frozen=True)
 class _Parts:
-    """A series as (base + rest) / scale, such that sums and squares of the rest lose nothing: mostly (0 + series) / 1.
+    """A series as (base + rest) / scale, such that sums and squares of the rest lose no digits: mostly (0 + series) /
+    1.
 
     Attributes:
         scale: a power of two that brings a series far from 1 near it. base: the smallest number of a series that moves
@@ -52,12 +53,12 @@ class _Parts:
 
     @property
     def centre(self) -> float:
-        """The mean, times the scale."""
+        """The mean times the scale."""
         return self.base + float(self.rest.mean())
 
 
 def _parts(x: FloatArray) -> _Parts:
-    """Of at least one number."""
+    """The `_Parts` of a series of at least one number."""
     low, high = float(x.min()), float(x.max())
     largest, scale = max(-low, high), 1.0
     if largest != 0.0 and not 2.0**-400 <= largest <= 2.0**400:
@@ -106,7 +107,7 @@ def hit_rate(series: Any) -> float:
 
 @dataclass(frozen=True)
 class SeriesLevel:
-    """What `mean`, `information_ratio`, `hit_rate` and `newey_west_t` give of one series, and its number of days."""
+    """Mean, ICIR, hit rate and Newey-West t of one series, with its number of days."""
 
     mean: float
     ratio: float
@@ -143,7 +144,7 @@ def t_statistic(series: Any) -> float:
 
 
 def newey_west_lag(n: int, horizon: int = 1) -> int:
-    """The lag used here: max(horizon - 1, floor(4 (n / 100)^(2/9))), at most n - 1.
+    """The default lag of `newey_west_t`: max(horizon - 1, floor(4 (n / 100)^(2/9))), at most n - 1.
 
     Labels of `horizon` days overlap on horizon - 1 days, the least that must be covered; the second term is
     the usual rule of thumb for the autocorrelation that is left (Newey and West 1994, as in Greene,
@@ -200,7 +201,7 @@ MOST_RESAMPLES = 1_000_000
 
 
 def _check_bootstrap(confidence: float, resamples: int, horizon: int, seed: int) -> int:
-    """The horizon, after a look at all."""
+    """Check the arguments of a bootstrap; returns the horizon."""
     if not 0.0 < real(confidence, "confidence") < 1.0:
         raise ConfigError(f"confidence must lie between 0 and 1, not {confidence}")
     whole(resamples, "resamples", 1, MOST_RESAMPLES)
@@ -314,7 +315,7 @@ def _variance(value: Any) -> float:
 
 
 def expected_maximum_sharpe(trials: int, variance: float) -> float:
-    """The Sharpe ratio that the best of `trials` worthless strategies is expected to show.
+    """The expected Sharpe ratio of the best of `trials` strategies without skill.
 
     Args:
         trials: independent strategies tried. variance: of the Sharpe ratios over the trials.
@@ -338,7 +339,8 @@ def expected_maximum_sharpe(trials: int, variance: float) -> float:
 
 
 def deflated_sharpe(series: Any, *, trials: int, variance: float) -> float:
-    """Probability that the true Sharpe ratio of a series is above what luck gives the best of many trials.
+    """Deflated Sharpe ratio: the probability that the true Sharpe ratio of a series is above the expected best of many
+    trials without skill.
 
     Args:
         series: daily returns (or daily RankICs, whose Sharpe ratio is the RankICIR) of what was selected.

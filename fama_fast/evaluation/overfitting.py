@@ -1,4 +1,4 @@
-"""Was the best of many picked by luck: the probability of backtest overfitting (CSCV).
+"""Probability of backtest overfitting of a selection among many strategies (CSCV).
 
 It knows a matrix of daily performance, one column a strategy.
 """
@@ -103,7 +103,8 @@ def overfitting_probability(daily: Any, *, blocks: int = 16) -> Overfitting:
 
 
 def _near_one(columns: FloatArray) -> FloatArray:
-    """Columns times powers of two that bring the largest number of each near 1: no square overflows, or all vanish.
+    """Columns scaled by powers of two that bring the largest number of each near 1, so that squares neither overflow
+    nor all vanish.
 
     mean / std keeps its bits.
     """

@@ -1,4 +1,4 @@
-"""What a series of portfolio returns is worth: Sharpe, drawdown, costs and the cost that eats it all.
+"""Performance of a series of portfolio returns: Sharpe ratio, drawdown, costs and the break-even cost.
 
 Series are simple returns a day on one unit of capital, in date order; missing days (NaN) are dropped. It knows series
 only: no weights, no factor.
@@ -25,7 +25,7 @@ COSTS_BP = (0.0, 5.0, 10.0, 20.0)
 
 
 def sharpe(returns: Any, *, days_a_year: int = DAYS_A_YEAR) -> float:
-    """Annualised Sharpe ratio of daily returns over nothing: mean / std (ddof 1) times sqrt(days a year).
+    """Annualised Sharpe ratio of daily returns, without a risk-free rate: mean / std (ddof 1) times sqrt(days a year).
 
     Source: Sharpe (1994), "The Sharpe Ratio"; square-root scaling takes days to be independent (Lo 2002).
     """
@@ -48,7 +48,7 @@ def max_drawdown(returns: Any) -> float:
 
 @dataclass(frozen=True)
 class CostLevel:
-    """A portfolio net of one cost level.
+    """Performance of a portfolio net of one cost level.
 
     Attributes:
         cost_bp: basis points paid on each unit of weight bought or sold (one way).
@@ -64,7 +64,7 @@ class CostLevel:
 
 @dataclass(frozen=True)
 class Performance:
-    """A portfolio over some dates.
+    """Performance of a portfolio over some dates.
 
     Attributes:
         costs: one entry a cost level, rising.
@@ -85,7 +85,7 @@ class Performance:
 
 @dataclass(frozen=True)
 class Path:
-    """A portfolio's days: (T,) float64 each, NaN on days before it holds anything.
+    """Daily returns and trades of a portfolio: (T,) float64 each, NaN on days before it holds anything.
 
     Attributes:
         gross: return earned on the weights formed that day (it is earned `entry_lag` days later). traded: weight

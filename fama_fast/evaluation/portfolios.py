@@ -1,4 +1,4 @@
-"""Portfolios made of a factor: quantile buckets, long-short, and top-k with few replacements a day.
+"""Portfolios formed from factor values: quantile buckets, long-short, and top-k with few replacements a day.
 
 Weights of row t are formed from values known at the close of t. What they earn is row t of the one-day forward
 returns: entered `entry_lag` days after t at the close, left the day after (`forward_returns(panel, 1, entry_lag)`), and
@@ -38,7 +38,7 @@ class Groups(GroupField):
 
 
 def codes_of(groups: GroupField | None, shape: tuple[int, ...]) -> tuple[FloatArray, int]:
-    """Codes as the loops take them, and how many groups there are; without groups codes of shape (0, 0), and 1.
+    """Group codes for the loops, and the number of groups; without groups codes of shape (0, 0), and 1.
 
     Raises:
         DataError: not groups, or of another shape.
@@ -92,7 +92,7 @@ def quantile_buckets(
 
 
 def distinct_values(values: Any, *, universe: Any = None, threads: int | None = None) -> IntArray:
-    """(T,) how many different values there are on each date: with fewer than buckets, some of those are empty."""
+    """(T,) number of distinct values on each date: with fewer than buckets, some of those are empty."""
     from fama_fast.backends.numba_vm import portfolio_loops
 
     rows = sorted_rows(values, universe, threads=threads)
@@ -179,7 +179,7 @@ def top_k_weights(
 
 
 def hold(weights: Any, returns: Any, *, threads: int | None = None) -> Path:
-    """The path of a portfolio with given weights each day.
+    """The `Path` of a portfolio with given weights each day.
 
     A missing return counts as zero: the position waits until it trades again. What is traded is the sum of
     |weight - yesterday's weight after it drifted with returns|, so holding still costs only the rebalancing.

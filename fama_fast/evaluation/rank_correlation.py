@@ -1,4 +1,4 @@
-"""How alike factors are: their matrix of rank correlations, and an order that puts clusters together.
+"""Rank correlations of factors: the matrix, and an order that puts clusters together.
 
 It knows arrays only.
 """
@@ -31,7 +31,7 @@ _CHUNK = 16_384  # columns at a time: the float64 copy of a chunk stays small
 
 @dataclass(frozen=True)
 class Likeness:
-    """Correlations of a library.
+    """Rank correlations of a set of factors, with their clusters.
 
     Attributes:
         matrix: (M, M), 1 on the diagonal; a factor that is constant or missing has zeros, its diagonal too.
@@ -70,7 +70,7 @@ _IMPORTING: list[threading.Thread] = []
 
 
 def import_beside(module: str) -> threading.Thread:
-    """Imports a module in a thread of its own, which is given; `one_thread` waits for it.
+    """Import a module in a thread of its own, which is returned; `one_thread` waits for it.
 
     Looking for thread pools holds the dynamic linker's lock and asks for the interpreter's; an import of compiled
     modules holds the interpreter's and asks for the linker's. Both at a time would wait for each other for ever.
@@ -83,7 +83,8 @@ def import_beside(module: str) -> threading.Thread:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """BLAS and OpenMP on one thread: the order of a sum then does not depend on how many cores there are."""
+    """Context that holds BLAS and OpenMP to one thread: the order of a sum then does not depend on how many cores there
+    are."""
     for importing in tuple(_IMPORTING):
         importing.join()
     with _thread_pools(frozenset(m for m in _WITH_POOLS if m in sys.modules)).limit(limits=1):

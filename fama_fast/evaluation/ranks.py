@@ -47,7 +47,7 @@ def centred_ranks(values: FloatArray, universe: BoolArray | None) -> FloatArray:
 
 
 def oriented_ranks(shares: FloatArray, sign: int, threads: int | None = None) -> Ranks:
-    """Centred ranks (T, N) of `sign` times what has these values of RANK (r / n)."""
+    """Centred ranks (T, N) of `sign` times the factor whose RANK values (r / n) are given."""
     from fama_fast.backends.numba_vm.stats import centre_ranks
 
     out = np.empty(shares.shape, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What a factor adds to what everyone knows: its RankIC after size, momentum, reversal, volatility and sector.
+"""Residual RankIC of a factor: after size, momentum, reversal, volatility and sector.
 
 Values and controls enter as centred cross-sectional ranks, so no outlier steers the fit. It knows arrays and panels,
 no expression of its own.

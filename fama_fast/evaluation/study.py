@@ -1,4 +1,4 @@
-"""A factor looked at from every side, or a whole library of them: the figures that reports are made of.
+"""All figures of a factor, or of a whole library, that a report shows.
 
 `StudyData` holds what a factor is measured against (labels by horizon, groups, liquidity, style controls), prepared
 once for any number of factors; `study` measures one factor's values, `study_library` many and how they relate. A figure
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudySettings:
-    """What is measured, and how.
+    """The parameters of a study: horizons, portfolios, costs, bootstrap.
 
     Attributes:
         horizons: days held, for IC and RankIC. entry_lag: days between knowing and entering.
@@ -109,7 +109,7 @@ class StudySettings:
 
 @dataclass(frozen=True)
 class StudyData:
-    """What factors are measured against, prepared once.
+    """The market data that factors are measured against, prepared once.
 
     Attributes:
         dates: (T,) datetime64. symbols: (N,). labels: sorted forward returns (T, N) by horizon. daily_returns: those
@@ -243,7 +243,7 @@ class StudyData:
 
 
 def _groups(panel: Panel, settings: StudySettings) -> tuple[Groups | None, str]:
-    """The groups of the sector figures, or why there are none."""
+    """The groups of the sector figures, or the reason why there are none."""
     wanted = STANDARD_GROUPS if settings.group is None else (settings.group.upper(),)
     name = next((g for g in wanted if g in panel.groups), None)
     if name is None:
@@ -254,7 +254,7 @@ def _groups(panel: Panel, settings: StudySettings) -> tuple[Groups | None, str]:
 
 @dataclass(frozen=True)
 class FactorStudy:
-    """One factor from every side, oriented by `sign`; see `study` for what each part is.
+    """All figures of one factor, oriented by `sign`; see `study` for what each part is.
 
     Attributes:
         figures: plain data, ready for JSON. daily: (T,) series over all dates for figures and pools: "rank_ic",
@@ -267,7 +267,7 @@ class FactorStudy:
 
 
 def study(values: Any, data: StudyData, *, rows: Rows | None = None, sign: int = 1) -> FactorStudy:
-    """Everything about one factor over some dates.
+    """Compute all figures of one factor over some dates.
 
     Args:
         values: (T, N), known at each date's close. rows: the dates to summarise (all by default), as a slice or by
@@ -379,7 +379,7 @@ def _portfolios(x: SortedRows, data: StudyData, rows: Rows | None) -> tuple[dict
 
 
 def _few_values(x: SortedRows, part: Rows, quantiles: int, threads: int | None) -> str:
-    """Why buckets are empty: on many dates the factor has fewer different values than there are buckets."""
+    """The reason why buckets are empty: on many dates the factor has fewer different values than there are buckets."""
     values, cells = distinct_values(x, threads=threads)[part], x.count[part]
     held = values[cells >= quantiles]
     few = np.count_nonzero(held < quantiles)
@@ -405,7 +405,7 @@ def _residual(x: SortedRows, data: StudyData, label: SortedRows, rows: Rows | No
 
 @dataclass(frozen=True)
 class LibraryStudy:
-    """Many factors together.
+    """Studies of many factors, and their correlations.
 
     Attributes:
         names, studies: in the order given. likeness: their correlations, order and clusters.
@@ -448,7 +448,7 @@ def study_library(
     rows: Rows | None = None,
     signs: Sequence[int] | None = None,
 ) -> LibraryStudy:
-    """`study` of each factor, and how they relate.
+    """Run `study` on each factor, and compute how they correlate.
 
     Args:
         factors: (name, values (T, N)) of each; a generator keeps memory to one factor. signs: +1 or -1 each.

@@ -1,4 +1,4 @@
-"""How much a factor moves from one day to the next, and how much of the universe it covers.
+"""Daily turnover and autocorrelation of a factor's ranks, and its coverage of the universe.
 
 It knows arrays only: no panel, no expression, no split.
 """

@@ -1,4 +1,4 @@
-"""A factor as one unit vector: its centred cross-sectional ranks on a fixed sample of dates.
+"""Unit rank vectors: a factor's centred cross-sectional ranks on a fixed sample of dates.
 
 Two factors that order the symbols alike have vectors that point alike, whatever their scales. The inner
 product of two such vectors is their pooled rank correlation over the sample. This module knows arrays only.

@@ -1,4 +1,4 @@
-"""Factor values kept on disk from day to day: computed once, appended to, read back lazily.
+"""The factor store: factor values on disk, computed once, appended to daily, read back lazily.
 
 A store is a folder:
 
@@ -8,7 +8,7 @@ A store is a folder:
     writer.lock                                who writes
 
 `update_store` writes and `open_store` reads. No file is ever changed: a writer makes new files, then a new manifest, so
-that whoever reads, and whoever is killed, leaves or finds a whole store.
+that a reader finds, and a killed writer leaves, a whole store.
 """
 
 from fama_fast.factor_store.manifest import Manifest, StoredFactor

@@ -1,4 +1,4 @@
-"""Sums over the data that values were computed from: they tell whether, and where, history has changed since.
+"""Checksums of the data that stored values were computed from: they show whether, and where, history has changed.
 
 A present cell (field, date, symbol, value) is hashed to 64 bits. The hashes of a date's cells are summed over its
 symbols, and those of a symbol's over the dates of a month, both modulo 2^64. So a symbol without data adds nothing, a
@@ -32,13 +32,13 @@ _ROWS = 1 << 16  # cells hashed at a time: they stay in the cache of a core
 
 
 def group_name(name: str) -> str:
-    """What a group field is called among the fields."""
+    """The name of a group field among the checksums of fields."""
     return _GROUP + name
 
 
 @dataclass
 class Sums:
-    """Of one field on some dates: a sum a date (T,), and a sum a symbol that has data."""
+    """Checksums of one field on some dates: one for each date (T,), and one for each symbol that has data."""
 
     dates: Any
     symbols: dict[str, int]
@@ -68,14 +68,14 @@ def _mix(x: Any) -> Any:
 
 
 class Summer:
-    """Sums of data with these symbols."""
+    """Computes checksums of data with these symbols."""
 
     def __init__(self, symbols: Iterable[Any]) -> None:
         self._names = [str(s) for s in symbols]
         self._symbol_keys = np.array([_key(s) for s in self._names], dtype=np.uint64)
 
     def __call__(self, panel: Panel, names: Iterable[str], moments: Any, rows: slice) -> Checks:
-        """Sums of the panel's `rows`, whose dates are `moments`."""
+        """Checksums of the panel's `rows`, whose dates are `moments`."""
         when = _mix(np.asarray(moments).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15))
         out: Checks = {}
         for name in names:
@@ -100,7 +100,7 @@ class Summer:
 
 
 def _bits(panel: Panel, name: str, rows: slice) -> tuple[Any, Any]:
-    """Cells as 64-bit words, and where there is something."""
+    """Cells as 64-bit words, and a mask of those that have a value."""
     if name == UNIVERSE:
         assert panel.universe is not None
         mask = panel.universe[rows]
@@ -118,7 +118,7 @@ def _bits(panel: Panel, name: str, rows: slice) -> tuple[Any, Any]:
 
 
 def joined(first: Checks, second: Checks) -> Checks:
-    """Sums of dates followed by others."""
+    """Checksums of consecutive spans of dates as one."""
     out = dict(first)
     for name, sums in second.items():
         if name not in out:
@@ -132,7 +132,7 @@ def joined(first: Checks, second: Checks) -> Checks:
 
 
 def differences(stored: Checks, found: Checks, names: Iterable[str]) -> tuple[set[int], set[str], set[str]]:
-    """Numbers of the dates, symbols and fields whose sums differ."""
+    """The numbers of the dates, symbols and fields whose checksums differ."""
     dates: set[int] = set()
     symbols: set[str] = set()
     fields: set[str] = set()
@@ -148,7 +148,7 @@ def differences(stored: Checks, found: Checks, names: Iterable[str]) -> tuple[se
 
 
 def write_checks(path: Path, checks: Checks) -> None:
-    """One row a (field, date number) and a (field, symbol)."""
+    """Write checksums: one row for each (field, date number) and each (field, symbol)."""
     parts = []
     for name, sums in checks.items():
         count = len(sums.dates)
@@ -166,7 +166,7 @@ def write_checks(path: Path, checks: Checks) -> None:
 
 
 def read_checks(path: Path) -> Checks:
-    """What `write_checks` wrote.
+    """Read the checksums that `write_checks` wrote.
 
     Raises:
         StoreError: the file is missing or damaged.

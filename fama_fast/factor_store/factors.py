@@ -1,4 +1,4 @@
-"""Which factors a store is to hold: those that it has, as they are on these data, and those that it lacks."""
+"""The factors that a store has, as they are on these data, and those that it is to add."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SETTINGS = {
 
 @dataclass
 class Factors:
-    """Factors and what the engine computes for them on some data.
+    """Factors with the expressions that the engine computes for them on some data.
 
     Attributes:
         roots: lowered expressions by fingerprint.
@@ -42,15 +42,15 @@ class Factors:
     roots: dict[str, Node] = field(default_factory=dict)
 
     def of(self, factors: Iterable[StoredFactor]) -> list[Node]:
-        """What is computed for these."""
+        """The expressions to compute for these factors."""
         return [self.roots[f.fingerprint] for f in factors]
 
     def names(self, factors: Iterable[StoredFactor]) -> tuple[list[str], list[str]]:
-        """Fields and groups of the data that the values of any of these hang on."""
+        """Names of the fields and groups that the values of any of these depend on."""
         return names_read(self.of(factors), self.source)
 
     def make(self, name: str, alpha: Alpha, block: str) -> StoredFactor:
-        """A factor on these data."""
+        """The stored form of a factor on these data."""
         root = lowered_roots([alpha], self.source, self.settings.min_coverage)[0]
         self.roots[alpha.fingerprint] = root
         fields, groups = read_names([root], self.source)
@@ -67,7 +67,7 @@ class Factors:
         )
 
     def stored(self, base: Manifest) -> tuple[list[StoredFactor], str]:
-        """The stored factors as they are now; and why their values cannot be gone on with, "" if they can."""
+        """The stored factors as they are now; and the reason why their values cannot be continued, "" if they can."""
         reasons = [
             f"{text} differs: {getattr(base.settings, key)!r} stored, {getattr(self.settings, key)!r} now"
             for key, text in _SETTINGS.items()

@@ -1,4 +1,4 @@
-"""Whether the data still are what stored values were computed from, and where they are not.
+"""Detects whether the data still are what stored values were computed from, and where they differ.
 
 1. `align` lays the data's dates beside the stored ones.
 2. `unproven` tells which months must be read: those whose files have another size or time than when they were last
@@ -42,7 +42,7 @@ _READ_BYTES = 128 << 20
 
 @dataclass(frozen=True)
 class Change:
-    """History that is not what it was: number of the first stored date that it concerns, and a sentence."""
+    """A change of history: number of the first stored date that it concerns, and a sentence."""
 
     first: int
     text: str
@@ -54,19 +54,19 @@ def moments_of(source: Panel | Dataset) -> Any:
 
 
 def names_read(roots: Sequence[Node], source: Panel | Dataset) -> tuple[list[str], list[str]]:
-    """Fields and groups of the data that values hang on, those that say which symbols are there included."""
+    """Fields and groups of the data that values depend on, those that say which symbols are there included."""
     fields, groups = read_names(roots, source)
     presence = ("CLOSE",) if "CLOSE" in source.supplied_fields else source.supplied_fields
     return list(dict.fromkeys([*fields, *presence])), groups
 
 
 def check_names(fields: Sequence[str], groups: Sequence[str], source: Panel | Dataset) -> list[str]:
-    """What these are called in checks; the universe is among them if there is one."""
+    """The names of these fields and groups in checksums; the universe is among them if there is one."""
     return [*fields, *map(group_name, groups), *([UNIVERSE] if has_universe(source) else [])]
 
 
 def align(manifest: Manifest, source: Panel | Dataset) -> tuple[int, Change | None]:
-    """How many stored dates lie before the data's first, and dates that have come or gone since.
+    """The number of stored dates that lie before the data's first, and the dates that were added or removed since.
 
     Raises:
         StoreError: the data begin after the store ends.
@@ -94,7 +94,7 @@ def align(manifest: Manifest, source: Panel | Dataset) -> tuple[int, Change | No
 
 
 def data_files(source: Panel | Dataset) -> tuple[DataFile, ...]:
-    """The data's files; none where they cannot tell whether the data have changed."""
+    """The data's files; none where they cannot show whether the data have changed."""
     if isinstance(source, Panel) or source.join is not None:
         return ()
     spans: dict[str, tuple[int, int]] = {}
@@ -115,7 +115,7 @@ def data_files(source: Panel | Dataset) -> tuple[DataFile, ...]:
 
 
 def data_columns(source: Panel | Dataset, names: Sequence[str]) -> dict[str, str]:
-    """Which columns of the files stand for the keys and these names."""
+    """The columns of the files that hold the keys and these names."""
     if isinstance(source, Panel):
         return {}
     columns = source.columns
@@ -141,7 +141,7 @@ def unproven(
 def read_sums(
     source: Panel | Dataset, fields: Sequence[str], groups: Sequence[str], months: Sequence[tuple[str, int, int]]
 ) -> Iterator[tuple[str, Checks]]:
-    """Sums of months, each given as its name and its rows [start, stop) in the data, in order."""
+    """Checksums of months, each given as its name and its rows [start, stop) in the data, in order."""
     names = check_names(fields, groups, source)
     moments = moments_of(source)
     summer = Summer(source.symbols)
@@ -161,7 +161,7 @@ def read_sums(
 
 
 def compare(root: Path, manifest: Manifest, offset: int, found: dict[str, Checks]) -> Change | None:
-    """What differs between the stored months and the sums found of their dates that the data have."""
+    """The change between the stored months and the checksums of their dates that the data have."""
     dates: list[int] = []
     symbols: set[str] = set()
     fields: set[str] = set()

@@ -1,4 +1,4 @@
-"""One writer at a time: an advisory lock of the operating system, which it drops when its holder dies, however it dies.
+"""Lets one writer at a time into a store, by an advisory lock that the operating system drops when its holder dies.
 
 The lock file says who holds it, for the message to the other writer. On a file system that does not honour such locks
 the commit itself still lets one writer through only (`manifest.commit`).

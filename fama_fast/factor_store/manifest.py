@@ -1,8 +1,8 @@
-"""What a factor store holds, as one JSON file a generation.
+"""The manifest: the state of a factor store, as one JSON file a generation.
 
 Generation g + 1 is committed by giving a finished file the name `manifests/<g + 1>.json`, which fails if that name
-exists. So of two writers that started from the same state one commits and the other is told, whatever became of their
-locks; and a reader finds either the old state or the new one.
+exists. So of two writers that started from the same state one commits and the other gets an error, whatever became of
+their locks; and a reader finds either the old state or the new one.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class StoredFactor:
 
 @dataclass(frozen=True)
 class Segment:
-    """A file of values: its path in the store, its rows, the version of the package that computed it."""
+    """A file of values: its path in the store, its number of rows, the version of the package that computed it."""
 
     file: str
     rows: int
@@ -68,7 +68,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Partition:
-    """A month.
+    """A month of the store.
 
     Attributes:
         month: "2024-01". dates: of the data, microseconds since 1970. data: hash of the data on these dates, by field.
@@ -100,7 +100,7 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Settings:
-    """What holds for all values of a store.
+    """The settings that hold for all values of a store.
 
     Attributes:
         min_coverage: as of `ff.evaluate`. dtype: of the data's fields. universe: whether cross-sections see members
@@ -217,7 +217,7 @@ def read_manifest(root: Path, generation: int | None = None) -> Manifest | None:
 
 
 def commit(root: Path, manifest: Manifest, settled: AbstractSet[str] = frozenset()) -> None:
-    """Make a state the store's, if it follows the one that is there.
+    """Make a state the store's current one, if it follows the one that is there.
 
     Its files are put on disk first, so that a power cut does not leave a state without them; `settled` ones are there.
 
@@ -255,12 +255,12 @@ def commit(root: Path, manifest: Manifest, settled: AbstractSet[str] = frozenset
 
 
 def overtaken(root: Path) -> str:
-    """What a writer is told that another one has come before."""
+    """The error message of a writer that another one has overtaken."""
     return f"{root}: another writer has changed the store meanwhile; nothing was written: run it again"
 
 
 def _settle(root: Path, files: Iterable[str]) -> None:
-    """Put files and the names of their folders on disk."""
+    """Sync files and the names of their folders to disk."""
     folders = {root}
     for file in files:
         path = root / file
@@ -284,12 +284,12 @@ _MADE = re.compile(r"\.?g(\d{8})-.*\.(parquet|tmp)\Z")
 
 
 def new_stamp(generation: int) -> str:
-    """What the names of an attempt's files begin with: `clean` and `discard` know by it whose they are."""
+    """A prefix for the names of an attempt's files, by which `clean` and `discard` recognise them."""
     return f"g{generation:08}-{secrets.token_hex(6)}"
 
 
 def discard(root: Path, stamp: str) -> None:
-    """Remove the files of an attempt that came to nothing; of one that was committed after all, none."""
+    """Remove the files of an attempt that failed; of one that was committed after all, none."""
     latest = read_manifest(root)
     keep = latest.files if latest is not None else set()
     for top in ("values", "checks"):
@@ -299,7 +299,7 @@ def discard(root: Path, stamp: str) -> None:
 
 
 def clean(root: Path, manifest: Manifest) -> int:
-    """Remove files that neither this state nor the one before it consists of; how many.
+    """Remove files that neither this state nor the one before it refers to; returns how many.
 
     The state before stays whole, for those who are reading it. Files of later generations are another writer's.
     """

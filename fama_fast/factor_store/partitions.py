@@ -1,4 +1,4 @@
-"""The months of a store after an update: what stays of them, what is added, and what is merged."""
+"""The months of a store after an update: those that stay, are added, and are merged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Written = dict[str, dict[str, Segment]]
 
 
 def month_spans(moments: Any, days: bool) -> list[tuple[str, int, int]]:
-    """Months with the numbers [start, stop) of their dates."""
+    """Months with the range [start, stop) of their date numbers."""
     if len(moments) == 0:
         return []
     months = months_of(show_moments(moments, days))
@@ -43,7 +43,7 @@ def made_partitions(
     stamp: str,
     days: bool,
 ) -> Iterator[Partition]:
-    """The months of all dates.
+    """The partitions of all dates.
 
     Args:
         moments: (T,) all dates. keep: how many of them were stored and stay.
@@ -77,7 +77,7 @@ def _write(path: Path, checks: Checks) -> None:
 
 
 def merged(root: Path, partitions: list[Partition], stamp: str, days: bool) -> Iterator[Partition]:
-    """Months that are over have one file a block; the last one may have many."""
+    """Partitions with one file a block in months that are over; the last month may have many."""
     for i, partition in enumerate(partitions):
         most = MANY if i + 1 == len(partitions) else 2
         values = {

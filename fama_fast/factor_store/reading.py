@@ -1,4 +1,4 @@
-"""A store as those who read it see it: its factors, its dates, and values as a lazy frame."""
+"""Reads a store: its factors, its dates, and values as a lazy frame."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def open_store(path: str | Path) -> FactorStore:
-    """The factor store in a folder, as it is now: a writer's later commits show when it is opened again.
+    """Open the factor store in a folder, as it is now: a writer's later commits show when it is opened again.
 
     Raises:
         StoreError: there is none, or it is damaged.
@@ -34,7 +34,7 @@ def open_store(path: str | Path) -> FactorStore:
 
 
 class FactorStore:
-    """One state of a store.
+    """One state of a store, for reading.
 
     Attributes:
         path: its folder. manifest: all that is known of it.

@@ -1,4 +1,4 @@
-"""Files of values: one a month, a block of factors and an append; merged when there are many.
+"""Files of values: one for each month, block of factors and append; merged when there are many.
 
 Rows are in the order of dates and symbols, so that a filter on dates reads few row groups.
 """
@@ -33,7 +33,7 @@ def months_of(dates: Any) -> Any:
 
 
 class MonthFiles:
-    """Takes values in the order of dates and writes a file a month. Use it as a context manager."""
+    """Writes values that come in the order of dates, one file a month. Use it as a context manager."""
 
     def __init__(
         self, root: Path, block: str, columns: Sequence[str], stamp: str, engine: str, days: bool, ending: str = ""
@@ -56,7 +56,7 @@ class MonthFiles:
             self._writer.close()
 
     def put(self, dates: Any, symbols: Any, values: Sequence[FloatArray], present: BoolArray) -> None:
-        """Take values of consecutive dates, (rows, N) each."""
+        """Add values of consecutive dates, (rows, N) each."""
         months = months_of(dates)
         step = max(1, _GROUP_BYTES // (8 * max(1, len(symbols) * (len(values) + 3))))
         at = 0
@@ -70,7 +70,7 @@ class MonthFiles:
             at = stop
 
     def write(self, month: str, frame: pl.DataFrame) -> None:
-        """Take rows of one month."""
+        """Write rows of one month."""
         if frame.is_empty():
             return
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
@@ -103,7 +103,7 @@ class MonthFiles:
 
 
 def merge(root: Path, block: str, month: str, segments: Sequence[Segment], stamp: str, days: bool) -> Segment:
-    """One file with the rows of several, which follow one another.
+    """Merge several files of consecutive rows into one.
 
     Raises:
         StoreError: a file that cannot be read.

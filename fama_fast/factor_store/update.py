@@ -1,4 +1,4 @@
-"""Making a factor store and going on with it.
+"""Makes a factor store, or updates one with new dates and factors.
 
 1. Expressions are compiled and compared with the stored factors (`Factors`); what cannot be gone on with is refused.
 2. History is compared with what the stored values were computed from (`history`).
@@ -66,7 +66,7 @@ _OURS = frozenset({"manifests", "values", "checks", "writer.lock"})
 
 @dataclass(frozen=True)
 class Update:
-    """What an update did.
+    """The outcome of an update.
 
     Attributes:
         path: the store. generation: its state now. changed: whether that is a new one.
@@ -101,7 +101,8 @@ def update_store(
     threads: int | None = None,
     verify: bool = False,
 ) -> Update:
-    """Make a factor store of expressions' values on data, or go on with one; values have the bits of `ff.evaluate`.
+    """Compute the values of expressions into a new factor store, or update one; values are bit-identical to
+    `ff.evaluate`.
 
     Going on (`append`) computes the dates that the store lacks for all its factors, and all dates for expressions that
     it lacks. Nothing to do is no change at all. The new state appears whole or not at all.
@@ -156,7 +157,7 @@ def update_store(
 
 
 def _make_folder(root: Path, going_on: bool) -> bool:
-    """See that a store may be in this folder; whether it was made.
+    """Check that a store may be in this folder, and make it; returns whether it was made.
 
     Raises:
         StoreError: no store to go on with. OutputError: the folder holds other things, or cannot be made.
@@ -308,7 +309,7 @@ class _Run:
         return offset, keep, change, found if more else {}
 
     def _probe(self, base: Manifest, factors: Factors, kept: list[StoredFactor], offset: int) -> str:
-        """Compute the last stored dates with this version of the engine: which factors come out otherwise."""
+        """Compute the last stored dates with this version of the engine, and return which factors differ."""
         last = len(base.moments)
         first = max(0, last - _PROBED)
         store = FactorStore(self.root, base)
@@ -341,7 +342,7 @@ class _Run:
         return values_from(roots, self.source, first, last, offset=offset, budget=self.budget, threads=self.threads)
 
     def _compute(self, these: Sequence[StoredFactor], factors: Factors, first: int, last: int, offset: int) -> Written:
-        """Files of values on the dates [first, last)."""
+        """Write files of values on the dates [first, last)."""
         out: Written = {}
         for block in dict.fromkeys(f.block for f in these if first < last):
             here = [f for f in these if f.block == block]
@@ -354,12 +355,12 @@ class _Run:
 
 
 def _close(now: pl.Series, before: pl.Series) -> bool:
-    """Equal but for the last digits, which the order of a sum decides."""
+    """Whether values are equal but for the last digits, which the order of a sum decides."""
     return bool(np.allclose(now.to_numpy(), before.to_numpy(), rtol=_SAME, atol=0.0, equal_nan=True))
 
 
 def _kept_dates(base: Manifest, change: Change | None) -> int:
-    """How many stored dates stay: all, or those of the months before the first that has changed."""
+    """The number of stored dates that stay: all, or those of the months before the first that has changed."""
     at = 0
     for partition in base.partitions:
         if change is not None and at + len(partition.dates) > change.first:

@@ -1,4 +1,4 @@
-"""Values of expressions on some of the dates, chunk by chunk, with the bits of a run over all of them."""
+"""Computes values of expressions on some of the dates, chunk by chunk, bit-identical to a run over all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prices adjusted for splits and dividends: from an adjusted close, or from a factor that prices are multiplied by.
+"""Adjusts prices for splits and dividends, by an adjusted close or by an adjustment factor.
 
 With an adjusted close, CLOSE is that one and the other prices are multiplied by adjusted close / close, so that bars
 stay bars. With a factor (Tushare's `adj_factor`) all prices are multiplied by it. Volumes and all other fields stay as
@@ -26,7 +26,7 @@ ADJUSTED_FIELDS = (*PRICE_FIELDS, "VWAP")
 
 @dataclass(frozen=True)
 class Adjustment:
-    """What turns raw prices into adjusted ones.
+    """The columns by which raw prices are adjusted.
 
     Attributes:
         by: column of the adjusted close, or of the factor. close: column of the raw close that the adjusted one is
@@ -39,7 +39,7 @@ class Adjustment:
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """Columns that it is computed from."""
+        """Columns that the adjustment is computed from."""
         return (self.by,) if self.close is None else (self.by, self.close)
 
     def apply(self, name: str, values: FloatArray, by: FloatArray, close: FloatArray | None) -> FloatArray:
@@ -58,7 +58,7 @@ class Adjustment:
         return out
 
     def described(self, fields: Iterable[str]) -> str:
-        """A sentence: what of these fields is adjusted, and what stays."""
+        """A sentence that says which of these fields are adjusted, and which stay."""
         names = list(fields)
         prices = [f for f in names if f in ADJUSTED_FIELDS]
         others = [f for f in names if f not in ADJUSTED_FIELDS]
@@ -68,7 +68,7 @@ class Adjustment:
 
 
 def adjustment_of(fields: Mapping[str, str], source: str) -> Adjustment:
-    """How the prices of data with these fields (name -> column) are adjusted.
+    """The adjustment of the prices of data with these fields (name -> column).
 
     Raises:
         DataError: no adjusted close and no factor, or prices that cannot be adjusted for want of a raw close.

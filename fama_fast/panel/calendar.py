@@ -1,4 +1,4 @@
-"""The market's dates: those asked for, and which of them hardly any symbol has a row on.
+"""The market's calendar: the dates asked for, and dates on which hardly any symbol has a row.
 
 A symbol is alive from the first to the last date that it has a row on. One stray row on a day without trading makes
 that day a date, on which everybody else is missing, and with it every window that holds it.
@@ -29,14 +29,15 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Attendance:
-    """Of each date (T,) how many symbols have a row, `present`, and how many are alive, `alive`."""
+    """Number of symbols on each date (T,): those that have a row, `present`, and those between their first and last
+    row, `alive`."""
 
     present: IntArray
     alive: IntArray
 
     @classmethod
     def of(cls, present: IntArray, first: IntArray, last: IntArray) -> Attendance:
-        """From the first and last date (N,) that each symbol has a row on, as rows of the calendar."""
+        """The counts from the first and last date (N,) that each symbol has a row on, as rows of the calendar."""
         dates = present.size
         born = np.bincount(first, minlength=dates)
         gone = np.bincount(last + 1, minlength=dates + 1)[:dates]
@@ -44,7 +45,8 @@ class Attendance:
 
     @classmethod
     def of_cells(cls, cells: IntArray, shape: tuple[int, int]) -> Attendance:
-        """From flat cells (date * N + symbol) that have a row, in any order, repeated or not; no symbol without one."""
+        """The counts from flat cells (date * N + symbol) that have a row, in any order, repeated or not; no symbol
+        without one."""
         there = np.zeros(shape[0] * shape[1], dtype=np.bool_)
         there[cells] = True
         table = there.reshape(shape)
@@ -54,17 +56,17 @@ class Attendance:
 
     @property
     def thin(self) -> BoolArray:
-        """(T,) dates on which few of the living symbols have a row."""
+        """(T,) mask of the dates on which few of the living symbols have a row."""
         found: BoolArray = self.present < THIN_SHARE * self.alive
         return found
 
     def where(self, keep: BoolArray) -> Attendance:
-        """Of some of the dates."""
+        """The counts of some of the dates."""
         return Attendance(self.present[keep], self.alive[keep])
 
     def fewer_than(self, min_symbols: float | None) -> BoolArray:
-        """(T,) dates with a row of fewer symbols: than this number or, below 1, than this share of the living; None
-        asks for none."""
+        """(T,) mask of the dates with a row of fewer symbols: than this number or, below 1, than this share of the
+        living; None asks for none."""
         if min_symbols is None:
             return np.zeros(self.present.shape, dtype=np.bool_)
         least = min_symbols * self.alive if min_symbols < 1 else min_symbols
@@ -119,7 +121,7 @@ def _shown(dates: Any, found: Attendance, rows: IntArray) -> str:
 
 
 def span_of(reading: Reading, known: IntArray | None = None) -> Span:
-    """The moments that `reading` asks for; `known` as for `Span`.
+    """The span of moments that `reading` asks for; `known` as for `Span`.
 
     Raises:
         DataError: a start or end that is no date.
@@ -131,14 +133,14 @@ def span_of(reading: Reading, known: IntArray | None = None) -> Span:
 
 
 def no_rows(reading: Reading, source: str, first: np.datetime64, last: np.datetime64) -> DataError:
-    """That the data, which run from `first` to `last`, have no rows on the dates asked for."""
+    """The error that the data, which run from `first` to `last`, have no rows on the dates asked for."""
     asked = f"between {reading.start or 'the start'} and {reading.end or 'the end'}"
     span = f"from {shown_moment(first)} to {shown_moment(last)}"
     return DataError(f"{source}: no rows {asked} (the data runs {span})")
 
 
 def read_when(value: When, option: str) -> np.datetime64:
-    """A date as callers write it, to compare with panel dates.
+    """Parse a date as callers write it, to compare with panel dates.
 
     Raises:
         DataError: not a date.
@@ -157,7 +159,7 @@ def _microseconds(when: np.datetime64) -> int:
 
 
 class Span:
-    """Moments [low, high) that are read, `history` dates before `start` among them; None is no limit.
+    """The moments [low, high) that are read, `history` dates before `start` among them; None is no limit.
 
     Of the dates before `start` only those on market days are history: `widen` takes more of them, until there are as
     many as asked for.
@@ -180,7 +182,8 @@ class Span:
             self.low = int(self._before[-self._taken])
 
     def widen(self, moments: IntArray, dropped: BoolArray) -> bool:
-        """Whether more dates were taken, since some of the calendar's (T,) `moments` were dropped."""
+        """Take more history, since some of the calendar's (T,) `moments` were dropped; returns whether more dates were
+        taken."""
         if self._taken == self._before.size:
             return False
         kept = int(np.count_nonzero(~dropped & (moments <= self._before[-1])))
@@ -189,7 +192,7 @@ class Span:
         return kept < self._history
 
     def holds(self, moments: IntArray) -> BoolArray:
-        """Which moments lie within."""
+        """Mask of the moments that lie within."""
         keep: BoolArray = np.ones(moments.shape, dtype=np.bool_)
         if self.low is not None:
             keep &= moments >= self.low

@@ -1,4 +1,4 @@
-"""Which rows of a long frame count: those of the dates asked for, on market days, one a date and symbol.
+"""Chooses the rows of a long frame to use: those of the dates asked for, on market days, one a date and symbol.
 
 In this order: stamps become dates of the market, rows outside the dates asked for are cut before anything else about
 them is judged, dates on which too few symbols have a row leave the calendar, and rows that share their key with others
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a frame: their numbers in it, their columns, their keys as read."""
+    """A selection of rows of a frame: their numbers in it, their columns, their keys as read."""
 
     numbers: IntArray
     table: pl.DataFrame
@@ -46,7 +46,7 @@ class Rows:
     find: Locate
 
     def where(self, keep: BoolArray) -> Rows:
-        """Those that `keep` is true for."""
+        """The rows that `keep` is true for."""
         if keep.all():
             return self
         mask = pl.Series(keep)
@@ -54,13 +54,13 @@ class Rows:
         return Rows(self.numbers[keep], self.table.filter(mask), dates, symbols, self.find)
 
     def locate(self, row: int) -> str:
-        """Where the 0-based row lies in the data."""
+        """Where the 0-based row lies in the data, for messages."""
         return self.find(int(self.numbers[row]))
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The rows that count, where they lie, and what was let pass.
+    """The rows to use, their cells, and what was let pass.
 
     Attributes:
         rows: one a cell of `grid`. attendance: of the dates of the grid. duplicated: what was found of rows that share
@@ -87,13 +87,13 @@ class Chosen:
 
 
 def choose_rows(table: pl.DataFrame, columns: Columns, reading: Reading, source: str, locate: Locate) -> Chosen:
-    """The rows of a frame that count.
+    """Choose the rows of a frame to use.
 
     Args:
         table: the columns that are used, keys among them; at least one row.
 
     Raises:
-        DataError: a key that cannot be read; no rows that count. Rows that differ are told in `duplicated`.
+        DataError: a key that cannot be read; no rows that count. Rows that differ are reported in `duplicated`.
     """
     days, clock = _market_dates(table[columns.date], reading, source, locate)
     moments = microseconds(days)
@@ -142,7 +142,7 @@ def _market_dates(
 def _keyed(
     table: pl.DataFrame, columns: Columns, days: pl.Series, inside: BoolArray, source: str, locate: Locate
 ) -> Rows:
-    """The rows inside, with their symbols read: those of others are not judged."""
+    """The rows inside the span, with their symbols read: those of others are not judged."""
     every = Rows(np.arange(table.height), table, days, table[columns.symbol], locate).where(inside)
     symbols = read_symbols(every.symbols, source=source, locate=every.locate)
     return replace(every, dates=plain_dates(every.dates), symbols=symbols)

@@ -1,4 +1,4 @@
-"""Which rows of data that are read in parts count: what `choose` decides, from passes over the keys.
+"""Chooses the rows to use of data that are read in parts, from passes over the keys, as `choose` does in memory.
 
 The first pass learns the dates, the symbols and where rows share their key (`survey`). Only where dates leave the
 calendar or rows are left out is there another; rows that share a key are read with all their columns, and no others.
@@ -35,7 +35,7 @@ _ROWS = 1 << 18  # that share a date with rows of one key, looked at together
 
 @dataclass(frozen=True)
 class ChosenKeys:
-    """The rows that count, by their keys: what decodes them, what was found of them, and sentences about the others."""
+    """The rows to use, by their keys: what decodes them, what was found of them, and sentences about the others."""
 
     decoder: Decoder
     survey: Survey
@@ -43,7 +43,7 @@ class ChosenKeys:
 
 
 def choose_keys(files: RowSource, columns: Columns, reading: Reading) -> ChosenKeys:
-    """The rows that count.
+    """Choose the rows to use.
 
     Raises:
         DataError: a key that cannot be read; no rows that count; rows of one key that differ.
@@ -128,7 +128,8 @@ class _Found:
 def _left_out_rows(
     decoder: Decoder, columns: Columns, found: Survey, shared: IntArray, duplicated: Duplicated
 ) -> dict[int, IntArray]:
-    """Rows, by row group, that share their key with another and do not stay. `shared`: the moments of all such keys."""
+    """Rows, by row group, that share their key with another and are left out. `shared`: the moments of all such
+    keys."""
     out: dict[int, list[IntArray]] = {}
     symbols = pl.Enum(found.symbols)
     moments = np.setdiff1d(found.moments, decoder.excluded.moments)

@@ -1,4 +1,4 @@
-"""Which column of a long frame is what: the date, the symbol, fields, groups, the universe.
+"""Assigns each column of a long frame its role: the date, the symbol, a field, a group, the universe.
 
 1. What the caller names (`Reading.columns`) is what the caller says.
 2. A column whose own name is that of a field is this field (`close`, `CLOSE`, `$close`).
@@ -35,7 +35,7 @@ MARKET_FIELDS = frozenset({*STANDARD_FIELDS, "AMOUNT", "TURNOVER"})
 
 @dataclass(frozen=True)
 class Columns:
-    """Roles of the columns of one frame.
+    """The roles of the columns of one frame.
 
     `fields` and `groups` map the upper-case name used in expressions to the column; `notes` and `unused` are sentences,
     the latter about columns that play no part. `adjustment` says how prices are adjusted, if they are.
@@ -64,17 +64,17 @@ class Columns:
 
     @property
     def said(self) -> tuple[str, ...]:
-        """What a reader of the data should know about their columns."""
+        """Sentences for a reader of the data about their columns."""
         return (*self.notes, *self.unused)
 
 
 def is_text(dtype: pl.DataType) -> bool:
-    """String, Categorical or Enum."""
+    """Whether the type is String, Categorical or Enum."""
     return isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
 
 
 def is_number(dtype: pl.DataType) -> bool:
-    """What can become a field: numbers, booleans (1 and 0), or a column that holds nothing at all."""
+    """Whether the type can become a field: numbers, booleans (1 and 0), or a column without any value."""
     return dtype.is_numeric() or isinstance(dtype, pl.Boolean | pl.Null)
 
 
@@ -87,7 +87,7 @@ def assign_columns(
     reading: Reading = PLAIN,
     source: str = "frame",
 ) -> Columns:
-    """Gives each column of `schema` its role.
+    """Assign each column of `schema` its role.
 
     Args:
         fields: field names wanted (None: every numeric column). A name that the data lacks but that can be
@@ -182,7 +182,7 @@ def known_names(schema: Mapping[str, pl.DataType], reading: Reading, source: str
 
 
 def _mapped(schema: Mapping[str, pl.DataType], reading: Reading, source: str) -> dict[str, str]:
-    """Field or group -> column, as the caller has it; keys and the universe are left out."""
+    """The mapping of field or group to column, as the caller has it; keys and the universe are left out."""
     mapped: dict[str, str] = {}
     for role, wanted in reading.columns.items():
         column = column_called(schema, wanted)
@@ -238,7 +238,7 @@ def _names(
 
 
 def _no_field(column: str, name: str, *, letters: bool, keys: tuple[str, str]) -> str | None:
-    """Why a column is neither field nor group unless it is asked for."""
+    """The reason why a column is neither field nor group unless it is asked for."""
     if nm.is_key_name(column, letters=letters) or column.startswith("__"):
         return f"{keys[0]!r} and {keys[1]!r} are the keys"
     if nm.is_row_number(column):

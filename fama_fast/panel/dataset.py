@@ -1,4 +1,4 @@
-"""Market data larger than memory: the axes are known, rows are read when they are asked for.
+"""Market data larger than memory: the axes are known, rows are read on demand.
 
 1. `Dataset` opens the files, gives columns their roles and reads the keys once: the dates and symbols of the whole
    data, the labels of its groups, and whether rows come in the order of dates (`survey`).
@@ -109,7 +109,7 @@ class Dataset:
 
     @property
     def layout(self) -> str:
-        """How the data lie at the path, for the first line that is printed; empty for a plain file."""
+        """The layout of the data at the path, for the first line that is printed; empty for a plain file."""
         return self.files.layout
 
     @property
@@ -119,12 +119,12 @@ class Dataset:
 
     @property
     def rows(self) -> int:
-        """Rows of the data between the dates asked for."""
+        """Number of rows of the data between the dates asked for."""
         return self.survey.rows
 
     @property
     def ordered(self) -> bool:
-        """Rows come in the order of dates."""
+        """Whether rows come in the order of dates."""
         return self.survey.ordered
 
     @property
@@ -153,7 +153,7 @@ class Dataset:
 
     @property
     def has_universe(self) -> bool:
-        """Whether members are told apart from others."""
+        """Whether there is a universe of members."""
         joined = self._example is not None and self._example.universe is not None
         return self.columns.universe is not None or joined
 
@@ -166,7 +166,7 @@ class Dataset:
         return isinstance(name, str) and name.upper() in self.fields
 
     def group(self, name: str) -> None:
-        """Refuses a group field that the data lacks.
+        """Check that the data have a group field.
 
         Raises:
             UnknownName: with the nearest one.
@@ -178,7 +178,7 @@ class Dataset:
             )
 
     def need(self, name: str) -> None:
-        """Refuses a field that the data lacks.
+        """Check that the data have a field.
 
         Raises:
             UnknownName: with the nearest one.
@@ -201,7 +201,7 @@ class Dataset:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is let pass: of the columns and keys, and of the values that were read so far."""
+        """Sentences about what is let pass: of the columns and keys, and of the values that were read so far."""
         joined = () if self._example is None else self._example.warnings
         first, stop = self._first, self._first + self.dates.size
         return (
@@ -214,28 +214,30 @@ class Dataset:
 
     @property
     def members(self) -> IntArray:
-        """(T,) members of the universe on the dates that were read so far, -1 on others."""
+        """(T,) number of members of the universe on the dates that were read so far, -1 on others."""
         return self._noticed.members[self._first : self._first + self.dates.size]
 
     def notice_members(self, start: int, universe: BoolArray) -> None:
-        """A reader's universe (rows, N) on the dates from `start` on."""
+        """Record a reader's universe (rows, N) on the dates from `start` on."""
         rows = slice(self._first + start, self._first + start + len(universe))
         self._noticed.members[rows] = np.count_nonzero(universe, axis=1)
 
     def noticed(self, start: int, stop: int) -> list[dict[str, Any]]:
-        """What was noticed on the dates [start, stop) of the data, for `take_notice` of the same data elsewhere."""
+        """The counts of what was let pass on the dates [start, stop) of the data, for `take_notice` of the same data
+        elsewhere."""
         return self._noticed.part(self._first + start, self._first + stop)
 
     def take_notice(self, start: int, part: list[dict[str, Any]]) -> None:
-        """Takes over what was noticed elsewhere of the dates from `start` on."""
+        """Add the counts made elsewhere of the dates from `start` on."""
         self._noticed.merge(self._first + start, part)
 
     def notice(self, name: str, start: int, values: FloatArray, infinite: IntArray | None) -> None:
-        """A reader's values (rows, N) of a field from date `start` on, and how many infinite ones each date had."""
+        """Count a reader's values (rows, N) of a field from date `start` on, and how many infinite ones each date
+        had."""
         self._noticed.take(name, self._first + start, values, infinite)
 
     def read_through(self, memory: int) -> None:
-        """Reads every value once, within about `memory` bytes: `data_hash` is known then, and all `warnings`.
+        """Read every value once, within about `memory` bytes: `data_hash` is known then, and all `warnings`.
 
         Raises:
             DataError: from reading.
@@ -245,7 +247,7 @@ class Dataset:
 
     @property
     def data_hash(self) -> str:
-        """What `Panel.data_hash` is of these data in memory; the first time, everything is read.
+        """The hash that `Panel.data_hash` has of these data in memory; the first time, everything is read.
 
         Raises:
             DataError: from reading.
@@ -261,7 +263,7 @@ class Dataset:
         )
 
     def panel(self) -> Panel:
-        """All of it in memory.
+        """The whole data as a panel in memory.
 
         Raises:
             DataError: as `panel_from_frame`.

@@ -1,4 +1,4 @@
-"""The content of a data set in a few streaming passes: the hash that its panel would have.
+"""Hashes a data set in a few streaming passes: the hash that its panel would have.
 
 A panel's hash takes its columns one after another, each with all its dates. A pass over the dates therefore feeds one
 column to the hash and holds the next ones until it is through: as many as fit the memory given, so that data a few
@@ -27,7 +27,7 @@ Column = tuple[str, str]  # ("field" | "group" | "universe", name)
 
 
 class Hashable(Protocol):
-    """What is asked of a data set (`dataset.Dataset`)."""
+    """What `content_hash` needs of a data set (`dataset.Dataset`)."""
 
     dates: Any
     symbols: Any
@@ -47,8 +47,8 @@ class Hashable(Protocol):
 
 
 def content_hash(data: Hashable, memory: int) -> str:
-    """What `Panel.data_hash` is of the data; reads every value, within about `memory` bytes, but never fewer than a few
-    dates at a time.
+    """The hash that `Panel.data_hash` has of the data; reads every value, within about `memory` bytes, but never fewer
+    than a few dates at a time.
 
     Raises:
         DataError: from reading.
@@ -69,7 +69,7 @@ def content_hash(data: Hashable, memory: int) -> str:
 
 
 def _parts(data: Hashable, columns: int, memory: int) -> tuple[int, int]:
-    """How many columns a pass takes, and dates a chunk: what decodes least within the memory."""
+    """Number of columns a pass takes, and of dates a chunk: what decodes least within the memory."""
     dates, symbols = data.shape
     always = 8 * len(data.groups) if data.join is not None else 0
     best: tuple[int, int, int] | None = None
@@ -88,7 +88,7 @@ def _parts(data: Hashable, columns: int, memory: int) -> tuple[int, int]:
 
 
 def _feed(h: Any, data: Hashable, reader: Reader, part: Sequence[Column], core: int) -> None:
-    """One pass: the columns of `part` to the hash."""
+    """One pass: feed the columns of `part` to the hash."""
     # One array a column: memory of that size goes back to the system when it is let go.
     waiting = [np.empty(data.shape, dtype=bool if k == "universe" else np.float64) for k, _ in part[1:]]
     labels: dict[str, tuple[str, ...]] = {}
@@ -116,7 +116,7 @@ def _chunks(data: Hashable, reader: Reader, core: int) -> Iterator[tuple[int, Pa
 
 
 def _head(h: Any, kind: str, name: str, labels: dict[str, tuple[str, ...]]) -> None:
-    """What `Panel.data_hash` writes before a column."""
+    """The bytes that `Panel.data_hash` writes before a column."""
     if kind == "field":
         h.update(f"\0field {name}\0".encode())
     elif kind == "group":

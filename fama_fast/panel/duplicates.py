@@ -1,4 +1,4 @@
-"""Rows that share their date and symbol: which of them are kept, and what is said of the others.
+"""Decides which rows that share their date and symbol are kept, and what is reported of the others.
 
 Rows that are identical in all columns used are one row. Of others nobody knows which is right: they are an error,
 unless the caller says to keep the first or the last. The order is that of the files, and of the rows in them.
@@ -29,7 +29,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Repeated:
-    """A symbol, or a date and symbol, that several rows have; `rows` says where they lie."""
+    """A key (a symbol, or a date and symbol) that several rows have; `rows` says where they lie."""
 
     date: str | None
     symbol: str
@@ -48,7 +48,7 @@ class Repeated:
 
 @dataclass
 class Duplicated:
-    """What was found of rows that share their key with others.
+    """Counts of rows that share their key with others.
 
     Attributes:
         which: to keep of rows that differ. of: what a key is, in words.
@@ -66,7 +66,7 @@ class Duplicated:
     differing: list[Repeated] = field(default_factory=list)
 
     def judge(self, cells: IntArray, values: pl.DataFrame, describe: Callable[[IntArray], Repeated]) -> BoolArray:
-        """Which of some rows stay, one a cell; counts the others.
+        """Decide which of some rows stay, one a cell, and count the others.
 
         Args:
             cells: of each row, in the order of the rows; every cell occurs more than once, with all its rows.
@@ -95,7 +95,7 @@ class Duplicated:
         return keep
 
     def refuse(self, source: str) -> None:
-        """Nothing where the rows of no key differ, or the caller said which to keep.
+        """Raise where rows of one key differ and the caller did not say which to keep.
 
         Raises:
             DataError: names the first keys; its `details` list them.

@@ -1,4 +1,4 @@
-"""The dense shape of a long frame, and the cell of each of its rows."""
+"""The dense date x symbol grid of a long frame, and the cell of each of its rows."""
 
 from __future__ import annotations
 

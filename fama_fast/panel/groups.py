@@ -35,12 +35,13 @@ class GroupField:
 
     @property
     def n(self) -> int:
-        """How many groups there are."""
+        """Number of groups."""
         return len(self.labels)
 
     @classmethod
     def view(cls, codes: FloatArray, labels: tuple[str, ...]) -> Self:
-        """Of codes that are right by their making, such as some rows of a group field's: neither checked nor copied."""
+        """A group field from codes known to be right, such as some rows of a group field's: neither checked nor
+        copied."""
         made = object.__new__(cls)
         object.__setattr__(made, "codes", frozen(codes))
         object.__setattr__(made, "labels", labels)
@@ -54,7 +55,7 @@ def _labels(labels: Any) -> tuple[str, ...]:
 
 
 def group_codes(codes: Any, n_labels: int, name: str) -> FloatArray:
-    """(T, N) group codes as a read-only float64 copy, after a look at each: kernels take a code for a place in memory.
+    """(T, N) group codes as a read-only float64 copy, after a check of each: kernels take a code for a place in memory.
 
     Raises:
         DataError: a code that is none of 0, 1, ... n_labels - 1 nor NaN, with its row and column.

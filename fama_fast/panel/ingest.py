@@ -1,4 +1,4 @@
-"""A long frame (one row a date and symbol) becomes a dense panel.
+"""Converts a long frame (one row a date and symbol) to a dense panel.
 
 Steps: give the columns their roles (`columns`), collect only those needed, choose the rows that count and find the cell
 of each (`choose`), write each column into its array. All of it works on whole columns.

@@ -1,4 +1,4 @@
-"""The columns that hold dates and symbols, by their names alone."""
+"""Finds the columns that hold dates and symbols, by their names alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def key_column(
 
 
 def _key_columns(names: Collection[str], what: str, chosen: str | None, *, fallbacks: bool) -> list[str]:
-    """The columns that a key may be, the certain one alone."""
+    """The candidate columns of a key, or the certain one alone."""
     if chosen is not None:
         same = column_called(names, chosen)
         return [] if same is None else [same]
@@ -50,7 +50,7 @@ def _key_columns(names: Collection[str], what: str, chosen: str | None, *, fallb
 
 
 def column_called(names: Iterable[str], name: str) -> str | None:
-    """The column of this name: exactly, or else but for case and spaces around it."""
+    """The column of this name: exactly, or else ignoring case and spaces around it."""
     have = list(names)
     if name in have:
         return name

@@ -1,4 +1,4 @@
-"""Dates and symbols of a long frame, made uniform: datetime64 and text.
+"""Reads the dates and symbols of a long frame into one form: datetime64 and text.
 
 Both functions name the column, the row (counted from 1) and the value of what they cannot read.
 """
@@ -56,12 +56,12 @@ _SINCE_1970: tuple[tuple[int, int, float], ...] = (
 
 
 def plain_row(row: int) -> str:
-    """`row 1` for the first row of data."""
+    """Name of a row in messages: `row 1` for the first row of data."""
     return f"row {row + 1:,}"
 
 
 def read_dates(column: pl.Series, *, source: str, locate: Locate = plain_row, zone: str | None = None) -> pl.Series:
-    """Dates from Date, Datetime, text (ISO, 31.12.2020, 31DEC2020), whole numbers yyyymmdd or of time since 1970.
+    """Parse dates from Date, Datetime, text (ISO, 31.12.2020, 31DEC2020), whole numbers yyyymmdd or of time since 1970.
 
     Datetimes that all stand at midnight become dates; others stay, in microseconds, at the clock that they carry.
 
@@ -117,7 +117,7 @@ def read_symbols(column: pl.Series, *, source: str, locate: Locate = plain_row) 
 
 
 def _parse(texts: pl.Series, *, universal: bool) -> pl.Series:
-    """Distinct texts as stamps, null for what is none: at the clock that they carry, or of UTC."""
+    """Distinct texts as stamps, null for those that are none: at the clock that they carry, or of UTC."""
     found = pl.Series(texts.name, [None] * len(texts), dtype=pl.Datetime("us"))
     for form in _DATE_FORMATS:
         day = texts.str.to_date(form, strict=False, exact=True).cast(pl.Datetime("us"))
@@ -141,7 +141,7 @@ def _since_1970(texts: pl.Series) -> pl.Series:
 
 
 def _seconds_written_out(texts: pl.Series) -> pl.Series:
-    """yyyymmddhhmmss."""
+    """Parse whole numbers yyyymmddhhmmss."""
     digits = texts.set(~texts.str.contains(r"^[0-9]{14}$"), None)
     return digits.str.to_datetime("%Y%m%d%H%M%S", time_unit="us", strict=False, exact=True)
 
@@ -186,7 +186,7 @@ def _refuse(column: pl.Series, bad: pl.Series, source: str, locate: Locate, what
 
 
 def dates_to_numpy(dates: pl.Series) -> np.ndarray[tuple[int], np.dtype[np.datetime64]]:
-    """datetime64[D] for dates, datetime64[us] for moments."""
+    """The dates in NumPy: datetime64[D] for dates, datetime64[us] for moments."""
     unit = "D" if isinstance(dates.dtype, pl.Date) else "us"
     return dates.to_numpy().astype(f"datetime64[{unit}]")
 

@@ -1,4 +1,4 @@
-"""What data of this field call things, and what it is here: `vol` is VOLUME, `trade_date` the date, `收盘` CLOSE.
+"""Translates the column names of known data sources: `vol` is VOLUME, `trade_date` the date, `收盘` CLOSE.
 
 One table, `SOURCES`: a source of data and its names for the keys, fields and groups. Only names are translated, no
 units: Tushare's volume is in lots and its amount in thousands of yuan, here as there. A name that says what it is
@@ -242,7 +242,7 @@ _FIELD_NAME = re.compile(r"[A-Z][A-Z0-9_]*\Z")
 
 @lru_cache(1 << 16)
 def plain(column: str) -> str:
-    """A column's name as the table has it: in lower case, words joined by `_` (`Adj Close` is adj_close)."""
+    """A column's name in the form of the table: in lower case, words joined by `_` (`Adj Close` is adj_close)."""
     text = unicodedata.normalize("NFKC", column).strip().lower()
     return _NOT_WORD.sub("_", text).strip("_").removeprefix("$")
 
@@ -277,7 +277,7 @@ def is_bar_of_letters(columns: Collection[str]) -> bool:
 
 
 def alias_of(column: str, *, letters: bool = False) -> str | None:
-    """The field or group that a column is by another name; None where it has no other name than its own.
+    """The field or group that a column holds by another name; None where it has no other name than its own.
 
     Args:
         letters: the table is a bar of letters (`is_bar_of_letters`).
@@ -294,18 +294,18 @@ def alias_of(column: str, *, letters: bool = False) -> str | None:
 
 
 def is_key_name(column: str, *, letters: bool = False) -> bool:
-    """Whether a column is called as dates or symbols are."""
+    """Whether a name is one of those of dates or symbols."""
     name = plain(column)
     return name in DATE_NAMES or name in SYMBOL_NAMES or (letters and LETTERS.get(name) == DATE)
 
 
 def is_row_number(column: str) -> bool:
-    """Whether a column without a name of its own numbers the rows, or is what a spreadsheet left behind."""
+    """Whether a column without a name of its own numbers the rows, or is left over from a spreadsheet."""
     name = plain(column)
     return name in ROW_NUMBERS or _UNNAMED.match(name) is not None
 
 
 def meant_by(name: str) -> str | None:
-    """The field or group that a name in an expression is another one for: VOLUME for VOL."""
+    """The field or group that a name in an expression is an alias of: VOLUME for VOL."""
     found = FIELD_ALIASES.get(plain(name))
     return found if found in (*STANDARD_FIELDS, *STANDARD_GROUPS) else None

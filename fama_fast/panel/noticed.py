@@ -1,4 +1,4 @@
-"""What reading values let pass, counted: infinite ones, fields without any, prices of zero or below.
+"""Counts what reading values let pass: infinite ones, fields without any, prices of zero or below.
 
 The counts are kept by date, so that dates which are read more than once, as rows around a chunk are, count once.
 """
@@ -45,7 +45,7 @@ def value_warnings(
 
 
 def unpriced(name: str, values: Any) -> IntArray | None:
-    """How many prices of zero or below each row of a field (T, N) has; None for a field that is no price."""
+    """Number of prices of zero or below in each row of a field (T, N); None for a field that is no price."""
     if name not in PRICES:
         return None
     found: IntArray = np.count_nonzero((values <= 0.0) & (values > -np.inf), axis=1)
@@ -53,7 +53,7 @@ def unpriced(name: str, values: Any) -> IntArray | None:
 
 
 class Noticed:
-    """What was let pass on the dates that were read so far; rows are dates of the whole data."""
+    """Counts of what was let pass on the dates that were read so far; rows are dates of the whole data."""
 
     def __init__(self, dates: int) -> None:
         self._dates = dates
@@ -64,7 +64,7 @@ class Noticed:
         self.members: IntArray = np.full(dates, -1)  # of the universe; -1 where it was not read
 
     def take(self, name: str, start: int, values: Any, infinite: IntArray | None) -> None:
-        """A field's values (rows, N) on the dates from `start` on, and how many infinite ones each had."""
+        """Count a field's values (rows, N) on the dates from `start` on, and how many infinite ones each had."""
         rows = slice(start, start + len(values))
         self._rows(self._read, name, np.bool_)[rows] = True
         self._rows(self._with_value, name, np.bool_)[rows] = np.isfinite(values).any(axis=1)
@@ -73,13 +73,13 @@ class Noticed:
                 self._rows(kept, name, np.int64)[rows] = 0 if found is None else found
 
     def part(self, start: int, stop: int) -> list[dict[str, Any]]:
-        """What is known of the dates [start, stop), for `merge` elsewhere."""
+        """The counts of the dates [start, stop), for `merge` elsewhere."""
         rows = slice(start, stop)
         kept = (self._read, self._with_value, self._infinite, self._unpriced, {"": self.members})
         return [{name: values[rows].copy() for name, values in of.items()} for of in kept]
 
     def merge(self, start: int, part: Sequence[Mapping[str, Any]]) -> None:
-        """Takes over what was noticed elsewhere of the dates from `start` on."""
+        """Add the counts made elsewhere of the dates from `start` on."""
         read, with_value, infinite, below, members = part
         for name, there in read.items():
             rows = start + np.flatnonzero(there)

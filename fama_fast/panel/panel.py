@@ -114,7 +114,7 @@ def _read_symbols(symbols: Any) -> Any:
 
 
 def _named(values: Any, what: str) -> dict[str, Any]:
-    """By name in upper case."""
+    """The mapping with its names in upper case."""
     if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
         raise DataError(f"panel {what} must be a mapping from names, such as {{'CLOSE': array}}, not {shown(values)}")
     return {name.upper(): value for name, value in values.items()}
@@ -184,14 +184,14 @@ class Panel:
 
     @classmethod
     def from_frame(cls, frame: pl.DataFrame | pl.LazyFrame, **options: Any) -> Panel:
-        """From a long frame (`date`, `symbol`, fields); options and errors: `ingest.panel_from_frame`."""
+        """A panel from a long frame (`date`, `symbol`, fields); options and errors: `ingest.panel_from_frame`."""
         from fama_fast.panel.ingest import panel_from_frame
 
         return panel_from_frame(frame, **options)
 
     @classmethod
     def from_parquet(cls, path: str | Path, **options: Any) -> Panel:
-        """From a long Parquet file, directory or glob; options and errors: `ingest.panel_from_frame`."""
+        """A panel from a long Parquet file, directory or glob; options and errors: `ingest.panel_from_frame`."""
         from fama_fast.panel.ingest import panel_from_parquet
 
         return panel_from_parquet(path, **options)
@@ -231,7 +231,7 @@ class Panel:
         return self._fields[key] if key in self._fields else self._derived[key]
 
     def read(self, name: str) -> FloatArray:
-        """`panel[name]`, of which a derived field is not kept: for those who make their own copy."""
+        """`panel[name]`, without caching a derived field: for callers that make their own copy."""
         key = name.upper()
         if key in self._fields:
             return self._fields[key]

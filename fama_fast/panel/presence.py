@@ -1,4 +1,4 @@
-"""Which symbols trade on a date."""
+"""Presence of symbols on each date."""
 
 from __future__ import annotations
 

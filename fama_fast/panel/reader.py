@@ -1,4 +1,4 @@
-"""Dates of a data set as panels, decoded when they are asked for."""
+"""Reads dates of a data set as panels, decoding rows on demand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 
 class Readable(Protocol):
-    """What is asked of a data set (`dataset.Dataset`): its axes, how its rows are decoded, whom to tell."""
+    """What a `Reader` needs of a data set (`dataset.Dataset`): its axes, how its rows are decoded, whom to report
+    to."""
 
     source: str
     columns: Columns
@@ -50,7 +51,7 @@ class Readable(Protocol):
 
 @dataclass
 class Reader:
-    """Reads dates of a data set as panels, and tells `data.noticed` what it let pass; for one thread at a time."""
+    """Reads dates of a data set as panels, and reports to `data.notice` what it let pass; for one thread at a time."""
 
     data: Readable
     fields: Iterable[str]
@@ -156,7 +157,7 @@ class Reader:
         return members
 
     def _refuse_text(self, column: str) -> None:
-        """Refuses a column of texts; what makes it one may lie in rows that are not at hand."""
+        """Refuse a column of texts; the rows that make it one may be others than those being read."""
         files = self.data.decoder.files
         numbers(files.frame().select(column).collect()[column], self.data.source, locator(files))
 
@@ -192,7 +193,7 @@ class Reader:
                 return
 
     def _decode(self, low: int, high: int) -> Iterator[Rows]:
-        """Rows of the row groups that may hold dates of [low, high]."""
+        """Decode rows of the row groups that may hold dates of [low, high]."""
         return self.data.decoder.rows(meeting(self.data.survey.spans, low, high), self._wanted)
 
 

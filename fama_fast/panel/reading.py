@@ -1,4 +1,4 @@
-"""How market data are read, where their names and values do not say so themselves: one record for every door.
+"""The reading options of market data, for what their names and values do not say themselves.
 
 `load_market_data`, `scan_market_data`, `Panel.from_frame`, the commands (`cli/reading.py`) and the configuration
 (`data:`) all end in a `Reading`. An option is added here, in `ReadingOptions`, in the table of `cli/reading.py` and in
@@ -40,7 +40,7 @@ class ReadingOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read a set of market data.
+    """Options of how to read a set of market data.
 
     Attributes:
         columns: what the data call a key or a field (`{"close": "px_last", "date": "day", "symbol": "code"}`), by the
@@ -98,7 +98,7 @@ def reading_of(
     decimal: str | None = None,
     **others: Any,
 ) -> Reading:
-    """The record that these options ask for.
+    """The `Reading` that these options ask for.
 
     Raises:
         ConfigError: an option that does not exist, or a value that it cannot have.
@@ -139,7 +139,7 @@ def reading_of(
 
 
 def read_columns(text: str) -> dict[str, str]:
-    """`close=px_last,date=day` as a mapping.
+    """Parse `close=px_last,date=day` to a mapping.
 
     Raises:
         ConfigError: a part that is not NAME=COLUMN, or one name twice.

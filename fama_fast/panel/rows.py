@@ -1,4 +1,4 @@
-"""Rows of data that are read in parts, as they are decoded, a batch at a time, each with its moment; cutting them."""
+"""Decodes rows of data that are read in parts, a batch at a time, each with its moment, and cuts them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of one batch.
+    """A selection of rows of one batch.
 
     Attributes:
         batch: they are of it. table: their columns. numbers: which of its rows they are, None for all. when: the moment
@@ -36,7 +36,7 @@ class Rows:
 
     @property
     def places(self) -> IntArray:
-        """Which rows of the row group they are."""
+        """The numbers of the rows in their row group."""
         return self.before + (np.arange(self.when.size) if self.numbers is None else self.numbers)
 
     def locate(self, row: int) -> str:
@@ -44,7 +44,7 @@ class Rows:
         return self.batch.locate(row if self.numbers is None else int(self.numbers[row]))
 
     def where(self, keep: BoolArray) -> Rows | None:
-        """Those that `keep` is true for; None if there are none."""
+        """The rows that `keep` is true for; None if there are none."""
         chosen = np.flatnonzero(keep)
         if chosen.size == 0:
             return None
@@ -55,7 +55,7 @@ class Rows:
         return Rows(self.batch, table, kept, self.when[chosen], self.group, self.before)
 
     def cut(self, low: int, high: int) -> tuple[Rows | None, Rows | None]:
-        """Those of [low, high], None if there are none; and, if there are any, those behind `high`."""
+        """The rows of [low, high], None if there are none; and, if there are any, those after `high`."""
         when = self.when
         first, last = int(when.min()), int(when.max())
         if first >= low and last <= high:
@@ -68,7 +68,7 @@ _NONE: IntArray = np.empty(0, dtype=np.int64)
 
 @dataclass(frozen=True)
 class Excluded:
-    """Rows that do not count: of these moments (ascending), and, by the number of a row group, these rows of it."""
+    """Rows to leave out: of these moments (ascending), and, by the number of a row group, these rows of it."""
 
     moments: IntArray = field(default_factory=lambda: _NONE)
     rows: Mapping[int, IntArray] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Excluded:
 
 @dataclass(frozen=True)
 class Decoder:
-    """Decodes the rows that count.
+    """Decodes the rows to use.
 
     Attributes:
         date: the column of dates. zone: stamps are moved to its clock, as `keys.read_dates` does. excluded: what does
@@ -116,7 +116,7 @@ class Decoder:
 
 
 def _within(values: IntArray, ascending: IntArray) -> BoolArray:
-    """Which of the values are among others, which ascend."""
+    """Mask of the values that are among others, which ascend."""
     at = np.minimum(np.searchsorted(ascending, values), ascending.size - 1)
     found: BoolArray = ascending[at] == values
     return found

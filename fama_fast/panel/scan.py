@@ -1,4 +1,4 @@
-"""Market data opened lazily as one frame of rows.
+"""Opens market data lazily as one frame of rows.
 
 Which files a path stands for and how they are laid out is decided in `io`; what the columns mean elsewhere.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def scan(data: MarketData, reading: Reading = PLAIN) -> Scan:
-    """Opens market data of any layout (see `io.open`) lazily as one frame of rows.
+    """Open market data of any layout (see `io.open`) lazily as one frame of rows.
 
     Args:
         data: a path or URI, a long frame of polars or pandas, or a dict of wide ones (see `io.frames`).
@@ -43,7 +43,7 @@ def scan(data: MarketData, reading: Reading = PLAIN) -> Scan:
 
 
 def scan_table(path: str | Path, reading: Reading = PLAIN) -> Scan:
-    """Opens a plain table, such as one of groups or of members: a CSV or Parquet file, or a folder of parts of it.
+    """Open a plain table, such as one of groups or of members: a CSV or Parquet file, or a folder of parts of it.
 
     Raises:
         DataError: as `scan`.
@@ -58,7 +58,7 @@ def scan_table(path: str | Path, reading: Reading = PLAIN) -> Scan:
 
 
 def collect(frame: pl.LazyFrame, source: str) -> pl.DataFrame:
-    """Runs a lazy frame; a failure to read is a DataError that names `source`."""
+    """Run a lazy frame; a failure to read is a DataError that names `source`."""
     try:
         return frame.collect()
     except UNREADABLE as error:

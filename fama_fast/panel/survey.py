@@ -1,5 +1,5 @@
-"""The keys of data that are read in parts, read once: dates and symbols, groups' labels, the order of the rows, and how
-many symbols have a row when.
+"""Reads the keys of data that are read in parts, once: dates, symbols, groups' labels, order of rows, symbols a
+date.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CELLS = 1 << 24  # that are looked at together for rows that share one
 
 @dataclass(frozen=True)
 class Survey:
-    """What a pass over the keys finds.
+    """The result of a pass over the keys.
 
     Attributes:
         moments: (T,) dates in microseconds. symbols: (N,) sorted names. labels: of each group, sorted. labelled: how
@@ -48,7 +48,7 @@ class Survey:
 
     @property
     def rows(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return int(self.counts.sum())
 
     @property
@@ -58,13 +58,13 @@ class Survey:
 
     @property
     def attendance(self) -> Attendance:
-        """How many symbols have a row, and are alive, on each date."""
+        """Number of symbols on each date that have a row, and that are alive."""
         first, last = np.searchsorted(self.moments, self.first), np.searchsorted(self.moments, self.last)
         return Attendance.of(self.present, first, last)
 
 
 def survey(decoder: Decoder, columns: Columns, span: Span) -> Survey:
-    """Reads the keys of all rows; those outside of `span` are not judged, and there may be none inside.
+    """Read the keys of all rows; those outside of `span` are not judged, and there may be none inside.
 
     Raises:
         DataError: a key that cannot be read.
@@ -108,9 +108,8 @@ def survey(decoder: Decoder, columns: Columns, span: Span) -> Survey:
 
 
 class _Tally:
-    """Rows and symbols by date, as rows come in; `surplus`: rows of each date that share their symbol with another,
-    counted as long as rows come in the order of dates.
-    """
+    """Counts of rows and symbols by date, as rows come in; `surplus`: rows of each date that share their symbol with
+    another, counted as long as rows come in the order of dates."""
 
     def __init__(self) -> None:
         self.moments: IntArray = np.empty(0, dtype=np.int64)
@@ -128,7 +127,7 @@ class _Tally:
         return names.gather(codes), codes.to_numpy().astype(np.int64)
 
     def add(self, when: IntArray, names: pl.Series, *, ordered: bool) -> None:
-        """Rows with these moments and symbols; `ordered`: no moment so far was behind a later one."""
+        """Count rows with these moments and symbols; `ordered`: no moment so far was after a later one."""
         code = self._code(names)
         np.minimum.at(self.first, code, when)
         np.maximum.at(self.last, code, when)
@@ -175,7 +174,7 @@ class _Tally:
 
 
 def _different(numbers: IntArray, stop: int) -> IntArray:
-    """The different ones of whole numbers below `stop`, ascending."""
+    """The distinct whole numbers below `stop`, ascending."""
     if stop <= 8 * numbers.size:
         there = np.zeros(stop, dtype=np.bool_)
         there[numbers] = True
@@ -185,7 +184,8 @@ def _different(numbers: IntArray, stop: int) -> IntArray:
 
 
 def _present(decoder: Decoder, columns: Columns, found: Survey) -> IntArray:
-    """(T,) how many symbols have a row, where rows do not come in the order of dates: another pass over the keys."""
+    """(T,) number of symbols that have a row, where rows do not come in the order of dates: another pass over the
+    keys."""
     moments, symbols = found.moments, pl.Enum(found.symbols)
     width = len(found.symbols)
     step = max(1, _CELLS // width)
@@ -210,7 +210,7 @@ def meeting(spans: list[tuple[int, int]], low: int, high: int) -> list[int]:
 
 
 def only_groups(columns: Columns, found: Survey) -> Columns:
-    """The columns without those of text that are no groups; what is said of them is among `unused`."""
+    """The columns without those of text that are no groups; sentences about these are among `unused`."""
     reasons = {
         name: no_group(name, column, found.labels[name], rows=found.labelled[name], symbols=len(found.symbols))
         for name, column in columns.groups.items()

@@ -1,4 +1,4 @@
-"""What texts in data mean: words for "no value", labels of groups, and texts that are no labels.
+"""Interprets texts in data: words for "no value", labels of groups, and texts that are no labels.
 
 A column of text is a group only where it says which company belongs with which. Numbers written as text (`1.5%`,
 `1,300`, `1.2B`), dates, and a column that has a label of its own for nearly every row do not.
@@ -46,7 +46,7 @@ def labels_of(column: Texts) -> Texts:
 
 
 def no_group(name: str, column: str, labels: Iterable[str], *, rows: int | None, symbols: int) -> str | None:
-    """A sentence why a column of text is no group, None where it is one.
+    """A sentence that says why a column of text is no group, None where it is one.
 
     Args:
         name: of the group. column: of the data. labels: its labels, without words for "no value".

@@ -1,4 +1,4 @@
-"""Columns of a frame as numbers.
+"""Converts columns of a frame to numbers.
 
 Text in place of numbers is refused, with its row and value; what is adjusted is adjusted here, for data in memory and
 data that are read in parts alike.

@@ -1,4 +1,4 @@
-"""The clock of the market: time zones by name, and daily bars that another zone's clock has put at an odd hour."""
+"""The market's clock: time zones by name, and daily bars that another zone's clock has put at an odd hour."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HOUR = 3_600_000_000
 
 
 def read_zone(name: str) -> str:
-    """The name of a time zone as the tz database spells it.
+    """Parse the name of a time zone, as the tz database spells it.
 
     Raises:
         ConfigError: there is none of this name; the message has the nearest one.
@@ -48,13 +48,13 @@ def read_zone(name: str) -> str:
 
 
 def to_zone(moments: pl.Series, zone: str) -> pl.Series:
-    """Stamps of UTC, without a zone, on the clock of a zone."""
+    """Convert stamps of UTC, without a zone, to the clock of a zone."""
     there = moments.dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
     return there.dt.replace_time_zone(None)
 
 
 def check_order(moments: IntArray, zone: str, source: str) -> None:
-    """Refuses a clock that goes back between two stamps.
+    """Refuse a clock that goes back between two stamps.
 
     Args:
         moments: distinct stamps of UTC, ascending, in microseconds.

@@ -1,4 +1,4 @@
-"""Reports for people: what a run found and whether to trust it, on one page that opens from disk.
+"""Reports of runs and factors: one HTML page that opens from disk.
 
 `content` gathers, `figures` draws, `page` writes. The run summary in text lives in `fama_fast.mining.verdict.results`.
 """

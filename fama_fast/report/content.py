@@ -1,4 +1,4 @@
-"""What a report says, as plain data: gathered from a run or a file, before anyone draws it.
+"""Gathers the content of a report as plain data, from a run or a file, before it is drawn.
 
 `from_run` and `from_document` read what a run recorded, `from_factors` any list of factors. Figures that need market
 data are made from a panel; where there is none, or where it is not the data of the run, `not_supplied` says so and
@@ -57,7 +57,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Content:
-    """Everything on the page.
+    """The data of the whole page.
 
     Attributes:
         title, source: what is reported on. verdict: of the run's document; empty for plain factors. data, splits,
@@ -66,7 +66,7 @@ class Content:
         study: how they fared and relate; None when there was no data. studied: the dates that its figures are of, those
             of how factors relate among them; series_from: the first date of its series. dates: (T,) of these.
         horizon: days of the label that the run ranked by. tested_from: first test date when the test was opened.
-        recorded: the ledger was at hand. progress: one row a candidate. chains: paths of members. usage: what language
+        recorded: the ledger has the run. progress: one row a candidate. chains: paths of members. usage: what language
             models cost. not_supplied: reason by part of the page.
     """
 
@@ -96,7 +96,7 @@ class Content:
 
 
 def from_run(ledger: Ledger, run: RunRecord, panel: Panel | None, *, no_panel: str = "") -> Content:
-    """A finished run of the ledger.
+    """The content for a finished run of the ledger.
 
     Args:
         panel: the data of the run, or None with the reason in `no_panel`.
@@ -171,7 +171,7 @@ def from_document(
     lineage: Mapping[str, Mapping[str, Any]] | None = None,
     texts: Mapping[str, str] | None = None,
 ) -> Content:
-    """A result document, as `mine --output` wrote it or the ledger keeps it; also of earlier versions.
+    """The content for a result document, as `mine --output` wrote it or the ledger keeps it; also of earlier versions.
 
     Args:
         lineage: rows of the ledger by fingerprint of an admitted factor. texts: formulas of whatever may be a parent.
@@ -243,7 +243,7 @@ def _horizons(horizon: int) -> tuple[int, ...]:
 
 
 def _rows(panel: Panel, split: Mapping[str, Any]) -> IntArray:
-    """Numbers of the rows of a split; of older runs, which did not record them, those of its days."""
+    """Row numbers of a split; of older runs, which did not record them, those of its days."""
     if "rows" in split:
         start, stop = split["rows"]
         if not 0 <= start < stop <= panel.shape[0]:
@@ -255,7 +255,7 @@ def _rows(panel: Panel, split: Mapping[str, Any]) -> IntArray:
 
 
 def _row(days: Any, day: str, which: int) -> int:
-    """The first (0) or last (-1) row of a day."""
+    """Number of the first (0) or last (-1) row of a day."""
     found = np.flatnonzero(days == day)
     if not found.size:
         raise DataError(f"the data has no date {day}, which the run's splits name")
@@ -292,7 +292,7 @@ def _named_parents(entry: Entry, names: Mapping[str, str]) -> Entry:
 def from_factors(
     factors: Sequence[Factor], panel: Panel | None, *, title: str, source: str, no_panel: str = ""
 ) -> Content:
-    """Plain factors, without a run: everything is measured over all dates, and the page says so."""
+    """The content for plain factors, without a run: everything is measured over all dates, and the page says so."""
     entries = [
         Entry(
             name=f"F{i}",

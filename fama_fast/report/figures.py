@@ -25,7 +25,7 @@ _BARS = 30
 
 
 def finished(chart: Any, description: str, *, width: int | str = WIDTH, height: int = HEIGHT) -> alt.TopLevelMixin:
-    """The chart with its size, its description for screen readers, and the page's own colours."""
+    """The chart with its size, its description for screen readers, and the colours of the page."""
     plain = chart.properties(width=width, height=height, description=description)
     out: alt.TopLevelMixin = (
         plain.configure(background="transparent", font="inherit")
@@ -51,7 +51,7 @@ def finished(chart: Any, description: str, *, width: int | str = WIDTH, height: 
 
 
 def number(value: Any) -> float | None:
-    """A finite float, or None: JSON has no NaN."""
+    """The value as a finite float, or None: JSON has no NaN."""
     if value is None:
         return None
     out = float(value)
@@ -69,7 +69,7 @@ def thinned(values: Any, points: int = _POINTS) -> list[int]:
 
 
 def cumulative_rank_ic(series: Mapping[str, Any], dates: Any, *, tested_from: Any = None) -> alt.TopLevelMixin:
-    """Running sum of daily RankIC, one line a factor; a rule where the test split begins."""
+    """Chart of the running sum of daily RankIC, one line a factor; a rule where the test split begins."""
     import altair as alt
 
     days = [str(d)[:10] for d in np.asarray(dates)]
@@ -115,7 +115,7 @@ def cumulative_rank_ic(series: Mapping[str, Any], dates: Any, *, tested_from: An
 
 
 def by_period(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
-    """RankIC by year as bars, in colour by its sign."""
+    """Bar chart of RankIC by year, in colour by its sign."""
     import altair as alt
 
     data = [{"year": r["period"], "rank_ic": number(r["rank_ic"]), "days": r["n_days"]} for r in rows]
@@ -133,7 +133,8 @@ def by_period(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
 
 
 def by_group(rows: Sequence[Mapping[str, Any]], what: str) -> alt.TopLevelMixin:
-    """RankIC within sectors or liquidity buckets as horizontal bars; of many groups those with the most members."""
+    """Horizontal bar chart of RankIC within sectors or liquidity buckets; of many groups those with the most
+    members."""
     import altair as alt
 
     largest = {r["group"] for r in sorted(rows, key=lambda r: -r["members"])[:_BARS]}
@@ -158,7 +159,7 @@ def by_group(rows: Sequence[Mapping[str, Any]], what: str) -> alt.TopLevelMixin:
 
 
 def quantiles(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
-    """Annual return of each quantile bucket less the mean of all."""
+    """Bar chart of the annual return of each quantile bucket less the mean of all."""
     import altair as alt
 
     data = [{"quantile": r["quantile"], "excess": number(r["annual_excess"])} for r in rows]
@@ -176,7 +177,7 @@ def quantiles(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
 
 
 def decay(curve: Sequence[float], half_life: float | None) -> alt.TopLevelMixin:
-    """RankIC with one-day returns entered later and later."""
+    """Line chart of RankIC with one-day returns entered later and later."""
     import altair as alt
 
     data = [{"days": k, "rank_ic": number(v)} for k, v in enumerate(curve)]
@@ -195,7 +196,7 @@ def decay(curve: Sequence[float], half_life: float | None) -> alt.TopLevelMixin:
 
 
 def cost_curve(portfolios: Mapping[str, Mapping[str, Any]]) -> alt.TopLevelMixin:
-    """Annual return of each portfolio at each one-way cost."""
+    """Line chart of the annual return of each portfolio at each one-way cost."""
     import altair as alt
 
     data = [
@@ -219,7 +220,7 @@ def cost_curve(portfolios: Mapping[str, Mapping[str, Any]]) -> alt.TopLevelMixin
 
 
 def turnover(series: Mapping[str, Any], dates: Any) -> alt.TopLevelMixin:
-    """Monthly mean of a factor's daily rank turnover."""
+    """Line chart of the monthly mean of a factor's daily rank turnover."""
     import altair as alt
 
     months = np.asarray(dates).astype("datetime64[M]")
@@ -269,7 +270,7 @@ def correlations(names: Sequence[str], matrix: Any, order: Sequence[int]) -> alt
 
 
 def chains(paths: Sequence[Sequence[Mapping[str, Any]]]) -> alt.TopLevelMixin:
-    """Chains of experience: each a path of factors by ascending score."""
+    """Chart of the chains of experience: each a path of factors by ascending score."""
     import altair as alt
 
     data = [
@@ -297,7 +298,7 @@ def chains(paths: Sequence[Sequence[Mapping[str, Any]]]) -> alt.TopLevelMixin:
 
 
 def search(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
-    """What the search cost and found: best training RankIC and admitted factors over candidates tried."""
+    """Line chart of the search: best training RankIC and admitted factors over candidates proposed."""
     import altair as alt
 
     data = [rows[i] for i in thinned(rows)]
@@ -320,7 +321,7 @@ def search(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
 
 
 def funnel(counts: Mapping[str, int]) -> alt.TopLevelMixin:
-    """Candidates by the gate that stopped them."""
+    """Bar chart of candidates by the gate that stopped them."""
     import altair as alt
 
     data: list[dict[str, Any]] = [{"gate": gate, "n": n} for gate, n in counts.items() if n]
@@ -338,7 +339,7 @@ def funnel(counts: Mapping[str, int]) -> alt.TopLevelMixin:
 
 
 def _told(rows: Sequence[Mapping[str, Any]], key: str, value: str) -> str:
-    """The data in words, for those who cannot see the bars."""
+    """The data as text, for readers who cannot see the bars."""
     parts = []
     for row in rows[:30]:
         v = row[value]

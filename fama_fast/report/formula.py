@@ -1,4 +1,4 @@
-"""A formula laid out for reading: long calls broken over lines, one operand a line.
+"""Lays a formula out over several lines: long calls are broken, one operand a line.
 
 It works on canonical text through the parser, so it never guesses at brackets; what does not parse is left as it is.
 """

@@ -1,4 +1,4 @@
-"""The report as one HTML file: it opens from disk, asks nothing of the network, and runs no text as code.
+"""Renders the report as one HTML file: it opens from disk, works offline, and runs no text as code.
 
 Jinja2 escapes every value; figures are JSON in script elements that browsers do not run, with `<` escaped; a content
 security policy in the page forbids requests altogether. The Vega library comes with the package vl-convert.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def missing_library(name: str) -> ConfigError:
-    """What to say when the extra is not installed."""
+    """The error message where the extra is not installed."""
     return ConfigError(f'reports need the package {name}: pip install "fama_fast[report]"')
 
 
@@ -76,7 +76,7 @@ def _factor_charts(name: str, found: Any, dates: Any) -> dict[str, Any]:
 
 
 def portfolios(parts: dict[str, Any]) -> dict[str, Any]:
-    """The portfolios of a study under the names that people read."""
+    """The portfolios of a study by the names that the page shows."""
     names = {
         "long_short": "long-short",
         "long_short_neutral": "sector-neutral",
@@ -86,7 +86,7 @@ def portfolios(parts: dict[str, Any]) -> dict[str, Any]:
 
 
 def studied(content: Content) -> str:
-    """Which dates the figures of the factors are of, in a sentence; those of each factor are beside it too."""
+    """A sentence that says which dates the figures of the factors are of; those of each factor are beside it too."""
     tested = [e.name for e in content.entries if e.studied != content.studied]
     more = ""
     if tested:
@@ -97,7 +97,7 @@ def studied(content: Content) -> str:
 
 
 def render(content: Content) -> str:
-    """The page.
+    """Render the page as HTML.
 
     Raises:
         ConfigError: a package of the `report` extra is missing.
@@ -142,7 +142,7 @@ def _bundle(vl_convert: Any) -> str:
 
 
 def json_in_html(value: Any) -> str:
-    """JSON that can stand in a script element: no `<`, no NaN."""
+    """JSON text that can stand in a script element: no `<`, no NaN."""
     text = json.dumps(plain(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -161,7 +161,7 @@ def write(content: Content, path: str | Path) -> None:
 
 
 def write_figures(content: Content, folder: str | Path, kind: str = "svg") -> list[Path]:
-    """Every figure as a file of its own, PNG or SVG, on a white ground, in a folder that is made if need be.
+    """Write every figure as a file of its own, PNG or SVG, on a white ground, in a folder that is made if need be.
 
     Raises:
         ConfigError: another kind. OutputError: a file cannot be written.
@@ -195,7 +195,7 @@ def write_figures(content: Content, folder: str | Path, kind: str = "svg") -> li
 
 
 def _for_paper(spec: dict[str, Any]) -> dict[str, Any]:
-    """The same figure for a file: a fixed width, black on white."""
+    """The figure for a file: a fixed width, black on white."""
     text = (
         json.dumps(plain(spec)).replace('"currentColor"', '"#222"').replace('"font": "inherit"', '"font": "sans-serif"')
     )

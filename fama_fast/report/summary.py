@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def markdown_summary(content: Content) -> str:
-    """Verdict in words, where it comes from, and one row a factor."""
+    """The report as Markdown: the verdict in words, its source, and one row a factor."""
     lines = [f"# {_text(content.title)}", ""]
     if content.verdict:
         lines += [f"**{_text(content.verdict['headline'])}**", ""]
@@ -58,5 +58,5 @@ def markdown_summary(content: Content) -> str:
 
 
 def _text(value: object) -> str:
-    """On one line, with nothing that ends a cell or a code span."""
+    """A text on one line, without what ends a Markdown cell or code span."""
     return " ".join(str(value).split()).replace("|", "\\|").replace("`", "'")

@@ -64,7 +64,7 @@ def test_the_picture_has_every_room_in_the_order_of_the_contract() -> None:
         assert places == sorted(places)
     rooms = {p.name for p in (ROOT / "fama_fast").iterdir() if (p / "__init__.py").is_file()}
     assert rooms <= set(texts)
-    assert "Compiled expressions and their values: what embeds in other code" in texts
+    assert "Compiled expressions (Alpha) and the computation of their values" in texts
     assert "embedding" not in texts
 
 

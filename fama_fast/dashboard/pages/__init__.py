@@ -1,1 +1,1 @@
-"""The pages: runs, one run, one factor, several runs beside each other."""
+"""The pages: list of runs, one run, one factor, several runs compared."""

@@ -1,4 +1,4 @@
-"""Two or more runs beside each other: what they found, what luck would have, and how they were set."""
+"""The page that compares two or more runs: their factors, null controls and settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One factor: formula, hypothesis, fate, scores by split, where it came from and what came of it."""
+"""The page of one factor: formula, hypothesis, gate, scores by split, ancestors and descendants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every page has: a title, a way back, and one clear sentence where something cannot be read."""
+"""The frame of every page: a title, a way back, and one clear sentence where something cannot be read."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ def frame(title: str, place: str, trail: tuple[tuple[str, str], ...] = ()) -> It
 
 
 def problem(error: FamaError) -> None:
-    """Why a page has nothing to show; the answer's status says it too."""
+    """Show why a page has no content; the HTTP status says it too."""
     paragraph(str(error), "bad").props["role"] = "alert"
     ui.context.client.status_code = status(error)
 
 
 def status(error: FamaError) -> int:
-    """What an error means to HTTP: asked wrongly, not there, or the store cannot be read now."""
+    """The HTTP status of an error: bad request, not found, or the store cannot be read now."""
     return 404 if isinstance(error, NotRecorded) else 503 if isinstance(error, StoreError) else 400
 
 
 def run_address(run_id: str) -> str:
-    """The page of a run."""
+    """Address of the page of a run."""
     return f"/run/{quote(run_id, safe='')}"
 
 
 def factor_address(run_id: str, fingerprint: str) -> str:
-    """The page of a factor."""
+    """Address of the page of a factor."""
     return f"{run_address(run_id)}/factor/{quote(fingerprint, safe='')}"
 
 
 def candidate_address(run_id: str, row: int) -> str:
-    """The page of a candidate."""
+    """Address of the page of a candidate."""
     return f"{run_address(run_id)}/candidate/{row}"

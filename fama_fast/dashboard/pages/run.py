@@ -1,4 +1,5 @@
-"""One run: its progress as rounds are committed, its verdict, its chains, and the table of its candidates."""
+"""The page of one run: its progress as rounds are committed, its verdict, its chains, and the table of its
+candidates."""
 
 from __future__ import annotations
 

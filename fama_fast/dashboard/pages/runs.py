@@ -1,4 +1,4 @@
-"""The list of runs: sorted and filtered in the browser, refreshed while it is open."""
+"""The page with the list of runs: sorted and filtered in the browser, refreshed while it is open."""
 
 from __future__ import annotations
 

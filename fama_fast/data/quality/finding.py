@@ -1,4 +1,4 @@
-"""One finding of a data-quality check, as plain values; who checks what, and how, is `checks` and `panel_checks`."""
+"""A finding of a data-quality check, as plain values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEFAULT_JUMP = 0.2
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of wart: how often it occurs, in words, with examples.
+    """One kind of defect in the data: how often it occurs, in words, with examples.
 
     `severity` is error, warning or note. `details` has each of them in plain values, where all are listed.
     """
@@ -27,5 +27,5 @@ class Finding:
 
 
 def value_text(value: float | None) -> str:
-    """A value of a row in an example."""
+    """A value of a row as text in an example."""
     return "missing" if value is None else f"{value:.10g}"

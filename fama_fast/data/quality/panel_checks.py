@@ -1,4 +1,4 @@
-"""The quality checks on data that are loaded: those of `checks`, over a panel's arrays in place of a file's rows.
+"""The data-quality checks on a loaded panel; each equals the check of `row_checks` on the same rows.
 
 What ingestion already refused or counted (duplicate keys, infinite values, columns without a use) a panel does not
 show; `Panel.warnings` has it. Every finding equals the one that `checks` makes of the same rows, and the tests hold it
@@ -28,7 +28,7 @@ _BLOCK = 256  # symbols whose moves are computed at once
 
 
 def panel_findings(panel: Panel, *, jump: float = DEFAULT_JUMP) -> tuple[Finding, ...]:
-    """What the checks find in a panel; a row is there on the dates on which a symbol has any value.
+    """Findings of the checks on a panel; a row is there on the dates on which a symbol has any value.
 
     Args:
         jump: size of a close-to-close move (0.2 is 20%) beyond which it is reported.
@@ -38,7 +38,7 @@ def panel_findings(panel: Panel, *, jump: float = DEFAULT_JUMP) -> tuple[Finding
 
 
 def bytes_needed(dates: int, symbols: int) -> int:
-    """About what the checks take beside the panel."""
+    """Estimated bytes that the checks take beside the panel."""
     return dates * symbols * _CELL_BYTES + 64 * dates * _BLOCK
 
 
@@ -54,7 +54,7 @@ class _Moves:
 
 
 class _Bars:
-    """A panel as the checks look at it."""
+    """A panel prepared for the checks."""
 
     def __init__(self, panel: Panel, jump: float) -> None:
         self.panel, self.jump = panel, jump
@@ -94,7 +94,7 @@ class _Bars:
         return _Moves(symbol[order], day[order], moved[order], back[order])
 
     def row(self, day: int, symbol: int) -> str:
-        """`AOS 2014-05-19`"""
+        """Name of a row in messages: `AOS 2014-05-19`."""
         return f"{self.names[symbol]} {self._days[day]}"
 
     @cached_property
@@ -106,7 +106,7 @@ class _Bars:
         return [str(m) for m in moments]
 
     def examples(self, day: Any, symbol: Any, *fields: str) -> tuple[str, ...]:
-        """The first rows by date and symbol, with these fields."""
+        """Examples of the first rows by date and symbol, with these fields."""
         shown = []
         for t, i in list(zip(day, symbol, strict=True))[:SHOWN]:
             values = ", ".join(f"{f.lower()} {value_text(_known(self.panel[f][t, i]))}" for f in fields)

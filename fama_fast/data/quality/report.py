@@ -1,4 +1,4 @@
-"""The data-quality report: what is wrong or odd in a set of market data, counted and named.
+"""The data-quality report: errors, warnings and notes about a set of market data, counted and named.
 
 What makes data unusable (unreadable keys, text for prices) raises; two rows for one key are an error in the
 report, with their rows; everything else is a warning or a note. Nothing is mended.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class QualityReport:
-    """What `quality_report` found.
+    """The findings of `quality_report`, with the size of the data.
 
     `fields` and `groups` are the names in expressions; dates are ISO text; `layout` is how the data lie at `source`,
     empty for a plain file.
@@ -64,11 +64,11 @@ class QualityReport:
 
     @property
     def ok(self) -> bool:
-        """True when the data can be loaded."""
+        """Whether the data can be loaded."""
         return not self.errors
 
     def count(self, check: str) -> int:
-        """How often the named check struck; 0 if it did not."""
+        """How often the named check found something; 0 if it did not."""
         return sum(f.count for f in self.findings if f.check == check)
 
     def as_dict(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class QualityReport:
         return {**asdict(self), "ok": self.ok}
 
     def to_text(self) -> str:
-        """Plain lines, for a log."""
+        """The report as plain lines, for a log."""
         lines = [
             f"{self.source}: {self.layout + ': ' if self.layout else ''}{self.size}",
             f"fields: {', '.join(self.fields) or 'none'}; groups: {', '.join(self.groups) or 'none'}",
@@ -95,7 +95,7 @@ def quality_report(
     jump: float = DEFAULT_JUMP,
     **options: Unpack[ReadingOptions],
 ) -> QualityReport:
-    """Looks through long market data (anything that `load_market_data` takes).
+    """Run all quality checks on long market data (anything that `load_market_data` takes).
 
     Args:
         jump: size of a close-to-close move (0.2 is 20%) beyond which it is reported.
@@ -142,7 +142,7 @@ def quality_report(
 
 
 def _of_rows(chosen: Chosen, source: str) -> list[Finding]:
-    """What is odd about keys."""
+    """Findings about the keys of rows."""
     found: list[Finding] = []
     try:
         chosen.duplicated.refuse(source)

@@ -1,4 +1,4 @@
-"""The single checks of a data-quality report: each looks at one kind of wart and counts it.
+"""The single data-quality checks on rows: each counts one kind of defect.
 
 A check is a function of a prepared table to a finding, or None where it does not apply or finds nothing.
 `CHECKS` is their order. They change nothing and decide nothing: what to do about a wart is the reader's

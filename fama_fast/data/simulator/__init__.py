@@ -1,1 +1,1 @@
-"""The simulator: markets in which the truth is known, with signals planted in them."""
+"""The simulator: markets with known properties, with signals planted in them."""

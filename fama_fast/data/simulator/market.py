@@ -1,4 +1,4 @@
-"""The noise of a simulated market, and the bars that given returns make.
+"""The noise returns of a simulated market, and the price bars that follow from given returns.
 
 Returns = beta x market + sector + own part, each symmetric about zero with clustered volatility: by
 symmetry the expected RankIC of anything known beforehand is exactly zero. It knows nothing of signals,
@@ -27,7 +27,7 @@ _LARGEST = 0.4  # no day moves further
 
 @dataclass(frozen=True)
 class SimulatedMarket:
-    """Every random draw of a market of T dates x N symbols.
+    """All random draws of a market of T dates x N symbols.
 
     `noise` (T, N) are simple returns without signals, `vol` (T, N) their scale; `gap`, `up`, `down`, `flow`
     (T, N) are the draws behind open, high, low and volume; `sector`, `industry` (N,) are group codes.
@@ -62,7 +62,7 @@ class Weather:
     def draw(
         cls, rng: np.random.Generator, n_dates: int, n_symbols: int, sectors: int, industries_per_sector: int
     ) -> Weather:
-        """The first draws of a market."""
+        """Draw what all symbols share, the first draws of a market."""
         industry = rng.permutation(np.arange(n_symbols) % (sectors * industries_per_sector))
         weather = np.exp(_ar1(rng.normal(0.0, 0.12, (n_dates, 1)), 0.97))
         market = _MARKET_VOL * weather * rng.normal(size=(n_dates, 1))
@@ -72,13 +72,13 @@ class Weather:
 
     @staticmethod
     def shocks(rng: np.random.Generator, shape: tuple[int, int]) -> FloatArray:
-        """Student-t shocks of unit variance, which follow the first draws."""
+        """Draw Student-t shocks of unit variance, which follow the first draws."""
         drawn: FloatArray = rng.standard_t(_TAIL, size=shape) / np.sqrt(_TAIL / (_TAIL - 2.0))
         return drawn
 
     @staticmethod
     def level(rng: np.random.Generator, n_symbols: int) -> FloatArray:
-        """Long-run variances (N,), which follow the shocks."""
+        """Draw long-run variances (N,), which follow the shocks."""
         found: FloatArray = (_OWN_VOL * np.exp(rng.normal(0.0, 0.35, n_symbols))) ** 2
         return found
 
@@ -86,7 +86,7 @@ class Weather:
 def noise_rows(
     weather: Weather, start: int, stop: int, own: FloatArray, variances: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Returns and their scale on rows [start, stop), from the symbols' own returns and variances there."""
+    """Noise returns and their scale on rows [start, stop), from the symbols' own returns and variances there."""
     rows = slice(start, stop)
     clouds = weather.weather[rows]
     own = own * np.sqrt(clouds)
@@ -163,9 +163,8 @@ def _ar1(shocks: FloatArray, memory: float) -> FloatArray:
 def garch_rows(
     shocks: FloatArray, level: FloatArray, variance: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Returns and variances with long-run variance `level` (N,), from the first row's `variance` (N,) on; and the
-    variance of the row after the last.
-    """
+    """GARCH(1,1) returns and variances with long-run variance `level` (N,), from the first row's `variance` (N,) on;
+    and the variance of the row after the last."""
     out: FloatArray = np.empty_like(shocks)
     variances: FloatArray = np.empty_like(shocks)
     for t in range(len(shocks)):

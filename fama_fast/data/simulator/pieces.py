@@ -1,4 +1,4 @@
-"""A simulated market without signals, some dates at a time: the bits of `simulate`, in memory that does not grow.
+"""A simulated market without signals, some dates at a time: bit-identical to `simulate`, in bounded memory.
 
 `simulate` draws each array of the market whole, one after the other, from one generator. Here a first pass draws them
 row by row and throws them away, to learn the generator's state where each array begins; a second pass draws the rows of
@@ -26,7 +26,7 @@ _ROWS = 64  # dates drawn at a time
 
 
 class _Draws:
-    """One (T, N) array of draws, rows after rows, from where it begins in the generator's stream."""
+    """One (T, N) array of random draws, given in consecutive rows, from where it begins in the generator's stream."""
 
     def __init__(self, rng: np.random.Generator, shape: tuple[int, int], draw: Callable[..., FloatArray]) -> None:
         self._rng = copy.deepcopy(rng)

@@ -1,4 +1,4 @@
-"""Signals planted in simulated returns so that an expression has a stated mean RankIC.
+"""Plants signals in simulated returns so that an expression has a stated mean RankIC.
 
 How a row is planted. Let z be the standardised ranks of the expression on day t and x those of the noise
 returns of day t + 2. Noise returns are dealt out anew in the order of a z + b x, b = sqrt(1 - a^2), with a
@@ -42,7 +42,7 @@ def plant(
     observe: Callable[[int, int, FloatArray], Sequence[FloatArray]],
     names: Sequence[str],
 ) -> FloatArray:
-    """Returns (T, N) in which each signal has its RankIC with the return `DELAY` days later.
+    """Permute the returns of each day so that each signal has its RankIC with the return `DELAY` days later.
 
     Args:
         noise: (T, N) returns without signals.
@@ -76,7 +76,7 @@ def plant(
 
 
 def _deal(noise: FloatArray, values: FloatArray, target: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Noise rows (M, N) dealt out anew for signal values (K, M, N), and the RankIC left unmet (M, K).
+    """Noise rows (M, N) permuted for signal values (K, M, N), and the RankIC left unmet (M, K).
 
     Unmet is NaN on days on which a signal has too few values.
     """

@@ -1,4 +1,4 @@
-"""Simulated markets: the embedded default, and a test bed in which the truth is known.
+"""Simulates markets: the embedded default data, and a test bed in which the truth is known.
 
 `simulate` draws a market (`simulated_market`), plants signals in it (`planting`) when asked for them, and
 hides the days that a late listing or a gap leaves out. With no signal it is noise: no expression of past
@@ -49,7 +49,7 @@ class PlantedSignal:
 
 @dataclass(frozen=True)
 class SimulationSpec:
-    """A simulated market: equal specs give equal data, bit for bit on one machine.
+    """The parameters of a simulated market: equal specs give equal data, bit for bit on one machine.
 
     Attributes:
         n_symbols, n_dates: size; dates are weekdays from `start` on.
@@ -142,7 +142,8 @@ def simulate(
 
 
 def _engine(spec: SimulationSpec) -> tuple[Evaluate, int]:
-    """The engine, with the expressions compiled once; and the rows that the longest of them looks back."""
+    """A function that evaluates the planted expressions, compiled once; and the number of rows that the longest of them
+    looks back."""
     from fama_fast import engine
 
     alphas = [engine.compile(s.expression) for s in spec.signals]
@@ -155,7 +156,7 @@ def _engine(spec: SimulationSpec) -> tuple[Evaluate, int]:
 
 
 class _Recorder:
-    """Turns returns into observed fields, rows after rows."""
+    """Converts returns to observed fields, in consecutive rows."""
 
     def __init__(self, spec: SimulationSpec, market: SimulatedMarket, present: BoolArray) -> None:
         self._spec = spec
@@ -177,7 +178,7 @@ class _Recorder:
             self._groups[name] = GroupField.view(np.where(present, codes.astype(np.float64), np.nan), used)
 
     def record(self, start: int, stop: int, returns: FloatArray) -> None:
-        """Observes rows [start, stop), anew if need be; the row before them must have been recorded."""
+        """Compute the fields of rows [start, stop), again if need be; the row before them must have been recorded."""
         before = self._close[start - 1] if start else self._market.price
         made = bars(self._market, start, stop, returns, before)
         self._close[start:stop] = made["CLOSE"]
@@ -187,7 +188,7 @@ class _Recorder:
             self._fields[name][start:stop] = np.where(self._present[start:stop], values, np.nan)
 
     def panel(self, start: int, stop: int) -> Panel:
-        """Rows [start, stop) as a panel."""
+        """The fields of rows [start, stop) as a panel."""
         rows = slice(start, stop)
         return Panel(
             self._dates[rows],
@@ -199,7 +200,7 @@ class _Recorder:
 
 
 def symbol_names(spec: SimulationSpec) -> list[str]:
-    """SIM0001, SIM0002, ..."""
+    """Names of the symbols: SIM0001, SIM0002, ..."""
     width = max(4, len(str(spec.n_symbols)))
     return [f"SIM{i + 1:0{width}d}" for i in range(spec.n_symbols)]
 

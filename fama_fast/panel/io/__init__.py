@@ -1,1 +1,1 @@
-"""Readers of market data: which files a path stands for, how they are laid out, and their rows."""
+"""Readers of market data: the files of a path, their layout, and their rows."""

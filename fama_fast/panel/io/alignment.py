@@ -1,4 +1,4 @@
-"""The files of one data set side by side: which of its columns each file has, under which name and of which type."""
+"""Aligns the files of one data set: which of its columns each file has, under which name and of which type."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN = 3
 
 
 class Alignment:
-    """What files, each with the number of its rows, have in common.
+    """The common columns of files, each with the number of its rows.
 
     Attributes:
         files: those with rows (one without, if none has any). schema: columns and types of the data set.
@@ -44,12 +44,12 @@ class Alignment:
         self._names = {f.path: names for f, names in zip(self.files, common.names, strict=True)}
 
     def stored(self, file: File, columns: Sequence[str]) -> list[str]:
-        """What the file itself calls these columns of the data set, as far as it has them."""
+        """The file's own names of these columns of the data set, as far as it has them."""
         names = self._names[file.path]
         return [names[c] for c in columns if c in names and names[c] not in file.constants]
 
     def shape(self, file: File, columns: Sequence[str]) -> list[pl.Expr]:
-        """These columns of the data set in terms of the file's own; none for what is the same in both."""
+        """These columns of the data set, as expressions of the file's own; none for what is the same in both."""
         names = self._names[file.path]
         out = []
         for column in columns:

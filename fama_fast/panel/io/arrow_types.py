@@ -1,4 +1,4 @@
-"""Types of Arrow that Polars cannot hold, in terms of those that it can.
+"""Converts types of Arrow that Polars cannot hold to those that it can.
 
 Decimals of more than 128 bits become float64. Stamps whose zone is a plain offset (`+05:30`) stand at the clock of that
 offset, without a zone; or at UTC's, where another zone is asked for and they are to be moved.
@@ -18,7 +18,7 @@ _PER_MINUTE = {"s": 60, "ms": 60_000, "us": 60_000_000, "ns": 60_000_000_000}
 
 
 def polars_types(schema: Any, name: str, *, universal: bool) -> dict[str, pl.DataType]:
-    """Columns and types of an Arrow schema, in the order of the schema.
+    """Columns and their Polars types of an Arrow schema, in the order of the schema.
 
     Args:
         name: of the file, for messages. universal: stamps with an offset are wanted as those of UTC.
@@ -44,7 +44,7 @@ def polars_types(schema: Any, name: str, *, universal: bool) -> dict[str, pl.Dat
 
 
 def polars_table(batch: Any, name: str, *, universal: bool) -> pl.DataFrame:
-    """The columns of an Arrow batch.
+    """The columns of an Arrow batch as a Polars frame.
 
     Raises:
         DataError: a column of a type that cannot be read.
@@ -59,7 +59,7 @@ def polars_table(batch: Any, name: str, *, universal: bool) -> pl.DataFrame:
 
 
 def is_foreign(schema: Any) -> bool:
-    """Whether a schema has a type that Polars' own reader stumbles over."""
+    """Whether a schema has a type that Polars' own reader cannot read."""
     return any(_plain_type(f.type, universal=False) != f.type for f in schema)
 
 

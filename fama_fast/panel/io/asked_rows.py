@@ -1,4 +1,4 @@
-"""Which rows of a text file may be among the dates that are asked for: their cells alone make a column's type.
+"""Finds the rows of a text file that may be among the dates asked for: their cells alone decide a column's type.
 
 One bad cell on an old day would make a column of prices one of text. The rows found here are never fewer than those
 that are used in the end, which is decided when all files are known (`panel.choose`).
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def asked_rows(dates: pl.Series, reading: Reading) -> BoolArray | None:
-    """The rows (a date each) that may be asked for; None for all of them."""
+    """Mask of the rows (a date each) that may be asked for; None for all of them."""
     if (reading.start is None and reading.end is None) or dates.is_empty():
         return None
     try:

@@ -1,4 +1,4 @@
-"""Tables of dates x symbols, one a field, as rows: what wide tables and qlib folders share.
+"""Reads tables of dates x symbols, one a field, as rows: shared by wide tables and qlib folders.
 
 Dates are read in blocks. A cell is a row where one of the fields of numbers has a value; which cells those are is found
 once, when the source is opened, so that rows do not hang on the columns that are asked for. A date without any row is
@@ -29,7 +29,7 @@ _SHOWN = 3
 
 
 class CellSource(ABC):
-    """Rows of tables that are read in blocks of dates.
+    """Reads rows from tables that are read in blocks of dates.
 
     Attributes: as of `RowSource`; and
         dates: (T,) Date or Datetime, ascending. symbols: (N,) names. kinds: the type of each field: Float64 for
@@ -78,7 +78,7 @@ class CellSource(ABC):
         """Texts of a field of labels on dates [low, high), symbol after symbol, null where missing."""
 
     def present(self, low: int, high: int) -> BoolArray:
-        """(dates, N) cells of dates [low, high) that are rows."""
+        """(dates, N) mask of the cells of dates [low, high) that are rows."""
         plain = [f for f, kind in self.kinds.items() if isinstance(kind, pl.Float64)]
         marks = [f for f, kind in self.kinds.items() if not isinstance(kind, pl.String)]
         present: BoolArray = np.zeros((high - low, len(self.symbols)), dtype=np.bool_)
@@ -93,16 +93,16 @@ class CellSource(ABC):
 
     @abstractmethod
     def fingerprint(self) -> Iterator[str]:
-        """Texts that differ where the data differ."""
+        """Texts that identify the data: they differ where the data differ."""
 
     @property
     def rows(self) -> int:
-        """How many cells have a value."""
+        """Number of cells that have a value."""
         return sum(g.rows for g in self.groups)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was let pass."""
+        """Sentences about what was let pass."""
         if not self._empty:
             return ()
         n = len(self._empty)
@@ -144,7 +144,7 @@ class CellSource(ABC):
         return lazy_frame(self)
 
     def _rows_of(self, group: RowGroup) -> IntArray:
-        """Flat cells of the block that are rows."""
+        """Numbers of the flat cells of the block that are rows."""
         low, high = self._edges[group.index]
         bits = np.unpackbits(self._cells[group.index], count=(high - low) * len(self.symbols))
         cells: IntArray = np.flatnonzero(bits)

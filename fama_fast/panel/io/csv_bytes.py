@@ -1,4 +1,4 @@
-"""The bytes of a text file as UTF-8: unpacked, decoded, without a byte-order mark.
+"""Reads the bytes of a text file as UTF-8: unpacked, decoded, without a byte-order mark.
 
 A plain UTF-8 file is mapped, not copied. It knows nothing of columns.
 """
@@ -73,7 +73,7 @@ def read_text(file: Path, encoding: str | None, *, most: int | None = None) -> t
 
 
 def _unpacked(file: Path, most: int | None) -> Bytes:
-    """A file's bytes, unpacked if they are packed: the first `most` of them."""
+    """A file's bytes, decompressed if they are compressed: the first `most` of them."""
     opener: Callable[[IO[bytes]], IO[bytes]] | None = None
     try:
         with file.open("rb") as opened:
@@ -158,7 +158,7 @@ def _decoded(data: bytes, codec: str, file: Path, *, whole: bool) -> bytes:
 
 
 def _not_utf8(data: Bytes, *, whole: bool) -> int | None:
-    """Where the first byte stands that is no UTF-8, None when all is; of a part, the last character may be half."""
+    """Position of the first byte that is no UTF-8, None when all is; of a part, the last character may be half."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     for start in range(0, len(data), _PIECE):
         piece = data[start : start + _PIECE]

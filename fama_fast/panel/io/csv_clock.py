@@ -1,4 +1,4 @@
-"""Bars within a day whose date and time stand in two columns, as Stooq and MetaTrader write them, become moments.
+"""Joins date and time that stand in two columns, as Stooq and MetaTrader write bars within a day, to moments.
 
 Only where the date does not tell the rows of a symbol apart: beside daily bars a time may mean anything.
 """

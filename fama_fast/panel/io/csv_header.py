@@ -1,4 +1,4 @@
-"""The first line of a text file: what separates its cells, and the names of its columns."""
+"""Reads the first line of a text file: what separates its cells, and the names of its columns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*\Z|\d{4}[-/]\d{1,2}[-/]\d{1,2}([ T].*)?
 
 @dataclass(frozen=True)
 class Header:
-    """Where the rows begin in the bytes, what separates cells, and the columns' names, each once.
+    """The parsed header: where the rows begin in the bytes, what separates cells, and the columns' names, each once.
 
     `unnamed` are those without a name of their own (the names begin with `unnamed_`).
     """
@@ -38,7 +38,7 @@ class Header:
 
 
 def read_header(data: Bytes, start: int, file: str) -> Header:
-    """The header of a text.
+    """Parse the header of a text.
 
     Args:
         data: UTF-8 bytes. start: where the text begins. file: for messages.
@@ -111,7 +111,7 @@ def _line_end(data: Bytes, start: int) -> tuple[int, int]:
 
 
 def separator_of(line: str) -> str:
-    """What separates the cells of a header: the candidate that it holds most of, outside quotes."""
+    """The separator of the cells of a header: the candidate that it holds most of, outside quotes."""
     bare = _QUOTED.sub("", line)
     counts = {s: bare.count(s) for s in SEPARATORS}
     return max(SEPARATORS, key=lambda s: counts[s])

@@ -1,4 +1,5 @@
-"""A text file as a table: every row has as many cells as the header, and columns have the types that their cells allow.
+"""Reads a text file as a table: every row has as many cells as the header, and columns have the types that their cells
+allow.
 
 1. The bytes become UTF-8 (`csv_bytes`), the first line says what the columns are (`csv_header`).
 2. Rows are split into cells; one that is too short or too long is refused, with its number.
@@ -45,7 +46,7 @@ def csv_columns(file: Path, reading: Reading = PLAIN) -> tuple[str, ...]:
     """The names of a text file's columns.
 
     Raises:
-        As `read_csv`, as far as its beginning tells.
+        As `read_csv`, as far as its beginning shows.
     """
     data, start = read_text(file, reading.encoding, most=_HEAD)
     stacked = read_stacked(data, start)
@@ -90,7 +91,7 @@ def _dates(names: Sequence[str], reading: Reading, *, wide: bool) -> str | None:
 
 
 def _asked(texts: _Texts, dates: str | None, reading: Reading) -> pl.Series | None:
-    """Which rows may be asked for; None for all."""
+    """Mask of the rows that may be asked for; None for all."""
     if dates is None or (reading.start is None and reading.end is None):
         return None
     found = asked_rows(texts.column(dates), reading)
@@ -257,7 +258,8 @@ def _wrong_row(row: Any, header: Header, file: Path, *, last: bool) -> str:
 
 
 def _refuse_open_quote(data: Bytes, file: Path) -> None:
-    """A file that is cut within a quoted text has a last line with an odd number of quotes, and so has the whole."""
+    """Refuse a file that is cut within a quoted text: its last line has an odd number of quotes, and so has the
+    whole."""
     tail = data[max(0, len(data) - (1 << 20)) :]
     line = tail[tail.rfind(b"\n") + 1 :]
     if line.count(b'"') % 2 and bytes(data).count(b'"') % 2:

@@ -1,4 +1,4 @@
-"""Columns of a text file become numbers, true and false, or stay text: all cells of a column decide.
+"""Types the columns of a text file as numbers, true and false, or text: all cells of a column decide.
 
 - Keys stay text: 000001 is not 1, and TRUE is a company. So do whole numbers with leading zeros, which are codes.
 - A column of numbers and words for "no value" (`text_values.MISSING_TOKENS`) is one of numbers.
@@ -79,7 +79,7 @@ def _numbers(texts: pl.DataFrame, decimal: str, market: Collection[str]) -> dict
 
 
 def _without_new_nulls(texts: pl.DataFrame, dtype: pl.DataType) -> list[str]:
-    """Columns of which every cell can be cast."""
+    """The columns of which every cell can be cast."""
     cast = texts.select(pl.all().cast(dtype, strict=False))
     pairs = zip(texts.null_count().row(0), cast.null_count().row(0), strict=True) if texts.width else ()
     return [n for n, (a, b) in zip(texts.columns, pairs, strict=True) if a == b]

@@ -1,4 +1,4 @@
-"""Which files a path stands for: one rule for a file, a folder, a glob and a URI, wherever market data are read.
+"""Lists the files that a path stands for: one rule for a file, a folder, a glob and a URI.
 
 - A folder stands for the CSV or Parquet files in it and in its sub-folders. Names that begin with `.` or `_`, of files
   and of folders, are left out, and so are files of other kinds.
@@ -89,13 +89,13 @@ class Listing:
 
     @property
     def text(self) -> str:
-        """`12 files; 2 left out (README.md, _old/)`; nothing to say of a single file."""
+        """The listing in words: `12 files; 2 left out (README.md, _old/)`; empty for a single file."""
         files = "" if self.one else f"{len(self.files):,} file{'s' * (len(self.files) != 1)}"
         return "; ".join(t for t in (files, self.left_out_text) if t)
 
     @property
     def left_out_text(self) -> str:
-        """`2 left out (README.md, _old/)`, or nothing."""
+        """What was left out, in words: `2 left out (README.md, _old/)`, or nothing."""
         if not self.left_out:
             return ""
         more = ", ..." if len(self.left_out) > _SHOWN else ""
@@ -103,18 +103,18 @@ class Listing:
 
 
 def is_uri(path: str | Path) -> bool:
-    """`s3://...` and the like, rather than a local path."""
+    """Whether a path is a URI, `s3://...` and the like, rather than local."""
     return isinstance(path, str) and _URI.match(path) is not None
 
 
 def kind_of(name: str) -> Kind | None:
-    """What a file is by its name."""
+    """The kind of a file (CSV or Parquet) by its name."""
     low = name.lower()
     return next((kind for kind, endings in ENDINGS.items() if low.endswith(endings)), None)
 
 
 def _way_in(name: str) -> str:
-    """How a file of another kind becomes one that can be read; nothing where that is not known."""
+    """Advice how to convert a file of another kind to one that can be read; empty where that is not known."""
     return next((f"; {way}" for ends, way in _WAYS_IN.items() if name.lower().endswith(ends)), "")
 
 
@@ -124,7 +124,8 @@ def names_file(text: str) -> bool:
 
 
 def one_csv(path: str | Path) -> bool:
-    """Whether a path is a single CSV file: it can only be read whole, where a folder of them is read file by file."""
+    """Whether a path is a single CSV file, which can only be read whole, where a folder of them is read file by
+    file."""
     if is_uri(path):
         return False
     place = Path(path).expanduser()
@@ -194,7 +195,7 @@ def _list_matching(path: str | Path, place: Path) -> Listing:
 
 
 def matches(parts: Sequence[str], pattern: Sequence[str], *, hidden: bool = False) -> bool:
-    """Whether a path matches a glob, both as parts.
+    """Whether a path matches a glob, both as lists of parts.
 
     A wildcard does not stand for a leading `.` or `_`, unless `hidden`.
     """
@@ -211,7 +212,8 @@ def matches(parts: Sequence[str], pattern: Sequence[str], *, hidden: bool = Fals
 
 
 def _hidden(parts: Parts, pattern: Parts) -> str | None:
-    """The name, a file's or a folder's, for which a file that a pattern could stand for is left out; None: it is not.
+    """The hidden name, a file's or a folder's, for which a file that a pattern could stand for is left out; None: there
+    is none.
 
     The pattern may match the file or a folder that holds it.
     """
@@ -372,5 +374,5 @@ def _fsspec(uri: str, error: Exception) -> tuple[Any, str]:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
+    """The message of an error on one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,4 +1,4 @@
-"""Market data in memory: a long frame of polars or pandas, or wide ones, one a field.
+"""Opens market data in memory: a long frame of polars or pandas, or wide ones, one a field.
 
 A pandas frame may have its keys in the index, and columns in two levels, fields and symbols, as yfinance gives several
 tickers: that is a set of wide tables.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class PandasFrame(Protocol):
-    """A data frame of pandas, as far as it is looked at here."""
+    """Protocol of a pandas data frame, as far as it is used here."""
 
     @property
     def columns(self) -> Any:
@@ -42,17 +42,17 @@ MarketData = str | Path | pl.DataFrame | pl.LazyFrame | PandasFrame | Mapping[st
 
 
 def is_path(data: MarketData | None) -> TypeGuard[str | Path]:
-    """Whether data are named by a path or URI, rather than given."""
+    """Whether data are given by a path or URI, rather than in memory."""
     return isinstance(data, str | Path)
 
 
 def is_pandas(data: Any) -> bool:
-    """Whether this is a pandas data frame; pandas is not imported for it."""
+    """Whether an object is a pandas data frame; pandas is not imported for it."""
     return type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "columns")
 
 
 def scan_frames(data: Any, reading: Reading) -> Scan:
-    """A long frame, or wide ones by the names of their fields, opened as rows.
+    """Open a long frame, or wide ones by the names of their fields, as rows.
 
     Raises:
         DataError: something else; a wide frame without the name of its field; tables that do not go together.

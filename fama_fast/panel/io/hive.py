@@ -1,4 +1,4 @@
-"""Columns that folders spell: `year=2020/part.parquet` has a column `year`."""
+"""Reads columns from the names of folders: `year=2020/part.parquet` has a column `year`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 def hive_columns(places: Sequence[Place]) -> list[dict[str, str | int | None]]:
-    """For each file the columns that its folders spell.
+    """For each file the columns that the names of its folders give.
 
     They are whole numbers where every value of a key is one without a leading zero, texts otherwise.
     """

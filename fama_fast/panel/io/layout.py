@@ -1,4 +1,4 @@
-"""How the files of a path are laid out, by their names and columns alone.
+"""Recognises the layout of the files of a path, by their names and columns alone.
 
 - `rows`: each row has its date and its symbol.
 - `symbols`: one file a symbol, without a column that says so; the file's name (without its ending) is the symbol.
@@ -37,7 +37,7 @@ _CERTAIN_DATE = (*(n for n in nm.DATE_NAMES if n not in ("day", "time", "unix"))
 
 @dataclass(frozen=True)
 class Layout:
-    """How files are laid out. `text` is how the first line that is printed says it."""
+    """A layout of files. `text` is its form in the first line that is printed."""
 
     kind: Kind
     text: str
@@ -66,7 +66,7 @@ def known_field(name: str, reading: Reading, *, letters: bool = False) -> str | 
 
 
 def wide_dates(columns: Sequence[str], reading: Reading) -> str | None:
-    """The column of dates of a wide table: one that is called so beyond doubt, or the first one."""
+    """The column of dates of a wide table: one whose name says so beyond doubt, or the first one."""
     if reading.date is not None:
         return column_called(columns, reading.date)
     spelled = {nm.plain(c): c for c in reversed(columns)}
@@ -74,7 +74,7 @@ def wide_dates(columns: Sequence[str], reading: Reading) -> str | None:
 
 
 def layout_of(listing: Listing, heads: Sequence[Head], reading: Reading) -> Layout:
-    """How the files are laid out.
+    """The layout of the files.
 
     Raises:
         DataError: some files have a symbol column and others have none; no layout fits, or two do.
@@ -118,7 +118,7 @@ def _is_bars(columns: Sequence[str], reading: Reading) -> bool:
 
 
 def _may_be_wide(head: Head, reading: Reading) -> bool:
-    """Whether the columns could be symbols."""
+    """Whether the columns could be symbols of a wide table."""
     if not head.columns or _is_bars(head.columns, reading) or reading.symbol is not None:
         return False
     symbol = key_column(head.columns, "symbol", None)
@@ -137,7 +137,7 @@ def _refuse_sideways(head: Head) -> None:
 
 
 def _refuse_two_levels(head: Head) -> None:
-    """Refuses Parquet of a pandas frame with two levels of columns: their names are texts of pairs there."""
+    """Refuse Parquet of a pandas frame with two levels of columns: their names are texts of pairs there."""
     pairs = [c for c in head.columns if _PAIR.match(c)]
     if pairs and len(pairs) >= len(head.columns) - 2:
         raise DataError(
@@ -159,7 +159,8 @@ def _wide(listing: Listing, heads: Sequence[Head]) -> Layout:
 
 
 def _refuse_twins(listing: Listing) -> None:
-    """Two files in different folders may not stand for one symbol, unless the folders are a partition (`year=2020`)."""
+    """Refuse two files in different folders that stand for one symbol, unless the folders are a partition
+    (`year=2020`)."""
     seen: dict[str, Place] = {}
     for place in listing.files:
         other = seen.setdefault(place.stem, place)
@@ -213,7 +214,7 @@ def _columns(columns: Sequence[str]) -> str:
 
 
 def symbol_constants(layout: Layout, place: Place) -> Mapping[str, str]:
-    """The column that a file's name spells."""
+    """The symbol column that a file's name gives."""
     return {"symbol": place.stem} if layout.kind == "symbols" else {}
 
 

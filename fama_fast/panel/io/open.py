@@ -1,4 +1,4 @@
-"""What kind of data is at a path, and its reader: the one place where that is decided.
+"""Opens the data at a path with the reader of their kind: the one place where the kind is decided.
 
 A path may hold rows (files with a row for each date and symbol), one file a symbol, wide tables (one a field) or a
 qlib folder; the reader's `layout` says which.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def open_rows(path: str | Path, reading: Reading, *, whole: bool = False) -> RowSource:
-    """The data at a path, laid out as they may be.
+    """Open the data at a path, of any layout.
 
     Args:
         whole: all of it is wanted at once and may be held in memory; otherwise it is read in parts.
@@ -61,7 +61,7 @@ def open_rows(path: str | Path, reading: Reading, *, whole: bool = False) -> Row
 def open_files(
     listing: Listing, layout: Layout, reading: Reading, *, whole: bool = False, footers: Footers | None = None
 ) -> RowSource:
-    """Files of a known layout.
+    """Open files of a known layout.
 
     Raises:
         DataError: files that cannot be read, or whose columns do not go together.

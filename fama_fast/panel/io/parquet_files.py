@@ -1,4 +1,4 @@
-"""Parquet files with a row for each date and symbol, as row groups that can be read one after another.
+"""Reads Parquet files with a row for each date and symbol, as row groups that can be read one after another.
 
 Batches of rows are decoded one at a time, only the columns asked for, so memory stays small whatever the size of a row
 group. It says what is wrong with a file; which files there are is decided in `io.folder`, what the columns mean

@@ -1,4 +1,4 @@
-"""qlib's folder of `.bin` files, read as it lies on disk.
+"""Reads qlib's folder of `.bin` files.
 
 - `calendars/day.txt`: one market day a line.
 - `instruments/all.txt`, `csi300.txt`, ...: a line `SYMBOL<tab>first day<tab>last day` for each spell in the index, both
@@ -40,7 +40,7 @@ _PREFIX = "_qlib_"
 
 @dataclass(frozen=True)
 class Spells:
-    """When symbols are in an index: one entry a spell, `first` and `last` both included (datetime64[D]).
+    """The spells of symbols in an index: `first` and `last` of each, both included (datetime64[D]).
 
     `notes` says which spells hold no day, since they end before they start.
     """
@@ -52,7 +52,7 @@ class Spells:
 
     @property
     def end(self) -> np.ndarray[tuple[int], np.dtype[np.datetime64]]:
-        """The first day that is out, for each spell."""
+        """The first day after each spell."""
         return np.maximum(self.last + np.timedelta64(1, "D"), self.first)
 
 
@@ -66,7 +66,7 @@ def is_qlib(path: str | Path) -> bool:
 
 
 def qlib_near(path: str | Path) -> Path | None:
-    """A qlib folder above or directly below a folder that is none."""
+    """A qlib folder above or directly below a folder that is not one."""
     place = Path(path).expanduser()
     if not place.is_dir():
         return None
@@ -93,7 +93,7 @@ def is_field(path: str | Path, name: str) -> bool:
 
 
 def no_index(path: str | Path, name: str) -> str:
-    """What to say where a universe is neither an index of the folder nor one of its fields."""
+    """The error message where a universe is neither an index of the folder nor one of its fields."""
     have = list(indices(path))
     near = nearest_name(name.lower(), have)
     hint = f"; did you mean {near!r}?" if near else ""
@@ -101,7 +101,7 @@ def no_index(path: str | Path, name: str) -> str:
 
 
 def read_spells(file: Path) -> Spells:
-    """An index file.
+    """Read an index file.
 
     Raises:
         DataError: a line that is no spell.
@@ -145,7 +145,7 @@ def _lines(file: Path) -> list[str]:
 
 
 class QlibFolder(CellSource):
-    """A qlib folder as rows of market data; fields are called as the files are, without `$`.
+    """Reads a qlib folder as rows of market data; fields have the names of the files, without `$`.
 
     Attributes: as of `CellSource`; and frequency: the calendar's name, `day`.
     """
@@ -183,7 +183,7 @@ class QlibFolder(CellSource):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was let pass."""
+        """Sentences about what was let pass."""
         said = [*self._notes]
         if self._lacking:
             said.append(f"{len(self._lacking):,} listed symbols have no folder in features/: {_some(self._lacking)}")
@@ -192,7 +192,7 @@ class QlibFolder(CellSource):
         return (*said, *super().warnings)
 
     def present(self, low: int, high: int) -> BoolArray:
-        """(dates, N) cells of dates [low, high) that are rows."""
+        """(dates, N) mask of the cells of dates [low, high) that are rows."""
         return self._present[low:high]
 
     def numbers(self, field: str, low: int, high: int) -> FloatArray:
@@ -206,11 +206,11 @@ class QlibFolder(CellSource):
         return np.ascontiguousarray(out.T, dtype=np.float64)
 
     def labels(self, field: str, low: int, high: int) -> pl.Series:
-        """There are none."""
+        """No labels: a qlib folder has none."""
         raise DataError(f"{self.source}: {field} holds numbers")
 
     def fingerprint(self) -> Iterator[str]:
-        """All files' bytes, hashed."""
+        """Hash of all files' bytes."""
         for field, files in self._files.items():
             digest = hashlib.blake2b(field.encode(), digest_size=16)
             for at, (file, _, _) in files.items():
@@ -237,7 +237,7 @@ class QlibFolder(CellSource):
         return found
 
     def _find_values(self, calendar: pl.Series, symbols: Sequence[str]) -> BoolArray:
-        """(T, N) cells that have a value of any field."""
+        """(T, N) mask of the cells that have a value of any field."""
         present: BoolArray = np.zeros((len(symbols), len(calendar)), dtype=np.bool_)
         for files in self._files.values():
             for at, (file, start, count) in files.items():
@@ -332,7 +332,7 @@ def _values(file: Path, first: int, count: int) -> Any:
 
 
 def _inside(spells: Spells, calendar: pl.Series, symbols: Sequence[str]) -> BoolArray:
-    """(T, N) days on which the symbols are listed."""
+    """(T, N) mask of the days on which the symbols are listed."""
     position = {s: i for i, s in enumerate(symbols)}
     column = np.array([position.get(s, -1) for s in spells.symbols], dtype=np.int64)
     known = column >= 0
@@ -342,7 +342,8 @@ def _inside(spells: Spells, calendar: pl.Series, symbols: Sequence[str]) -> Bool
 
 
 def days_in_spells(days: Any, column: IntArray, first: Any, end: Any, width: int) -> BoolArray:
-    """(T, `width`) whether a day (datetime64[D], ascending) lies in a spell [first, end) of the symbol in `column`."""
+    """(T, `width`) mask of the days (datetime64[D], ascending) that lie in a spell [first, end) of the symbol in
+    `column`."""
     # +1 where a spell begins and -1 where it ends; the running sum counts the spells that a day lies in.
     steps = np.zeros((len(days) + 1, width), dtype=np.int32)
     np.add.at(steps, (np.searchsorted(days, first), column), 1)

@@ -1,4 +1,4 @@
-"""Files of one data set have columns of one name and kind: what they have in common, and where one of them differs.
+"""Merges the columns of the files of one data set, and refuses files that differ.
 
 Columns are matched without regard to case. A file may lack a column that others have (its values are missing there),
 but neither a key nor the close. A column without any value, and a file without rows, have no type. Numbers of all
@@ -42,7 +42,7 @@ def common_schema(
     keys: Collection[str],
     needed: Callable[[str], bool] = lambda _: False,
 ) -> Common:
-    """What the columns of these files, each a name for messages and its columns, have in common.
+    """The common columns of these files, each a name for messages and its columns.
 
     Args:
         keys: names of columns of dates or symbols, as `names.plain` spells them.
@@ -139,7 +139,7 @@ def _kind(dtype: pl.DataType) -> str:
 
 
 def aligned(column: pl.Expr, have: pl.DataType, want: pl.DataType) -> pl.Expr:
-    """A column of one file as the data set has it; dates become ISO text where text is wanted."""
+    """A column of one file in the type of the data set; dates become ISO text where text is wanted."""
     if have == want:
         return column
     if isinstance(want, pl.String) and isinstance(have, pl.Date):

@@ -1,4 +1,4 @@
-"""What a reader of market data is to those who use it: rows (date, symbol, values) in groups that are read one by one.
+"""The protocol of readers of market data: rows (date, symbol, values) in groups that are read one by one.
 
 `RowSource` is the one protocol for Parquet and CSV files, wide tables and qlib folders. `Dataset` reads its groups part
 by part; `lazy_frame` makes one frame of them.
@@ -61,12 +61,12 @@ class Batch:
 
 
 def in_file(file: File, row: int) -> str:
-    """`b.csv row 3` for the 0-based row 2, or `row 3` of a file that is all of the data."""
+    """Name of a row in messages: `b.csv row 3` for the 0-based row 2, or `row 3` of a file that is all of the data."""
     return f"row {row + 1:,}" if file.alone else f"{file.name} row {row + 1:,}"
 
 
 class RowSource(Protocol):
-    """Rows of market data in groups, all with the same columns."""
+    """Protocol of rows of market data in groups, all with the same columns."""
 
     @property
     def source(self) -> str:
@@ -74,7 +74,7 @@ class RowSource(Protocol):
 
     @property
     def layout(self) -> str:
-        """How the data lie there, for the first line that is printed: `12 files; 1 left out (README.md)`."""
+        """The layout of the data there, for the first line that is printed: `12 files; 1 left out (README.md)`."""
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
@@ -86,11 +86,11 @@ class RowSource(Protocol):
 
     @property
     def rows(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was let pass, as far as it has been read."""
+        """Sentences about what was let pass, as far as it has been read."""
 
     def batches(self, group: RowGroup, columns: Sequence[str], *, threads: bool = False) -> Iterator[Batch]:
         """The rows of one group, some at a time.
@@ -106,7 +106,7 @@ class RowSource(Protocol):
         """All rows as one frame that reads only the columns asked for."""
 
     def fingerprint(self) -> Iterator[str]:
-        """Texts that differ where the data differ, without reading all values if that can be."""
+        """Texts that identify the data: they differ where the data differ, without reading all values if possible."""
 
 
 def lazy_frame(source: RowSource) -> pl.LazyFrame:
@@ -135,7 +135,7 @@ def lazy_frame(source: RowSource) -> pl.LazyFrame:
 
 
 def locator(source: RowSource) -> Callable[[int], str]:
-    """Says where a row of `lazy_frame` lies."""
+    """A function that names the file and number of a row of `lazy_frame`."""
     ends = list(accumulate(g.rows for g in source.groups))
 
     def locate(row: int) -> str:
@@ -161,5 +161,5 @@ class Scan:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was let pass so far."""
+        """Sentences about what was let pass so far."""
         return () if self.rows is None else self.rows.warnings

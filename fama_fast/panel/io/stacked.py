@@ -1,4 +1,4 @@
-"""Tables whose columns have two names, a field and a symbol, in two header lines: as yfinance writes them.
+"""Reads tables whose columns have two names, a field and a symbol, in two header lines: as yfinance writes them.
 
     Price,Close,Close,Volume,Volume
     Ticker,AAPL,MSFT,AAPL,MSFT
@@ -32,7 +32,7 @@ _KNOWN = frozenset({*MARKET_FIELDS, nm.ADJUSTED_CLOSE, "DIVIDENDS", "STOCK_SPLIT
 
 @dataclass(frozen=True)
 class Stacked:
-    """A header of two lines: `header` has a made name for each column, `fields` and `symbols` say what it holds.
+    """A header of two lines: `header` has an invented name for each column, `fields` and `symbols` say what it holds.
 
     `titles` are the fields as the file writes them.
     """
@@ -85,7 +85,7 @@ def _field(title: str) -> str | None:
 
 
 def unstacked(table: pl.DataFrame, stacked: Stacked) -> pl.DataFrame:
-    """A row for each date and symbol that has any value."""
+    """The table as one row for each date and symbol that has any value."""
     parts = []
     for symbol in dict.fromkeys(stacked.symbols.values()):
         columns = {name: stacked.titles[name] for name, s in stacked.symbols.items() if s == symbol}

@@ -1,4 +1,4 @@
-"""What reading a file may fail with, for those who turn it into a message that names the file."""
+"""The exceptions with which reading a file may fail, for callers that turn them into a message that names the file."""
 
 import polars as pl
 

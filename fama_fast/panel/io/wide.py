@@ -1,4 +1,4 @@
-"""Wide tables: one a field, dates down, a column a symbol.
+"""Reads wide tables: one a field, dates down, a column a symbol.
 
 Tables of one set need not have the same dates and symbols: the rows are those of the union. A table of numbers becomes
 a field, one of true and false a mark (a universe), one of texts a group. Which files are wide tables is decided in
@@ -38,7 +38,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class WideTable:
-    """One table as it comes.
+    """One wide table before it is aligned with others.
 
     Attributes:
         name: for messages. field: what it holds. schema: its columns. read: some of its columns, rows [first, first +
@@ -53,7 +53,7 @@ class WideTable:
 
 
 def held_table(name: str, field: str, frame: pl.DataFrame) -> WideTable:
-    """A table in memory."""
+    """A `WideTable` of a table in memory."""
 
     def read(columns: Sequence[str], first: int, count: int | None) -> pl.DataFrame:
         return frame.select(columns).slice(first, count)
@@ -65,7 +65,7 @@ def held_table(name: str, field: str, frame: pl.DataFrame) -> WideTable:
 
 
 def csv_table(name: str, field: str, frame: pl.DataFrame) -> WideTable:
-    """A CSV file's rows; a column of numbers is one whatever it is called (CODE is a company, too)."""
+    """A `WideTable` of a CSV file; a column of numbers is one whatever it is called (CODE is a company, too)."""
     for column in [c for c, t in frame.schema.items() if isinstance(t, pl.String)]:
         values = frame[column].cast(pl.Float64, strict=False)
         if values.null_count() == frame[column].null_count():
@@ -74,7 +74,7 @@ def csv_table(name: str, field: str, frame: pl.DataFrame) -> WideTable:
 
 
 def parquet_table(name: str, field: str, path: str, schema: Mapping[str, pl.DataType]) -> WideTable:
-    """A Parquet file of this machine, of which only the rows asked for are read."""
+    """A `WideTable` of a Parquet file of this machine, of which only the rows asked for are read."""
 
     def read(columns: Sequence[str], first: int, count: int | None) -> pl.DataFrame:
         try:
@@ -92,7 +92,7 @@ def parquet_table(name: str, field: str, path: str, schema: Mapping[str, pl.Data
 
 @dataclass
 class _Placed:
-    """A table with the place of its rows and columns in the union.
+    """A table aligned with the union of dates and symbols.
 
     Attributes:
         columns: those that hold symbols. at: the union's column of each. rows: (T,) the table's row of each date of the
@@ -107,7 +107,7 @@ class _Placed:
 
 
 class WideTables(CellSource):
-    """Wide tables as rows of the data set that they make."""
+    """Reads wide tables as the rows of one data set."""
 
     def __init__(
         self, source: str, layout: str, tables: Sequence[WideTable], reading: Reading, *, block_cells: int = BLOCK_CELLS
@@ -138,7 +138,7 @@ class WideTables(CellSource):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was let pass."""
+        """Sentences about what was let pass."""
         return (*self._notes, *super().warnings)
 
     def numbers(self, field: str, low: int, high: int) -> FloatArray:
@@ -162,7 +162,7 @@ class WideTables(CellSource):
         return pl.Series(field, texts.ravel().tolist(), dtype=pl.String)
 
     def fingerprint(self) -> Iterator[str]:
-        """The tables' bytes, hashed."""
+        """Hash of the tables' bytes."""
         for placed in self._placed.values():
             yield f"{placed.table.field} {placed.table.fingerprint()}"
 
@@ -193,8 +193,8 @@ class WideTables(CellSource):
         return rows
 
     def _judge(self, table: WideTable, own: pl.Series, at: IntArray, repeated: IntArray, reading: Reading) -> None:
-        """Rows of one date: those that are the same are kept once, with a count; others are refused, unless it is said
-        which to keep."""
+        """Decide on rows of one date: identical ones are kept once, with a count; others are refused, unless the caller
+        said which to keep."""
         whole = table.read(list(table.schema), 0, None)
         differing: dict[str, list[str]] = {}
         for date in repeated.tolist():
@@ -244,7 +244,7 @@ def _union(dates: Sequence[pl.Series]) -> pl.Series:
 
 
 def _symbol_columns(table: WideTable, date: str) -> dict[str, str]:
-    """Columns by the symbol that they hold."""
+    """Columns by their symbol."""
     found: dict[str, str] = {}
     for column, dtype in table.schema.items():
         # Row numbers, as a table has them that was written with its index.
@@ -265,7 +265,7 @@ def _symbol_columns(table: WideTable, date: str) -> dict[str, str]:
 
 
 def _kind_of(table: WideTable, columns: Sequence[str]) -> pl.DataType:
-    """What the table holds: numbers, true and false, or texts.
+    """The kind of values in the table: numbers, true and false, or texts.
 
     Raises:
         DataError: text among numbers; the message names the first one.
