@@ -109,7 +109,7 @@ SEARCH = [  # what raises, at which call, what, and the rounds that are kept
     ("fama_fast.mining.run.steps.pass_gates", 1, MemoryError, 0),
     ("fama_fast.mining.run.steps.pass_gates", 3, KeyboardInterrupt, 2),
     ("fama_fast.mining.run.steps.update_pool", 2, SystemExit, 1),
-    ("fama_fast.mining.proposers.evolve.EvolveProposer.propose", 2, ProposerError, 1),
+    ("fama_fast.mining.proposers.kinds.evolve.EvolveProposer.propose", 2, ProposerError, 1),
 ]
 END = [  # what raises, what, and what that is a part of
     ("fama_fast.ledger.ledger.Ledger.candidates", StoreError, "the verdict"),

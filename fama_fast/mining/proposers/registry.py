@@ -83,7 +83,7 @@ def check_kind(kind: str, *, mixes: bool = False) -> str:
 
 
 def _evolve(settings: ProposerSettings) -> Proposer:
-    from fama_fast.mining.proposers.evolve import EvolveProposer
+    from fama_fast.mining.proposers.kinds.evolve import EvolveProposer
 
     return EvolveProposer(settings.seed)
 
@@ -92,7 +92,7 @@ def _llm(settings: ProposerSettings) -> Proposer:
     from fama_fast.llm.exchange_log import ExchangeLog
     from fama_fast.llm.prompt import load_templates
     from fama_fast.llm.settings import LLMSettings
-    from fama_fast.mining.proposers.llm import LLMProposer, make_client
+    from fama_fast.mining.proposers.kinds.llm import LLMProposer, make_client
 
     llm = settings.llm or LLMSettings()
     templates = load_templates(settings.prompts_dir, llm.instructions_path)
@@ -104,7 +104,7 @@ def _llm(settings: ProposerSettings) -> Proposer:
 def _replay(settings: ProposerSettings) -> Proposer:
     from fama_fast.llm.prompt import load_templates
     from fama_fast.llm.settings import LLMSettings
-    from fama_fast.mining.proposers.replay import ReplayProposer
+    from fama_fast.mining.proposers.kinds.replay import ReplayProposer
 
     if settings.replay_path is None:
         raise ConfigError("paths.replay: the replay proposer needs a file of recorded exchanges or expressions")
@@ -114,7 +114,7 @@ def _replay(settings: ProposerSettings) -> Proposer:
 
 
 def _mixed(settings: ProposerSettings) -> Proposer:
-    from fama_fast.mining.proposers.mixed import MixedProposer
+    from fama_fast.mining.proposers.kinds.mixed import MixedProposer
 
     if not settings.mix:
         raise ConfigError("mix: the mixed proposer needs shares, such as {llm: 0.3, evolve: 0.7}")

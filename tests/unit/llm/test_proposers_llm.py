@@ -22,7 +22,7 @@ from fama_fast.llm.chat import Secret, load_key, read_bounded, retry_after
 from fama_fast.llm.exchange_log import ExchangeLog
 from fama_fast.llm.settings import LLMSettings
 from fama_fast.mining.proposers import ProposerSettings, make_proposer
-from fama_fast.mining.proposers.llm import LLMProposer, make_client
+from fama_fast.mining.proposers.kinds.llm import LLMProposer, make_client
 from fama_fast.proposals.protocol import ProposalRequest, Proposer, Vocabulary
 
 KEY = "sk-test-Zq9/+secret$7"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fama_fast.errors import ConfigError, ProposerError
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.proposers import ProposerSettings, make_proposer
-from fama_fast.mining.proposers.mixed import MixedProposer, shares
+from fama_fast.mining.proposers.kinds.mixed import MixedProposer, shares
 from fama_fast.mining.run.to_records import candidates_of, record_of
 from fama_fast.proposals.protocol import Capabilities, Proposal, ProposalBatch, ProposalRequest, Rejection, Usage
 

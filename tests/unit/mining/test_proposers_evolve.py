@@ -14,7 +14,7 @@ from fama_fast.library.factor import Factor
 from fama_fast.mining.proposers import ProposerSettings, make_proposer
 from fama_fast.mining.proposers import variation as v
 from fama_fast.mining.proposers.check import spelled
-from fama_fast.mining.proposers.evolve import MAX_DEPTH, MAX_NODES, EvolveProposer
+from fama_fast.mining.proposers.kinds.evolve import MAX_DEPTH, MAX_NODES, EvolveProposer
 from fama_fast.mining.proposers.random_tree import (
     MAX_WORK,
     TreeMaker,

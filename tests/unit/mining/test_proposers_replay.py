@@ -15,8 +15,8 @@ from fama_fast.llm.exchange_log import ExchangeLog
 from fama_fast.llm.prompt import Message
 from fama_fast.llm.settings import LLMSettings
 from fama_fast.mining.proposers import ProposerSettings, make_proposer
-from fama_fast.mining.proposers.llm import LLMProposer
-from fama_fast.mining.proposers.replay import ReplayProposer
+from fama_fast.mining.proposers.kinds.llm import LLMProposer
+from fama_fast.mining.proposers.kinds.replay import ReplayProposer
 from fama_fast.proposals.protocol import ProposalRequest, Proposer, Vocabulary
 
 SETTINGS = LLMSettings(model="m", temperature=0.5, seed=3, max_tokens=99, constraint="none")

@@ -17,7 +17,7 @@ from fama_fast.mining.library.residuals import ResidualArchive, contributions
 from fama_fast.mining.library.view import LibraryView
 from fama_fast.mining.measure.combination import ridge_weights
 from fama_fast.mining.measure.market import Market
-from fama_fast.mining.proposers.evolve import EvolveProposer
+from fama_fast.mining.proposers.kinds.evolve import EvolveProposer
 from fama_fast.proposals.protocol import Proposal, ProposalRequest, SearchView
 
 if TYPE_CHECKING:

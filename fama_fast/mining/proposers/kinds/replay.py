@@ -10,7 +10,7 @@ from fama_fast.errors import ConfigError, ProposerError
 from fama_fast.llm.chat import Reply
 from fama_fast.llm.exchange_log import FILE_NAME, Exchange, read_exchanges
 from fama_fast.llm.settings import LLMSettings
-from fama_fast.mining.proposers.llm import LLMProposer
+from fama_fast.mining.proposers.kinds.llm import LLMProposer
 from fama_fast.proposals.protocol import Capabilities, Proposal, ProposalBatch
 
 if TYPE_CHECKING:
