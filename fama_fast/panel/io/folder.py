@@ -291,6 +291,12 @@ def _of_one_kind(
         hint = hint or next((way for name in names if (way := _way_in(name))), "")
         raise DataError(f"{path}: {nothing}{there}{hint}")
     ((kind, chosen),) = kinds.items()
+    if filesystem is None and kind == "csv":
+        # As one that has no rows: the symbol of a folder of many that was never traded, or not yet downloaded.
+        empty = {file for file in chosen if not Path(file.path).stat().st_size}
+        if len(empty) < len(chosen):
+            left_out = [*left_out, *("/".join(file.below) + " (empty)" for file in chosen if file in empty)]
+            chosen = [file for file in chosen if file not in empty]
     if filesystem is None:
         for file in chosen:
             _check(Path(file.path), file.name if not texts else None)

@@ -113,8 +113,15 @@ def test_what_a_folder_does_not_hold_is_said(tmp_path: Path) -> None:
         list_files(tmp_path / "delta")
     touch(tmp_path / "cut", "a.csv")
     (tmp_path / "cut" / "b.csv").write_text("")
-    with pytest.raises(DataError, match=r"b.csv: the file is empty"):
+    listing = list_files(tmp_path / "cut")
+    assert ([f.name for f in listing.files], listing.left_out) == (["a.csv"], ("b.csv (empty)",))
+    (tmp_path / "cut" / "a.csv").write_text("")
+    with pytest.raises(DataError, match=r"a.csv: the file is empty"):
         list_files(tmp_path / "cut")
+    touch(tmp_path / "short", "a.parquet")
+    (tmp_path / "short" / "b.parquet").write_text("")
+    with pytest.raises(DataError, match=r"b.parquet: the file is empty"):
+        list_files(tmp_path / "short")
 
 
 def test_linked_folders_are_followed_but_not_in_a_circle(tmp_path: Path) -> None:
