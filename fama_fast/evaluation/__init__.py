@@ -18,7 +18,6 @@ from fama_fast.evaluation.ic import MIN_PAIRS, ic, rank_ic
 from fama_fast.evaluation.inference import (
     SeriesLevel,
     benjamini_hochberg,
-    bootstrap_interval,
     deflated_sharpe,
     expected_maximum_sharpe,
     hit_rate,
@@ -78,7 +77,6 @@ __all__ = [
     "StudySettings",
     "average_ranks",
     "benjamini_hochberg",
-    "bootstrap_interval",
     "bucket_returns",
     "by_group",
     "by_period",

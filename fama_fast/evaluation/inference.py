@@ -209,55 +209,6 @@ def _check_bootstrap(confidence: float, resamples: int, horizon: int, seed: int)
     return whole(horizon, "horizon", 1)
 
 
-def bootstrap_interval(
-    series: Any,
-    *,
-    confidence: float = 0.95,
-    block: int | None = None,
-    resamples: int = 2000,
-    horizon: int = 1,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile interval of the mean by the circular block bootstrap.
-
-    Blocks of consecutive days, wrapped round the end, are drawn with replacement until n days are filled, so
-    the dependence between near days is kept.
-
-    Args:
-        series: daily values in order. confidence: in (0, 1).
-        block: days a block; by default max(horizon, ceil(n^(1/3))). resamples: draws. seed: equal seeds,
-            equal bounds.
-
-    Returns:
-        (low, high), or NaN twice with fewer than two days.
-
-    Raises:
-        ConfigError: a number out of its range.
-
-    Source: Politis and Romano (1992), "A circular block-resampling procedure for stationary data".
-    """
-    horizon = _check_bootstrap(confidence, resamples, horizon, seed)
-    block = None if block is None else whole(block, "block", 1)
-    x = present(series)
-    n = x.size
-    if n < 2:
-        return NAN, NAN
-    length = min(n, max(horizon, math.ceil(n ** (1.0 / 3.0))) if block is None else block)
-    parts = _parts(x)
-    x = parts.rest
-    full, rest = divmod(n, length)
-    wrapped = np.concatenate(([0.0], np.cumsum(np.concatenate((x, x[:length])))))
-    sums = wrapped[length : length + n] - wrapped[:n]
-    draws = np.random.default_rng(seed)
-    totals = sums[draws.integers(0, n, size=(resamples, full))].sum(axis=1)
-    if rest:
-        tails = wrapped[rest : rest + n] - wrapped[:n]
-        totals = totals + tails[draws.integers(0, n, size=resamples)]
-    tail = 100.0 * (1.0 - confidence) / 2.0
-    low, high = np.percentile(totals / n, [tail, 100.0 - tail])
-    return (parts.base + float(low)) / parts.scale, (parts.base + float(high)) / parts.scale
-
-
 def stationary_bootstrap_interval(
     series: Any,
     *,
@@ -269,7 +220,8 @@ def stationary_bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile interval of the mean by the stationary bootstrap.
 
-    As `bootstrap_interval`, but blocks have random (geometric) lengths with mean `block`, so that the resampled
+    Blocks of consecutive days, wrapped round the end, are drawn with replacement until n days are filled, so the
+    dependence between near days is kept. Their lengths are random (geometric, with mean `block`), so that the resampled
     series is stationary and no date is favoured by where a block happens to end.
 
     Args:

@@ -66,6 +66,8 @@ NOT_COUNT: Mapping[str, Any] = {**NOT_WHOLE, "0": 0, "None": None}
 NOT_REAL: Mapping[str, Any] = {
     k: v for k, v in NOT_WHOLE.items() if k not in ("1.5", "2.0", "-1", "-10**30", "Decimal")
 } | {"None": None, "-inf": -np.inf, "10**400": 10**400}
+# None is the default.
+NO_BLOCK = {k: v for k, v in NOT_REAL.items() if v is not None} | {"0": 0}
 NOT_SHARE: Mapping[str, Any] = {**NOT_REAL, "0": 0.0, "-1": -1.0, "1.5": 1.5}
 del NOT_SHARE["None"]  # type: ignore[attr-defined]
 NOT_BYTES: Mapping[str, Any] = {k: v for k, v in NOT_REAL.items() if k not in ("None", "'2'")} | {
@@ -367,14 +369,16 @@ ENTRIES: dict[str, Entry] = {
             ev.max_drawdown,
             ev.benjamini_hochberg,
             ev.half_life,
-            ev.bootstrap_interval,
             ev.stationary_bootstrap_interval,
         )
     },
     "newey_west lag": (NOT_WHOLE, lambda n: ev.newey_west_t(VALUES[:, 0], lag=n)),
     "newey_west horizon": (NOT_COUNT, lambda n: ev.newey_west_t(VALUES[:, 0], horizon=n)),
-    "bootstrap resamples": (NOT_COUNT | {"10**12": 10**12}, lambda n: ev.bootstrap_interval(VALUES[:, 0], resamples=n)),
-    "bootstrap block": (NOT_WHOLE | {"0": 0}, lambda n: ev.bootstrap_interval(VALUES[:, 0], block=n)),
+    "bootstrap resamples": (
+        NOT_COUNT | {"10**12": 10**12},
+        lambda n: ev.stationary_bootstrap_interval(VALUES[:, 0], resamples=n),
+    ),
+    "bootstrap block": (NO_BLOCK, lambda n: ev.stationary_bootstrap_interval(VALUES[:, 0], block=n)),
     "bootstrap confidence": (
         NOT_SHARE | {"1": 1.0, "None": None},
         lambda n: ev.stationary_bootstrap_interval(VALUES[:, 0], confidence=n),

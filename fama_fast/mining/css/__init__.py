@@ -3,12 +3,11 @@
 from fama_fast.evaluation.rank_correlation import correlations
 from fama_fast.evaluation.vectors import rank_vectors, sample_rows
 from fama_fast.mining.css.clusters import cluster, cluster_correlations
-from fama_fast.mining.css.select import CrossSampleSelection, Draw, Selection, select_exemplars, select_from_clusters
+from fama_fast.mining.css.select import Draw, Selection, select_exemplars, select_from_clusters
 from fama_fast.mining.css.similarity import CorrelationTable, mean_absolute_correlation
 
 __all__ = [
     "CorrelationTable",
-    "CrossSampleSelection",
     "Draw",
     "Selection",
     "cluster",

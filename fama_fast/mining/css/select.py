@@ -14,24 +14,19 @@ import numpy as np
 
 from fama_fast.errors import ConfigError, DataError, nearest_name
 from fama_fast.evaluation.rank_correlation import correlations
-from fama_fast.evaluation.vectors import rank_vectors, sample_rows
 from fama_fast.mining.css.clusters import cluster_correlations, distinct
 from fama_fast.mining.css.similarity import CorrelationTable, mean_absolute_correlation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from fama_fast.library.factor import Factor
-    from fama_fast.panel import Panel
     from fama_fast.types import FloatArray, IntArray
 
 Draw = Literal["random", "centroid"]
 DRAWS: tuple[Draw, ...] = ("random", "centroid")
-
-_BATCH_BYTES = 512 * 2**20  # values held at once while rank vectors are made
-_KEPT_BYTES = 512 * 2**20  # rank vectors kept between calls
 
 
 @dataclass(frozen=True)
@@ -166,102 +161,3 @@ def _draw_one(members: tuple[int, ...], matrix: FloatArray, draw: Draw, generato
     # members.
     distance = [matrix[i, i] - 2.0 * float(matrix[i, list(members)].mean()) for i in candidates]
     return candidates[int(np.argmin(distance))]
-
-
-class CrossSampleSelection:
-    """CSS over a panel: evaluates the factors, keeps their rank vectors, and draws anew at every call.
-
-    Args:
-        k: clusters. l: exemplars (None: one from every cluster). draw: `random` or `centroid`.
-        seed: of the sample of dates and of the draws; call n of two equal selections on equal factors is
-        equal. dates: how many dates of the mining window the vectors are made of.
-    """
-
-    def __init__(
-        self,
-        k: int = 7,
-        l: int | None = None,  # noqa: E741  (the paper's name)
-        draw: Draw = "random",
-        seed: int = 0,
-        *,
-        dates: int = 60,
-    ) -> None:
-        self.k, self.l, self.draw, self.seed, self.dates = k, l, draw, seed, dates
-        self._vectors: dict[str, NDArray[np.floating[Any]]] = {}  # latest used last
-        self._made_of: tuple[object, ...] = ()
-
-    def vectors(
-        self, factors: Sequence[Factor], panel: Panel, rows: slice | int | ArrayLike
-    ) -> NDArray[np.floating[Any]]:
-        """(n, sampled dates * N) rank vectors of the factors on the mining window `rows`.
-
-        Vectors are kept between calls while data and window stay the same, the latest used up to a byte
-        budget.
-
-        Raises:
-            FamaError: a factor cannot be evaluated on this panel, or the window is empty.
-        """
-        sampled = sample_rows(rows, self.dates, self.seed)
-        made_of = (panel.data_hash, sampled.tobytes())
-        if made_of != self._made_of:
-            self._vectors, self._made_of = {}, made_of
-        wanted = {f.fingerprint: f for f in factors}
-        missing = {key: f for key, f in wanted.items() if key not in self._vectors}
-        fresh = _evaluated_vectors(tuple(missing.values()), panel, sampled)
-        used = {key: self._vectors.pop(key) for key in wanted if key in self._vectors}
-        used |= dict(zip(missing, fresh, strict=True))
-        self._vectors |= used
-        held = sum(v.nbytes for v in self._vectors.values())
-        for key in list(self._vectors):
-            if held <= _KEPT_BYTES:
-                break
-            held -= self._vectors.pop(key).nbytes
-        if not factors:
-            return np.empty((0, 0), dtype=np.float32)
-        return np.stack([used[f.fingerprint] for f in factors])
-
-    def correlate(self, factors: Iterable[Factor], panel: Panel, rows: slice | int | ArrayLike) -> CorrelationTable:
-        """Correlations of any factors (library, members of chains, new ones; repeats are dropped) for chains
-        to ask.
-
-        Raises:
-            FamaError: as `vectors`.
-        """
-        distinct = tuple({f.fingerprint: f for f in factors}.values())
-        return CorrelationTable.of(distinct, self.vectors(distinct, panel, rows))
-
-    def select(
-        self,
-        factors: Sequence[Factor],
-        panel: Panel,
-        rows: slice | int | ArrayLike,
-        *,
-        draw_number: int = 0,
-    ) -> Selection:
-        """Exemplars of `factors` by their ranks on the mining window `rows` of the panel.
-
-        `draw_number` (the round, say) makes another draw under the same seed; equal numbers give equal draws.
-
-        Raises:
-            FamaError: a factor cannot be evaluated on this panel, the window is empty, or k, l or draw is
-            wrong.
-        """
-        members = tuple(factors)
-        rng = np.random.default_rng([self.seed, draw_number])
-        return select_exemplars(
-            self.vectors(members, panel, rows), members, k=self.k, l=self.l, draw=self.draw, rng=rng
-        )
-
-
-def _evaluated_vectors(factors: Sequence[Factor], panel: Panel, sampled: IntArray) -> list[NDArray[np.floating[Any]]]:
-    from fama_fast.engine import evaluate
-
-    dates, symbols = panel.shape
-    batch = max(1, _BATCH_BYTES // (dates * symbols * 8))
-    vectors: list[NDArray[np.floating[Any]]] = []
-    for start in range(0, len(factors), batch):
-        part = factors[start : start + batch]
-        values = evaluate([f.canonical for f in part], panel)
-        made = rank_vectors(values, universe=panel.universe, rows=sampled)
-        vectors.extend(v.copy() for v in made)  # a view would keep its whole batch alive
-    return vectors

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fama_fast.mining.progress.plain import Progress
     from fama_fast.mining.run.state import LoopState
     from fama_fast.mining.run.stopping import StopRequest
+    from fama_fast.mining.verdict.findings import Verdict
 
 
 class Ending:
@@ -63,11 +64,18 @@ class Ending:
 
     def found(self, run: RunRecord, state: LoopState, stop: str, stopped_at: Mapping[str, int]) -> MiningResult:
         """The result of the search alone: no verdict, the test closed. It needs nothing that could fail."""
+        verdict = not_judged(self.config.verdict.fdr, self.config.verdict.test_level)
+        return self._result(run, state, verdict, dict(stopped_at), stop)
+
+    def _result(
+        self, run: RunRecord, state: LoopState, verdict: Verdict, funnel: dict[str, int], stop: str
+    ) -> MiningResult:
+        """What every result has, whatever its verdict."""
         return MiningResult(
             factors=tuple(state.new_factors),
             library=tuple(m.factor for m in state.library.members),
-            verdict=not_judged(self.config.verdict.fdr, self.config.verdict.test_level),
-            funnel=dict(stopped_at),
+            verdict=verdict,
+            funnel=funnel,
             rounds=state.round,
             stop=stop,
             data=described(self.data),
@@ -121,21 +129,11 @@ class Ending:
             tested=evidence(tested, model, horizon=horizon),
             control=control,
         )
-        result = MiningResult(
-            factors=tuple(new),
-            library=tuple(m.factor for m in state.library.members),
-            verdict=verdict,
-            funnel=funnel(rows),
-            rounds=state.round,
-            stop=stop,
-            data=described(self.data),
-            splits=split_days(self.market),
-            settings=deciding_settings(config),
-            proposer=self.proposer,
+        result = replace(
+            self._result(run, state, verdict, funnel(rows), stop),
             test=test,
             rivals=rivals,
             front=front_rows(new, config.objectives) if config.objectives else [],
-            record=self._timings(run),
         )
         scores = {f.fingerprint: dict(f.scores) for f in new}
         for fingerprint, figures in test.items():
@@ -159,19 +157,8 @@ class Ending:
             bar.fdr,
             elsewhere=earlier_runs(self.ledger, run).not_among(rows),
         )
-        return MiningResult(
-            factors=tuple(state.new_factors),
-            library=tuple(m.factor for m in state.library.members),
-            verdict=interrupted(judged, tried, level=bar.fdr, test_level=bar.test_level),
-            funnel=funnel(rows),
-            rounds=state.round,
-            stop=f"interrupted ({reason})",
-            data=described(self.data),
-            splits=split_days(self.market),
-            settings=deciding_settings(self.config),
-            proposer=self.proposer,
-            record=self._timings(run),
-        )
+        verdict = interrupted(judged, tried, level=bar.fdr, test_level=bar.test_level)
+        return self._result(run, state, verdict, funnel(rows), f"interrupted ({reason})")
 
     def _controls(
         self, run: RunRecord, state: LoopState, rows: Sequence[Mapping[str, Any]], valid: PoolScores | None

@@ -46,7 +46,7 @@ def test_what_is_not_defined_is_nan(x):
     if not np.isfinite(np.asarray(x)).any():
         assert math.isnan(inference.mean(x))
         assert math.isnan(inference.hit_rate(x))
-        assert np.isnan(inference.bootstrap_interval(x)).all()
+        assert np.isnan(inference.stationary_bootstrap_interval(x)).all()
 
 
 def slow_newey_west(x, lag):
@@ -93,27 +93,20 @@ def test_p_value_is_two_sided_normal():
 
 def test_bootstrap_is_seeded_and_brackets_the_mean():
     x = series(500)
-    low, high = inference.bootstrap_interval(x, seed=3)
-    assert (low, high) == inference.bootstrap_interval(x, seed=3)
-    assert (low, high) != inference.bootstrap_interval(x, seed=4)
+    low, high = inference.stationary_bootstrap_interval(x, seed=3)
+    assert (low, high) == inference.stationary_bootstrap_interval(x, seed=3)
+    assert (low, high) != inference.stationary_bootstrap_interval(x, seed=4)
     assert low < inference.mean(x) < high
 
 
 def test_bootstrap_of_independent_days_is_near_the_normal_interval():
     x = np.random.default_rng(1).normal(0.1, 1.0, size=1000)
-    low, high = inference.bootstrap_interval(x, block=1, resamples=5000)
+    low, high = inference.stationary_bootstrap_interval(x, block=1, resamples=5000)
     half = 1.96 * x.std(ddof=1) / math.sqrt(x.size)
     assert high - low == pytest.approx(2 * half, rel=0.06)
-    wide = inference.bootstrap_interval(series(1000, rho=0.8), horizon=20)
-    narrow = inference.bootstrap_interval(series(1000, rho=0.8), block=1)
+    wide = inference.stationary_bootstrap_interval(series(1000, rho=0.8), horizon=20)
+    narrow = inference.stationary_bootstrap_interval(series(1000, rho=0.8), block=1)
     assert wide[1] - wide[0] > 1.5 * (narrow[1] - narrow[0])
-
-
-def test_a_block_as_long_as_the_series_has_nothing_to_vary():
-    x = series(50)
-    low, high = inference.bootstrap_interval(x, block=1000)
-    assert low == pytest.approx(inference.mean(x))
-    assert high == pytest.approx(inference.mean(x))
 
 
 @settings(max_examples=50, deadline=None)

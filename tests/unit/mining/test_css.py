@@ -17,7 +17,6 @@ from fama_fast.errors import ConfigError, DataError
 from fama_fast.library.factor import Factor
 from fama_fast.mining.css import (
     CorrelationTable,
-    CrossSampleSelection,
     cluster,
     correlations,
     mean_absolute_correlation,
@@ -316,42 +315,3 @@ def test_the_bits_do_not_depend_on_the_number_of_threads() -> None:
         )
         seen.add(done.stdout.strip())
     assert len(seen) == 1
-
-
-def test_selection_over_a_panel_evaluates_once_and_sees_only_its_window() -> None:
-    from fama_fast.library.identity import make_factor
-    from fama_fast.panel import Panel
-
-    rng = np.random.default_rng(0)
-    dates = np.arange(np.datetime64("2020-01-01"), np.datetime64("2020-04-10"))
-    close = 100 * np.exp(np.cumsum(0.02 * rng.normal(size=(len(dates), 25)), axis=0))
-    fields = {"OPEN": close * 1.001, "HIGH": close * 1.02, "LOW": close * 0.98, "CLOSE": close}
-    fields["VOLUME"] = rng.lognormal(10, 1, size=close.shape)
-    later = {name: values.copy() for name, values in fields.items()}
-    for values in later.values():
-        values[60:] *= rng.lognormal(size=values[60:].shape)
-    symbols = [f"S{i}" for i in range(25)]
-    panel, changed = Panel(dates, symbols, fields), Panel(dates, symbols, later)
-    texts = [
-        "RANK(DELTA(CLOSE, 5))",
-        "DELTA(CLOSE, 5)",
-        "VOLUME",
-        "RANK(VOLUME)",
-        "TS_STDDEV(CLOSE, 10)",
-        "RANK(CLOSE)",
-    ]
-    pool = [make_factor(text, sign=-1 if i == 1 else 1) for i, text in enumerate(texts)]
-
-    first = CrossSampleSelection(k=4, l=3, seed=7, dates=20)
-    got = first.select(pool, panel, slice(15, 60))
-    assert len(got.exemplars) == 3
-    assert got.labels[2] == got.labels[3]
-    assert got.table(pool[0], pool[1]) == pytest.approx(-1.0, abs=1e-9)
-    again = CrossSampleSelection(k=4, l=3, seed=7, dates=20).select(pool, changed, slice(15, 60))
-    assert again.indices == got.indices
-    assert np.array_equal(again.table.matrix, got.table.matrix)
-    assert first.select(pool, panel, slice(15, 60)).indices == got.indices
-    draws = {first.select(pool, panel, slice(15, 60), draw_number=n).indices for n in range(8)}
-    assert len(draws) > 1
-    table = first.correlate([*pool, pool[0]], panel, slice(15, 60))
-    assert np.array_equal(table.matrix, got.table.matrix)
