@@ -17,7 +17,7 @@ import numpy as np
 
 from fama_fast.arguments import numbers, real, shown
 from fama_fast.errors import DataError
-from fama_fast.evaluation.vectors import rank_vectors
+from fama_fast.evaluation.ranks import rank_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

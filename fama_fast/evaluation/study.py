@@ -35,11 +35,11 @@ from fama_fast.evaluation.portfolios import (
     top_k_weights,
 )
 from fama_fast.evaluation.rank_correlation import Likeness, clustered, correlations
+from fama_fast.evaluation.ranks import rank_vectors, sample_rows
 from fama_fast.evaluation.residual import average_ranks, residual_values, style_controls
 from fama_fast.evaluation.rows import SortedRows, chosen_rows, mask_matrix, matrix
 from fama_fast.evaluation.score import trading
 from fama_fast.evaluation.turnover import rank_autocorrelation, share
-from fama_fast.evaluation.vectors import rank_vectors, sample_rows
 from fama_fast.types import STANDARD_GROUPS
 
 if TYPE_CHECKING:

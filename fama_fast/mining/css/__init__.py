@@ -1,7 +1,7 @@
 """Cross-Sample Selection: diverse exemplars, one from each cluster of factors that rank symbols alike."""
 
 from fama_fast.evaluation.rank_correlation import correlations
-from fama_fast.evaluation.vectors import rank_vectors, sample_rows
+from fama_fast.evaluation.ranks import rank_vectors, sample_rows
 from fama_fast.mining.css.clusters import cluster, cluster_correlations
 from fama_fast.mining.css.select import Draw, Selection, select_exemplars, select_from_clusters
 from fama_fast.mining.css.similarity import CorrelationTable, mean_absolute_correlation
