@@ -14,12 +14,15 @@ from fama_fast.data import PlantedSignal, SimulationSpec, simulate
 from fama_fast.errors import ConfigError, DataError, ProposerError
 from fama_fast.ledger import schema
 from fama_fast.ledger.ledger import Ledger
-from fama_fast.mining.config_file import config_from_dict
+from fama_fast.mining.config import MiningConfig
+from fama_fast.mining.config_file import config_from_dict, document, leaves
 from fama_fast.mining.measure.market import Market
 from fama_fast.mining.progress.plain import NoProgress, RoundReport
 from fama_fast.mining.run.loop import mine
+from fama_fast.mining.run.to_records import deciding_settings
 from fama_fast.panel import Panel
 from fama_fast.proposals.protocol import Capabilities, Proposal, ProposalBatch, ProposalRequest, Rejection, Usage
+from fama_fast.proposals.setting_roles import Role, keys_of
 
 SIGNAL = "RANK(TS_MEAN(VOLUME, 5) / TS_MEAN(VOLUME, 20)) * -1"
 
@@ -198,6 +201,32 @@ def test_a_run_is_not_resumed_with_other_settings_or_data(tmp_path: Path, plante
         mine(config, panel=market_of(seed=4), proposer=Scripted(), resume="last")
     longer = mine(config | {"run": {"rounds": 1, "seed": 1}}, panel=planted, proposer=Scripted(), resume="last")
     assert longer.rounds == 1
+
+
+def test_a_run_of_a_version_that_lacked_a_key_is_resumed_at_its_default(tmp_path: Path, planted: Panel) -> None:
+    whole = mine(settings(tmp_path / "a"), panel=planted, proposer=Scripted())
+    config = settings(tmp_path / "b")
+    with pytest.raises(ProposerError):
+        mine(config, panel=planted, proposer=Scripted(fails_in=3))
+    with Ledger.open(tmp_path / "b" / "ledger.sqlite", create=False) as ledger:
+        older = dict(ledger.get_run("last").config)
+        del older["racing"], older["cluster"]
+        older["splits"] = {k: v for k, v in older["splits"].items() if k != "min_members"}
+        with ledger.transaction(write=True) as c:
+            c.execute(schema.runs.update().values(config=older))
+    with pytest.raises(ConfigError, match=r"other settings: splits\.min_members is 3, was 10"):
+        mine(config | {"splits": {"min_members": 3}}, panel=planted, proposer=Scripted(), resume="last")
+    resumed = mine(config, panel=planted, proposer=Scripted(), resume="last")
+    assert deterministic(resumed.to_dict()) == deterministic(whole.to_dict())
+
+
+@pytest.mark.parametrize(("key", "role"), [("run.threads", Role.PLACE), ("run.rounds", Role.LENGTH)])
+def test_a_setting_says_what_it_has_a_say_in(key: str, role: Role) -> None:
+    assert key in keys_of(MiningConfig, role)
+    every = {name for name, _ in leaves(document(MiningConfig()))}
+    assert keys_of(MiningConfig, *Role) <= every
+    written = {name for name, _ in leaves(deciding_settings(MiningConfig()))}
+    assert written == every - keys_of(MiningConfig, Role.PLACE)
 
 
 def test_data_without_a_known_return_is_an_error(tmp_path: Path, planted: Panel) -> None:
