@@ -78,3 +78,14 @@ def test_a_room_without_a_contract_or_a_docstring_is_an_error(tmp_path: Path) ->
         patch.setattr(picture, "PACKAGE", tmp_path)
         with pytest.raises(ValueError, match="bare has no docstring"):
             picture._docstring("fama_fast.bare")
+
+
+def test_the_recipes_name_files_that_exist() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    recipes = re.findall(r"^## (Adding (?!an operator).*?)(?=^## )", guide, re.MULTILINE | re.DOTALL)
+    assert len(recipes) == 5
+    named = {span for recipe in recipes for span in SPAN.findall(recipe)}
+    files = [s for s in named if re.match(r"(fama_fast|tests|docs)/", s) and "NAME" not in s]
+    assert len(files) > 10
+    for file in files:
+        assert (ROOT / file).exists(), file

@@ -59,6 +59,14 @@ class GateCost(enum.Enum):
     ADMISSION = "admission"  # against the library, best candidate first
 
 
+class Lesson(enum.Enum):
+    """What is learnt from a candidate that a gate stopped: proposers are shown it, to avoid."""
+
+    NOTHING = "nothing"  # it says nothing about the formula
+    FORMULA = "formula"  # this formula fails
+    PARTS = "parts"  # what it is made of may be at fault, too
+
+
 Check = Callable[["Candidate", GateContext], "str | None"]
 
 
@@ -70,6 +78,7 @@ class Gate:
     stage: GateCost
     doc: str
     check: Check
+    lesson: Lesson = Lesson.FORMULA
 
 
 def reason_of(error: FamaError) -> str:
@@ -276,20 +285,22 @@ def check_quota(candidate: Candidate, context: GateContext) -> str | None:
 
 
 GATES: tuple[Gate, ...] = (
-    Gate("answer", GateCost.TEXT, "empty or cut short", check_answer),
+    Gate("answer", GateCost.TEXT, "empty or cut short", check_answer, Lesson.NOTHING),
     Gate("parse", GateCost.TEXT, "not in the language", check_parse),
     Gate("arguments", GateCost.TEXT, "unknown operator or field, wrong arity or window", check_arguments),
     Gate("size", GateCost.TEXT, "too many nodes or too deep", check_size),
     Gate("lookback", GateCost.TEXT, "needs too much history", check_lookback),
     Gate("duplicate", GateCost.TEXT, "known in canonical form", check_duplicate),
     Gate("overlap", GateCost.TEXT, "nearly all of it is a library member", check_overlap),
-    Gate("coverage", GateCost.SAMPLE, "too few values", check_coverage),
-    Gate("screening", GateCost.SAMPLE, "left the race on sampled training dates", check_screening),
+    Gate("coverage", GateCost.SAMPLE, "too few values", check_coverage, Lesson.PARTS),
+    Gate("screening", GateCost.SAMPLE, "left the race on sampled training dates", check_screening, Lesson.PARTS),
     Gate("fingerprint", GateCost.TRAINING, "ranks as an earlier candidate does", check_fingerprint),
-    Gate("training", GateCost.TRAINING, "too little training RankIC", check_training),
+    Gate("training", GateCost.TRAINING, "too little training RankIC", check_training, Lesson.PARTS),
     Gate("correlation", GateCost.ADMISSION, "too close to the library", check_correlation),
-    Gate("admission", GateCost.ADMISSION, "not worth its complexity or its rival's place", check_admission),
-    Gate("quota", GateCost.ADMISSION, "enough new factors are in", check_quota),
+    Gate(
+        "admission", GateCost.ADMISSION, "not worth its complexity or its rival's place", check_admission, Lesson.PARTS
+    ),
+    Gate("quota", GateCost.ADMISSION, "enough new factors are in", check_quota, Lesson.NOTHING),
 )
 
 DROPPED = "answer"  # the gate that parts of an answer count under which no proposal could be read from

@@ -16,7 +16,7 @@ from fama_fast.mining.candidate import Candidate, Member
 from fama_fast.mining.coe import ChainBook, Failure, Outcome
 from fama_fast.mining.css import CorrelationTable, cluster_correlations, select_from_clusters
 from fama_fast.mining.library import pareto as objectives
-from fama_fast.mining.library.gates import GATES, GateContext, GateCost, run_gates
+from fama_fast.mining.library.gates import GATES, GateContext, GateCost, Lesson, run_gates
 from fama_fast.mining.measure.race import controls_of
 from fama_fast.mining.run.state import IN_LIBRARY, direction, factor_of
 from fama_fast.proposals.protocol import ProposalRequest
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from fama_fast.mining.run.state import LoopState
     from fama_fast.types import IntArray
 
-# Gates whose verdict says something about the formula itself; other failures must not blame its parts.
-_WEAK = frozenset({"coverage", "screening", "training", "admission"})
 BY_NAME = {gate.name: gate for gate in GATES}
 
 
@@ -310,10 +308,10 @@ def remember_failures(state: LoopState, candidates: Sequence[Candidate]) -> None
         Failure(
             c.proposal.expression,
             f"{c.gate}: {c.reason}",
-            c.alpha.node if c.alpha is not None and c.gate in _WEAK else None,
+            c.alpha.node if c.alpha is not None and lesson is Lesson.PARTS else None,
         )
         for c in candidates
-        if c.stopped and c.gate not in {"quota", "answer"}
+        if c.gate is not None and (lesson := BY_NAME[c.gate].lesson) is not Lesson.NOTHING
     ]
     state.failures = state.failures.record(failed, [c.compiled.node for c in candidates if c.admitted])
 
