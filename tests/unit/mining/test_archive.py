@@ -101,3 +101,10 @@ def test_it_comes_back_from_plain_data_also_of_earlier_versions() -> None:
             memory.since_gain,
         )
         assert again.view().rates == memory.view().rates
+
+
+@pytest.mark.parametrize(
+    ("since", "stuck"), [(0, False), (399, False), (400, True), (549, True), (550, False), (799, False), (800, True)]
+)
+def test_the_search_restarts_for_150_candidates_after_every_400_without_a_better_best(since: int, stuck: bool) -> None:
+    assert SearchArchive(since_gain=since).view().stuck is stuck

@@ -97,6 +97,24 @@ def test_what_is_predicted_of_a_residual_is_close_to_what_the_engine_finds(marke
         assert abs(float(next(market.vectors([alpha])) @ beside.vector)) < 0.1
 
 
+@pytest.mark.parametrize("penalty", [0.0, 0.0001])
+def test_a_pair_is_worth_what_it_adds_less_two_standard_errors_and_its_length(market: Market, penalty: float) -> None:
+    library, memory = LibraryView([member(market, MEMBER, mined=False)]), ResidualArchive()
+    settings = config_from_dict({"gates": {**LOOSE["gates"], "complexity_penalty": penalty}})
+    memory.update(rejected(market, LIKE_IT, library), library, market.rows.train, settings)
+    assert memory.shown
+    beside = library.members[0]
+    assert beside.series is not None
+    theirs = np.nan_to_num(beside.series[market.rows.train])
+    for pair in memory.shown:
+        kept = memory.kept[pair.fingerprint]
+        r = library.vectors.table([pair.fingerprint], [pair.beside])[0, 0]
+        added = (kept.series - r * theirs) / np.sqrt(1.0 - r * r)  # no mined factor explains any of it
+        error = added.std() / np.sqrt(added.size)
+        nodes = kept.nodes + beside.nodes + 3  # REGRESSION_NEUT, and a RANK of each side
+        assert pair.fitness == pytest.approx(abs(added.mean()) - 2.0 * error - penalty * nodes)
+
+
 def test_a_pair_is_shown_until_it_was_proposed(market: Market) -> None:
     library, memory = LibraryView([member(market, MEMBER)]), ResidualArchive()
     turned_away = rejected(market, LIKE_IT, library)
