@@ -34,6 +34,7 @@ MOST_BYTES = 1 << 60
 _LANES = 8
 _SIZES = (8, 4, 2, 1)  # expressions a batch, the most first: more share more work and need more memory
 _SINK_SIZES = (64, 32, 16, *_SIZES)  # whose values are never kept
+_BATCH_BYTES = 512 * 2**20  # of values at a time where memory is not counted
 _FIXED = 24 << 20  # rows being decoded, registers, scratch
 _UNIT = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([kmgt]?)(i?)b?\s*\Z", re.IGNORECASE)
 
@@ -74,13 +75,14 @@ class Batch:
 @dataclass(frozen=True)
 class Schedule:
     """Chunks of `core` dates, `halo` rows before and `rows_after` rows after them; `peak` bytes at most are
-    expected."""
+    expected, if they are counted."""
 
     core: int
     halo: int
     rows_after: int
     batches: tuple[Batch, ...]
     peak: int
+    counted: bool = True
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,8 @@ def make_schedule(
     best: tuple[float, Schedule] | None = None
     least = 0
     span = demand.dates if demand.walked is None else demand.walked
+    if budget is None:
+        return _one_chunk(roots, halos, plan, demand, span)
     for size in _SINK_SIZES if demand.sink else _SIZES:
         if size > 1 and size // 2 >= len(roots):
             continue
@@ -173,8 +177,6 @@ def make_schedule(
         halo = max(b.halo for b in batches)
         smallest = min(span, smallest_chunk(halo))
         least = demand.peak(smallest, batches)
-        if budget is None:
-            return Schedule(span, halo, demand.rows_after, batches, demand.peak(span, batches))
         if least > budget:
             continue
         low, high = smallest, span
@@ -187,13 +189,27 @@ def make_schedule(
         if best is None or cost < best[0]:
             best = cost, Schedule(core, halo, demand.rows_after, batches, demand.peak(core, batches))
     if best is None:
-        assert budget is not None
         raise ConfigError(
             f"memory_budget of {show_bytes(budget)} is too small: one chunk of dates with the {max(halos)} rows "
             f"before it needs at least {show_bytes(least)} ({demand.symbols:,} symbols, {max(demand.fields, 1)} fields"
             f"{f', {show_bytes(demand.held)} held besides' if demand.held else ''})"
         )
     return best[1]
+
+
+def _one_chunk(
+    roots: Sequence[Node], halos: Sequence[int], plan: Callable[[tuple[Node, ...]], Plan], demand: Demand, span: int
+) -> Schedule:
+    """All dates at once, in batches as large as sharing work asks for; nothing is counted."""
+    size = _SINK_SIZES[0]
+    if not demand.sink:
+        size = max(1, min(size, _BATCH_BYTES // (8 * demand.dates * demand.symbols)))
+    batches = tuple(
+        Batch(tuple(part), plan(tuple(roots[i] for i in part)), max(halos[i] for i in part) + demand.warm)
+        for part in (range(len(roots))[at : at + size] for at in range(0, len(roots), size))
+    )
+    halo = max((b.halo for b in batches), default=0)
+    return Schedule(max(1, span), halo, demand.rows_after, batches, 0, counted=False)
 
 
 def smallest_chunk(halo: int) -> int:

@@ -105,16 +105,36 @@ def _joined(arrays: Sequence[NDArray[S]]) -> NDArray[S]:
 
 @dataclass
 class Loaded:
-    """Dates [start, stop) of the data with rows around them in memory; history begins at row `floor`."""
+    """Dates [start, stop) of the data with rows around them in memory; history begins at row `floor`.
+
+    `counted`: memory is, so that nothing may stay of it that the chunk does not need.
+    """
 
     start: int
     stop: int
     pieces: list[tuple[int, Panel]]
     floor: int = 0
+    counted: bool = True
 
-    def rows(self, start: int, stop: int) -> RowsView:
+    def rows(self, start: int, stop: int) -> Panel:
         """Rows [start, stop) of the data, which must lie in memory."""
+        if not self.counted and start == 0 and stop == len(self.pieces[0][1].dates):
+            return self.pieces[0][1]  # what the engine made of it serves again
         return RowsView(self.pieces, start, stop)
+
+    def history(self, row: int, halo: int) -> int:
+        """The first row to compute from, for dates from `row` on that look back `halo` rows.
+
+        Where memory is not counted that is the first of all, so that all work on the same copies.
+        """
+        return max(self.floor, row - halo) if self.counted else self.floor
+
+    def trim(self, capacity: int) -> None:
+        """Where memory is counted, lets the engine keep no more than so many bytes for what comes."""
+        from fama_fast.backends.numba_vm.memory import POOL
+
+        if self.counted:
+            POOL.trim(capacity)
 
 
 def chunks(
@@ -129,7 +149,7 @@ def chunks(
     """The dates [first, last) in order, `schedule.core` at a time; rows before `floor` are as if they were not there.
 
     The caller must hold no view of a chunk when it asks for the next one, or its rows stay in memory. What the engine
-    used for one chunk serves the next, and is let go of behind the last.
+    used for one chunk serves the next, and is let go of behind the last where memory is counted.
 
     Raises:
         DataError: from reading.
@@ -140,11 +160,12 @@ def chunks(
     end = dates if last is None else last
     edges = [(a, min(end, a + schedule.core)) for a in range(first, end, schedule.core)]
     with ExitStack() as stack:
-        POOL.clear()
-        stack.callback(POOL.clear)
+        if schedule.counted:
+            POOL.clear()
+            stack.callback(POOL.clear)
         if isinstance(source, Panel):
             for start, stop in edges:
-                yield Loaded(start, stop, [(0, source)], floor)
+                yield Loaded(start, stop, [(0, source)], floor, schedule.counted)
             return
         reader = source.reader(fields, groups)
         pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="fama-fast-read"))
@@ -194,12 +215,13 @@ def compute(
     wanted = row(warm) - begin
     view = loaded.rows(begin, loaded.stop)
     dates, symbols = view.shape
-    # What other chunks leave behind is of use where they are as long.
-    POOL.keep([(-(-symbols // LANES), dates, LANES), (dates - wanted, symbols)])
+    if loaded.counted:
+        # What other chunks leave behind is of use where they are as long.
+        POOL.keep([(-(-symbols // LANES), dates, LANES), (dates - wanted, symbols)])
     for batch in batches:
         first = row(batch.halo) - begin
         yield batch, execute(batch.plan, view, origin=begin - loaded.floor, first=first, wanted=wanted, **options)
     del view
-    if begin > loaded.start - halo:
+    if loaded.counted and begin > loaded.start - halo:
         # The next chunk has more rows before it; results, of which it has as many, come back later.
         POOL.clear()

@@ -1,21 +1,28 @@
 """Daily RankIC of many expressions straight from the engine: their values are never kept.
 
 The figures have the bits of `fama_fast.evaluation.rank_ic` on the values; only memory and time differ. On a sample of
-dates, cross-sectional work is done for those dates alone.
+dates, cross-sectional work is done for those dates alone. Dates are taken in chunks; a panel in memory without a budget
+is one chunk. The labels of a chunk are asked for when the chunk is there, so that no label of all dates need be in
+memory.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
 from fama_fast.arguments import shown, whole
+from fama_fast.backends.numba_vm.memory import SPARE_BYTES
 from fama_fast.backends.numba_vm.orders import checked_order
-from fama_fast.engine.evaluate import has_universe, lowered
+from fama_fast.engine.chunks import chunks
+from fama_fast.engine.evaluate import has_universe, lowered, plan_chunks, read_names
 from fama_fast.errors import DataError
 from fama_fast.ir import Node, field
 from fama_fast.ops import build
+from fama_fast.ops.registry import on_unregister
 from fama_fast.plan import UNIVERSE, make_plan, mask_members
 
 if TYPE_CHECKING:
@@ -23,83 +30,230 @@ if TYPE_CHECKING:
 
     from fama_fast.backends.numba_vm.run import RowOrder
     from fama_fast.engine.alpha import Alpha
+    from fama_fast.engine.budget import Batch
+    from fama_fast.engine.chunks import Loaded
     from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
+    from fama_fast.plan import Plan
     from fama_fast.types import FloatArray, IntArray
 
 BATCH = 64  # expressions a plan: enough to share work, few enough that intermediates stay small
 _BATCH_BYTES = 512 * 2**20  # of values at a time
+_PADDED = 8 + 4  # bytes a cell of a batch's rows: labels and their order, with rows before the chunk
+
+
+class ChunkLabels(Protocol):
+    """Where a chunk's labels come from.
+
+    Attributes:
+        fields: what they are made of, read with the chunk. rows_after: rows after the chunk that they need.
+        cell_bytes: what they take a cell of the chunk.
+    """
+
+    @property
+    def fields(self) -> tuple[str, ...]: ...
+
+    @property
+    def rows_after(self) -> int: ...
+
+    @property
+    def cell_bytes(self) -> int: ...
+
+    def sorted(self, loaded: Loaded, start: int, stop: int, threads: int | None) -> RowOrder:
+        """The labels of the dates [start, stop), with the order of each date's."""
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The labels of all dates, sorted already."""
+
+    order: RowOrder
+    fields: tuple[str, ...] = ()
+    rows_after: int = 0
+    cell_bytes: int = 0
+
+    def sorted(self, loaded: Loaded, start: int, stop: int, threads: int | None) -> RowOrder:
+        del loaded, threads
+        return self.order if stop - start == len(self.order.count) else _part(self.order, start, stop)
+
+
+@functools.lru_cache(maxsize=32)
+def _sink_plan(roots: tuple[Node, ...], min_pairs: int) -> Plan:
+    return make_plan(roots, sink=True, min_pairs=min_pairs)
+
+
+on_unregister(_sink_plan.cache_clear)
 
 
 def daily_rank_ic(
     items: Sequence[str | Alpha],
-    panel: Panel,
-    labels: RowOrder,
+    source: Panel | Dataset,
+    labels: RowOrder | ChunkLabels,
     *,
     rows: IntArray | None = None,
     min_pairs: int = 3,
     min_coverage: float | None = None,
     threads: int | None = None,
+    budget: int | None = None,
+    held: int = 0,
+    first: int = 0,
+    last: int | None = None,
+    floor: int = 0,
 ) -> tuple[FloatArray, FloatArray]:
-    """RankIC by date of each expression with one label.
+    """RankIC by date of each expression with one label, in one pass over the dates [first, last).
 
     Args:
         items: texts in the default dialect, or compiled alphas; K of them.
-        labels: forward returns with the order of each date's (anything with values, order and count, such as
-            `evaluation.SortedRows.of(forward_returns(panel))`).
+        source: T dates, in memory or read in parts.
+        labels: forward returns of all dates with the order of each date's (anything with values, order and count, such
+            as `evaluation.SortedRows.of(forward_returns(panel))`), or where those of a chunk come from.
         rows: dates to score (ascending row indices); default all. Others are NaN.
         min_pairs: fewest symbols with a value and a label.
         min_coverage, threads: as for `evaluate`.
+        budget: bytes that chunks of dates must fit, of which `held` are taken already; None: all dates at once.
+        floor: the row that history begins at, for the bits of data cut there.
 
     Returns:
-        (K, T) RankIC, NaN where a date has none; (K, T) how many members have a value.
+        (K, last - first) RankIC, NaN where a date has none; of the same shape, how many members have a value.
 
     Raises:
-        DataError: labels of another shape, rows out of range. ExpressionError: from compiling.
+        DataError: labels of another shape, rows out of range, from reading. ExpressionError: from compiling.
+        ConfigError: a budget too small for one chunk.
     """
     from fama_fast.backends.numba_vm.run import execute
 
-    t, _ = panel.shape
+    dates = source.shape[0]
+    stop = dates if last is None else last
     min_pairs = whole(min_pairs, "min_pairs", 0, 1_000_000_000)
-    labels = _checked_labels(labels)
-    if rows is not None:
-        rows = np.unique(row_numbers(rows, t))
-    roots = sink_roots(items, panel, min_coverage)
-    figures = np.full((len(roots), t, 2), np.nan)
-    for start in range(0, len(roots), BATCH):
-        plan = make_plan(roots[start : start + BATCH], sink=True, min_pairs=min_pairs)
-        out = list(figures[start : start + BATCH])
-        execute(plan, panel, threads=threads, out=out, labels=labels, rows=rows)
+    by_chunk = _by_chunk(labels, source.shape)
+    wanted = np.arange(first, stop) if rows is None else np.unique(row_numbers(rows, dates))
+    roots = sink_roots(items, source, min_coverage)
+    figures = np.full((len(roots), stop - first, 2), np.nan)
+    if not roots:
+        return figures[:, :, 0], figures[:, :, 1]
+    fields, groups = read_names(roots, source)
+    fields = list(dict.fromkeys([*fields, *by_chunk.fields]))
+    schedule = plan_chunks(
+        roots,
+        source,
+        budget,
+        fields=fields,
+        groups=groups,
+        plan=lambda part: _sink_plan(part, min_pairs),
+        rows_after=by_chunk.rows_after,
+        extra=by_chunk.cell_bytes,
+        extra_batch=_PADDED,
+        sink=True,
+        walked=stop - first,
+        held=held,
+    )
+    for loaded in chunks(source, schedule, fields, groups, first, stop, floor):
+        earliest = loaded.history(loaded.start, schedule.halo)
+        order = _padded(by_chunk.sorted(loaded, loaded.start, loaded.stop, threads), loaded.start - earliest)
+        asked = wanted[(wanted >= loaded.start) & (wanted < loaded.stop)]
+        own = slice(loaded.start - first, loaded.stop - first)
+        for batch, begin, view in _views(loaded, schedule.batches, loaded.start):
+            every = len(asked) == loaded.stop - begin
+            out = [np.full((loaded.stop - begin, 2), np.nan) for _ in batch.indices]
+            execute(
+                batch.plan,
+                view,
+                threads=threads,
+                origin=begin - floor,
+                out=out,
+                labels=order if begin == earliest else _part(order, begin - earliest, len(order.count)),
+                rows=None if every else asked - begin,
+            )
+            for index, found in zip(batch.indices, out, strict=True):
+                figures[index, own] = found[loaded.start - begin :]
+            del view
+        del order
     return figures[:, :, 0], figures[:, :, 1]
 
 
 def ranks_on(
     items: Sequence[str | Alpha],
-    panel: Panel,
+    source: Panel | Dataset,
     rows: IntArray,
     *,
     min_coverage: float | None = None,
     threads: int | None = None,
+    budget: int | None = None,
+    held: int = 0,
 ) -> Iterator[FloatArray]:
     """Cross-sectional ranks in (0, 1] on some dates (len(rows), N) for each expression in turn, NaN where missing.
 
-    The bits are those of `RANK` of the expression on every date; cross-sections of other dates are left out.
+    The bits are those of `RANK` of the expression on every date; cross-sections of other dates are left out. Within a
+    budget one pass serves all expressions, whose ranks count too.
 
     Args:
-        items, min_coverage, threads: as for `daily_rank_ic`. rows: ascending row indices.
+        items, source, min_coverage, threads, budget, held: as for `daily_rank_ic`. rows: ascending row indices.
     """
+    roots = rank_roots(items, source, min_coverage)
+    dates, symbols = source.shape
+    rows = row_numbers(rows, dates)
+    size = max(1, len(roots) if budget is not None else min(BATCH, _BATCH_BYTES // (8 * dates * symbols)))
+    for at in range(0, len(roots), size):
+        yield from _ranks(roots[at : at + size], source, rows, threads, budget, held)
+
+
+def _ranks(
+    roots: Sequence[Node],
+    source: Panel | Dataset,
+    rows: IntArray,
+    threads: int | None,
+    budget: int | None,
+    held: int,
+) -> list[FloatArray]:
+    """In one pass over the dates."""
     from fama_fast.backends.numba_vm.run import execute
 
-    roots = rank_roots(items, panel, min_coverage)
-    t, n = panel.shape
-    rows = row_numbers(rows, t)
-    batch = max(1, min(BATCH, _BATCH_BYTES // (8 * t * n)))
-    if not rows.size:
-        yield from (np.empty((0, n)) for _ in roots)
-        return
-    for start in range(0, len(roots), batch):
-        for values in execute(make_plan(roots[start : start + batch]), panel, threads=threads, rows=rows):
-            yield values[rows]
+    n = len(source.symbols)
+    out = [np.full((len(rows), n), np.nan) for _ in roots]
+    if not len(rows):
+        return out
+    fields, groups = read_names(roots, source)
+    first, last = int(rows[0]), int(rows[-1]) + 1
+    schedule = plan_chunks(
+        roots,
+        source,
+        budget,
+        fields=fields,
+        groups=groups,
+        walked=last - first,
+        shared=False,
+        held=held + 8 * n * len(rows) * len(roots),
+    )
+    for loaded in chunks(source, schedule, fields, groups, first, last):
+        asked = np.flatnonzero((rows >= loaded.start) & (rows < loaded.stop))
+        if not asked.size:
+            continue
+        for batch, begin, view in _views(loaded, schedule.batches, int(rows[asked[0]])):
+            here = rows[asked] - begin
+            found = execute(batch.plan, view, threads=threads, origin=begin, rows=here)
+            for index, values in zip(batch.indices, found, strict=True):
+                out[index][asked] = values[here]
+            del found, values, view
+    return out
+
+
+def _views(loaded: Loaded, batches: Sequence[Batch], row: int) -> Iterator[tuple[Batch, int, Panel]]:
+    """Each batch with the rows of the chunk that it needs for dates from `row` on, and the number of their first.
+
+    Arrays of another length are of no use any more: the caller must hold no view when it asks for the next one.
+    """
+    view: Panel | None = None
+    for batch in batches:
+        begin = loaded.history(row, batch.halo)
+        if view is None or len(view.dates) != loaded.stop - begin:
+            view = None  # its copies go with what is let go of here
+            loaded.trim(0)
+            view = loaded.rows(begin, loaded.stop)
+        yield batch, begin, view
+        # The memory is counted: the pool keeps less of it from batch to batch than it may elsewhere.
+        loaded.trim(SPARE_BYTES)
+    view = None
+    loaded.trim(0)
 
 
 def row_numbers(rows: Any, n_dates: int) -> IntArray:
@@ -116,18 +270,43 @@ def row_numbers(rows: Any, n_dates: int) -> IntArray:
     return given.astype(np.int64)
 
 
-def _checked_labels(labels: Any) -> RowOrder:
-    if getattr(labels, "trusted", False):
-        return labels  # type: ignore[no-any-return]
+def _by_chunk(labels: Any, shape: tuple[int, int]) -> ChunkLabels:
+    """Labels as chunks ask for them; refuses what is neither a `ChunkLabels` nor sorted rows of this shape."""
+    if hasattr(labels, "rows_after"):
+        return cast("ChunkLabels", labels)
+    if not getattr(labels, "trusted", False):
+        from fama_fast.backends.numba_vm.run import SortedLabels
+
+        try:
+            arrays = labels.values, labels.order, labels.count
+        except AttributeError:
+            raise DataError(
+                f"labels must be sorted rows, such as evaluation.SortedRows.of(...), not {shown(labels)}"
+            ) from None
+        labels = SortedLabels(*checked_order(*arrays))
+    if labels.values.shape != shape:
+        raise DataError(f"labels have shape {labels.values.shape}, the panel {shape}")
+    return _Held(labels)
+
+
+def _padded(labels: RowOrder, before: int) -> RowOrder:
+    """Labels with rows in front that have none: a sink may look at those though nobody asks for their figures."""
     from fama_fast.backends.numba_vm.run import SortedLabels
 
-    try:
-        arrays = labels.values, labels.order, labels.count
-    except AttributeError:
-        raise DataError(
-            f"labels must be sorted rows, such as evaluation.SortedRows.of(...), not {shown(labels)}"
-        ) from None
-    return SortedLabels(*checked_order(*arrays))
+    if not before:
+        return labels
+    rows, n = labels.values.shape
+    values = np.full((before + rows, n), np.nan)
+    order = np.zeros((before + rows, n), dtype=np.int32)
+    count = np.zeros(before + rows, dtype=np.int64)
+    values[before:], order[before:], count[before:] = labels.values, labels.order, labels.count
+    return SortedLabels(values, order, count)
+
+
+def _part(labels: RowOrder, start: int, stop: int) -> RowOrder:
+    from fama_fast.backends.numba_vm.run import SortedLabels
+
+    return SortedLabels(labels.values[start:stop], labels.order[start:stop], labels.count[start:stop])
 
 
 def sink_roots(items: Sequence[str | Alpha], source: Panel | Dataset, min_coverage: float | None = None) -> list[Node]:

@@ -1,4 +1,4 @@
-"""Daily figures of factors on data larger than memory: dates in chunks, figures kept, values let go.
+"""Daily figures of factors: dates in chunks, figures kept, values let go. A panel in memory may be one chunk.
 
 A chunk holds one date more before it, for turnover, and the rows after it that labels reach. Every figure of a date
 follows from those rows alone, so the figures have the bits of one run over everything. Labels are made from the closes
@@ -15,10 +15,12 @@ import numpy as np
 from fama_fast.data.labels import MIN_MEMBERS, label_exits, label_span, only_scored, returns_to
 from fama_fast.engine.budget import DEFAULT_BUDGET, parse_bytes
 from fama_fast.engine.chunks import chunks, compute
+from fama_fast.engine.daily import ChunkLabels
 from fama_fast.engine.evaluate import has_universe, lowered_roots, plan_chunks, read_names
 from fama_fast.evaluation.daily import Daily, daily_by_horizon
 from fama_fast.evaluation.ic import MIN_PAIRS
 from fama_fast.evaluation.rows import SortedRows
+from fama_fast.panel import Panel
 from fama_fast.panel.presence import trading
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from fama_fast.data.labels import Horizon, Sessions
     from fama_fast.engine import Alpha
     from fama_fast.engine.chunks import Loaded
-    from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
     from fama_fast.types import FloatArray, IntArray
 
@@ -36,18 +37,15 @@ _SERIES = ("rank_ic", "ic", "coverage", "turnover")
 LABEL_BYTES, _ORDER = 8 + 4 + 8 + 8, 4 + 1
 
 
-class LabelRows(Protocol):
+class LabelRows(ChunkLabels, Protocol):
     """Labels by rows of the data: `fields` are read for them, in the rows asked for and `rows_after` rows after
     those."""
 
-    @property
-    def fields(self) -> tuple[str, ...]: ...
-
-    @property
-    def rows_after(self) -> int: ...
-
     def rows(self, loaded: Loaded, start: int, stop: int) -> FloatArray:
         """(stop - start, N) labels of the dates [start, stop), which must lie in memory."""
+
+    def sorted(self, loaded: Loaded, start: int, stop: int, threads: int | None) -> SortedRows:
+        """The same with the order of each date's."""
 
     def later(self, rows: int) -> LabelRows:
         """Of each date the label so many rows later; none where the data end before."""
@@ -79,6 +77,10 @@ class ReturnLabels:
     def fields(self) -> tuple[str, ...]:
         return ("CLOSE",)
 
+    @property
+    def cell_bytes(self) -> int:
+        return LABEL_BYTES
+
     def rows(self, loaded: Loaded, start: int, stop: int) -> FloatArray:
         end = min(self.exits.size, stop + self.rows_after)
         found = returns_to(loaded.rows(start, end)["CLOSE"], self.exits[start:stop] - start, self.entry_lag)
@@ -87,6 +89,9 @@ class ReturnLabels:
         if members is not None:
             found[: last - first] = only_scored(found[: last - first], members, self.min_members)
         return found
+
+    def sorted(self, loaded: Loaded, start: int, stop: int, threads: int | None) -> SortedRows:
+        return SortedRows.of(self.rows(loaded, start, stop), threads=threads)
 
     def later(self, rows: int) -> ReturnLabels:
         dates = self.exits.size
@@ -97,10 +102,15 @@ class ReturnLabels:
 
 @dataclass(frozen=True)
 class GivenLabels:
-    """Labels (T, N) in memory, such as shuffled ones. `ahead`: of each date the label so many rows later."""
+    """Labels (T, N) in memory, such as shuffled ones.
+
+    `ahead`: of each date the label so many rows later. `order`: of each date's values, where they are sorted once for
+    all chunks.
+    """
 
     values: FloatArray
     ahead: int = 0
+    order: SortedRows | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -110,15 +120,40 @@ class GivenLabels:
     def rows_after(self) -> int:
         return 0
 
+    @property
+    def cell_bytes(self) -> int:
+        return LABEL_BYTES
+
     def rows(self, loaded: Loaded, start: int, stop: int) -> FloatArray:
         del loaded
-        found = self.values[start + self.ahead : stop + self.ahead]
-        out = np.full((stop - start, self.values.shape[1]), np.nan)
-        out[: len(found)] = found
-        return out
+        found: FloatArray = _filled_up(self.values[start + self.ahead : stop + self.ahead], stop - start, np.nan)
+        return found
+
+    def sorted(self, loaded: Loaded, start: int, stop: int, threads: int | None) -> SortedRows:
+        if self.order is None:
+            return SortedRows.of(self.rows(loaded, start, stop), threads=threads)
+        if self.ahead == start == 0 and stop == len(self.values):
+            return self.order
+        found = self.order.part(slice(start + self.ahead, stop + self.ahead))
+        arrays = ((found.values, np.nan), (found.order, 0), (found.count, 0))
+        return SortedRows.made(*(_filled_up(a, stop - start, nothing) for a, nothing in arrays))
 
     def later(self, rows: int) -> GivenLabels:
         return replace(self, ahead=self.ahead + rows)
+
+    def cut(self, start: int, stop: int) -> GivenLabels:
+        """Those of the dates [start, stop) alone, of data that are cut there."""
+        rows = slice(start + self.ahead, stop + self.ahead)
+        return GivenLabels(self.values[rows], 0, None if self.order is None else self.order.part(rows))
+
+
+def _filled_up(array: Any, rows: int, nothing: float) -> Any:
+    """The array, with as many rows of `nothing` behind it as `rows` rows ask for."""
+    if len(array) == rows:
+        return array
+    out = np.full((rows, *array.shape[1:]), nothing, dtype=array.dtype)
+    out[: len(array)] = array
+    return out
 
 
 def daily_in_chunks(
@@ -137,14 +172,17 @@ def daily_in_chunks(
 ) -> list[Mapping[Any, Daily]]:
     """Daily figures by horizon of each alpha, in order; of the dates [first, last) alone, NaN elsewhere.
 
+    Without a memory budget a panel is one chunk, and data that are read in parts have `DEFAULT_BUDGET`.
+
     Raises:
         ConfigError: a budget too small for one chunk. DataError: from reading.
     """
+    in_memory = isinstance(source, Panel)
     return daily_by_labels(
         alphas,
         source,
         {h: ReturnLabels.of(source, h, entry_lag, min_members=min_members) for h in horizons},
-        memory_budget=memory_budget,
+        budget=parse_bytes(memory_budget) if memory_budget is not None else None if in_memory else DEFAULT_BUDGET,
         min_coverage=min_coverage,
         min_pairs=min_pairs,
         threads=threads,
@@ -158,7 +196,7 @@ def daily_by_labels(
     source: Panel | Dataset,
     labels_by: Mapping[Any, LabelRows],
     *,
-    memory_budget: int | float | str | None,
+    budget: int | None,
     held: int = 0,
     min_coverage: float | None = None,
     min_pairs: int = MIN_PAIRS,
@@ -168,9 +206,13 @@ def daily_by_labels(
 ) -> list[Mapping[Any, Daily]]:
     """The same for any labels, by their keys. Of the budget `held` bytes are taken already, by labels in memory too.
 
+    budget: bytes; None: all dates of a panel in memory are one chunk.
+
     Raises:
         As `daily_in_chunks`.
     """
+    if not alphas:
+        return []
     dates = len(source.dates)
     stop_row = dates if last is None else last
     roots = lowered_roots(alphas, source, min_coverage)
@@ -181,7 +223,7 @@ def daily_by_labels(
     schedule = plan_chunks(
         roots,
         source,
-        DEFAULT_BUDGET if memory_budget is None else parse_bytes(memory_budget),
+        budget,
         fields=fields,
         groups=groups,
         rows_after=max(y.rows_after for y in labels_by.values()),
@@ -198,9 +240,7 @@ def daily_by_labels(
         view = loaded.rows(begin, stop)
         universe = view.universe
         present = trading(view) if universe is None else None
-        labels: dict[Any, SortedRows] = {
-            h: SortedRows.of(y.rows(loaded, begin, stop), threads=threads) for h, y in labels_by.items()
-        }
+        labels = {h: y.sorted(loaded, begin, stop, threads) for h, y in labels_by.items()}
         del view
         for batch, found in compute(loaded, schedule.batches, warm=1, threads=threads):
             for index, values in zip(batch.indices, found, strict=True):

@@ -12,21 +12,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from fama_fast.arguments import whole
-from fama_fast.data.labels import MIN_MEMBERS, Horizon, Sessions, check_days, label_span, read_horizon, scored_returns
+from fama_fast.data.labels import MIN_MEMBERS, Horizon, Sessions, check_days, label_span, read_horizon
 from fama_fast.data.splits import date_splits
 from fama_fast.errors import ConfigError, DataError, ExpressionError, FamaError, nearest_name
-from fama_fast.evaluation.daily import score_batch
 from fama_fast.evaluation.ic import MIN_PAIRS
-from fama_fast.panel import Panel
 from fama_fast.panel.presence import trading as trading  # noqa: PLC0414  (part of this module's interface)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import polars as pl
 
     from fama_fast.engine import Alpha
     from fama_fast.evaluation.daily import Daily
+    from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
 
     Day = str | dt.date | np.datetime64 | None
@@ -50,7 +49,6 @@ class DailyFigures(Protocol):
 
 SPLIT_NAMES = ("train", "valid", "test")
 DEFAULT_FRACTIONS = (0.6, 0.2, 0.2)
-BATCH = 16  # expressions evaluated at once: bounds memory, still shares common work
 
 
 def score(
@@ -110,27 +108,15 @@ def score(
     alphas = compile_all(expressions, panel, dialect=dialect)
     texts = [alpha.canonical for alpha in alphas]  # what cannot be written is said before anything is computed
     whole(min_members, "min_members", 0)
-    options: dict[str, Any] = {"min_pairs": min_pairs, "threads": threads}
+    options: dict[str, Any] = {"min_coverage": min_coverage, "min_pairs": min_pairs, "min_members": min_members}
     found: Iterable[Mapping[Any, Daily]]
     if cluster is not None:
-        found = cluster(
-            alphas, horizons, entry_lag, min_coverage=min_coverage, min_pairs=min_pairs, min_members=min_members
-        )
-    elif isinstance(panel, Panel) and memory_budget is None:
-        labels = {h: scored_returns(panel, h, entry_lag, min_members=min_members) for h in horizons}
-        found = _daily_in_memory(alphas, panel, labels, min_coverage, options)
+        found = cluster(alphas, horizons, entry_lag, **options)
     else:
         from fama_fast.evaluation.chunked import daily_in_chunks
 
         found = daily_in_chunks(
-            alphas,
-            panel,
-            horizons,
-            entry_lag,
-            memory_budget=memory_budget,
-            min_coverage=min_coverage,
-            min_members=min_members,
-            **options,
+            alphas, panel, horizons, entry_lag, memory_budget=memory_budget, threads=threads, **options
         )
     by_split = split is not None or splits is not None
     as_text = any(isinstance(h, Sessions) for h in horizons)
@@ -145,23 +131,6 @@ def score(
                 figures = daily[h].summary(of_horizon[h], spans[h]).as_dict()
                 rows.append({**row, "horizon": str(h) if as_text else h, **figures})
     return pl.DataFrame(rows, schema=_schema(by_split, as_text, pl))
-
-
-def _daily_in_memory(
-    alphas: Sequence[Alpha],
-    panel: Panel,
-    labels: Mapping[Any, Any],
-    min_coverage: float | None,
-    options: dict[str, Any],
-) -> Iterator[Mapping[Any, Daily]]:
-    """Daily figures by horizon of each alpha in turn."""
-    from fama_fast.engine import evaluate
-
-    present = None if panel.universe is not None else trading(panel)
-    for first in range(0, len(alphas), BATCH):
-        part = alphas[first : first + BATCH]
-        values = evaluate(part, panel, threads=options["threads"], min_coverage=min_coverage)
-        yield from score_batch(values, labels, universe=panel.universe, present=present, **options)
 
 
 def _schema(by_split: bool, as_text: bool, pl: Any) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from fama_fast.cli import main
 from fama_fast.data import PlantedSignal, SimulationSpec, simulate, to_frame
 from fama_fast.engine import budget, daily_rank_ic, ranks_on
 from fama_fast.engine.alpha import Alpha
-from fama_fast.engine.daily_chunks import ChunkLabels, SortedLabels, daily_rank_ic_in_chunks, ranks_in_chunks
 from fama_fast.errors import ConfigError, DataError, UnknownName
 from fama_fast.evaluation import SortedRows
 from fama_fast.evaluation.chunked import GivenLabels, ReturnLabels
@@ -26,7 +25,6 @@ from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.measure.cluster_scorer import open_market
 from fama_fast.mining.measure.combination_parts import pool_of
 from fama_fast.mining.measure.market import Market
-from fama_fast.mining.measure.market_parts import MarketInParts
 from fama_fast.mining.progress.plain import NoProgress
 from fama_fast.mining.run.loop import mine
 from fama_fast.mining.run.stopping import StopRequest
@@ -220,14 +218,6 @@ def test_every_missing_value_is_one_to_the_hash(tmp_path: Path, frame: pl.DataFr
     assert ff.scan_market_data(path).data_hash != Panel.from_frame(odd).data_hash
 
 
-def chunk_labels(labels: ReturnLabels) -> ChunkLabels:
-    def sort(loaded: Any) -> SortedLabels:
-        found = SortedRows.of(labels.rows(loaded, loaded.start, loaded.stop))
-        return SortedLabels(found.values, found.order, found.count)
-
-    return ChunkLabels(sort, labels.fields, labels.rows_after, 28)
-
-
 @pytest.fixture(scope="module")
 def alphas() -> list[Alpha]:
     long = ("TS_MEAN(CLOSE, 150)", "EMA(CLOSE, 60)", "HUMP(RANK(CLOSE))", "GROUP_RANK(TS_RANK(VWAP, 90), SECTOR)")
@@ -235,19 +225,17 @@ def alphas() -> list[Alpha]:
 
 
 @pytest.mark.parametrize("layout", ["file", "members"])
-def test_daily_figures_and_sampled_ranks_in_chunks(layout: str, folder: Path, alphas: list[Alpha]) -> None:
+def test_daily_figures_and_sampled_ranks_on(layout: str, folder: Path, alphas: list[Alpha]) -> None:
     panel, data = ff.load_market_data(str(place(folder, layout))), ff.scan_market_data(str(place(folder, layout)))
     sink = SortedRows.of(ff.forward_returns(panel))
-    labels = chunk_labels(ReturnLabels.of(data, 1, 1))
+    labels = ReturnLabels.of(data, 1, 1)
     expected = daily_rank_ic(alphas, panel, sink)  # type: ignore[arg-type]
     for memory in (2_000_000, 1 << 30):
-        found = daily_rank_ic_in_chunks(alphas, data, labels, budget=memory, threads=2)
+        found = daily_rank_ic(alphas, data, labels, budget=memory, threads=2)
         np.testing.assert_array_equal(found[0], expected[0])
         np.testing.assert_array_equal(found[1], expected[1])
     rows = np.array([3, 40, 41, 300, 519])
-    for some, ranks in zip(
-        ranks_in_chunks(alphas, data, rows, budget=2_000_000), ranks_on(alphas, panel, rows), strict=True
-    ):
+    for some, ranks in zip(ranks_on(alphas, data, rows, budget=2_000_000), ranks_on(alphas, panel, rows), strict=True):
         np.testing.assert_array_equal(some, ranks)
 
 
@@ -260,9 +248,7 @@ def test_history_may_begin_later(folder: Path, alphas: list[Alpha]) -> None:
     own = SortedRows(whole.values[rows], whole.order[rows], whole.count[rows])
     asked = np.arange(100, 180)
     expected, counts = daily_rank_ic(alphas, panel.slice_dates(200, 380), own, rows=asked)  # type: ignore[arg-type]
-    found = daily_rank_ic_in_chunks(
-        alphas, data, chunk_labels(ReturnLabels.of(data, 1, 1)), budget=2_000_000, first=300, last=380, floor=200
-    )
+    found = daily_rank_ic(alphas, data, ReturnLabels.of(data, 1, 1), budget=2_000_000, first=300, last=380, floor=200)
     np.testing.assert_array_equal(found[0], expected[:, asked])
     np.testing.assert_array_equal(found[1], counts[:, asked])
 
@@ -295,7 +281,7 @@ def _factors(market: Market, texts: list[str]) -> list[Factor]:
 def test_a_pool_in_parts_grows_shrinks_and_is_tested_as_one_in_memory(layout: str, folder: Path) -> None:
     path = str(place(folder, layout))
     config = config_from_dict({"gates": {"max_lookback": 60}, "u": 5, "run": {"memory_budget": SMALL}})
-    one, two = Market(ff.load_market_data(path), config), MarketInParts(ff.scan_market_data(path), config)
+    one, two = Market(ff.load_market_data(path), config), Market(ff.scan_market_data(path), config)
     pools = pool_of(one, config.pool), pool_of(two, config.pool)
     a, b, c, d = _factors(one, ["TS_MEAN(VOLUME, 5)", "DELTA(CLOSE, 3)", "CLOSE / TS_MAX(CLOSE, 30)", "RANK(VOLUME)"])
     for factors in ([a], [a, b, c], [c, a], [c, a, d]):
@@ -324,7 +310,7 @@ def test_only_the_opening_of_the_test_reads_it(folder: Path, monkeypatch: pytest
         return found
 
     monkeypatch.setattr(Reader, "read", watched)
-    market = MarketInParts(data, config)
+    market = Market(data, config)
     factors = _factors(market, ["TS_MEAN(VOLUME, 5)", "DELTA(CLOSE, 3)"])
     alphas = [ff.compile(f.canonical) for f in factors]
     list(market.vectors(alphas))
@@ -440,7 +426,8 @@ def test_a_panel_in_memory_has_no_budget_and_a_data_set_no_need_of_one(folder: P
         mine({"run": {"memory_budget": "1GB"}}, panel=ff.load_market_data(path))
     config = config_from_dict(settings(Path(path), tmp_path))
     with open_market(ff.scan_market_data(path), config, given=True) as market:
-        assert isinstance(market, MarketInParts)
+        assert isinstance(market.whole, Dataset)
+        assert market.budget.total == budget.DEFAULT_BUDGET
 
 
 def test_the_command_line(

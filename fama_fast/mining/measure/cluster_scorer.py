@@ -23,6 +23,7 @@ from fama_fast.errors import ConfigError
 from fama_fast.library.starting import starting_factors
 from fama_fast.mining.configured_data import open_panel
 from fama_fast.mining.measure.market import Market
+from fama_fast.mining.measure.race import first_row
 from fama_fast.panel import Panel
 from fama_fast.panel.io.folder import names_file
 
@@ -59,10 +60,8 @@ def open_market(
     """
     settings = config.cluster
     if not isinstance(panel, Panel):
-        from fama_fast.mining.measure.market_parts import MarketInParts
-
         library = [f.canonical for f in starting_factors(config.paths.factor_cache)[0]]
-        yield MarketInParts(panel, config, library=library)
+        yield Market(panel, config, library=library)
         return
     if settings.address is None:
         yield Market(panel, config)
@@ -141,8 +140,6 @@ class ClusterMarket(Market):
         build = MarketBuild(source, told, 8 * dates * symbols * (3 * fields + 5), 8 * dates * symbols * _ARRAYS)
         digest = hashlib.blake2b(told.model_dump_json().encode(), digest_size=16).hexdigest()
         self._kept = pool.kept(f"market {source.hash} {digest}", build)
-        if self.race is not None:
-            self.race.score_parts = self._race_parts
 
     def measure(self, alphas: Sequence[Alpha]) -> tuple[FloatArray, FloatArray]:
         """As `Market.measure`; candidates are tasks."""
@@ -156,14 +153,13 @@ class ClusterMarket(Market):
         for part in self._pool.map(self._kept, _vectors, [(part,) for part in self._parts(alphas)], describe):
             yield from part
 
-    def _race_parts(self, parts: Sequence[Sequence[Alpha]], block: slice) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """What `Race.score_parts` does; candidates are tasks, on the rows that one process would take for each part."""
-        assert self.race is not None
+    def score_parts(self, parts: Sequence[Sequence[Alpha]], block: slice) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """As `Market.score_parts`; candidates are tasks, on the rows that one process would take for each part."""
         size = self._size(sum(map(len, parts)))
         tasks: list[tuple[Any, ...]] = []
         pieces = []
         for part in parts:
-            first = self.race.first_row(part, block)
+            first = first_row(part, block)
             texts = [a.canonical for a in part]
             cut = [tuple(texts[a : a + size]) for a in range(0, len(texts), size)]
             pieces.append(len(cut))
@@ -191,8 +187,7 @@ def _vectors(market: Market, texts: Sequence[str]) -> list[NDArray[np.float32]]:
 
 
 def _race(market: Market, texts: Sequence[str], first: int, start: int, stop: int) -> tuple[FloatArray, FloatArray]:
-    assert market.race is not None
-    return market.race.score_from(market.compiled(texts), first, slice(start, stop))
+    return market.score_block(market.compiled(texts), first, slice(start, stop))
 
 
 def _told(config: MiningConfig) -> MiningConfig:

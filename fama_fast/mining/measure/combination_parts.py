@@ -20,6 +20,7 @@ from fama_fast.evaluation.ranks import centred_ranks, oriented_ranks
 from fama_fast.ledger.records import known_figures
 from fama_fast.mining.measure.combination import MODELS, FactorPool, Model, PoolScores, blend
 from fama_fast.mining.measure.rank_moments import pass_bytes, whole_ranks
+from fama_fast.panel import Panel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from fama_fast.library.factor import Factor
     from fama_fast.mining.config import PoolSettings
     from fama_fast.mining.measure.market import Market
-    from fama_fast.mining.measure.market_parts import MarketInParts
     from fama_fast.panel.dataset import Dataset
     from fama_fast.types import BoolArray, FloatArray
 
@@ -96,9 +96,7 @@ class _Scored:
 class FactorPoolInParts(FactorPool):
     """Sums of products of ranks by date, kept between rounds; see `FactorPool`."""
 
-    market: MarketInParts
-
-    def __init__(self, market: MarketInParts, settings: PoolSettings) -> None:
+    def __init__(self, market: Market, settings: PoolSettings) -> None:
         self.market, self.settings = market, settings
         self._moments = self._no_moments()
 
@@ -112,7 +110,7 @@ class FactorPoolInParts(FactorPool):
         )
         new = self._moments.begin(names)
         first = 0 if new else rows.start
-        self._pass(factors, market.part, market.label_rows, first, rows.stop, new, scored)
+        self._pass(factors, market.panel, market.label_rows, first, rows.stop, new, scored)
         return scored.scores(names, market.horizon)
 
     def test(self, factors: Sequence[Factor]) -> PoolScores:
@@ -122,18 +120,18 @@ class FactorPoolInParts(FactorPool):
         market, rows, cut = self.market, self.market.rows.test, self.market.config.splits
         new = self._moments.begin(names)
         if new:
-            self._pass(factors, market.part, market.label_rows, 0, market.rows.valid.stop, new, None)
+            self._pass(factors, market.panel, market.label_rows, 0, market.rows.valid.stop, new, None)
         scored = _Scored(
             rows, rows.stop - rows.start, lambda _: self._fit(names, before=rows.start), market.config.run.threads
         )
-        labels = ReturnLabels.of(market.data, cut.horizon, cut.entry_lag, min_members=cut.min_members)
-        self._pass(factors, market.data, labels, rows.start, rows.stop, [], scored)
+        labels = ReturnLabels.of(market.whole, cut.horizon, cut.entry_lag, min_members=cut.min_members)
+        self._pass(factors, market.whole, labels, rows.start, rows.stop, [], scored)
         return scored.scores(names, market.horizon)
 
     def _pass(
         self,
         factors: Sequence[Factor],
-        source: Dataset,
+        source: Panel | Dataset,
         labels: LabelRows,
         first: int,
         last: int,
@@ -149,14 +147,14 @@ class FactorPoolInParts(FactorPool):
         schedule = plan_chunks(
             roots,
             source,
-            market.budget,
+            market.budget.total,
             fields=fields,
             groups=groups,
             rows_after=labels.rows_after,
             warm=1,
             extra=pass_bytes(len(factors)),
             walked=last - first,
-            held=market.taken,
+            held=market.budget.held,
         )
         for loaded in chunks(source, schedule, fields, groups, first, last):
             begin, start, stop = max(0, loaded.start - 1), loaded.start, loaded.stop
@@ -197,6 +195,5 @@ class FactorPoolInParts(FactorPool):
 
 def pool_of(market: Market, settings: PoolSettings) -> FactorPool:
     """An empty pool over a market."""
-    from fama_fast.mining.measure.market_parts import MarketInParts
-
-    return FactorPoolInParts(market, settings) if isinstance(market, MarketInParts) else FactorPool(market, settings)
+    in_memory = isinstance(market.whole, Panel)
+    return FactorPool(market, settings) if in_memory else FactorPoolInParts(market, settings)

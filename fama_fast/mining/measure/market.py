@@ -1,8 +1,7 @@
 """The data as the loop sees it: mining rows, labels, splits, and the measures that gates ask for.
 
 The mining panel ends where the test split begins, so nothing in the loop can look at the test, even by
-mistake; `open_test` is the one place that reads it. Data larger than memory have a market of their own, `market_parts`.
-It knows no library, no proposer and no store.
+mistake; `open_test` is the one place that reads it. It knows no library, no proposer and no store.
 """
 
 from __future__ import annotations
@@ -12,22 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast.backends.numba_vm.run import SortedLabels
+from fama_fast.data.labels import only_scored, shuffled_labels
+from fama_fast.engine import daily_rank_ic, evaluate_from, ranks_on
+from fama_fast.engine.budget import Schedule
+from fama_fast.engine.chunks import chunks
+from fama_fast.engine.evaluate import has_universe
 from fama_fast.errors import DataError
-from fama_fast.evaluation import (
-    SortedRows,
-    daily,
-    level,
-    mean,
-    newey_west_t,
-    rank_ic,
-    trading,
-)
+from fama_fast.evaluation import SortedRows, level, mean, newey_west_t, trading
+from fama_fast.evaluation.chunked import GivenLabels, ReturnLabels, daily_by_labels
 from fama_fast.evaluation.ic import coverage_adjusted
-from fama_fast.evaluation.ranks import unit_vector
+from fama_fast.evaluation.ranks import oriented_ranks, unit_vector
+from fama_fast.evaluation.score import compile_all
 from fama_fast.lang import writable
 from fama_fast.mining.css import sample_rows
-from fama_fast.mining.measure.race import Race
+from fama_fast.mining.measure.pass_budget import PassBudget
+from fama_fast.mining.measure.race import Race, first_row
 from fama_fast.panel import Panel
 from fama_fast.proposals.protocol import Vocabulary
 
@@ -37,13 +35,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fama_fast.engine import Alpha
+    from fama_fast.engine.chunks import Loaded
     from fama_fast.evaluation import Daily
+    from fama_fast.evaluation.chunked import LabelRows
     from fama_fast.evaluation.ranks import Ranks
     from fama_fast.library.factor import Factor
     from fama_fast.mining.candidate import Candidate, Member
     from fama_fast.mining.config import MiningConfig
     from fama_fast.panel.dataset import Dataset
-    from fama_fast.types import BoolArray, FloatArray
+    from fama_fast.types import FloatArray
 
 BATCH_BYTES = 512 * 2**20  # values of one evaluated batch
 MIN_SYMBOLS = 3
@@ -92,44 +92,90 @@ def split_rows(data: Panel | Dataset, config: MiningConfig) -> Rows:
 
 
 class Market:
-    """A panel cut for mining.
+    """Data cut for mining.
+
+    Passes over the dates answer what the loop asks. Of data in memory a pass is one chunk, and the labels are sorted
+    once. Of data that are read in parts it goes chunk by chunk within `run.memory_budget`; a batch of expressions
+    shares it, and of a factor only daily figures and its ranks on the sampled training dates stay in memory. The
+    answers have the same bits.
 
     Args:
-        panel: the whole data. config: splits, label, sampling and gates' settings.
+        data: the whole data. config: splits, label, sampling and gates' settings. library: canonical texts of what the
+            run begins with, whose rank vectors the budget holds.
         labels: (T, N) over the mining rows, in place of the forward returns; for controls that shuffle them.
 
     Raises:
-        DataError: too few dates or symbols to mine on; the message has the numbers.
+        DataError: too few dates or symbols to mine on; the message has the numbers; from reading.
+        ConfigError: a budget too small for one chunk and the library. UnknownName: the data have no CLOSE.
     """
 
-    def __init__(self, panel: Panel, config: MiningConfig, *, labels: FloatArray | None = None) -> None:
-        from fama_fast.data.labels import forward_returns, only_scored, unscored
-
-        self._begin(panel, config)
-        cut, threads = config.splits, config.run.threads
-        if labels is None:
-            labels = forward_returns(self.held, horizon=cut.horizon, entry_lag=cut.entry_lag)
-        self.present: BoolArray = trading(self.held) if self.held.universe is None else self.held.universe
-        self.members = self.present.sum(axis=1).astype(np.float64)
-        labels = only_scored(labels, self.held.universe, cut.min_members)
-        self.unscored = int(unscored(self.held.universe, cut.min_members).sum())
-        for name in ("train", "valid"):
-            if not np.isfinite(labels[getattr(self.rows, name)]).any():
-                raise self.no_returns(name)
-        self.labels = SortedRows.of(labels, threads=threads)
-        order = np.ascontiguousarray(self.labels.order, dtype=np.int32)
-        self.sink_labels = SortedLabels(self.labels.values, order, self.labels.count)
-        self.race = self._race(self.sink_labels)
-
-    def _begin(self, data: Panel | Dataset, config: MiningConfig) -> None:
-        """What follows from the axes alone."""
+    def __init__(
+        self,
+        data: Panel | Dataset,
+        config: MiningConfig,
+        *,
+        library: Sequence[str] = (),
+        labels: FloatArray | None = None,
+    ) -> None:
         self.rows = split_rows(data, config)
-        self.config = config
-        self.whole = data
-        self.horizon = config.splits.horizon
+        self.config, self.whole, self.library = config, data, library
+        cut = config.splits
+        self.horizon = cut.horizon
         # Labels of the last validation dates reach to the test's first row at most: the purge sees to that.
         self.panel = data.slice_dates(0, self.rows.test.start)
         self.vector_rows = sample_rows(self.rows.train, config.css.n_dates, config.run.seed)
+        self.label_rows: LabelRows = GivenLabels(labels) if labels is not None else _returns(self.panel, config)
+        self._options: dict[str, Any] = {"threads": config.run.threads, "min_coverage": config.run.min_coverage}
+        self.budget = self._budget(0 if labels is None else labels.nbytes)
+        self._memory: dict[str, Any] = {"budget": self.budget.total, "held": self.budget.held}
+        self._survey()
+        self.race = self._race()
+        self._cuts: dict[tuple[int, int], tuple[Panel, GivenLabels]] = {}
+        self._asked: list[Alpha] = []
+        self._figures: dict[str, tuple[Daily, dict[int, FloatArray]]] = {}
+
+    def _budget(self, labels: int) -> PassBudget:
+        """What passes may take with so many bytes of labels in memory."""
+        if isinstance(self.panel, Panel):
+            return PassBudget()
+        self.panel.need("CLOSE")
+        return PassBudget.of(
+            self.panel,
+            self.config,
+            self.library,
+            sampled=len(self.vector_rows),
+            rows_after=self.label_rows.rows_after,
+            labels=labels,
+        )
+
+    def _survey(self) -> None:
+        """One pass over the mining rows: members of each date, whether each split has labels, those kept in memory."""
+        self.members = np.zeros(self.panel.shape[0])
+        splits = {"train": self.rows.train, "valid": self.rows.valid}
+        known = dict.fromkeys(splits, False)
+        least = self.config.splits.min_members if has_universe(self.panel) else 0
+        for loaded, labels in self._labels():
+            view = loaded.rows(loaded.start, loaded.stop)
+            present = trading(view) if view.universe is None else view.universe
+            self.members[loaded.start : loaded.stop] = present.sum(axis=1)
+            scored = only_scored(labels, view.universe, least)
+            for name, rows in splits.items():
+                own = slice(max(0, rows.start - loaded.start), max(0, rows.stop - loaded.start))
+                known[name] = known[name] or bool(np.isfinite(scored[own]).any())
+            if isinstance(self.panel, Panel):
+                self.label_rows = GivenLabels(scored, 0, SortedRows.of(scored, threads=self.config.run.threads))
+            del loaded, view, present, labels, scored
+        self.unscored = int(np.count_nonzero(self.members < least))
+        for name, found in known.items():
+            if not found:
+                raise self.no_returns(name)
+
+    def _labels(self) -> Iterator[tuple[Loaded, FloatArray]]:
+        """The labels of all mining rows, chunk by chunk, with the chunk's closes."""
+        core = self.budget.survey_rows(*self.panel.shape)
+        schedule = Schedule(core, 0, self.label_rows.rows_after, (), 0, counted=self.budget.total is not None)
+        for loaded in chunks(self.panel, schedule, ["CLOSE"], []):
+            yield loaded, self.label_rows.rows(loaded, loaded.start, loaded.stop)
 
     def no_returns(self, split: str) -> DataError:
         """That a split has no label at all."""
@@ -150,23 +196,20 @@ class Market:
 
         return say_unscored(self.unscored, self.panel.shape[0], self.config.splits.min_members)
 
-    def _race(self, labels: SortedLabels | None) -> Race | None:
+    def _race(self) -> Race | None:
         """The race that the configuration asks for."""
-        racing, run = self.config.racing, self.config.run
+        racing = self.config.racing
         if not racing.enabled or racing.rungs >= racing.blocks:
             return None
         return Race(
-            self.panel,
-            labels,
+            self.panel.shape,
+            self.score_parts,
             self.rows.train,
             self.members,
             error=racing.error,
             blocks=racing.blocks,
             rungs=racing.rungs,
-            seed=run.seed,
-            horizon=self.config.splits.horizon,
-            threads=run.threads,
-            min_coverage=run.min_coverage,
+            seed=self.config.run.seed,
         )
 
     @property
@@ -176,38 +219,52 @@ class Market:
         return self.panel
 
     @property
+    def labels(self) -> SortedRows:
+        """Those of the mining rows in memory."""
+        assert isinstance(self.label_rows, GivenLabels)
+        assert self.label_rows.order is not None
+        return self.label_rows.order
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """What the data offers to proposals: not what an expression cannot name."""
         fields, groups = (tuple(n for n in names if writable(n)) for names in (self.panel.fields, self.panel.groups))
         return Vocabulary(fields, groups, max_window=min(self.config.gates.max_lookback + 1, 250))
-
-    def evaluate(self, alphas: Sequence[Alpha]) -> Iterator[FloatArray]:
-        """Values (T, N) over the mining rows, in order; work common to a batch is done once."""
-        return self._values(alphas, self.held)
-
-    def _values(self, items: Sequence[str | Alpha], panel: Panel, row: int = 0) -> Iterator[FloatArray]:
-        """Values on the dates from `row` on."""
-        from fama_fast.engine import evaluate_from
-
-        t, n = panel.shape
-        batch = max(1, BATCH_BYTES // (8 * t * n))
-        run = self.config.run
-        for start in range(0, len(items), batch):
-            part = items[start : start + batch]
-            yield from evaluate_from(part, panel, row, threads=run.threads, min_coverage=run.min_coverage)
 
     def measure(self, alphas: Sequence[Alpha]) -> tuple[FloatArray, FloatArray]:
         """Daily RankIC (K, T) over the mining rows, exact, and the share of members with a value (K, T).
 
         Values are never materialised. A symbol that does not trade but has a value counts too, up to everyone.
         """
-        from fama_fast.engine import daily_rank_ic
-
-        run = self.config.run
-        series, counts = daily_rank_ic(
-            alphas, self.held, self.sink_labels, threads=run.threads, min_coverage=run.min_coverage
-        )
+        series, counts = daily_rank_ic(alphas, self.panel, self.label_rows, **self._memory, **self._options)
         return series, np.minimum(counts / np.maximum(self.members, 1.0), 1.0)
+
+    def score_parts(self, parts: Sequence[Sequence[Alpha]], block: slice) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Daily RankICs and counts of values, (K, rows of the block) each, part by part: a race's rung."""
+        for part in parts:
+            yield self.score_block(part, first_row(part, block), block)
+
+    def score_block(self, alphas: Sequence[Alpha], first: int, block: slice) -> tuple[FloatArray, FloatArray]:
+        """The same of one part, computed from row `first` on."""
+        source: Panel | Dataset = self.panel
+        labels, before = self.label_rows, 0
+        if isinstance(source, Panel):
+            # A cut is kept, with what the engine makes of its fields: many candidates are scored on the same one.
+            if (first, block.stop) not in self._cuts:
+                assert isinstance(labels, GivenLabels)
+                self._cuts[first, block.stop] = source.slice_dates(first, block.stop), labels.cut(first, block.stop)
+            source, labels = self._cuts[first, block.stop]
+            before = first
+        return daily_rank_ic(
+            alphas,
+            source,
+            labels,
+            first=block.start - before,
+            last=block.stop - before,
+            floor=first - before,
+            **self._memory,
+            **self._options,
+        )
 
     def training_series(self, texts: Sequence[str]) -> FloatArray:
         """Exact daily RankICs over the training rows, (K, dates of training), of canonical texts."""
@@ -242,27 +299,36 @@ class Market:
     def figures(self, alpha: Alpha, ahead: int = 0) -> tuple[Daily, FloatArray]:
         """Daily figures (T,) over the mining rows; and the RankIC of each date with the labels `ahead` dates later.
 
-        The second is NaN for the last `ahead` dates.
+        The second is NaN for the last `ahead` dates. The first of a batch makes one pass for all of it.
         """
-        threads = self.config.run.threads
-        values = next(iter(self.evaluate([alpha])))
-        ordered = SortedRows.of(values, self.held.universe, threads=threads)
-        found = daily(ordered, self.labels, self.held.universe, present=self.present, threads=threads)
-        if not ahead:
-            return found, found.rank_ic
-        out = np.full(len(ordered.count), np.nan)
-        kept = max(0, len(out) - ahead)
-        early, late = ordered.part(slice(None, kept)), self.labels.part(slice(ahead, None))
-        out[:kept] = rank_ic(early, late, threads=threads)
-        return found, out
+        known = self._figures.get(alpha.canonical)
+        if known is None or ahead not in known[1]:
+            if all(a.canonical != alpha.canonical for a in self._asked):
+                self._asked = [alpha]
+            labels = {0: self.label_rows, ahead: self.label_rows.later(ahead)} if ahead else {0: self.label_rows}
+            found = daily_by_labels(self._asked, self.panel, labels, **self._memory, **self._options)
+            self._figures = {
+                a.canonical: (f[0], {key: figures.rank_ic for key, figures in f.items()})
+                for a, f in zip(self._asked, found, strict=True)
+            }
+            known = self._figures[alpha.canonical]
+        return known[0], known[1][ahead]
 
     def shuffled(self, rng: np.random.Generator, block: int) -> Market:
-        """The same market with labels whose dates were dealt out anew, see `control.shuffled_labels`."""
-        from fama_fast.data.labels import shuffled_labels
+        """The same market with labels whose dates were dealt out anew, see `data.labels.shuffled_labels`.
 
-        labels = shuffled_labels(self.labels.values, (self.rows.train, self.rows.valid), rng, block)
-        assert isinstance(self.whole, Panel)
-        return Market(self.whole, self.config, labels=labels)
+        These are in memory, for any date may be dealt any other's.
+        """
+        labels = np.empty(self.panel.shape)
+        # While they are dealt there are the labels, the dealt ones and a copy of a split.
+        self._budget(3 * labels.nbytes)
+        for loaded, found in self._labels():
+            labels[loaded.start : loaded.stop] = found
+        dealt = shuffled_labels(labels, (self.rows.train, self.rows.valid), rng, block)
+        del labels
+        if self.unscored:
+            dealt[self.members < self.config.splits.min_members] = np.nan
+        return Market(self.whole, self.config, library=self.library, labels=dealt)
 
     def lead(self, candidate: Candidate, member: Member) -> float:
         """Newey-West t of how far a candidate's daily RankIC is above a member's in training, each for its breadth."""
@@ -274,38 +340,45 @@ class Market:
 
     def vectors(self, alphas: Sequence[Alpha]) -> Iterator[NDArray[np.float32]]:
         """Unit rank vectors on the sampled training dates; the engine does the ranking."""
-        from fama_fast.engine import ranks_on
-
-        run = self.config.run
-        for block in ranks_on(alphas, self.held, self.vector_rows, threads=run.threads, min_coverage=run.min_coverage):
-            yield unit_vector(block)
+        size = self.budget.vectors_a_pass(len(self.vector_rows) * self.panel.shape[1])
+        if size is not None:
+            # Whose vectors are asked for are those whose figures may be, one after another: they will share a pass.
+            self._asked, self._figures = list(alphas), {}
+        step = size or max(1, len(alphas))
+        for at in range(0, len(alphas), step):
+            some = alphas[at : at + step]
+            for found in ranks_on(some, self.panel, self.vector_rows, **self._memory, **self._options):
+                yield unit_vector(found)
 
     def pool_ranks(self, factors: Sequence[Factor], panel: Panel, rows: slice) -> Iterator[Ranks]:
-        """Cross-sectional ranks of each factor, centred, on some rows: its share of the pool."""
-        from fama_fast.evaluation.ranks import oriented_ranks
-
+        """Cross-sectional ranks of each factor, centred, on some rows of data in memory: its share of the pool."""
         forms = [f.as_proposed for f in factors]
         start, stop, _ = rows.indices(panel.shape[0])
-        found = self._values([f"RANK({text})" for text, _ in forms], panel, start)
-        for (_, sign), shares in zip(forms, found, strict=True):
-            yield oriented_ranks(shares[: stop - start], sign, self.config.run.threads)
+        batch = max(1, BATCH_BYTES // (8 * panel.shape[0] * panel.shape[1]))
+        for at in range(0, len(forms), batch):
+            some = forms[at : at + batch]
+            found = evaluate_from([f"RANK({text})" for text, _ in some], panel, start, **self._options)
+            for (_, sign), shares in zip(some, found, strict=True):
+                yield oriented_ranks(shares[: stop - start], sign, self.config.run.threads)
 
     def open_test(self, factors: Sequence[Factor]) -> dict[str, dict[str, float]]:
         """Scores of each factor on the test rows, by fingerprint. Only the verdict may call this, once."""
-        from fama_fast.data.labels import scored_returns
+        rows, forms = self.rows.test, [f.as_proposed for f in factors]
+        found = daily_by_labels(
+            compile_all([text for text, _ in forms], self.whole),
+            self.whole,
+            {0: _returns(self.whole, self.config)},
+            first=rows.start,
+            **self._memory,
+            **self._options,
+        )
+        return {
+            f.fingerprint: figures[0].turned(sign).summary(rows, self.horizon).as_dict()
+            for f, (_, sign), figures in zip(factors, forms, found, strict=True)
+        }
 
-        run, cut, rows = self.config.run, self.config.splits, self.rows.test
-        whole = self.whole
-        assert isinstance(whole, Panel)
-        asked = slice(rows.start - 1, rows.stop)  # turnover needs the row before
-        labels = scored_returns(whole, cut.horizon, cut.entry_lag, min_members=cut.min_members)[asked]
-        universe = None if whole.universe is None else whole.universe[asked]
-        present = trading(whole)[asked] if universe is None else None
-        out: dict[str, dict[str, float]] = {}
-        forms = [f.as_proposed for f in factors]
-        found = self._values([text for text, _ in forms], whole, asked.start)
-        for factor, (_, sign), values in zip(factors, forms, found, strict=True):
-            kept = values[: asked.stop - asked.start]
-            by_date = daily(kept, labels, universe, present=present, threads=run.threads)
-            out[factor.fingerprint] = by_date.turned(sign).summary(slice(1, None), self.horizon).as_dict()
-        return out
+
+def _returns(data: Panel | Dataset, config: MiningConfig) -> ReturnLabels:
+    """Forward returns of all dates, made chunk by chunk."""
+    cut = config.splits
+    return ReturnLabels.of(data, cut.horizon, cut.entry_lag, min_members=cut.min_members)

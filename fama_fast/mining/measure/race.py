@@ -36,14 +36,11 @@ import numpy as np
 from fama_fast.evaluation.inference import newey_west_lag
 from fama_fast.evaluation.rank_correlation import one_thread
 from fama_fast.mining.candidate import RaceResult
-from fama_fast.panel import Panel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from fama_fast.backends.numba_vm.run import SortedLabels
     from fama_fast.engine import Alpha
-    from fama_fast.panel.dataset import Dataset
     from fama_fast.types import FloatArray
 
     ScoreParts = Callable[[Sequence[Sequence[Alpha]], slice], Iterable[tuple[FloatArray, FloatArray]]]
@@ -145,12 +142,19 @@ def critical(error: float, n: int) -> float:
     return z * (1.0 + (z * z + 1.0) / (4.0 * freedom))
 
 
+def first_row(alphas: Sequence[Alpha], block: slice) -> int:
+    """The row from which these alphas are computed for a block."""
+    halo = -(-max(a.lookback for a in alphas) // _HALO_STEP) * _HALO_STEP
+    start: int = block.start
+    return max(0, start - halo)
+
+
 class Race:
-    """The sample of dates and the rule, for one panel.
+    """The sample of dates and the rule, for one set of data.
 
     Args:
-        panel: dates up to the end of the mining rows. labels: of those; None where another scores (`score_parts`).
-        train: its training rows.
+        shape: mining dates and symbols. score_parts: gives daily RankICs and counts of values on a block of dates, (K,
+            rows of the block) each, part by part of the candidates. train: training rows.
         present: (T,) members of each date, for coverage.
         error: probability of dropping a candidate that would reach its bar.
         blocks: parts that the training dates are cut into. rungs: how many of them are run.
@@ -158,8 +162,8 @@ class Race:
 
     def __init__(
         self,
-        panel: Panel | Dataset,
-        labels: SortedLabels | None,
+        shape: tuple[int, int],
+        score_parts: ScoreParts,
         train: slice,
         present: FloatArray,
         *,
@@ -167,28 +171,21 @@ class Race:
         blocks: int,
         rungs: int,
         seed: int = 0,
-        horizon: int = 1,
-        threads: int | None = None,
-        min_coverage: float | None = None,
     ) -> None:
-        self.panel, self.labels, self.train, self.present = panel, labels, train, present
-        self.threads, self.min_coverage = threads, min_coverage
+        self.shape, self.score_parts, self.train, self.present = shape, score_parts, train, present
         self.total = train.stop - train.start
         edges = np.linspace(train.start, train.stop, blocks + 1).round().astype(int)
         order = np.random.default_rng([seed, 5]).permutation(blocks)[:rungs]
         self.blocks = [slice(int(edges[i]), int(edges[i + 1])) for i in order]
         self._widest = max(b.stop - b.start for b in self.blocks)
         self.error = error / len(self.blocks)
-        self._cuts: dict[tuple[int, int], tuple[Panel, SortedLabels]] = {}
-        # Who scores: the panel in memory, unless a cluster or a market that is read in parts puts itself here.
-        self.score_parts: ScoreParts = self._score_parts
 
     def run(self, alphas: Sequence[Alpha], bars: Sequence[float], controls: FloatArray) -> list[RaceResult | None]:
         """Each candidate's standing; None for one that a race does not pay for (it looks too far back).
 
         Args:
             bars: |RankIC| over the training rows that each candidate must be able to reach.
-            controls: (T, k) of `controls_of`, over the panel's dates.
+            controls: (T, k) of `controls_of`, over the mining dates.
         """
         race_result: list[RaceResult | None] = [None] * len(alphas)
         full = controls[self.train].mean(axis=0)
@@ -218,50 +215,17 @@ class Race:
 
     def _share(self, lookback: int) -> float:
         """What a rung costs, as a share of an exact score."""
-        return (self._widest + lookback) / self.panel.shape[0]
+        return (self._widest + lookback) / self.shape[0]
 
     def entered(self, account: Account, alphas: Sequence[Alpha], race_results: Sequence[RaceResult | None]) -> Account:
         """The account after a race of these candidates."""
         spent = saved = 0.0
-        rows, symbols = self.panel.shape
+        rows, symbols = self.shape
         for alpha, race_result in zip(alphas, race_results, strict=True):
             if race_result is not None:
                 spent += race_result.rungs * ((self._widest + alpha.lookback) * symbols + _PLANNING)
                 saved += (rows * symbols + _PLANNING) * race_result.lost
         return account.after(spent, saved)
-
-    def _score_parts(self, parts: Sequence[Sequence[Alpha]], block: slice) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """Daily RankICs and counts of values, (K, rows of the block) each, part by part."""
-        for part in parts:
-            yield self.score_from(part, self.first_row(part, block), block)
-
-    def first_row(self, alphas: Sequence[Alpha], block: slice) -> int:
-        """The row from which these alphas are computed for a block."""
-        halo = -(-max(a.lookback for a in alphas) // _HALO_STEP) * _HALO_STEP
-        start: int = block.start
-        return max(0, start - halo)
-
-    def score_from(self, alphas: Sequence[Alpha], first: int, block: slice) -> tuple[FloatArray, FloatArray]:
-        """Daily RankICs and counts of values on a block, computed from row `first` on."""
-        from fama_fast.engine import daily_rank_ic
-
-        if (first, block.stop) not in self._cuts:
-            self._cuts[first, block.stop] = self._cut(first, block.stop)
-        panel, labels = self._cuts[first, block.stop]
-        rows = np.arange(block.start - first, block.stop - first)
-        figures, counts = daily_rank_ic(
-            alphas, panel, labels, rows=rows, threads=self.threads, min_coverage=self.min_coverage
-        )
-        return figures[:, rows], counts[:, rows]
-
-    def _cut(self, first: int, stop: int) -> tuple[Panel, SortedLabels]:
-        from fama_fast.backends.numba_vm.run import SortedLabels
-
-        whole, panel = self.labels, self.panel
-        assert isinstance(panel, Panel)
-        assert whole is not None
-        rows = slice(first, stop)
-        return panel.slice_dates(first, stop), SortedLabels(whole.values[rows], whole.order[rows], whole.count[rows])
 
     def _stand(
         self, series: FloatArray, covered: FloatArray, controls: FloatArray, full: FloatArray, bar: float, lookback: int

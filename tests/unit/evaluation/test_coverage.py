@@ -21,7 +21,7 @@ def market() -> Market:
     panel = simulate(SimulationSpec(n_symbols=60, n_dates=300, seed=5, late_listing=0.0, missing=0.0))
     settings = config_from_dict({"gates": {"min_coverage": 0.3}})
     held = Market(panel, settings)
-    values = next(iter(held.evaluate([compile_alpha(WHOLE)])))
+    values = compile_alpha(WHOLE).evaluate(held.held)
     strength = np.where(held.held["RET"] > 0.0, 0.24, 0.18)
     noise = np.random.default_rng(0).normal(size=values.shape)
     return Market(panel, settings, labels=strength * (values - 1.0) / np.nanstd(values) + noise)

@@ -24,7 +24,6 @@ from fama_fast.evaluation.score import compile_all
 from fama_fast.mining.config import MiningConfig
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.measure.market import Market
-from fama_fast.mining.measure.market_parts import MarketInParts
 from fama_fast.panel import Panel
 from fama_fast.panel.dataset import Dataset
 
@@ -103,7 +102,7 @@ def test_a_cluster_gives_the_same(panel: Panel, path: Path, tmp_path: Path) -> N
 
 def test_mining_scores_the_same_dates_in_memory_and_in_parts(panel: Panel, path: Path) -> None:
     settings = config(min_members=MIN_MEMBERS)
-    held, parts = Market(panel, settings), MarketInParts(Dataset(path), settings)
+    held, parts = Market(panel, settings), Market(Dataset(path), settings)
     alphas = compile_all(list(TEXTS), panel)
     for a, b in zip(held.measure(alphas), parts.measure(alphas), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -148,7 +147,7 @@ def test_a_universe_that_is_always_too_small_is_an_error(
     with pytest.raises(DataError, match=r"at most 5 members there, fewer than splits\.min_members, 10"):
         Market(small, config())
     with pytest.raises(DataError, match=r"at most 5 members there, fewer than splits\.min_members, 10"):
-        MarketInParts(Dataset(path), config())
+        Market(Dataset(path), config())
 
 
 def test_dates_that_are_not_scored_are_counted(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

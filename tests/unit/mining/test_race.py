@@ -29,6 +29,11 @@ def market() -> Market:
     return Market(panel, config_from_dict({"racing": {"blocks": 3, "rungs": 2}}))
 
 
+def of_threads(market: Market, threads: int) -> Market:
+    config = market.config.model_copy(update={"run": market.config.run.model_copy(update={"threads": threads})})
+    return Market(market.whole, config)
+
+
 def test_estimate_without_controls_is_the_mean_with_a_finite_population_s_error() -> None:
     x = np.random.default_rng(0).normal(0.02, 0.1, 200)
     mean, error = estimate(x, np.empty((200, 0)), np.empty(0), 800)
@@ -100,8 +105,8 @@ def test_the_same_at_any_number_of_threads(market: Market) -> None:
 
     def race(threads: int) -> Race:
         return Race(
-            market.panel, market.sink_labels, market.rows.train, market.members,
-            error=0.05, blocks=4, rungs=2, seed=3, threads=threads,
+            market.panel.shape, of_threads(market, threads).score_parts, market.rows.train, market.members,
+            error=0.05, blocks=4, rungs=2, seed=3,
         )  # fmt: skip
 
     bars = [0.02] * len(alphas)
