@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
 from tests.support.paths import ROOT
 
@@ -64,3 +65,39 @@ def test_only_pythons_that_run_are_tried(tmp_path: Path, monkeypatch: pytest.Mon
     assert found[3, 98] == str(tmp_path / "python3.98")
     assert (3, 99) not in found
     assert (3, 7) not in found
+
+
+def kept(path: str) -> str:
+    file = ROOT / path
+    if not file.is_file():
+        pytest.skip(f"an archive of the source has no {path}")
+    return file.read_text(encoding="utf-8")
+
+
+def test_the_workflow_runs_everything_on_three_systems_and_every_python() -> None:
+    job = yaml.safe_load(kept(".github/workflows/ci.yml"))["jobs"]["check"]
+    matrix = job["strategy"]["matrix"]
+    assert {system.split("-")[0] for system in matrix["os"]} == {"ubuntu", "macos", "windows"}
+    assert matrix["python"] == ["3.11", "3.12", "3.13", "3.14"]
+    assert [step["run"] for step in job["steps"] if "run" in step] == ["bash .ci/run"]
+    classifiers = tomllib.loads(kept("pyproject.toml"))["project"]["classifiers"]
+    named = {c.rsplit(" ", 1)[1] for c in classifiers if re.search(r"Python :: 3\.\d", c)}
+    assert named <= set(matrix["python"])
+
+
+def test_the_workflow_of_packages_builds_both_and_tries_the_wheel() -> None:
+    steps = yaml.safe_load(kept(".github/workflows/packages.yml"))["jobs"]["build"]["steps"]
+    commands = [step.get("run", "") for step in steps]
+    assert "python -m build" in commands
+    assert any("fama-fast check" in command for command in commands)
+
+
+def test_hooks_are_local_and_their_commands_exist() -> None:
+    targets = set(re.findall(r"^([\w-]+):", kept("Makefile"), re.MULTILINE))
+    run = kept(".ci/run")
+    for repository in yaml.safe_load(kept(".pre-commit-config.yaml"))["repos"]:
+        assert repository["repo"] == "local"
+        for hook in repository["hooks"]:
+            program, target = hook["entry"].split()
+            assert (program, target in targets) == ("make", True)
+            assert f"make {target}\n" in run
