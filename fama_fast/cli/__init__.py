@@ -39,7 +39,7 @@ def _warn_in_words() -> None:
         message: Warning | str, category: Any, filename: str, lineno: int, file: Any = None, line: str | None = None
     ) -> None:
         if file is None and package in Path(filename).resolve().parents:
-            _tell(f"warning: {message}")
+            _print_failure(f"warning: {message}")
         else:
             others(message, category, filename, lineno, file, line)
 
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if streams.reader_gone:
             return EXIT_BROKEN_PIPE
         if failed is not None and code != EXIT_USAGE:
-            _tell(f"error: cannot write what is printed: {failed.strerror or failed}")
+            _print_failure(f"error: cannot write what is printed: {failed.strerror or failed}")
             return EXIT_USAGE
         return code
 
@@ -85,11 +85,11 @@ def _outcome(argv: Sequence[str] | None) -> int:
     except BrokenPipeError:
         raise
     except (FamaError, KeyboardInterrupt, OSError) as error:
-        _tell(_in_words(error))
+        _print_failure(_in_words(error))
         _show_error(given, error)
         return exit_code_of(error)
     except Exception as error:  # noqa: BLE001  (whatever it is: 1 would say that a search found nothing)
-        _tell(traceback.format_exc().rstrip())
+        _print_failure(traceback.format_exc().rstrip())
         _show_error(given, error)
         return exit_code_of(error)
     return EXIT_OK
@@ -116,7 +116,7 @@ def _in_words(error: BaseException) -> str:
     return "\n  ".join([f"error: {text}", *getattr(error, "__notes__", ())])
 
 
-def _tell(text: str) -> None:
+def _print_failure(text: str) -> None:
     """Print on standard error what went wrong, after what was printed before it, as far as the pipe is still read."""
     from fama_fast.terminal import message
 

@@ -164,14 +164,14 @@ class Given:
             raise ConfigError(f"{listed(self.runs)} were mined on different data: name them with --data")
         name, config = next(iter(self.runs.items()))
         source, paths = self.sources[name], config.paths
-        told = f"no --data given: the data of {name}, {source.data_source}"
+        text = f"no --data given: the data of {name}, {source.data_source}"
         if paths.market_data is None or (source.data_record or {}).get("given"):
             if universe is not None or groups is not None or reading.options():
                 raise ConfigError(f"how data are read can be said of those that --data names, not of those of {name}")
             opened = _again(name, config, source, parts)
-            note(told)
+            note(text)
             return DataChoice(None, opened=opened)
-        note(told)
+        note(text)
         own = {key: value for key, value in config.data.model_dump().items() if key in Reading.__annotations__}
         asked = {key: getattr(reading, key) for key in reading.options()}
         merged = replace(reading_of(**{key: value for key, value in own.items() if value is not None}), **asked)

@@ -99,14 +99,14 @@ class Run:
         return _figure(self.verdict, "control", "random_formulas", "pool", "valid", "rank_ic")
 
     @property
-    def told_control(self) -> str:
+    def control_text(self) -> str:
         """The random control's pool in a word."""
         if self.control_valid is None:
             return "not supplied" if self.finished else "at the end"
         return typeset(self.control_valid)
 
     @property
-    def told_test(self) -> str:
+    def test_text(self) -> str:
         """The test split in a word."""
         if self.test_opened_at is None:
             return "not opened"

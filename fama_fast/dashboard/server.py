@@ -60,12 +60,12 @@ def serve(ledger: ReadOnlyLedger, host: str, port: int, ready: Callable[[str], N
     shown = f"[{host}]" if ":" in host else host
     build(Runs(ledger), only_this_machine=is_loopback(host))
 
-    async def tell() -> None:
+    async def report_address() -> None:
         while not Server.instance.started:  # the application starts before its socket does
             await asyncio.sleep(0.02)
         ready(f"http://{shown}:{port}/")
 
-    app.on_startup(lambda: background_tasks.create(tell(), name="tell the address"))
+    app.on_startup(lambda: background_tasks.create(report_address(), name="tell the address"))
     ui.run(
         host=host,
         port=port,

@@ -74,8 +74,8 @@ def membership_mask(panel: Panel, path: str | Path, reading: Reading = PLAIN) ->
         raise DataError(f"{source}, {found.locate(row)}: {symbols[row]} {spell}")
 
     keep, warnings = _one_end_each(panel, symbols, first, last, reading, source, found.locate)
-    mask, told = _mask(panel, symbols.filter(pl.Series(keep)).to_list(), first[keep], last[keep], path)
-    return mask, [*warnings, *told]
+    mask, notes = _mask(panel, symbols.filter(pl.Series(keep)).to_list(), first[keep], last[keep], path)
+    return mask, [*warnings, *notes]
 
 
 def _one_end_each(
@@ -110,8 +110,8 @@ def _of_file(source: str, found: Duplicated) -> list[str]:
 
 def _index_mask(panel: Panel, path: Path) -> tuple[BoolArray, list[str]]:
     spells = read_spells(path)
-    mask, told = _mask(panel, spells.symbols, spells.first, spells.end, path)
-    return mask, [*spells.notes, *told]
+    mask, notes = _mask(panel, spells.symbols, spells.first, spells.end, path)
+    return mask, [*spells.notes, *notes]
 
 
 def _mask(panel: Panel, symbols: Sequence[str], first: Any, end: Any, path: str | Path) -> tuple[BoolArray, list[str]]:
@@ -232,8 +232,8 @@ def symbol_columns(
         called = _names(rows.table.columns[1:], reading, source)
         seen += called
         used = _used(called, rows.table.schema, wanted_groups, wanted_fields)
-        table, told = _per_symbol(rows, list(used), panel, source, reading)
-        warnings += told
+        table, notes = _per_symbol(rows, list(used), panel, source, reading)
+        warnings += notes
         for column, key in used.items():
             values = table[column]
             if column.lower() in wanted_fields:
@@ -325,7 +325,7 @@ def _per_symbol(
     key = rows.table.columns[0]
     table = rows.table.select(key, *used)
     shared = table[key].is_duplicated().arg_true().to_numpy()
-    told: list[str] = []
+    notes: list[str] = []
     if shared.size:
         symbols = table[key].gather(shared)
 
@@ -338,9 +338,9 @@ def _per_symbol(
         cells = symbols.rank("dense").to_numpy().astype(np.int64)
         keep[shared] = found.judge(cells, table[shared].drop(key), describe)
         found.refuse(source)
-        table, told = table.filter(pl.Series(keep)), _of_file(source, found)
+        table, notes = table.filter(pl.Series(keep)), _of_file(source, found)
     ours = pl.DataFrame({key: [str(s) for s in panel.symbols]})
-    return ours.join(table, on=key, how="left", maintain_order="left"), told
+    return ours.join(table, on=key, how="left", maintain_order="left"), notes
 
 
 def _numbers(values: pl.Series, source: str) -> FloatArray:

@@ -206,17 +206,17 @@ def _joined(
     warnings = list(panel.warnings)
     mask = None
     if membership is not None:
-        mask, told = membership_mask(panel, membership, reading)
-        warnings += told
+        mask, notes = membership_mask(panel, membership, reading)
+        warnings += notes
     joined: dict[str, GroupField] = {}
     static: dict[str, FloatArray] = {}
-    told = []
+    notes = []
     if files:
         named = _named(static_fields)
-        joined, static, told = symbol_columns(panel, files, groups=in_files, fields=named, reading=reading)
+        joined, static, notes = symbol_columns(panel, files, groups=in_files, fields=named, reading=reading)
         replaced = [g for g in joined if g in panel.groups]
         warnings += [f"group {g} of the data is replaced by the group file's" for g in replaced]
-    return panel.replace(fields=static, groups=joined, universe=mask, warnings=[*warnings, *told])
+    return panel.replace(fields=static, groups=joined, universe=mask, warnings=[*warnings, *notes])
 
 
 def _membership(path: MarketData | None, universe: str | Path | None) -> str | Path | None:

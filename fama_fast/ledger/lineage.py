@@ -270,7 +270,7 @@ class Lineage:
                 .join(_STEPS, s.id == way.c.id)
                 .order_by(way.c.of, s.round, s.id)
             ).all()
-            told = self._told(c, {row.fingerprint for row in rows})
+            expressions = self._expressions(c, {row.fingerprint for row in rows})
         grouped: dict[int, list[Any]] = {}
         for row in rows:
             grouped.setdefault(int(row.of), []).append(row)
@@ -278,7 +278,7 @@ class Lineage:
         for number, members in grouped.items():
             links = []
             for m in members:
-                expression, prompt = told.get(m.fingerprint, ("", None))
+                expression, prompt = expressions.get(m.fingerprint, ("", None))
                 links.append(ChainLink(m.fingerprint, expression, m.action, m.round, m.score, prompt))
             shared = [m.chain for m in members if m.chain != number]
             out.append(ChainPath(number, tuple(links), shared[-1] if shared else None))
@@ -338,7 +338,7 @@ class Lineage:
             out.append(kin)
         return out
 
-    def _told(self, c: sa.Connection, fingerprints: set[str]) -> dict[str, tuple[str, str | None]]:
+    def _expressions(self, c: sa.Connection, fingerprints: set[str]) -> dict[str, tuple[str, str | None]]:
         """Expression and prompt hash of candidates and starting factors."""
         t, s = _CANDIDATES.c, schema.starting_factors.c
         out: dict[str, tuple[str, str | None]] = {}

@@ -74,10 +74,10 @@ class Duplicated:
         """
         numbered = pl.DataFrame({"__cell": cells, "__row": np.arange(cells.size)})
         # There may be no column but the keys.
-        told = numbered.with_columns(comparable(values).get_columns())
-        names = [c for c in told.columns if c not in ("__cell", "__row")]
+        compared = numbered.with_columns(comparable(values).get_columns())
+        names = [c for c in compared.columns if c not in ("__cell", "__row")]
         versions = pl.struct(names).n_unique() if names else pl.lit(1)
-        found = told.group_by("__cell", maintain_order=True).agg(pl.col("__row"), (versions > 1).alias("differ"))
+        found = compared.group_by("__cell", maintain_order=True).agg(pl.col("__row"), (versions > 1).alias("differ"))
         found = found.sort("__cell")
         rows = pl.col("__row")
         last = pl.col("differ") if self.which == "last" else pl.lit(value=False)

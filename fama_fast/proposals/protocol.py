@@ -80,7 +80,7 @@ class SearchView:
     Attributes:
         elites: the best of every niche, best first. rates: how often each move (`Proposal.origin`) paid lately.
         residuals: rejected candidates with something new in them, best first.
-        stuck: nothing better was found for long. ranking_hashes: rankings that were met (`memory.ranking_hash`).
+        stuck: nothing better was found for long. ranking_hashes: rankings that were met (`passes.ranking_hash`).
     """
 
     elites: tuple[Elite, ...] = ()

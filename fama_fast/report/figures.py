@@ -129,7 +129,7 @@ def by_period(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
             tooltip=["year:O", alt.Tooltip("rank_ic:Q", format="+.4f"), "days:Q"],
         )
     )
-    return finished(chart, "Bar chart: mean RankIC by year. " + _told(data, "year", "rank_ic"))
+    return finished(chart, "Bar chart: mean RankIC by year. " + _rows_text(data, "year", "rank_ic"))
 
 
 def by_group(rows: Sequence[Mapping[str, Any]], what: str) -> alt.TopLevelMixin:
@@ -153,7 +153,7 @@ def by_group(rows: Sequence[Mapping[str, Any]], what: str) -> alt.TopLevelMixin:
             tooltip=["group:N", alt.Tooltip("rank_ic:Q", format="+.4f"), alt.Tooltip("t:Q", format="+.1f")],
         )
     )
-    told = _told(data, "group", "rank_ic")
+    told = _rows_text(data, "group", "rank_ic")
     of = f" (the {len(data)} largest of {len(rows)})" if len(rows) > len(data) else ""
     return finished(chart, f"Bar chart: RankIC within each {what}{of}. {told}", height=max(80, 20 * len(data)))
 
@@ -173,7 +173,7 @@ def quantiles(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
             tooltip=["quantile:O", alt.Tooltip("excess:Q", format="+.2%")],
         )
     )
-    return finished(chart, "Bar chart: annual excess return by quantile. " + _told(data, "quantile", "excess"))
+    return finished(chart, "Bar chart: annual excess return by quantile. " + _rows_text(data, "quantile", "excess"))
 
 
 def decay(curve: Sequence[float], half_life: float | None) -> alt.TopLevelMixin:
@@ -191,8 +191,8 @@ def decay(curve: Sequence[float], half_life: float | None) -> alt.TopLevelMixin:
         )
     )
     half = number(half_life)
-    told = "the half-life is not reached" if half is None else f"the half-life is {half:.1f} days"
-    return finished(chart, f"Line chart: RankIC by days waited before entering; {told}.")
+    reached = "the half-life is not reached" if half is None else f"the half-life is {half:.1f} days"
+    return finished(chart, f"Line chart: RankIC by days waited before entering; {reached}.")
 
 
 def cost_curve(portfolios: Mapping[str, Mapping[str, Any]]) -> alt.TopLevelMixin:
@@ -335,10 +335,12 @@ def funnel(counts: Mapping[str, int]) -> alt.TopLevelMixin:
             tooltip=["gate:N", "n:Q"],
         )
     )
-    return finished(chart, "Bar chart: candidates by gate. " + _told(data, "gate", "n"), height=max(80, 20 * len(data)))
+    return finished(
+        chart, "Bar chart: candidates by gate. " + _rows_text(data, "gate", "n"), height=max(80, 20 * len(data))
+    )
 
 
-def _told(rows: Sequence[Mapping[str, Any]], key: str, value: str) -> str:
+def _rows_text(rows: Sequence[Mapping[str, Any]], key: str, value: str) -> str:
     """The data as text, for readers who cannot see the bars."""
     parts = []
     for row in rows[:30]:

@@ -86,8 +86,8 @@ def _show(found: FactorPage, formula: str) -> None:
             "proposed again": f"{found.proposed_again} times",
         }
     )
-    told = {"fingerprint": found.fingerprint, "why it stopped": row.get("reason"), "prompt": row.get("prompt_hash")}
-    facts({name: str(value) for name, value in told.items() if value})
+    details = {"fingerprint": found.fingerprint, "why it stopped": row.get("reason"), "prompt": row.get("prompt_hash")}
+    facts({name: str(value) for name, value in details.items() if value})
     for head, key in (("Hypothesis", "hypothesis"), ("Explanation", "explanation")):
         if row.get(key):
             Text("h2", head)

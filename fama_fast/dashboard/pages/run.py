@@ -153,11 +153,11 @@ def _tiles(run: Run) -> dict[str, str]:
         "admitted": f"{run.totals.admitted}" + (f" (wanted {run.wanted})" if run.wanted else ""),
         "best training RankIC": typeset(run.totals.best),
         "pool on validation": typeset(run.pool_valid),
-        "random control's pool": run.told_control,
+        "random control's pool": run.control_text,
         "candidates/s, last round": DASH if rate is None else f"{rate:,.1f}",
         "model tokens": number(run.tokens),
         "model cost": DASH if not run.cost else f"{run.cost:.2f}",
-        "pool on test": run.told_test,
+        "pool on test": run.test_text,
     }
 
 

@@ -35,7 +35,7 @@ def register(runs: Runs) -> None:
                 problem(error)
             return
         with frame("Runs", place):
-            note = paragraph(_told(found), "quiet")
+            note = paragraph(_count_text(found), "quiet")
             grid = _grid(found)
             with Element("div").classes("row-of-controls"):
                 ui.button("Compare selected runs", color=None, on_click=lambda: _compare(grid)).props(
@@ -49,7 +49,7 @@ def register(runs: Runs) -> None:
                 except StoreError as error:
                     note.text = str(error)
                     return
-                note.text = _told(now)
+                note.text = _count_text(now)
                 rows = _rows(now)
                 if rows != shown[0]:
                     shown[0] = rows
@@ -58,7 +58,7 @@ def register(runs: Runs) -> None:
             ui.timer(REFRESH_SECONDS, refresh)
 
 
-def _told(runs: list[Run]) -> str:
+def _count_text(runs: list[Run]) -> str:
     if not runs:
         return "No run has been recorded yet: 'fama-fast mine' makes one, and it will appear here."
     going = sum(not r.finished for r in runs)

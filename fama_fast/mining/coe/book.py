@@ -243,7 +243,7 @@ class ChainBook:
 def _most_correlated(factor: Factor, members: Sequence[Factor], correlations: Correlations) -> Factor:
     """The member of largest |correlation| with `factor`; among equal ones the strongest, then the latest."""
 
-    def likeness(member: Factor) -> float:
+    def absolute_correlation(member: Factor) -> float:
         if isinstance(correlations, Mapping):
             if member.fingerprint not in correlations:
                 raise DataError(f"the correlation of {factor.expression} with {member.expression} is not known")
@@ -252,7 +252,7 @@ def _most_correlated(factor: Factor, members: Sequence[Factor], correlations: Co
             value = correlations(factor, member)
         return 0.0 if math.isnan(value) else abs(value)
 
-    ranked = [(likeness(m), strength(m), place) for place, m in enumerate(members)]
+    ranked = [(absolute_correlation(m), strength(m), place) for place, m in enumerate(members)]
     return members[max(ranked)[2]]
 
 

@@ -236,21 +236,21 @@ def check_correlation(candidate: Candidate, context: GateContext) -> str | None:
     close = [context.library.members[i] for i in np.flatnonzero(found > limit)]
     if not close:
         return None
-    best = max(close, key=lambda m: _standing(m, context))
-    if _adjusted(candidate.adjusted_rank_ic, candidate.nodes, context) <= _standing(best, context):
+    best = max(close, key=lambda m: _member_fitness(m, context))
+    if _fitness(candidate.adjusted_rank_ic, candidate.nodes, context) <= _member_fitness(best, context):
         nearest = context.library.members[int(np.argmax(found))]
         return f"|correlation| {found.max():.3f} with {nearest.factor.canonical}, at most {limit:g}"
     candidate.replaces = tuple(m.factor.fingerprint for m in close)
     return None
 
 
-def _adjusted(coverage_adjusted: float, nodes: int, context: GateContext) -> float:
+def _fitness(coverage_adjusted: float, nodes: int, context: GateContext) -> float:
     return coverage_adjusted - context.settings.complexity_penalty * nodes
 
 
-def _standing(member: Member, context: GateContext) -> float:
-    """A member's reach less its complexity; an unscored one stands at nothing."""
-    return _adjusted(0.0 if np.isnan(member.adjusted_rank_ic) else member.adjusted_rank_ic, member.nodes, context)
+def _member_fitness(member: Member, context: GateContext) -> float:
+    """A member's coverage-adjusted RankIC less the penalty of its complexity; 0 less that without a score."""
+    return _fitness(0.0 if np.isnan(member.adjusted_rank_ic) else member.adjusted_rank_ic, member.nodes, context)
 
 
 def check_admission(candidate: Candidate, context: GateContext) -> str | None:
@@ -260,14 +260,14 @@ def check_admission(candidate: Candidate, context: GateContext) -> str | None:
     Clearly: by a share of the member's fitness, and day by day (a paired test on the same dates, for the two
     series share most of their noise).
     """
-    fitness = _adjusted(candidate.adjusted_rank_ic, candidate.nodes, context)
+    fitness = _fitness(candidate.adjusted_rank_ic, candidate.nodes, context)
     limits = context.settings
     if not fitness >= limits.min_rank_ic:
         return f"worth {fitness:.4f} for {candidate.nodes} nodes, at least {limits.min_rank_ic:g}"
     for fingerprint in candidate.replaces:
         member = context.library.get(fingerprint)
         assert member is not None
-        bar = _standing(member, context) * (1.0 + limits.replace_margin)
+        bar = _member_fitness(member, context) * (1.0 + limits.replace_margin)
         if not fitness > bar:
             return f"worth {fitness:.4f}, not clearly better than {member.factor.canonical} (needs {bar:.4f})"
         lead = context.measures.lead(candidate, member)

@@ -107,8 +107,8 @@ def measure(
     if "novelty" in names:
         assert candidate.vector is not None
         others = np.array([m.factor.fingerprint not in without for m in library.members], dtype=np.bool_)
-        likeness = np.abs(library.correlations(candidate.fingerprint, candidate.vector))[others]
-        figures["novelty"] = 1.0 - float(likeness.max(initial=0.0))
+        correlations = np.abs(library.correlations(candidate.fingerprint, candidate.vector))[others]
+        figures["novelty"] = 1.0 - float(correlations.max(initial=0.0))
     return {name: figures[name] for name in names}
 
 

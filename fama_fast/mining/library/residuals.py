@@ -41,17 +41,17 @@ _OPERATORS = 3  # nodes that a residual has beside its operands
 
 
 def contributions(
-    series: FloatArray, likeness: FloatArray, pool: FloatArray, within: FloatArray, penalty: float
+    series: FloatArray, correlations: FloatArray, pool: FloatArray, within: FloatArray, penalty: float
 ) -> FloatArray:
     """(X, T) daily RankICs of each candidate that the ridge pool leaves unexplained.
 
     Args:
-        series: (X, T) daily RankICs of the candidates. likeness: (X, K) correlations with the pool's factors.
+        series: (X, T) daily RankICs of the candidates. correlations: (X, K) with the pool's factors.
         pool: (K, T) the factors' daily RankICs. within: (K, K) their correlations. penalty: the pool's.
     """
     if not len(pool):
         return series
-    slopes = np.linalg.solve(within + penalty * np.eye(len(within)), likeness.T)
+    slopes = np.linalg.solve(within + penalty * np.eye(len(within)), correlations.T)
     return series - slopes.T @ pool
 
 
@@ -104,11 +104,11 @@ class ResidualArchive:
         r = across[np.arange(len(names)), nearest]
         rest = np.sqrt(np.maximum(1.0 - r * r, 1.0 - _COPY * _COPY))[:, None]
         series = (own - r[:, None] * theirs[nearest]) / rest
-        likeness = (across - r[:, None] * within[nearest]) / rest
+        partial = (across - r[:, None] * within[nearest]) / rest
         mined = [i for i, m in enumerate(members) if m.mined]
         with one_thread():
             added = contributions(
-                series, likeness[:, mined], theirs[mined], within[np.ix_(mined, mined)], config.pool.ridge
+                series, partial[:, mined], theirs[mined], within[np.ix_(mined, mined)], config.pool.ridge
             )
         score, t = _level(series)
         gain, gain_t = _level(added)
@@ -116,7 +116,7 @@ class ResidualArchive:
         fitness = gain * (1.0 - _CAUTION / np.maximum(gain_t, 1e-12)) - gates.complexity_penalty * nodes
         good = (
             (np.abs(r) < _COPY)
-            & (np.abs(likeness).max(axis=1) <= gates.max_correlation)
+            & (np.abs(partial).max(axis=1) <= gates.max_correlation)
             & (score - gates.complexity_penalty * nodes >= gates.min_rank_ic)
             & (t >= gates.min_t)
             & (nodes <= gates.max_nodes)

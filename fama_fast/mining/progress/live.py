@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ROUNDS_SHOWN = 12
 _AROUND = 8  # lines of the display that are not rounds
-_WIDE = 84  # characters that the table needs with the exemplars' likeness
+_WIDE = 84  # characters that the table needs with the exemplars' correlation
 
 
 def can_draw() -> bool:
@@ -45,7 +45,7 @@ class RichProgress(NoProgress):
         self._reports: list[RoundReport] = []
         self._phase = ""
         self._stopping = ""
-        self._told_at = 0.0
+        self._reported_at = 0.0
         self._started = False
         # Asked for at every refresh: the time goes on while a long phase says nothing.
         self._live = Live(console=self._console, refresh_per_second=4, get_renderable=self._drawing)
@@ -64,7 +64,7 @@ class RichProgress(NoProgress):
 
     def round_done(self, report: RoundReport) -> None:
         self._reports.append(report)
-        self._told_at = time.monotonic()
+        self._reported_at = time.monotonic()
         self._phase = ""
         self._show()
 
@@ -92,9 +92,9 @@ class RichProgress(NoProgress):
         if self._reports:
             last = self._reports[-1]
             height = max(3, min(_ROUNDS_SHOWN, self._console.height - _AROUND))
-            parts.append(_rounds_table(self._reports[-height:], likeness=self._console.width >= _WIDE))
+            parts.append(_rounds_table(self._reports[-height:], exemplars=self._console.width >= _WIDE))
             parts.append(Text(f"stopped: {stopped_by_gate(last.funnel, '  ') or 'none'}", style="dim"))
-            parts.append(Text(self._pace(last)))
+            parts.append(Text(self._progress_text(last)))
         if self._stopping and self._started:
             parts.append(Text(printable(self._stopping), style="bold"))
         if self._phase:
@@ -102,8 +102,8 @@ class RichProgress(NoProgress):
             parts.append(self._spinner)
         return Group(*parts)
 
-    def _pace(self, last: RoundReport) -> str:
-        gone = time.monotonic() - self._told_at if self._started else 0.0
+    def _progress_text(self, last: RoundReport) -> str:
+        gone = time.monotonic() - self._reported_at if self._started else 0.0
         parts = [f"{last.candidates:,} candidates", f"{clock_text(last.elapsed + gone)} gone"]
         if last.left is not None and self._started:
             parts.append(f"at most {clock_text(max(0.0, last.left - gone))} left")
@@ -112,11 +112,11 @@ class RichProgress(NoProgress):
         return "  ".join(parts)
 
 
-def _rounds_table(reports: Sequence[RoundReport], *, likeness: bool) -> Any:
+def _rounds_table(reports: Sequence[RoundReport], *, exemplars: bool) -> Any:
     from rich.table import Table
 
     names = ["round", "proposed", "admitted", "new", "best train", "pool valid", "cand/s"]
-    if likeness:
+    if exemplars:
         names.insert(-1, "exemplars |ρ|")
     table = Table(box=None, pad_edge=False)
     for name in names:
@@ -131,7 +131,7 @@ def _rounds_table(reports: Sequence[RoundReport], *, likeness: bool) -> Any:
             "-" if r.pool_valid is None else f"{r.pool_valid:+.4f}",
             f"{r.rate:.0f}",
         ]
-        if likeness:
+        if exemplars:
             cells.insert(-1, "-" if r.exemplar_correlation is None else f"{r.exemplar_correlation:.2f}")
         table.add_row(*cells)
     return table

@@ -162,8 +162,8 @@ class MLflowProgress(PassedOn):
                 yield
             # Whatever is wrong with the copy, the run goes on.
             except Exception as error:  # noqa: BLE001
-                told, self._failed = self._failed, True
-                if not told:
+                failed_before, self._failed = self._failed, True
+                if not failed_before:
                     later = "" if what == "end" else "; the run goes on, and MLflow is tried once more at its end"
                     self.shown.note(
                         f"warning: MLflow at {self._where} did not take the {what} of the run, which the ledger has: "

@@ -47,7 +47,7 @@ def few_digits(value: float) -> float:
 
 
 @functools.lru_cache(maxsize=1 << 14)
-def worth_scoring(node: Node) -> bool:
+def is_scorable(node: Node) -> bool:
     """Whether values differ between symbols and cost no more than `MAX_WORK` operations."""
     from fama_fast.passes import identity
 

@@ -107,12 +107,12 @@ def mine(
             cluster was lost; so do they. RunError: no memory was left; so do they.
     """
     settings = config if isinstance(config, MiningConfig) else config_from_dict(config or {})
-    told: Progress = progress or NoProgress()
+    reporter: Progress = progress or NoProgress()
     record = None
     opened = ExitStack()
     opened.enter_context(_old_objects_left_alone())
     # Last, and come what may, for it has the terminal; whatever `told` is by then.
-    opened.callback(lambda: told.close())  # noqa: PLW0108
+    opened.callback(lambda: reporter.close())  # noqa: PLW0108
     try:
         if resume is not None:
             with Ledger.open(ledger_place(settings), create=False) as ledger:
@@ -124,27 +124,27 @@ def mine(
         check_budget(settings, given)
         data = given if given is not None else open_data(settings)
         read_through(data, settings)
-        say_source(data, told)
+        say_source(data, reporter)
         if record is not None and record.data_hash != data.data_hash:
             raise ConfigError(
                 f"run {record.id} was made on other data: {record.source} with hash {record.data_hash}, "
                 f"now {data.source} with hash {data.data_hash}"
             )
         known = _known_data(data, settings, record, given=given is not None)
-        told.note(quality_line(known["quality"], data.source))
+        reporter.note(quality_line(known["quality"], data.source))
         opened.enter_context(_clustering_made_ready(settings))
         proposer = proposer or configured_proposer(settings)
         market = opened.enter_context(
-            open_market(data, settings, given=given is not None, note=lambda text: told.note(f"warning: {text}"))
+            open_market(data, settings, given=given is not None, note=lambda text: reporter.note(f"warning: {text}"))
         )
         for text in market.warnings:
-            told.note(f"warning: {text}")
+            reporter.note(f"warning: {text}")
         if settings.paths.factor_cache is not None and settings.run.update_cache:
             check_cache(settings.paths.factor_cache)
-        told = tracked(settings, told)
+        reporter = tracked(settings, reporter)
         with Ledger.open(ledger_place(settings)) as ledger:
-            result = Miner(settings, market, proposer, ledger, told, record, stop, output, known).run()
-        _hand_over(result, told, output)
+            result = Miner(settings, market, proposer, ledger, reporter, record, stop, output, known).run()
+        _hand_over(result, reporter, output)
         return result
     finally:
         opened.close()
@@ -174,7 +174,7 @@ def _given_before(settings: MiningConfig, record: RunRecord) -> Panel | Dataset 
         raise ConfigError(f"run {record.id}: {error}: name them with --data, or give mine() the panel") from error
 
 
-def _hand_over(result: MiningResult, told: Progress, output: str | Path | None) -> None:
+def _hand_over(result: MiningResult, reporter: Progress, output: str | Path | None) -> None:
     """Write the result to the output and report it to the progress; what could not be written is raised at the end.
 
     Raises:
@@ -187,7 +187,7 @@ def _hand_over(result: MiningResult, told: Progress, output: str | Path | None) 
         except OutputError as error:
             again = f"fama-fast mine --resume {result.run_id} --output FILE"
             failed = OutputError(f"{error}; the run is kept in the ledger, and {again} writes its result")
-    told.run_ended(result.to_dict())
+    reporter.run_ended(result.to_dict())
     if failed is not None:
         raise failed
     if result.unsaved:
@@ -271,10 +271,10 @@ class Miner:
                 self._say_run(run, state)
                 return self._search(run, state)
         except BaseException as error:
-            told = self._left(run, rounds if state is None else state.round, error)
-            if told is error:
+            failure = self._left(run, rounds if state is None else state.round, error)
+            if failure is error:
                 raise
-            raise told from error
+            raise failure from error
 
     def _search(self, run: RunRecord, state: LoopState) -> MiningResult:
         # A run that was killed after it opened its test must not search on.

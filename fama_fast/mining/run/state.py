@@ -46,7 +46,7 @@ class LoopState:
 
     Attributes:
         library: members in order. book: chains; None when Chain-of-Experience is off.
-        memory: the archive that searchers breed from, the rankings that were met, and which moves paid.
+        archive: the elites that searchers breed from, the rankings that were met, and which moves paid.
         residuals: rejected candidates that have something beside the library.
         tried: why a fingerprint is a duplicate. known: canonical texts tried. Both are of what was proposed, and of the
             library.
@@ -65,7 +65,7 @@ class LoopState:
     library: LibraryView
     book: ChainBook | None = None
     failures: FailureLog = field(default_factory=FailureLog)
-    memory: SearchArchive = field(default_factory=SearchArchive)
+    archive: SearchArchive = field(default_factory=SearchArchive)
     residuals: ResidualArchive = field(default_factory=ResidualArchive)
     tried: dict[str, str] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
@@ -96,7 +96,7 @@ class LoopState:
             "library": [m.entry for m in self.library.members],
             "book": None if self.book is None else self.book.to_dict(),
             "failures": self.failures.to_dict(),
-            "memory": self.memory.to_dict(),
+            "memory": self.archive.to_dict(),
             "residuals": self.residuals.to_dict(),
             "pool": dict(self.pool),
             "best_pool": self.best_pool,
@@ -158,9 +158,9 @@ def first_state(market: Market, factors: Sequence[Factor]) -> tuple[LoopState, l
         if measured.proposed:
             state.turned[alpha.fingerprint] = measured.fingerprint, measured.canonical
             state.begun_as[measured.fingerprint] = measured.proposed
-        state.memory.ranking_hashes |= {ranking_hash(alpha.node), "=" + series_hash(series)}
+        state.archive.ranking_hashes |= {ranking_hash(alpha.node), "=" + series_hash(series)}
         own = series[market.rows.train]
-        state.memory.consider(elite_of(alpha, own, penalty, scored_coverage, fingerprint=measured.fingerprint), own)
+        state.archive.consider(elite_of(alpha, own, penalty, scored_coverage, fingerprint=measured.fingerprint), own)
     return state, notes
 
 
@@ -205,7 +205,7 @@ def restored_state(
             LibraryView(),
             book=book,
             failures=FailureLog.from_dict(data["failures"]),
-            memory=SearchArchive.from_dict(data["memory"], market.training_series),
+            archive=SearchArchive.from_dict(data["memory"], market.training_series),
             residuals=ResidualArchive.from_dict(data.get("residuals", {}), market.training_series),
             pool=dict(data["pool"]),
             best_pool=_of_kind(data["best_pool"], float, int, type(None)),

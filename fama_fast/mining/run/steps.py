@@ -130,7 +130,7 @@ def make_request(
         limits=config.gates.limits,
         round=number,
         seed=config.run.seed,
-        search=replace(state.memory.view(), residuals=state.residuals.shown),
+        search=replace(state.archive.view(), residuals=state.residuals.shown),
     )
 
 
@@ -150,7 +150,7 @@ def pass_gates(
         tried=state.tried,
         measures=market,
         wanted=config.u,
-        ranking_hashes=state.memory.ranking_hashes,
+        ranking_hashes=state.archive.ranking_hashes,
     )
     readable = [c for c in candidates if run_gates(c, GateCost.TEXT, context)]
     state.known.update(c.alpha.canonical for c in candidates if c.alpha is not None)
@@ -189,7 +189,7 @@ def pass_gates(
         state.tried[candidate.compiled.fingerprint] = state.tried[factor.fingerprint] = IN_LIBRARY
         candidate.admitted = True
         admitted.append(factor)
-    state.memory.learn(candidates, market.rows.train, config.gates.complexity_penalty)
+    state.archive.learn(candidates, market.rows.train, config.gates.complexity_penalty)
     before = set(state.residuals.kept)
     state.residuals.update(candidates, state.library, market.rows.train, config)
     refused = {c.fingerprint for c in passed if not c.admitted}
@@ -277,7 +277,7 @@ def grow_chains(
         # What a run without chains admits at once begins one chain, not one each.
         shown = chain or begun
         current = None if shown is None else book.get(shown.id)
-        near = {} if current is None else _likeness(state, factor, current, config.coe.split_threshold)
+        near = {} if current is None else _chain_correlations(state, factor, current, config.coe.split_threshold)
         event = book.update(factor, current, near)
         state.book = event.book
         if event.outcome is not Outcome.UNCHANGED:
@@ -287,7 +287,7 @@ def grow_chains(
     return steps
 
 
-def _likeness(state: LoopState, factor: Factor, chain: Chain, threshold: float) -> dict[str, float]:
+def _chain_correlations(state: LoopState, factor: Factor, chain: Chain, threshold: float) -> dict[str, float]:
     """Correlation of a factor with each chain member.
 
     Where the closest member leads the last one by no more than `threshold` the last one draws level, so that

@@ -82,7 +82,7 @@ def random_formulas(vocabulary: Vocabulary, sizes: Mapping[int, int], seed: int)
     only when the vocabulary has no more to offer.
     """
     from fama_fast.lang import to_text
-    from fama_fast.mining.proposers.random_tree import TreeMaker, fits, worth_scoring
+    from fama_fast.mining.proposers.random_tree import TreeMaker, fits, is_scorable
     from fama_fast.passes import canonicalise
 
     wanted = {n: k for n, k in sizes.items() if k > 0}
@@ -102,7 +102,7 @@ def random_formulas(vocabulary: Vocabulary, sizes: Mapping[int, int], seed: int)
         except FamaError:  # parameters that do not go together
             continue
         text = to_text(node)
-        if text not in seen and fits(node, vocabulary, _MAX_DEPTH, largest) and worth_scoring(node):
+        if text not in seen and fits(node, vocabulary, _MAX_DEPTH, largest) and is_scorable(node):
             seen.add(text)
             drawn.setdefault(count_nodes(node), []).append(text)
     out: list[str] = []

@@ -209,16 +209,16 @@ def _in_the_search(read: Document, settings: Mapping[str, Any]) -> Iterator[tupl
     whole = _ended(read)
     if whole and read.factors and not read.verdict.pool.get("valid"):
         yield "verdict.pool.valid", "is missing"
-    luck, path = read.verdict.control.random_formulas, "verdict.control.random_formulas"
+    control, path = read.verdict.control.random_formulas, "verdict.control.random_formulas"
     asked = isinstance(settings.get("control"), dict) and settings["control"].get("random") is True
-    if whole and luck is None and asked and read.search.candidates:
+    if whole and control is None and asked and read.search.candidates:
         yield path, "is missing"
-    if luck is not None and luck.admitted:
+    if control is not None and control.admitted:
         for key in ("best_train_rank_ic", "best_valid_rank_ic", "pool"):
-            if key not in luck.model_fields_set:
+            if key not in control.model_fields_set:
                 yield f"{path}.{key}", "is missing"
         for split in ("valid", "test"):
-            if split not in (luck.pool or {}):
+            if split not in (control.pool or {}):
                 yield f"{path}.pool.{split}", "is missing"
 
 

@@ -141,7 +141,7 @@ def conclude(
         factors: the new factors by fingerprint. test: test scores by fingerprint; empty when nothing holds, for
             then the test stays closed. valid, tested: pools, see `Verdict`.
     """
-    from fama_fast.mining.verdict import text as wording
+    from fama_fast.mining.verdict import text as sentences
 
     whole = tuple(
         FactorVerdict(
@@ -166,8 +166,8 @@ def conclude(
     shrinkage = _shrinkage([factors[f.fingerprint] for f in holding], test)
     return Verdict(
         status,
-        wording.headline(status.value, whole, tried, level=level, tested=tested),
-        wording.statements(
+        sentences.headline(status.value, whole, tried, level=level, tested=tested),
+        sentences.statements(
             whole,
             tried,
             level=level,

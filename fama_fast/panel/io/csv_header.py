@@ -47,13 +47,13 @@ def read_header(data: Bytes, start: int, file: str) -> Header:
         DataError: no line, two columns of one name, a line of values in place of names.
     """
     line, after = next_line(data, start)
-    told = _SEPARATOR_LINE.match(line)
-    if told is not None:  # as Excel writes it
+    declared = _SEPARATOR_LINE.match(line)
+    if declared is not None:  # as Excel writes it
         line, after = next_line(data, after)
     text = line.decode("utf-8")
     if not text.strip():
         raise DataError(f"{file}: there is no line with the names of columns")
-    separator = told[1].decode("utf-8") if told is not None else separator_of(text)
+    separator = declared[1].decode("utf-8") if declared is not None else separator_of(text)
     cells = [name.strip() for name in cells_of(text, separator)]
     if all(_NUMBER.match(c) for c in cells[:2]) and not any(nm.is_key_name(c) for c in cells if c):
         shown = ", ".join(map(quoted, cells[:3]))

@@ -66,10 +66,10 @@ def read_stacked(data: Bytes, start: int) -> Stacked | None:
     titles, others = (one[1:], two[1:]) if known[0] else (two[1:], one[1:])
     if not all(others) or (all(_NUMBER.match(c) for c in others) and nm.plain(two[0]) == ""):
         return None
-    third, behind = next_line(data, after)
+    third, after_third = next_line(data, after)
     label = [c.strip() for c in cells_of(third.decode("utf-8"), separator)]
     if label and not any(label[1:]) and nm.plain(label[0]) in nm.DATE_NAMES:
-        after = behind
+        after = after_third
     made = [str(i) for i in range(len(one))]
     called = [f or "" for f in fields[0 if known[0] else 1]]
     return Stacked(

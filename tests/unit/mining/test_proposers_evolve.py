@@ -20,8 +20,8 @@ from fama_fast.mining.proposers.random_tree import (
     TreeMaker,
     fits,
     is_boolean,
+    is_scorable,
     random_expression,
-    worth_scoring,
 )
 from fama_fast.passes import canonicalise, identity, lookback
 from fama_fast.proposals.operators import proposable_specs
@@ -276,7 +276,7 @@ def test_a_column_that_the_language_cannot_write_gives_no_nodes_away() -> None:
     ],
 )
 def test_what_is_the_same_for_all_symbols_is_not_worth_scoring(text: str, fitness: bool) -> None:
-    assert worth_scoring(canonicalise(parse(text))) is fitness
+    assert is_scorable(canonicalise(parse(text))) is fitness
 
 
 def test_what_comes_down_to_too_much_work_is_not_worth_scoring() -> None:
@@ -285,7 +285,7 @@ def test_what_comes_down_to_too_much_work_is_not_worth_scoring() -> None:
 
     dear = "TS_TARGET_TVR_DECAY(RANK(CLOSE), 0, 1, 0.1)"
     assert work(dear) > MAX_WORK >= work("TS_MEAN(CLOSE, 5)")
-    assert not worth_scoring(parse(dear))
+    assert not is_scorable(parse(dear))
 
 
 def test_neighbours_are_one_step_away_each_once_and_simplest_first() -> None:

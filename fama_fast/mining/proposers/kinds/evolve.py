@@ -3,7 +3,7 @@ candidates, and draws fresh random expressions.
 
 The embedded default: it needs no model, no key and no network, and equal requests get equal answers. It names
 no operator (the registry does) and never sees data; what is good is for the loop's gates to say, and the
-archive it breeds from is the loop's (`memory`).
+archive it breeds from is the loop's (`LoopState.archive`).
 
 Parents are drawn by tournament (Goldberg and Deb 1991). Moves are drawn by what was admitted of their children lately,
 with a floor for each (probability matching: Thierens 2005). A search that is stuck begins anew from fresh
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from fama_fast.errors import FamaError
 from fama_fast.mining.proposers import variation
 from fama_fast.mining.proposers.check import compiled, spelled
-from fama_fast.mining.proposers.random_tree import TreeMaker, fits, random_expression, worth_scoring
+from fama_fast.mining.proposers.random_tree import TreeMaker, fits, is_scorable, random_expression
 from fama_fast.passes import ranking_hash
 from fama_fast.proposals.protocol import Capabilities, Proposal, ProposalBatch, Rejection
 
@@ -171,7 +171,7 @@ class EvolveProposer:
                 if node is None:
                     continue
                 node = canonicalise(node)
-                if not fits(node, vocabulary, MAX_DEPTH, MAX_NODES) or not worth_scoring(node):
+                if not fits(node, vocabulary, MAX_DEPTH, MAX_NODES) or not is_scorable(node):
                     continue
             except FamaError:  # parameters that do not go together
                 continue
