@@ -129,7 +129,7 @@ def by_period(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
             tooltip=["year:O", alt.Tooltip("rank_ic:Q", format="+.4f"), "days:Q"],
         )
     )
-    return finished(chart, "Bar chart: mean RankIC by year. " + _rows_text(data, "year", "rank_ic"))
+    return finished(chart, "Bar chart: mean RankIC by year. " + _in_text(data, "year", "rank_ic"))
 
 
 def by_group(rows: Sequence[Mapping[str, Any]], what: str) -> alt.TopLevelMixin:
@@ -153,9 +153,9 @@ def by_group(rows: Sequence[Mapping[str, Any]], what: str) -> alt.TopLevelMixin:
             tooltip=["group:N", alt.Tooltip("rank_ic:Q", format="+.4f"), alt.Tooltip("t:Q", format="+.1f")],
         )
     )
-    told = _rows_text(data, "group", "rank_ic")
+    figures = _in_text(data, "group", "rank_ic")
     of = f" (the {len(data)} largest of {len(rows)})" if len(rows) > len(data) else ""
-    return finished(chart, f"Bar chart: RankIC within each {what}{of}. {told}", height=max(80, 20 * len(data)))
+    return finished(chart, f"Bar chart: RankIC within each {what}{of}. {figures}", height=max(80, 20 * len(data)))
 
 
 def quantiles(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
@@ -173,7 +173,7 @@ def quantiles(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
             tooltip=["quantile:O", alt.Tooltip("excess:Q", format="+.2%")],
         )
     )
-    return finished(chart, "Bar chart: annual excess return by quantile. " + _rows_text(data, "quantile", "excess"))
+    return finished(chart, "Bar chart: annual excess return by quantile. " + _in_text(data, "quantile", "excess"))
 
 
 def decay(curve: Sequence[float], half_life: float | None) -> alt.TopLevelMixin:
@@ -336,11 +336,11 @@ def funnel(counts: Mapping[str, int]) -> alt.TopLevelMixin:
         )
     )
     return finished(
-        chart, "Bar chart: candidates by gate. " + _rows_text(data, "gate", "n"), height=max(80, 20 * len(data))
+        chart, "Bar chart: candidates by gate. " + _in_text(data, "gate", "n"), height=max(80, 20 * len(data))
     )
 
 
-def _rows_text(rows: Sequence[Mapping[str, Any]], key: str, value: str) -> str:
+def _in_text(rows: Sequence[Mapping[str, Any]], key: str, value: str) -> str:
     """The data as text, for readers who cannot see the bars."""
     parts = []
     for row in rows[:30]:
