@@ -52,12 +52,12 @@ def real(
     """
     if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
         try:
-            found = float(value)
+            number = float(value)
         except OverflowError:
-            found = math.inf
-        fits = (low is None or found >= low) and (high is None or found <= high) and (above is None or found > above)
-        if math.isfinite(found) and fits:
-            return found
+            number = math.inf
+        fits = (low is None or number >= low) and (high is None or number <= high) and (above is None or number > above)
+        if math.isfinite(number) and fits:
+            return number
     bounds = _range(low, high) if above is None else f" above {above:g}{'' if high is None else f', at most {high:g}'}"
     raise ConfigError(f"{name} must be a number{bounds}, not {shown(value)}")
 
@@ -87,20 +87,20 @@ def numbers(
     Raises:
         DataError: not numbers (text, dates, complex numbers, objects), or of another shape.
     """
-    given = _array(values, name)
-    if given.dtype.kind in _KINDS:
-        raise DataError(f"{name} must be numbers, not {_KINDS[given.dtype.kind]}")
-    if given.dtype.kind == "O" and any(isinstance(v, str | bytes) for v in given.flat):
+    array = _array(values, name)
+    if array.dtype.kind in _KINDS:
+        raise DataError(f"{name} must be numbers, not {_KINDS[array.dtype.kind]}")
+    if array.dtype.kind == "O" and any(isinstance(v, str | bytes) for v in array.flat):
         raise DataError(f"{name} must be numbers, not text")
-    _check_shape(given, name, shape, ndim)
-    if isinstance(given, np.ma.MaskedArray):
-        given = np.where(np.ma.getmaskarray(given), np.nan, np.asarray(given, dtype=np.float64))
+    _check_shape(array, name, shape, ndim)
+    if isinstance(array, np.ma.MaskedArray):
+        array = np.where(np.ma.getmaskarray(array), np.nan, np.asarray(array, dtype=np.float64))
     kind = np.dtype(dtype).newbyteorder("=")
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             if copy:
-                return np.array(given, dtype=kind, order="C", copy=True, subok=False)
-            return np.require(np.asarray(given), dtype=kind, requirements=["C", "A"])
+                return np.array(array, dtype=kind, order="C", copy=True, subok=False)
+            return np.require(np.asarray(array), dtype=kind, requirements=["C", "A"])
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{name} must be numbers: {error}") from None
 
@@ -111,12 +111,12 @@ def truths(values: Any, name: str, *, shape: tuple[int, ...] | None = None, copy
     Raises:
         DataError: anything else, such as a NaN or text, or another shape.
     """
-    given = _array(values, name)
-    _check_shape(given, name, shape, None)
-    masked = int(np.count_nonzero(np.ma.getmaskarray(given))) if isinstance(given, np.ma.MaskedArray) else 0
+    array = _array(values, name)
+    _check_shape(array, name, shape, None)
+    masked = int(np.count_nonzero(np.ma.getmaskarray(array))) if isinstance(array, np.ma.MaskedArray) else 0
     if masked:
         raise DataError(f"{name} must be true or false: {masked} cells are masked")
-    plain = np.asarray(given)
+    plain = np.asarray(array)
     if plain.dtype.kind == "O" and all(isinstance(v, bool | np.bool_) for v in plain.flat):
         plain = plain.astype(np.bool_)
     if plain.dtype.kind in "iuf":

@@ -70,27 +70,27 @@ def _outcome(argv: Sequence[str] | None) -> int:
     from fama_fast.cli.app import build_app
     from fama_fast.errors import EXIT_OK, EXIT_USAGE, FamaError
 
-    given = sys.argv[1:] if argv is None else list(argv)
+    arguments = sys.argv[1:] if argv is None else list(argv)
     try:
-        build_app()(args=given, prog_name="fama-fast")
+        build_app()(args=arguments, prog_name="fama-fast")
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else EXIT_OK if stop.code is None else EXIT_USAGE
-        if code == EXIT_USAGE and stop.__context__ is not None and given[:1] == ["mine"] and "--json" in given:
+        if code == EXIT_USAGE and stop.__context__ is not None and arguments[:1] == ["mine"] and "--json" in arguments:
             from fama_fast.mining.progress.json_lines import error_line
 
             print(error_line("", stop.__context__, code), flush=True)
         elif code == EXIT_USAGE and stop.__context__ is not None and hasattr(stop.__context__, "format_message"):
-            _show_error(given, stop.__context__)  # wrong use
+            _show_error(arguments, stop.__context__)  # wrong use
         return code
     except BrokenPipeError:
         raise
     except (FamaError, KeyboardInterrupt, OSError) as error:
         _print_failure(_in_words(error))
-        _show_error(given, error)
+        _show_error(arguments, error)
         return exit_code_of(error)
     except Exception as error:  # noqa: BLE001  (whatever it is: 1 would say that a search found nothing)
         _print_failure(traceback.format_exc().rstrip())
-        _show_error(given, error)
+        _show_error(arguments, error)
         return exit_code_of(error)
     return EXIT_OK
 

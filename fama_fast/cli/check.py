@@ -100,8 +100,8 @@ def _level_warning(alpha: Alpha) -> list[str]:
     part = alpha.level_dependence
     if part is None:
         return []
-    whole = "the order across symbols" if part == alpha.canonical else f"{part}: the order across symbols"
-    return [f"{whole} depends on each symbol's price level, which is arbitrary: divide by a price"]
+    subject = "the order across symbols" if part == alpha.canonical else f"{part}: the order across symbols"
+    return [f"{subject} depends on each symbol's price level, which is arbitrary: divide by a price"]
 
 
 def _failure(text: str, error: FamaError) -> dict[str, Any]:

@@ -135,8 +135,8 @@ def compute(
             verify=verify,
         )
         return
-    for given, option in ((append, "--append"), (rebuild, "--rebuild"), (verify, "--verify")):
-        if given:
+    for wanted, option in ((append, "--append"), (rebuild, "--rebuild"), (verify, "--verify")):
+        if wanted:
             raise ConfigError(f"{option} is for a factor store: give its folder with --store")
     if output is None:
         raise ConfigError("say where the values go: --output FILE, or --store DIR")

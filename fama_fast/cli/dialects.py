@@ -66,13 +66,13 @@ def lookup(name: str, dialect: Dialect) -> Meaning:
 def others(name: str, dialect: Dialect) -> list[str]:
     """Dialects in which the name has another meaning than in this one."""
     here = lookup(name, dialect).spec
-    found = []
+    dialects = []
     for other in DIALECTS.values():
         spec = other.own.get(name.upper()) or find(other.operators.get(name.upper(), name))
         says = other.name == "fama" or name.upper() in other.own or name.upper() in other.operators
         if says and spec is not None and spec is not here:
-            found.append(other.name)
-    return found
+            dialects.append(other.name)
+    return dialects
 
 
 def example_of(spec: OpSpec, dialect: Dialect) -> Node | None:

@@ -228,8 +228,8 @@ def _ended_before(settings: MiningConfig, resume: str) -> tuple[str, dict[str, A
     theirs = document(config_from_dict(run.config, source=f"the settings of run {run.id}"))
     if differences(document(settings), theirs, WHERE_IT_RUNS):
         return None
-    found = run.summary["verdict"]["status"] == Status.FOUND.value
-    return run.id, run.summary, EXIT_OK if found else EXIT_NOTHING_FOUND
+    success = run.summary["verdict"]["status"] == Status.FOUND.value
+    return run.id, run.summary, EXIT_OK if success else EXIT_NOTHING_FOUND
 
 
 def _progress(settings: MiningConfig, *, quiet: bool, as_json: bool) -> Progress:

@@ -86,8 +86,8 @@ def _lookback(spec: OpSpec) -> str:
             terms.append(p.name)
             rest -= days
         elif any(more):
-            given = ", ".join(f"{q.name} = {at[q.name]:g}" for q in spec.statics if q.required or q is p)
-            return f"{rows} for {given}"
+            settings = ", ".join(f"{q.name} = {at[q.name]:g}" for q in spec.statics if q.required or q is p)
+            return f"{rows} for {settings}"
     text = " + ".join(terms)
     if not text:
         return str(rest)

@@ -62,8 +62,8 @@ def layers(contracts: Path, container: str = "fama_fast") -> tuple[Layer, ...]:
     for section in parser.values():
         if section.get("containers", "").strip() == container:
             lines = section["layers"].split("\n")
-            found = (tuple(_rooms(contracts, container, line.split("|"))) for line in lines if line.strip())
-            return tuple(layer for layer in found if layer)
+            drawn = (tuple(_rooms(contracts, container, line.split("|"))) for line in lines if line.strip())
+            return tuple(layer for layer in drawn if layer)
     raise ValueError(f"{contracts} has no contract of {container}")
 
 

@@ -91,7 +91,7 @@ def takes_reading(command: Callable[..., Any], *, dates: bool = True) -> Callabl
     hints = get_type_hints(command, include_extras=True)
     signature = inspect.signature(command)
     added = {**(_DATES if dates else {}), **_OPTIONS}
-    kept = [
+    parameters = [
         p.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
         for name, p in signature.parameters.items()
         if name != "reading"
@@ -107,8 +107,8 @@ def takes_reading(command: Callable[..., Any], *, dates: bool = True) -> Callabl
         return command(**given, reading=reading_from(chosen))
 
     del run.__wrapped__  # else Typer reads the inner signature
-    run.__signature__ = inspect.Signature([*kept, *new])  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in (*kept, *new)}
+    run.__signature__ = inspect.Signature([*parameters, *new])  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in (*parameters, *new)}
     return run
 
 
@@ -120,10 +120,10 @@ def reading_from(chosen: dict[str, Any]) -> Reading:
     """
     from fama_fast.panel.reading import read_columns, reading_of
 
-    given = {name: value for name, value in chosen.items() if value is not None}
-    if "columns" in given:
-        given["columns"] = read_columns(given["columns"])
-    return reading_of(**given)
+    options = {name: value for name, value in chosen.items() if value is not None}
+    if "columns" in options:
+        options["columns"] = read_columns(options["columns"])
+    return reading_of(**options)
 
 
 def options_given(reading: Reading) -> dict[str, Any]:

@@ -179,10 +179,10 @@ def _panel(
     try:
         panel = again()
         assert isinstance(panel, Panel)  # it was not asked for parts
-        found = panel.data_hash
+        found_hash = panel.data_hash
     except FamaError as error:
         return None, f"the data of the run cannot be read again ({error}): name them with --data"
-    if found != data_hash:
-        changed = f"{source} is no longer the data of the run (now {panel.source}, hash {found}; then {data_hash})"
+    if found_hash != data_hash:
+        changed = f"{source} is no longer the data of the run (now {panel.source}, hash {found_hash}; then {data_hash})"
         return None, f"{changed}: name those with --data"
     return panel, ""

@@ -69,10 +69,10 @@ def _heeded() -> Iterator[None]:
         arrived = 0
         with ours:
             while arrived < 2:
-                found = ours.recv(64)
-                if not found:
+                signals = ours.recv(64)
+                if not signals:
                     return
-                arrived += sum(number in _NAMES for number in found)
+                arrived += sum(number in _NAMES for number in signals)
         if not over.wait(GRACE):
             with suppress(OSError):
                 os.write(_error(), b"\nthe program does not stop, and is ended; committed rounds are kept\n")

@@ -32,15 +32,15 @@ def read_address(text: str) -> Address:
     Raises:
         ConfigError: it is neither.
     """
-    found = _LOCAL.match(text)
-    if found:
-        workers = int(found[1])
+    match = _LOCAL.match(text)
+    if match:
+        workers = int(match[1])
         if not 1 <= workers <= _MOST:
             here = f"this machine has {os.cpu_count()} cores"
             raise ConfigError(f"cluster {text!r}: local takes 1 to {_MOST} workers ({here})")
         return Address(local=workers)
-    found = _REMOTE.match(text)
-    if found and 0 < int(found[3]) < 65536:
+    match = _REMOTE.match(text)
+    if match and 0 < int(match[3]) < 65536:
         return Address(url=text.rstrip("/"))
     near = nearest_name(text.partition(":")[0], _SCHEMES)
     form = {"local": "local:2"}.get(near or "", f"{near or 'tcp'}://127.0.0.1:8786")

@@ -21,22 +21,22 @@ def installed() -> dict[str, str]:
     import platform
     from importlib import metadata
 
-    found = {"python": ".".join(platform.python_version_tuple()[:2])}
+    versions = {"python": ".".join(platform.python_version_tuple()[:2])}
     for name in ("numpy", "numba", "llvmlite"):
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "missing"
+            versions[name] = "missing"
     spec = importlib.util.find_spec("fama_fast")
     if spec is None or spec.origin is None:
-        return found
-    found["package"] = importlib.import_module("fama_fast").__version__
+        return versions
+    versions["package"] = importlib.import_module("fama_fast").__version__
     folder = pathlib.Path(spec.origin).parent
     digest = hashlib.blake2b(digest_size=6)
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    found["source"] = digest.hexdigest()
-    return found
+    versions["source"] = digest.hexdigest()
+    return versions
 
 
 def unlike(theirs: Installation, ours: Installation) -> str | None:

@@ -243,10 +243,10 @@ class WorkerPool:
         if self.client.status != "running":
             raise ClusterError(self.lost())
         try:
-            found: dict[str, Any] = self.client.scheduler_info(n_workers=-1)["workers"]
+            workers: dict[str, Any] = self.client.scheduler_info(n_workers=-1)["workers"]
         except (OSError, TimeoutError) as error:
             raise ClusterError(self.lost()) from error
-        return found
+        return workers
 
     def lost(self) -> str:
         """The error message where the scheduler is gone."""

@@ -76,9 +76,9 @@ class ScoringBuild:
         from distributed import get_worker
 
         data = self.source.open()
-        found = hash_of(data)
-        if found != self.source.hash:
-            raise Unfit(f"its data {data.source} have hash {found}, here {self.source.hash}")
+        data_hash = hash_of(data)
+        if data_hash != self.source.hash:
+            raise Unfit(f"its data {data.source} have hash {data_hash}, here {self.source.hash}")
         threads = int(get_worker().state.nthreads)
         return Scoring.within(data, memory, threads, taken=int(psutil.Process().memory_info().rss))
 
@@ -100,9 +100,9 @@ class Scoring:
         """
         dates, symbols = data.shape
         fields = len(data.supplied_fields) + len(data.groups)
-        whole = 8 * dates * symbols * (2 * fields + 2 + _ARRAYS * threads)
-        usable = whole if memory is None else int(_SHARE * memory) - taken
-        if whole <= usable:
+        needed = 8 * dates * symbols * (2 * fields + 2 + _ARRAYS * threads)
+        usable = needed if memory is None else int(_SHARE * memory) - taken
+        if needed <= usable:
             return cls(data, None) if isinstance(data, Panel) else cls(data.panel(), None, data)
         if memory is not None and usable <= 0:
             raise Unfit(f"its memory limit of {memory / 1e6:.0f} MB leaves nothing for data")
@@ -124,12 +124,12 @@ class Scoring:
         from fama_fast.evaluation.score import compile_all
 
         alphas = compile_all(texts, self.data)
-        whole = (first, last) == (0, len(self.data.dates))
-        found: Sequence[Mapping[Any, Daily]]
-        if isinstance(self.data, Panel) and self.budget is None and whole:
-            found = self._in_memory(alphas, self.data, horizons, entry_lag, options)
+        all_dates = (first, last) == (0, len(self.data.dates))
+        figures: Sequence[Mapping[Any, Daily]]
+        if isinstance(self.data, Panel) and self.budget is None and all_dates:
+            figures = self._in_memory(alphas, self.data, horizons, entry_lag, options)
         else:
-            found = daily_in_chunks(
+            figures = daily_in_chunks(
                 alphas,
                 self.data,
                 horizons,
@@ -141,7 +141,7 @@ class Scoring:
                 **options,
             )
         rows = slice(first, last)
-        series = [{h: tuple(getattr(d, n)[rows].copy() for n in _SERIES) for h, d in by.items()} for by in found]
+        series = [{h: tuple(getattr(d, n)[rows].copy() for n in _SERIES) for h, d in by.items()} for by in figures]
         return series, None if self.of is None else self.of.noticed(first, last)
 
     def _in_memory(
@@ -205,9 +205,9 @@ class ClusterScoring:
         tasks = [
             (tuple(texts[i] for i in p.numbers), tuple(horizons), entry_lag, options, p.first, p.last) for p in pieces
         ]
-        found = self.pool.map(self._kept, Scoring.daily, tasks, describe)
+        results = self.pool.map(self._kept, Scoring.daily, tasks, describe)
         series = {h: {n: np.full((len(alphas), dates), np.nan) for n in _SERIES} for h in horizons}
-        for piece, (of_piece, noticed) in zip(pieces, found, strict=True):
+        for piece, (of_piece, noticed) in zip(pieces, results, strict=True):
             if noticed is not None and not isinstance(self.data, Panel):
                 self.data.take_notice(piece.first, noticed)
             for number, by_horizon in zip(piece.numbers, of_piece, strict=True):

@@ -77,10 +77,10 @@ def page(
     order = [*_order(sort), _T.id.asc()]
     columns = [*NUMBERS.items(), *TEXTS.items()]
     shown = [(sa.func.substr(c, 1, _SHOWN) if name in _LONG else c).label(name) for name, c in columns]
-    whole = [_T.sign.label("sign"), _T.canonical.label("canonical")]
+    selected = [_T.sign.label("sign"), _T.canonical.label("canonical")]
     with store.transaction() as c:
         total = c.execute(sa.select(sa.func.count()).select_from(schema.candidates).where(*where)).scalar()
-        query = sa.select(*shown, *whole).where(*where).order_by(*order).offset(start).limit(end - start)
+        query = sa.select(*shown, *selected).where(*where).order_by(*order).offset(start).limit(end - start)
         return {"total": int(total or 0), "rows": [_row(dict(row)) for row in c.execute(query).mappings()]}
 
 
@@ -125,8 +125,8 @@ def condition(name: str, model: Any) -> sa.ColumnElement[bool]:
         # AG Grid joins simple conditions, never joined ones.
         if not isinstance(parts, list) or len(parts) > _MOST_CONDITIONS or any(_joined(part) for part in parts):
             raise ConfigError(f"column {name}: conditions are a list of at most {_MOST_CONDITIONS} simple filters")
-        found = [condition(name, part) for part in parts]
-        return sa.or_(*found) if model.get("operator") == "OR" else sa.and_(*found)
+        conditions = [condition(name, part) for part in parts]
+        return sa.or_(*conditions) if model.get("operator") == "OR" else sa.and_(*conditions)
     kind, value = str(model.get("type")), model.get("filter")
     if kind == "blank":
         return sa.or_(column.is_(None), column == "") if name in TEXTS else column.is_(None)
@@ -166,7 +166,7 @@ def _text(name: str, column: sa.ColumnElement[Any], kind: str, value: Any) -> sa
     if not isinstance(text, str) or len(text) > _SHOWN or not is_text(text) or "\0" in text:
         raise ConfigError(f"column {name}: the filter is not a text of at most {_SHOWN} characters")
     lower = sa.func.lower(column)
-    found: dict[str, Callable[[], sa.ColumnElement[bool]]] = {
+    comparisons: dict[str, Callable[[], sa.ColumnElement[bool]]] = {
         "contains": lambda: column.icontains(text, autoescape=True),
         "notContains": lambda: sa.not_(column.icontains(text, autoescape=True)),
         "startsWith": lambda: column.istartswith(text, autoescape=True),
@@ -174,6 +174,6 @@ def _text(name: str, column: sa.ColumnElement[Any], kind: str, value: Any) -> sa
         "equals": lambda: lower == text.lower(),
         "notEqual": lambda: lower != text.lower(),
     }
-    if kind not in found:
+    if kind not in comparisons:
         raise ConfigError(f"column {name}: no filter {kind[:40]!r}")
-    return found[kind]()
+    return comparisons[kind]()

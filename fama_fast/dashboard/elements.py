@@ -56,17 +56,17 @@ def _spec(chart: Any) -> dict[str, Any]:
 
 def paragraph(text: str, classes: str = "") -> Text:
     """A paragraph of text, which runs in the direction of its own script."""
-    made = Text("p", text, classes)
-    made.props["dir"] = "auto"
-    return made
+    element = Text("p", text, classes)
+    element.props["dir"] = "auto"
+    return element
 
 
 def figure(chart: Any, caption: str) -> Figure:
     """A chart with its caption."""
     with Element("figure"):
-        made = Figure(chart)
+        element = Figure(chart)
         Text("figcaption", caption)
-    return made
+    return element
 
 
 class Tiles:

@@ -63,13 +63,13 @@ def by_row(store: Store, run_id: str, row_id: int) -> FactorPage:
         NotRecorded: the run has no such candidate.
     """
     t = schema.candidates
-    found = None
+    row = None
     if 0 <= row_id <= _MOST_ROWS:
         with store.transaction() as c:
-            found = c.execute(sa.select(t).where(t.c.run_id == run_id, t.c.id == row_id)).mappings().first()
-    if found is None:
+            row = c.execute(sa.select(t).where(t.c.run_id == run_id, t.c.id == row_id)).mappings().first()
+    if row is None:
         raise NotRecorded(f"ledger {store.place}: run {run_id} has no candidate {row_id}")
-    return _of_candidate(store, run_id, dict(found))
+    return _of_candidate(store, run_id, dict(row))
 
 
 def by_fingerprint(store: Store, run_id: str, fingerprint: str) -> FactorPage:
@@ -81,7 +81,7 @@ def by_fingerprint(store: Store, run_id: str, fingerprint: str) -> FactorPage:
     t, s = schema.candidates, schema.starting_factors
     with store.transaction() as c:
         query = sa.select(t).where(t.c.run_id == run_id, t.c.fingerprint == fingerprint).order_by(t.c.id)
-        found = c.execute(query.limit(1)).mappings().first()
+        row = c.execute(query.limit(1)).mappings().first()
         start = c.execute(sa.select(s).where(s.c.run_id == run_id, s.c.fingerprint == fingerprint)).first()
     if start is not None:
         return FactorPage(
@@ -94,9 +94,9 @@ def by_fingerprint(store: Store, run_id: str, fingerprint: str) -> FactorPage:
             test_opened=False,
             children=_children(store, run_id, fingerprint),
         )
-    if found is None:
+    if row is None:
         raise NotRecorded(f"ledger {store.place}: run {run_id} has no factor {fingerprint[:80]!r}")
-    return _of_candidate(store, run_id, dict(found))
+    return _of_candidate(store, run_id, dict(row))
 
 
 def _of_candidate(store: Store, run_id: str, found: Mapping[Any, Any]) -> FactorPage:

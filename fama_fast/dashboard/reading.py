@@ -79,17 +79,17 @@ class ReadOnlyLedger(Ledger):
 
     @classmethod
     def _checked(cls, store: Self) -> Self:
-        found = store.layout()
-        if found is None:
+        version = store.layout()
+        if version is None:
             raise StoreError(f"ledger {store.place}: this is a database of something else, not a fama_fast ledger")
-        if found > schema.SCHEMA_VERSION:
+        if version > schema.SCHEMA_VERSION:
             raise StoreError(
-                f"ledger {store.place}: its layout is version {found}, this program knows up to version "
+                f"ledger {store.place}: its layout is version {version}, this program knows up to version "
                 f"{schema.SCHEMA_VERSION}: use the program that wrote it or a later one"
             )
-        if found < schema.SCHEMA_VERSION:
+        if version < schema.SCHEMA_VERSION:
             raise StoreError(
-                f"ledger {store.place}: its layout is version {found}, and reading it needs version "
+                f"ledger {store.place}: its layout is version {version}, and reading it needs version "
                 f"{schema.SCHEMA_VERSION}: 'fama-fast runs list --ledger ...' brings it up to date"
             )
         return store
@@ -109,13 +109,13 @@ class ReadOnlyLedger(Ledger):
             columns = {column["name"] for column in sa.inspect(c).get_columns("meta")}
             if not {"key", "value"} <= columns:
                 return None
-            found = {str(k): str(v) for k, v in c.execute(sa.select(schema.meta.c.key, schema.meta.c.value))}
-        if found.get("name") != schema.SCHEMA_NAME or not found.get("version", "").isdigit():
+            meta = {str(k): str(v) for k, v in c.execute(sa.select(schema.meta.c.key, schema.meta.c.value))}
+        if meta.get("name") != schema.SCHEMA_NAME or not meta.get("version", "").isdigit():
             return None
         missing = set(schema.metadata.tables) - tables
-        if missing and int(found["version"]) == schema.SCHEMA_VERSION:
+        if missing and int(meta["version"]) == schema.SCHEMA_VERSION:
             raise StoreError(f"ledger {self.place}: damaged, the tables {', '.join(sorted(missing))} are missing")
-        return int(found["version"])
+        return int(meta["version"])
 
     @contextmanager
     def transaction(self, *, write: bool = False) -> Iterator[sa.Connection]:

@@ -77,8 +77,8 @@ class Run:
 
     @property
     def statements(self) -> tuple[str, ...]:
-        found = self.verdict.get("statements")
-        return tuple(map(str, found)) if isinstance(found, list) else ()
+        recorded = self.verdict.get("statements")
+        return tuple(map(str, recorded)) if isinstance(recorded, list) else ()
 
     @property
     def wanted(self) -> int | None:
@@ -114,8 +114,8 @@ class Run:
 
     @property
     def holding(self) -> int | None:
-        found = self.verdict.get("holding")
-        return len(found) if isinstance(found, list) else None
+        recorded = self.verdict.get("holding")
+        return len(recorded) if isinstance(recorded, list) else None
 
     def named_gates(self) -> dict[str, int]:
         """Candidates by gate in the gates' order, then those admitted."""
@@ -135,8 +135,8 @@ def _at(document: Any, *path: str) -> Any:
 
 
 def _figure(document: Any, *path: str) -> float | None:
-    found = _at(document, *path)
-    return float(found) if isinstance(found, int | float) else None
+    value = _at(document, *path)
+    return float(value) if isinstance(value, int | float) else None
 
 
 class Runs:
@@ -234,5 +234,5 @@ def differing_settings(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
     """Settings that differ between the runs, by dotted key; None where a run has no such key."""
     flat = [dict(leaves(run.config)) for run in runs]
     keys = sorted({key for settings in flat for key in settings})
-    found = {key: tuple(settings.get(key) for settings in flat) for key in keys}
-    return {key: values for key, values in found.items() if any(v != values[0] for v in values)}
+    by_key = {key: tuple(settings.get(key) for settings in flat) for key in keys}
+    return {key: values for key, values in by_key.items() if any(v != values[0] for v in values)}

@@ -158,12 +158,12 @@ def _table(known: Runs) -> Callable[..., Response]:
         try:
             _asked_for(request, ("start", "end", "sort", "filters"))
             known.committed(run_id)
-            found = candidates.page(
+            rows = candidates.page(
                 known.store, run_id, start=start, end=end, sort=_json(sort, list), filters=_json(filters, dict)
             )
         except FamaError as error:
             return JSONResponse({"error": str(error)}, status_code=status(error))
-        return JSONResponse(found, headers={"Cache-Control": "no-store"})
+        return JSONResponse(rows, headers={"Cache-Control": "no-store"})
 
     return table
 

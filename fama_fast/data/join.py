@@ -59,21 +59,21 @@ def membership_mask(panel: Panel, path: str | Path, reading: Reading = PLAIN) ->
     source = str(path)
     if Path(path).suffix.lower() == ".txt":
         return _index_mask(panel, Path(path))
-    found = _scan(path, reading)
-    table = collect(found.frame, source)
+    scanned = _scan(path, reading)
+    table = collect(scanned.frame, source)
     symbol_column = _symbol_column(table.columns, reading, source)
     start_column = find_column(table.columns, START_NAMES, "start", source)
     end_column = find_column(table.columns, END_NAMES, "end", source)
-    symbols = read_symbols(table[symbol_column], source=source, locate=found.locate)
+    symbols = read_symbols(table[symbol_column], source=source, locate=scanned.locate)
     first = _open_dates(table[start_column], np.datetime64("0001-01-01"), source)
     last = _open_dates(table[end_column], np.datetime64("9999-12-31"), source)
     wrong = np.flatnonzero(last < first)
     if wrong.size:
         row = int(wrong[0])
         spell = f"ends ({last[row]}) before it starts ({first[row]})"
-        raise DataError(f"{source}, {found.locate(row)}: {symbols[row]} {spell}")
+        raise DataError(f"{source}, {scanned.locate(row)}: {symbols[row]} {spell}")
 
-    keep, warnings = _one_end_each(panel, symbols, first, last, reading, source, found.locate)
+    keep, warnings = _one_end_each(panel, symbols, first, last, reading, source, scanned.locate)
     mask, notes = _mask(panel, symbols.filter(pl.Series(keep)).to_list(), first[keep], last[keep], path)
     return mask, [*warnings, *notes]
 
@@ -97,11 +97,11 @@ def _one_end_each(
         at = rows[group].tolist()
         return Repeated(str(first[at[0]]), symbols[at[0]], tuple(locate(r) for r in at))
 
-    found = Duplicated(reading.duplicates, "(start, symbol) key")
+    duplicated = Duplicated(reading.duplicates, "(start, symbol) key")
     cells = keys[rows].select(pl.struct("symbol", "start").rank("dense")).to_series().to_numpy()
-    keep[rows] = found.judge(cells.astype(np.int64), pl.DataFrame({"end": pl.Series(last[rows])}), describe)
-    found.refuse(source)
-    return keep, _of_file(source, found)
+    keep[rows] = duplicated.judge(cells.astype(np.int64), pl.DataFrame({"end": pl.Series(last[rows])}), describe)
+    duplicated.refuse(source)
+    return keep, _of_file(source, duplicated)
 
 
 def _of_file(source: str, found: Duplicated) -> list[str]:
@@ -273,14 +273,14 @@ def _used(
     wanted_fields: Mapping[str, str],
 ) -> dict[str, str]:
     """The columns that become groups or fields, with their names."""
-    found: dict[str, str] = {}
+    used: dict[str, str] = {}
     for column, name in called.items():
         static = wanted_fields.get(column.lower())
         if static is not None:
-            found[column] = static
+            used[column] = static
         elif name is not None and _is_group(name, schema[column], wanted_groups):
-            found[column] = name
-    return found
+            used[column] = name
+    return used
 
 
 def _is_group(name: str, dtype: pl.DataType, wanted: set[str] | None) -> bool:
@@ -300,17 +300,17 @@ class _FileRows:
 
 def _rows_of(path: str | Path, panel: Panel, reading: Reading) -> _FileRows:
     source = str(path)
-    found = _scan(path, reading)
-    table = collect(found.frame, source)
+    scanned = _scan(path, reading)
+    table = collect(scanned.frame, source)
     key = _symbol_column(table.columns, reading, source)
     if table.is_empty():
         raise DataError(f"{source}: no rows")
-    symbols = read_symbols(table[key], source=source, locate=found.locate)
+    symbols = read_symbols(table[key], source=source, locate=scanned.locate)
     ours = symbols.is_in(pl.Series([str(s) for s in panel.symbols]).implode())
     if not ours.any():
         raise DataError(f"{source}: no symbol of the data is in this file")
     table = table.with_columns(symbols.alias(key)).select(key, pl.exclude(key)).filter(ours)
-    return _FileRows(table, ours.arg_true().to_numpy(), found.locate)
+    return _FileRows(table, ours.arg_true().to_numpy(), scanned.locate)
 
 
 def _per_symbol(
@@ -333,12 +333,12 @@ def _per_symbol(
             where = tuple(rows.locate(int(rows.numbers[shared[r]])) for r in group)
             return Repeated(None, symbols[int(group[0])], where)
 
-        found = Duplicated(reading.duplicates, "symbol")
+        duplicated = Duplicated(reading.duplicates, "symbol")
         keep: BoolArray = np.ones(table.height, dtype=np.bool_)
         cells = symbols.rank("dense").to_numpy().astype(np.int64)
-        keep[shared] = found.judge(cells, table[shared].drop(key), describe)
-        found.refuse(source)
-        table, notes = table.filter(pl.Series(keep)), _of_file(source, found)
+        keep[shared] = duplicated.judge(cells, table[shared].drop(key), describe)
+        duplicated.refuse(source)
+        table, notes = table.filter(pl.Series(keep)), _of_file(source, duplicated)
     ours = pl.DataFrame({key: [str(s) for s in panel.symbols]})
     return ours.join(table, on=key, how="left", maintain_order="left"), notes
 

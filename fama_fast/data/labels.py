@@ -65,9 +65,9 @@ def read_horizon(value: Horizon) -> int | Sessions:
         ConfigError: another text, a number below 1.
     """
     if isinstance(value, str):
-        found = _SESSIONS.match(value)
-        if found:
-            return Sessions(check_days(int(found[1]), "horizon", 1))
+        match = _SESSIONS.match(value)
+        if match:
+            return Sessions(check_days(int(match[1]), "horizon", 1))
         plain = _ROWS.match(value)
         if not plain:
             raise ConfigError(

@@ -103,9 +103,9 @@ def load_market_data(
         from fama_fast.panel.io.frames import is_path
         from fama_fast.panel.scan import scan
 
-        found = scan(path, how)
+        scanned = scan(path, how)
         source = str(path) if is_path(path) else "frame"
-        schema = collect_schema(found.frame, source)
+        schema = collect_schema(scanned.frame, source)
         own = columns_of_data(how, schema, files)
         in_data: list[str] | None = None
         in_files = None
@@ -116,7 +116,7 @@ def load_market_data(
             in_data = [g for g in wanted if g in columns or not files]
             in_files = [g for g in wanted if g not in in_data]
         panel = panel_from_scan(
-            found,
+            scanned,
             own,
             fields=fields,
             universe=None if membership is not None or universe is None else str(universe),

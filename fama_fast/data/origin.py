@@ -32,9 +32,9 @@ def remembered(load: Callable[P, Loaded]) -> Callable[P, Loaded]:
 
     @functools.wraps(load)
     def loaded(*arguments: P.args, **named: P.kwargs) -> Loaded:
-        found = load(*arguments, **named)
-        found.origin = origin_of(signature.bind(*arguments, **named).arguments)
-        return found
+        result = load(*arguments, **named)
+        result.origin = origin_of(signature.bind(*arguments, **named).arguments)
+        return result
 
     return loaded
 

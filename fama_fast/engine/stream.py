@@ -211,15 +211,15 @@ class Stream:
             )
         if not isinstance(groups, Mapping):
             raise DataError(f"groups must be rows of labels by name, not {shown(groups)}")
-        given = {name.upper(): row for name, row in fields.items()}
-        for name in given:
+        rows = {name.upper(): row for name, row in fields.items()}
+        for name in rows:
             if name not in self._supplied:
                 near = nearest_name(name, self._supplied)
                 raise UnknownName(f"the panel has no field {name!r}", suggestion=near)
-        absent = [name for name in self.required_fields if name not in given]
+        absent = [name for name in self.required_fields if name not in rows]
         if absent:
             raise DataError(f"the rows of {when} lack {', '.join(absent)}")
-        both = {name: np.stack([last[name][0], self._numbers(name, given[name])]) for name in self.required_fields}
+        both = {name: np.stack([last[name][0], self._numbers(name, rows[name])]) for name in self.required_fields}
         mask = None
         if universe is not None and last.universe is None:
             raise DataError("the panel had no universe: its symbols are always members")

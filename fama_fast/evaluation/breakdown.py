@@ -50,15 +50,15 @@ def by_period(
     out = []
     for which in np.unique(period):
         part = series[period == which]
-        found = summarise(part, part, horizon=horizon)
+        summary = summarise(part, part, horizon=horizon)
         out.append(
             {
                 "period": str(which),
-                "rank_ic": found.rank_ic,
-                "rank_icir": found.rank_icir,
-                "hit_rate": found.hit_rate,
-                "rank_ic_t": found.rank_ic_t,
-                "n_days": found.n_days,
+                "rank_ic": summary.rank_ic,
+                "rank_icir": summary.rank_icir,
+                "hit_rate": summary.hit_rate,
+                "rank_ic_t": summary.rank_ic_t,
+                "n_days": summary.n_days,
             }
         )
     return out
@@ -138,11 +138,11 @@ def liquidity_groups(
     Args:
         dollar_volume: (T, N), best a trailing mean (ADV20), so that membership is known when the factor is.
     """
-    found = quantile_buckets(dollar_volume, quantiles=buckets, universe=universe, threads=threads)
+    bucket = quantile_buckets(dollar_volume, quantiles=buckets, universe=universe, threads=threads)
     names = labels or [
         f"{b} (least liquid)" if b == 1 else f"{b} (most liquid)" if b == buckets else str(b)
         for b in range(1, buckets + 1)
     ]
     if len(names) != buckets:
         raise DataError(f"there are {len(names)} labels for {buckets} buckets")
-    return Groups.view(np.where(found > 0, found - 1.0, np.nan), tuple(names))
+    return Groups.view(np.where(bucket > 0, bucket - 1.0, np.nan), tuple(names))

@@ -328,9 +328,9 @@ def benjamini_hochberg(p_values: Any) -> FloatArray:
     """
     p = numbers(p_values, "p-values", ndim=1)
     out = np.full(p.shape, np.nan)
-    given = np.flatnonzero(~np.isnan(p))
-    if given.size:
-        descending = given[np.argsort(-p[given], kind="stable")]
-        scaled = p[descending] * given.size / np.arange(given.size, 0, -1)
+    known = np.flatnonzero(~np.isnan(p))
+    if known.size:
+        descending = known[np.argsort(-p[known], kind="stable")]
+        scaled = p[descending] * known.size / np.arange(known.size, 0, -1)
         out[descending] = np.minimum.accumulate(np.minimum(scaled, 1.0))
     return out

@@ -123,17 +123,17 @@ def _buckets(buckets: Any, quantiles: int, shape: tuple[int, ...] | None = None)
     Raises:
         DataError: a bucket that is none of 0 (no bucket), 1, ... quantiles, or another shape.
     """
-    given = numbers(buckets, "buckets", ndim=2)
+    array = numbers(buckets, "buckets", ndim=2)
     if shape is not None:
-        same_shape(given, shape, "buckets")
-    right = (given >= 0) & (given <= quantiles) & (np.floor(given) == given)
+        same_shape(array, shape, "buckets")
+    right = (array >= 0) & (array <= quantiles) & (np.floor(array) == array)
     if not bool(right.all()):
         row, column = map(int, np.argwhere(~right)[0])
         raise DataError(
             f"buckets must be whole numbers from 0 to {quantiles}: the one in row {row}, column {column} is "
-            f"{given[row, column]:g}"
+            f"{array[row, column]:g}"
         )
-    return given.astype(np.int8)
+    return array.astype(np.int8)
 
 
 def long_short_weights(buckets: Any, *, quantiles: int, sign: int = 1) -> FloatArray:

@@ -205,7 +205,7 @@ class StudyData:
         """
         chosen = settings or StudySettings()
         one_day = SortedRows.of(daily_returns, threads=threads, name="daily returns")
-        found = {1: one_day} | {
+        returns = {1: one_day} | {
             h: SortedRows.of(y, threads=threads, name=f"labels of {h} days") for h, y in (labels or {}).items()
         }
         missing = {"residual": "style controls need prices"}
@@ -225,12 +225,12 @@ class StudyData:
         else:
             liquidity = liquidity_groups(volume, buckets=chosen.liquidity_buckets, universe=universe, threads=threads)
         for h in chosen.horizons:
-            if h not in found:
+            if h not in returns:
                 missing[f"horizon {h}"] = "no labels of that horizon were given"
         return cls(
             dates=dates,
             symbols=symbols,
-            labels=dict(sorted(found.items())),
+            labels=dict(sorted(returns.items())),
             daily_returns=one_day,
             universe=universe,
             groups=groups,
@@ -248,8 +248,8 @@ def _groups(panel: Panel, settings: StudySettings) -> tuple[Groups | None, str]:
     name = next((g for g in wanted if g in panel.groups), None)
     if name is None:
         return None, f"the data has no group field {' or '.join(wanted)}"
-    found = panel.group(name)
-    return Groups.view(found.codes, found.labels), ""
+    groups = panel.group(name)
+    return Groups.view(groups.codes, groups.labels), ""
 
 
 @dataclass(frozen=True)

@@ -77,12 +77,12 @@ class Factors:
         for factor in base.factors:
             fields, groups = self.source.fields, self.source.groups
             alpha = compile(factor.expression, dialect=factor.dialect, fields=fields, groups=groups)
-            made = self.make(factor.name, alpha, factor.block)
-            out.append(made)
-            if made.fingerprint != factor.fingerprint:
+            today = self.make(factor.name, alpha, factor.block)
+            out.append(today)
+            if today.fingerprint != factor.fingerprint:
                 reasons.append(f"{factor.name} ({factor.expression}) means something else in this version")
-            elif (made.fields, made.groups) != (factor.fields, factor.groups):
-                before, now = ", ".join(factor.fields), ", ".join(made.fields)
+            elif (today.fields, today.groups) != (factor.fields, factor.groups):
+                before, now = ", ".join(factor.fields), ", ".join(today.fields)
                 reasons.append(f"{factor.name} was computed from {before}, and with these data would be from {now}")
         if base.partitions and not reasons:
             gone = set(base.partitions[-1].data) - set(check_names(*self.names(out), self.source))

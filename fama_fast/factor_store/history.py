@@ -71,17 +71,17 @@ def align(manifest: Manifest, source: Panel | Dataset) -> tuple[int, Change | No
     Raises:
         StoreError: the data begin after the store ends.
     """
-    stored, found = manifest.moments, moments_of(source)
+    stored, moments = manifest.moments, moments_of(source)
     days = manifest.settings.days
     if stored.size == 0:
         return 0, None
-    if found[0] > stored[-1]:
+    if moments[0] > stored[-1]:
         raise StoreError(
-            f"{source.source} begins on {show_moments(found[0], days)}, after the last stored date "
+            f"{source.source} begins on {show_moments(moments[0], days)}, after the last stored date "
             f"{show_moments(stored[-1], days)}: the rows before a date that windows need are missing"
         )
-    offset = int(np.searchsorted(stored, found[0]))
-    expected, same = stored[offset:], found[found <= stored[-1]]
+    offset = int(np.searchsorted(stored, moments[0]))
+    expected, same = stored[offset:], moments[moments <= stored[-1]]
     gone, come = np.setdiff1d(expected, same), np.setdiff1d(same, expected)
     if not gone.size and not come.size:
         return offset, None
@@ -120,8 +120,8 @@ def data_columns(source: Panel | Dataset, names: Sequence[str]) -> dict[str, str
         return {}
     columns = source.columns
     places = {**columns.fields, **{group_name(g): c for g, c in columns.groups.items()}}
-    found = {"date": columns.date, "symbol": columns.symbol, **{n: places[n] for n in names if n in places}}
-    return found if columns.universe is None else {**found, UNIVERSE: columns.universe}
+    by_name = {"date": columns.date, "symbol": columns.symbol, **{n: places[n] for n in names if n in places}}
+    return by_name if columns.universe is None else {**by_name, UNIVERSE: columns.universe}
 
 
 def unproven(
@@ -148,7 +148,7 @@ def read_sums(
     reader = None if isinstance(source, Panel) else source.reader(fields, groups)
     most = max(1, _READ_BYTES // (8 * len(source.symbols) * max(1, len(names))))
     for month, start, stop in months:
-        found: Checks = {}
+        sums: Checks = {}
         edges = [*range(start, stop, most), stop]
         for first, last in pairwise(edges):
             if isinstance(source, Panel):
@@ -156,8 +156,8 @@ def read_sums(
             else:
                 assert reader is not None
                 panel, rows = reader.read(first, last), slice(0, last - first)
-            found = joined(found, summer(panel, names, moments[first:last], rows))
-        yield month, found
+            sums = joined(sums, summer(panel, names, moments[first:last], rows))
+        yield month, sums
 
 
 def compare(root: Path, manifest: Manifest, offset: int, found: dict[str, Checks]) -> Change | None:

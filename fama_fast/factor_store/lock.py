@@ -62,7 +62,7 @@ def _take(handle: int) -> bool:
 def _owner(handle: int) -> str:
     try:
         os.lseek(handle, 0, os.SEEK_SET)
-        found = json.loads(os.read(handle, 4096))
-        return f"process {found['process']} on {found['host']} since {found['since']}"
+        owner = json.loads(os.read(handle, 4096))
+        return f"process {owner['process']} on {owner['host']} since {owner['since']}"
     except (ValueError, KeyError, TypeError):
         return "another process"

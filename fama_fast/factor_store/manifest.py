@@ -172,16 +172,16 @@ def _from_json(text: str, path: Path) -> Manifest:
                 f"{path}: the store has format {written}, this version of fama_fast reads {FORMAT}: "
                 "use the version that wrote it, or make a new store"
             )
-        found: Manifest = _shape().validate_json(text, strict=True)
-        days = [d for p in found.partitions for d in p.dates]
-        if found.generation < 1 or not days or days != sorted(days) or any(not p.dates for p in found.partitions):
+        manifest: Manifest = _shape().validate_json(text, strict=True)
+        days = [d for p in manifest.partitions for d in p.dates]
+        if manifest.generation < 1 or not days or days != sorted(days) or any(not p.dates for p in manifest.partitions):
             raise ValueError("its generation or its dates are out of order")
-        for partition in found.partitions:
+        for partition in manifest.partitions:
             np.datetime64(partition.month, "M")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         why = " ".join(str(error).split())[:200]
         raise StoreError(f"{path}: the manifest is damaged ({type(error).__name__}: {why})") from error
-    return found
+    return manifest
 
 
 def manifest_path(root: Path, generation: int) -> Path:
@@ -203,10 +203,10 @@ def read_manifest(root: Path, generation: int | None = None) -> Manifest | None:
         StoreError: a manifest that cannot be read.
     """
     for _ in range(10):
-        found = generations(root)
-        if not found:
+        numbers = generations(root)
+        if not numbers:
             return None
-        path = manifest_path(root, found[-1] if generation is None else generation)
+        path = manifest_path(root, numbers[-1] if generation is None else generation)
         try:
             return _from_json(path.read_text(encoding="utf-8"), path)
         except FileNotFoundError:

@@ -65,9 +65,9 @@ class FactorStore:
         Raises:
             UnknownName: with the nearest name.
         """
-        for found in self.manifest.factors:
-            if name in (found.name, found.fingerprint):
-                return found
+        for stored in self.manifest.factors:
+            if name in (stored.name, stored.fingerprint):
+                return stored
         raise UnknownName(
             f"{self.path}: the store has no factor {name!r} (it has {len(self.names)}: {_some(self.names)})",
             suggestion=nearest_name(name, self.names),
@@ -93,8 +93,8 @@ class FactorStore:
         wanted = list(self.names) if names is None else list(dict.fromkeys(names))
         by_block: dict[str, dict[str, str]] = {}
         for name in wanted:
-            found = self.factor(name)
-            by_block.setdefault(found.block, {})[name] = found.fingerprint
+            factor = self.factor(name)
+            by_block.setdefault(factor.block, {})[name] = factor.fingerprint
         low = None if start is None else read_when(start, "start")
         high = None if end is None else read_when(end, "end").astype("datetime64[D]")
         months = [p for p in self.manifest.partitions if _meets(p, low, high)]

@@ -121,8 +121,8 @@ def read_segment(root: Path, segment: Segment, columns: Sequence[str] | None = N
         StoreError: it is missing or damaged.
     """
     try:
-        found = pl.from_arrow(pq.ParquetFile(root / segment.file).read(columns=columns))
+        frame = pl.from_arrow(pq.ParquetFile(root / segment.file).read(columns=columns))
     except (pa.ArrowException, OSError) as error:
         raise StoreError(f"{root / segment.file}: the store is damaged: {str(error).splitlines()[0]}") from error
-    assert isinstance(found, pl.DataFrame)
-    return found
+    assert isinstance(frame, pl.DataFrame)
+    return frame

@@ -124,9 +124,9 @@ def update_store(
     """
     if isinstance(expressions, str | Alpha):
         raise TypeError("update_store takes a list of expressions; for one, use [expression]")
-    given = list(names) if names is not None else [None] * len(expressions)
-    if len(given) != len(expressions):
-        raise ConfigError(f"names has {len(given)} names for {len(expressions)} expressions")
+    given_names = list(names) if names is not None else [None] * len(expressions)
+    if len(given_names) != len(expressions):
+        raise ConfigError(f"names has {len(given_names)} names for {len(expressions)} expressions")
     alphas = [
         e if isinstance(e, Alpha) else compile(e, dialect=dialect, fields=data.fields, groups=data.groups)
         for e in expressions
@@ -136,7 +136,7 @@ def update_store(
     if not going_on and not alphas:
         raise ConfigError("there is no expression to store the values of")
     budget = DEFAULT_BUDGET if memory_budget is None else parse_bytes(memory_budget)
-    made = _make_folder(root, going_on)
+    new_folder = _make_folder(root, going_on)
     with writer_lock(root):
         old = read_manifest(root)
         if old is None and going_on:
@@ -145,10 +145,10 @@ def update_store(
             raise StoreError(f"{root} is a factor store: append to it (--append), or give another folder")
         run = _Run(root, data, old, budget, threads)
         try:
-            return run.update(list(zip(given, alphas, strict=True)), min_coverage, rebuild, verify)
+            return run.update(list(zip(given_names, alphas, strict=True)), min_coverage, rebuild, verify)
         except BaseException as error:
             discard(root, run.stamp)
-            if made and read_manifest(root) is None:
+            if new_folder and read_manifest(root) is None:
                 shutil.rmtree(root, ignore_errors=True)
             if isinstance(error, StoreError | OutputError) and max(generations(root), default=0) >= run.generation:
                 # Where locks are not honoured: the other writer has removed what no state of its own needs.
@@ -169,9 +169,9 @@ def _make_folder(root: Path, going_on: bool) -> bool:
         raise StoreError(f"{root} is no factor store: leave out append (--append) to make one")
     if there - _OURS:
         raise OutputError(f"cannot write {root}: the folder holds other things than a factor store")
-    made = not root.exists()
+    new = not root.exists()
     try:
-        if made:
+        if new:
             root.mkdir()
         for name in ("manifests", "values", "checks"):
             (root / name).mkdir(exist_ok=True)
@@ -179,7 +179,7 @@ def _make_folder(root: Path, going_on: bool) -> bool:
         raise OutputError(f"cannot write {root}: the folder {root.parent} does not exist") from None
     except OSError as error:
         raise OutputError(f"cannot write {root}: {error.strerror or error}") from error
-    return made
+    return new
 
 
 @dataclass
@@ -298,15 +298,15 @@ class _Run:
             if m in wanted and b > offset
         ]
         names = factors.names([*kept, *new] if more else kept) if months else ([], [])
-        found = dict(read_sums(self.source, *names, months))
-        earlier = compare(self.root, base, offset, found)
+        sums = dict(read_sums(self.source, *names, months))
+        earlier = compare(self.root, base, offset, sums)
         if earlier is not None:
             text = earlier.text if change is None else f"{earlier.text}; {change.text}"
             change = Change(earlier.first, text)
             keep = _kept_dates(base, change)
         if change is not None:
             offset = int(np.searchsorted(base.moments[:keep], moments_of(self.source)[0]))
-        return offset, keep, change, found if more else {}
+        return offset, keep, change, sums if more else {}
 
     def _probe(self, base: Manifest, factors: Factors, kept: list[StoredFactor], offset: int) -> str:
         """Compute the last stored dates with this version of the engine, and return which factors differ."""

@@ -45,9 +45,9 @@ def values_from(
             f"{source.source} begins on {source.dates[0]}, {first - offset:,} dates before the first one to compute; "
             f"the longest window needs {schedule.halo:,}: give data that begin earlier"
         )
-    for found in chunks(source, schedule, fields, groups, first - offset, last - offset):
-        loaded = Loaded(found.start + offset, found.stop + offset, [(at + offset, p) for at, p in found.pieces])
-        del found
+    for chunk in chunks(source, schedule, fields, groups, first - offset, last - offset):
+        loaded = Loaded(chunk.start + offset, chunk.stop + offset, [(at + offset, p) for at, p in chunk.pieces])
+        del chunk
         values: list[Any] = [None] * len(roots)
         for batch, computed in compute(loaded, schedule.batches, threads=threads):
             for index, value in zip(batch.indices, computed, strict=True):

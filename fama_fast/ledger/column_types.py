@@ -94,8 +94,8 @@ def complete(row: Any, table: sa.Table) -> dict[str, Any]:
     Raises:
         ValueError: nothing stands where something must.
     """
-    found = dict(row)
+    values = dict(row)
     for column in table.columns:
-        if not column.nullable and found[column.name] is None:
+        if not column.nullable and values[column.name] is None:
             raise ValueError(f"nothing where {table.name}.{column.name} was written")
-    return found
+    return values

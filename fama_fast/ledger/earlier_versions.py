@@ -50,10 +50,10 @@ def oriented_row(row: dict[str, Any]) -> dict[str, Any]:
     out = dict(row)
     if out.get("sign") != _TURNED or not out["fingerprint"]:
         return out
-    kept = {"fingerprint": out["fingerprint"], "canonical": out["canonical"]}
+    proposed = {"fingerprint": out["fingerprint"], "canonical": out["canonical"]}
     out["fingerprint"], out["canonical"] = negative(out["canonical"], out["fingerprint"])
     out["scores"] = turned_scores(out["scores"] or {})
-    return out | {"sign": 1, "extra": {**(out["extra"] or {}), AS_PROPOSED: kept}}
+    return out | {"sign": 1, "extra": {**(out["extra"] or {}), AS_PROPOSED: proposed}}
 
 
 def oriented_document(document: Mapping[str, Any]) -> dict[str, Any]:

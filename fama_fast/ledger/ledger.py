@@ -87,15 +87,15 @@ class Ledger(Store):
         """
         t = schema.runs
         with self.transaction(write=True) as c:
-            found = RunRecord(**complete(c.execute(sa.select(t).where(t.c.id == run.id)).mappings().one(), t))
-            if found.status == FINISHED or (status_now(found) == RUNNING and found.owner != this_process()):
-                raise StoreError(self._why_not(c, run.id, found.rounds + 1))
+            record = RunRecord(**complete(c.execute(sa.select(t).where(t.c.id == run.id)).mappings().one(), t))
+            if record.status == FINISHED or (status_now(record) == RUNNING and record.owner != this_process()):
+                raise StoreError(self._why_not(c, run.id, record.rounds + 1))
             c.execute(
                 t.update()
                 .where(t.c.id == run.id)
                 .values(status=RUNNING, owner=this_process(), seen_at=now(), reason=None)
             )
-        return found
+        return record
 
     def beat(self, run_id: str) -> None:
         """Record the time at which this process still worked on a run."""
@@ -168,10 +168,10 @@ class Ledger(Store):
 
     def _why_not(self, c: sa.Connection, run_id: str, number: int) -> str:
         table = schema.runs
-        found = c.execute(sa.select(table).where(table.c.id == run_id)).mappings().one_or_none()
-        if found is None:
+        row = c.execute(sa.select(table).where(table.c.id == run_id)).mappings().one_or_none()
+        if row is None:
             return f"ledger {self.place}: run {run_id} is not in it any more: the database was exchanged or emptied"
-        run = RunRecord(**found)
+        run = RunRecord(**row)
         if run.status == FINISHED:
             at = "is finished"
         elif run.owner is not None and run.owner != this_process() and status_now(run) == RUNNING:
@@ -259,8 +259,8 @@ class Ledger(Store):
         with self.transaction() as c:
             known = list(c.scalars(sa.select(t.c.id).order_by(t.c.started_at, t.c.id)))
             chosen = self._chosen(run_id, known)
-            found = RunRecord(**complete(c.execute(sa.select(t).where(t.c.id == chosen)).mappings().one(), t))
-            return found if found.summary is None else replace(found, summary=oriented_document(found.summary))
+            record = RunRecord(**complete(c.execute(sa.select(t).where(t.c.id == chosen)).mappings().one(), t))
+            return record if record.summary is None else replace(record, summary=oriented_document(record.summary))
 
     def _chosen(self, run_id: str, known: Sequence[str]) -> str:
         if run_id == "last" and known:
@@ -299,8 +299,8 @@ class Ledger(Store):
         """How many candidates each gate stopped; None is those admitted."""
         t = schema.candidates
         with self.transaction() as c:
-            found = c.execute(sa.select(t.c.gate, sa.func.count()).where(t.c.run_id == run_id).group_by(t.c.gate))
-            return {gate: int(n) for gate, n in found}
+            rows = c.execute(sa.select(t.c.gate, sa.func.count()).where(t.c.run_id == run_id).group_by(t.c.gate))
+            return {gate: int(n) for gate, n in rows}
 
     def starting_factors(self, run_id: str) -> list[StartingFactor]:
         """The library that a run began with, by fingerprint."""
@@ -373,12 +373,12 @@ def _known(c: sa.Connection, run_id: str, fingerprints: Iterable[str]) -> tuple[
     listed = sorted(fingerprints)
     for start in range(0, len(listed), _MANY):
         part = listed[start : start + _MANY]
-        found = c.execute(
+        rows = c.execute(
             sa.select(t.c.fingerprint, sa.func.min(t.c.id), sa.func.max(t.c.occurrence))
             .where(t.c.run_id == run_id, t.c.fingerprint.in_(part))
             .group_by(t.c.fingerprint)
         )
-        for fingerprint, row_id, occurrence in found:
+        for fingerprint, row_id, occurrence in rows:
             first[str(fingerprint)], count[str(fingerprint)] = int(row_id), int(occurrence)
     return first, count
 

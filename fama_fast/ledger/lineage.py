@@ -94,10 +94,10 @@ class Lineage:
         with self._store.transaction() as c:
             if name == "best":
                 query = sa.select(c_.fingerprint).where(c_.run_id == self._run, c_.admitted, c_.score.is_not(None))
-                found = c.scalars(query.order_by(c_.score.desc(), c_.id).limit(1)).all()
-                if not found:
+                fingerprints = c.scalars(query.order_by(c_.score.desc(), c_.id).limit(1)).all()
+                if not fingerprints:
                     raise NotRecorded(f"ledger {self._store.place}: run {self._run} has admitted no factor yet")
-                return str(found[0])
+                return str(fingerprints[0])
             wanted = (name.strip(), _canonical(name))
             hits: set[str] = set()
             for key, run, texts in (
@@ -155,10 +155,10 @@ class Lineage:
             for child, name, parent in links:
                 up.setdefault(child, []).append(name if parent is None else parent)
             distances, parents = _distances([own], up), _names(links)
-            found = [_kin(rows[i], d, parents) for i, d in distances.items() if i in rows]
+            relatives = [_kin(rows[i], d, parents) for i, d in distances.items() if i in rows]
             names = {i: d for i, d in distances.items() if isinstance(i, str)}
-            found += self._starting(c, names)
-        return sorted(found, key=lambda k: (k.distance, -(k.id or 0), k.fingerprint or ""))
+            relatives += self._starting(c, names)
+        return sorted(relatives, key=lambda k: (k.distance, -(k.id or 0), k.fingerprint or ""))
 
     def path(self, fingerprint: str) -> list[Kin]:
         """The best path to a factor, its start first: from every member back to its strongest parent (training
@@ -199,12 +199,12 @@ class Lineage:
                 .join(way, step.c.candidate_id == way.c.id)
                 .where(step.c.parent_fingerprint == strongest(way.c.id))
             )
-            found = c.execute(sa.select(way.c.id, way.c.fingerprint, way.c.distance)).all()
-            ids = [int(row.id) for row in found if row.id is not None]
+            reached = c.execute(sa.select(way.c.id, way.c.fingerprint, way.c.distance)).all()
+            ids = [int(row.id) for row in reached if row.id is not None]
             rows = self._rows(c, ids)
             parents = _names(self._links(c, ids))
-            out = [_kin(rows[row.id], row.distance, parents) for row in found if row.id is not None]
-            out += self._starting(c, {row.fingerprint: row.distance for row in found if row.id is None})
+            out = [_kin(rows[row.id], row.distance, parents) for row in reached if row.id is not None]
+            out += self._starting(c, {row.fingerprint: row.distance for row in reached if row.id is None})
         return sorted(out, key=lambda k: -k.distance)
 
     def descendants(self, *, prompt_hash: str | None = None, round_number: int | None = None) -> list[Kin]:
@@ -238,8 +238,8 @@ class Lineage:
             if parent in rows:
                 down.setdefault(parent, []).append(child)
         parents = _names(links)
-        found = [_kin(rows[i], d, parents) for i, d in _distances(first, down).items()]
-        return sorted(found, key=lambda k: (k.distance, k.id or 0))
+        relatives = [_kin(rows[i], d, parents) for i, d in _distances(first, down).items()]
+        return sorted(relatives, key=lambda k: (k.distance, k.id or 0))
 
     def chains(self) -> list[ChainPath]:
         """Every chain of the run from its first member to its last, by id."""
@@ -294,13 +294,13 @@ class Lineage:
         """
         c_, s_ = _CANDIDATES.c, schema.starting_factors.c
         query = sa.select(sa.func.min(c_.id)).where(c_.run_id == self._run, c_.fingerprint == fingerprint)
-        found = c.execute(query).scalar()
+        row = c.execute(query).scalar()
         start = sa.select(s_.fingerprint).where(s_.run_id == self._run, s_.fingerprint == fingerprint)
         if c.execute(start).first() is not None:
             return None
-        if found is None:
+        if row is None:
             raise NotRecorded(f"ledger {self._store.place}: run {self._run} has no factor {fingerprint[:80]!r}")
-        return int(found)
+        return int(row)
 
     def _rows(self, c: sa.Connection, ids: Any) -> dict[int, Any]:
         t = _CANDIDATES.c

@@ -56,7 +56,7 @@ def earlier_runs(ledger: Ledger, run: RunRecord) -> PriorRuns:
             # A run that was killed while its test was open has no results: it counts under its own name.
             own = [] if fingerprint is None else [oriented_identity(fingerprint, canonical or "", sign)[0]]
             tested.setdefault(other, set()).update(own)
-    return PriorRuns(measured, tuple(frozenset(found or {f"run {other}"}) for other, found in tested.items()))
+    return PriorRuns(measured, tuple(frozenset(factors or {f"run {other}"}) for other, factors in tested.items()))
 
 
 def _measured_before(run: RunRecord) -> sa.Select[Any]:
@@ -83,10 +83,10 @@ def _tested_by_others(run: RunRecord) -> sa.Select[Any]:
     no results."""
     runs, t, row = schema.runs, schema.results, schema.candidates
     own = sa.and_(t.c.run_id == runs.c.id, t.c.split == "test", t.c.fingerprint != "pool")
-    found = sa.and_(row.c.run_id == t.c.run_id, row.c.fingerprint == t.c.fingerprint, row.c.occurrence == 1)
+    same_factor = sa.and_(row.c.run_id == t.c.run_id, row.c.fingerprint == t.c.fingerprint, row.c.occurrence == 1)
     return (
         sa.select(runs.c.id, t.c.fingerprint, row.c.canonical, row.c.sign)
-        .select_from(runs.outerjoin(t, own).outerjoin(row, found))
+        .select_from(runs.outerjoin(t, own).outerjoin(row, same_factor))
         .where(runs.c.data_hash == run.data_hash, runs.c.id != run.id, runs.c.test_opened_at.is_not(None))
         .order_by(runs.c.started_at, runs.c.id)
     )

@@ -83,8 +83,8 @@ class CandidateRecord:
     @property
     def score(self) -> float | None:
         """Training RankIC; None before it is measured."""
-        found = self.scores.get("train", {}).get("rank_ic")
-        return None if found is None or not math.isfinite(found) else float(found)
+        rank_ic = self.scores.get("train", {}).get("rank_ic")
+        return None if rank_ic is None or not math.isfinite(rank_ic) else float(rank_ic)
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,9 @@ AS_PROPOSED = "as_proposed"  # where a candidate's extra keeps the form that tra
 
 def as_proposed(row: Mapping[str, Any]) -> tuple[str, str]:
     """(fingerprint, canonical text) of a candidate's row as it was proposed."""
-    kept = (row.get("extra") or {}).get(AS_PROPOSED)
-    found = row if kept is None else kept
-    return found["fingerprint"], found["canonical"]
+    proposed = (row.get("extra") or {}).get(AS_PROPOSED)
+    source = row if proposed is None else proposed
+    return source["fingerprint"], source["canonical"]
 
 
 def now() -> str:

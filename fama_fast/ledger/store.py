@@ -115,16 +115,16 @@ class Store:
             return set(sa.inspect(c).get_table_names())
 
     def _version(self) -> int:
-        found: dict[str, str] = {}
+        meta: dict[str, str] = {}
         if "meta" in self._tables():
             try:
                 with self.transaction() as c:
-                    found = _meta(c)
+                    meta = _meta(c)
             except StoreError:
-                found = {}  # another program's table of that name
-        if found.get("name") != schema.SCHEMA_NAME or not found.get("version", "").isdigit():
+                meta = {}  # another program's table of that name
+        if meta.get("name") != schema.SCHEMA_NAME or not meta.get("version", "").isdigit():
             raise StoreError(f"ledger {self.place}: this is a database of something else, not a fama_fast ledger")
-        return int(found["version"])
+        return int(meta["version"])
 
     def _migrate(self) -> None:
         """All steps from the database's version to today's, in one transaction."""

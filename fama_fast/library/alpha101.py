@@ -144,8 +144,8 @@ def _coverage(alphas: Mapping[int, Alpha], panel: Panel) -> dict[int, tuple[floa
     def share(alpha: Alpha, values: FloatArray) -> float:
         rows = slice(min(alpha.lookback, len(values)), None)
         counted = present[rows].sum(axis=1)
-        found = (np.isfinite(values[rows]) & present[rows]).sum(axis=1)
-        return float(np.mean(found[counted > 0] / counted[counted > 0])) if (counted > 0).any() else 0.0
+        covered = (np.isfinite(values[rows]) & present[rows]).sum(axis=1)
+        return float(np.mean(covered[counted > 0] / counted[counted > 0])) if (counted > 0).any() else 0.0
 
     numbers = list(alphas)
     shares: dict[int, tuple[float, float]] = {}

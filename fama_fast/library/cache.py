@@ -109,17 +109,17 @@ class FactorCache:
             return None
         stated = _read_note(note)
         try:
-            found = np.load(file, mmap_mode="r", allow_pickle=False)
+            mapped = np.load(file, mmap_mode="r", allow_pickle=False)
         except Exception as error:  # a header that is cut is read as Python text, which fails in many ways
             raise StoreError(f"{file}: the cached values are damaged ({error}): delete the file") from error
-        if list(found.shape) != stated["shape"] or str(found.dtype) != stated["dtype"]:
+        if list(mapped.shape) != stated["shape"] or str(mapped.dtype) != stated["dtype"]:
             raise StoreError(
-                f"{file}: the cached values are {found.dtype} of shape {found.shape}, but {note.name} says"
+                f"{file}: the cached values are {mapped.dtype} of shape {mapped.shape}, but {note.name} says"
                 f" {stated['dtype']} of shape {tuple(stated['shape'])}: delete both files"
             )
-        if verify and _digest(found) != stated["digest"]:
+        if verify and _digest(mapped) != stated["digest"]:
             raise StoreError(f"{file}: the cached values are damaged (their digest differs): delete the file")
-        return found  # type: ignore[no-any-return]
+        return mapped  # type: ignore[no-any-return]
 
     def put_values(self, fingerprint: str, data_hash: str, values: NDArray[np.floating[Any]]) -> None:
         """Keep values (T, N), float64 or float32. An entry that holds these very bits is left as it is.

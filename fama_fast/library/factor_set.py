@@ -89,11 +89,11 @@ class FactorSet:
         return tuple(f.expression for f in self)
 
     def _known(self, fingerprint: str) -> Factor:
-        found = self._by_fingerprint.get(fingerprint)
-        if found is None:
+        place = self._by_fingerprint.get(fingerprint)
+        if place is None:
             near = nearest_name(fingerprint, self._by_fingerprint)
             raise StoreError(f"no factor has the fingerprint {fingerprint!r}{f' (nearest: {near})' if near else ''}")
-        return found
+        return place
 
     def __contains__(self, item: object) -> bool:
         key = item.fingerprint if isinstance(item, Factor) else item
@@ -155,15 +155,15 @@ class FactorSet:
         entries = data.get("factors")
         if not isinstance(entries, list):
             raise StoreError(f"{source}: the key 'factors' must be a list of factors")
-        found = cls()
+        factors = cls()
         for number, entry in enumerate(entries, start=1):
             where = f"{source}, entry {number}"
             factor = factor_from_dict(entry, where=where, on_mismatch=on_mismatch, fields=fields, groups=groups)
-            if factor in found:
-                earlier = found.fingerprints.index(factor.fingerprint) + 1
+            if factor in factors:
+                earlier = factors.fingerprints.index(factor.fingerprint) + 1
                 raise StoreError(f"{where} ({factor.expression}): the same factor as entry {earlier}")
-            found.add(factor)
-        return found
+            factors.add(factor)
+        return factors
 
     def to_yaml(self, path: str | Path) -> None:
         """Write the set to a file, whole or not at all.

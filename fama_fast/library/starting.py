@@ -24,9 +24,9 @@ def starting_factors(path: str | None) -> tuple[list[Factor], str]:
     if path is None:
         return list(seed_factors()), "the packaged seed alphas"
     cache = FactorCache(path)
-    found = list(cache.load())
-    if found:
-        return found, f"the factor cache {cache.factors_path}"
+    cached = list(cache.load())
+    if cached:
+        return cached, f"the factor cache {cache.factors_path}"
     return list(seed_factors()), f"the packaged seed alphas (the factor cache {cache.factors_path} holds none yet)"
 
 
@@ -52,10 +52,10 @@ def save_factors(path: str, new: Sequence[Factor], start: Sequence[Factor]) -> N
     from fama_fast.library import FactorCache
 
     cache = FactorCache(path)
-    kept = cache.load()
-    if not len(kept):
-        kept = FactorSet(start)
+    factors = cache.load()
+    if not len(factors):
+        factors = FactorSet(start)
     for factor in new:
-        if factor not in kept:
-            kept.add(factor)
-    cache.save(kept)
+        if factor not in factors:
+            factors.add(factor)
+    cache.save(factors)

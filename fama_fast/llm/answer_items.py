@@ -128,9 +128,9 @@ def from_blocks(lines: list[str]) -> list[Item]:
         if len(line) > _MAX_LINE or _FENCE.match(line):
             continue
         m = _KEY_LINE.match(line)
-        found = _role(m["key"]) if m else None
-        if m and found:
-            role = found[0]
+        key_role = _role(m["key"]) if m else None
+        if m and key_role:
+            role = key_role[0]
             if current.expression and role in ("expression", "hypothesis"):
                 items.append(current)
                 current = Item()
@@ -188,9 +188,9 @@ def from_lines(lines: list[str], is_expression: Callable[[str], bool]) -> list[I
     items: list[Item] = []
     checks = 0
     for line, last in _statements(lines):
-        whole = clean_expression(line)
-        if shape_of(whole) is Shape.OPEN:
-            items.append(Item(whole, cut=last))
+        cleaned = clean_expression(line)
+        if shape_of(cleaned) is Shape.OPEN:
+            items.append(Item(cleaned, cut=last))
             continue
         chosen: Item | None = None
         for candidate, beside in pieces(line):

@@ -350,12 +350,12 @@ def transport_errors() -> tuple[type[Exception], ...]:
     """The exceptions that reading a response may raise past the SDK, of whichever HTTP library it uses."""
     import importlib
 
-    found: list[type[Exception]] = [OSError]
+    errors: list[type[Exception]] = [OSError]
     for name in ("httpx2", "httpx"):
         with contextlib.suppress(ImportError):
             module = importlib.import_module(name)
-            found += [module.HTTPError, module.StreamError, module.InvalidURL]
-    return tuple(found)
+            errors += [module.HTTPError, module.StreamError, module.InvalidURL]
+    return tuple(errors)
 
 
 @dataclass(frozen=True)

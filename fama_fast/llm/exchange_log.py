@@ -171,5 +171,5 @@ class ExchangeLog:
     @staticmethod
     def _drop_half_line(file: Any) -> None:
         file.seek(0)
-        whole = file.read().rfind(b"\n") + 1
-        file.truncate(whole)
+        complete = file.read().rfind(b"\n") + 1
+        file.truncate(complete)

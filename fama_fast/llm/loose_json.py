@@ -196,10 +196,10 @@ class Reader:
         if self.pos == start:
             self.pos += 1
             return None
-        found = text[start : self.pos].strip().rstrip("\"'`")
+        word = text[start : self.pos].strip().rstrip("\"'`")
         if self.pos >= n and not key:
-            return Cut(found)
-        return None if found in ("null", "None", "") else found
+            return Cut(word)
+        return None if word in ("null", "None", "") else word
 
 
 def read_values(text: str, useful: Callable[[object], bool], budget: int) -> list[object]:
@@ -210,7 +210,7 @@ def read_values(text: str, useful: Callable[[object], bool], budget: int) -> lis
     until then stands.
     """
     reader = Reader(text, budget)
-    found: list[object] = []
+    values: list[object] = []
     at = 0
     while (opening := _OPENING.search(text, at)) is not None:
         reader.pos = opening.start()
@@ -219,8 +219,8 @@ def read_values(text: str, useful: Callable[[object], bool], budget: int) -> lis
         except _ExhaustedError:
             break
         if useful(value):
-            found.append(value)
+            values.append(value)
             at = max(reader.pos, opening.end())
         else:
             at = opening.end()
-    return found
+    return values

@@ -84,5 +84,5 @@ class OpenAIClient(SDKClient):
 def _tool_input(message: dict[str, Any]) -> str:
     """The input that the model passed to custom tools, in order."""
     calls = message.get("tool_calls")
-    found = [c["custom"] for c in calls if isinstance(c, dict) and isinstance(c.get("custom"), dict)] if isinstance(calls, list) else []  # fmt: skip  # noqa: E501
-    return "\n".join(c["input"] for c in found if isinstance(c.get("input"), str))
+    custom_calls = [c["custom"] for c in calls if isinstance(c, dict) and isinstance(c.get("custom"), dict)] if isinstance(calls, list) else []  # fmt: skip  # noqa: E501
+    return "\n".join(c["input"] for c in custom_calls if isinstance(c.get("input"), str))

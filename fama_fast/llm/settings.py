@@ -101,14 +101,14 @@ class LLMSettings(BaseModel):
         from fama_fast import ops
         from fama_fast.errors import nearest_name
 
-        found = []
+        names = []
         for name in value or ():
             spec = ops.find(name)
             if spec is None:
                 near = nearest_name(name.upper(), [s.name for s in ops.specs()])
                 raise ValueError(f"there is no operator {name[:64]!r}" + (f"; did you mean {near}?" if near else ""))
-            found.append(spec.name)
-        return found if value is not None else None
+            names.append(spec.name)
+        return names if value is not None else None
 
     @model_validator(mode="after")
     def _go_together(self) -> LLMSettings:

@@ -133,11 +133,11 @@ def leaves(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def _sections() -> dict[str, type[BaseModel]]:
-    found = {}
+    sections = {}
     for name, info in MiningConfig.model_fields.items():
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            found[name] = info.annotation
-    return found
+            sections[name] = info.annotation
+    return sections
 
 
 SECTIONS = _sections()
@@ -265,13 +265,13 @@ def _describe(location: Path_, problem: Any) -> str:
         return f"unknown key {key}{_suggest(location)}"
     value = problem.get("input")
     # What was put where the name of a key belongs may be the key itself.
-    given = "" if key.endswith(("api_key_env", "base_url")) else f", not {_shown(value)}"
+    value_text = "" if key.endswith(("api_key_env", "base_url")) else f", not {_shown(value)}"
     allowed = _ALLOWED.get(kind)
     if allowed is not None:
-        return f"{key} must be {allowed.format(**context)}{given}"
+        return f"{key} must be {allowed.format(**context)}{value_text}"
     if kind == "value_error":
         return f"{key} {context.get('error', problem['msg'])}"
-    return f"{key} must be valid: {problem['msg']}{given}"
+    return f"{key} must be valid: {problem['msg']}{value_text}"
 
 
 def _is_branch(part: str) -> bool:
@@ -283,7 +283,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     """The section that an annotation speaks of: itself, or what a list of them or an optional one holds."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for inner in get_args(annotation) if (found := _model_in(inner)) is not None), None)
+    return next((model for inner in get_args(annotation) if (model := _model_in(inner)) is not None), None)
 
 
 def _suggest(location: Path_) -> str:
@@ -300,9 +300,9 @@ def _suggest(location: Path_) -> str:
     elsewhere = [k for k in known_keys() if k.rpartition(".")[2] == location[-1].lower()]
     if elsewhere:
         return f"; did you mean {elsewhere[0]}?"
-    whole = nearest_name(".".join(location), known_keys())
-    if whole:
-        return f"; did you mean {whole}?"
+    nearest = nearest_name(".".join(location), known_keys())
+    if nearest:
+        return f"; did you mean {nearest}?"
     names = ", ".join(model.model_fields)
     return f"; {prefix or 'the top level'} takes {names}"
 

@@ -28,7 +28,7 @@ def simulation_of(config: MiningConfig) -> SimulationSpec:
     from fama_fast.data import DEFAULT_SIMULATION, PlantedSignal
 
     simulator = config.data.simulator
-    given = {
+    options = {
         "n_symbols": simulator.symbols,
         "n_dates": simulator.dates,
         "seed": simulator.seed,
@@ -36,7 +36,7 @@ def simulation_of(config: MiningConfig) -> SimulationSpec:
         if simulator.signals is None
         else tuple(PlantedSignal(s.expression, s.rank_ic) for s in simulator.signals),
     }
-    chosen: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    chosen: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
     return replace(DEFAULT_SIMULATION, **chosen)
 
 

@@ -57,8 +57,8 @@ class Attendance:
     @property
     def thin(self) -> BoolArray:
         """(T,) mask of the dates on which few of the living symbols have a row."""
-        found: BoolArray = self.present < THIN_SHARE * self.alive
-        return found
+        few: BoolArray = self.present < THIN_SHARE * self.alive
+        return few
 
     def where(self, keep: BoolArray) -> Attendance:
         """The counts of some of the dates."""
@@ -70,8 +70,8 @@ class Attendance:
         if min_symbols is None:
             return np.zeros(self.present.shape, dtype=np.bool_)
         least = min_symbols * self.alive if min_symbols < 1 else min_symbols
-        found: BoolArray = self.present < least
-        return found
+        fewer: BoolArray = self.present < least
+        return fewer
 
 
 def thin_dates(dates: Any, found: Attendance) -> tuple[str, ...]:
@@ -186,10 +186,10 @@ class Span:
         taken."""
         if self._taken == self._before.size:
             return False
-        kept = int(np.count_nonzero(~dropped & (moments <= self._before[-1])))
-        if kept < self._history:
-            self._take(self._history - kept)
-        return kept < self._history
+        remaining = int(np.count_nonzero(~dropped & (moments <= self._before[-1])))
+        if remaining < self._history:
+            self._take(self._history - remaining)
+        return remaining < self._history
 
     def holds(self, moments: IntArray) -> BoolArray:
         """Mask of the moments that lie within."""

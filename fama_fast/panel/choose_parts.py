@@ -55,28 +55,28 @@ def choose_keys(files: RowSource, columns: Columns, reading: Reading) -> ChosenK
     decoder = replace(plain, zone=zone)
     span = span_of(reading, _moments(decoder) if reading.history and reading.start is not None else None)
     while True:
-        found = survey(decoder, columns, span)
-        if not found.moments.size:
-            first, last = min(s[0] for s in found.spans), max(s[1] for s in found.spans)
+        keys = survey(decoder, columns, span)
+        if not keys.moments.size:
+            first, last = min(s[0] for s in keys.spans), max(s[1] for s in keys.spans)
             raise no_rows(reading, files.source, *dates_of(np.array([first, last])))
-        attendance = found.attendance
+        attendance = keys.attendance
         dropped = attendance.fewer_than(reading.min_symbols)
-        if not span.widen(found.moments, dropped):
+        if not span.widen(keys.moments, dropped):
             break
-    clock = clock or odd_hours(found.moments, files.schema[columns.date])
-    said = left_out(dates_of(found.moments), attendance, dropped, reading.min_symbols, files.source)
-    excluded = Excluded(found.moments[dropped])
+    clock = clock or odd_hours(keys.moments, files.schema[columns.date])
+    said = left_out(dates_of(keys.moments), attendance, dropped, reading.min_symbols, files.source)
+    excluded = Excluded(keys.moments[dropped])
     duplicated = Duplicated(reading.duplicates)
-    shared = np.setdiff1d(found.repeated, excluded.moments)
+    shared = np.setdiff1d(keys.repeated, excluded.moments)
     if shared.size:
         counted = replace(decoder, excluded=excluded)
-        excluded = replace(excluded, rows=_left_out_rows(counted, columns, found, shared, duplicated))
+        excluded = replace(excluded, rows=_left_out_rows(counted, columns, keys, shared, duplicated))
         duplicated.refuse(files.source)
     if excluded:
         decoder = replace(decoder, excluded=excluded)
-        found = survey(decoder, columns, span)
-    thin = thin_dates(dates_of(found.moments), attendance.where(~dropped))
-    return ChosenKeys(decoder, found, (*clock, *said, *thin, *duplicated.warnings))
+        keys = survey(decoder, columns, span)
+    thin = thin_dates(dates_of(keys.moments), attendance.where(~dropped))
+    return ChosenKeys(decoder, keys, (*clock, *said, *thin, *duplicated.warnings))
 
 
 def dates_of(moments: IntArray) -> Any:
@@ -98,10 +98,10 @@ def _clock(decoder: Decoder, reading: Reading) -> tuple[str | None, tuple[str, .
 
 def _moments(decoder: Decoder) -> IntArray:
     """The distinct moments of all rows, ascending."""
-    found: IntArray = np.empty(0, dtype=np.int64)
+    moments: IntArray = np.empty(0, dtype=np.int64)
     for rows in decoder.rows(range(len(decoder.files.groups)), [decoder.date], threads=True):
-        found = np.union1d(found, rows.when)
-    return found
+        moments = np.union1d(moments, rows.when)
+    return moments
 
 
 @dataclass
@@ -159,9 +159,9 @@ def _rows_of(decoder: Decoder, columns: Columns, found: Survey, window: IntArray
     low, high = int(window[0]), int(window[-1])
     for rows in decoder.rows(meeting(found.spans, low, high), columns.needed):
         inside, _ = rows.cut(low, high)
-        kept = None if inside is None else inside.where(np.isin(inside.when, window))
-        if kept is not None:
-            yield kept
+        rows_inside = None if inside is None else inside.where(np.isin(inside.when, window))
+        if rows_inside is not None:
+            yield rows_inside
 
 
 def _described(found: _Found, dates: Any, names: pl.Series, shared: IntArray) -> Callable[[IntArray], Repeated]:

@@ -268,10 +268,10 @@ class Dataset:
         Raises:
             DataError: as `panel_from_frame`.
         """
-        found = self.reader().read(0, len(self.dates))
-        found.warnings = self.warnings
-        found.layout, found.origin = self.layout, self.origin
-        return found
+        whole_panel = self.reader().read(0, len(self.dates))
+        whole_panel.warnings = self.warnings
+        whole_panel.layout, whole_panel.origin = self.layout, self.origin
+        return whole_panel
 
     def __repr__(self) -> str:
         t, n = self.shape

@@ -77,14 +77,14 @@ class Duplicated:
         compared = numbered.with_columns(comparable(values).get_columns())
         names = [c for c in compared.columns if c not in ("__cell", "__row")]
         versions = pl.struct(names).n_unique() if names else pl.lit(1)
-        found = compared.group_by("__cell", maintain_order=True).agg(pl.col("__row"), (versions > 1).alias("differ"))
-        found = found.sort("__cell")
+        groups = compared.group_by("__cell", maintain_order=True).agg(pl.col("__row"), (versions > 1).alias("differ"))
+        groups = groups.sort("__cell")
         rows = pl.col("__row")
         last = pl.col("differ") if self.which == "last" else pl.lit(value=False)
-        kept = found.select(pl.when(last).then(rows.list.last()).otherwise(rows.list.first())).to_series()
+        chosen = groups.select(pl.when(last).then(rows.list.last()).otherwise(rows.list.first())).to_series()
         keep: BoolArray = np.zeros(cells.size, dtype=np.bool_)
-        keep[kept.to_numpy()] = True
-        for differ, group in found.partition_by("differ", as_dict=True).items():
+        keep[chosen.to_numpy()] = True
+        for differ, group in groups.partition_by("differ", as_dict=True).items():
             left_out = int(group["__row"].list.len().sum()) - group.height
             listed, most = (self.differing, MOST_LISTED) if differ[0] else (self.same_keys, _SHOWN + 1)
             listed += [describe(r.to_numpy()) for r in group["__row"].head(most - len(listed))]

@@ -42,10 +42,10 @@ class GroupField:
     def view(cls, codes: FloatArray, labels: tuple[str, ...]) -> Self:
         """A group field from codes known to be right, such as some rows of a group field's: neither checked nor
         copied."""
-        made = object.__new__(cls)
-        object.__setattr__(made, "codes", frozen(codes))
-        object.__setattr__(made, "labels", labels)
-        return made
+        group = object.__new__(cls)
+        object.__setattr__(group, "codes", frozen(codes))
+        object.__setattr__(group, "labels", labels)
+        return group
 
 
 def _labels(labels: Any) -> tuple[str, ...]:

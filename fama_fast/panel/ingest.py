@@ -84,8 +84,8 @@ def panel_from_frame(
     group_names = None if groups is None else tuple(groups)
     columns = assign_columns(schema, fields=names, groups=group_names, universe=universe, reading=how, source=source)
     if group_names is not None:
-        kept = {k: v for k, v in columns.fields.items() if v not in columns.groups.values() or k in (names or ())}
-        columns = replace(columns, fields=kept)
+        numeric = {k: v for k, v in columns.fields.items() if v not in columns.groups.values() or k in (names or ())}
+        columns = replace(columns, fields=numeric)
     if names is None and not columns.fields:
         raise DataError(f"{source}: there is no column of numbers (columns: {listed(schema)})")
     table = collect(lazy.select(columns.needed), source)
@@ -104,8 +104,8 @@ def panel_from_frame(
         infinite[name] = int(np.isinf(values).sum())
         with np.errstate(over="ignore"):
             dense[name] = grid.spread(values, kept_as)
-        found = unpriced(name, dense[name])
-        below[name] = 0 if found is None else int(found.sum())
+        unpriced_rows = unpriced(name, dense[name])
+        below[name] = 0 if unpriced_rows is None else int(unpriced_rows.sum())
     known = {name for name, values in dense.items() if np.isfinite(values).any()}
     warnings = [*columns.said, *said, *chosen.warnings, *value_warnings(dense, infinite, known, below)]
     return Panel(
@@ -162,7 +162,7 @@ def group_fields(
     table: pl.DataFrame, columns: Columns, grid: Grid, *, all_of_them: bool
 ) -> tuple[dict[str, GroupField], list[str]]:
     """The group fields; where nobody asked for one by name, without those that are none, and a sentence about each."""
-    found: dict[str, GroupField] = {}
+    fields: dict[str, GroupField] = {}
     said: list[str] = []
     names = list(columns.groups)
     # Many columns at once, for there may be thousands, but not all cells at once.
@@ -182,5 +182,5 @@ def group_fields(
         codes = texts.select(
             pl.col(name).cast(pl.Enum(each)).to_physical().cast(pl.Float64) for name, each in known.items()
         )
-        found |= {name: GroupField.view(grid.spread(codes[name].to_numpy()), each) for name, each in known.items()}
-    return found, said
+        fields |= {name: GroupField.view(grid.spread(codes[name].to_numpy()), each) for name, each in known.items()}
+    return fields, said

@@ -20,8 +20,8 @@ def key_column(
         chosen: what the caller calls it. fallbacks: an index without a name may hold dates, and a company's name or
             number be its symbol, where there is no better column.
     """
-    found = _key_columns(names, what, chosen, fallbacks=fallbacks)
-    return found[0] if len(found) == 1 else None
+    candidates = _key_columns(names, what, chosen, fallbacks=fallbacks)
+    return candidates[0] if len(candidates) == 1 else None
 
 
 def _key_columns(names: Collection[str], what: str, chosen: str | None, *, fallbacks: bool) -> list[str]:
@@ -42,11 +42,11 @@ def _key_columns(names: Collection[str], what: str, chosen: str | None, *, fallb
     for name in first:
         if name in spelled:
             return [spelled[name]]
-    found = [spelled[n] for n in (nm.DATE_NAMES if dates else nm.SYMBOL_NAMES) if n in spelled]
-    if not found and fallbacks:
+    candidates = [spelled[n] for n in (nm.DATE_NAMES if dates else nm.SYMBOL_NAMES) if n in spelled]
+    if not candidates and fallbacks:
         last = (spelled[n] for n in (nm.DATE_FALLBACKS if dates else nm.SYMBOL_FALLBACKS) if n in spelled)
         return list(last)[:1]
-    return found
+    return candidates
 
 
 def column_called(names: Iterable[str], name: str) -> str | None:
@@ -64,15 +64,15 @@ def find_key(names: Collection[str], what: Literal["date", "symbol"], chosen: st
     Raises:
         DataError: none is present, or several are and none has the name itself.
     """
-    found = _key_columns(names, what, chosen, fallbacks=True)
-    if not found:
+    candidates = _key_columns(names, what, chosen, fallbacks=True)
+    if not candidates:
         raise DataError(no_column(source, what, chosen or what, names))
-    if len(found) > 1:
+    if len(candidates) > 1:
         raise DataError(
-            f"{source}: which column is the {what}, {' or '.join(map(quoted, found))}? "
-            f"Rename one to {what!r} or name it with {what}= (on the command line: --columns {what}={found[0]})"
+            f"{source}: which column is the {what}, {' or '.join(map(quoted, candidates))}? "
+            f"Rename one to {what!r} or name it with {what}= (on the command line: --columns {what}={candidates[0]})"
         )
-    return found[0]
+    return candidates[0]
 
 
 def find_column(names: Collection[str], aliases: Sequence[str], what: str, source: str) -> str:
@@ -82,14 +82,14 @@ def find_column(names: Collection[str], aliases: Sequence[str], what: str, sourc
         DataError: none is present, or several are and the first is not.
     """
     by_name = {nm.plain(n): n for n in names}
-    found = [by_name[a] for a in aliases if a in by_name]
-    if not found:
+    columns = [by_name[a] for a in aliases if a in by_name]
+    if not columns:
         raise DataError(no_column(source, what, aliases[0], names))
-    if nm.plain(found[0]) != aliases[0] and len(found) > 1:
+    if nm.plain(columns[0]) != aliases[0] and len(columns) > 1:
         raise DataError(
-            f"{source}: which column is the {what}, {' or '.join(map(quoted, found))}? Rename one to {aliases[0]!r}"
+            f"{source}: which column is the {what}, {' or '.join(map(quoted, columns))}? Rename one to {aliases[0]!r}"
         )
-    return found[0]
+    return columns[0]
 
 
 def no_column(source: str, what: str, wanted: str, names: Iterable[str]) -> str:

@@ -97,8 +97,8 @@ def read_dates(column: pl.Series, *, source: str, locate: Locate = plain_row, zo
 
 def _digits(column: pl.Series) -> pl.Series:
     """Whole numbers that are stored as floats, as text; null for others."""
-    whole = column.is_finite() & (column.round() == column) & (column.abs() < 2.0**63)
-    return column.set(~whole, None).cast(pl.Int64).cast(pl.String)
+    integral = column.is_finite() & (column.round() == column) & (column.abs() < 2.0**63)
+    return column.set(~integral, None).cast(pl.Int64).cast(pl.String)
 
 
 def read_symbols(column: pl.Series, *, source: str, locate: Locate = plain_row) -> pl.Series:
@@ -118,26 +118,26 @@ def read_symbols(column: pl.Series, *, source: str, locate: Locate = plain_row) 
 
 def _parse(texts: pl.Series, *, universal: bool) -> pl.Series:
     """Distinct texts as stamps, null for those that are none: at the clock that they carry, or of UTC."""
-    found = pl.Series(texts.name, [None] * len(texts), dtype=pl.Datetime("us"))
+    stamps = pl.Series(texts.name, [None] * len(texts), dtype=pl.Datetime("us"))
     for form in _DATE_FORMATS:
         day = texts.str.to_date(form, strict=False, exact=True).cast(pl.Datetime("us"))
         # %Y takes 19 for the year 19.
-        found = found.fill_null(day.set((day.dt.year() < _FIRST_YEAR).fill_null(value=False), None))
-    found = found.fill_null(_since_1970(texts)).fill_null(_seconds_written_out(texts))
-    missing = texts.filter(found.is_null())
+        stamps = stamps.fill_null(day.set((day.dt.year() < _FIRST_YEAR).fill_null(value=False), None))
+    stamps = stamps.fill_null(_since_1970(texts)).fill_null(_seconds_written_out(texts))
+    missing = texts.filter(stamps.is_null())
     if not missing.is_empty():
         moments = [_moment(t, universal=universal) for t in missing.to_list()]
-        found = found.scatter(found.is_null().arg_true(), pl.Series(moments, dtype=pl.Datetime("us")))
-    return found
+        stamps = stamps.scatter(stamps.is_null().arg_true(), pl.Series(moments, dtype=pl.Datetime("us")))
+    return stamps
 
 
 def _since_1970(texts: pl.Series) -> pl.Series:
     numbers = texts.set(~texts.str.contains(r"^[0-9]{9,19}$"), None).cast(pl.Int64, strict=False)
-    found = pl.Series(texts.name, [None] * len(texts), dtype=pl.Int64)
+    moments = pl.Series(texts.name, [None] * len(texts), dtype=pl.Int64)
     for low, high, unit in _SINCE_1970:
         within = numbers.set(~numbers.is_between(low, high, closed="left"), None)
-        found = found.fill_null(within * int(unit) if unit >= 1 else within // round(1 / unit))
-    return found.cast(pl.Datetime("us"))
+        moments = moments.fill_null(within * int(unit) if unit >= 1 else within // round(1 / unit))
+    return moments.cast(pl.Datetime("us"))
 
 
 def _seconds_written_out(texts: pl.Series) -> pl.Series:
@@ -171,8 +171,8 @@ def plain_dates(column: pl.Series) -> pl.Series:
     """Moments that all stand at midnight as dates; others as they are."""
     if isinstance(column.dtype, pl.Date):
         return column
-    whole = column.dt.truncate("1d") == column
-    return column.cast(pl.Date) if whole.all() else column
+    midnight = column.dt.truncate("1d") == column
+    return column.cast(pl.Date) if midnight.all() else column
 
 
 def _refuse(column: pl.Series, bad: pl.Series, source: str, locate: Locate, what: str) -> None:

@@ -286,11 +286,11 @@ def alias_of(column: str, *, letters: bool = False) -> str | None:
     if letters and name in LETTERS:
         role = LETTERS[name]
         return None if role == DATE else role
-    found = FIELD_ALIASES.get(name)
-    if found is None and not column.isascii():
+    alias = FIELD_ALIASES.get(name)
+    if alias is None and not column.isascii():
         # `成交量(手)`, `涨跌幅(%)`
-        found = FIELD_ALIASES.get(plain(_UNIT.sub("", unicodedata.normalize("NFKC", column))))
-    return found
+        alias = FIELD_ALIASES.get(plain(_UNIT.sub("", unicodedata.normalize("NFKC", column))))
+    return alias
 
 
 def is_key_name(column: str, *, letters: bool = False) -> bool:
@@ -307,5 +307,5 @@ def is_row_number(column: str) -> bool:
 
 def meant_by(name: str) -> str | None:
     """The field or group that a name in an expression is an alias of: VOLUME for VOL."""
-    found = FIELD_ALIASES.get(plain(name))
-    return found if found in (*STANDARD_FIELDS, *STANDARD_GROUPS) else None
+    field = FIELD_ALIASES.get(plain(name))
+    return field if field in (*STANDARD_FIELDS, *STANDARD_GROUPS) else None

@@ -36,10 +36,10 @@ def value_warnings(
             out.append(f"{name}: {infinite[name]:,} infinite values taken as missing")
         if name not in known:
             out.append(f"{name}: no value at all")
-    found = [name for name in names if unpriced.get(name)]
-    if found:
-        made = "labels" if "RET" in names else "RET and labels"
-        parts = (f"{n} {unpriced[n]:,}" + (f" (missing for {made})" if n in _RETURNS_OF else "") for n in found)
+    priced = [name for name in names if unpriced.get(name)]
+    if priced:
+        derived = "labels" if "RET" in names else "RET and labels"
+        parts = (f"{n} {unpriced[n]:,}" + (f" (missing for {derived})" if n in _RETURNS_OF else "") for n in priced)
         out.append(f"prices of zero or below: {', '.join(parts)}")
     return tuple(out)
 
@@ -48,8 +48,8 @@ def unpriced(name: str, values: Any) -> IntArray | None:
     """Number of prices of zero or below in each row of a field (T, N); None for a field that is no price."""
     if name not in PRICES:
         return None
-    found: IntArray = np.count_nonzero((values <= 0.0) & (values > -np.inf), axis=1)
-    return found
+    counts: IntArray = np.count_nonzero((values <= 0.0) & (values > -np.inf), axis=1)
+    return counts
 
 
 class Noticed:
@@ -68,15 +68,15 @@ class Noticed:
         rows = slice(start, start + len(values))
         self._rows(self._read, name, np.bool_)[rows] = True
         self._rows(self._with_value, name, np.bool_)[rows] = np.isfinite(values).any(axis=1)
-        for kept, found in ((self._infinite, infinite), (self._unpriced, unpriced(name, values))):
-            if name in kept or (found is not None and found.any()):
-                self._rows(kept, name, np.int64)[rows] = 0 if found is None else found
+        for counts, new in ((self._infinite, infinite), (self._unpriced, unpriced(name, values))):
+            if name in counts or (new is not None and new.any()):
+                self._rows(counts, name, np.int64)[rows] = 0 if new is None else new
 
     def part(self, start: int, stop: int) -> list[dict[str, Any]]:
         """The counts of the dates [start, stop), for `merge` elsewhere."""
         rows = slice(start, stop)
-        kept = (self._read, self._with_value, self._infinite, self._unpriced, {"": self.members})
-        return [{name: values[rows].copy() for name, values in of.items()} for of in kept]
+        counts = (self._read, self._with_value, self._infinite, self._unpriced, {"": self.members})
+        return [{name: values[rows].copy() for name, values in of.items()} for of in counts]
 
     def merge(self, start: int, part: Sequence[Mapping[str, Any]]) -> None:
         """Add the counts made elsewhere of the dates from `start` on."""
@@ -85,9 +85,9 @@ class Noticed:
             rows = start + np.flatnonzero(there)
             self._rows(self._read, name, np.bool_)[rows] = True
             self._rows(self._with_value, name, np.bool_)[rows] = with_value[name][there]
-            for kept, found in ((self._infinite, infinite), (self._unpriced, below)):
-                if name in found:
-                    self._rows(kept, name, np.int64)[rows] = found[name][there]
+            for counts, new in ((self._infinite, infinite), (self._unpriced, below)):
+                if name in new:
+                    self._rows(counts, name, np.int64)[rows] = new[name][there]
         known = np.flatnonzero(members[""] >= 0)
         self.members[start + known] = members[""][known]
 

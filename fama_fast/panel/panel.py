@@ -37,12 +37,12 @@ def read_dtype(dtype: Any) -> np.dtype[Any]:
     Raises:
         ConfigError: another type.
     """
-    found: np.dtype[Any] | None = None
+    kind: np.dtype[Any] | None = None
     with contextlib.suppress(TypeError):
-        found = np.dtype(dtype)
-    if dtype is None or found is None or found.name not in DTYPES:
+        kind = np.dtype(dtype)
+    if dtype is None or kind is None or kind.name not in DTYPES:
         raise ConfigError(f"dtype must be {' or '.join(DTYPES)}, not {shown(dtype)}")
-    return found.newbyteorder("=")
+    return kind.newbyteorder("=")
 
 
 def _dense(name: str, values: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> FloatArray:
@@ -90,27 +90,27 @@ def derive(name: str, get: Mapping[str, FloatArray]) -> FloatArray:
 
 
 def _read_dates(dates: Any) -> Any:
-    found = np.array(dates, copy=True)
-    if not np.issubdtype(found.dtype, np.datetime64):
-        raise DataError(f"panel dates must be datetime64, not {found.dtype}")
-    if found.ndim != 1:
-        raise DataError(f"panel dates must be a list of dates, not of shape {found.shape}")
-    if bool(np.isnat(found).any()):
-        raise DataError(f"panel dates must be dates: {np.count_nonzero(np.isnat(found))} are missing (NaT)")
-    if found.size > 1 and not bool(np.all(found[1:] > found[:-1])):
+    array = np.array(dates, copy=True)
+    if not np.issubdtype(array.dtype, np.datetime64):
+        raise DataError(f"panel dates must be datetime64, not {array.dtype}")
+    if array.ndim != 1:
+        raise DataError(f"panel dates must be a list of dates, not of shape {array.shape}")
+    if bool(np.isnat(array).any()):
+        raise DataError(f"panel dates must be dates: {np.count_nonzero(np.isnat(array))} are missing (NaT)")
+    if array.size > 1 and not bool(np.all(array[1:] > array[:-1])):
         raise DataError("panel dates must ascend without repeats")
-    found = found.astype(found.dtype.newbyteorder("="), copy=False)
-    found.flags.writeable = False
-    return found
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    array.flags.writeable = False
+    return array
 
 
 def _read_symbols(symbols: Any) -> Any:
     if isinstance(symbols, str) or not hasattr(symbols, "__iter__"):
         raise DataError(f"panel symbols must be a list of names, not {shown(symbols)}")
-    found = np.asarray([str(s) for s in symbols], dtype=object)
-    if len(set(found)) != found.size:
+    array = np.asarray([str(s) for s in symbols], dtype=object)
+    if len(set(array)) != array.size:
         raise DataError("panel symbols must be unique")
-    return found
+    return array
 
 
 def _named(values: Any, what: str) -> dict[str, Any]:
@@ -246,13 +246,13 @@ class Panel:
 
     def group(self, name: str) -> GroupField:
         """Codes and labels of a group field."""
-        found = self._groups.get(name.upper())
-        if found is None:
+        field = self._groups.get(name.upper())
+        if field is None:
             have = f"it has {listed(self.groups)}" if self.groups else "it has none: join a group file"
             raise UnknownName(
                 f"the data has no group field {name!r} ({have})", suggestion=nearest_name(name, self.groups)
             )
-        return found
+        return field
 
     @property
     def data_hash(self) -> str:

@@ -15,7 +15,7 @@ def trading(panel: Panel) -> BoolArray:
     """(T, N) bool: symbols present in the data that date: with a close, or any field if there is none."""
     if "CLOSE" in panel.supplied_fields:
         return np.isfinite(panel["CLOSE"])
-    found = np.zeros(panel.shape, dtype=np.bool_)
+    present = np.zeros(panel.shape, dtype=np.bool_)
     for name in panel.supplied_fields:
-        found |= np.isfinite(panel[name])
-    return found
+        present |= np.isfinite(panel[name])
+    return present

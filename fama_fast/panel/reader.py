@@ -176,9 +176,9 @@ class Reader:
         low, high = int(self.data.moments[start]), int(self.data.moments[stop - 1])
         if not self.data.ordered:
             for rows in self._decode(low, high):
-                kept, _ = rows.cut(low, high)
-                if kept is not None:
-                    yield kept
+                wanted, _ = rows.cut(low, high)
+                if wanted is not None:
+                    yield wanted
             return
         if self._stream is None or start != self._next:
             self._left = None
@@ -186,9 +186,9 @@ class Reader:
         self._next = stop
         left, self._left = self._left, None
         for rows in chain(() if left is None else (left,), self._stream):
-            kept, self._left = rows.cut(low, high)
-            if kept is not None:
-                yield kept
+            wanted, self._left = rows.cut(low, high)
+            if wanted is not None:
+                yield wanted
             if self._left is not None:
                 return
 

@@ -78,9 +78,9 @@ class Reading:
 
     def options(self) -> dict[str, Any]:
         """The keyword arguments that make this record again; only what is not the default, as plain values."""
-        found = {f.name: getattr(self, f.name) for f in fields(self)}
-        found["columns"] = dict(self.columns)
-        return {name: value for name, value in found.items() if value != getattr(PLAIN, name)}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values["columns"] = dict(self.columns)
+        return {name: value for name, value in values.items() if value != getattr(PLAIN, name)}
 
 
 PLAIN = Reading()
@@ -144,13 +144,13 @@ def read_columns(text: str) -> dict[str, str]:
     Raises:
         ConfigError: a part that is not NAME=COLUMN, or one name twice.
     """
-    found: dict[str, str] = {}
+    columns: dict[str, str] = {}
     for part in text.split(","):
         name, equals, column = part.partition("=")
         name = name.strip().lower()
         if not equals or not name or not column.strip():
             raise ConfigError(f"--columns takes NAME=COLUMN,... such as close=px_last,date=day; {part!r} is not one")
-        if found.get(name, column.strip()) != column.strip():
-            raise ConfigError(f"--columns names two columns for {name!r}: {found[name]!r} and {column.strip()!r}")
-        found[name] = column.strip()
-    return found
+        if columns.get(name, column.strip()) != column.strip():
+            raise ConfigError(f"--columns names two columns for {name!r}: {columns[name]!r} and {column.strip()!r}")
+        columns[name] = column.strip()
+    return columns

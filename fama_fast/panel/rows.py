@@ -50,9 +50,9 @@ class Rows:
             return None
         if chosen.size == self.when.size:
             return self
-        kept = chosen if self.numbers is None else self.numbers[chosen]
+        numbers = chosen if self.numbers is None else self.numbers[chosen]
         table = self.table.filter(pl.Series(keep))
-        return Rows(self.batch, table, kept, self.when[chosen], self.group, self.before)
+        return Rows(self.batch, table, numbers, self.when[chosen], self.group, self.before)
 
     def cut(self, low: int, high: int) -> tuple[Rows | None, Rows | None]:
         """The rows of [low, high], None if there are none; and, if there are any, those after `high`."""
@@ -105,18 +105,18 @@ class Decoder:
                 if not table.height:
                     continue
                 dates = read_dates(table[self.date], source=self.files.source, locate=batch.locate, zone=self.zone)
-                found: Rows | None = Rows(batch, table, None, microseconds(dates), number, before)
+                decoded: Rows | None = Rows(batch, table, None, microseconds(dates), number, before)
                 before += table.height
-                if self.excluded.moments.size and found is not None:
-                    found = found.where(~_within(found.when, self.excluded.moments))
-                if without is not None and found is not None:
-                    found = found.where(~_within(found.places, without))
-                if found is not None:
-                    yield found
+                if self.excluded.moments.size and decoded is not None:
+                    decoded = decoded.where(~_within(decoded.when, self.excluded.moments))
+                if without is not None and decoded is not None:
+                    decoded = decoded.where(~_within(decoded.places, without))
+                if decoded is not None:
+                    yield decoded
 
 
 def _within(values: IntArray, ascending: IntArray) -> BoolArray:
     """Mask of the values that are among others, which ascend."""
     at = np.minimum(np.searchsorted(ascending, values), ascending.size - 1)
-    found: BoolArray = ascending[at] == values
-    return found
+    inside: BoolArray = ascending[at] == values
+    return inside

@@ -92,7 +92,7 @@ def survey(decoder: Decoder, columns: Columns, span: Span) -> Survey:
             labelled[name] += len(texts)
             labels[name] = pl.concat([labels[name], texts.unique()]).unique()
     symbols, codes = tally.symbols()
-    found = Survey(
+    result = Survey(
         tally.moments,
         symbols,
         {g: tuple(s.sort().to_list()) for g, s in labels.items()},
@@ -104,7 +104,7 @@ def survey(decoder: Decoder, columns: Columns, span: Span) -> Survey:
         tally.first[codes],
         tally.last[codes],
     )
-    return found if ordered or not tally.moments.size else replace(found, present=_present(decoder, columns, found))
+    return result if ordered or not tally.moments.size else replace(result, present=_present(decoder, columns, result))
 
 
 class _Tally:
@@ -153,8 +153,8 @@ class _Tally:
             self.first = np.append(self.first, np.full(new, 2**63 - 1))
             self.last = np.append(self.last, np.full(new, -(2**63)))
             self._tail = np.append(self._tail, np.zeros(new, dtype=np.bool_))
-        found: IntArray = table[names.cast(pl.Enum(different)).to_physical().to_numpy()]
-        return found
+        numbers: IntArray = table[names.cast(pl.Enum(different)).to_physical().to_numpy()]
+        return numbers
 
     def _distinct(self, when: IntArray, code: IntArray, heads: IntArray) -> IntArray:
         """Symbols that each run of one date has and did not have in the rows before."""

@@ -52,21 +52,21 @@ def no_group(name: str, column: str, labels: Iterable[str], *, rows: int | None,
         name: of the group. column: of the data. labels: its labels, without words for "no value".
         rows: how many rows have a label; None for data with one row a symbol. symbols: how many symbols there are.
     """
-    found = list(labels)
-    if not found:
+    texts = list(labels)
+    if not texts:
         return None
     start = f"column {shortened(column)!r} is not used: "
-    if all(map(_DATE.match, found)):
-        return f"{start}it holds dates such as {shortened(min(found))!r}"
-    numbers = [t for t in found if _NUMBER.match(t)]
-    if len(numbers) >= _MOST * len(found) and not all(map(_CODE.match, found)):
+    if all(map(_DATE.match, texts)):
+        return f"{start}it holds dates such as {shortened(min(texts))!r}"
+    numbers = [t for t in texts if _NUMBER.match(t)]
+    if len(numbers) >= _MOST * len(texts) and not all(map(_CODE.match, texts)):
         odd = next((t for t in numbers if not _CODE.match(t)), numbers[0])
         return f"{start}it holds numbers written as text, such as {shortened(odd)!r}"
     if name in STANDARD_GROUPS:
         return None
     hint = "(ask for it as a group to use it)"
-    if rows is not None and rows >= _FEW and 2 * len(found) > rows:
-        return f"{start}it has {len(found):,} labels in {rows:,} rows {hint}"
-    if symbols >= _MANY and len(found) > _NEARLY * symbols:
-        return f"{start}it has {len(found):,} labels for {symbols:,} symbols {hint}"
+    if rows is not None and rows >= _FEW and 2 * len(texts) > rows:
+        return f"{start}it has {len(texts):,} labels in {rows:,} rows {hint}"
+    if symbols >= _MANY and len(texts) > _NEARLY * symbols:
+        return f"{start}it has {len(texts):,} labels for {symbols:,} symbols {hint}"
     return None

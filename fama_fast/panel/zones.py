@@ -26,11 +26,11 @@ def read_zone(name: str) -> str:
 
     known = {zone.casefold(): zone for zone in zoneinfo.available_timezones()}
     wanted = name.strip()
-    found = known.get(wanted.casefold(), wanted)
+    spelled = known.get(wanted.casefold(), wanted)
     try:
         if not wanted:
             raise pl.exceptions.ComputeError("no name")
-        pl.Series([0], dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(found)
+        pl.Series([0], dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(spelled)
     except pl.exceptions.PolarsError:
         # A city alone is what most people write: its last part is compared too.
         cities = {zone.rpartition("/")[2].casefold(): zone for zone in known.values() if "/" in zone}
@@ -44,7 +44,7 @@ def read_zone(name: str) -> str:
             else " (they are called like Asia/Shanghai or America/New_York)"
         )
         raise ConfigError(f"there is no time zone {name!r}{hint}") from None
-    return found
+    return spelled
 
 
 def to_zone(moments: pl.Series, zone: str) -> pl.Series:

@@ -256,10 +256,10 @@ def _rows(panel: Panel, split: Mapping[str, Any]) -> IntArray:
 
 def _row(days: Any, day: str, which: int) -> int:
     """Number of the first (0) or last (-1) row of a day."""
-    found = np.flatnonzero(days == day)
-    if not found.size:
+    rows = np.flatnonzero(days == day)
+    if not rows.size:
         raise DataError(f"the data has no date {day}, which the run's splits name")
-    return int(found[which])
+    return int(rows[which])
 
 
 def _entry(name: str, entry: Mapping[str, Any], row: Mapping[str, Any]) -> Entry:
@@ -349,33 +349,33 @@ def _studied(
     """
     first, valid_end = int(rows["train"][0]), int(rows["valid"][-1]) + 1
     closed = StudyData.from_panel(panel.slice_dates(0, valid_end), settings)
-    whole: dict[str, Any] = {}  # values of those that are measured twice
+    pending: dict[str, Any] = {}  # values of those that are measured twice
 
     def before_test() -> Iterator[tuple[str, Any]]:
         for entry in entries:
             values = _values(entry, panel)
             if "test" in entry.scores and len(rows["test"]):
-                whole[entry.name] = values
+                pending[entry.name] = values
             yield entry.name, values[:valid_end]
 
     library = study_library(before_test(), closed, rows=rows["valid"])
-    opened = StudyData.from_panel(panel, settings) if whole else None
+    opened = StudyData.from_panel(panel, settings) if pending else None
     both = np.concatenate([rows["valid"], rows["test"]])
     studies, out = [], []
-    for entry, found in zip(entries, library.studies, strict=True):
-        made, end, part = found, valid_end, rows["valid"]
-        if opened is not None and entry.name in whole:
+    for entry, part_study in zip(entries, library.studies, strict=True):
+        final, end, part = part_study, valid_end, rows["valid"]
+        if opened is not None and entry.name in pending:
             end, part = int(rows["test"][-1]) + 1, both
-            made = study(whole.pop(entry.name), opened, rows=both)
-        measured = Measured(made.figures, {name: series[part] for name, series in made.daily.items()}, horizon)
+            final = study(pending.pop(entry.name), opened, rows=both)
+        measured = Measured(final.figures, {name: series[part] for name, series in final.daily.items()}, horizon)
         # Years are shown from the first training date on: a factor that lived early should be seen to have done so.
-        figures = dict(made.figures)
-        figures["by_year"] = by_period(made.daily["rank_ic"][first:end], panel.dates[first:end], "year")
+        figures = dict(final.figures)
+        figures["by_year"] = by_period(final.daily["rank_ic"][first:end], panel.dates[first:end], "year")
         daily = {}
-        for name, series in made.daily.items():
+        for name, series in final.daily.items():
             daily[name] = np.full(panel.shape[0], np.nan)
             daily[name][first:end] = series[first:end]
-        studies.append(replace(made, figures=figures, daily=daily))
+        studies.append(replace(final, figures=figures, daily=daily))
         out.append(replace(entry, figures=figures, statistics={s.title: s.of(measured) for s in STATISTICS}))
     return replace(library, studies=tuple(studies)), out
 

@@ -201,8 +201,8 @@ def cost_curve(portfolios: Mapping[str, Mapping[str, Any]]) -> alt.TopLevelMixin
 
     data = [
         {"portfolio": name, "cost": level["cost_bp"], "annual": number(level["annual_return"])}
-        for name, found in portfolios.items()
-        for level in found["costs"]
+        for name, performance in portfolios.items()
+        for level in performance["costs"]
     ]
     chart = (
         alt.Chart(alt.InlineData(values=data))

@@ -50,8 +50,10 @@ def charts(content: Content) -> dict[str, Any]:
         if len(study.names) > 1:
             alike = study.likeness
             out["correlations"] = figures.correlations(study.names, alike.matrix.tolist(), alike.order.tolist())
-        for name, found in zip(study.names, study.studies, strict=True):
-            out |= {f"{name}-{kind}": chart for kind, chart in _factor_charts(name, found, content.dates).items()}
+        for name, factor_study in zip(study.names, study.studies, strict=True):
+            out |= {
+                f"{name}-{kind}": chart for kind, chart in _factor_charts(name, factor_study, content.dates).items()
+            }
     return {name: chart.to_dict() for name, chart in out.items()}
 
 

@@ -54,32 +54,32 @@ class Statistic:
 
 def t_of_rank_ic(measured: Measured) -> float | None:
     """Newey and West's t of the RankIC at the run's horizon."""
-    found: float | None = next(h["rank_ic_t"] for h in measured.figures["horizons"] if h["horizon"] == measured.horizon)
-    return found
+    t: float | None = next(h["rank_ic_t"] for h in measured.figures["horizons"] if h["horizon"] == measured.horizon)
+    return t
 
 
 def turnover(measured: Measured) -> float | None:
     """Share of the ranking that changes from one day to the next, the mean."""
-    found: float | None = measured.figures["turnover"]
-    return found
+    value: float | None = measured.figures["turnover"]
+    return value
 
 
 def half_life(measured: Measured) -> float | None:
     """Days until half of the RankIC is gone."""
-    found: float | None = measured.figures["decay"]["half_life"]
-    return found
+    days: float | None = measured.figures["decay"]["half_life"]
+    return days
 
 
 def break_even_bp(measured: Measured) -> float | None:
     """The one-way cost in basis points at which the long-short portfolio earns nothing."""
-    found: float | None = measured.figures["long_short"]["break_even_bp"]
-    return found
+    cost: float | None = measured.figures["long_short"]["break_even_bp"]
+    return cost
 
 
 def residual_rank_ic(measured: Measured) -> float | None:
     """RankIC of what size, momentum, reversal, volatility and sector leave of the factor."""
-    found: float | None = measured.figures.get("residual", {}).get("rank_ic")
-    return found
+    rank_ic: float | None = measured.figures.get("residual", {}).get("rank_ic")
+    return rank_ic
 
 
 STATISTICS: tuple[Statistic, ...] = (

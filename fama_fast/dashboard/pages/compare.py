@@ -31,13 +31,13 @@ def register(runs: Runs) -> None:
         try:
             if not 2 <= len(wanted) <= MOST_RUNS:
                 raise ConfigError(f"name two to {MOST_RUNS} runs to compare: /compare?run=...&run=...")
-            found = await asyncio.to_thread(lambda: [runs.get(r) for r in wanted])
+            compared = await asyncio.to_thread(lambda: [runs.get(r) for r in wanted])
         except (ConfigError, StoreError) as error:
             with frame("Comparison", runs.store.place):
                 problem(error)
             return
-        with frame(f"Comparison of {len(found)} runs", runs.store.place):
-            _show(found)
+        with frame(f"Comparison of {len(compared)} runs", runs.store.place):
+            _show(compared)
 
 
 def _show(runs: list[Run]) -> None:

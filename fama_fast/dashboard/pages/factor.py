@@ -51,25 +51,25 @@ async def _page(runs: Runs, run_id: str, ask: Callable[[str], FactorPage]) -> No
     def read() -> tuple[FactorPage, str]:
         from fama_fast.report.formula import laid_out
 
-        found = ask(run_id)
-        return found, laid_out(found.expression)
+        content = ask(run_id)
+        return content, laid_out(content.expression)
 
     try:
-        found, formula = await asyncio.to_thread(read)
+        content, formula = await asyncio.to_thread(read)
     except StoreError as error:
         with frame("Factor", runs.store.place, ((run_id[:40], run_address(run_id)),)):
             problem(error)
         return
-    with frame("Factor", runs.store.place, ((f"Run {found.run_id}", run_address(found.run_id)),)):
-        _show(found, formula)
+    with frame("Factor", runs.store.place, ((f"Run {content.run_id}", run_address(content.run_id)),)):
+        _show(content, formula)
 
 
 def _show(found: FactorPage, formula: str) -> None:
     row = found.row
-    made = Text("div", formula, "formula")
-    made.props["role"] = "region"
-    made.props["aria-label"] = "Formula"
-    made.props["tabindex"] = "0"
+    element = Text("div", formula, "formula")
+    element.props["role"] = "region"
+    element.props["aria-label"] = "Formula"
+    element.props["tabindex"] = "0"
     if found.text.strip() != found.expression.strip():
         paragraph("As it was proposed:", "quiet")
         Text("div", found.text, "formula").props["tabindex"] = "0"

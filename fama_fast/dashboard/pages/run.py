@@ -32,19 +32,19 @@ def register(runs: Runs) -> None:
     @ui.page("/run/{run_id}")
     async def page(run_id: str) -> None:
         try:
-            found, chains = await asyncio.to_thread(_read, runs, run_id)
+            run, chains = await asyncio.to_thread(_read, runs, run_id)
         except StoreError as error:
             with frame("Run", runs.store.place):
                 problem(error)
             return
-        with frame(f"Run {found.id}", runs.store.place):
-            _Page(runs, found, chains)
+        with frame(f"Run {run.id}", runs.store.place):
+            _Page(runs, run, chains)
 
 
 def _read(runs: Runs, run_id: str) -> tuple[Run, list[ChainPath]]:
-    found = runs.get(run_id)
-    found.named_gates()  # imports what it needs here, not in the thread that serves pages
-    return found, Lineage(runs.store, found.id).chains()
+    run = runs.get(run_id)
+    run.named_gates()  # imports what it needs here, not in the thread that serves pages
+    return run, Lineage(runs.store, run.id).chains()
 
 
 class _Page:

@@ -29,19 +29,19 @@ def register(runs: Runs) -> None:
     async def page() -> None:
         place = runs.store.place
         try:
-            found = await asyncio.to_thread(runs.all)
+            listed = await asyncio.to_thread(runs.all)
         except StoreError as error:
             with frame("Runs", place):
                 problem(error)
             return
         with frame("Runs", place):
-            note = paragraph(_count_text(found), "quiet")
-            grid = _grid(found)
+            note = paragraph(_count_text(listed), "quiet")
+            grid = _grid(listed)
             with Element("div").classes("row-of-controls"):
                 ui.button("Compare selected runs", color=None, on_click=lambda: _compare(grid)).props(
                     "no-caps flat"
                 ).classes("plain")
-            shown = [_rows(found)]
+            shown = [_rows(listed)]
 
             async def refresh() -> None:
                 try:

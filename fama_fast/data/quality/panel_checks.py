@@ -79,7 +79,7 @@ class _Bars:
     @cached_property
     def moves(self) -> _Moves:
         close = self.panel["CLOSE"]
-        found: list[tuple[Any, ...]] = []
+        parts: list[tuple[Any, ...]] = []
         for start in range(0, close.shape[1], _BLOCK):
             block = np.ascontiguousarray(close[:, start : start + _BLOCK], dtype=np.float64)
             before = _last_known(block)
@@ -88,8 +88,8 @@ class _Bars:
                 move = np.where(block > 0.0, block / before - 1.0, np.nan)
                 day, symbol = np.nonzero(np.abs(move) > self.jump)
                 back = after[day, symbol] / before[day, symbol] - 1.0
-            found.append((symbol + start, day, move[day, symbol], back))
-        symbol, day, moved, back = (np.concatenate(part) for part in zip(*found, strict=True))
+            parts.append((symbol + start, day, move[day, symbol], back))
+        symbol, day, moved, back = (np.concatenate(part) for part in zip(*parts, strict=True))
         order = np.lexsort((day, symbol))
         return _Moves(symbol[order], day[order], moved[order], back[order])
 
@@ -244,23 +244,23 @@ def _flat_bars(bars: _Bars) -> Finding | None:
 def _gaps(bars: _Bars) -> Finding | None:
     first, last, count, names = bars.spans
     gap = last - first + 1 - count
-    found = sorted((-int(g), name) for g, name in zip(gap, names, strict=True) if g > 0)
-    if not found:
+    gaps = sorted((-int(g), name) for g, name in zip(gap, names, strict=True) if g > 0)
+    if not gaps:
         return None
-    shown = tuple(f"{name} {-g:,}" for g, name in found[:SHOWN])
-    text = f"market days missing inside the histories of {len(found):,} symbols"
+    shown = tuple(f"{name} {-g:,}" for g, name in gaps[:SHOWN])
+    text = f"market days missing inside the histories of {len(gaps):,} symbols"
     return Finding("gaps", WARNING, int(gap.sum()), text, shown)
 
 
 def _of_symbols(bars: _Bars, odd: BoolArray, by: IntArray, check: str, text: str) -> Finding | None:
     """Symbols that are marked, the least by `by` shown first."""
     _, _, count, names = bars.spans
-    found = sorted(
+    listed = sorted(
         (int(key), name, int(n)) for key, name, n, is_odd in zip(by, names, count, odd, strict=True) if is_odd
     )
-    if not found:
+    if not listed:
         return None
-    return Finding(check, NOTE, len(found), text, tuple(f"{name} ({n:,} rows)" for _, name, n in found[:SHOWN]))
+    return Finding(check, NOTE, len(listed), text, tuple(f"{name} ({n:,} rows)" for _, name, n in listed[:SHOWN]))
 
 
 def _late_listings(bars: _Bars) -> Finding | None:

@@ -109,8 +109,8 @@ def quality_report(
     if not jump > 0:
         raise ConfigError(f"jump must be positive, not {jump!r}")
     how = reading_of(**options)
-    found = scan(data, how)
-    lazy, locate, source = found.frame, found.locate, str(data) if is_path(data) else "frame"
+    scanned = scan(data, how)
+    lazy, locate, source = scanned.frame, scanned.locate, str(data) if is_path(data) else "frame"
     columns = assign_columns(collect_schema(lazy, source), reading=how, source=source)
     frame = collect(lazy.select(columns.needed), source)
     if frame.is_empty():
@@ -121,7 +121,7 @@ def quality_report(
     groups, no_groups = group_fields(rows.table, columns, grid, all_of_them=True)
 
     findings = _of_rows(chosen, source)
-    findings += [Finding("files", WARNING, 1, text) for text in found.warnings]
+    findings += [Finding("files", WARNING, 1, text) for text in scanned.warnings]
     findings += [Finding("unused_columns", WARNING, 1, text) for text in (*columns.unused, *no_groups)]
     findings += [Finding("notes", NOTE, 1, text) for text in columns.notes]
     keys = [rows.dates.alias("date"), rows.symbols.alias("symbol")]
@@ -129,7 +129,7 @@ def quality_report(
     findings += [f for f in (check(table) for check in CHECKS) if f is not None]
     return QualityReport(
         source=source,
-        layout=found.layout,
+        layout=scanned.layout,
         n_rows=len(rows.numbers),
         n_symbols=grid.shape[1],
         n_dates=grid.shape[0],
@@ -143,12 +143,12 @@ def quality_report(
 
 def _of_rows(chosen: Chosen, source: str) -> list[Finding]:
     """Findings about the keys of rows."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     try:
         chosen.duplicated.refuse(source)
     except DataError as error:
         keys, text = error.details["count"], str(error)
-        found.append(
+        findings.append(
             Finding(
                 "duplicate_keys",
                 ERROR,
@@ -163,7 +163,7 @@ def _of_rows(chosen: Chosen, source: str) -> list[Finding]:
         ("thin_dates", chosen.thin, int(chosen.attendance.thin.sum())),
         ("left_out_rows", chosen.duplicated.warnings, chosen.duplicated.same + chosen.duplicated.dropped),
     )
-    return found + [Finding(check, WARNING, count, text) for check, texts, count in counts for text in texts]
+    return findings + [Finding(check, WARNING, count, text) for check, texts, count in counts for text in texts]
 
 
 def _prepare(raw: pl.DataFrame, grid: Grid, jump: float) -> Table:

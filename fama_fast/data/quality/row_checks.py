@@ -48,10 +48,10 @@ def _examples(rows: pl.DataFrame, *fields: str) -> tuple[str, ...]:
 
 
 def _rows_where(table: Table, wrong: pl.Expr, check: str, message: str, *fields: str) -> Finding | None:
-    found = table.rows.filter(wrong)
-    if found.is_empty():
+    rows = table.rows.filter(wrong)
+    if rows.is_empty():
         return None
-    return Finding(check, WARNING, found.height, message, _examples(found, *fields))
+    return Finding(check, WARNING, rows.height, message, _examples(rows, *fields))
 
 
 def missing_values(table: Table) -> Finding | None:
@@ -143,24 +143,24 @@ def glitches(table: Table) -> Finding | None:
     """Closes that jump for one day and come back: mostly bad ticks."""
     if not table.has("CLOSE"):
         return None
-    found = _with_moves(table).filter(_glitch(table.jump))
-    if found.is_empty():
+    rows = _with_moves(table).filter(_glitch(table.jump))
+    if rows.is_empty():
         return None
     text = f"closes that move more than {table.jump:.0%} and are back within {RETURNED:.0%} the next day (bad ticks?)"
-    return Finding("glitches", WARNING, found.height, text, _examples(found, "move", "CLOSE"))
+    return Finding("glitches", WARNING, rows.height, text, _examples(rows, "move", "CLOSE"))
 
 
 def jumps(table: Table) -> Finding | None:
     """Close-to-close moves beyond the threshold: news, or a split or spin-off that was not adjusted for."""
     if not table.has("CLOSE"):
         return None
-    found = _with_moves(table).filter(pl.col("move").abs() > table.jump)
-    if found.is_empty():
+    rows = _with_moves(table).filter(pl.col("move").abs() > table.jump)
+    if rows.is_empty():
         return None
-    largest = found.sort(pl.col("move").abs(), descending=True).head(SHOWN)
+    largest = rows.sort(pl.col("move").abs(), descending=True).head(SHOWN)
     shown = tuple(f"{r['symbol']} {r['date']}: {r['move']:+.0%}" for r in largest.iter_rows(named=True))
     text = f"close-to-close moves beyond {table.jump:.0%} (unadjusted splits? the largest are shown)"
-    return Finding("jumps", WARNING, found.height, text, shown)
+    return Finding("jumps", WARNING, rows.height, text, shown)
 
 
 def volumes(table: Table) -> Finding | None:
@@ -190,41 +190,41 @@ def flat_bars(table: Table) -> Finding | None:
 def gaps(table: Table) -> Finding | None:
     """Market days without a row between a symbol's first and last."""
     with_gaps = table.spans.with_columns(gap=pl.col("last") - pl.col("first") + 1 - pl.col("n"))
-    found = with_gaps.filter(pl.col("gap") > 0).sort(["gap", "symbol"], descending=[True, False])
-    if found.is_empty():
+    symbols = with_gaps.filter(pl.col("gap") > 0).sort(["gap", "symbol"], descending=[True, False])
+    if symbols.is_empty():
         return None
-    total = int(found["gap"].sum())
-    shown = tuple(f"{s} {g:,}" for s, g in found.select("symbol", "gap").head(SHOWN).iter_rows())
-    text = f"market days missing inside the histories of {found.height:,} symbols"
+    total = int(symbols["gap"].sum())
+    shown = tuple(f"{s} {g:,}" for s, g in symbols.select("symbol", "gap").head(SHOWN).iter_rows())
+    text = f"market days missing inside the histories of {symbols.height:,} symbols"
     return Finding("gaps", WARNING, total, text, shown)
 
 
 def late_listings(table: Table) -> Finding | None:
     """Symbols that start after the first day."""
-    found = table.spans.filter(pl.col("first") > 0).sort(["n", "symbol"])
-    if found.is_empty():
+    symbols = table.spans.filter(pl.col("first") > 0).sort(["n", "symbol"])
+    if symbols.is_empty():
         return None
-    shown = tuple(f"{s} ({n:,} rows)" for s, n in found.select("symbol", "n").head(SHOWN).iter_rows())
-    return Finding("late_listings", NOTE, found.height, "symbols that start after the first day", shown)
+    shown = tuple(f"{s} ({n:,} rows)" for s, n in symbols.select("symbol", "n").head(SHOWN).iter_rows())
+    return Finding("late_listings", NOTE, symbols.height, "symbols that start after the first day", shown)
 
 
 def early_ends(table: Table) -> Finding | None:
     """Symbols that end before the last day."""
-    found = table.spans.filter(pl.col("last") < table.n_days - 1).sort(["last", "symbol"])
-    if found.is_empty():
+    symbols = table.spans.filter(pl.col("last") < table.n_days - 1).sort(["last", "symbol"])
+    if symbols.is_empty():
         return None
-    shown = tuple(f"{s} ({n:,} rows)" for s, n in found.select("symbol", "n").head(SHOWN).iter_rows())
-    return Finding("early_ends", NOTE, found.height, "symbols that end before the last day", shown)
+    shown = tuple(f"{s} ({n:,} rows)" for s, n in symbols.select("symbol", "n").head(SHOWN).iter_rows())
+    return Finding("early_ends", NOTE, symbols.height, "symbols that end before the last day", shown)
 
 
 def short_histories(table: Table) -> Finding | None:
     """Symbols with rows on fewer than half of the days."""
-    found = table.spans.filter(pl.col("n") * 2 < table.n_days).sort(["n", "symbol"])
-    if found.is_empty():
+    symbols = table.spans.filter(pl.col("n") * 2 < table.n_days).sort(["n", "symbol"])
+    if symbols.is_empty():
         return None
-    shown = tuple(f"{s} ({n:,} rows)" for s, n in found.select("symbol", "n").head(SHOWN).iter_rows())
+    shown = tuple(f"{s} ({n:,} rows)" for s, n in symbols.select("symbol", "n").head(SHOWN).iter_rows())
     text = "symbols with rows on fewer than half of the days"
-    return Finding("short_histories", NOTE, found.height, text, shown)
+    return Finding("short_histories", NOTE, symbols.height, text, shown)
 
 
 def survivorship(table: Table) -> Finding | None:

@@ -79,8 +79,8 @@ class Weather:
     @staticmethod
     def level(rng: np.random.Generator, n_symbols: int) -> FloatArray:
         """Draw long-run variances (N,), which follow the shocks."""
-        found: FloatArray = (_OWN_VOL * np.exp(rng.normal(0.0, 0.35, n_symbols))) ** 2
-        return found
+        variances: FloatArray = (_OWN_VOL * np.exp(rng.normal(0.0, 0.35, n_symbols))) ** 2
+        return variances
 
 
 def noise_rows(

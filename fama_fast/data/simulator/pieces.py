@@ -89,7 +89,7 @@ def simulate_pieces(spec: SimulationSpec, rows: int) -> Iterator[Panel]:
             sector=weather.sector,
             industry=weather.industry,
         )
-        made = bars(part, 0, stop - start, noise, price, growth)
+        fields = bars(part, 0, stop - start, noise, price, growth)
         factors = 1.0 + noise
         factors[0] *= growth
         growth = np.cumprod(factors, axis=0)[-1]
@@ -101,7 +101,7 @@ def simulate_pieces(spec: SimulationSpec, rows: int) -> Iterator[Panel]:
         yield Panel(
             dates[start:stop],
             symbols,
-            {name: np.where(present, values, np.nan) for name, values in made.items()},
+            {name: np.where(present, values, np.nan) for name, values in fields.items()},
             groups={
                 name: GroupField.view(
                     np.where(present, codes.astype(np.float64), np.nan), texts[: int(codes.max()) + 1]

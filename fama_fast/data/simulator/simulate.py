@@ -180,9 +180,9 @@ class _Recorder:
     def record(self, start: int, stop: int, returns: FloatArray) -> None:
         """Compute the fields of rows [start, stop), again if need be; the row before them must have been recorded."""
         before = self._close[start - 1] if start else self._market.price
-        made = bars(self._market, start, stop, returns, before)
-        self._close[start:stop] = made["CLOSE"]
-        for name, values in made.items():
+        fields = bars(self._market, start, stop, returns, before)
+        self._close[start:stop] = fields["CLOSE"]
+        for name, values in fields.items():
             if name not in self._fields:
                 self._fields[name] = np.full(self._present.shape, np.nan)
             self._fields[name][start:stop] = np.where(self._present[start:stop], values, np.nan)

@@ -81,8 +81,8 @@ def _static_texts(spec: OpSpec, vocabulary: Vocabulary, budget: int) -> tuple[st
     """The accepted lists of static arguments: the shortest, and those with one more argument."""
     from fama_fast import ops
 
-    given = [p for p in spec.statics if not p.keyword_only]
-    required = sum(p.required for p in given)
+    positional = [p for p in spec.statics if not p.keyword_only]
+    required = sum(p.required for p in positional)
     some = vocabulary.fields[0]
     operands = [
         group(vocabulary.groups[0]) if p.kind is Kind.GROUP else field(some) for p in spec.operands if p.required
@@ -90,22 +90,22 @@ def _static_texts(spec: OpSpec, vocabulary: Vocabulary, budget: int) -> tuple[st
 
     def accepted(values: Sequence[Param]) -> bool:
         try:
-            node = ops.build(spec.name, *operands, **{p.name: v for p, v in zip(given, values, strict=False)})
+            node = ops.build(spec.name, *operands, **{p.name: v for p, v in zip(positional, values, strict=False)})
         except FamaError:
             return False
         windows = [v for p, v in zip(spec.statics, node.params, strict=True) if p.kind is Kind.WINDOW and v is not None]
         return spec.own_lookback(node.params) <= budget and all(float(w) <= vocabulary.max_window for w in windows)
 
-    found: list[str] = []
+    texts: list[str] = []
     lengths_that_worked = 0
-    for length in range(required, len(given) + 1):
-        grids = [_grid(p, budget) for p in given[:length]]
+    for length in range(required, len(positional) + 1):
+        grids = [_grid(p, budget) for p in positional[:length]]
         fits = [_written(v) for v in itertools.islice(itertools.product(*grids), 2_000) if accepted(v)]
-        found += _thinned(fits, _MAX_LISTS)
+        texts += _thinned(fits, _MAX_LISTS)
         lengths_that_worked += bool(fits)
         if lengths_that_worked == 2:
             break
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(texts))
 
 
 def _thinned(texts: list[str], limit: int) -> list[str]:

@@ -56,8 +56,8 @@ class Grammar:
         out = Grammar(self.start)
         for name, alternatives in self.rules.items():
             if name in productive:
-                kept = [a for a in alternatives if all(not isinstance(s, Ref) or s.name in productive for s in a)]
-                out.add(name, kept)
+                usable = [a for a in alternatives if all(not isinstance(s, Ref) or s.name in productive for s in a)]
+                out.add(name, usable)
         renames = {n: a[0][0] for n, a in out.rules.items() if len(a) == 1 and len(a[0]) == 1}
 
         def final(symbol: Symbol) -> Symbol:
@@ -80,17 +80,17 @@ class Grammar:
         return short
 
     def _productive(self) -> set[str]:
-        found: set[str] = set()
+        productive: set[str] = set()
         grew = True
         while grew:
             grew = False
             for name, alternatives in self.rules.items():
-                if name not in found and any(
-                    all(not isinstance(s, Ref) or s.name in found for s in a) for a in alternatives
+                if name not in productive and any(
+                    all(not isinstance(s, Ref) or s.name in productive for s in a) for a in alternatives
                 ):
-                    found.add(name)
+                    productive.add(name)
                     grew = True
-        return found
+        return productive
 
     def longest(self) -> int:
         """Characters of the longest text. The grammar must not be recursive, which it is not by construction.

@@ -208,9 +208,9 @@ class _Maker:
             if kind == "group":
                 symbols.append(Ref(f"group_{below}"))
                 continue
-            whole = Ref(f"{self.sk.top}_{kind}_{below}")
+            operand = Ref(f"{self.sk.top}_{kind}_{below}")
             if form.bare and position and kind == "number":
-                whole = self.out.add(f"operand_{below}", [(whole,), (Ref("number"),)])
-            symbols.append(whole)
+                operand = self.out.add(f"operand_{below}", [(operand,), (Ref("number"),)])
+            symbols.append(operand)
         symbols.append(Ref(f"statics_{number}"))
         return tuple(symbols)

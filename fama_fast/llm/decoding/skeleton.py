@@ -48,15 +48,15 @@ class Skeleton:
     @property
     def names(self) -> frozenset[str]:
         """Operators that have an infix or prefix form."""
-        return frozenset(o.spec.name for found in self.operations.values() for o in found)
+        return frozenset(o.spec.name for operations in self.operations.values() for o in operations)
 
     @property
     def logical(self) -> frozenset[str]:
         """Operators whose operands are conditions."""
         return frozenset(
             o.spec.name
-            for found in self.operations.values()
-            for o in found
+            for operations in self.operations.values()
+            for o in operations
             if o.spec.boolean and all(self.may_be_boolean(p) for p, x in zip(o.parts, o.is_operand, strict=True) if x)
         )
 
@@ -97,12 +97,12 @@ def skeleton() -> Skeleton:
             atom = origin
         elif rule.alias in _OPERATIONS:
             operands = sum(not s.is_term for s in symbols)
-            found = []
+            forms = []
             for spec in ops.specs():
                 parts = _parts([(s.name, s.is_term) for s in symbols], spec, operands, patterns)
                 if parts is not None:
-                    found.append(Operation(spec, parts, tuple(not s.is_term for s in symbols)))
-            operations[origin] = (*operations.get(origin, ()), *found)
+                    forms.append(Operation(spec, parts, tuple(not s.is_term for s in symbols)))
+            operations[origin] = (*operations.get(origin, ()), *forms)
         elif rule.alias is None and len(symbols) == 1 and not symbols[0].is_term:
             units[origin] = symbols[0].name
         else:

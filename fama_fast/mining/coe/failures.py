@@ -88,8 +88,8 @@ class FailureLog:
             return counts
         # Of equally rare parts the older ones go; the order of those that stay is kept.
         places = {part: place for place, part in enumerate(counts)}
-        kept = sorted(counts, key=lambda p: (sum(counts[p]), places[p]), reverse=True)[: self.max_patterns]
-        return {part: counts[part] for part in sorted(kept, key=places.__getitem__)}
+        frequent = sorted(counts, key=lambda p: (sum(counts[p]), places[p]), reverse=True)[: self.max_patterns]
+        return {part: counts[part] for part in sorted(frequent, key=places.__getitem__)}
 
     def patterns(self, limit: int = 5, *, min_failed: int = 3, min_rate: float = 0.7) -> tuple[Pattern, ...]:
         """Subexpressions to avoid, worst first: seen in at least `min_failed` failures, at a failure rate of
@@ -98,14 +98,14 @@ class FailureLog:
         Most candidates fail, so failing often says little of a part; failing more than others does. Of two parts
         with equal counts where one lies within the other only the larger is given.
         """
-        found = [Pattern(text, failed, ok) for text, (failed, ok) in self.counts.items() if failed >= min_failed]
+        failing = [Pattern(text, failed, ok) for text, (failed, ok) in self.counts.items() if failed >= min_failed]
         lost, won = self.judged
         usual = won / (lost + won) if lost + won else 0.0
-        found = [p for p in found if p.failure_rate >= min_rate]
-        found = [p for p in found if p.admitted == 0 or p.admitted / (p.failed + p.admitted) < usual / 2]
-        found.sort(key=lambda p: (-p.failed, p.admitted, -len(p.text), p.text))
+        failing = [p for p in failing if p.failure_rate >= min_rate]
+        failing = [p for p in failing if p.admitted == 0 or p.admitted / (p.failed + p.admitted) < usual / 2]
+        failing.sort(key=lambda p: (-p.failed, p.admitted, -len(p.text), p.text))
         chosen: list[Pattern] = []
-        for pattern in found:
+        for pattern in failing:
             if len(chosen) >= limit:
                 break
             counts = (pattern.failed, pattern.admitted)

@@ -69,8 +69,8 @@ def _coordinates(gram: FloatArray) -> FloatArray:
     """Points whose inner products are `gram`: (n, rank)."""
     with one_thread():
         eigenvalues, eigenvectors = np.linalg.eigh(gram)
-    kept = eigenvalues > len(gram) * np.finfo(np.float64).eps * max(float(eigenvalues[-1]), 1e-300)
-    points: FloatArray = eigenvectors[:, kept] * np.sqrt(eigenvalues[kept])
+    significant = eigenvalues > len(gram) * np.finfo(np.float64).eps * max(float(eigenvalues[-1]), 1e-300)
+    points: FloatArray = eigenvectors[:, significant] * np.sqrt(eigenvalues[significant])
     return points
 
 

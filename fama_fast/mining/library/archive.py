@@ -158,10 +158,10 @@ class SearchArchive:
     def from_dict(cls, data: Mapping[str, Any], measure: Callable[[Sequence[str]], FloatArray]) -> SearchArchive:
         """The archive that `to_dict` described; `measure` gives the training rows' daily RankICs of canonical texts."""
         elites = [Elite(*row) for row in data["elites"]]
-        found = measure([e.canonical for e in elites])
+        series = measure([e.canonical for e in elites])
         return cls(
             elites,
-            {e.fingerprint: unit_series(s) for e, s in zip(elites, found, strict=True)},
+            {e.fingerprint: unit_series(s) for e, s in zip(elites, series, strict=True)},
             set(_listed(data["prints"])),
             {name: _Record(*row) for name, row in data["records"].items()},
             data["since_gain"],

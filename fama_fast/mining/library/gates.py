@@ -171,10 +171,10 @@ def check_overlap(candidate: Candidate, context: GateContext) -> str | None:
     largest_first = sorted(sizes.items(), key=lambda item: -item[1])
     for member in context.library.members:
         theirs = context.library.subtrees(member)
-        whole = max(candidate.nodes, theirs[member.node.key])
+        larger = max(candidate.nodes, theirs[member.node.key])
         shared = next((n for key, n in largest_first if key in theirs), 0)
-        if shared > context.settings.max_overlap * whole:
-            return f"{shared} of {whole} nodes are those of {member.factor.canonical}"
+        if shared > context.settings.max_overlap * larger:
+            return f"{shared} of {larger} nodes are those of {member.factor.canonical}"
     return None
 
 
@@ -202,10 +202,10 @@ def check_screening(candidate: Candidate, context: GateContext) -> str | None:
 def check_fingerprint(candidate: Candidate, context: GateContext) -> str | None:
     """Stops candidates whose values rank the symbols as those of an earlier candidate."""
     assert candidate.series is not None
-    found = "=" + series_hash(candidate.series)
-    if found in context.ranking_hashes:
+    ranking = "=" + series_hash(candidate.series)
+    if ranking in context.ranking_hashes:
         return "its values order the symbols as those of an earlier candidate"
-    context.ranking_hashes.add(found)
+    context.ranking_hashes.add(ranking)
     return None
 
 
@@ -231,15 +231,15 @@ def check_correlation(candidate: Candidate, context: GateContext) -> str | None:
     A candidate that beats everyone it is close to goes on as their rival; the admission gate decides.
     """
     assert candidate.vector is not None
-    found = np.abs(context.library.correlations(candidate.fingerprint, candidate.vector))
+    correlations = np.abs(context.library.correlations(candidate.fingerprint, candidate.vector))
     limit = context.settings.max_correlation
-    close = [context.library.members[i] for i in np.flatnonzero(found > limit)]
+    close = [context.library.members[i] for i in np.flatnonzero(correlations > limit)]
     if not close:
         return None
     best = max(close, key=lambda m: _member_fitness(m, context))
     if _fitness(candidate.adjusted_rank_ic, candidate.nodes, context) <= _member_fitness(best, context):
-        nearest = context.library.members[int(np.argmax(found))]
-        return f"|correlation| {found.max():.3f} with {nearest.factor.canonical}, at most {limit:g}"
+        nearest = context.library.members[int(np.argmax(correlations))]
+        return f"|correlation| {correlations.max():.3f} with {nearest.factor.canonical}, at most {limit:g}"
     candidate.replaces = tuple(m.factor.fingerprint for m in close)
     return None
 

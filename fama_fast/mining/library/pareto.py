@@ -92,9 +92,9 @@ def measure(
     `without` are fingerprints of members that novelty is not held against: those to be replaced.
     """
     rows = market.rows.train
-    found, later = market.figures(candidate.compiled, DECAY_DAYS if "decay" in names else 0)
-    series = found.turned(candidate.sign).rank_ic[rows]
-    figures = {"rank_ic": mean(series), "turnover": mean(found.turnover[rows])}
+    daily, later = market.figures(candidate.compiled, DECAY_DAYS if "decay" in names else 0)
+    series = daily.turned(candidate.sign).rank_ic[rows]
+    figures = {"rank_ic": mean(series), "turnover": mean(daily.turnover[rows])}
     if "stability" in names:
         years = market.panel.dates[rows].astype("datetime64[Y]")
         by_year = [series[years == y] for y in np.unique(years)]

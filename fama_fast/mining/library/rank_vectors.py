@@ -54,16 +54,16 @@ class RankVectors:
         self._vectors |= new
         self._place |= {name: known + i for i, name in enumerate(new)}
         rows, everyone = np.stack(list(new.values())), list(self._vectors.values())
-        found = np.zeros((len(everyone), len(new)))
+        products = np.zeros((len(everyone), len(new)))
 
         def multiply(first: int, last: int) -> None:
             for i in range(first, last):
-                inner_products(rows, everyone[i], found[i])
+                inner_products(rows, everyone[i], products[i])
 
         over_rows(multiply, (len(everyone), rows.size), threads)
         self._products = np.pad(self._products, (0, len(new)))
-        self._products[:, known:] = found
-        self._products[known:] = found.T
+        self._products[:, known:] = products
+        self._products[known:] = products.T
         self.__dict__.pop("matrix", None)
 
     def forget(self, gone: Collection[str]) -> None:
@@ -101,8 +101,8 @@ class RankVectors:
     def distinct(self, factors: Sequence[Factor]) -> IntArray:
         """(n,) the number of the distinct vector that each factor has, counted by first appearance."""
         numbers: dict[bytes, int] = {}
-        found = [numbers.setdefault(self._digest(f.fingerprint), len(numbers)) for f in factors]
-        return np.array(found, dtype=np.int64)
+        places = [numbers.setdefault(self._digest(f.fingerprint), len(numbers)) for f in factors]
+        return np.array(places, dtype=np.int64)
 
     def _digest(self, fingerprint: str) -> bytes:
         if fingerprint not in self._digests:

@@ -155,11 +155,11 @@ class ResidualArchive:
     def from_dict(cls, data: Mapping[str, Any], measure: Callable[[Sequence[str]], FloatArray]) -> ResidualArchive:
         """The archive that `to_dict` described; `measure` gives the training rows' daily RankICs of canonical texts."""
         rows = data.get("kept", ())
-        found = measure([canonical for _, canonical, _, _ in rows])
+        measured = measure([canonical for _, canonical, _, _ in rows])
         return cls(
             {
                 name: _Kept(canonical, nodes, sign, np.nan_to_num(sign * series))
-                for (name, canonical, nodes, sign), series in zip(rows, found, strict=True)
+                for (name, canonical, nodes, sign), series in zip(rows, measured, strict=True)
             },
             {(x, beside) for x, beside in data.get("used", ())},
             tuple(ResidualPair(*row) for row in data.get("shown", ())),

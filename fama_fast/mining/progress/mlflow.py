@@ -125,9 +125,9 @@ class MLflowProgress(PassedOn):
         super().close()
 
     def _begin(self, start: RunStart) -> str:
-        found = self._client.search_runs([self._experiment], f"tags.`{TAG}` = '{start.run}'", max_results=1)
-        if found:
-            run = str(found[0].info.run_id)
+        runs = self._client.search_runs([self._experiment], f"tags.`{TAG}` = '{start.run}'", max_results=1)
+        if runs:
+            run = str(runs[0].info.run_id)
             self._client.update_run(run, status="RUNNING")
             self._client.set_tag(run, "resumed_after_round", str(start.done))
             return run
@@ -141,9 +141,9 @@ class MLflowProgress(PassedOn):
             "mlflow.source.name": "fama-fast mine",
         }
         run = str(self._client.create_run(self._experiment, tags=tags, run_name=start.run).info.run_id)
-        given = [self._entities.Param(k, v) for k, v in parameters(start.settings).items()]
-        for first in range(0, len(given), _BATCH):
-            self._client.log_batch(run, params=given[first : first + _BATCH])
+        settings = [self._entities.Param(k, v) for k, v in parameters(start.settings).items()]
+        for first in range(0, len(settings), _BATCH):
+            self._client.log_batch(run, params=settings[first : first + _BATCH])
         return run
 
     def _remember(self, figures: Mapping[str, float], step: int) -> None:
@@ -206,13 +206,13 @@ def final_metrics(document: Mapping[str, Any]) -> dict[str, float]:
         split: {name: value for name, value in figures.items() if name not in ("weights", "other_models")}
         for split, figures in verdict.get("pool", {}).items()
     }
-    found = {
+    metrics = {
         "factors": len(document["factors"]),
         "factors_holding": len(verdict.get("holding", ())),
         "seconds": document["record"].get("seconds"),
         **dict(leaves({"final": {"pool": pool, "control": verdict.get("control", {})}})),
     }
-    numbers = {k: v for k, v in found.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+    numbers = {k: v for k, v in metrics.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
     return {name: float(value) for name, value in numbers.items() if math.isfinite(value)}
 
 

@@ -85,22 +85,22 @@ def experiment_id(client: Any, uri: str, name: str) -> str:
     Raises:
         ConfigError: it was deleted. Exception: whatever the store's client says.
     """
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         file = _sqlite_file(uri)
         # MLflow's own default is the working folder, wherever that was; beside the database it is found again.
         place = None if file is None else (file.parent.resolve() / "mlartifacts").as_uri()
         try:
             return str(client.create_experiment(name, artifact_location=place))
         except Exception:
-            found = client.get_experiment_by_name(name)  # made meanwhile by another run
-            if found is None:
+            experiment = client.get_experiment_by_name(name)  # made meanwhile by another run
+            if experiment is None:
                 raise
-    if found.lifecycle_stage != "active":
+    if experiment.lifecycle_stage != "active":
         raise ConfigError(
             f"tracking.experiment {name!r} is deleted in MLflow at {without_password(uri)}: restore it, or name another"
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def _sqlite_file(uri: str) -> Path | None:
@@ -117,12 +117,12 @@ def words(error: BaseException) -> str:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    given = {k: v for k, v in _ENVIRONMENT.items() if k not in os.environ}
-    os.environ.update(given)
+    unset = {k: v for k, v in _ENVIRONMENT.items() if k not in os.environ}
+    os.environ.update(unset)
     try:
         yield
     finally:
-        for key in given:
+        for key in unset:
             os.environ.pop(key, None)
 
 

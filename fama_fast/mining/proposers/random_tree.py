@@ -253,12 +253,12 @@ class TreeMaker:
 
     def _another(self, args: Sequence[Node], depth: int, without: Collection[str] = ()) -> Node:
         """A random tree unlike its neighbours, and not one of some operators if a few draws can avoid it."""
-        found = self.tree(depth)
+        tree = self.tree(depth)
         for _ in range(7):
-            if all(found is not a for a in args) and found.op not in without:
+            if all(tree is not a for a in args) and tree.op not in without:
                 break
-            found = self.tree(depth)
-        return found
+            tree = self.tree(depth)
+        return tree
 
     def expression(self, depth: int) -> Node:
         """A random tree whose outermost operator makes values comparable across symbols."""

@@ -73,7 +73,7 @@ def check_kind(kind: str, *, mixes: bool = False) -> str:
     Raises:
         ValueError: there is no such kind; it names those that there are and the nearest.
     """
-    known = [name for name, found in PROPOSERS.items() if found.mixes or not mixes]
+    known = [name for name, entry in PROPOSERS.items() if entry.mixes or not mixes]
     if kind not in known:
         near = nearest_name(kind, known)
         raise ValueError(

@@ -92,23 +92,23 @@ def run_controls(
         Stopped: it was asked to.
     """
     asked, model = config.control, config.pool.model
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     factors: tuple[Factor, ...] = ()
     if asked.random and candidates:
         sizes = sizes_of((as_proposed(c)[1] for c in candidates), market.vocabulary)
         texts = random_formulas(market.vocabulary, sizes, config.run.seed)
         chosen = select(market, config, library, batches(texts, config.batch_size), stop)
         factors = chosen.factors
-        found |= {"candidates": len(texts), "admitted": len(factors)}
+        figures |= {"candidates": len(texts), "admitted": len(factors)}
         if chosen.pool is not None:
-            found |= {
+            figures |= {
                 "best_train": max(f.score for f in factors),
                 "best_valid": max(f.scores.get("valid", {}).get("rank_ic", -1.0) for f in factors),
                 "pool_valid": chosen.pool.scores[model],
             }
             if pool is not None:
                 difference = pool.daily[model].rank_ic - chosen.pool.daily[model].rank_ic
-                found["gain"] = stationary_bootstrap_interval(difference, horizon=market.horizon)
+                figures["gain"] = stationary_bootstrap_interval(difference, horizon=market.horizon)
     if asked.shuffle and candidates:
         rounds: dict[int, list[str]] = {}
         for c in candidates:
@@ -119,6 +119,6 @@ def run_controls(
             again = select(market.shuffled(rng, asked.shuffle_block), config, library, rounds.values(), stop)
             null.append(0.0 if again.pool is None else again.pool.scores[model].get("rank_ic", 0.0))
         own = 0.0 if pool is None else pool.scores[model].get("rank_ic", 0.0)
-        found["null"] = tuple(null)
-        found["null_p"] = (1 + sum(1 for value in null if value >= own)) / (1 + len(null))
-    return Control(**found), factors
+        figures["null"] = tuple(null)
+        figures["null_p"] = (1 + sum(1 for value in null if value >= own)) / (1 + len(null))
+    return Control(**figures), factors

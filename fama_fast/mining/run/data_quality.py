@@ -51,5 +51,5 @@ def quality_line(quality: Mapping[str, Any], source: str) -> str:
     """The findings on one line."""
     if not quality["checked"]:
         return f"quality checks not made: {quality['why']}; 'fama-fast data check {source}' makes them"
-    found = ", ".join(f"{f['check']} {f['count']:,}" for f in quality["findings"])
-    return f"quality checks: {found}" if found else "quality checks: nothing found"
+    findings = ", ".join(f"{f['check']} {f['count']:,}" for f in quality["findings"])
+    return f"quality checks: {findings}" if findings else "quality checks: nothing found"

@@ -70,8 +70,8 @@ class FactorSource:
         """Record of how the run obtained its data, see `setup.data_again`; None where there is none."""
         if self.run is not None:
             return self.run.data
-        found = None if self.document is None else self.document["record"].get("data")
-        return found if isinstance(found, dict) else None
+        record = None if self.document is None else self.document["record"].get("data")
+        return record if isinstance(record, dict) else None
 
 
 def named_text(text: str) -> tuple[str | None, str]:
@@ -94,10 +94,10 @@ def read_lines(path: Path) -> list[tuple[str | None, str]]:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not a text file of expressions: {error.reason}") from error
-    found = [named_text(text) for line in lines if (text := line.partition("#")[0].strip())]
-    if not found:
+    expressions = [named_text(text) for line in lines if (text := line.partition("#")[0].strip())]
+    if not expressions:
         raise DataError(f"{path} holds no expression")
-    return found
+    return expressions
 
 
 def is_file(target: str) -> bool:
@@ -258,8 +258,8 @@ def _table(path: Path) -> list[dict[str, Any]]:
             f"{path} holds no factors: a table of them has a column 'canonical', this one has "
             f"{listed(frame.columns, 8)} (market data are named with --data)"
         )
-    kept = [c for c in ("canonical", "expression", "text", "fingerprint", "gate", "sign") if c in frame.columns]
-    return frame.select(kept).to_dicts()
+    columns = [c for c in ("canonical", "expression", "text", "fingerprint", "gate", "sign") if c in frame.columns]
+    return frame.select(columns).to_dicts()
 
 
 def _columns_of_values(path: Path) -> list[dict[str, Any]] | None:
@@ -285,7 +285,7 @@ def _of_table(rows: Iterable[Mapping[str, Any]], source: str) -> FactorSource:
     expression."""
     from fama_fast.library.factor_set import FactorSet
 
-    found, left = FactorSet(), 0
+    factors, left = FactorSet(), 0
     for number, row in enumerate(rows, start=1):
         if "canonical" not in row:
             raise StoreError(f"{source}, row {number}: the column 'canonical' is missing")
@@ -293,10 +293,10 @@ def _of_table(rows: Iterable[Mapping[str, Any]], source: str) -> FactorSource:
             left += 1
             continue
         factor = _row_factor(row, f"{source}, row {number}")
-        if factor not in found:
-            found.add(factor)
-    note = f"{source}: the {len(found)} candidates that were admitted; {left} were not" if left else ""
-    return FactorSource(source, tuple(found), note=note)
+        if factor not in factors:
+            factors.add(factor)
+    note = f"{source}: the {len(factors)} candidates that were admitted; {left} were not" if left else ""
+    return FactorSource(source, tuple(factors), note=note)
 
 
 def _row_factor(row: Mapping[str, Any], where: str) -> Factor:

@@ -301,9 +301,9 @@ class Miner:
         self._safe = f"the search is over and kept, {new} new factor{'' if new == 1 else 's'} in the ledger"
         if self.output is None:
             return
-        found = self.ending.found(run, state, stop, funnel_of(self._stopped_at))
+        result = self.ending.found(run, state, stop, funnel_of(self._stopped_at))
         try:
-            write_document(found.to_dict(), self.output)
+            write_document(result.to_dict(), self.output)
             self._safe += f" and in {self.output}"
         except OutputError as error:
             self.progress.note(f"warning: {error}; it is tried again when the run ends")
@@ -318,8 +318,8 @@ class Miner:
             on_thread(lambda: self.ledger.leave_run(run.id, status, f"{doing}{reason or in_words(error)}")).result(
                 LEAVING if isinstance(error, Exception) else STOPPING
             )
-        kept = self._safe or (f"{rounds} rounds are kept" if rounds else "the run is kept")
-        to_go_on = f"{kept}, to go on: fama-fast mine --resume {run.id}"
+        committed = self._safe or (f"{rounds} rounds are kept" if rounds else "the run is kept")
+        to_go_on = f"{committed}, to go on: fama-fast mine --resume {run.id}"
         if self.ending.doing == "the control":
             to_go_on += ", or with 'control: {random: false, shuffle: 0}' in the configuration to go on without"
         if isinstance(error, MemoryError):

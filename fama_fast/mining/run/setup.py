@@ -96,10 +96,10 @@ def data_again(
     from fama_fast.data.load import load_origin
 
     if record is not None:
-        given = bool(record.get("given"))
+        in_memory = bool(record.get("given"))
     else:
-        given = config.paths.market_data is None and not source.startswith("simulator (")
-    if not given:
+        in_memory = config.paths.market_data is None and not source.startswith("simulator (")
+    if not in_memory:
         return open_data(config) if parts else open_panel(config)
     origin = None if record is None else record.get("origin")
     if origin is not None:

@@ -135,9 +135,9 @@ def first_state(market: Market, factors: Sequence[Factor]) -> tuple[LoopState, l
         usable.append(factor)
         alphas.append(alpha)
     state = LoopState(LibraryView())
-    found = zip(*market.measure(alphas), market.vectors(alphas), strict=True)
+    figures = zip(*market.measure(alphas), market.vectors(alphas), strict=True)
     penalty = market.config.gates.complexity_penalty
-    for factor, alpha, (raw, covered, vector) in zip(usable, alphas, found, strict=True):
+    for factor, alpha, (raw, covered, vector) in zip(usable, alphas, figures, strict=True):
         sign = direction(raw[market.rows.train])
         series = sign * raw
         measured = replace(
@@ -244,9 +244,9 @@ def restored_state(
     everyone = [(f, bool(mined), True) for f, mined in entries] + [(f, False, False) for f in gone]
     forms = [f.as_proposed for f, _, _ in everyone]
     alphas = market.compiled(text for text, _ in forms)
-    found = zip(*market.measure(alphas), market.vectors(alphas), strict=True)
+    measured = zip(*market.measure(alphas), market.vectors(alphas), strict=True)
     for (factor, mined, member), (_, sign), alpha, (raw, covered, unit) in zip(
-        everyone, forms, alphas, found, strict=True
+        everyone, forms, alphas, measured, strict=True
     ):
         series, vector = sign * raw, unit * np.float32(sign)
         if member:
@@ -255,10 +255,10 @@ def restored_state(
             )
         else:
             state.library.vectors.add({factor.fingerprint: vector})
-    kept = state.residuals.kept
-    left = market.vectors(market.compiled(k.canonical for k in kept.values()))
+    rejected = state.residuals.kept
+    left = market.vectors(market.compiled(k.canonical for k in rejected.values()))
     state.library.vectors.add(
-        {name: unit * np.float32(k.sign) for (name, k), unit in zip(kept.items(), left, strict=True)}
+        {name: unit * np.float32(k.sign) for (name, k), unit in zip(rejected.items(), left, strict=True)}
     )
     return state
 

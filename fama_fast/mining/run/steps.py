@@ -55,8 +55,8 @@ def clusters_of(state: LoopState, config: MiningConfig) -> IntArray:
     made_of = tuple(f.fingerprint for f in factors)
     if state.clusters is None or state.clusters[0] != made_of:
         vectors = state.library.vectors
-        found = cluster_correlations(vectors.among(factors), vectors.distinct(factors), config.k, config.run.seed)
-        state.clusters = made_of, found
+        clusters = cluster_correlations(vectors.among(factors), vectors.distinct(factors), config.k, config.run.seed)
+        state.clusters = made_of, clusters
     return state.clusters[1]
 
 
@@ -112,8 +112,8 @@ def _tied(
     members = book.members()
     everyone = list({f.fingerprint: f for f in (*members, *exemplars)}.values())
     table = CorrelationTable(tuple(f.fingerprint for f in everyone), state.library.vectors.among(everyone))
-    kept = [e for e in exemplars if book.holding(e) or max((abs(table(e, m)) for m in members), default=0.0) >= least]
-    return kept, table
+    tied = [e for e in exemplars if book.holding(e) or max((abs(table(e, m)) for m in members), default=0.0) >= least]
+    return tied, table
 
 
 def make_request(
@@ -294,12 +294,12 @@ def _chain_correlations(state: LoopState, factor: Factor, chain: Chain, threshol
     the chain is extended rather than split.
     """
     own = state.library.vectors.among([factor, *chain.members])[0, 1:]
-    found = {m.fingerprint: float(r) for m, r in zip(chain.members, own, strict=True)}
-    closest = max(abs(v) for v in found.values())
+    correlations = {m.fingerprint: float(r) for m, r in zip(chain.members, own, strict=True)}
+    closest = max(abs(v) for v in correlations.values())
     last = chain.best.fingerprint
-    if closest - abs(found[last]) <= threshold:
-        found[last] = closest
-    return found
+    if closest - abs(correlations[last]) <= threshold:
+        correlations[last] = closest
+    return correlations
 
 
 def remember_failures(state: LoopState, candidates: Sequence[Candidate]) -> None:

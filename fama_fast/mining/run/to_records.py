@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 def candidates_of(batch: ProposalBatch) -> list[Candidate]:
     """Proposals as candidates, then what could not be read, stopped at the first gate."""
-    found = [Candidate(i, p) for i, p in enumerate(batch.proposals)]
+    candidates = [Candidate(i, p) for i, p in enumerate(batch.proposals)]
     for dropped in batch.dropped:
-        found.append(
+        candidates.append(
             Candidate(
-                len(found),
+                len(candidates),
                 Proposal(dropped.expression, origin="dropped"),
                 gate=DROPPED,
                 reason=dropped.reason,
             )
         )
-    return found
+    return candidates
 
 
 def record_of(
@@ -172,7 +172,7 @@ def _without(section: Mapping[str, Any], keys: Collection[str], prefix: str) -> 
     for name, value in section.items():
         if f"{prefix}{name}" in keys:
             continue
-        kept = _without(value, keys, f"{prefix}{name}.") if isinstance(value, dict) else value
-        if kept or not value:
-            out[name] = kept
+        remaining = _without(value, keys, f"{prefix}{name}.") if isinstance(value, dict) else value
+        if remaining or not value:
+            out[name] = remaining
     return out

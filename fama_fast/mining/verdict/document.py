@@ -114,13 +114,13 @@ def _message(error: ValidationError, source: str, inside: tuple[str, ...] = ()) 
     first = error.errors(include_url=False)[0]
     kind, context = str(first["type"]), first.get("ctx", {})
     what = _KINDS[kind].format(**context) if kind in _KINDS else str(context.get("error", first["msg"]))
-    given = "" if kind == "missing" else f", found {quoted(first['input'], 40)}"
+    value_text = "" if kind == "missing" else f", found {quoted(first['input'], 40)}"
     # What stands there under a name that is nearly the missing one.
     near = None
     if kind == "missing" and isinstance(first["input"], dict):
         near = nearest_name(str(first["loc"][-1]), [str(k) for k in first["input"]])
     hint = "" if near is None else f" (there is {near!r}: did you mean {first['loc'][-1]}?)"
-    return f"{source}: {_path((*inside, *first['loc']))} {what}{given}{hint}"
+    return f"{source}: {_path((*inside, *first['loc']))} {what}{value_text}{hint}"
 
 
 def _slips(part: BaseModel, path: str) -> Iterator[tuple[str, str]]:
@@ -206,12 +206,12 @@ def _in_the_search(read: Document, settings: Mapping[str, Any]) -> Iterator[tupl
     total = sum(read.search.funnel.values())
     if total != read.search.candidates:
         yield "search.funnel", f"adds up to {total}, search.candidates is {read.search.candidates}"
-    whole = _ended(read)
-    if whole and read.factors and not read.verdict.pool.get("valid"):
+    ended = _ended(read)
+    if ended and read.factors and not read.verdict.pool.get("valid"):
         yield "verdict.pool.valid", "is missing"
     control, path = read.verdict.control.random_formulas, "verdict.control.random_formulas"
     asked = isinstance(settings.get("control"), dict) and settings["control"].get("random") is True
-    if whole and control is None and asked and read.search.candidates:
+    if ended and control is None and asked and read.search.candidates:
         yield path, "is missing"
     if control is not None and control.admitted:
         for key in ("best_train_rank_ic", "best_valid_rank_ic", "pool"):

@@ -114,7 +114,7 @@ def evidence(pool: PoolScores | None, model: Model, *, horizon: int, tried: Trie
     scores = pool.scores[model]
     return Evidence(
         scores=scores,
-        others={name: found for name, found in pool.scores.items() if name != model},
+        others={name: figures for name, figures in pool.scores.items() if name != model},
         interval=stationary_bootstrap_interval(series, horizon=horizon),
         p=one_sided(scores.get("rank_ic_t", NAN)),
         deflated=deflated,
@@ -143,7 +143,7 @@ def conclude(
     """
     from fama_fast.mining.verdict import text as sentences
 
-    whole = tuple(
+    factor_verdicts = tuple(
         FactorVerdict(
             f.fingerprint,
             f.train_t,
@@ -155,7 +155,7 @@ def conclude(
         )
         for f in judged
     )
-    holding = [f for f in whole if f.holds]
+    holding = [f for f in factor_verdicts if f.holds]
     if not holding or tested is None:
         status = Status.NOTHING_FOUND
     elif tested.p <= test_level:
@@ -166,9 +166,9 @@ def conclude(
     shrinkage = _shrinkage([factors[f.fingerprint] for f in holding], test)
     return Verdict(
         status,
-        sentences.headline(status.value, whole, tried, level=level, tested=tested),
+        sentences.headline(status.value, factor_verdicts, tried, level=level, tested=tested),
         sentences.statements(
-            whole,
+            factor_verdicts,
             tried,
             level=level,
             test_level=test_level,
@@ -182,7 +182,7 @@ def conclude(
         test_level,
         tried,
         openings,
-        whole,
+        factor_verdicts,
         valid,
         tested,
         shrinkage,

@@ -64,11 +64,11 @@ def is_foreign(schema: Any) -> bool:
 
 
 def _to_polars(table: Any) -> pl.DataFrame:
-    found = pl.from_arrow(table)
-    assert isinstance(found, pl.DataFrame)
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
     # Polars gives a column without a name one.
-    found.columns = table.schema.names
-    return found
+    frame.columns = table.schema.names
+    return frame
 
 
 def _plain_type(kind: Any, *, universal: bool) -> Any:

@@ -38,5 +38,5 @@ def asked_rows(dates: pl.Series, reading: Reading) -> BoolArray | None:
     if reading.timezone is not None:  # another clock is less than a day off
         low = None if low is None else low - MICROSECONDS_A_DAY
         high = None if high is None else high + MICROSECONDS_A_DAY
-    found = Span(low, high).holds(moments)
-    return None if found.all() else found
+    inside = Span(low, high).holds(moments)
+    return None if inside.all() else inside

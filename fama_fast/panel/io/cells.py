@@ -119,18 +119,18 @@ class CellSource(ABC):
         low, high = self._edges[group.index]
         at = self._rows_of(group)
         width = len(self.symbols)
-        made: dict[str, pl.Series] = {}
+        series: dict[str, pl.Series] = {}
         for name in columns:
             if name == "date":
-                made[name] = self.dates.slice(low, high - low).gather(at // width)
+                series[name] = self.dates.slice(low, high - low).gather(at // width)
             elif name == "symbol":
-                made[name] = self._names.gather(at % width)
+                series[name] = self._names.gather(at % width)
             elif isinstance(self.kinds[name], pl.String):
-                made[name] = self.labels(name, low, high).gather(at % width * (high - low) + at // width)
+                series[name] = self.labels(name, low, high).gather(at % width * (high - low) + at // width)
             else:
                 values = pl.Series(name, self.numbers(name, low, high).ravel()[at], nan_to_null=True)
-                made[name] = values.cast(self.kinds[name])
-        table = pl.DataFrame({name: made[name].rename(name) for name in columns})
+                series[name] = values.cast(self.kinds[name])
+        table = pl.DataFrame({name: series[name].rename(name) for name in columns})
         yield Batch(table, group.file, 0, lambda row: self.locate(group, row))
 
     def locate(self, group: RowGroup, row: int) -> str:

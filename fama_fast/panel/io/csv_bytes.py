@@ -56,17 +56,17 @@ def read_text(file: Path, encoding: str | None, *, most: int | None = None) -> t
     """
     codec = None if encoding is None else _codec(encoding)
     data = _unpacked(file, most)
-    whole = most is None or len(data) < most
+    complete = most is None or len(data) < most
     head = data[:4]
     for magic, what in _OTHERS.items():
         if head.startswith(magic):
             raise DataError(f"{file}: not a CSV text file but {what}: save it as CSV, or name it by its kind")
     mark, name = next(((m, n) for m, n in _BOMS if head.startswith(m)), (b"", codec))
     if name not in (None, "utf-8"):
-        return _decoded(bytes(data), name, file, whole=whole), 0
+        return _decoded(bytes(data), name, file, whole=complete), 0
     if data.find(b"\0") >= 0:
         raise DataError(f"{file}: not a CSV text file (it holds binary data){_utf16_hint(data)}")
-    wrong = _not_utf8(data, whole=whole)
+    wrong = _not_utf8(data, whole=complete)
     if wrong is not None:
         raise DataError(_bad_byte(data, wrong, file))
     return data, len(mark)

@@ -54,7 +54,7 @@ class CsvFiles:
         self.source, self.layout = listing.source, layout.text
         self._read, self._date = read, reading.date
         self._kept: dict[str, pl.DataFrame] = {}
-        found: list[File] = []
+        files: list[File] = []
         rows: list[int] = []
         tables = self._tables([Path(p.path) for p in listing.files], at_once=keep)
         for place, spelled, table in zip(listing.files, hive_columns(listing.files), tables, strict=True):
@@ -65,13 +65,13 @@ class CsvFiles:
             constants |= symbol_constants(layout, place)
             schema = {c: pl.Null() if table[c].null_count() == table.height else t for c, t in table.schema.items()}
             schema |= {k: pl.Int64() if isinstance(v, int) else pl.String() for k, v in constants.items()}
-            found.append(File(place.name, place.path, constants, None, schema, alone=not place.below))
+            files.append(File(place.name, place.path, constants, None, schema, alone=not place.below))
             rows.append(table.height)
-        self._aligned = Alignment(list(zip(found, rows, strict=True)), reading)
+        self._aligned = Alignment(list(zip(files, rows, strict=True)), reading)
         self.files = self._aligned.files
         self.schema = self._aligned.schema
         self.warnings = self._aligned.warnings
-        count = dict(zip((f.path for f in found), rows, strict=True))
+        count = dict(zip((f.path for f in files), rows, strict=True))
         self.groups = tuple(RowGroup(f, 0, count[f.path], 0) for f in self.files if count[f.path])
 
     @property
@@ -86,8 +86,8 @@ class CsvFiles:
             DataError: the file cannot be read, or has changed.
         """
         file = group.file
-        kept = self._kept.get(file.path)
-        table = self._rows_of(Path(file.path)) if kept is None else kept
+        held = self._kept.get(file.path)
+        table = self._rows_of(Path(file.path)) if held is None else held
         if table.height != group.rows or not set(self._aligned.stored(file, columns)) <= set(table.columns):
             raise DataError(f"{file.name}: the file has changed while it was read")
         yield Batch(table.with_columns(self._aligned.shape(file, columns)).select(columns), file, 0)

@@ -101,13 +101,13 @@ def _line_end(data: Bytes, start: int) -> tuple[int, int]:
     """Where a line ends, and the next one begins."""
     quotes, at = 0, start
     while True:
-        found = _ENDS.search(data, at)
-        if found is None:
+        end = _ENDS.search(data, at)
+        if end is None:
             return len(data), len(data)
-        quotes += data[at : found.start()].count(b'"')
+        quotes += data[at : end.start()].count(b'"')
         if quotes % 2 == 0:
-            return found.start(), found.end()
-        at = found.end()
+            return end.start(), end.end()
+        at = end.end()
 
 
 def separator_of(line: str) -> str:

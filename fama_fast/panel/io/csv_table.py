@@ -94,8 +94,8 @@ def _asked(texts: _Texts, dates: str | None, reading: Reading) -> pl.Series | No
     """Mask of the rows that may be asked for; None for all."""
     if dates is None or (reading.start is None and reading.end is None):
         return None
-    found = asked_rows(texts.column(dates), reading)
-    return None if found is None else pl.Series(found)
+    rows = asked_rows(texts.column(dates), reading)
+    return None if rows is None else pl.Series(rows)
 
 
 def _typed(
@@ -105,13 +105,13 @@ def _typed(
     done: dict[str, pl.Series] = {}
     back = None if rows is None else pl.select(pl.when(rows).then(rows.cum_sum() - 1)).to_series()
     for batch in texts.batches():
-        kept = as_text(batch.select(n for n in batch.columns if n in keys))
-        cells = batch.drop(kept.columns)
+        key_cells = as_text(batch.select(n for n in batch.columns if n in keys))
+        cells = batch.drop(key_cells.columns)
         if rows is None or back is None:
-            found = typed(cells, decimal=decimal, market=market)
+            columns = typed(cells, decimal=decimal, market=market)
         else:
-            found = typed(cells.filter(rows), decimal=decimal, market=market).select(pl.all().gather(back))
-        done |= {n: kept[n] if n in keys else found[n] for n in batch.columns}
+            columns = typed(cells.filter(rows), decimal=decimal, market=market).select(pl.all().gather(back))
+        done |= {n: key_cells[n] if n in keys else columns[n] for n in batch.columns}
     return pl.DataFrame(done)
 
 
@@ -120,10 +120,10 @@ def _decimal_comma(texts: _Texts, keys: Collection[str | None], table: pl.DataFr
     for batch in texts.batches():
         cells = batch.drop(n for n in batch.columns if n in keys)
         cells = cells if rows is None else cells.filter(rows)
-        found, against = decimal_commas(cells, [table.schema[n] for n in cells.columns])
+        proven, against = decimal_commas(cells, [table.schema[n] for n in cells.columns])
         if against:
             return False
-        certain = certain or found
+        certain = certain or proven
     return certain
 
 
@@ -151,23 +151,23 @@ class _Texts:
 
     def column(self, name: str) -> pl.Series:
         """One column."""
-        found = pl.from_arrow(self._cells.column(self._at[name]), rechunk=False)
-        assert isinstance(found, pl.Series)
+        texts = pl.from_arrow(self._cells.column(self._at[name]), rechunk=False)
+        assert isinstance(texts, pl.Series)
         if self._protected:
-            found = found.str.replace(_PROTECTED, "${1}")
-        return found if self._keep is None else found.filter(self._keep)
+            texts = texts.str.replace(_PROTECTED, "${1}")
+        return texts if self._keep is None else texts.filter(self._keep)
 
     def batches(self) -> Iterator[pl.DataFrame]:
         """All columns, some at a time."""
         at_once = max(1, min(_BATCH, _CELLS // max(1, self._cells.num_rows)))
         for start in range(0, len(self.names), at_once):
             part = self.names[start : start + at_once]
-            found = pl.from_arrow(self._cells.select([self._at[n] for n in part]), rechunk=False)
-            assert isinstance(found, pl.DataFrame)
-            found.columns = part
+            texts = pl.from_arrow(self._cells.select([self._at[n] for n in part]), rechunk=False)
+            assert isinstance(texts, pl.DataFrame)
+            texts.columns = part
             if self._protected:
-                found = found.with_columns(pl.all().str.replace(_PROTECTED, "${1}"))
-            yield found if self._keep is None else found.filter(self._keep)
+                texts = texts.with_columns(pl.all().str.replace(_PROTECTED, "${1}"))
+            yield texts if self._keep is None else texts.filter(self._keep)
 
 
 def _keys(names: Sequence[str], reading: Reading) -> set[str | None]:

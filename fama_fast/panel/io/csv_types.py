@@ -37,19 +37,19 @@ def typed(texts: pl.DataFrame, *, decimal: str = ".", market: Collection[str] = 
         texts: cells as they stand in the file, without nulls. decimal: `.` or `,`.
         market: columns of prices, volumes and the like, which are never codes.
     """
-    found = _numbers(texts, decimal, market)
-    rest = [n for n in texts.columns if n not in found]
+    columns = _numbers(texts, decimal, market)
+    rest = [n for n in texts.columns if n not in columns]
     if rest:
         words = texts.select(labels_of(pl.col(rest)))
         coded = [n for n in rest if nm.plain(n) in _RETURNS]
         words = words.with_columns(pl.col(coded).replace(_RETURN_CODES, None)) if coded else words
         empty = [n for n, nulls in zip(rest, words.null_count().row(0), strict=True) if nulls == len(texts)]
-        found |= {n: pl.Series(n, [None] * len(texts), dtype=pl.Null) for n in empty}
+        columns |= {n: pl.Series(n, [None] * len(texts), dtype=pl.Null) for n in empty}
         words = words.drop(empty)
-        found |= _numbers(words, decimal, market)
-        found |= _truths(words.drop(n for n in words.columns if n in found))
-    found |= {s.name: s for s in as_text(texts.drop(found))}
-    return texts.select(found[n] for n in texts.columns)
+        columns |= _numbers(words, decimal, market)
+        columns |= _truths(words.drop(n for n in words.columns if n in columns))
+    columns |= {s.name: s for s in as_text(texts.drop(columns))}
+    return texts.select(columns[n] for n in texts.columns)
 
 
 def as_text(texts: pl.DataFrame) -> pl.DataFrame:
@@ -62,20 +62,20 @@ def _numbers(texts: pl.DataFrame, decimal: str, market: Collection[str]) -> dict
     plain = texts
     if decimal == ",":
         wrong = texts.select((~pl.all().str.contains(_COMMA_NUMBER)).any())
-        kept = [n for n in texts.columns if not wrong[n][0]]
-        dotless = pl.col(kept).str.replace_all(".", "", literal=True)
+        consistent = [n for n in texts.columns if not wrong[n][0]]
+        dotless = pl.col(consistent).str.replace_all(".", "", literal=True)
         plain = texts.select(dotless.str.replace(",", ".", literal=True))
     # Most columns of text show it at once.
     head = plain.head(_HEAD)
     names = _without_new_nulls(head, pl.Float64())
-    whole = set(_without_new_nulls(head.select(names), pl.Int64()))
-    integers = plain.select(pl.col([n for n in names if n in whole]).cast(pl.Int64, strict=False))
-    found = {s.name: s for s in integers if s.null_count() == plain[s.name].null_count()}
-    doubtful = plain.select(pl.col([n for n in found if n not in market]).str.contains(_CODE).any())
+    integral = set(_without_new_nulls(head.select(names), pl.Int64()))
+    integers = plain.select(pl.col([n for n in names if n in integral]).cast(pl.Int64, strict=False))
+    columns = {s.name: s for s in integers if s.null_count() == plain[s.name].null_count()}
+    doubtful = plain.select(pl.col([n for n in columns if n not in market]).str.contains(_CODE).any())
     codes = {s.name for s in doubtful if s[0]}
-    floats = plain.select(pl.col([n for n in names if n not in found]).cast(pl.Float64, strict=False))
-    found |= {s.name: s for s in floats if s.null_count() == plain[s.name].null_count()}
-    return {n: s for n, s in found.items() if n not in codes and s.null_count() < len(s)}
+    floats = plain.select(pl.col([n for n in names if n not in columns]).cast(pl.Float64, strict=False))
+    columns |= {s.name: s for s in floats if s.null_count() == plain[s.name].null_count()}
+    return {n: s for n, s in columns.items() if n not in codes and s.null_count() < len(s)}
 
 
 def _without_new_nulls(texts: pl.DataFrame, dtype: pl.DataType) -> list[str]:
@@ -102,15 +102,15 @@ def decimal_commas(texts: pl.DataFrame, types: Sequence[pl.DataType]) -> tuple[b
     Args:
         texts: cells as they stand in the file. types: of the columns, read with a decimal point.
     """
-    found = False
+    certain = False
     for name, dtype in zip(texts.columns, types, strict=True):
         if not (isinstance(dtype, pl.String) or dtype.is_float()):
             continue
         cells = labels_of(texts[name]).drop_nulls()
         numbers = bool(cells.str.contains(_COMMA_NUMBER).all())
         if dtype.is_float() and not numbers:
-            return found, True
+            return certain, True
         if isinstance(dtype, pl.String) and numbers:
             commas = cells.filter(cells.str.contains(",", literal=True))
-            found = found or not commas.str.contains(_THOUSANDS).all()
-    return found, False
+            certain = certain or not commas.str.contains(_THOUSANDS).all()
+    return certain, False

@@ -154,8 +154,8 @@ def list_files(path: str | Path) -> Listing:
         raise DataError("the path of the data is empty")
     place = Path(path).expanduser()
     if place.is_dir():
-        found, left_out = _inside(place)
-        files = [Place("/".join(p), str(place.joinpath(*p)), p) for p in found]
+        paths, left_out = _inside(place)
+        files = [Place("/".join(p), str(place.joinpath(*p)), p) for p in paths]
         return _of_one_kind(path, files, left_out, "the directory holds no .parquet or .csv file")
     if place.exists():
         kind = kind_of(place.name) or ("csv" if place.name.lower().endswith(TEXT_ENDINGS) else None)
@@ -174,7 +174,7 @@ def list_files(path: str | Path) -> Listing:
 def _list_matching(path: str | Path, place: Path) -> Listing:
     anchor, pattern = _split(place.parts)
     base = Path(*anchor) if anchor else Path()
-    found: dict[Parts, None] = {}
+    matching: dict[Parts, None] = {}
     left_out: dict[str, None] = {}
     # Path.glob takes no absolute pattern.
     for hit in sorted(glob.glob(str(place), recursive=True, include_hidden=True)):  # noqa: PTH207
@@ -183,14 +183,14 @@ def _list_matching(path: str | Path, place: Path) -> Listing:
         if hidden is not None:
             left_out[hidden + "/" * (hidden == "/".join(parts) and Path(hit).is_dir())] = None
         elif not Path(hit).is_dir():
-            found[parts] = None
+            matching[parts] = None
         elif matches(parts, pattern):
             inside, names = _inside(Path(hit))
-            found |= {(*parts, *p): None for p in inside}
+            matching |= {(*parts, *p): None for p in inside}
             left_out |= {"/".join((*parts, name)): None for name in names}
-    if not found and not left_out:
+    if not matching and not left_out:
         raise DataError(f"{path}: no file matches this pattern{_near(place)}")
-    files = [Place(str(base.joinpath(*p)), str(base.joinpath(*p)), p) for p in sorted(found)]
+    files = [Place(str(base.joinpath(*p)), str(base.joinpath(*p)), p) for p in sorted(matching)]
     return _of_one_kind(path, files, list(left_out), "no .parquet or .csv file matches this pattern", texts=True)
 
 
@@ -230,7 +230,7 @@ def _split(parts: Parts) -> tuple[Parts, Parts]:
 
 def _inside(folder: Path) -> tuple[list[Parts], list[str]]:
     """Files of a folder and its sub-folders, sorted; and the hidden names, which are not looked into."""
-    found: list[Parts] = []
+    files: list[Parts] = []
     left_out: list[str] = []
     seen = {folder.resolve()}
 
@@ -250,10 +250,10 @@ def _inside(folder: Path) -> tuple[list[Parts], list[str]]:
                     seen.add(real)
                     look(Path(entry.path), parts)
             elif entry.is_file():
-                found.append(parts)
+                files.append(parts)
 
     look(folder, ())
-    return sorted(found), left_out
+    return sorted(files), left_out
 
 
 def _of_one_kind(
@@ -277,7 +277,7 @@ def _of_one_kind(
         else:
             kinds.setdefault(kind, []).append(file)
     if len(kinds) > 1:
-        first = " and ".join(found[0].name for found in kinds.values())
+        first = " and ".join(group[0].name for group in kinds.values())
         raise DataError(
             f"{path}: both CSV and Parquet files ({first}); name one kind, such as {Path(path) / '**' / '*.parquet'}"
         )
@@ -343,12 +343,12 @@ def _list_remote(uri: str) -> Listing:
         info = filesystem.get_file_info(root)
         if info.type == pyarrow.fs.FileType.File:
             return Listing(uri, (Place(uri, root),), "parquet", one=True, filesystem=filesystem)
-        found = filesystem.get_file_info(pyarrow.fs.FileSelector(root, recursive=True, allow_not_found=True))
+        infos = filesystem.get_file_info(pyarrow.fs.FileSelector(root, recursive=True, allow_not_found=True))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{uri}: cannot be opened: {first_line(error)}") from error
     files: list[Place] = []
     left_out: dict[str, None] = {}
-    for item in sorted((i for i in found if i.is_file), key=lambda i: PurePosixPath(i.path).parts):
+    for item in sorted((i for i in infos if i.is_file), key=lambda i: PurePosixPath(i.path).parts):
         parts = PurePosixPath(item.path[len(root) :].lstrip("/")).parts
         if pattern and not any(matches(parts[:i], pattern, hidden=True) for i in range(1, len(parts) + 1)):
             continue

@@ -26,8 +26,8 @@ def hive_columns(places: Sequence[Place]) -> list[dict[str, str | int | None]]:
     for keys in spelled:
         for key, value in keys.items():
             values.setdefault(key, set()).add(value)
-    whole = {key for key, texts in values.items() if all(_is_whole(v) for v in texts)}
-    return [{k: _value(v, whole=k in whole) for k, v in keys.items()} for keys in spelled]
+    integral = {key for key, texts in values.items() if all(_is_whole(v) for v in texts)}
+    return [{k: _value(v, whole=k in integral) for k, v in keys.items()} for keys in spelled]
 
 
 def _spelled(place: Place) -> Mapping[str, str]:

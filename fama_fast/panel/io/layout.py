@@ -61,8 +61,8 @@ def known_field(name: str, reading: Reading, *, letters: bool = False) -> str | 
     for role, column in reading.columns.items():
         if role not in ("date", "symbol") and column_called([name], column) is not None:
             return role.upper()
-    found = nm.alias_of(name, letters=letters) or nm.field_name(name)
-    return found if found in MARKET_FIELDS or found == nm.ADJUSTED_CLOSE else None
+    field = nm.alias_of(name, letters=letters) or nm.field_name(name)
+    return field if field in MARKET_FIELDS or field == nm.ADJUSTED_CLOSE else None
 
 
 def wide_dates(columns: Sequence[str], reading: Reading) -> str | None:

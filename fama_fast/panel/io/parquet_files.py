@@ -68,15 +68,15 @@ class Footers:
 
         try:
             with self.filesystem.open_input_file(place.path) as opened:
-                found = pq.ParquetFile(opened)
-                metadata, own = found.metadata, found.schema_arrow
+                file = pq.ParquetFile(opened)
+                metadata, own = file.metadata, file.schema_arrow
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{place.name}: not a Parquet file, or a corrupt one: {first_line(error)}") from error
         schema = dict(self._types(own, place.name))
         # A column of the file itself is closer to the data than the name of its folder.
-        kept = {k: v for k, v in constants.items() if k not in schema}
-        schema.update({k: pl.Int64() if isinstance(v, int) else pl.String() for k, v in kept.items()})
-        return File(place.name, place.path, kept, metadata, schema, alone=not place.below)
+        spelled = {k: v for k, v in constants.items() if k not in schema}
+        schema.update({k: pl.Int64() if isinstance(v, int) else pl.String() for k, v in spelled.items()})
+        return File(place.name, place.path, spelled, metadata, schema, alone=not place.below)
 
     def _types(self, arrow: Any, name: str) -> dict[str, pl.DataType]:
         """Columns and types of an Arrow schema; most files of a set have that of the one before."""
@@ -136,14 +136,14 @@ class ParquetFiles:
         try:
             with self._filesystem.open_input_file(file.path) as opened:
                 # A buffered stream a column, not the whole row group at once; texts as codes, which they are on disk.
-                found = pq.ParquetFile(
+                parquet = pq.ParquetFile(
                     opened,
                     metadata=file.metadata,
                     read_dictionary=texts,
                     buffer_size=1 << 20,
                     pre_buffer=False,
                 )
-                for raw in found.iter_batches(
+                for raw in parquet.iter_batches(
                     BATCH_ROWS, row_groups=[group.index], columns=stored, use_threads=threads
                 ):
                     for text in texts:

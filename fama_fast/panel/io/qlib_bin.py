@@ -118,8 +118,8 @@ def read_spells(file: Path) -> Spells:
                 f"{file} line {number:,}: {line.strip()!r} is not SYMBOL, first day and last day, with tabs between"
             )
         symbols.append(parts[0].strip().upper())
-        for kept, text in zip(days, parts[1:3], strict=True):
-            kept.append(text.strip()[:10])
+        for target, text in zip(days, parts[1:3], strict=True):
+            target.append(text.strip()[:10])
         lines.append(number)
     if not symbols:
         raise DataError(f"{file}: no symbol is listed")
@@ -223,18 +223,18 @@ class QlibFolder(CellSource):
     ) -> dict[str, dict[int, tuple[Path, int, int]]]:
         """The file of each field and number of a symbol, the place of its first value in the calendar, and how many."""
         ending = f".{self.frequency}.bin"
-        found: dict[str, dict[int, tuple[Path, int, int]]] = {}
+        files: dict[str, dict[int, tuple[Path, int, int]]] = {}
         for at, symbol in enumerate(symbols):
             with os.scandir(folders[symbol]) as entries:
                 names = sorted(e.name for e in entries if e.name.lower().endswith(ending) and e.name[0] not in "._")
             for name in names:
                 file = folders[symbol] / name
-                found.setdefault(name.lower()[: -len(ending)], {})[at] = (file, *_span(file, days))
-        if not found:
+                files.setdefault(name.lower()[: -len(ending)], {})[at] = (file, *_span(file, days))
+        if not files:
             raise DataError(
                 f"{self.folder}: no file in features/ ends in {ending}, as calendars/{self.frequency}.txt asks for"
             )
-        return found
+        return files
 
     def _find_values(self, calendar: pl.Series, symbols: Sequence[str]) -> BoolArray:
         """(T, N) mask of the cells that have a value of any field."""
@@ -286,7 +286,7 @@ def _listed(folder: Path) -> tuple[Spells, str]:
 
 def _feature_folders(place: Path) -> dict[str, Path]:
     """Folders of features by their symbols, in upper case."""
-    found: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     with os.scandir(place) as entries:
         for entry in sorted(entries, key=lambda e: e.name):
             name = entry.name
@@ -294,10 +294,10 @@ def _feature_folders(place: Path) -> dict[str, Path]:
             if not entry.is_dir() or (name[0] in "._" and not reserved):
                 continue
             symbol = (name[len(_PREFIX) :] if reserved else name).upper()
-            if symbol in found:
-                raise DataError(f"{place}: {found[symbol].name} and {name} would both be the symbol {symbol!r}")
-            found[symbol] = Path(entry.path)
-    return found
+            if symbol in folders:
+                raise DataError(f"{place}: {folders[symbol].name} and {name} would both be the symbol {symbol!r}")
+            folders[symbol] = Path(entry.path)
+    return folders
 
 
 def _span(file: Path, days: int) -> tuple[int, int]:
@@ -323,12 +323,12 @@ def _span(file: Path, days: int) -> tuple[int, int]:
 
 def _values(file: Path, first: int, count: int) -> Any:
     try:
-        found = np.fromfile(file, dtype="<f4", count=count, offset=4 * (1 + first))
+        values = np.fromfile(file, dtype="<f4", count=count, offset=4 * (1 + first))
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror}") from error
-    if found.size != count:
+    if values.size != count:
         raise DataError(f"{file}: the file has changed while it was read")
-    return found
+    return values
 
 
 def _inside(spells: Spells, calendar: pl.Series, symbols: Sequence[str]) -> BoolArray:

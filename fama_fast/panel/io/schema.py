@@ -105,8 +105,8 @@ def _common_type(name: str, types: Sequence[tuple[str, pl.DataType]], *, key: bo
     if len(kinds) == 1:
         kind = next(iter(kinds))
         if kind == "numbers":
-            whole = all(d.is_integer() for d in distinct)
-            signed = whole and not any(isinstance(d, pl.UInt64 | pl.Int128) for d in distinct)
+            integral = all(d.is_integer() for d in distinct)
+            signed = integral and not any(isinstance(d, pl.UInt64 | pl.Int128) for d in distinct)
             return pl.Int64() if signed else pl.Float64()
         if kind == "text":
             return pl.String()
@@ -148,9 +148,9 @@ def aligned(column: pl.Expr, have: pl.DataType, want: pl.DataType) -> pl.Expr:
         return column.dt.replace_time_zone(None).dt.strftime("%Y-%m-%dT%H:%M:%S%.6f")
     if isinstance(want, pl.String) and have.is_float():
         # A column of whole numbers with a gap is one of floats: 20200102.0 is 20200102.
-        whole = column.is_null() | (column == column.round())
+        integral = column.is_null() | (column == column.round())
         return (
-            pl.when(whole.all())
+            pl.when(integral.all())
             .then(column.cast(pl.Int64, strict=False).cast(pl.String))
             .otherwise(column.cast(pl.String))
         )

@@ -70,13 +70,13 @@ def read_stacked(data: Bytes, start: int) -> Stacked | None:
     label = [c.strip() for c in cells_of(third.decode("utf-8"), separator)]
     if label and not any(label[1:]) and nm.plain(label[0]) in nm.DATE_NAMES:
         after = after_third
-    made = [str(i) for i in range(len(one))]
+    header_names = [str(i) for i in range(len(one))]
     called = [f or "" for f in fields[0 if known[0] else 1]]
     return Stacked(
-        Header(tuple(made), separator, after, frozenset()),
-        dict(zip(made[1:], called, strict=True)),
-        dict(zip(made[1:], titles, strict=True)),
-        dict(zip(made[1:], others, strict=True)),
+        Header(tuple(header_names), separator, after, frozenset()),
+        dict(zip(header_names[1:], called, strict=True)),
+        dict(zip(header_names[1:], titles, strict=True)),
+        dict(zip(header_names[1:], others, strict=True)),
     )
 
 

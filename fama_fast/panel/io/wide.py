@@ -79,8 +79,8 @@ def parquet_table(name: str, field: str, path: str, schema: Mapping[str, pl.Data
     def read(columns: Sequence[str], first: int, count: int | None) -> pl.DataFrame:
         try:
             # A glob in a file's own name must not be expanded again.
-            found = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(columns)
-            return found.slice(first, count).collect()
+            frame = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(columns)
+            return frame.slice(first, count).collect()
         except UNREADABLE as error:
             raise DataError(f"{name}: cannot be read: {str(error).splitlines()[0]}") from error
 
@@ -174,8 +174,8 @@ class WideTables(CellSource):
             return there, None
         wanted = rows[there]
         first = int(wanted.min())
-        found = placed.table.read(placed.columns, first, int(wanted.max()) - first + 1)
-        return there, found if np.all(np.diff(wanted) == 1) else found[wanted - first]
+        read_rows = placed.table.read(placed.columns, first, int(wanted.max()) - first + 1)
+        return there, read_rows if np.all(np.diff(wanted) == 1) else read_rows[wanted - first]
 
     def _rows(self, table: WideTable, own: pl.Series, union: pl.Series, reading: Reading) -> IntArray:
         """The table's row of each date of the union."""
@@ -195,11 +195,11 @@ class WideTables(CellSource):
     def _judge(self, table: WideTable, own: pl.Series, at: IntArray, repeated: IntArray, reading: Reading) -> None:
         """Decide on rows of one date: identical ones are kept once, with a count; others are refused, unless the caller
         said which to keep."""
-        whole = table.read(list(table.schema), 0, None)
+        everything = table.read(list(table.schema), 0, None)
         differing: dict[str, list[str]] = {}
         for date in repeated.tolist():
             rows = np.flatnonzero(at == date)
-            if whole.drop(date_of(table, reading))[rows].n_unique() > 1:
+            if everything.drop(date_of(table, reading))[rows].n_unique() > 1:
                 differing[str(own[int(rows[0])])] = [f"row {r + 1:,}" for r in rows.tolist()]
         if differing and reading.duplicates == "error":
             noun = "date is" if len(differing) == 1 else "dates are"
@@ -219,10 +219,10 @@ class WideTables(CellSource):
 
 def date_of(table: WideTable, reading: Reading) -> str:
     """The column of dates: one that is called so, or the first one."""
-    found = wide_dates(list(table.schema), reading)
-    if found is None:
+    dates = wide_dates(list(table.schema), reading)
+    if dates is None:
         raise DataError(no_column(table.name, "date", reading.date or "date", table.schema))
-    return found
+    return dates
 
 
 def _dates_of(table: WideTable, reading: Reading) -> tuple[str, pl.Series]:
@@ -245,7 +245,7 @@ def _union(dates: Sequence[pl.Series]) -> pl.Series:
 
 def _symbol_columns(table: WideTable, date: str) -> dict[str, str]:
     """Columns by their symbol."""
-    found: dict[str, str] = {}
+    columns: dict[str, str] = {}
     for column, dtype in table.schema.items():
         # Row numbers, as a table has them that was written with its index.
         if column == date or (is_row_number(column) and dtype.is_integer()):
@@ -253,15 +253,15 @@ def _symbol_columns(table: WideTable, date: str) -> dict[str, str]:
         symbol = column.strip()
         if not symbol:
             raise DataError(f"{table.name}: a column has no name, and so no symbol")
-        if symbol in found:
+        if symbol in columns:
             raise DataError(
-                f"{table.name}: columns {quoted(found[symbol])} and {quoted(column)} would both be "
+                f"{table.name}: columns {quoted(columns[symbol])} and {quoted(column)} would both be "
                 f"the symbol {quoted(symbol)}"
             )
-        found[symbol] = column
-    if not found:
+        columns[symbol] = column
+    if not columns:
         raise DataError(f"{table.name}: a wide table has a column for each symbol, and this one has none")
-    return found
+    return columns
 
 
 def _kind_of(table: WideTable, columns: Sequence[str]) -> pl.DataType:

@@ -196,13 +196,13 @@ class EvolveProposer:
         bad: list[Rejection] = []
 
         def parents(texts: Sequence[tuple[str, str, float]]) -> list[_Parent]:
-            found = []
+            usable = []
             for text, fingerprint, fitness in texts:
                 try:
-                    found.append(self._parent(text, fingerprint, fitness, request.vocabulary))
+                    usable.append(self._parent(text, fingerprint, fitness, request.vocabulary))
                 except FamaError as error:
                     bad.append(Rejection(text, f"no parent here: {error}"))
-            return found
+            return usable
 
         def of(factors: Sequence[Factor]) -> list[_Parent]:
             return parents([(f.as_proposed[0] or f.expression, f.fingerprint, 0.0) for f in factors])

@@ -235,8 +235,8 @@ class LLMProposer:
                 depth = self._grammar(pending[0].request.vocabulary, pending[0].wanted).depth
                 if depth < self.settings.grammar_depth:
                     self._note(batch, f"expressions are held to depth {depth}: deeper ones could be too long to answer")
-            found = self._ask_all(pending, constraint)
-            errors = [f for f in found if isinstance(f, ProposerError) and not isinstance(f, OutOfTime)]
+            answers = self._ask_all(pending, constraint)
+            errors = [f for f in answers if isinstance(f, ProposerError) and not isinstance(f, OutOfTime)]
             if not errors:
                 break
             refused = next((e for e in errors if isinstance(e, RequestRefused)), None)
@@ -246,7 +246,7 @@ class LLMProposer:
             self._note(batch, f"{refused}: the constraint {constraint} is given up")
             self._constraint = self._probe(batch, pending[0].request, after=constraint)
         out: list[tuple[str, Reply | None]] = []
-        for dialogue, answer in zip(pending, found, strict=True):
+        for dialogue, answer in zip(pending, answers, strict=True):
             if isinstance(answer, ProposerError):
                 batch.over = "the time budget (run.max_seconds) is used up"
                 out.append(("", None))
@@ -292,9 +292,9 @@ class LLMProposer:
             grammar = self._grammar(request.vocabulary, dialogue.wanted)
         constraint = Constraint(name, grammar)
         key, model, sampling = self._identity(dialogue, constraint)
-        found = self._recorded(key)
-        if found is not None:
-            return key, found
+        exchange = self._recorded(key)
+        if exchange is not None:
+            return key, exchange
         draw = request.round * 1_000 + dialogue.index
         reply = self._client.complete(dialogue.messages, constraint, deadline=request.allowance.deadline, draw=draw)
         self._record(key, reply, request_record(dialogue.messages, model, sampling))
@@ -306,10 +306,10 @@ class LLMProposer:
         return decoding_grammar(vocabulary, count, s.grammar_depth, operators)
 
     def _recorded(self, key: str) -> Reply | None:
-        found = self._log.find(key) if self._log is not None else None
-        if found is None:
+        exchange = self._log.find(key) if self._log is not None else None
+        if exchange is None:
             return None
-        return Reply(found.text, found.finish, found.prompt_tokens, found.completion_tokens, requests=0)
+        return Reply(exchange.text, exchange.finish, exchange.prompt_tokens, exchange.completion_tokens, requests=0)
 
     def _record(self, key: str, reply: Reply, request: dict[str, Any]) -> None:
         if self._log is not None:
@@ -365,8 +365,8 @@ class LLMProposer:
                 raise RequestRefused(reply.text, int(reply.finish.removeprefix(_REFUSED)))
             return reply
 
-        name, found = probe(self.settings, ask, after)
-        self._note(batch, found)
+        name, sentence = probe(self.settings, ask, after)
+        self._note(batch, sentence)
         return name
 
 

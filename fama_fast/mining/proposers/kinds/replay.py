@@ -36,9 +36,9 @@ class _RecordedClient:
         """The next recorded reply, whatever is asked."""
         if self._next >= len(self._exchanges):
             raise ProposerError(f"{self._source}: all {len(self._exchanges)} recorded answers have been replayed")
-        found = self._exchanges[self._next]
+        exchange = self._exchanges[self._next]
         self._next += 1
-        return Reply(found.text, found.finish, found.prompt_tokens, found.completion_tokens, requests=0)
+        return Reply(exchange.text, exchange.finish, exchange.prompt_tokens, exchange.completion_tokens, requests=0)
 
 
 class _HashedProposer(LLMProposer):
@@ -52,18 +52,18 @@ class _HashedProposer(LLMProposer):
         self._source = source
 
     def _recorded(self, key: str) -> Reply:
-        found = self._found.get(key)
-        if found is None:
+        exchange = self._found.get(key)
+        if exchange is None:
             raise ProposerError(
                 f"{self._source}: no exchange with prompt hash {key} was recorded: templates, data, settings "
                 "or library differ from the recorded run"
             )
-        return Reply(found.text, found.finish, found.prompt_tokens, found.completion_tokens, requests=0)
+        return Reply(exchange.text, exchange.finish, exchange.prompt_tokens, exchange.completion_tokens, requests=0)
 
 
 def _sampling(exchange: Exchange) -> dict[str, Any]:
-    found = exchange.request.get("sampling")
-    return found if isinstance(found, dict) else {}
+    sampling = exchange.request.get("sampling")
+    return sampling if isinstance(sampling, dict) else {}
 
 
 def _in_order(exchanges: Sequence[Exchange]) -> list[Exchange]:
