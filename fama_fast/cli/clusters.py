@@ -49,7 +49,7 @@ def open_scoring(
     block.
 
     Raises:
-        ConfigError: workers elsewhere cannot come by the data. ClusterError: no scheduler, no worker that fits.
+        ConfigError: workers elsewhere cannot read the data. ClusterError: no scheduler, no worker that fits.
         DataError: the data are missing or cannot be used.
     """
     how_read: dict[str, Any] = {

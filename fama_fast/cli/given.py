@@ -156,7 +156,7 @@ class Given:
             data, universe, groups, reading: as the options have them. parts: to be read part by part.
 
         Raises:
-            ConfigError: they are of several runs on other data each, or of one whose data cannot be come by.
+            ConfigError: they are of several runs on other data each, or of one whose data cannot be loaded.
         """
         if data is not None or not self.runs:
             return DataChoice(data, universe, groups, reading)

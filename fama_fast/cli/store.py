@@ -36,7 +36,7 @@ def compute_into_store(
     """Run `update_store` and print what it did.
 
     Raises:
-        ConfigError: no expression and no store to go on with. StoreError and others: as `update_store`.
+        ConfigError: no expression and no store to update. StoreError and others: as `update_store`.
     """
     from fama_fast.engine.alpha import compile_recorded
     from fama_fast.factor_store import open_store, update_store

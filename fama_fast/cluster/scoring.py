@@ -179,7 +179,7 @@ class ClusterScoring:
     """Computes daily figures on a pool of workers; what `score(..., cluster=...)` takes.
 
     Args:
-        pool: the workers. data: as the client knows them, for their axes. source: how workers come by them.
+        pool: the workers. data: as the client knows them, for their axes. source: how workers open them.
     """
 
     def __init__(self, pool: WorkerPool, data: Panel | Dataset, source: Source) -> None:

@@ -1,7 +1,7 @@
 """Records how market data were loaded, as plain data kept with them, so that they can be loaded again later.
 
 A panel or data set that was loaded from a path, or simulated, knows its `origin`; one that was made in memory, or
-changed since, has none. Whoever loads by an origin compares the hash: files change.
+changed since, has none. Callers that load by an origin compare the hash: files change.
 """
 
 from __future__ import annotations

@@ -410,7 +410,7 @@ class LibraryStudy:
     Attributes:
         names, studies: in the order given. likeness: their correlations, order and clusters.
         overfitting: of choosing the best by long-short returns. deflated_sharpe: the probability that the long-short
-            Sharpe ratio of the best is more than the luck of choosing among all. Both are None with fewer than two
+            Sharpe ratio of the best is above the best of as many without skill. Both are None with fewer than two
             factors or too few days; `not_supplied` says so.
     """
 

@@ -1,6 +1,6 @@
 """Makes a factor store, or updates one with new dates and factors.
 
-1. Expressions are compiled and compared with the stored factors (`Factors`); what cannot be gone on with is refused.
+1. Expressions are compiled and compared with the stored factors (`Factors`); what cannot be continued is refused.
 2. History is compared with what the stored values were computed from (`history`).
 3. New dates are computed for the stored factors, all dates for new ones (`values`), into new files (`segments`).
 4. One manifest makes all of it the store's state (`manifest.commit`); files that no state needs are removed.
@@ -108,10 +108,10 @@ def update_store(
     it lacks. Nothing to do is no change at all. The new state appears whole or not at all.
 
     Args:
-        path: a folder; it must be new or empty unless a store is to be gone on with.
+        path: a folder; it must be new or empty unless a store is to be updated.
         data: from the first date of the store on; to append dates alone, as much as the longest window needs will do.
         names: of the expressions, None for the canonical text; a stored factor keeps its name.
-        append: go on with the store that is there.
+        append: update the store that is there.
         rebuild: go on, and where history has changed compute again from its first changed month on; where settings or
             the engine have changed, everything.
         min_coverage: as of `ff.evaluate`; default when going on: the store's.
@@ -119,7 +119,7 @@ def update_store(
         verify: read all stored dates' data, also of files whose size and time have not changed.
 
     Raises:
-        StoreError: no store to go on with, or one that was not to be; history, settings or engine that have changed;
+        StoreError: no store to update, or an unexpected one; history, settings or engine that have changed;
             another writer. ConfigError: names that clash. ExpressionError, DataError, OutputError: as `ff.evaluate`.
     """
     if isinstance(expressions, str | Alpha):
@@ -160,7 +160,7 @@ def _make_folder(root: Path, going_on: bool) -> bool:
     """Check that a store may be in this folder, and make it; returns whether it was made.
 
     Raises:
-        StoreError: no store to go on with. OutputError: the folder holds other things, or cannot be made.
+        StoreError: no store to update. OutputError: the folder holds other things, or cannot be made.
     """
     if root.exists() and not root.is_dir():
         raise OutputError(f"cannot write {root}: it is a file, and a store is a folder")

@@ -1,8 +1,8 @@
 """Converts the records of earlier versions to today's form, with every factor in the direction of training.
 
 They kept a factor as it was proposed, and beside it a sign of -1 where low values predict high returns. Here that
-becomes the negative, with its own text, fingerprint and figures; what has no such sign is given back as it is. Whoever
-reads a ledger or a result asks here, and nobody else needs to know.
+becomes the negative, with its own text, fingerprint and figures; what has no such sign is given back as it is. All
+readers of a ledger or a result convert here, and no other code needs to know.
 """
 
 from __future__ import annotations

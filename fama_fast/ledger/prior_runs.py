@@ -44,7 +44,7 @@ def earlier_runs(ledger: Ledger, run: RunRecord) -> PriorRuns:
 
     A candidate counts where its run began before this one (of two that began in the same second the one with the
     lesser id is first): what is measured meanwhile counts in the run that came later, once. A test that is open is
-    open to whoever comes, so openings count whenever their runs began.
+    open to every later run, so openings count whenever their runs began.
 
     Raises:
         StoreError: the ledger cannot be read, or does not hold the run.

@@ -42,7 +42,7 @@ runs = Table(
     Column("test_opened_at", Name(32)),
     Column("verdict", Document),
     Column("summary", Document),  # the result document of a finished run
-    Column("data", Document),  # what the run is made on: names of fields and groups, and how to come by the data again
+    Column("data", Document),  # what the run is made on: names of fields and groups, and how to load the data again
     Column("owner", Document),  # the process that works on the run; NULL when none does
     Column("seen_at", Name(32)),  # when that process was last heard of, UTC
     Column("reason", Words),  # why it was interrupted or failed

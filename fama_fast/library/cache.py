@@ -3,7 +3,7 @@
 A folder holds `factors.yaml` and, for each (fingerprint, data hash), `values/<fingerprint>.<data hash>.npy`
 with a small `.json` beside it that states shape, type and digest. The values file is moved into place before
 its note, so an entry exists only when it is whole; a note whose values do not match is an error, never a
-miss. It computes nothing: whoever has values puts them.
+miss. It computes nothing: callers put values.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 JSON first (whole, fenced, in prose, as lines, half broken), then `expression:` blocks, then lists and bare
 lines, then expressions in backticks. The text is only ever read, never evaluated, and the time is bounded. It
-knows nothing of prompts, servers or data; whether an expression is right is decided by whoever compiles it.
+knows nothing of prompts, servers or data; whether an expression is right is decided when it is compiled.
 """
 
 from __future__ import annotations

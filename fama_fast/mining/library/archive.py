@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 CAPACITY = 60  # elites kept
 NICHE = 0.7  # |correlation| of daily RankICs above which two candidates share a niche
 PER_NICHE = 4  # elites of one niche
-_MEMORY_OF_MOVES = 0.9  # what a round's record of a move is worth a round later
+_MEMORY_OF_MOVES = 0.9  # decay a round of the record of a move
 _PARSIMONY = 3.0  # a parent pays this many times what admission charges a node: long ones mostly fit noise
 # Standard errors that a parent's RankIC is held below its mean: what has few distinct values a date (a sector's mean)
-# has RankICs that vary much, and the best of many such is luck.
+# has RankICs that vary much, and the best of many such is chance.
 _CAUTION = 2.0
 # Gates whose losers are no parents. What has values for few has the RankIC of few, the highest of all, and children
 # that do the same (docs/decisions/004-parents-of-the-search.md). What ranks as an earlier one did would fill its niche
@@ -180,7 +180,7 @@ def elite_of(
 
     `alpha` is what was proposed, `fingerprint` that of the factor, where it is the negative. `penalty` is the RankIC
     that each node costs at admission, `scored_coverage` what the RankICs are taken for. Days without a RankIC count as
-    days without skill: otherwise whatever hardly ever has a value would win by luck.
+    days without skill: otherwise whatever hardly ever has a value would win by chance.
     """
     there = np.isfinite(series)
     known = np.where(there, series, 0.0)

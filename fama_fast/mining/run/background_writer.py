@@ -86,7 +86,7 @@ def on_thread(work: Callable[[], None]) -> Future[None]:
         try:
             work()
             done.set_result(None)
-        # Whatever it is, whoever waits must hear of it: an error that stays here would be waited for for ever.
+        # Whatever it is, the waiting thread must get it: an error that stays here would be waited for for ever.
         except BaseException as error:  # noqa: BLE001
             done.set_exception(error)
 

@@ -7,7 +7,7 @@
    (`steps.pass_gates`), chains (`steps.grow_chains`), failures, the pool's validation score
    (`steps.update_pool`), one ledger transaction, beside the next round (`writer`).
 4. Rounds end by number, wanted factors, budget, patience on validation, or an exhausted proposer (`_stop`).
-5. What was found is written (`ending.found`). Then controls select from luck (`control`), the verdict counts every
+5. What was found is written (`ending.found`). Then the null controls are run (`control`), the verdict counts every
    candidate, of earlier runs on the same data too, and what holds is scored on the test split, once (`ending`).
 6. A run that fails, wherever it is, is recorded as failed with the reason, and can be resumed (`_left`).
 
@@ -93,7 +93,7 @@ def mine(
         panel: the data, in place of what `config.paths` names; a `Dataset` is read in parts, within
             `run.memory_budget`. proposer: in place of the configured one.
         progress: where to report to; nowhere by default.
-        resume: id of an unfinished run in the ledger (or "last") to go on with.
+        resume: id of an unfinished run in the ledger (or "last") to resume.
         stop: asked to stop, the run ends after the current batch with what there is; it can be resumed.
         output: YAML file for the result document: what the search found as soon as it is over, then all of it.
 
@@ -111,7 +111,7 @@ def mine(
     record = None
     opened = ExitStack()
     opened.enter_context(_old_objects_left_alone())
-    # Last, and come what may, for it has the terminal; whatever `told` is by then.
+    # Last, and in any case, for it has the terminal; whichever `reporter` is by then.
     opened.callback(lambda: reporter.close())  # noqa: PLW0108
     try:
         if resume is not None:
@@ -327,7 +327,7 @@ class Miner:
         if isinstance(error, FamaError):
             return error if "--resume" in str(error) else type(error)(f"{doing}{error}; {to_go_on}")
         if isinstance(error, Exception):
-            with suppress(OSError):  # whoever read what is told may be what has gone
+            with suppress(OSError):  # the reader of the notes may be what has gone
                 self.progress.note(f"failed: {doing}{in_words(error)}; {to_go_on}")
         return error
 

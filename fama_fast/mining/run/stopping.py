@@ -1,6 +1,6 @@
 """A request to stop a run: a flag that the loop reads between batches, and the exception that follows.
 
-Whoever owns the process (the command line, on Ctrl-C or SIGTERM) asks; the loop finishes the current batch,
+The owner of the process (the command line, on Ctrl-C or SIGTERM) asks; the loop finishes the current batch,
 commits it and ends with what there is, and so does its end until the test is opened. No signal is handled here.
 """
 

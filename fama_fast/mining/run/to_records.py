@@ -53,7 +53,7 @@ def record_of(
 ) -> CandidateRecord:
     """The ledger's row of a candidate.
 
-    `turned` is the state's: whoever proposes again what was turned round proposes the factor that it became. `model` is
+    `turned` is the state's: a later proposal of what was turned round is one of the factor that it became. `model` is
     the language model that is asked, `timings` its shares of the round's seconds.
     """
     proposal, alpha = candidate.proposal, candidate.alpha
@@ -128,7 +128,7 @@ def describe(panel: Panel | Dataset) -> dict[str, Any]:
     }
 
 
-PLACES = ("given", "origin")  # how to come by the data of a run again
+PLACES = ("given", "origin")  # how to load the data of a run again
 
 
 def data_record(panel: Panel | Dataset, quality: dict[str, Any], *, given: bool) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Reads CSV files with a row for each date and symbol, as a `RowSource`: each file is one group and is read whole.
 
-What a column of a text file is can only be told from its values, so every file is read once when the set is opened.
+The type of a column of a text file is only known from its values, so every file is read once when the set is opened.
 How one file is read is decided in `csv_table`.
 """
 
