@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 from fama_fast.types import Kind
 
 if TYPE_CHECKING:
-    from fama_fast.ops import OpSpec
+    from fama_fast.ops import Algebra, OpSpec
     from fama_fast.ops.spec import Parameter
 
 
 def describe(spec: OpSpec) -> dict[str, Any]:
     """The registry entry of an operator as plain data."""
-    laws = spec.algebra
     return {
         "name": spec.name,
         "family": spec.family.value,
@@ -37,7 +36,7 @@ def describe(spec: OpSpec) -> dict[str, Any]:
         "lookback": _lookback(spec),
         "missing": spec.missing,
         "no_min_periods": spec.no_min_periods,
-        "algebra": [law for law in laws.__dataclass_fields__ if getattr(laws, law)],
+        "algebra": _laws(spec.algebra),
         "boolean": spec.boolean,
         "gives_group": spec.gives_group,
         "composite": spec.lower is not None,
@@ -62,6 +61,11 @@ def parameter_line(p: dict[str, Any]) -> str:
     if p["maximum"] is not None:
         bounds.append(f"at most {p['maximum']:g}")
     return "; ".join([p["kind"], *([p["doc"]] if p["doc"] else []), *bounds])
+
+
+def _laws(algebra: Algebra) -> list[str]:
+    laws = [law.replace("_", " ") for law, holds in vars(algebra).items() if holds is True]
+    return laws if algebra.neutral is None else [*laws, f"neutral {algebra.neutral:g}"]
 
 
 def _lookback(spec: OpSpec) -> str:

@@ -121,7 +121,7 @@ _cross(
     "Kakushadze (2016), rank; pandas rank(pct=True)",
     slices.rank,
     aliases=("CS_RANK",),
-    algebra=Algebra(idempotent=True, increasing=True),
+    algebra=Algebra(idempotent=True, increasing=True, strictly_increasing=True, of_order=True),
     notes="BRAIN scales to [0, 1], (r - 1)/(n - 1), and its second parameter only sets the precision. qlib's Rank is "
     "TS_RANK; its CSRankNorm is (r/n - 0.5) * 3.46.",
     unit=UnitRule.SLICE,
@@ -134,7 +134,7 @@ _cross(
     "WorldQuant BRAIN zscore",
     slices.zscore,
     aliases=("ZSCORE", "CS_ZSCORE"),
-    algebra=Algebra(odd=True, increasing=True),
+    algebra=Algebra(odd=True, increasing=True, strictly_increasing=True),
     missing="missing when x is missing, when all members have one value, or with fewer than 2 members",
     unit=UnitRule.SLICE,
 )
@@ -145,7 +145,7 @@ _cross(
     "WorldQuant BRAIN normalize",
     slices.demean,
     aliases=("CS_DEMEAN",),
-    algebra=Algebra(odd=True, increasing=True),
+    algebra=Algebra(odd=True, increasing=True, strictly_increasing=True),
     unit=UnitRule.SLICE_SAME,
 )
 _composite(
@@ -279,7 +279,7 @@ for _driver, _formula in (
         "the average rank r of n; 0 for a lone member.",
         f"{_BRAIN}, quantile",
         getattr(slices, f"quantile_{_driver.lower()}"),
-        algebra=Algebra(odd=True, increasing=True),
+        algebra=Algebra(odd=True, increasing=True, strictly_increasing=True, of_order=True),
         unit=UnitRule.SLICE,
         module="cross_section_statistics",
     )

@@ -152,6 +152,9 @@ class Algebra:
     idempotent: bool = False  # f(f(x)) = f(x)
     residual: bool = False  # f(y, x) is uncorrelated with x across the symbols of a date
     increasing: bool = False  # x < y implies f(x) <= f(y): cross-sectional order is kept
+    strictly_increasing: bool = False  # x < y implies f(x) < f(y) beyond rounding, and neither is missing
+    of_order: bool = False  # f(x) follows from the order of x alone
+    neutral: float | None = None  # f(x, neutral) = x, but for the rounding of a power
 
 
 @dataclass(frozen=True)

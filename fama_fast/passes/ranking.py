@@ -11,6 +11,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from fama_fast.ir import LEAVES, Node, Rewriter, make
+from fama_fast.ops import get
 from fama_fast.ops.registry import on_unregister
 from fama_fast.passes.identity import identity
 from fama_fast.passes.normalise import negate
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
 
 _LARGEST = 1e6
 
-# Strictly increasing across a date, whatever their static parameters.
-_INCREASING = frozenset({"RANK", "DEMEAN", "Z_SCORE", "QUANTILE_GAUSSIAN", "QUANTILE_UNIFORM", "QUANTILE_CAUCHY"})
-# Whose values follow from the order of their operand alone.
-_RANKERS = frozenset({"RANK", "QUANTILE_GAUSSIAN", "QUANTILE_UNIFORM", "QUANTILE_CAUCHY"})
-
 
 @functools.lru_cache(maxsize=1 << 14)
 def ranking_fingerprint(root: Node) -> str:
@@ -34,7 +30,7 @@ def ranking_fingerprint(root: Node) -> str:
 
 
 def _below_ranks(node: Node) -> Node:
-    if node.op in _RANKERS:
+    if node.op not in LEAVES and get(node.op).algebra.of_order:
         return make(node.op, (_bare(node.args[0]),), node.params)
     return node
 
@@ -66,7 +62,7 @@ def _unwrapped(node: Node) -> Iterator[tuple[Node, bool]]:
             yield x, False
         case "SUB" if x.is_const and abs(x.value) <= _LARGEST:
             yield last, True
-        case op if op in _INCREASING:
+        case op if get(op).algebra.strictly_increasing:
             yield x, False
 
 

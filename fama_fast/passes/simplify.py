@@ -1,7 +1,7 @@
 """Identities that leave out work: x * 1, --x, RANK(RANK(x)), DELAY(DELAY(x, a), b), a constant condition.
 
-Every rule keeps each value's bits (up to the sign of zero) and whether it is present: x - x and x * 0 are not
-0 where x is missing, so they stay.
+Every rule keeps each value's bits (up to the sign of zero, and the rounding of x ^ 1) and whether it is present: x - x
+and x * 0 are not 0 where x is missing, so they stay.
 """
 
 from __future__ import annotations
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 _NEGATED = {"LT": "GE", "LE": "GT", "EQ": "NE", "NE": "EQ", "GT": "LE", "GE": "LT"}
 
-# Constants that, as the second operand, change nothing.
-_NEUTRAL = {"ADD": 0.0, "SUB": 0.0, "MUL": 1.0, "DIV": 1.0, "POWER": 1.0}
-
 
 def simplify(root: Node) -> Node:
     """The same values with fewer operations."""
@@ -32,7 +29,8 @@ def _rule(node: Node) -> Node:
         return node
     x = node.args[0]
     last = node.args[-1]
-    if node.op in _NEUTRAL and last.is_const and last.value == _NEUTRAL[node.op]:
+    algebra = get(node.op).algebra
+    if algebra.neutral is not None and last.is_const and last.value == algebra.neutral:
         return x
     match node.op:
         case "SUB" if x.is_const and x.value == 0.0:
@@ -47,7 +45,6 @@ def _rule(node: Node) -> Node:
             return _not(node)
         case "IF_ELSE":
             return _condition(node)
-    algebra = get(node.op).algebra
     if algebra.idempotent and x.op == node.op and x.params == node.params and x.args[1:] == node.args[1:]:
         return x
     return node
