@@ -27,6 +27,7 @@ MAX_WINDOW = 10_000
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*\Z")
 _KERNEL = re.compile(r"\w+\.\w+\Z|\w+(\.\w+)*:\w+\Z")
+_CONDITIONS = frozenset({"condition", "trigger", "exit"})
 _REQUIRED: Any = object()
 
 
@@ -80,6 +81,11 @@ class Parameter:
     @property
     def required(self) -> bool:
         return self.default is _REQUIRED
+
+    @property
+    def is_condition(self) -> bool:
+        """An operand that is true or false, by its name."""
+        return self.name in _CONDITIONS
 
     @property
     def shown_default(self) -> str:

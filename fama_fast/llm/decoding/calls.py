@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from fama_fast.ops import OpSpec, Parameter
     from fama_fast.proposals.protocol import Vocabulary
 
-CONDITIONS = frozenset({"condition", "trigger", "exit"})  # parameters that are true or false
 _COUNTS = (1, 2, 3, 5, 10, 20, 50)
 _BARE = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)
 _SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -74,7 +73,7 @@ def call_forms(
 def _operand(p: Parameter) -> str:
     if p.kind is Kind.GROUP:
         return "group"
-    return "condition" if p.name in CONDITIONS else "number"
+    return "condition" if p.is_condition else "number"
 
 
 def _static_texts(spec: OpSpec, vocabulary: Vocabulary, budget: int) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from fama_fast.errors import ConfigError, FamaError
 from fama_fast.ir import FIELD, field
-from fama_fast.llm.decoding.calls import CONDITIONS, CallForm, call_forms
+from fama_fast.llm.decoding.calls import CallForm, call_forms
 from fama_fast.llm.decoding.cfg import Grammar, Ref, Symbol, Text
 from fama_fast.llm.decoding.skeleton import Operation, Skeleton, skeleton
 from fama_fast.passes import lookback
@@ -173,7 +173,7 @@ class _Maker:
         operands = [p for p, is_operand in zip(operation.parts, operation.is_operand, strict=True) if is_operand]
         for rule, parameter in zip(operands, spec.operands, strict=True):
             logical = spec.boolean and self.sk.may_be_boolean(rule)
-            kinds.append("condition" if logical or parameter.name in CONDITIONS else "number")
+            kinds.append("condition" if logical or parameter.is_condition else "number")
         plain = [i for i, k in enumerate(kinds) if k == "number"] if len(kinds) > 1 else []
         if _explodes(spec):  # beyond use unless its exponent is a plain number
             variants: list[int | None] = [plain[-1]]

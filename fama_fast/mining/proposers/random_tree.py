@@ -31,7 +31,6 @@ MAX_DEPTH = 6
 MAX_NODES = 20
 _CONSTANTS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
 _COUNTS = (2, 3, 5, 10, 20, 50)
-_CONDITIONS = frozenset({"condition", "trigger", "exit"})  # parameters that are true or false
 _ATTEMPTS = 200
 # Distinct operations that an expression may come down to. A few composite operators are hundreds of them: one such
 # candidate costs as much as dozens of others.
@@ -226,9 +225,9 @@ class TreeMaker:
                 break
             if p.kind is Kind.GROUP:
                 args.append(self.group())
-            elif first is not None and all(a is not first for a in args) and p.name not in _CONDITIONS:
+            elif first is not None and all(a is not first for a in args) and not p.is_condition:
                 args.append(first)
-            elif p.name in _CONDITIONS:
+            elif p.is_condition:
                 args.append(self.tree(depth - 1, condition=True))
             elif args and spec.family is Family.ELEMENT and self.rng.random() < self._share_of_constants(spec):
                 args.append(const(self.rng.choice(_CONSTANTS)))
