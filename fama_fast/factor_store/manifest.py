@@ -158,7 +158,7 @@ def show_moments(moments: Any, days: bool) -> Any:
 
 @functools.cache
 def _shape() -> Any:
-    """What reads a manifest and sees that each value is of its kind."""
+    """The validator that reads a manifest and checks the type of each value."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(Manifest)

@@ -284,8 +284,9 @@ class _Run:
     def _history(
         self, base: Manifest, factors: Factors, kept: list[StoredFactor], new: list[StoredFactor], verify: bool
     ) -> tuple[int, int, Change | None, dict[str, Checks]]:
-        """How many stored dates lie before the data's first; how many stay; what has changed; and, where new factors
-        read fields that none was read of yet, sums of the stored months that stay."""
+        """Compare the data with the stored history: how many stored dates lie before the data's first; how many stay;
+        what has changed; and, where new factors read fields that none was read of yet, sums of the stored months that
+        stay."""
         offset, change = align(base, self.source)
         keep = _kept_dates(base, change)
         stored = check_names(*factors.names(kept), self.source) if kept else []

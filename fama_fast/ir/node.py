@@ -139,9 +139,9 @@ def make(op: str, args: Sequence[Node] = (), params: Sequence[Param] = ()) -> No
     # Operands are interned, so their identity stands for their structure; the types keep 1, 1.0 and True apart.
     token = (op, tuple(map(id, args)), tuple([p if type(p) is int else _param_token(p) for p in params]))
     with _LOCK:
-        found = _INTERNED.get(token)
-        if found is not None:
-            return found
+        interned = _INTERNED.get(token)
+        if interned is not None:
+            return interned
         node = object.__new__(Node)
         put = object.__setattr__
         put(node, "op", op)

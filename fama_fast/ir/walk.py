@@ -86,9 +86,9 @@ class Rewriter:
 
     def __call__(self, root: Node) -> Node:
         done = self._done
-        found = done.get(root)
-        if found is not None:
-            return found
+        result = done.get(root)
+        if result is not None:
+            return result
         if len(done) > _REMEMBERED:  # a new mapping, as another thread may be at work on the old one
             done = self._done = {}
         for node in unknown((root,), done):

@@ -168,17 +168,17 @@ class Binder:
         spec = self._rolling(spec, expr.arguments)
         if spec.name in self._dialect.chained and len(operands_of(expr)) > 2:
             return self._chained(expr)
-        given = self._arguments(spec, expr)
+        arguments = self._arguments(spec, expr)
         values: dict[str, Node | Param] = {}
-        against = self._counter(spec, given)
+        against = self._counter(spec, arguments)
         for p in spec.parameters:
             if p.name == against:
                 continue
-            if p.name not in given:
+            if p.name not in arguments:
                 if p.required:
                     self._fail(ArgumentError, f"{spec.signature} needs {p.name}", expr, spec.example)
                 continue
-            argument = given[p.name]
+            argument = arguments[p.name]
             if p.kind is Kind.SERIES:
                 values[p.name] = self._operand(argument, spec)
             elif p.kind is Kind.GROUP:
@@ -194,7 +194,7 @@ class Binder:
         except ExpressionError as error:
             named = {p.name: values.get(p.name, p.default) for p in spec.statics}
             pair = spec.out_of_order(named) or ("min_periods",)
-            at = next((given[name] for name in pair if name in given), expr)
+            at = next((arguments[name] for name in pair if name in arguments), expr)
             raise placed(error, self._text, at.start, at.end) from None
 
     def _chained(self, call: Call) -> Node:
@@ -246,7 +246,7 @@ class Binder:
         """Arguments by parameter name."""
         positional = [p.name for p in spec.parameters if not p.keyword_only]
         by_folded = {p.name.casefold(): p.name for p in spec.parameters}
-        given: dict[str, Expr] = {}
+        by_name: dict[str, Expr] = {}
         after_keyword = False
         for i, argument in enumerate(call.arguments):
             if isinstance(argument, Keyword):
@@ -260,12 +260,12 @@ class Binder:
                         nearest_name(argument.name, by_folded.values()),
                         argument.start + len(argument.name),
                     )
-                if name in given:
+                if name in by_name:
                     self._fail(ArgumentError, f"{spec.name}: {name} is given twice", argument)
-                given[name] = argument.value
+                by_name[name] = argument.value
             elif after_keyword:
                 message = f"{spec.name}: this argument must come before those with a name"
-                free = [n for n in positional if n not in given]
+                free = [n for n in positional if n not in by_name]
                 meant = f"{free[0]}={self._text[argument.start : argument.end]}" if free else None
                 self._fail(ArgumentError, message, argument, meant)
             elif i >= len(positional):
@@ -276,8 +276,8 @@ class Binder:
                 meant = f"{named[0]}={argument.value:g}" if named and isinstance(argument, Number) else None
                 self._fail(ArgumentError, message, argument, meant or self._with_fewer(spec, call, len(positional)))
             else:
-                given[positional[i]] = argument
-        return given
+                by_name[positional[i]] = argument
+        return by_name
 
     def _with_fewer(self, spec: OpSpec, call: Call, most: int) -> str:
         """The call without what is too much; of RANK(x, 5), the operator over time that has a window."""

@@ -298,12 +298,12 @@ def _parameters(text: str, head: Call, body: Expr, dialect: Dialect) -> tuple[Pa
         if folded in named:
             raise _error(ArgumentError, f"{argument.name} is given twice", text, argument)
         named[folded] = (argument.name, argument, default)
-    found: dict[str, list[Parameter | None]] = {folded: [] for folded in named}
+    roles: dict[str, list[Parameter | None]] = {folded: [] for folded in named}
     binder = _Template(text, dialect, Scope(dialect, None, None), {})
-    _located(text, body, lambda: binder.uses(body, None, found))
+    _located(text, body, lambda: binder.uses(body, None, roles))
     parameters: list[Parameter] = []
     for folded, (name, where, default) in named.items():
-        p = _parameter(text, name, where, found[folded], default)
+        p = _parameter(text, name, where, roles[folded], default)
         if p.kind.is_operand and any(not q.kind.is_operand for q in parameters):
             raise _error(ArgumentError, f"operand {name} must come before windows and numbers", text, where)
         parameters.append(p)
@@ -348,12 +348,12 @@ def _parameter(text: str, name: str, where: Expr, uses: list[Parameter | None], 
 
 def _default(text: str, name: str, kind: Kind, default: Expr) -> Param:
     dialect = get_dialect("fama")
-    whole = kind in (Kind.WINDOW, Kind.COUNT)
+    integral = kind in (Kind.WINDOW, Kind.COUNT)
     value = constant_value(Binder(text, dialect, Scope(dialect, None, None)).series(default))
-    if value is None or not math.isfinite(value) or (whole and value != int(value)):
-        what = "a whole number" if whole else "a number"
+    if value is None or not math.isfinite(value) or (integral and value != int(value)):
+        what = "a whole number" if integral else "a number"
         raise _error(ArgumentError, f"the default of {name} must be {what}", text, default)
-    return bool(value) if kind is Kind.FLAG else int(value) if whole else value
+    return bool(value) if kind is Kind.FLAG else int(value) if integral else value
 
 
 def _operand(p: Parameter) -> Node:

@@ -296,7 +296,7 @@ class Ledger(Store):
         return out
 
     def gate_counts(self, run_id: str) -> dict[str | None, int]:
-        """How many candidates each gate stopped; None is those admitted."""
+        """Number of candidates that each gate stopped; None is those admitted."""
         t = schema.candidates
         with self.transaction() as c:
             rows = c.execute(sa.select(t.c.gate, sa.func.count()).where(t.c.run_id == run_id).group_by(t.c.gate))

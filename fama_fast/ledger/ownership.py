@@ -1,4 +1,4 @@
-"""Which process works on a run, and whether that process is still there.
+"""Tells which process works on a run, and whether that process still exists.
 
 A run that is killed cannot say so. On the machine that it ran on the process table is asked; from elsewhere (a ledger
 on a server, a folder that machines or containers share) a run counts as lost when its process has not been heard of for
@@ -47,8 +47,8 @@ def _machine(_pid: int) -> dict[str, str]:
 
 
 def _began(pid: int) -> str | None:
-    """When a process began, in clock ticks since the boot; None when it is gone (or ended and was not waited for), ""
-    where there is no /proc."""
+    """The time at which a process began, in clock ticks since the boot; None when it is gone (or ended and was not
+    waited for), "" where there is no /proc."""
     if not Path("/proc/self/stat").exists():
         return ""
     try:

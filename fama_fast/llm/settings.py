@@ -20,7 +20,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 
 
 class LLMSettings(BaseModel):
-    """Which model to ask and how. What is None is not sent, so the server's own default holds.
+    """The settings of the language model. What is None is not sent, so the server's own default holds.
 
     Attributes:
         provider: `openai` is any server of OpenAI-compatible chat completions (OpenAI, Azure's v1

@@ -247,7 +247,8 @@ class TrackingSettings(Section):
 
 
 class ClusterSettings(Section):
-    """Where candidates are scored; see `fama_fast.cluster`. `cluster: local:4` is short for its address alone."""
+    """The cluster on which candidates are scored; see `fama_fast.cluster`. `cluster: local:4` is short for its address
+    alone."""
 
     address: str | None = None  # of a Dask scheduler, tcp://host:port, or local:N; none means this process
     memory_limit: Size | None = None  # of each local worker, such as "4GB"

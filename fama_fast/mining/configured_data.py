@@ -41,7 +41,7 @@ def simulation_of(config: MiningConfig) -> SimulationSpec:
 
 
 def reading_settings(config: MiningConfig) -> dict[str, Any]:
-    """What the configuration says about how market data are read."""
+    """The configuration's reading options of market data."""
     part, paths = config.data, config.paths
     return {
         "fields": part.fields,

@@ -54,7 +54,7 @@ class Rows:
         return Rows(self.numbers[keep], self.table.filter(mask), dates, symbols, self.find)
 
     def locate(self, row: int) -> str:
-        """Where the 0-based row lies in the data, for messages."""
+        """Name of the place of the 0-based row in the data, for messages."""
         return self.find(int(self.numbers[row]))
 
 

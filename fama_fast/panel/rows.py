@@ -40,7 +40,7 @@ class Rows:
         return self.before + (np.arange(self.when.size) if self.numbers is None else self.numbers)
 
     def locate(self, row: int) -> str:
-        """Where the 0-based row lies, for messages."""
+        """Name of the place of the 0-based row, for messages."""
         return self.batch.locate(row if self.numbers is None else int(self.numbers[row]))
 
     def where(self, keep: BoolArray) -> Rows | None:

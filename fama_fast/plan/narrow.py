@@ -78,12 +78,12 @@ def _narrowed(stage: Stage, narrow: set[Slot]) -> Stage:
         register[slot] = free.pop()
         return register[slot]
 
-    for i, made in enumerate(stage.instructions):
-        writes = made.out in narrow
-        emits = writes and made.kernel in _NARROW_RESULT
-        kernel = _NARROW_RESULT[made.kernel] if emits else made.kernel
-        twin = _has_twin(kernel) and _all_fields(made, narrow)
-        inputs = made.inputs
+    for i, instruction in enumerate(stage.instructions):
+        writes = instruction.out in narrow
+        emits = writes and instruction.kernel in _NARROW_RESULT
+        kernel = _NARROW_RESULT[instruction.kernel] if emits else instruction.kernel
+        twin = _has_twin(kernel) and _all_fields(instruction, narrow)
+        inputs = instruction.inputs
         if not twin:
             new = dict.fromkeys(slot for slot in inputs if slot in narrow and slot not in register)
             done.extend(Instruction("memory.copy", hold(slot), (slot,), narrow=True) for slot in new)
@@ -91,10 +91,10 @@ def _narrowed(stage: Stage, narrow: set[Slot]) -> Stage:
         if kernel == "memory.emit_block_narrow":
             inputs = (*inputs, Slot(Space.REGISTER, n_registers))
             n_registers += 1
-        out = hold(made.out) if writes and not emits else made.out
-        done.append(Instruction(kernel, out, inputs, made.params, twin))
-        if out != made.out:
-            done.append(Instruction("memory.narrow", made.out, (out,)))
+        out = hold(instruction.out) if writes and not emits else instruction.out
+        done.append(Instruction(kernel, out, inputs, instruction.params, twin))
+        if out != instruction.out:
+            done.append(Instruction("memory.narrow", instruction.out, (out,)))
         free.extend(register.pop(slot) for slot in list(register) if last[slot] == i)
     return replace(stage, instructions=tuple(done), n_registers=n_registers)
 

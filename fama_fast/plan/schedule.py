@@ -65,12 +65,12 @@ def _kept(root: Node) -> int:
 
 def _shared(groups: Sequence[Sequence[Node]]) -> set[Node]:
     """Windows and cross-sections that a later group reads from an earlier one."""
-    found: dict[Node, int] = defaultdict(int)
+    uses: dict[Node, int] = defaultdict(int)
     for roots in groups:
         for node in postorder(*roots):
             if node.op not in LEAVES and ops.get(node.op).family is not Family.ELEMENT:
-                found[node] += 1
-    common = {node for node, groups_of in found.items() if groups_of > 1}
+                uses[node] += 1
+    common = {node for node, groups_of in uses.items() if groups_of > 1}
     computed: set[Node] = set()
     shared: set[Node] = set()
     for roots in groups:
@@ -184,7 +184,7 @@ class _Stager:
 
         def left(root: Node) -> list[Node]:
             """What is not done at or below `root`; below what another stage computes there is nothing of this one."""
-            found: list[Node] = []
+            nodes: list[Node] = []
             seen: set[Node] = set()
             stack = [(root, False)]
             while stack:
@@ -193,16 +193,16 @@ class _Stager:
                     continue
                 if expanded:
                     seen.add(node)
-                    found.append(node)
+                    nodes.append(node)
                 else:
                     stack.append((node, True))
                     stack.extend((a, False) for a in reversed(node.args))
-            return found
+            return nodes
 
         def flush(root: Node) -> list[Node]:
-            found = left(root)
-            done.update(found)
-            return found
+            nodes = left(root)
+            done.update(nodes)
+            return nodes
 
         for node in self.nodes:
             last = node in self.plan.outputs_of or node in self.plan.buffer_of or node in self.sinks

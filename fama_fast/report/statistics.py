@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Measured(NamedTuple):
-    """What a statistic is computed from.
+    """The figures and series that a statistic is computed from.
 
     Attributes:
         figures: of the factor's study, as `evaluation.study` says. daily: its series over the D dates that the report

@@ -35,13 +35,13 @@ SPARE_BYTES = 512 * _MEGABYTE
 
 def _memory_bytes() -> int:
     """What the machine has, or the control group that this process runs in; 0 where nobody says."""
-    found = []
+    limits = []
     if hasattr(os, "sysconf"):
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):
-            found.append(int(Path(limit).read_text(encoding="ascii")))
-    return max(0, min(found, default=0))
+            limits.append(int(Path(limit).read_text(encoding="ascii")))
+    return max(0, min(limits, default=0))
 
 
 def aligned(shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> FloatArray:

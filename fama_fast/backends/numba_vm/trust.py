@@ -28,15 +28,15 @@ def stranger(folder: Path) -> str | None:
     if not hasattr(os, "geteuid"):
         return None
     user = os.geteuid()
-    whole = folder.resolve(strict=True)
-    about = whole.stat()
+    resolved = folder.resolve(strict=True)
+    about = resolved.stat()
     if about.st_uid != user:
-        return f"{whole} belongs to another user (number {about.st_uid})"
+        return f"{resolved} belongs to another user (number {about.st_uid})"
     if about.st_mode & _OTHERS:
-        return f"others may write in {whole} (mode {stat.S_IMODE(about.st_mode):o})"
+        return f"others may write in {resolved} (mode {stat.S_IMODE(about.st_mode):o})"
     # In a container the administrator's folders may bear another number: that of the root folder.
     trusted = {user, 0, os.stat("/").st_uid}  # noqa: PTH116  (no path of ours)
-    for parent in whole.parents:
+    for parent in resolved.parents:
         about = parent.stat()
         if about.st_uid not in trusted:
             return f"{parent} belongs to another user (number {about.st_uid})"

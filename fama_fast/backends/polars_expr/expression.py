@@ -72,8 +72,8 @@ def to_expr(
             return pl.col(universe)
         if leaf.op == GROUP:
             return pl.col(group_columns.get(leaf.name, leaf.name.lower()))
-        found = mapped.get(leaf.name, leaf.name.lower())
-        return pl.col(found) if isinstance(found, str) else found
+        target = mapped.get(leaf.name, leaf.name.lower())
+        return pl.col(target) if isinstance(target, str) else target
 
     def run(series: Sequence[pl.Series]) -> pl.Series:
         date, symbol, *values = series

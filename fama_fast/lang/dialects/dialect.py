@@ -147,14 +147,14 @@ def get_dialect(name: str | Dialect) -> Dialect:
     """
     if isinstance(name, Dialect):
         return name
-    found = DIALECTS.get(str(name).casefold())
-    if found is None:
+    dialect = DIALECTS.get(str(name).casefold())
+    if dialect is None:
         known = ", ".join(DIALECTS)
         raise UnknownName(
             f"unknown dialect {str(name)[:40]!r} (there are {known})",
             suggestion=nearest_name(str(name), DIALECTS),
         )
-    return found
+    return dialect
 
 
 # What names of any dialect are here, for suggestions: RETURNS is RET, INDCLASS.SECTOR is SECTOR.

@@ -58,8 +58,8 @@ def apply(spec: OpSpec, values: Mapping[str, Any]) -> Node:
     """What an operator of a dialect stands for, given checked arguments by name; the others take their defaults."""
     if spec.lower is None:
         raise TypeError(f"{spec.name} is not an operator of a dialect")
-    given = {p.name: values.get(p.name, None if p.required else p.default) for p in spec.parameters}
-    return spec.lower(*(given[p.name] for p in (*spec.operands, *spec.statics)))
+    parameters = {p.name: values.get(p.name, None if p.required else p.default) for p in spec.parameters}
+    return spec.lower(*(parameters[p.name] for p in (*spec.operands, *spec.statics)))
 
 
 def present(x: Node) -> Node:

@@ -25,5 +25,5 @@ def quoted(text: str, expr: Expr) -> str | None:
     """What stood in quotes where a name was parsed, or None when it was a name."""
     # Parentheses around a name belong to its span.
     start = re.compile(r"[(\s]*").match(text, expr.start)
-    found = _QUOTED.match(text, start.end() if start else expr.start)
-    return found[0][1:-1] if found else None
+    match = _QUOTED.match(text, start.end() if start else expr.start)
+    return match[0][1:-1] if match else None

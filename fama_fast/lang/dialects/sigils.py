@@ -40,8 +40,8 @@ def syntax_of(text: str, dialect: Dialect) -> Expr:
 
 
 def _unmarked(text: str, mark: str) -> str:
-    for found in re.finditer(re.escape(mark), text):
-        at = found.start()
+    for match in re.finditer(re.escape(mark), text):
+        at = match.start()
         before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
         if not (after.isalpha() or after == "_") or before.isalnum() or before == "_":
             raise ParseError(f"'{mark}' must stand directly before the name of a field", text=text, start=at)

@@ -45,7 +45,7 @@ class Outcome(enum.Enum):
 
 @dataclass(frozen=True)
 class ChainEvent:
-    """What an admitted factor did to the chains, and the book after it.
+    """The change that an admitted factor made to the chains, and the book after it.
 
     Attributes:
         outcome: what happened. book: the chains afterwards. chain: the one that ends in the factor now, or

@@ -60,7 +60,7 @@ class GateCost(enum.Enum):
 
 
 class Lesson(enum.Enum):
-    """What is learnt from a candidate that a gate stopped: proposers are shown it, to avoid."""
+    """The part of a failed candidate that proposers are shown, so that they avoid it."""
 
     NOTHING = "nothing"  # it says nothing about the formula
     FORMULA = "formula"  # this formula fails

@@ -1,4 +1,5 @@
-"""The table of proposers by name, and the function that makes one from settings.
+"""The table of proposers by name, and the function that makes one from settings. What cannot be made is an error that
+says what to set, never another proposer.
 
     PROPOSERS["mine"] = ProposerKind("what it does, in a few words", lambda settings: MyProposer(settings.seed))
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ProposerSettings:
-    """What `make_proposer` needs.
+    """The settings that `make_proposer` needs.
 
     Attributes:
         kind: which proposer. seed: mixed into what `evolve` draws. mix: shares of a `mixed` one by kind.

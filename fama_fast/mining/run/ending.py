@@ -70,7 +70,7 @@ class Ending:
     def _result(
         self, run: RunRecord, state: LoopState, verdict: Verdict, funnel: dict[str, int], stop: str
     ) -> MiningResult:
-        """What every result has, whatever its verdict."""
+        """The result with the parts that do not depend on the verdict."""
         return MiningResult(
             factors=tuple(state.new_factors),
             library=tuple(m.factor for m in state.library.members),

@@ -85,7 +85,7 @@ class LoopState:
 
     @property
     def new_factors(self) -> list[Factor]:
-        """What the run itself found and keeps, in order of admission."""
+        """The factors that the run itself found and keeps, in order of admission."""
         return [m.factor for m in self.library.mined]
 
     def to_dict(self) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def data_record(panel: Panel | Dataset, quality: dict[str, Any], *, given: bool)
 
 
 def described(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a `data_record` says of the data themselves, for the result document: equal for equal data."""
+    """The part of a `data_record` about the data themselves, for the result document: equal for equal data."""
     return {key: value for key, value in record.items() if key not in PLACES}
 
 

@@ -30,7 +30,7 @@ _SPLITS = ("train", "valid", "test")
 
 
 def is_document(data: Any) -> bool:
-    """Whether plain data are meant to be a run's result rather than a set of factors."""
+    """Whether plain data are a run's result rather than a set of factors."""
     return (
         isinstance(data, dict) and len({"verdict", "splits", "search", "settings", "data", "record"} & set(data)) >= 2
     )
@@ -149,7 +149,7 @@ def _slips(part: BaseModel, path: str) -> Iterator[tuple[str, str]]:
 def _contradictions(
     read: Document, pools: Mapping[str, PoolFigures], data: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
-    """What is missing beside the rest, and what the document says in two places and not alike."""
+    """The contradictions in a document, as (path, sentence): keys that the rest requires, and places that disagree."""
     if read.schema_ != SCHEMA:
         yield "schema", f"{read.schema_} is not known here (this version reads {SCHEMA})"
     yield from _in_dates(read)

@@ -135,7 +135,7 @@ class VerdictPart(Part):
 
 
 class Finding(Part):
-    """What one quality check found."""
+    """A finding of one quality check."""
 
     check: str
     severity: str
@@ -145,7 +145,7 @@ class Finding(Part):
 
 
 class Quality(Part):
-    """What the quality checks found, or why they were not made."""
+    """The findings of the quality checks, or why they were not made."""
 
     checked: bool
     findings: list[Finding] | None = None

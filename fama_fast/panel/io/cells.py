@@ -134,7 +134,7 @@ class CellSource(ABC):
         yield Batch(table, group.file, 0, lambda row: self.locate(group, row))
 
     def locate(self, group: RowGroup, row: int) -> str:
-        """Which cell a row of a group is, for messages."""
+        """Name of the cell that a row of a group is, for messages."""
         cell = int(self._rows_of(group)[row])
         low, _ = self._edges[group.index]
         return f"{self.symbols[cell % len(self.symbols)]} on {self.dates[low + cell // len(self.symbols)]}"

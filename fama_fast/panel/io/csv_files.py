@@ -119,7 +119,7 @@ class CsvFiles:
         return table if dates is None or dates.null_count() else table.with_columns(dates)
 
     def locate(self, group: RowGroup, row: int) -> str:
-        """Where the 0-based `row` of a group lies, for messages."""
+        """Name of the place of the 0-based `row` of a group, for messages."""
         return in_file(group.file, group.first_row + row)
 
     def fingerprint(self) -> Iterator[str]:

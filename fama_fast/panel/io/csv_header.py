@@ -98,7 +98,7 @@ def next_line(data: Bytes, start: int) -> tuple[bytes, int]:
 
 
 def _line_end(data: Bytes, start: int) -> tuple[int, int]:
-    """Where a line ends, and the next one begins."""
+    """The position where a line ends, and where the next one begins."""
     quotes, at = 0, start
     while True:
         end = _ENDS.search(data, at)

@@ -194,7 +194,7 @@ class ParquetFiles:
         return frame.with_columns(shape).select(columns)
 
     def locate(self, group: RowGroup, row: int) -> str:
-        """Where the 0-based `row` of a group lies, for messages."""
+        """Name of the place of the 0-based `row` of a group, for messages."""
         return in_file(group.file, group.first_row + row)
 
     def fingerprint(self) -> Iterator[str]:

@@ -56,7 +56,7 @@ class Batch:
     where: Callable[[int], str] | None = None
 
     def locate(self, row: int) -> str:
-        """Where the 0-based `row` of the batch lies, for messages."""
+        """Name of the place of the 0-based `row` of the batch, for messages."""
         return in_file(self.file, self.first_row + row) if self.where is None else self.where(row)
 
 
@@ -100,7 +100,7 @@ class RowSource(Protocol):
         """
 
     def locate(self, group: RowGroup, row: int) -> str:
-        """Where the 0-based `row` of a group lies, for messages."""
+        """Name of the place of the 0-based `row` of a group, for messages."""
 
     def frame(self) -> pl.LazyFrame:
         """All rows as one frame that reads only the columns asked for."""
