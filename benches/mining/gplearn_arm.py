@@ -13,20 +13,22 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from fama_fast.engine.chunks import Loaded
 from fama_fast.evaluation import SortedRows, mean, rank_ic
 from fama_fast.evaluation.ranks import centred_ranks
 from fama_fast.library.factor import Factor
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.measure.combination import FactorPool
+from fama_fast.mining.measure.combination import FactorPool, RankChunk
 from fama_fast.mining.measure.market import Market
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from fama_fast.evaluation.chunked import LabelRows
     from fama_fast.panel import Panel
 
 GENERATIONS = 10
@@ -74,7 +76,7 @@ def gplearn_arm(panel: Panel, seed: int, candidates: int, threads: int) -> dict[
         factors = market.admit([p for p in model if p is not None], config.u)
     if not factors:
         return {"headline": "no program", "candidates": programs, "factors": [], "pool_test": {}, "admitted": 0}
-    pool = FactorPool(market, config.pool)
+    pool = _Pool(market, config.pool)
     valid, test = pool.valid(factors), pool.test(factors)
     rows = [{"expression": f.expression, "train": f.score, "test": market.test_score(f)} for f in factors]
     before, after = (float(np.mean([r[k] for r in rows])) for k in ("train", "test"))
@@ -99,7 +101,7 @@ class _Values(Market):
         self._programs: dict[str, Any] = {}
         self._whole: dict[str, Any] = {}
 
-    def _programs_values(self, name: str) -> Any:
+    def values(self, name: str) -> Any:
         if name not in self._whole:
             fields = [self._all[f] for f in self.held.fields]
             there = np.logical_and.reduce([np.isfinite(f) for f in fields])
@@ -112,7 +114,7 @@ class _Values(Market):
         scored = []
         for number, program in enumerate(programs):
             self._programs[str(number)] = program
-            values = self._programs_values(str(number))[: self.held.shape[0]]
+            values = self.values(str(number))[: self.held.shape[0]]
             series = rank_ic(values, self.labels, universe=self.held.universe, threads=self.config.run.threads)
             score = mean(series[self.rows.train])
             if math.isfinite(score):
@@ -120,7 +122,7 @@ class _Values(Market):
         kept: list[Factor] = []
         vectors: list[Any] = []
         for score, name, sign in sorted(scored, reverse=True):
-            ranks = centred_ranks(self._programs_values(name)[: self.held.shape[0]][self.vector_rows], None)
+            ranks = centred_ranks(self.values(name)[: self.held.shape[0]][self.vector_rows], None)
             flat = np.nan_to_num(ranks).ravel()
             vector = flat / max(float(np.linalg.norm(flat)), 1e-300)
             if len(kept) < wanted and all(abs(float(vector @ v)) <= MAX_CORRELATION for v in vectors):
@@ -131,12 +133,6 @@ class _Values(Market):
                 kept.append(Factor(whole, whole, name, {"train": {"rank_ic": score}}, proposed=proposed))
         return kept
 
-    def pool_ranks(self, factors: Sequence[Factor], panel: Panel, rows: slice) -> Iterator[Any]:
-        universe = None if panel.universe is None else panel.universe[rows]
-        for factor in factors:
-            values = self._programs_values(factor.fingerprint)[: panel.shape[0]][rows]
-            yield (factor.as_proposed[1] * centred_ranks(values, universe)).astype(np.float32)
-
     def test_score(self, factor: Factor) -> float:
         """RankIC on the test rows."""
         from fama_fast.data import forward_returns
@@ -144,5 +140,23 @@ class _Values(Market):
         rows, cut = self.rows.test, self.config.splits
         labels = forward_returns(self._all, horizon=cut.horizon, entry_lag=cut.entry_lag)[rows]
         universe = None if self._all.universe is None else self._all.universe[rows]
-        values = factor.as_proposed[1] * self._programs_values(factor.fingerprint)[rows]
+        values = factor.as_proposed[1] * self.values(factor.fingerprint)[rows]
         return mean(rank_ic(values, labels, universe=universe))
+
+
+class _Pool(FactorPool):
+    """A pool whose factors are gplearn programs."""
+
+    def rank_chunks(
+        self, factors: Sequence[Factor], source: Any, labels: LabelRows, first: int, last: int
+    ) -> Iterator[RankChunk]:
+        market = cast("_Values", self.market)
+        begin = max(0, first - 1)
+        rows = slice(begin, last)
+        universe = None if source.universe is None else source.universe[rows]
+        ranks = [
+            (f.as_proposed[1] * centred_ranks(market.values(f.fingerprint)[rows], universe)).astype(np.float32)
+            for f in factors
+        ]
+        y = labels.rows(Loaded(first, last, [(0, source)], counted=False), begin, last)
+        yield RankChunk(begin, first, last, ranks, y, universe)

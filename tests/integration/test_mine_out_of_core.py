@@ -23,7 +23,7 @@ from fama_fast.ledger.ledger import Ledger
 from fama_fast.library import Factor, make_factor
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.measure.cluster_scorer import open_market
-from fama_fast.mining.measure.combination_parts import pool_of
+from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.measure.market import Market
 from fama_fast.mining.progress.plain import NoProgress
 from fama_fast.mining.run.loop import mine
@@ -282,7 +282,7 @@ def test_a_pool_in_parts_grows_shrinks_and_is_tested_as_one_in_memory(layout: st
     path = str(place(folder, layout))
     config = config_from_dict({"gates": {"max_lookback": 60}, "u": 5, "run": {"memory_budget": SMALL}})
     one, two = Market(ff.load_market_data(path), config), Market(ff.scan_market_data(path), config)
-    pools = pool_of(one, config.pool), pool_of(two, config.pool)
+    pools = FactorPool(one, config.pool), FactorPool(two, config.pool)
     a, b, c, d = _factors(one, ["TS_MEAN(VOLUME, 5)", "DELTA(CLOSE, 3)", "CLOSE / TS_MAX(CLOSE, 30)", "RANK(VOLUME)"])
     for factors in ([a], [a, b, c], [c, a], [c, a, d]):
         in_memory, in_parts = (p.valid(factors) for p in pools)
@@ -315,7 +315,7 @@ def test_only_the_opening_of_the_test_reads_it(folder: Path, monkeypatch: pytest
     alphas = [ff.compile(f.canonical) for f in factors]
     list(market.vectors(alphas))
     market.figures(alphas[0], 5)
-    pool_of(market, config.pool).valid(factors)
+    FactorPool(market, config.pool).valid(factors)
     assert max(last) < data.dates[market.rows.test.start]
     market.open_test(factors)
     assert max(last) == data.dates[-1]

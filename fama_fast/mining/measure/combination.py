@@ -3,61 +3,47 @@
 Two models, both over oriented cross-sectional ranks: `equal` is their mean, `ridge` weighs them by ridge
 regression of the label's ranks (Hoerl and Kennard 1970). Ridge walks forward: a date's weights come from dates
 whose labels were known by then, so nothing is fitted on what it is scored on; for the test split the weights of
-the mining rows are kept. Everything follows from the factors and the data: nothing of a pool needs storing.
+the mining rows are kept. Everything follows from the factors and the data: nothing of a pool needs storing. How the
+penalty was chosen, and which other weights were tried: `docs/decisions/002-weights-of-the-pool.md`.
 
-The penalty was chosen on validation dates of A-shares (walking forward, 300 mined and 400 random factors): RankIC .0910
-and .0853 at .01, .0923 and .0884 at .1, .0939 and .0932 at 1, .0924 and .0909 at 10.
-
-Tried without gain, on validation dates of another pair of pools (298 mined, 471 random): to shrink towards equal
-weights (.0920 and .0923) or towards weights in proportion to each factor's own RankIC (.0923 and .0925) rather than
-towards none (.0923 and .0925, each at its best penalty), and weights that may not be negative (.0912 and .0920).
-Nor do fewer of them, the hundred best in training (.0942 and .0917, all: .0917 and .0921; of one more pair .0915 and
-.0941, all: .0929 and .0933), or boosted trees of depth 3 on those (.0941 and .0929; of depth 5 .0938 and .0925).
-Whatever weighs them, a few hundred formulas of prices and volume come to the same.
-
-The best penalty grows with the pool: 362 mined factors .0931, .0934 and .0930 at 1, 2 and 4; 615 random ones .0913,
-.0920 and .0919; 1,217 random ones of two seeds .0907, .0923 and .0927; all 1,988 of two seeds of both .0912, .0935 and
-.0946. Nor do the best in training at equal weights do better: of six mined pools the best one .0928 on average, the
-best three .0898, the best hundred .0912, where ridge over all has .0939. Of five of these pools ridge that shrinks
-towards the mean of the best 1, 3, 10 or 30 in training has .0933, .0932, .0933 and .0941, towards none .0942.
-
-Other weights that were compared, on mined and random pools: a penalty in inverse proportion to the square of a
-factor's own RankIC (eight mined .0935, with it .0938; four random .0929, .0944), days as observations whose errors
-are correlated as the factors' daily RankICs are (generalised least squares; seven mined .0937, .0941; four random
-.0927, .0924), both (five mined .0942, .0950; four random .0927, .0943): what there is to gain is a hundredth, and
-random formulas gain more. Weights in proportion to mean over variance of daily RankICs have .0930 and .0920 at best;
-RankICs that fade with a half-life of 60, 120 or 250 dates .0873, .0908 and .0927 where all alike have .0943 (two
-mined pools). A search's first 750 candidates have .0917, 1,500 have .0929, all 3,000 .0935 (eight seeds); with the
-members that others took the place of, .0934.
+Sums of products of ranks stay from round to round, so that only new factors are multiplied. Of data in memory the ranks
+stay too (`docs/decisions/030-one-path-for-data.md`). Of data that are read in parts they are made again in each pass
+over the dates: a round with a new factor makes one over the mining rows, which adds up the products and scores the
+forecast when it comes to the validation rows, for weights are of earlier dates only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from fama_fast.arguments import frozen
-from fama_fast.evaluation import daily
-from fama_fast.evaluation.ranks import Ranks, centred_ranks
+from fama_fast.engine.chunks import chunks, compute
+from fama_fast.engine.evaluate import has_universe, lowered, plan_chunks, read_names
+from fama_fast.evaluation import Daily, daily
+from fama_fast.evaluation.ranks import Ranks, centred_ranks, oriented_ranks
 from fama_fast.evaluation.rows import over_rows
 from fama_fast.ledger.records import known_figures
-from fama_fast.mining.measure.rank_moments import RankMoments, whole_ranks
+from fama_fast.mining.measure.rank_moments import RankMoments, pass_bytes, whole_ranks
 from fama_fast.panel import Panel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from fama_fast.evaluation import Daily
+    from fama_fast.evaluation.chunked import LabelRows
     from fama_fast.library.factor import Factor
     from fama_fast.mining.config import PoolSettings
     from fama_fast.mining.measure.market import Market
     from fama_fast.mining.measure.rank_moments import Whole
+    from fama_fast.panel.dataset import Dataset
     from fama_fast.types import BoolArray, FloatArray
 
 Model = Literal["ridge", "equal"]
 MODELS: tuple[Model, ...] = ("ridge", "equal")
+_SERIES = ("rank_ic", "ic", "coverage", "turnover")
+_BATCH = 64  # factors whose ranks are made at once where they stay in memory
 
 
 @dataclass(frozen=True)
@@ -74,8 +60,78 @@ class PoolScores:
     weights: dict[str, float]
 
 
+@dataclass(frozen=True)
+class RankChunk:
+    """Ranks of some factors on the dates [start, stop), in their order; arrays begin at row `begin`, one before if any.
+
+    `labels` (rows, N), `universe` (rows, N) or None where everyone is a member.
+    """
+
+    begin: int
+    start: int
+    stop: int
+    ranks: list[Ranks]
+    labels: FloatArray
+    universe: BoolArray | None
+
+
+@dataclass
+class _Scored:
+    """Daily figures of both forecasts over some rows, filled in chunk by chunk.
+
+    `weights_at` gives the weights of the n-th stretch of `refit` rows; they are asked for in order.
+    """
+
+    rows: slice
+    refit: int
+    weights_at: Callable[[int], FloatArray]
+    threads: int | None
+    made: dict[int, FloatArray] = field(default_factory=dict)
+    series: dict[Model, dict[str, FloatArray]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        dates = self.rows.stop - self.rows.start
+        self.series = {model: {name: np.full(dates, np.nan) for name in _SERIES} for model in MODELS}
+
+    def add(self, chunk: RankChunk) -> None:
+        """The dates of a chunk, as far as they are asked for: turnover needs the row before."""
+        first, last = max(chunk.start, self.rows.start), min(chunk.stop, self.rows.stop)
+        if first >= last:
+            return
+        warm = max(chunk.begin, self.rows.start)
+        own = slice(warm - chunk.begin, last - chunk.begin)
+        parts = [r[own] for r in chunk.ranks]
+        forecasts = blend(parts, self._weights(len(parts), warm, last), self.threads)
+        inside = None if chunk.universe is None else chunk.universe[own]
+        at = slice(first - self.rows.start, last - self.rows.start)
+        for model, forecast in forecasts.items():
+            found = daily(forecast, chunk.labels[own], inside, threads=self.threads)
+            for name in _SERIES:
+                self.series[model][name][at] = getattr(found, name)[first - warm :]
+
+    def _weights(self, factors: int, first: int, last: int) -> FloatArray:
+        """(factors, last - first) weights of each row."""
+        out = np.zeros((factors, last - first))
+        at = first
+        while at < last:
+            number = (at - self.rows.start) // self.refit
+            end = min(last, self.rows.start + (number + 1) * self.refit)
+            if number not in self.made:
+                self.made[number] = self.weights_at(number)
+            out[:, at - first : end - first] = self.made[number][:, None]
+            at = end
+        return out
+
+    def scores(self, names: Sequence[str], horizon: int) -> PoolScores:
+        """What was filled in, summed up."""
+        found = {model: Daily(**series) for model, series in self.series.items()}
+        scores = {m: known_figures(d.summary(horizon=horizon).as_dict()) for m, d in found.items()}
+        last = self.made[max(self.made)]
+        return PoolScores(found, scores, dict(zip(names, last.tolist(), strict=True)))
+
+
 class FactorPool:
-    """Ranks and moments of factors, kept between rounds: a round pays for its new factors only.
+    """The factors' ranks and sums of their products, kept between rounds: a round pays for its new factors.
 
     Args:
         market: rows, labels and universe. settings: which model decides, its penalty and how often it is refitted.
@@ -85,12 +141,14 @@ class FactorPool:
 
     def __init__(self, market: Market, settings: PoolSettings) -> None:
         self.market, self.settings = market, settings
-        target = centred_ranks(market.labels.values, market.held.universe).astype(np.float32)
-        self._known = np.isfinite(target)
-        self._label = whole_ranks(target)
-        self._ranks: dict[str, Ranks] = {}  # over the validation rows
-        self._whole: dict[str, tuple[Whole, FloatArray]] = {}  # over all mining rows
-        self._moments = self._no_moments()
+        rows = market.rows
+        fits = (*range(rows.valid.start, rows.valid.stop, settings.refit), rows.test.start)
+        self._moments = RankMoments(self._known_before(row) for row in fits)
+        # Of data in memory, by factor: ranks over the validation rows, and whole ones over all mining rows.
+        self._kept: dict[str, tuple[Ranks, tuple[Whole, FloatArray]]] = {}
+        self._keeps = isinstance(market.panel, Panel)
+        if self._keeps:
+            self._target = self._whole_target(market.labels.values, market.held.universe)
 
     def valid(self, factors: Sequence[Factor]) -> PoolScores:
         """The pool of these factors over the validation rows; ridge fitted on earlier dates only."""
@@ -100,79 +158,135 @@ class FactorPool:
         return self._last[1]
 
     def _valid(self, factors: Sequence[Factor]) -> PoolScores:
-        self._keep(factors)
-        names = [f.fingerprint for f in factors]
-        rows = self.market.rows.valid
-        ranks = [self._ranks[n] for n in names]
-        weights = np.zeros((len(names), rows.stop - rows.start))
-        for start in range(rows.start, rows.stop, self.settings.refit):
-            stop = min(start + self.settings.refit, rows.stop)
-            weights[:, start - rows.start : stop - rows.start] = self._fit(names, before=start)[:, None]
-        universe = self.market.held.universe
-        return self._scored(names, ranks, weights, self.market.labels.values[rows], universe, rows)
+        market, rows, refit = self.market, self.market.rows.valid, self.settings.refit
+        names, new = self._begin(factors)
+        threads = market.config.run.threads
+        scored = _Scored(rows, refit, lambda n: self._fit(names, before=rows.start + n * refit), threads)
+        if self._keeps:
+            self._keep(factors, new)
+            universe = None if market.held.universe is None else market.held.universe[rows]
+            ranks = [self._kept[name][0] for name in names]
+            scored.add(RankChunk(rows.start, rows.start, rows.stop, ranks, market.labels.values[rows], universe))
+        else:
+            first = 0 if new else rows.start
+            for chunk in self.rank_chunks(factors, market.panel, market.label_rows, first, rows.stop):
+                self._learn(new, names, chunk)
+                scored.add(chunk)
+        return scored.scores(names, market.horizon)
 
     def test(self, factors: Sequence[Factor]) -> PoolScores:
         """The pool over the test rows, weights as of the last mining row. This opens the test split."""
-        from fama_fast.data.labels import scored_returns
+        market, rows = self.market, self.market.rows.test
+        names, new = self._begin(factors)
+        if self._keeps:
+            self._keep(factors, new)
+        elif new:
+            for chunk in self.rank_chunks(factors, market.panel, market.label_rows, 0, market.rows.valid.stop):
+                self._learn(new, names, chunk)
+        threads = market.config.run.threads
+        scored = _Scored(rows, rows.stop - rows.start, lambda _: self._fit(names, before=rows.start), threads)
+        for chunk in self.rank_chunks(factors, market.whole, market.returns(market.whole), rows.start, rows.stop):
+            scored.add(chunk)
+        return scored.scores(names, market.horizon)
 
-        self._keep(factors)
-        market, cut = self.market, self.market.config.splits
-        names, rows = [f.fingerprint for f in factors], market.rows.test
-        whole = market.whole
-        assert isinstance(whole, Panel)
-        ranks = list(market.pool_ranks(factors, whole, rows))
-        labels = scored_returns(whole, cut.horizon, cut.entry_lag, min_members=cut.min_members)[rows]
-        weights = np.repeat(self._fit(names, before=rows.start)[:, None], rows.stop - rows.start, axis=1)
-        return self._scored(names, ranks, weights, labels, whole.universe, rows)
-
-    def _no_moments(self) -> RankMoments:
-        """Empty sums, kept at the dates at which weights are fitted."""
-        rows = self.market.rows
-        fits = (*range(rows.valid.start, rows.valid.stop, self.settings.refit), rows.test.start)
-        return RankMoments(self._known_before(row) for row in fits)
+    def _begin(self, factors: Sequence[Factor]) -> tuple[list[str], list[str]]:
+        """Make room for the sums of these factors, and of no others; returns their names, and those that are new."""
+        names = [f.fingerprint for f in factors]
+        self._moments.forget(names)
+        return names, self._moments.begin(names)
 
     def _known_before(self, row: int) -> int:
         """Rows whose labels end before `row`."""
         cut = self.market.config.splits
         return max(0, row - cut.horizon - cut.entry_lag)
 
-    def _keep(self, factors: Sequence[Factor]) -> None:
-        """Ranks and moments of these factors, and of no others."""
-        names = [f.fingerprint for f in factors]
-        self._moments.forget(names)
-        for gone in self._whole.keys() - set(names):
-            del self._ranks[gone], self._whole[gone]
-        new = set(self._moments.begin(names))
-        panel, rows = self.market.held, self.market.rows
-        newcomers = [f for f in factors if f.fingerprint in new]
-        everywhere = self.market.pool_ranks(newcomers, panel, slice(0, panel.shape[0]))
-        label, threads = self._label, self.market.config.run.threads
-        for factor, ranks in zip(newcomers, everywhere, strict=True):
-            self._ranks[factor.fingerprint] = ranks[rows.valid].copy()
-            self._whole[factor.fingerprint] = whole_ranks(ranks, self._known, threads)
-        for part in (rows.train, rows.valid):
-            whole = {name: (r[part], scale[part]) for name, (r, scale) in self._whole.items()}
-            self._moments.add(part.start, sorted(new), whole, (label[0][part], label[1][part]), threads)
-
     def _fit(self, names: Sequence[str], before: int) -> FloatArray:
         """Ridge weights from mining dates whose labels end before row `before`."""
         return ridge_weights(*self._moments.until(self._known_before(before), names), self.settings.ridge)
 
-    def _scored(
-        self,
-        names: Sequence[str],
-        ranks: Sequence[Ranks],
-        weights: FloatArray,
-        labels: FloatArray,
-        universe: BoolArray | None,
-        rows: slice,
-    ) -> PoolScores:
-        inside = None if universe is None else universe[rows]
+    def _whole_target(
+        self, labels: FloatArray, universe: BoolArray | None
+    ) -> tuple[BoolArray, tuple[Whole, FloatArray]]:
+        """Where labels are known, and their whole ranks."""
+        target = centred_ranks(labels, universe).astype(np.float32)
+        return np.isfinite(target), whole_ranks(target)
+
+    def _keep(self, factors: Sequence[Factor], new: Sequence[str]) -> None:
+        """Ranks and sums of these factors, and of no others, of data in memory."""
+        for gone in self._kept.keys() - {f.fingerprint for f in factors}:
+            del self._kept[gone]
+        market, (known, label) = self.market, self._target
+        rows, threads = market.rows.valid, market.config.run.threads
+        newcomers = [f for f in factors if f.fingerprint in set(new)]
+        for at in range(0, len(newcomers), _BATCH):
+            some = newcomers[at : at + _BATCH]
+            for chunk in self.rank_chunks(some, market.panel, market.label_rows, 0, len(known)):
+                for factor, ranks in zip(some, chunk.ranks, strict=True):
+                    self._kept[factor.fingerprint] = ranks[rows].copy(), whole_ranks(ranks, known, threads)
+        self._add(new, {name: whole for name, (_, whole) in self._kept.items()}, label, 0, len(known))
+
+    def _learn(self, new: Sequence[str], names: Sequence[str], chunk: RankChunk) -> None:
+        """Add the products of the new ones over a chunk of mining dates."""
+        if not new:
+            return
+        own = slice(chunk.start - chunk.begin, None)
+        known, label = self._whole_target(chunk.labels[own], None if chunk.universe is None else chunk.universe[own])
         threads = self.market.config.run.threads
-        forecasts = blend(ranks, weights, threads)
-        found = {model: daily(f, labels, inside, threads=threads) for model, f in forecasts.items()}
-        scores = {m: known_figures(d.summary(horizon=self.market.horizon).as_dict()) for m, d in found.items()}
-        return PoolScores(found, scores, dict(zip(names, weights[:, -1].tolist(), strict=True)))
+        whole = {n: whole_ranks(r[own], known, threads) for n, r in zip(names, chunk.ranks, strict=True)}
+        self._add(new, whole, label, chunk.start, chunk.stop)
+
+    def _add(
+        self,
+        new: Sequence[str],
+        whole: dict[str, tuple[Whole, FloatArray]],
+        label: tuple[Whole, FloatArray],
+        start: int,
+        stop: int,
+    ) -> None:
+        """Add the products of the new ones over the mining dates within [start, stop), of arrays that begin there."""
+        for rows in (self.market.rows.train, self.market.rows.valid):
+            first, last = max(start, rows.start), min(stop, rows.stop)
+            if first < last:
+                part = slice(first - start, last - start)
+                ranks = {name: (r[part], scale[part]) for name, (r, scale) in whole.items()}
+                self._moments.add(first, new, ranks, (label[0][part], label[1][part]), self.market.config.run.threads)
+
+    def rank_chunks(
+        self, factors: Sequence[Factor], source: Panel | Dataset, labels: LabelRows, first: int, last: int
+    ) -> Iterator[RankChunk]:
+        """The dates [first, last) in one pass: oriented ranks of the factors, chunk by chunk.
+
+        Raises:
+            DataError: from reading. ConfigError: a budget too small for one chunk.
+        """
+        market, run = self.market, self.market.config.run
+        forms = [f.as_proposed for f in factors]
+        roots = lowered([f"RANK({text})" for text, _ in forms], source, run.min_coverage)
+        fields, groups = read_names(roots, source)
+        fields = list(dict.fromkeys([*fields, *labels.fields]))
+        schedule = plan_chunks(
+            roots,
+            source,
+            market.budget.total,
+            fields=fields,
+            groups=groups,
+            rows_after=labels.rows_after,
+            warm=1,
+            extra=pass_bytes(len(factors)),
+            walked=last - first,
+            held=market.budget.held,
+        )
+        for loaded in chunks(source, schedule, fields, groups, first, last):
+            begin = max(0, loaded.start - 1)
+            ranks: list[Any] = [None] * len(factors)
+            for batch, found in compute(loaded, schedule.batches, warm=1, threads=run.threads):
+                for index, values in zip(batch.indices, found, strict=True):
+                    ranks[index] = oriented_ranks(values, forms[index][1], run.threads)
+                del found, values
+            universe = loaded.rows(begin, loaded.stop).universe if has_universe(source) else None
+            own = labels.rows(loaded, begin, loaded.stop)
+            yield RankChunk(begin, loaded.start, loaded.stop, ranks, own, universe)
+            del ranks, own, universe
 
 
 def ridge_weights(gram: FloatArray, cross: FloatArray, penalty: float) -> FloatArray:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fama_fast.data.labels import only_scored, shuffled_labels
-from fama_fast.engine import daily_rank_ic, evaluate_from, ranks_on
+from fama_fast.engine import daily_rank_ic, ranks_on
 from fama_fast.engine.budget import Schedule
 from fama_fast.engine.chunks import chunks
 from fama_fast.engine.evaluate import has_universe
@@ -20,7 +20,7 @@ from fama_fast.errors import DataError
 from fama_fast.evaluation import SortedRows, level, mean, newey_west_t, trading
 from fama_fast.evaluation.chunked import GivenLabels, ReturnLabels, daily_by_labels
 from fama_fast.evaluation.ic import coverage_adjusted
-from fama_fast.evaluation.ranks import oriented_ranks, unit_vector
+from fama_fast.evaluation.ranks import unit_vector
 from fama_fast.evaluation.score import compile_all
 from fama_fast.lang import writable
 from fama_fast.mining.css import sample_rows
@@ -38,14 +38,12 @@ if TYPE_CHECKING:
     from fama_fast.engine.chunks import Loaded
     from fama_fast.evaluation import Daily
     from fama_fast.evaluation.chunked import LabelRows
-    from fama_fast.evaluation.ranks import Ranks
     from fama_fast.library.factor import Factor
     from fama_fast.mining.candidate import Candidate, Member
     from fama_fast.mining.config import MiningConfig
     from fama_fast.panel.dataset import Dataset
     from fama_fast.types import FloatArray
 
-BATCH_BYTES = 512 * 2**20  # values of one evaluated batch
 MIN_SYMBOLS = 3
 MIN_ROWS = 5  # dates a split needs
 _RANK_FIGURES = ("rank_ic", "rank_icir", "hit_rate", "coverage", "n_days", "rank_ic_t")
@@ -124,7 +122,7 @@ class Market:
         # Labels of the last validation dates reach to the test's first row at most: the purge sees to that.
         self.panel = data.slice_dates(0, self.rows.test.start)
         self.vector_rows = sample_rows(self.rows.train, config.css.n_dates, config.run.seed)
-        self.label_rows: LabelRows = GivenLabels(labels) if labels is not None else _returns(self.panel, config)
+        self.label_rows: LabelRows = GivenLabels(labels) if labels is not None else self.returns(self.panel)
         self._options: dict[str, Any] = {"threads": config.run.threads, "min_coverage": config.run.min_coverage}
         self.budget = self._budget(0 if labels is None else labels.nbytes)
         self._memory: dict[str, Any] = {"budget": self.budget.total, "held": self.budget.held}
@@ -224,6 +222,11 @@ class Market:
         assert isinstance(self.label_rows, GivenLabels)
         assert self.label_rows.order is not None
         return self.label_rows.order
+
+    def returns(self, data: Panel | Dataset) -> ReturnLabels:
+        """Forward returns of all dates of the data, made chunk by chunk."""
+        cut = self.config.splits
+        return ReturnLabels.of(data, cut.horizon, cut.entry_lag, min_members=cut.min_members)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -350,24 +353,13 @@ class Market:
             for found in ranks_on(some, self.panel, self.vector_rows, **self._memory, **self._options):
                 yield unit_vector(found)
 
-    def pool_ranks(self, factors: Sequence[Factor], panel: Panel, rows: slice) -> Iterator[Ranks]:
-        """Cross-sectional ranks of each factor, centred, on some rows of data in memory: its share of the pool."""
-        forms = [f.as_proposed for f in factors]
-        start, stop, _ = rows.indices(panel.shape[0])
-        batch = max(1, BATCH_BYTES // (8 * panel.shape[0] * panel.shape[1]))
-        for at in range(0, len(forms), batch):
-            some = forms[at : at + batch]
-            found = evaluate_from([f"RANK({text})" for text, _ in some], panel, start, **self._options)
-            for (_, sign), shares in zip(some, found, strict=True):
-                yield oriented_ranks(shares[: stop - start], sign, self.config.run.threads)
-
     def open_test(self, factors: Sequence[Factor]) -> dict[str, dict[str, float]]:
         """Scores of each factor on the test rows, by fingerprint. Only the verdict may call this, once."""
         rows, forms = self.rows.test, [f.as_proposed for f in factors]
         found = daily_by_labels(
             compile_all([text for text, _ in forms], self.whole),
             self.whole,
-            {0: _returns(self.whole, self.config)},
+            {0: self.returns(self.whole)},
             first=rows.start,
             **self._memory,
             **self._options,
@@ -376,9 +368,3 @@ class Market:
             f.fingerprint: figures[0].turned(sign).summary(rows, self.horizon).as_dict()
             for f, (_, sign), figures in zip(factors, forms, found, strict=True)
         }
-
-
-def _returns(data: Panel | Dataset, config: MiningConfig) -> ReturnLabels:
-    """Forward returns of all dates, made chunk by chunk."""
-    cut = config.splits
-    return ReturnLabels.of(data, cut.horizon, cut.entry_lag, min_members=cut.min_members)

@@ -10,7 +10,7 @@ import numpy as np
 from fama_fast.evaluation.inference import stationary_bootstrap_interval
 from fama_fast.ledger.records import as_proposed
 from fama_fast.mining.candidate import Candidate
-from fama_fast.mining.measure.combination_parts import pool_of
+from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.verdict.control import Control, random_formulas, sizes_of
 from fama_fast.proposals.protocol import Proposal
 
@@ -61,7 +61,7 @@ def select(
         if not config.objectives and len(state.new_factors) >= config.u:
             break
     new = state.new_factors
-    pool = pool_of(market, config.pool).valid(new) if new else None
+    pool = FactorPool(market, config.pool).valid(new) if new else None
     return Selected(tuple(new), pool, len(rows), funnel(rows))
 
 

@@ -36,7 +36,7 @@ from fama_fast.mining.config import MiningConfig
 from fama_fast.mining.config_file import config_from_dict, document
 from fama_fast.mining.library.gates import funnel_of
 from fama_fast.mining.measure.cluster_scorer import open_market
-from fama_fast.mining.measure.combination_parts import pool_of
+from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.progress.eta import TimeLeft
 from fama_fast.mining.progress.mlflow import tracked
 from fama_fast.mining.progress.plain import NoProgress, RoundReport, RunStart
@@ -250,7 +250,7 @@ class Miner:
         self.started_at = now()
         self.clock = self.budget_began = time.monotonic()
         self.eta = TimeLeft(config)
-        self.pool = pool_of(market, config.pool)
+        self.pool = FactorPool(market, config.pool)
         self.ending = Ending(config, market, ledger, progress, proposer.name, self.pool, self.asked, data)
         self._safe = ""  # what of a result is written before its end
         self._stopped_at: Counter[str | None] = Counter()  # candidates of the whole run by gate

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
+import fama_fast as ff
 from fama_fast.data import PlantedSignal, SimulationSpec, simulate
-from fama_fast.evaluation.ranks import centred_ranks
+from fama_fast.evaluation.ranks import Ranks, centred_ranks, oriented_ranks
 from fama_fast.library import Factor, make_factor
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.measure.combination import FactorPool, blend, ridge_weights
@@ -73,11 +74,18 @@ def test_the_combination_is_the_mean_of_what_is_there() -> None:
     np.testing.assert_array_equal(found["ridge"], [[2.0, 0.5, nan], [3.0, -0.5, nan]])
 
 
+def pool_ranks(market: Market, factors: list[Factor]) -> list[Ranks]:
+    """Oriented ranks of each factor over the mining rows."""
+    forms = [f.as_proposed for f in factors]
+    values = ff.evaluate([f"RANK({text})" for text, _ in forms], market.held)
+    return [oriented_ranks(v, sign) for v, (_, sign) in zip(values, forms, strict=True)]
+
+
 def plain_ridge(market: Market, factors: list[Factor], before: int) -> np.ndarray[Any, Any]:
     """Weights from the cells themselves, all dates whose labels end before a row, by scikit-learn."""
     from sklearn.linear_model import Ridge
 
-    ranks = [np.nan_to_num(r) for r in market.pool_ranks(factors, market.panel, slice(None))]
+    ranks = [np.nan_to_num(r) for r in pool_ranks(market, factors)]
     target = centred_ranks(market.labels.values, market.panel.universe)
     rows = [*range(*market.rows.train.indices(10**6)), *range(*market.rows.valid.indices(10**6))]
     cut = market.config.splits
@@ -96,7 +104,7 @@ def test_ridge_walks_forward_with_labels_that_are_known(market: Market) -> None:
     want = []
     for start in starts:
         part = slice(start, min(start + refit, rows.stop))
-        ranks = [np.nan_to_num(r) for r in market.pool_ranks(FACTORS, market.panel, part)]
+        ranks = [np.nan_to_num(r[part]) for r in pool_ranks(market, FACTORS)]
         weights = plain_ridge(market, FACTORS, start)
         forecast = sum(w * r for w, r in zip(weights, ranks, strict=True))
         for t, row in enumerate(range(part.start, part.stop)):
@@ -135,9 +143,9 @@ def test_a_pool_that_grew_equals_one_that_is_made_at_once(market: Market) -> Non
 
 def test_a_pool_that_is_kept_evaluates_new_factors_only(market: Market, monkeypatch: Any) -> None:
     pool, asked = FactorPool(market, config().pool), []
-    ranks = market.pool_ranks
+    ranks = pool.rank_chunks
     monkeypatch.setattr(
-        market, "pool_ranks", lambda fs, *rest: asked.extend(f.expression for f in fs) or ranks(fs, *rest)
+        pool, "rank_chunks", lambda fs, *rest: asked.extend(f.expression for f in fs) or ranks(fs, *rest)
     )
     pool.valid(FACTORS[:2])
     pool.valid(FACTORS)
