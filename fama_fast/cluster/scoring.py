@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fama_fast.cluster.source import Source
     from fama_fast.data.labels import Sessions
     from fama_fast.engine import Alpha
-    from fama_fast.evaluation import SortedRows
+    from fama_fast.evaluation.chunked import GivenLabels, LabelRows
     from fama_fast.panel.dataset import Dataset
 
 TASKS = 4  # tasks a thread, so that unequal ones even out
@@ -89,7 +89,7 @@ class Scoring:
     def __init__(self, data: Panel | Dataset, budget: int | None, of: Dataset | None = None) -> None:
         """`of`: the data set that `data` are or were read from; it has noticed what was let pass."""
         self.data, self.budget, self.of = data, budget, of
-        self._labels: dict[Any, SortedRows] = {}
+        self._labels: dict[Any, GivenLabels] = {}
 
     @classmethod
     def within(cls, data: Panel | Dataset, memory: int | None, threads: int, *, taken: int) -> Scoring:
@@ -120,59 +120,37 @@ class Scoring:
         """By horizon and text, the four daily series on the dates [first, last), with one thread; and what reading
         these dates let pass, as `Dataset.noticed`.
         """
-        from fama_fast.evaluation.chunked import daily_in_chunks
+        from fama_fast.evaluation.chunked import daily_by_labels
         from fama_fast.evaluation.score import compile_all
 
-        alphas = compile_all(texts, self.data)
-        all_dates = (first, last) == (0, len(self.data.dates))
-        figures: Sequence[Mapping[Any, Daily]]
-        if isinstance(self.data, Panel) and self.budget is None and all_dates:
-            figures = self._in_memory(alphas, self.data, horizons, entry_lag, options)
-        else:
-            figures = daily_in_chunks(
-                alphas,
-                self.data,
-                horizons,
-                entry_lag,
-                memory_budget=self.budget,
-                threads=1,
-                first=first,
-                last=last,
-                **options,
-            )
+        figures = daily_by_labels(
+            compile_all(texts, self.data),
+            self.data,
+            {h: self._labels_of(h, entry_lag, options["min_members"]) for h in horizons},
+            budget=self.budget,
+            min_coverage=options["min_coverage"],
+            min_pairs=options["min_pairs"],
+            threads=1,
+            first=first,
+            last=last,
+        )
         rows = slice(first, last)
         series = [{h: tuple(getattr(d, n)[rows].copy() for n in _SERIES) for h, d in by.items()} for by in figures]
         return series, None if self.of is None else self.of.noticed(first, last)
 
-    def _in_memory(
-        self,
-        alphas: Sequence[Alpha],
-        panel: Panel,
-        horizons: Sequence[int | Sessions],
-        entry_lag: int,
-        options: Mapping[str, Any],
-    ) -> list[dict[Any, Daily]]:
+    def _labels_of(self, horizon: int | Sessions, entry_lag: int, min_members: int) -> LabelRows:
+        """Forward returns: sorted once where all dates are in memory, else made chunk by chunk."""
         from fama_fast.data.labels import scored_returns
-        from fama_fast.engine import evaluate
-        from fama_fast.evaluation import SortedRows, score_batch, trading
+        from fama_fast.evaluation.chunked import GivenLabels, ReturnLabels
+        from fama_fast.evaluation.rows import SortedRows
 
-        least = options["min_members"]
-        for h in horizons:
-            if (h, entry_lag, least) not in self._labels:
-                returns = scored_returns(panel, h, entry_lag, min_members=least)
-                self._labels[h, entry_lag, least] = SortedRows.of(returns, threads=1)
-        labels: Any = {h: self._labels[h, entry_lag, least] for h in horizons}
-        values = evaluate(alphas, panel, threads=1, min_coverage=options["min_coverage"])
-        return list(
-            score_batch(
-                values,
-                labels,
-                universe=panel.universe,
-                present=None if panel.universe is not None else trading(panel),
-                min_pairs=options["min_pairs"],
-                threads=1,
-            )
-        )
+        if not isinstance(self.data, Panel) or self.budget is not None:
+            return ReturnLabels.of(self.data, horizon, entry_lag, min_members=min_members)
+        key = horizon, entry_lag, min_members
+        if key not in self._labels:
+            returns = scored_returns(self.data, horizon, entry_lag, min_members=min_members)
+            self._labels[key] = GivenLabels(returns, 0, SortedRows.of(returns, threads=1))
+        return self._labels[key]
 
 
 class ClusterScoring:
