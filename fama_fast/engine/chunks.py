@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fama_fast.engine.budget import Batch, Schedule
-    from fama_fast.panel.dataset import Dataset
+    from fama_fast.panel.source import Source
     from fama_fast.types import BoolArray, FloatArray
 
 S = TypeVar("S", bound=np.generic)
@@ -138,7 +138,7 @@ class Loaded:
 
 
 def chunks(
-    source: Panel | Dataset,
+    source: Source,
     schedule: Schedule,
     fields: Sequence[str],
     groups: Sequence[str],

@@ -18,7 +18,7 @@ from fama_fast.arguments import shown, whole
 from fama_fast.backends.numba_vm.memory import SPARE_BYTES
 from fama_fast.backends.numba_vm.orders import checked_order
 from fama_fast.engine.chunks import chunks
-from fama_fast.engine.evaluate import has_universe, lowered, plan_chunks, read_names
+from fama_fast.engine.evaluate import lowered, plan_chunks, read_names
 from fama_fast.errors import DataError
 from fama_fast.ir import Node, field
 from fama_fast.ops import build
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from fama_fast.engine.budget import Batch
     from fama_fast.engine.chunks import Loaded
     from fama_fast.panel import Panel
-    from fama_fast.panel.dataset import Dataset
+    from fama_fast.panel.source import Source
     from fama_fast.plan import Plan
     from fama_fast.types import FloatArray, IntArray
 
@@ -87,7 +87,7 @@ on_unregister(_sink_plan.cache_clear)
 
 def daily_rank_ic(
     items: Sequence[str | Alpha],
-    source: Panel | Dataset,
+    source: Source,
     labels: RowOrder | ChunkLabels,
     *,
     rows: IntArray | None = None,
@@ -173,7 +173,7 @@ def daily_rank_ic(
 
 def ranks_on(
     items: Sequence[str | Alpha],
-    source: Panel | Dataset,
+    source: Source,
     rows: IntArray,
     *,
     min_coverage: float | None = None,
@@ -199,7 +199,7 @@ def ranks_on(
 
 def _ranks(
     roots: Sequence[Node],
-    source: Panel | Dataset,
+    source: Source,
     rows: IntArray,
     threads: int | None,
     budget: int | None,
@@ -309,20 +309,20 @@ def _part(labels: RowOrder, start: int, stop: int) -> RowOrder:
     return SortedLabels(labels.values[start:stop], labels.order[start:stop], labels.count[start:stop])
 
 
-def sink_roots(items: Sequence[str | Alpha], source: Panel | Dataset, min_coverage: float | None = None) -> list[Node]:
+def sink_roots(items: Sequence[str | Alpha], source: Source, min_coverage: float | None = None) -> list[Node]:
     """What a RankIC sink reads for each expression."""
     # A rank puts the symbols in the order of what it ranks: no sort for it where nothing but the order counts.
     roots = [_ranked(root) for root in lowered(items, source, min_coverage)]
-    if has_universe(source):
+    if source.has_universe:
         member: Node = field(UNIVERSE)
         roots = [build("MASK", root, member) for root in roots]
     return roots
 
 
-def rank_roots(items: Sequence[str | Alpha], source: Panel | Dataset, min_coverage: float | None = None) -> list[Node]:
+def rank_roots(items: Sequence[str | Alpha], source: Source, min_coverage: float | None = None) -> list[Node]:
     """The cross-sectional rank of each expression."""
     roots = [build("RANK", root) for root in lowered(items, source, min_coverage)]
-    return list(mask_members(roots)) if has_universe(source) else roots
+    return list(mask_members(roots)) if source.has_universe else roots
 
 
 def _ranked(root: Node) -> Node:

@@ -35,18 +35,18 @@ from fama_fast.types import derived_field
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fama_fast.panel.dataset import Dataset
+    from fama_fast.panel.source import Source
     from fama_fast.plan import Plan
     from fama_fast.types import FloatArray
 
 
-def _compiled(items: Sequence[str | Alpha], panel: Panel | Dataset) -> list[Alpha]:
+def _compiled(items: Sequence[str | Alpha], panel: Source) -> list[Alpha]:
     return [
         item if isinstance(item, Alpha) else compile(item, fields=panel.fields, groups=panel.groups) for item in items
     ]
 
 
-def _checked(items: Any, panel: Panel | Dataset) -> list[Alpha]:
+def _checked(items: Any, panel: Source) -> list[Alpha]:
     """The compiled items, after a look at what was given.
 
     Raises:
@@ -61,7 +61,7 @@ def _checked(items: Any, panel: Panel | Dataset) -> list[Alpha]:
     return _compiled(list(items), panel)
 
 
-def _check_names(alpha: Alpha, root: Node, panel: Panel | Dataset) -> None:
+def _check_names(alpha: Alpha, root: Node, panel: Source) -> None:
     for node in postorder(root):
         if node.op == FIELD and node.name not in panel and node.name != UNIVERSE:
             raise UnknownName(
@@ -88,7 +88,7 @@ on_unregister(_plan.cache_clear)
 
 
 def lowered_roots(
-    alphas: Sequence[Alpha], panel: Panel | Dataset, min_coverage: float | None = None, optimise: bool = True
+    alphas: Sequence[Alpha], panel: Source, min_coverage: float | None = None, optimise: bool = True
 ) -> tuple[Node, ...]:
     """What the engine computes for these alphas on a panel of this kind."""
     # Of float32 prices RET and VWAP are computed by the program, in float64, not rounded on their way.
@@ -100,17 +100,12 @@ def lowered_roots(
         roots.append(root)
     if min_coverage is not None:
         roots = list(set_min_coverage(roots, min_coverage))
-    if has_universe(panel):
+    if panel.has_universe:
         roots = list(mask_members(roots))
     return tuple(roots)
 
 
-def has_universe(source: Panel | Dataset) -> bool:
-    """Whether cross-sections see members only."""
-    return source.universe is not None if isinstance(source, Panel) else source.has_universe
-
-
-def read_names(roots: Sequence[Node], source: Panel | Dataset) -> tuple[list[str], list[str]]:
+def read_names(roots: Sequence[Node], source: Source) -> tuple[list[str], list[str]]:
     """Fields (those that others derive from included) and groups that lowered expressions read from the data."""
     fields: dict[str, None] = {}
     groups: dict[str, None] = {}
@@ -125,7 +120,7 @@ def read_names(roots: Sequence[Node], source: Panel | Dataset) -> tuple[list[str
 
 def plan_chunks(
     roots: Sequence[Node],
-    source: Panel | Dataset,
+    source: Source,
     budget: int | None,
     *,
     fields: Sequence[str],
@@ -151,7 +146,7 @@ def plan_chunks(
 
 def _in_chunks(
     roots: Sequence[Node],
-    source: Panel | Dataset,
+    source: Source,
     budget: int | None,
     writer: Writer,
     dtype: np.dtype[Any],
@@ -185,7 +180,7 @@ def _in_chunks(
 
 
 def _into_arrays(
-    roots: Sequence[Node], source: Panel | Dataset, budget: int | None, dtype: np.dtype[Any], options: dict[str, Any]
+    roots: Sequence[Node], source: Source, budget: int | None, dtype: np.dtype[Any], options: dict[str, Any]
 ) -> list[FloatArray]:
     """Values chunk by chunk into arrays of all dates."""
     fields, groups = read_names(roots, source)
@@ -209,7 +204,7 @@ def _fits(roots: Sequence[Node], panel: Panel, budget: int) -> bool:
 @overload
 def evaluate(
     items: Sequence[str | Alpha],
-    panel: Panel | Dataset,
+    panel: Source,
     *,
     threads: int | None = ...,
     min_coverage: float | None = ...,
@@ -224,7 +219,7 @@ def evaluate(
 @overload
 def evaluate(
     items: Sequence[str | Alpha],
-    panel: Panel | Dataset,
+    panel: Source,
     *,
     threads: int | None = ...,
     min_coverage: float | None = ...,
@@ -238,7 +233,7 @@ def evaluate(
 ) -> Written: ...
 def evaluate(
     items: Sequence[str | Alpha],
-    panel: Panel | Dataset,
+    panel: Source,
     *,
     threads: int | None = None,
     min_coverage: float | None = None,
@@ -346,7 +341,7 @@ def evaluate_from(
     return execute(_plan(roots), panel, threads=threads, first=first, wanted=row)
 
 
-def _are_days(source: Panel | Dataset) -> bool:
+def _are_days(source: Source) -> bool:
     return bool((source.dates.astype("datetime64[D]") == source.dates).all())
 
 
@@ -358,8 +353,6 @@ def compute_factor_values(
     return dict(zip(texts, evaluate(expressions, data, threads=threads), strict=True))
 
 
-def lowered(
-    items: Sequence[str | Alpha], panel: Panel | Dataset, min_coverage: float | None = None
-) -> tuple[Node, ...]:
+def lowered(items: Sequence[str | Alpha], panel: Source, min_coverage: float | None = None) -> tuple[Node, ...]:
     """`lowered_roots` of texts or alphas."""
     return lowered_roots(_compiled(items, panel), panel, min_coverage)

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from fama_fast.engine.alpha import Alpha
-    from fama_fast.panel import Panel
-    from fama_fast.panel.dataset import Dataset
+    from fama_fast.panel.source import Source
     from fama_fast.types import BoolArray, FloatArray
 
 _GROUP_BYTES = 32 << 20  # of a row group before compression: what writing needs beside the values
@@ -67,7 +66,7 @@ Output = str | Path | Callable[[Chunk], object]
 
 
 def about(
-    names: Sequence[str], alphas: Sequence[Alpha], source: Panel | Dataset, min_coverage: float | None = None
+    names: Sequence[str], alphas: Sequence[Alpha], source: Source, min_coverage: float | None = None
 ) -> dict[str, Any]:
     """Metadata of the columns in a file of values, as plain data.
 

@@ -16,7 +16,7 @@ from fama_fast.data.labels import MIN_MEMBERS, label_exits, label_span, only_sco
 from fama_fast.engine.budget import DEFAULT_BUDGET, parse_bytes
 from fama_fast.engine.chunks import chunks, compute
 from fama_fast.engine.daily import ChunkLabels
-from fama_fast.engine.evaluate import has_universe, lowered_roots, plan_chunks, read_names
+from fama_fast.engine.evaluate import lowered_roots, plan_chunks, read_names
 from fama_fast.evaluation.daily import Daily, daily_by_horizon
 from fama_fast.evaluation.ic import MIN_PAIRS
 from fama_fast.evaluation.rows import SortedRows
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fama_fast.data.labels import Horizon, Sessions
     from fama_fast.engine import Alpha
     from fama_fast.engine.chunks import Loaded
-    from fama_fast.panel.dataset import Dataset
+    from fama_fast.panel.source import Source
     from fama_fast.types import FloatArray, IntArray
 
 _SERIES = ("rank_ic", "ic", "coverage", "turnover")
@@ -65,9 +65,7 @@ class ReturnLabels:
     ahead: int = 0
 
     @classmethod
-    def of(
-        cls, source: Panel | Dataset, horizon: Horizon, entry_lag: int, *, min_members: int = MIN_MEMBERS
-    ) -> ReturnLabels:
+    def of(cls, source: Source, horizon: Horizon, entry_lag: int, *, min_members: int = MIN_MEMBERS) -> ReturnLabels:
         """Of the data with these dates: no label knows a close behind their last one."""
         sessions = source.sessions
         exits, rows_after = label_exits(sessions, horizon, entry_lag), label_span(sessions, horizon, entry_lag)
@@ -158,7 +156,7 @@ def _filled_up(array: Any, rows: int, nothing: float) -> Any:
 
 def daily_in_chunks(
     alphas: Sequence[Alpha],
-    source: Panel | Dataset,
+    source: Source,
     horizons: Sequence[int | Sessions],
     entry_lag: int,
     *,
@@ -193,7 +191,7 @@ def daily_in_chunks(
 
 def daily_by_labels(
     alphas: Sequence[Alpha],
-    source: Panel | Dataset,
+    source: Source,
     labels_by: Mapping[Any, LabelRows],
     *,
     budget: int | None,
@@ -217,7 +215,7 @@ def daily_by_labels(
     stop_row = dates if last is None else last
     roots = lowered_roots(alphas, source, min_coverage)
     fields, groups = read_names(roots, source)
-    rows_of = ("CLOSE",) if "CLOSE" in source.supplied_fields or has_universe(source) else source.supplied_fields
+    rows_of = ("CLOSE",) if "CLOSE" in source.supplied_fields or source.has_universe else source.supplied_fields
     read_for = [f for y in labels_by.values() for f in y.fields]
     fields = list(dict.fromkeys([*fields, *read_for, *rows_of]))
     schedule = plan_chunks(

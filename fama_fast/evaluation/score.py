@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     from fama_fast.engine import Alpha
     from fama_fast.evaluation.daily import Daily
-    from fama_fast.panel import Panel
-    from fama_fast.panel.dataset import Dataset
+    from fama_fast.panel.source import Source
 
     Day = str | dt.date | np.datetime64 | None
 
@@ -53,7 +52,7 @@ DEFAULT_FRACTIONS = (0.6, 0.2, 0.2)
 
 def score(
     expressions: str | Alpha | Sequence[str | Alpha],
-    panel: Panel | Dataset,
+    panel: Source,
     *,
     horizon: Horizon | Sequence[Horizon] = 1,
     entry_lag: int = 1,
@@ -143,7 +142,7 @@ def _schema(by_split: bool, as_text: bool, pl: Any) -> dict[str, Any]:
 
 def compile_all(
     expressions: str | Alpha | Sequence[str | Alpha],
-    panel: Panel | Dataset | None = None,
+    panel: Source | None = None,
     *,
     dialect: str = "fama",
     any_names: bool = False,
@@ -237,7 +236,7 @@ def _day(value: Day, name: str) -> Any:
 
 
 def score_windows(
-    panel: Panel | Dataset,
+    panel: Source,
     horizons: Sequence[int | Sessions],
     entry_lag: int,
     *,

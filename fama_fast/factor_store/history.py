@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast.engine.evaluate import has_universe, read_names
+from fama_fast.engine.evaluate import read_names
 from fama_fast.errors import StoreError
 from fama_fast.factor_store.checks import (
     UNIVERSE,
@@ -62,7 +62,7 @@ def names_read(roots: Sequence[Node], source: Panel | Dataset) -> tuple[list[str
 
 def check_names(fields: Sequence[str], groups: Sequence[str], source: Panel | Dataset) -> list[str]:
     """The names of these fields and groups in checksums; the universe is among them if there is one."""
-    return [*fields, *map(group_name, groups), *([UNIVERSE] if has_universe(source) else [])]
+    return [*fields, *map(group_name, groups), *([UNIVERSE] if source.has_universe else [])]
 
 
 def align(manifest: Manifest, source: Panel | Dataset) -> tuple[int, Change | None]:

@@ -18,7 +18,6 @@ import polars as pl
 
 from fama_fast.engine.alpha import Alpha, compile
 from fama_fast.engine.budget import DEFAULT_BUDGET, parse_bytes
-from fama_fast.engine.evaluate import has_universe
 from fama_fast.engine.outputs import long_frame
 from fama_fast.errors import ConfigError, OutputError, StoreError
 from fama_fast.factor_store.factors import Factors
@@ -203,7 +202,7 @@ class _Run:
     ) -> Update:
         coverage = self.old.settings.min_coverage if self.old and min_coverage is None else min_coverage
         days = bool((self.source.dates.astype("datetime64[D]") == self.source.dates).all())
-        settings = Settings(coverage, self.source.dtype.name, has_universe(self.source), days)
+        settings = Settings(coverage, self.source.dtype.name, self.source.has_universe, days)
         base = self.old or Manifest(0, ENGINE, self.source.source, settings)
         factors = Factors(self.source, settings)
         kept, reason = factors.stored(base)

@@ -311,6 +311,11 @@ class Panel:
         )
 
     @property
+    def has_universe(self) -> bool:
+        """Whether members are told apart from others: cross-sections then see members only."""
+        return self.universe is not None
+
+    @property
     def sessions(self) -> IntArray:
         """(T,) number of each row's session, from 0 up: rows of one calendar day are a session."""
         days = self.dates.astype("datetime64[D]")

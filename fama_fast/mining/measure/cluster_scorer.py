@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from fama_fast.cluster.source import MappedPanel
     from fama_fast.engine import Alpha
     from fama_fast.mining.config import MiningConfig
-    from fama_fast.panel.dataset import Dataset
+    from fama_fast.panel.source import Source
     from fama_fast.types import FloatArray
 
 TASKS = 4  # tasks a thread, so that unequal ones even out
@@ -47,7 +47,7 @@ _SHARE = 0.8  # of a worker's memory that the market may take
 
 @contextmanager
 def open_market(
-    panel: Panel | Dataset, config: MiningConfig, *, given: bool, note: Callable[[str], None] | None = None
+    panel: Source, config: MiningConfig, *, given: bool, note: Callable[[str], None] | None = None
 ) -> Iterator[Market]:
     """The market that the data and the configuration ask for, with its cluster open as long as the block.
 

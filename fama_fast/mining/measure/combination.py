@@ -21,7 +21,7 @@ import numpy as np
 
 from fama_fast.arguments import frozen
 from fama_fast.engine.chunks import chunks, compute
-from fama_fast.engine.evaluate import has_universe, lowered, plan_chunks, read_names
+from fama_fast.engine.evaluate import lowered, plan_chunks, read_names
 from fama_fast.evaluation import Daily, daily
 from fama_fast.evaluation.ranks import Ranks, centred_ranks, oriented_ranks
 from fama_fast.evaluation.rows import over_rows
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from fama_fast.mining.config import PoolSettings
     from fama_fast.mining.measure.market import Market
     from fama_fast.mining.measure.rank_moments import Whole
-    from fama_fast.panel.dataset import Dataset
+    from fama_fast.panel.source import Source
     from fama_fast.types import BoolArray, FloatArray
 
 Model = Literal["ridge", "equal"]
@@ -252,7 +252,7 @@ class FactorPool:
                 self._moments.add(first, new, ranks, (label[0][part], label[1][part]), self.market.config.run.threads)
 
     def rank_chunks(
-        self, factors: Sequence[Factor], source: Panel | Dataset, labels: LabelRows, first: int, last: int
+        self, factors: Sequence[Factor], source: Source, labels: LabelRows, first: int, last: int
     ) -> Iterator[RankChunk]:
         """The dates [first, last) in one pass: oriented ranks of the factors, chunk by chunk.
 
@@ -283,7 +283,7 @@ class FactorPool:
                 for index, values in zip(batch.indices, found, strict=True):
                     ranks[index] = oriented_ranks(values, forms[index][1], run.threads)
                 del found, values
-            universe = loaded.rows(begin, loaded.stop).universe if has_universe(source) else None
+            universe = loaded.rows(begin, loaded.stop).universe if source.has_universe else None
             own = labels.rows(loaded, begin, loaded.stop)
             yield RankChunk(begin, loaded.start, loaded.stop, ranks, own, universe)
             del ranks, own, universe

@@ -15,7 +15,6 @@ from fama_fast.data.labels import only_scored, shuffled_labels
 from fama_fast.engine import daily_rank_ic, ranks_on
 from fama_fast.engine.budget import Schedule
 from fama_fast.engine.chunks import chunks
-from fama_fast.engine.evaluate import has_universe
 from fama_fast.errors import DataError
 from fama_fast.evaluation import SortedRows, level, mean, newey_west_t, trading
 from fama_fast.evaluation.chunked import GivenLabels, ReturnLabels, daily_by_labels
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from fama_fast.library.factor import Factor
     from fama_fast.mining.candidate import Candidate, Member
     from fama_fast.mining.config import MiningConfig
-    from fama_fast.panel.dataset import Dataset
+    from fama_fast.panel.source import Source
     from fama_fast.types import FloatArray
 
 MIN_SYMBOLS = 3
@@ -58,7 +57,7 @@ class Rows:
     test: slice
 
 
-def split_rows(data: Panel | Dataset, config: MiningConfig) -> Rows:
+def split_rows(data: Source, config: MiningConfig) -> Rows:
     """The splits of the data.
 
     Raises:
@@ -109,7 +108,7 @@ class Market:
 
     def __init__(
         self,
-        data: Panel | Dataset,
+        data: Source,
         config: MiningConfig,
         *,
         library: Sequence[str] = (),
@@ -151,7 +150,7 @@ class Market:
         self.members = np.zeros(self.panel.shape[0])
         splits = {"train": self.rows.train, "valid": self.rows.valid}
         known = dict.fromkeys(splits, False)
-        least = self.config.splits.min_members if has_universe(self.panel) else 0
+        least = self.config.splits.min_members if self.panel.has_universe else 0
         for loaded, labels in self._labels():
             view = loaded.rows(loaded.start, loaded.stop)
             present = trading(view) if view.universe is None else view.universe
@@ -223,7 +222,7 @@ class Market:
         assert self.label_rows.order is not None
         return self.label_rows.order
 
-    def returns(self, data: Panel | Dataset) -> ReturnLabels:
+    def returns(self, data: Source) -> ReturnLabels:
         """Forward returns of all dates of the data, made chunk by chunk."""
         cut = self.config.splits
         return ReturnLabels.of(data, cut.horizon, cut.entry_lag, min_members=cut.min_members)
@@ -249,7 +248,7 @@ class Market:
 
     def score_block(self, alphas: Sequence[Alpha], first: int, block: slice) -> tuple[FloatArray, FloatArray]:
         """The same of one part, computed from row `first` on."""
-        source: Panel | Dataset = self.panel
+        source: Source = self.panel
         labels, before = self.label_rows, 0
         if isinstance(source, Panel):
             # A cut is kept, with what the engine makes of its fields: many candidates are scored on the same one.

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from fama_fast.engine.evaluate import has_universe
 from fama_fast.ledger.records import AS_PROPOSED, CandidateRecord, ExchangeRecord, StartingFactor
 from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.config import MiningConfig
@@ -123,7 +122,7 @@ def describe(panel: Panel | Dataset) -> dict[str, Any]:
         "last": str(panel.dates[-1])[:10],
         "fields": list(panel.fields),
         "groups": list(panel.groups),
-        "universe": has_universe(panel),
+        "universe": panel.has_universe,
         "warnings": list(panel.warnings),
     }
 
