@@ -35,11 +35,12 @@ mine: $(VENV)/.installed
 	$(BIN)/fama-fast mine $(ARGS) || [ $$? -eq 1 ]
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --durations=10 $(ARGS)
 
 # What needs no back end, in seconds.
 test-fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q tests/unit/lang tests/unit/mining/test_config.py tests/unit/llm/test_answers.py $(ARGS)
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow" tests/unit/lang tests/unit/mining/test_config.py \
+		tests/unit/llm/test_answers.py tests/unit/test_imports.py $(ARGS)
 
 # The lowest versions that pyproject.toml allows: the language, the data, the operators and the loop.
 LOWEST := .venv-lowest

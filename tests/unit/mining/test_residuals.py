@@ -111,7 +111,7 @@ def test_a_pair_is_worth_what_it_adds_less_two_standard_errors_and_its_length(ma
         r = library.vectors.table([pair.fingerprint], [pair.beside])[0, 0]
         added = (kept.series - r * theirs) / np.sqrt(1.0 - r * r)  # no mined factor explains any of it
         error = added.std() / np.sqrt(added.size)
-        nodes = kept.nodes + beside.nodes + 3  # REGRESSION_NEUT, and a RANK of each side
+        nodes = kept.nodes + beside.nodes + 3  # a REGRESSION_NEUT of two RANKs
         assert pair.fitness == pytest.approx(abs(added.mean()) - 2.0 * error - penalty * nodes)
 
 
