@@ -82,7 +82,7 @@ def _child(options: argparse.Namespace) -> dict[str, Any]:
 def _mine(options: argparse.Namespace) -> dict[str, Any]:
     """One round of mining; its own process."""
     from fama_fast.mining.progress.plain import PlainProgress
-    from fama_fast.mining.run.loop import mine
+    from fama_fast.mining.run.mine import mine
 
     with tempfile.TemporaryDirectory() as folder:
         run = {"rounds": 1, "candidates": options.candidates, "seed": 1}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import fama_fast as ff
 from benches.panels import SIZES, make_panel
-from fama_fast.backends.numba_vm import run
+from fama_fast.backends.numba_vm import run, run_memory
 from fama_fast.engine.evaluate import lowered
 from fama_fast.plan import make_plan
 
@@ -32,7 +32,7 @@ def profile(alphas: list[Alpha], panel: Panel) -> tuple[float, dict[str, float],
     start = time.perf_counter()
     out = run.execute(plan, panel, threads=1)
     whole = time.perf_counter() - start
-    memory = run._Memory(plan, panel, out, None)
+    memory = run_memory.RunMemory(plan, panel, out, None)
     cuts = run._Cuts(plan, memory, None, None)
     seconds: dict[str, float] = defaultdict(float)
     calls: Counter[str] = Counter()
@@ -50,7 +50,7 @@ def profile(alphas: list[Alpha], panel: Panel) -> tuple[float, dict[str, float],
     return whole, seconds, calls
 
 
-def _run(stage: Stage, code: run._Code, memory: run._Memory, cuts: run._Cuts) -> None:
+def _run(stage: Stage, code: run._Code, memory: run_memory.RunMemory, cuts: run._Cuts) -> None:
     job = run._job(stage, code, memory, 1, cuts, 0)
     if job is not None:
         run._run(job)

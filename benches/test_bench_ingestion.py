@@ -11,7 +11,7 @@ import pytest
 import fama_fast as ff
 from benches import yardsticks
 from benches.duel import Yardstick
-from fama_fast.backends.numba_vm.run import to_blocks
+from fama_fast.backends.numba_vm.run_memory import to_blocks
 from fama_fast.data import to_frame
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from fama_fast.lang.define import define
     from fama_fast.library import Factor, FactorSet, list_seed_alphas
     from fama_fast.library.alpha101 import alpha101
-    from fama_fast.mining.run.loop import mine
+    from fama_fast.mining.run.mine import mine
     from fama_fast.panel import GroupField, Panel
 
 _HOME = {
@@ -77,7 +77,7 @@ _HOME = {
     "list_seed_alphas": "library",
     "load_market_data": "data",
     "scan_market_data": "data",
-    "mine": "mining.run.loop",
+    "mine": "mining.run.mine",
     "open_store": "factor_store",
     "rank_ic": "evaluation",
     "score": "evaluation",

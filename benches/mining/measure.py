@@ -14,7 +14,7 @@ import numpy as np
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.measure.market import Market
-from fama_fast.mining.run.loop import mine
+from fama_fast.mining.run.mine import mine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

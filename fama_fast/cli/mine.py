@@ -156,7 +156,7 @@ def _mined(
 
     `known` gets the start of the run as soon as it is reported.
     """
-    from fama_fast.mining.run.loop import mine as run_loop
+    from fama_fast.mining.run.mine import mine as run_loop
     from fama_fast.mining.run.stopping import StopRequest
     from fama_fast.mining.verdict.findings import Status
     from fama_fast.mining.verdict.results import write_document

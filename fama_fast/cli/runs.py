@@ -16,8 +16,8 @@ from fama_fast.terminal import ascii_only, json_text, printable, say, say_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fama_fast.ledger.kin import ChainLink, ChainPath, Kin
     from fama_fast.ledger.ledger import Ledger
-    from fama_fast.ledger.lineage import ChainLink, ChainPath, Kin
     from fama_fast.ledger.records import RunRecord
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Run id, the beginning of one, or 'last'.")]

@@ -11,7 +11,8 @@ from fama_fast.errors import NotRecorded
 from fama_fast.ledger import schema
 from fama_fast.ledger.column_types import Listed, complete
 from fama_fast.ledger.earlier_versions import oriented_figures, oriented_text
-from fama_fast.ledger.lineage import Kin, Lineage
+from fama_fast.ledger.kin import Kin
+from fama_fast.ledger.lineage import Lineage
 from fama_fast.ledger.records import AS_PROPOSED
 from fama_fast.ledger.store import understood
 

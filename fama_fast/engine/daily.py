@@ -28,7 +28,7 @@ from fama_fast.plan import UNIVERSE, make_plan, mask_members
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from fama_fast.backends.numba_vm.run import RowOrder
+    from fama_fast.backends.numba_vm.run_memory import RowOrder
     from fama_fast.engine.alpha import Alpha
     from fama_fast.engine.budget import Batch
     from fama_fast.engine.chunks import Loaded
@@ -275,7 +275,7 @@ def _by_chunk(labels: Any, shape: tuple[int, int]) -> ChunkLabels:
     if hasattr(labels, "rows_after"):
         return cast("ChunkLabels", labels)
     if not getattr(labels, "trusted", False):
-        from fama_fast.backends.numba_vm.run import SortedLabels
+        from fama_fast.backends.numba_vm.run_memory import SortedLabels
 
         try:
             arrays = labels.values, labels.order, labels.count
@@ -291,7 +291,7 @@ def _by_chunk(labels: Any, shape: tuple[int, int]) -> ChunkLabels:
 
 def _padded(labels: RowOrder, before: int) -> RowOrder:
     """Labels with rows in front that have none: a sink may look at those though nobody asks for their figures."""
-    from fama_fast.backends.numba_vm.run import SortedLabels
+    from fama_fast.backends.numba_vm.run_memory import SortedLabels
 
     if not before:
         return labels
@@ -304,7 +304,7 @@ def _padded(labels: RowOrder, before: int) -> RowOrder:
 
 
 def _part(labels: RowOrder, start: int, stop: int) -> RowOrder:
-    from fama_fast.backends.numba_vm.run import SortedLabels
+    from fama_fast.backends.numba_vm.run_memory import SortedLabels
 
     return SortedLabels(labels.values[start:stop], labels.order[start:stop], labels.count[start:stop])
 

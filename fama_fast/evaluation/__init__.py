@@ -31,6 +31,7 @@ from fama_fast.evaluation.inference import (
     std,
     t_statistic,
 )
+from fama_fast.evaluation.library_study import LibraryStudy, study_frame, study_library
 from fama_fast.evaluation.overfitting import Overfitting, overfitting_probability
 from fama_fast.evaluation.performance import CostLevel, Path, Performance, max_drawdown, sharpe
 from fama_fast.evaluation.portfolios import (
@@ -47,15 +48,7 @@ from fama_fast.evaluation.rank_correlation import Likeness, clustered, correlati
 from fama_fast.evaluation.residual import average_ranks, residual_values, style_controls
 from fama_fast.evaluation.rows import SortedRows
 from fama_fast.evaluation.score import compile_all, score, score_windows
-from fama_fast.evaluation.study import (
-    FactorStudy,
-    LibraryStudy,
-    StudyData,
-    StudySettings,
-    study,
-    study_frame,
-    study_library,
-)
+from fama_fast.evaluation.study import FactorStudy, StudyData, StudySettings, study
 from fama_fast.evaluation.turnover import coverage, rank_autocorrelation, rank_turnover
 from fama_fast.panel.presence import trading
 

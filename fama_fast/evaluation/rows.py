@@ -164,7 +164,7 @@ class SortedRows:
     @functools.cached_property
     def tied(self) -> FloatArray:
         """(T,) 1 where two of a row's values are equal, else 0."""
-        from fama_fast.backends.numba_vm.run import SortedLabels
+        from fama_fast.backends.numba_vm.run_memory import SortedLabels
 
         return SortedLabels(self.values, self.order, self.count).tied
 

@@ -23,6 +23,7 @@ from fama_fast.errors import ArgumentError, ExpressionError, LimitError, ParseEr
 from fama_fast.ir import FIELD, LEAVES, Node, const, field, group, postorder, rewrite
 from fama_fast.lang.binder import CONSTANTS, Binder, operands_of
 from fama_fast.lang.constants import constant_value
+from fama_fast.lang.define_ranges import edge_between, example_of, probe_value
 from fama_fast.lang.diagnostics import placed, shown
 from fama_fast.lang.dialects.dialect import get_dialect
 from fama_fast.lang.parser import parse_syntax
@@ -45,7 +46,6 @@ MAX_LEVELS = 100  # definitions within definitions
 _HEAD = re.compile(r"\s*[A-Za-z_][A-Za-z0-9_]*\s*\([^()]*\)\s*(?==(?!=))")
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*\Z")
 _RESERVED = frozenset({*CONSTANTS, "NONE"})
-_EXAMPLE_FIELDS = ("CLOSE", "VOLUME", "OPEN", "HIGH", "LOW")
 _STATIC_KINDS = (Kind.WINDOW, Kind.COUNT, Kind.CHOICE, Kind.FLAG, Kind.NUMBER)
 _PROBES = (20, 50, 5, 2, 1, 250)
 
@@ -100,7 +100,7 @@ def define(
         family=family,
         parameters=parameters,
         doc=doc or f"Short for `{written}`.",
-        example=example or _example(name, parameters),
+        example=example or example_of(name, parameters),
         source=source,
         missing="as in the operators it is made of",
         aliases=tuple(aliases),
@@ -153,7 +153,7 @@ class _Definition:
         """Values with which the body can be bound: made-up operands, defaults, and windows that fit together."""
         first: ExpressionError | None = None
         for probe in _PROBES:
-            values = [_operand(p) if p.kind.is_operand else _probe(p, probe) for p in self.parameters]
+            values = [_operand(p) if p.kind.is_operand else probe_value(p, probe) for p in self.parameters]
             try:
                 self.body({p.name: v for p, v in zip(self.parameters, values, strict=True)})
             except WindowError as error:
@@ -182,8 +182,8 @@ class _Definition:
                 continue
             good = values[i]
             assert isinstance(good, int)
-            low = _edge(0, good, functools.partial(fits, i))
-            high = MAX_WINDOW if fits(i, MAX_WINDOW) else _edge(MAX_WINDOW, good, functools.partial(fits, i))
+            low = edge_between(0, good, functools.partial(fits, i))
+            high = MAX_WINDOW if fits(i, MAX_WINDOW) else edge_between(MAX_WINDOW, good, functools.partial(fits, i))
             if not all(fits(i, d) for d in range(low, min(high, low + 3) + 1)):
                 raise _error(WindowError, f"not every {p.name} gives whole windows here", self.text, self.expr)
             out.append(changed(p, minimum=low, maximum=high))
@@ -359,44 +359,6 @@ def _default(text: str, name: str, kind: Kind, default: Expr) -> Param:
 def _operand(p: Parameter) -> Node:
     """A stand-in that no field of the data can be confused with."""
     return group(f"#{p.name}") if p.kind is Kind.GROUP else field(f"#{p.name}")
-
-
-def _probe(p: Parameter, window: int) -> Param:
-    if not p.required:
-        default: Param = p.default
-        return default
-    if p.kind is Kind.WINDOW:
-        return window
-    if p.kind is Kind.FLAG:
-        return True
-    if p.kind is Kind.COUNT:
-        return max(1, int(p.minimum or 1))
-    low, high = p.minimum, p.maximum
-    if low is not None and high is not None:
-        return (low + high) / 2.0
-    return max(1.0, low if low is not None else 1.0) if high is None else min(1.0, high)
-
-
-def _edge(bad: int, good: int, fits: Callable[[int], bool]) -> int:
-    """The last value that fits on the way from one that does to one that does not."""
-    while abs(good - bad) > 1:
-        middle = (good + bad) // 2
-        good, bad = (middle, bad) if fits(middle) else (good, middle)
-    return good
-
-
-def _example(name: str, parameters: Sequence[Parameter]) -> str:
-    fields = iter(_EXAMPLE_FIELDS * (1 + len(parameters) // len(_EXAMPLE_FIELDS)))
-    words = []
-    for p in parameters:
-        if p.kind is Kind.SERIES:
-            words.append(next(fields))
-        elif p.kind is Kind.GROUP:
-            words.append("SECTOR")
-        elif p.required:
-            value = _probe(p, min(max(20, int(p.minimum or 1)), int(p.maximum or MAX_WINDOW)))
-            words.append(str(value).upper() if isinstance(value, bool) else f"{value:g}")
-    return f"{name}({', '.join(words)})"
 
 
 def _error(kind: type[ExpressionError], message: str, text: str, at: Expr, end: int | None = None) -> ExpressionError:

@@ -8,7 +8,7 @@ over `chain_steps`. The queries run alike on SQLite and PostgreSQL and touch onl
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from fama_fast.errors import NotRecorded, StoreError, nearest_name
 from fama_fast.ledger import schema
 from fama_fast.ledger.earlier_versions import negative, oriented_text
+from fama_fast.ledger.kin import ChainLink, ChainPath, Kin, canonical_of, kin_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -24,56 +25,6 @@ if TYPE_CHECKING:
 
 _CANDIDATES, _PARENTS, _STEPS = schema.candidates, schema.parents, schema.chain_steps
 _MANY = 500
-
-
-@dataclass(frozen=True)
-class Kin:
-    """A relative of a factor or of a prompt.
-
-    Attributes:
-        distance: generations away; 0 is where the question started.
-        expression, fingerprint: expression is the canonical text (the text as proposed when it has none).
-        score: training RankIC; None when it was not measured.
-        gate: what stopped it; None when it was admitted, or is a starting factor.
-        parents: fingerprints.
-        id, round, origin, proposer, prompt_hash, data_hash: of the candidate; id and round are None for a starting
-            factor, which no round proposed.
-    """
-
-    distance: int
-    expression: str
-    fingerprint: str | None
-    score: float | None = None
-    gate: str | None = None
-    admitted: bool = False
-    parents: tuple[str, ...] = ()
-    id: int | None = None
-    round: int | None = None
-    origin: str = "start"
-    proposer: str = ""
-    prompt_hash: str | None = None
-    data_hash: str | None = None
-
-
-@dataclass(frozen=True)
-class ChainLink:
-    """A member of a chain, with how it came there and under which prompt."""
-
-    fingerprint: str
-    expression: str
-    action: str
-    round: int
-    score: float | None
-    prompt_hash: str | None = None
-
-
-@dataclass(frozen=True)
-class ChainPath:
-    """A chain from its first member to its last; `branched_from` is the chain whose prefix it shares, or None."""
-
-    chain: int
-    links: tuple[ChainLink, ...]
-    branched_from: int | None = None
 
 
 class Lineage:
@@ -98,7 +49,7 @@ class Lineage:
                 if not fingerprints:
                     raise NotRecorded(f"ledger {self._store.place}: run {self._run} has admitted no factor yet")
                 return str(fingerprints[0])
-            wanted = (name.strip(), _canonical(name))
+            wanted = (name.strip(), canonical_of(name))
             hits: set[str] = set()
             for key, run, texts in (
                 (c_.fingerprint, c_.run_id, (c_.text, c_.canonical)),
@@ -155,7 +106,7 @@ class Lineage:
             for child, name, parent in links:
                 up.setdefault(child, []).append(name if parent is None else parent)
             distances, parents = _distances([own], up), _names(links)
-            relatives = [_kin(rows[i], d, parents) for i, d in distances.items() if i in rows]
+            relatives = [kin_of(rows[i], d, parents) for i, d in distances.items() if i in rows]
             names = {i: d for i, d in distances.items() if isinstance(i, str)}
             relatives += self._starting(c, names)
         return sorted(relatives, key=lambda k: (k.distance, -(k.id or 0), k.fingerprint or ""))
@@ -203,7 +154,7 @@ class Lineage:
             ids = [int(row.id) for row in reached if row.id is not None]
             rows = self._rows(c, ids)
             parents = _names(self._links(c, ids))
-            out = [_kin(rows[row.id], row.distance, parents) for row in reached if row.id is not None]
+            out = [kin_of(rows[row.id], row.distance, parents) for row in reached if row.id is not None]
             out += self._starting(c, {row.fingerprint: row.distance for row in reached if row.id is None})
         return sorted(out, key=lambda k: -k.distance)
 
@@ -238,7 +189,7 @@ class Lineage:
             if parent in rows:
                 down.setdefault(parent, []).append(child)
         parents = _names(links)
-        relatives = [_kin(rows[i], d, parents) for i, d in _distances(first, down).items()]
+        relatives = [kin_of(rows[i], d, parents) for i, d in _distances(first, down).items()]
         return sorted(relatives, key=lambda k: (k.distance, k.id or 0))
 
     def chains(self) -> list[ChainPath]:
@@ -382,32 +333,3 @@ def _distances(start: Sequence[Any], edges: dict[Any, list[Any]]) -> dict[Any, i
                 out[then] = out[at] + 1
                 queue.append(then)
     return out
-
-
-def _kin(row: Any, distance: int, parents: dict[int, list[str]]) -> Kin:
-    return Kin(
-        distance=distance,
-        expression=oriented_text(row.canonical or row.text or "", row.sign),
-        fingerprint=row.fingerprint,
-        score=row.score,
-        gate=row.gate,
-        admitted=bool(row.admitted),
-        parents=tuple(parents.get(row.id, ())),
-        id=row.id,
-        round=row.round,
-        origin=row.origin,
-        proposer=row.proposer,
-        prompt_hash=row.prompt_hash,
-        data_hash=row.data_hash,
-    )
-
-
-def _canonical(text: str) -> str:
-    """The canonical form of an expression; the text itself where it is none."""
-    from fama_fast.engine import compile_recorded
-    from fama_fast.errors import FamaError
-
-    try:
-        return compile_recorded(text).canonical
-    except FamaError:
-        return text

@@ -1,4 +1,4 @@
-"""The former name of `fama_fast.mining.run.loop`: everything here warns and is found there."""
+"""The former name of `fama_fast.mining.run.mine`: everything here warns and is found there."""
 
 from typing import Any
 
@@ -6,4 +6,4 @@ from fama_fast.deprecation import moved
 
 
 def __getattr__(name: str) -> Any:
-    return moved(name, __name__, "fama_fast.mining.run.loop", gone_in="0.3")
+    return moved(name, __name__, "fama_fast.mining.run.mine", gone_in="0.3")

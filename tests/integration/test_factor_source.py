@@ -23,7 +23,7 @@ from fama_fast.errors import ConfigError, DataError, FamaError, StoreError
 from fama_fast.library import FactorSet
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.run.factor_source import names_a_run, read_factors
-from fama_fast.mining.run.loop import mine
+from fama_fast.mining.run.mine import mine
 from fama_fast.mining.verdict.document import read_document
 from fama_fast.mining.verdict.results import markdown, plain_lines
 from fama_fast.panel import Panel

@@ -214,7 +214,9 @@ def test_an_output_that_cannot_be_written_costs_neither_the_verdict_nor_the_ledg
     from fama_fast.errors import OutputError
 
     with pytest.MonkeyPatch.context() as patch:
-        fails(patch, "fama_fast.mining.run.loop.write_document", OutputError("cannot write out.yaml: no space left"))
+        for when in ("loop", "mine"):  # after the search, and at the end
+            full = OutputError("cannot write out.yaml: no space left")
+            fails(patch, f"fama_fast.mining.run.{when}.write_document", full)
         assert main(MINE) == 2
     found = record()
     assert found.status == "finished"

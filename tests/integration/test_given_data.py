@@ -17,7 +17,7 @@ from fama_fast.data.load import load_origin
 from fama_fast.data.simulator.simulate import PlantedSignal
 from fama_fast.errors import ConfigError, DataError
 from fama_fast.ledger.ledger import Ledger
-from fama_fast.mining.run.loop import mine
+from fama_fast.mining.run.mine import mine
 from fama_fast.panel import Panel
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from fama_fast.mining.measure.cluster_scorer import open_market
 from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.measure.market import Market
 from fama_fast.mining.progress.plain import NoProgress
-from fama_fast.mining.run.loop import mine
+from fama_fast.mining.run.mine import mine
 from fama_fast.mining.run.stopping import StopRequest
 from fama_fast.panel import Panel, digest
 from fama_fast.panel.dataset import Dataset, Reader
@@ -84,7 +84,7 @@ def folder(frame: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """The quality of the data is looked at where the budget has room for all of them at once (`test_panel_checks`),
     which says nothing of the search."""
-    monkeypatch.setattr("fama_fast.mining.run.loop.quality_of", lambda *_: {"checked": False, "why": "not here"})
+    monkeypatch.setattr("fama_fast.mining.run.mine.quality_of", lambda *_: {"checked": False, "why": "not here"})
 
 
 def settings(data: Path, output: Path, **more: Any) -> dict[str, Any]:

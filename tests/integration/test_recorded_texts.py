@@ -16,7 +16,7 @@ from fama_fast.engine import compile_recorded
 from fama_fast.errors import ExpressionError, UnknownName
 from fama_fast.lang import parse, to_text, writable
 from fama_fast.library import FactorSet
-from fama_fast.mining.run.loop import mine
+from fama_fast.mining.run.mine import mine
 from fama_fast.mining.verdict.control import sizes_of
 from fama_fast.proposals.protocol import Vocabulary
 

@@ -24,7 +24,7 @@ from fama_fast.llm.settings import LLMSettings
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.progress.plain import NoProgress
 from fama_fast.mining.proposers.kinds.llm import LLMProposer, make_client
-from fama_fast.mining.run.loop import mine
+from fama_fast.mining.run.mine import mine
 from fama_fast.proposals.protocol import ProposalRequest, Vocabulary
 from tests.support.paths import ROOT
 

@@ -18,7 +18,7 @@ from tests.support.paths import ROOT
 ROWS = re.findall(r"^\| `(fama_fast[\w.]*)` \| (.*) \|$", (ROOT / "docs" / "api.md").read_text("utf-8"), re.MULTILINE)
 FORMER = {
     "fama_fast.embedding": ("fama_fast.integrations", "alpha_expr"),
-    "fama_fast.mining.loop": ("fama_fast.mining.run.loop", "mine"),
+    "fama_fast.mining.loop": ("fama_fast.mining.run.mine", "mine"),
     "fama_fast.mining.protocol": ("fama_fast.proposals.protocol", "Proposer"),
 }
 

@@ -3,7 +3,7 @@
 The algorithm, stage by stage (`execute`):
 1. blocked copies of the panel's fields are made once and kept with the panel (`blocked`);
 2. buffers that the stage writes are those of earlier stages that nobody reads any more, or come from a pool
-   (`_Memory`);
+   (`RunMemory`);
 3. the instructions become rows of integers with kernel addresses (`_assemble`);
 4. each thread has registers and scratch of its own and takes tiles until none is left (`_job`, `threads`);
 5. in the end all buffers go back to the pool.
@@ -15,27 +15,25 @@ of threads and any tile size.
 from __future__ import annotations
 
 import functools
-import threading
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fama_fast.arguments import whole
 from fama_fast.backends.numba_vm import abi, chain, loop
 from fama_fast.backends.numba_vm.compile import kernel_address, kernel_of
-from fama_fast.backends.numba_vm.memory import DESK, POOL, address, aligned, leased
+from fama_fast.backends.numba_vm.memory import DESK, address, aligned
+from fama_fast.backends.numba_vm.run_memory import RowOrder, RunMemory
 from fama_fast.backends.numba_vm.simd import LANES
-from fama_fast.backends.numba_vm.stats import find_ties
 from fama_fast.backends.numba_vm.threads import HELPERS, ahead, thread_count
-from fama_fast.errors import DataError
-from fama_fast.plan import UNIVERSE, Axis, Plan, Slot, Space, Stage, narrowed
+from fama_fast.plan import Axis, Plan, Slot, Space, Stage, narrowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import DTypeLike
 
     from fama_fast.panel import Panel
     from fama_fast.types import FloatArray, IntArray
@@ -46,178 +44,6 @@ _MAX_TILE_ROWS = 32
 # Cells times instructions of a stage that takes about as long as waking a thread does.
 _WORTH_WAKING = 100_000
 _LONG = 4  # stages of a plan that another thread assembles while those before them run
-
-_BLOCKED: weakref.WeakKeyDictionary[Panel, dict[str, tuple[FloatArray, int]]] = weakref.WeakKeyDictionary()
-_BLOCKED_LOCK = threading.Lock()
-
-
-def to_blocks(values: FloatArray, dtype: DTypeLike = np.float64) -> FloatArray:
-    """(T, N) as (ceil(N/8), T, 8) of this type; lanes without a symbol are missing."""
-    t, n = values.shape
-    blocks = -(-n // LANES)
-    out = leased((blocks, t, LANES), dtype)
-    out[-1] = np.nan
-    whole = n // LANES
-    if whole:
-        out[:whole] = values[:, : whole * LANES].reshape(t, whole, LANES).transpose(1, 0, 2)
-    if n % LANES:
-        out[whole, :, : n % LANES] = values[:, whole * LANES :]
-    return out
-
-
-def blocked(panel: Panel, name: str) -> tuple[FloatArray, int]:
-    """The blocked copy of a field (or of "group:NAME", or of the universe as 1 and missing), made once a panel.
-
-    Fields are of the panel's type, groups and the universe float64. With it, where it lies.
-    """
-    with _BLOCKED_LOCK:
-        copies = _BLOCKED.setdefault(panel, {})
-        if name not in copies:
-            if name == UNIVERSE:
-                assert panel.universe is not None
-                made = to_blocks(np.where(panel.universe, 1.0, np.nan))
-            elif name.startswith("group:"):
-                made = to_blocks(panel.group(name.removeprefix("group:")).codes)
-            else:
-                made = to_blocks(panel.read(name), panel.dtype)
-            copies[name] = made, address(made)
-        return copies[name]
-
-
-class RowOrder(Protocol):
-    """What a RankIC sink correlates with: values and the order of each date's, such as `evaluation.SortedRows`.
-
-    Attributes:
-        values: (T, N) float64. order: (T, N) int32, columns of the known labels in ascending order, first count[t] of
-            row t. count: (T,) int64. tied: (T,) float64, 1 where two of a row's values are equal.
-    """
-
-    @property
-    def values(self) -> FloatArray: ...
-
-    @property
-    def order(self) -> NDArray[np.int32]: ...
-
-    @property
-    def count(self) -> IntArray: ...
-
-    @property
-    def tied(self) -> FloatArray: ...
-
-
-@dataclass(frozen=True)
-class SortedLabels:
-    """A `RowOrder` of arrays that somebody sorted."""
-
-    trusted: ClassVar[bool] = True  # nobody need look where its order leads
-
-    values: FloatArray
-    order: NDArray[np.int32]
-    count: IntArray
-
-    @functools.cached_property
-    def tied(self) -> FloatArray:
-        out = np.zeros(len(self.values))
-        find_ties(
-            np.ascontiguousarray(self.values, dtype=np.float64),
-            np.ascontiguousarray(self.order, dtype=np.int32),
-            self.count.astype(np.int64),
-            out,
-        )
-        return out
-
-
-class _Memory:
-    """Addresses of everything a stage's slots can name, shared by all threads."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        panel: Panel,
-        out: Sequence[FloatArray] | None,
-        labels: RowOrder | None,
-        dtype: DTypeLike = np.float64,
-        first: int = 0,
-        wanted: int = 0,
-        keeps: bool = False,
-    ) -> None:
-        t, n = panel.shape
-        self.dtype, self.first, self.wanted = np.dtype(dtype), first, wanted
-        self.dates, self.columns = t, n
-        self.blocks = -(-n // LANES)
-        self.fields = [blocked(panel, name) for name in plan.fields]
-        # With where each lies.
-        self.buffers: dict[int, tuple[FloatArray, int]] = {}
-        self.unused: list[tuple[FloatArray, int]] = []  # buffers of earlier stages
-        self.keeps = keeps  # whether the run comes again, and needs them all
-        self.blocked = plan.blocked
-        self.most = plan.most_buffers
-        self.shape = (t, 2) if plan.sink else (self.blocks, t, LANES) if plan.blocked else (t - wanted, n)
-        self.outputs: dict[int, FloatArray] = {}
-        if out is not None:
-            if len(out) != plan.n_outputs:
-                raise DataError(f"out must hold {plan.n_outputs} arrays, one for each expression, not {len(out)}")
-            self.outputs = dict(enumerate(out))
-        elif plan.sink:
-            self.outputs = {i: np.full(self.shape, np.nan) for i in range(plan.n_outputs)}
-        self.external: list[tuple[NDArray[Any], int]] = []
-        if plan.sink:
-            assert labels is not None
-            if labels.values.shape != (t, n):
-                raise DataError(f"labels have shape {labels.values.shape}, the panel {(t, n)}")
-            order = np.ascontiguousarray(labels.order, dtype=np.int32)
-            values = np.ascontiguousarray(labels.values, dtype=np.float64)
-            count = labels.count.astype(np.float64)
-            self.external = [(a, address(a)) for a in (values, order, count, labels.tied)]
-        for array in self.outputs.values():
-            plain = isinstance(array, np.ndarray) and array.flags.carray
-            if not plain or array.shape != self.shape or array.dtype != self.dtype:
-                raise DataError(
-                    f"out must hold writable C-contiguous {self.dtype} arrays of shape {self.shape}, one for each "
-                    "expression"
-                )
-        self.groups = max((len(panel.group(f[6:]).labels) for f in plan.fields if f.startswith("group:")), default=0)
-
-    def allocate(self, stage: Stage) -> None:
-        for index in stage.allocates:
-            if not self.unused:
-                taken = POOL.take((self.blocks, self.dates, LANES))
-                self.unused.append((taken, address(taken)))
-            self.buffers[index] = self.unused.pop()
-
-    def release(self, stage: Stage, number: int) -> None:
-        """After stage `number`: what no later stage can need goes to the pool, where a result may take it."""
-        for index in stage.releases:
-            self.unused.append(self.buffers.pop(index))
-        while not self.keeps and self.unused and len(self.unused) + len(self.buffers) > self.most[number + 1]:
-            POOL.give(self.unused.pop()[0])
-
-    def close(self) -> None:
-        """Buffers go to the pool, which may keep fewer than a run needs at once."""
-        for array, _ in (*self.unused, *self.buffers.values()):
-            POOL.give(array)
-        self.unused, self.buffers = [], {}
-
-    def clear_lanes(self) -> None:
-        """Make blocked results missing where there is no symbol."""
-        if self.blocked and self.columns % LANES:
-            for values in self.outputs.values():
-                values[-1, :, self.columns % LANES :] = np.nan
-
-    def locate(self, slot: Slot) -> tuple[int, int, int]:
-        """(address, bytes from one symbol block to the next, bytes of a value)."""
-        if slot.space is Space.OUTPUT:
-            if slot.index not in self.outputs:
-                # Not before it is written: the buffers that the run has done with become results.
-                # A chunk's, which leave the rows before it out, and those of float32 are too small for that.
-                fits = self.wanted == 0 and self.dtype == np.float64
-                self.outputs[slot.index] = leased(self.shape, self.dtype, self.blocks * self.dates * LANES * fits)
-            array = self.outputs[slot.index]
-            return address(array), array.itemsize * self.dates * LANES if self.blocked else 0, array.itemsize
-        if slot.space is Space.EXTERNAL:
-            return self.external[slot.index][1], 0, 8
-        array, at = self.fields[slot.index] if slot.space is Space.FIELD else self.buffers[slot.index]
-        return at, array.itemsize * self.dates * LANES, array.itemsize
 
 
 _KINDS = {
@@ -314,7 +140,7 @@ def _assemble(stage: Stage) -> _Code:
     return _Code(kernels, rows, np.array([*params, 0.0]), list(slots), len(registers), scratch)
 
 
-def _scratch_doubles(stage: Stage, code: _Code, memory: _Memory) -> int:
+def _scratch_doubles(stage: Stage, code: _Code, memory: RunMemory) -> int:
     if stage.axis is Axis.TIME:
         return max((stage.max_window + 2) * 6 * LANES + 64, code.scratch)
     from fama_fast.backends.numba_vm.kernels.radix import scratch_size
@@ -344,7 +170,7 @@ class _Cuts:
         rows: dates that the sinks are asked for; None for all. tile_rows: dates of a tile, if not as the cache wants.
     """
 
-    def __init__(self, plan: Plan, memory: _Memory, tile_rows: int | None, rows: IntArray | None) -> None:
+    def __init__(self, plan: Plan, memory: RunMemory, tile_rows: int | None, rows: IntArray | None) -> None:
         self._lookback, self._rows, self._tile_rows = plan.lookback, rows, tile_rows
         self._first, self._dates, self._row_bytes = memory.first, memory.dates, memory.blocks * LANES * 8
         self._made: dict[tuple[bool, int], _Tiles] = {}
@@ -391,7 +217,7 @@ class _Job:
 def _job(
     stage: Stage,
     code: _Code,
-    memory: _Memory,
+    memory: RunMemory,
     threads: int,
     cuts: _Cuts,
     origin: int,
@@ -451,7 +277,7 @@ def _codes(plan: Plan) -> Iterator[_Code]:
 def _jobs(
     plan: Plan,
     codes: Iterator[_Code],
-    memory: _Memory,
+    memory: RunMemory,
     threads: int | None,
     tile_rows: int | None,
     origin: int,
@@ -508,7 +334,7 @@ def execute(
     if np.float32 in (panel.dtype, results):
         plan = narrowed(plan, fields=panel.dtype == np.float32, results=results == np.float32)
     codes = _codes(plan)
-    memory = _Memory(plan, panel, out, labels, results, first, wanted)
+    memory = RunMemory(plan, panel, out, labels, results, first, wanted)
     try:
         for job in _jobs(plan, codes, memory, threads, tile_rows, origin, rows):
             _run(job)
@@ -529,7 +355,7 @@ class Bound:
         """Arguments as of `execute`; the same errors."""
         if panel.dtype == np.float32:
             plan = narrowed(plan, fields=True, results=False)
-        self._memory = _Memory(plan, panel, out, None, keeps=True)
+        self._memory = RunMemory(plan, panel, out, None, keeps=True)
         weakref.finalize(self, self._memory.close)
         self._jobs = []
         for job in _jobs(plan, _codes(plan), self._memory, threads, None, 0, None):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fama_fast.dashboard.factor import FactorPage
     from fama_fast.dashboard.runs import Runs
-    from fama_fast.ledger.lineage import Kin
+    from fama_fast.ledger.kin import Kin
 
 _FIGURES = {
     "rank_ic": "RankIC",

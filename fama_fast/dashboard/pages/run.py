@@ -14,13 +14,14 @@ from fama_fast.dashboard.elements import Text, Tiles, facts, figure, paragraph
 from fama_fast.dashboard.pages.frame import frame, problem, run_address
 from fama_fast.dashboard.tallies import curve
 from fama_fast.errors import StoreError
-from fama_fast.ledger.lineage import ChainPath, Lineage
+from fama_fast.ledger.lineage import Lineage
 from fama_fast.ledger.ownership import RUNNING
 from fama_fast.number_text import DASH, number, typeset
 from fama_fast.report import figures
 
 if TYPE_CHECKING:
     from fama_fast.dashboard.runs import Run, Runs
+    from fama_fast.ledger.kin import ChainPath
 
 REFRESH_SECONDS = 2.0
 _MOST_CHAINS = 40  # in one figure; more cannot be told apart

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from fama_fast.ledger.ledger import Ledger
 from fama_fast.mining.progress.plain import NoProgress, RoundReport
 from fama_fast.mining.run import steps
 from fama_fast.mining.run.background_writer import BackgroundWriter
-from fama_fast.mining.run.loop import mine
+from fama_fast.mining.run.mine import mine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +69,7 @@ def test_the_next_round_is_at_its_gates_while_the_last_is_written(
 
     monkeypatch.setattr(steps, "pass_gates", passing)
     monkeypatch.setattr(Ledger, "commit_round", committing)
+    monkeypatch.setattr("fama_fast.mining.run.loop._LONG_ROUND", math.inf)  # also where kernels are compiled first
     settings = {
         "data": {"simulator": {"symbols": 30, "dates": 260}},
         "run": {"rounds": 3, "seed": 1},

@@ -25,7 +25,7 @@ from fama_fast.llm.settings import LLMSettings
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.proposers.kinds.llm import LLMProposer, make_client
 from fama_fast.mining.proposers.kinds.replay import ReplayProposer
-from fama_fast.mining.run.loop import mine
+from fama_fast.mining.run.mine import mine
 from fama_fast.panel import Panel
 from fama_fast.proposals.protocol import Allowance, ProposalRequest, Rejection, Vocabulary
 

@@ -18,7 +18,7 @@ from fama_fast.mining.config import MiningConfig
 from fama_fast.mining.config_file import config_from_dict, document, leaves
 from fama_fast.mining.measure.market import Market
 from fama_fast.mining.progress.plain import NoProgress, RoundReport
-from fama_fast.mining.run.loop import mine
+from fama_fast.mining.run.mine import mine
 from fama_fast.mining.run.to_records import deciding_settings
 from fama_fast.panel import Panel
 from fama_fast.proposals.protocol import Capabilities, Proposal, ProposalBatch, ProposalRequest, Rejection, Usage

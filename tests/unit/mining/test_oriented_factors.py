@@ -23,7 +23,7 @@ from fama_fast.errors import StoreError
 from fama_fast.evaluation.ranks import centred_ranks
 from fama_fast.ledger.ledger import Ledger
 from fama_fast.library import FactorSet, make_factor, seed_factors
-from fama_fast.mining.run.loop import mine
+from fama_fast.mining.run.mine import mine
 from tests.support.older_ledger import age, old_document, old_set
 
 

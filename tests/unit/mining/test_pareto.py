@@ -29,7 +29,7 @@ from fama_fast.mining.library.pareto import (
 )
 from fama_fast.mining.library.view import LibraryView
 from fama_fast.mining.measure.market import Market
-from fama_fast.mining.run.loop import mine
+from fama_fast.mining.run.mine import mine
 from fama_fast.panel import Panel
 from fama_fast.proposals.protocol import Proposal
 from tests.unit.mining.test_loop import Scripted

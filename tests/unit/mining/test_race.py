@@ -143,7 +143,7 @@ def test_races_are_held_while_they_pay_and_now_and_then(saved: float, held: list
 @pytest.mark.parametrize("bar", [0.0, 0.5])
 def test_a_run_races_where_nearly_all_lose_and_not_where_none_does(bar: float) -> None:
     """With a bar at which nobody can lose races stop after three rounds; with one that nobody reaches they go on."""
-    from fama_fast.mining.run.loop import mine
+    from fama_fast.mining.run.mine import mine
 
     panel = simulate(SimulationSpec(n_symbols=200, n_dates=600, seed=4))
     raced: list[int] = []

@@ -19,7 +19,7 @@ from fama_fast.mining.config_file import config_from_dict, document
 from fama_fast.mining.progress.mlflow import final_metrics, parameters, tracked
 from fama_fast.mining.progress.mlflow_store import quiet
 from fama_fast.mining.progress.plain import NoProgress, RoundReport
-from fama_fast.mining.run.loop import mine
+from fama_fast.mining.run.mine import mine
 from fama_fast.mining.run.stopping import StopRequest
 from fama_fast.panel import Panel
 from fama_fast.proposals.protocol import Capabilities, Proposal, ProposalBatch, ProposalRequest, Usage

@@ -13,7 +13,8 @@ import pytest
 
 import fama_fast as ff
 from fama_fast.backends.numba_vm import memory
-from fama_fast.backends.numba_vm.run import blocked, execute
+from fama_fast.backends.numba_vm.run import execute
+from fama_fast.backends.numba_vm.run_memory import blocked
 from fama_fast.engine import daily_rank_ic
 from fama_fast.evaluation.rows import SortedRows
 from fama_fast.panel import Panel
