@@ -285,7 +285,7 @@ def test_a_run_uses_its_own_buffers_again(monkeypatch: pytest.MonkeyPatch) -> No
         return take(shape)
 
     monkeypatch.setattr(pool, "take", counted)
-    monkeypatch.setattr("fama_fast.backends.numba_vm.run.POOL", pool)
+    monkeypatch.setattr("fama_fast.backends.numba_vm.run_memory.POOL", pool)
     data = panel()
     roots = [b("TS_MEAN", b("RANK", b("TS_MEAN", CLOSE, d)), d) for d in range(2, 30)]
     plan = make_plan(roots)
@@ -310,7 +310,7 @@ def test_a_result_takes_the_memory_of_a_buffer_that_the_run_has_done_with(
     expected = [values.copy() for values in execute(plan, data)]
     monkeypatch.setattr(memory, "aligned", counted)
     monkeypatch.setattr(memory, "POOL", pool)
-    monkeypatch.setattr("fama_fast.backends.numba_vm.run.POOL", pool)
+    monkeypatch.setattr("fama_fast.backends.numba_vm.run_memory.POOL", pool)
     found = execute(plan, data)
     # Two buffers and the first result; the second result is where the first buffer was.
     assert [math.prod(shape) for shape in made].count(3 * 70 * 8) == 3
