@@ -17,8 +17,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAST = (3, 11)
-# The language, the data and the loop: enough to see whether another Python can run all of it.
-TESTS = ("unit/lang", "unit/panel/test_panel.py", "unit/panel/test_csv.py", "unit/mining/test_loop.py")
+# Of the language, the data and the loop: enough to see whether another Python can run all of it.
+TESTS = (
+    "unit/lang/test_lang_parser.py",
+    "unit/lang/test_lang_printer.py",
+    "unit/lang/test_passes.py",
+    "unit/lang/test_define.py",
+    "unit/panel/test_panel.py",
+    "unit/panel/test_csv.py",
+    "unit/mining/test_loop.py",
+)
 TOOLS = ("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "pandas", "bottleneck", "statsmodels")
 _NO_WHEEL = re.compile(r"No matching distribution found for (\S+)|Could not find a version that satisfies .*? (\S+)")
 
