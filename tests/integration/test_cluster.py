@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +56,13 @@ TEXTS = [
     "Z_SCORE(TS_RANK(CLOSE, 12))",
     "CLOSE / TS_MAX(CLOSE, 60)",
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collected() -> Iterator[None]:
+    """Collects what is left of the clusters while it may still be left, not in the middle of some other test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
