@@ -39,7 +39,8 @@ test: $(VENV)/.installed-dev
 
 # What needs no back end, in seconds.
 test-fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow" tests/unit/lang tests/unit/mining/test_config.py \
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow" --ignore-glob='*/test_dialect_*' \
+		tests/unit/lang tests/unit/mining/test_config.py \
 		tests/unit/llm/test_answers.py tests/unit/test_imports.py $(ARGS)
 
 # The lowest versions that pyproject.toml allows: the language, the data, the operators and the loop.
