@@ -17,6 +17,7 @@ from fama_fast.errors import ConfigError, StoreError, nearest_name
 from fama_fast.library.strict_yaml import load
 from fama_fast.mining.config import MiningConfig
 from fama_fast.panel.io.folder import KNOWN_ENDINGS
+from fama_fast.proposals.setting_roles import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,16 +146,7 @@ SECTIONS = _sections()
 
 def known_keys() -> tuple[str, ...]:
     """Every dotted key, older names included."""
-
-    def walk(model: type[BaseModel], prefix: str) -> Iterator[str]:
-        for name, info in model.model_fields.items():
-            kind = info.annotation
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                yield from walk(kind, f"{prefix}{name}.")
-            else:
-                yield f"{prefix}{name}"
-
-    return (*walk(MiningConfig, ""), *(".".join(a) for a in ALIASES))
+    return (*(key for key, _ in settings(MiningConfig)), *(".".join(a) for a in ALIASES))
 
 
 def _copy(data: Any) -> Any:

@@ -8,7 +8,7 @@ A setting without a role decides the result: it is in the result document, and a
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -26,18 +26,17 @@ class Role(enum.Enum):
 
 def keys_of(model: type[BaseModel], *roles: Role) -> frozenset[str]:
     """Dotted keys of the settings that have one of these roles; a section with a role has it for all that is in it."""
-    return frozenset(_keys(model, roles, ""))
+    return frozenset(key for key, own in settings(model) if not own.isdisjoint(roles))
 
 
-def _keys(model: type[BaseModel], roles: tuple[Role, ...], prefix: str, *, whole: bool = False) -> Iterator[str]:
+def settings(
+    model: type[BaseModel], prefix: str = "", above: frozenset[Role] = frozenset()
+) -> Iterator[tuple[str, frozenset[Role]]]:
+    """Every setting's dotted key, in order, with its roles, those of its sections among them."""
     for name, info in model.model_fields.items():
-        chosen = whole or any(role in info.metadata for role in roles)
-        section = next((a for a in (info.annotation, *get_args(info.annotation)) if _is_section(a)), None)
-        if section is not None:
-            yield from _keys(section, roles, f"{prefix}{name}.", whole=chosen)
-        elif chosen:
-            yield f"{prefix}{name}"
-
-
-def _is_section(annotation: object) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        own = above.union(role for role in info.metadata if isinstance(role, Role))
+        section = info.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            yield from settings(section, f"{prefix}{name}.", own)
+        else:
+            yield f"{prefix}{name}", own

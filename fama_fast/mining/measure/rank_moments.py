@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fama_fast.evaluation.ranks import Ranks
     from fama_fast.types import BoolArray, FloatArray
 
-    Ranks = NDArray[np.float32]
     Whole = NDArray[np.signedinteger[Any]]
 
 # Bytes a cell: two forecasts with what they are made and scored from, the label's ranks, two products.

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from fama_fast import ops
 from fama_fast.errors import FamaError
-from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, Node, const, count_nodes, field, group, postorder
+from fama_fast.ir import CONST, FIELD, GROUP, LEAVES, Node, const, field, group, postorder
 from fama_fast.mining.proposers.palette import palette, usage
-from fama_fast.passes import lookback
+from fama_fast.proposals.admissible import admissible
 from fama_fast.proposals.operators import WINDOWS
+from fama_fast.proposals.protocol import Limits
 from fama_fast.types import Family, Kind, adv_window
 
 if TYPE_CHECKING:
@@ -104,17 +105,13 @@ def is_group(node: Node) -> bool:
 
 
 def fits(node: Node, vocabulary: Vocabulary, max_depth: int = MAX_DEPTH, max_nodes: int = MAX_NODES) -> bool:
-    """Whether the expression can be proposed: fields, groups and windows of the data, bounded, neither a leaf nor a
-    condition."""
-    if node.op in LEAVES or is_boolean(node) or is_group(node):
-        return False
-    if node.depth > max_depth or count_nodes(node) > max_nodes:
+    """Whether the expression can be proposed: admissible, no leaf, fields, groups and windows of the data."""
+    limits = Limits(max_nodes, max_depth, vocabulary.max_window)
+    if node.op in LEAVES or admissible(node, limits) is not None:
         return False
     fields, groups = _names(vocabulary)
-    seen_field = False
     for n in postorder(node):
         if n.op == FIELD:
-            seen_field = True
             adv = adv_window(n.name)
             if n.name not in fields and not (adv and {"CLOSE", "VOLUME"} <= fields):
                 return False
@@ -127,7 +124,7 @@ def fits(node: Node, vocabulary: Vocabulary, max_depth: int = MAX_DEPTH, max_nod
             varying = [a for a in n.args if a.op != CONST]
             if len(set(varying)) < len(varying):  # x / x, x - x: no information
                 return False
-    return seen_field and lookback(node) <= vocabulary.max_window
+    return True
 
 
 @functools.lru_cache(maxsize=16)

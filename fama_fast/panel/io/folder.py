@@ -164,7 +164,8 @@ def list_files(path: str | Path) -> Listing:
                 f"{path}: neither CSV nor Parquet (expected a name ending in .csv, .parquet or .pq)"
                 f"{_way_in(place.name)}"
             )
-        _check(place)
+        if _is_empty(place):
+            raise _no_bytes(str(place))
         return Listing(str(path), (Place(str(path), str(place)),), kind, one=True)
     if glob.has_magic(str(place)):
         return _list_matching(path, place)
@@ -291,24 +292,26 @@ def _of_one_kind(
         hint = hint or next((way for name in names if (way := _way_in(name))), "")
         raise DataError(f"{path}: {nothing}{there}{hint}")
     ((kind, chosen),) = kinds.items()
-    if filesystem is None and kind == "csv":
-        # As one that has no rows: the symbol of a folder of many that was never traded, or not yet downloaded.
-        empty = {file for file in chosen if not Path(file.path).stat().st_size}
-        if len(empty) < len(chosen):
-            left_out = [*left_out, *("/".join(file.below) + " (empty)" for file in chosen if file in empty)]
-            chosen = [file for file in chosen if file not in empty]
     if filesystem is None:
-        for file in chosen:
-            _check(Path(file.path), file.name if not texts else None)
+        empty = dict.fromkeys(file for file in chosen if _is_empty(Path(file.path)))
+        if empty and (kind != "csv" or len(empty) == len(chosen)):
+            first_empty = next(iter(empty))
+            raise _no_bytes(first_empty.path if texts else first_empty.name)
+        # As one that has no rows: the symbol of a folder of many that was never traded, or not yet downloaded.
+        left_out = [*left_out, *("/".join(file.below) + " (empty)" for file in empty)]
+        chosen = [file for file in chosen if file not in empty]
     skipped = [*left_out, *("/".join(f.below) for f in others)]
     return Listing(str(path), tuple(chosen), kind, one=False, left_out=tuple(sorted(skipped)), filesystem=filesystem)
 
 
-def _check(file: Path, name: str | None = None) -> None:
+def _is_empty(file: Path) -> bool:
     if not is_text(file):
         raise DataError(f"{file}: the name is not UTF-8 text, and such a file cannot be opened: rename it")
-    if file.stat().st_size == 0:
-        raise DataError(f"{name or file}: the file is empty")
+    return file.stat().st_size == 0
+
+
+def _no_bytes(name: str) -> DataError:
+    return DataError(f"{name}: the file is empty")
 
 
 def _near(place: Path) -> str:
