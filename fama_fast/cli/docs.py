@@ -52,6 +52,7 @@ def operator_entry(spec: OpSpec) -> str:
         ("missing", d["missing"]),
         ("min_periods", d["no_min_periods"]),
         ("looks back", f"`{d['lookback']}`" if d["lookback"] != "0" else ""),
+        ("unit", d["unit"]),
         ("algebra", ", ".join(d["algebra"])),
         ("gives", "1, 0 or missing" if d["boolean"] else "a group" if d["gives_group"] else ""),
         ("example", f"`{d['example']}`"),

@@ -35,6 +35,7 @@ def describe(spec: OpSpec) -> dict[str, Any]:
         "aliases": list(spec.aliases),
         "lookback": _lookback(spec),
         "missing": spec.missing,
+        "unit": _unit(spec),
         "no_min_periods": spec.no_min_periods,
         "algebra": _laws(spec.algebra),
         "boolean": spec.boolean,
@@ -61,6 +62,14 @@ def parameter_line(p: dict[str, Any]) -> str:
     if p["maximum"] is not None:
         bounds.append(f"at most {p['maximum']:g}")
     return "; ".join([p["kind"], *([p["doc"]] if p["doc"] else []), *bounds])
+
+
+def _unit(spec: OpSpec) -> str:
+    """The rule of the result's unit, by the parameters' names; empty where what the operator stands for decides."""
+    rule = spec.unit
+    if rule is None:
+        return ""
+    return "depends on the parameters" if callable(rule) else rule.word
 
 
 def _laws(algebra: Algebra) -> list[str]:

@@ -96,6 +96,7 @@ def _card(d: dict[str, Any]) -> str:
         "lookback",
         "missing",
         "no_min_periods",
+        "unit",
         "algebra",
         "example",
         "source",

@@ -44,7 +44,7 @@ from fama_fast.evaluation.portfolios import (
     quantile_buckets,
     top_k_weights,
 )
-from fama_fast.evaluation.rank_correlation import Likeness, clustered, correlations, rank_correlation_matrix
+from fama_fast.evaluation.rank_correlation import CorrelationClusters, clustered, correlations, rank_correlation_matrix
 from fama_fast.evaluation.residual import average_ranks, residual_values, style_controls
 from fama_fast.evaluation.rows import SortedRows
 from fama_fast.evaluation.score import compile_all, score, score_windows
@@ -54,13 +54,13 @@ from fama_fast.panel.presence import trading
 
 __all__ = [
     "MIN_PAIRS",
+    "CorrelationClusters",
     "CostLevel",
     "Daily",
     "FactorScores",
     "FactorStudy",
     "Groups",
     "LibraryStudy",
-    "Likeness",
     "Overfitting",
     "Path",
     "Performance",

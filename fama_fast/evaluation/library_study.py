@@ -10,7 +10,7 @@ import numpy as np
 from fama_fast.errors import DataError
 from fama_fast.evaluation import inference
 from fama_fast.evaluation.overfitting import overfitting_probability
-from fama_fast.evaluation.rank_correlation import Likeness, clustered, correlations
+from fama_fast.evaluation.rank_correlation import CorrelationClusters, clustered, correlations
 from fama_fast.evaluation.ranks import rank_vectors, sample_rows
 from fama_fast.evaluation.study import StudyData, StudySettings, groups_of, study
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fama_fast.types import Rows
 
 
-LIKENESS_DATES = 250  # correlations of ranks settle long before that
+CORRELATION_DATES = 250  # correlations of ranks settle long before that
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class LibraryStudy:
     """Studies of many factors, and their correlations.
 
     Attributes:
-        names, studies: in the order given. likeness: their correlations, order and clusters.
+        names, studies: in the order given. correlations: their correlations, order and clusters.
         overfitting: of choosing the best by long-short returns. deflated_sharpe: the probability that the long-short
             Sharpe ratio of the best is above the best of as many without skill. Both are None with fewer than two
             factors or too few days; `not_supplied` says so.
@@ -40,7 +40,7 @@ class LibraryStudy:
 
     names: tuple[str, ...]
     studies: tuple[FactorStudy, ...]
-    likeness: Likeness
+    correlations: CorrelationClusters
     overfitting: Overfitting | None
     deflated_sharpe: float | None
     not_supplied: dict[str, str]
@@ -49,10 +49,10 @@ class LibraryStudy:
         """Plain data, series excluded."""
         return {
             "factors": [{"name": n, **s.figures} for n, s in zip(self.names, self.studies, strict=True)],
-            "likeness": {
-                "matrix": self.likeness.matrix.tolist(),
-                "order": self.likeness.order.tolist(),
-                "cluster": self.likeness.cluster.tolist(),
+            "correlations": {
+                "matrix": self.correlations.matrix.tolist(),
+                "order": self.correlations.order.tolist(),
+                "cluster": self.correlations.cluster.tolist(),
             },
             "overfitting": None if self.overfitting is None else asdict(self.overfitting),
             "deflated_sharpe": self.deflated_sharpe,
@@ -76,7 +76,7 @@ def study_library(
         DataError: no factor; shapes differ.
     """
     span = np.arange(len(data.dates))[slice(None) if rows is None else rows]
-    picked = sample_rows(span, LIKENESS_DATES, data.settings.seed)
+    picked = sample_rows(span, CORRELATION_DATES, data.settings.seed)
     names: list[str] = []
     studies: list[FactorStudy] = []
     vectors = []

@@ -30,7 +30,7 @@ _CHUNK = 16_384  # columns at a time: the float64 copy of a chunk stays small
 
 
 @dataclass(frozen=True)
-class Likeness:
+class CorrelationClusters:
     """Rank correlations of a set of factors, with their clusters.
 
     Attributes:
@@ -50,7 +50,7 @@ def rank_correlation_matrix(
     *,
     rows: Any = None,
     threshold: float = 0.5,
-) -> Likeness:
+) -> CorrelationClusters:
     """Rank correlations of factors, ordered and clustered.
 
     Args:
@@ -131,7 +131,7 @@ def normalised(products: FloatArray) -> FloatArray:
     return out
 
 
-def clustered(matrix: FloatArray, *, threshold: float = 0.5) -> Likeness:
+def clustered(matrix: FloatArray, *, threshold: float = 0.5) -> CorrelationClusters:
     """Hierarchical clusters of a correlation matrix: average linkage on 1 - |correlation|, leaves ordered optimally.
 
     Source: `scipy.cluster.hierarchy`; optimal leaf order of Bar-Joseph, Gifford and Jaakkola (2001).
@@ -144,11 +144,11 @@ def clustered(matrix: FloatArray, *, threshold: float = 0.5) -> Likeness:
     if matrix.shape[1] != n or not n or not bool(np.isfinite(matrix).all()):
         raise DataError(f"correlations must be a square matrix of numbers, not {shown(matrix)}")
     if n == 1:
-        return Likeness(matrix, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
+        return CorrelationClusters(matrix, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
     distance = 1.0 - np.abs(matrix)
     np.fill_diagonal(distance, 0.0)
     tree = linkage(squareform((distance + distance.T) / 2.0, checks=False), "average", optimal_ordering=True)
     order = np.asarray(leaves_list(tree), dtype=np.int64)
     raw = fcluster(tree, 1.0 - threshold, criterion="distance")
     number = {label: i for i, label in enumerate(dict.fromkeys(raw[order].tolist()))}
-    return Likeness(matrix, order, np.array([number[label] for label in raw.tolist()], dtype=np.int64))
+    return CorrelationClusters(matrix, order, np.array([number[label] for label in raw.tolist()], dtype=np.int64))

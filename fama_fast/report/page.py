@@ -48,7 +48,7 @@ def charts(content: Content) -> dict[str, Any]:
         series = {n: s.daily["rank_ic"] for n, s in zip(study.names, study.studies, strict=True)}
         out["cumulative"] = figures.cumulative_rank_ic(series, content.dates, tested_from=content.tested_from)
         if len(study.names) > 1:
-            alike = study.likeness
+            alike = study.correlations
             out["correlations"] = figures.correlations(study.names, alike.matrix.tolist(), alike.order.tolist())
         for name, factor_study in zip(study.names, study.studies, strict=True):
             out |= {

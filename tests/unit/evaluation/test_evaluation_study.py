@@ -184,8 +184,8 @@ def test_a_library_is_its_factors_and_how_they_relate(panel, data):
     found = study_library(zip(texts, values, strict=True), data, signs=[1, -1, 1])
     assert found.names == tuple(texts)
     assert found.studies[1].figures == study(values[1], data, sign=-1).figures
-    assert found.likeness.matrix[0, 1] == pytest.approx(-1.0, abs=1e-9)
-    assert found.likeness.cluster[0] == found.likeness.cluster[1] != found.likeness.cluster[2]
+    assert found.correlations.matrix[0, 1] == pytest.approx(-1.0, abs=1e-9)
+    assert found.correlations.cluster[0] == found.correlations.cluster[1] != found.correlations.cluster[2]
     daily = np.stack([s.daily["long_short"] for s in found.studies], axis=1)
     assert found.overfitting == overfitting_probability(np.nan_to_num(daily))
     json.dumps(found.as_dict())  # plain data

@@ -124,7 +124,7 @@ def test_what_comes_after_the_validation_changes_nothing_for_a_closed_factor(doc
     changed = {**document, "data": {**document["data"], "hash": other.data_hash}}
     again = from_document(changed, other)
     assert again.study.studies[1].figures == content.study.studies[1].figures
-    assert again.study.likeness.matrix.tolist() == content.study.likeness.matrix.tolist()
+    assert again.study.correlations.matrix.tolist() == content.study.correlations.matrix.tolist()
     assert again.study.studies[0].figures != content.study.studies[0].figures
 
 
