@@ -173,26 +173,35 @@ def print_table(
     *,
     long_column: str | None = None,
     decimals: Mapping[str, int] | None = None,
+    spare: Sequence[str] = (),
 ) -> None:
     """Print rows (all with the keys of the first) as a table on a terminal, tab-separated when piped.
 
     Args:
         long_column: a column of long texts; a terminal too narrow for it gets numbers there and a key above.
         decimals: of a column's figures, by its name; 4 elsewhere.
+        spare: columns that a terminal too narrow for all goes without.
     """
     if not rows:
         return
     columns = list(rows[0])
     places = decimals or {}
-    cells = [[printable(" ".join(cell(row[c], places.get(c, 4)).split())) for c in columns] for row in rows]
+
+    def cells_of(columns: Sequence[str]) -> list[list[str]]:
+        return [[printable(" ".join(cell(row[c], places.get(c, 4)).split())) for c in columns] for row in rows]
+
     if not sys.stdout.isatty():
-        say(*("\t".join(line) for line in [columns, *cells]))
+        say(*("\t".join(line) for line in [columns, *cells_of(columns)]))
         return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(file=raw(sys.stdout))
+    if console.width < _ROOM * len(columns):
+        columns = [c for c in columns if c not in spare]
+    firsts = [rows[0][c] for c in columns]
+    cells = cells_of(columns)
     if long_column is not None and console.width < _ROOM * (len(columns) - 1) + _LEAST_TEXT:
         at = columns.index(long_column)
         numbers = {text: str(i) for i, text in enumerate(dict.fromkeys(line[at] for line in cells), start=1)}
@@ -202,7 +211,7 @@ def print_table(
             line[at] = numbers[line[at]]
         columns[at] = "#"
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for i, (c, first) in enumerate(zip(columns, rows[0].values(), strict=True)):
+    for i, (c, first) in enumerate(zip(columns, firsts, strict=True)):
         numeric = c == "#" or isinstance(first, (int, float))
         # Headings may fold, so that ten figures fit eighty characters; numbers may not.
         least = max(len(line[i]) for line in cells) if numeric else None

@@ -39,7 +39,12 @@ if TYPE_CHECKING:
     from fama_fast.types import IntArray
 
 ENDINGS = (".parquet", ".csv", ".json")
-DECIMALS = {"rank_icir": 3, "icir": 3, "hit_rate": 3, "coverage": 3, "turnover": 3, "rank_ic_t": 2}
+DECIMALS = (
+    dict.fromkeys(("rank_icir", "icir", "hit_rate", "coverage", "turnover", "traded"), 3)
+    | dict.fromkeys(("rank_ic_t", "ic_t", "spread_t", "net_t"), 2)
+    | dict.fromkeys(("spread_bp", "net_bp"), 1)
+)
+_SPARE = ("icir", "ic_t", "traded")  # what a terminal too narrow for everything goes without
 
 
 def register(app: typer.Typer) -> None:
@@ -99,6 +104,16 @@ def score(
     memory_budget: MemoryBudget = None,
     ledger: LedgerPath = None,
     cluster: Cluster = None,
+    cost_bps: Annotated[
+        float | None,
+        typer.Option(
+            "--cost-bps",
+            metavar="BPS",
+            help="What trading costs, in hundredths of a percent of what is traded.  [default: 10]",
+            min=0.0,
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
     output: Annotated[
         Path | None,
@@ -114,12 +129,15 @@ def score(
 ) -> None:
     """Score expressions against forward returns.
 
-    Prints RankIC, IC, their stability, hit rate, coverage and turnover of ranks. Each EXPR is an expression, a file of
-    them, or a run (see compute). Factors of a run are scored on its data, label and splits, unless options say others.
+    Prints RankIC, IC, their stability, hit rate, coverage and turnover of ranks; and what the top tenth earns more than
+    the bottom one, before (spread) and after (net) costs, in hundredths of a percent a day. Each EXPR is an expression,
+    a file of them, or a run (see compute). Factors of a run are scored on its data, label and splits, unless options
+    say others.
     """
     from fama_fast.atomic import ensure_writable
     from fama_fast.data.labels import MIN_MEMBERS, say_unscored
     from fama_fast.evaluation.score import score as score_expressions
+    from fama_fast.evaluation.spread import COST_BPS
 
     reject_options(expressions, ctx)
     if output is not None:
@@ -132,10 +150,12 @@ def score(
     if min_members is None:
         min_members = given.min_members
     least = MIN_MEMBERS if min_members is None else min_members
-    # What is read: the dates scored, those that windows look back to, and one more, for the turnover of the first.
+    # What is read: the dates scored, those that windows look back to, and as many more as a label is held, for what is
+    # traded on the first.
     chosen = given.data(data, universe=universe, groups=groups, reading=reading, parts=memory_budget is not None)
     first, last = start or chosen.reading.start, end or chosen.reading.end
-    back = replace(chosen.reading, start=first, end=last, history=1 + max(a.lookback for a in alphas))
+    held = max(h if isinstance(h, int) else 1 for h in horizons)
+    back = replace(chosen.reading, start=first, end=last, history=held + max(a.lookback for a in alphas))
     opened = open_scoring(
         cluster, chosen.data, memory_budget, needed_by=alphas, **{**chosen.options(), "reading": back}
     )
@@ -151,6 +171,7 @@ def score(
             end=end,
             min_members=least,
             min_coverage=given.min_coverage,
+            cost_bps=COST_BPS if cost_bps is None else cost_bps,
             memory_budget=memory_budget,
             cluster=elsewhere,
         )
@@ -167,7 +188,7 @@ def score(
         say_json(rows)
     else:
         figures = [{k: v for k, v in row.items() if k != "canonical"} for row in rows]
-        print_table(figures, long_column="expression", decimals=DECIMALS)
+        print_table(figures, long_column="expression", decimals=DECIMALS, spare=_SPARE)
 
 
 def _horizon(text: str) -> int | Sessions:

@@ -16,7 +16,7 @@ from fama_fast.cluster.source import MappedPanel, hash_of
 from fama_fast.cluster.worker import Unfit
 from fama_fast.data.labels import MIN_MEMBERS
 from fama_fast.errors import ConfigError
-from fama_fast.evaluation.daily import Daily
+from fama_fast.evaluation.daily import SERIES, Daily
 from fama_fast.panel import Panel
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ _MOST = 16  # expressions a task: more share more work, and hold more values
 _MOST_IN_PARTS = 64
 _HALO_ROWS = 4  # a task's dates, in halos: what is computed twice stays a small share
 _LEAST_ROWS = 64
-_SERIES = ("rank_ic", "ic", "coverage", "turnover")
 _SHARE = 0.7  # of a worker's memory that the data and the work may take
 _ARRAYS = 26  # (T, N) arrays a thread works with: the values of a batch, their ranks, intermediates
 
@@ -117,16 +116,17 @@ class Scoring:
         first: int,
         last: int,
     ) -> tuple[list[dict[Any, tuple[Any, ...]]], Any]:
-        """By horizon and text, the four daily series on the dates [first, last), with one thread; and what reading
+        """By horizon and text, the daily series on the dates [first, last), with one thread; and what reading
         these dates let pass, as `Dataset.noticed`.
         """
-        from fama_fast.evaluation.chunked import daily_by_labels
+        from fama_fast.evaluation.chunked import daily_by_labels, held_rows
         from fama_fast.evaluation.score import compile_all
 
         figures = daily_by_labels(
             compile_all(texts, self.data),
             self.data,
             {h: self._labels_of(h, entry_lag, options["min_members"]) for h in horizons},
+            spans=held_rows(self.data, horizons, entry_lag),
             budget=self.budget,
             min_coverage=options["min_coverage"],
             min_pairs=options["min_pairs"],
@@ -135,7 +135,7 @@ class Scoring:
             last=last,
         )
         rows = slice(first, last)
-        series = [{h: tuple(getattr(d, n)[rows].copy() for n in _SERIES) for h, d in by.items()} for by in figures]
+        series = [{h: tuple(getattr(d, n)[rows].copy() for n in SERIES) for h, d in by.items()} for by in figures]
         return series, None if self.of is None else self.of.noticed(first, last)
 
     def _labels_of(self, horizon: int | Sessions, entry_lag: int, min_members: int) -> LabelRows:
@@ -184,16 +184,16 @@ class ClusterScoring:
             (tuple(texts[i] for i in p.numbers), tuple(horizons), entry_lag, options, p.first, p.last) for p in pieces
         ]
         results = self.pool.map(self._kept, Scoring.daily, tasks, describe)
-        series = {h: {n: np.full((len(alphas), dates), np.nan) for n in _SERIES} for h in horizons}
+        series = {h: {n: np.full((len(alphas), dates), np.nan) for n in SERIES} for h in horizons}
         for piece, (of_piece, noticed) in zip(pieces, results, strict=True):
             if noticed is not None and not isinstance(self.data, Panel):
                 self.data.take_notice(piece.first, noticed)
             for number, by_horizon in zip(piece.numbers, of_piece, strict=True):
                 for h, arrays in by_horizon.items():
-                    for name, values in zip(_SERIES, arrays, strict=True):
+                    for name, values in zip(SERIES, arrays, strict=True):
                         series[h][name][number, piece.first : piece.last] = values
         for i in range(len(alphas)):
-            yield {h: Daily(**{n: series[h][n][i] for n in _SERIES}) for h in horizons}
+            yield {h: Daily(**{n: series[h][n][i] for n in SERIES}) for h in horizons}
 
 
 def mapped(pool: WorkerPool, panel: Panel, folder: Path) -> MappedPanel:

@@ -48,11 +48,13 @@ from fama_fast.evaluation.rank_correlation import CorrelationClusters, clustered
 from fama_fast.evaluation.residual import average_ranks, residual_values, style_controls
 from fama_fast.evaluation.rows import SortedRows
 from fama_fast.evaluation.score import compile_all, score, score_windows
+from fama_fast.evaluation.spread import COST_BPS, spread_and_traded
 from fama_fast.evaluation.study import FactorStudy, StudyData, StudySettings, study
 from fama_fast.evaluation.turnover import coverage, rank_autocorrelation, rank_turnover
 from fama_fast.panel.presence import trading
 
 __all__ = [
+    "COST_BPS",
     "MIN_PAIRS",
     "CorrelationClusters",
     "CostLevel",
@@ -110,6 +112,7 @@ __all__ = [
     "score_values",
     "score_windows",
     "sharpe",
+    "spread_and_traded",
     "stationary_bootstrap_interval",
     "std",
     "study",

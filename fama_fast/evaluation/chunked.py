@@ -1,8 +1,9 @@
 """Daily figures of factors: dates in chunks, figures kept, values let go. A panel in memory may be one chunk.
 
-A chunk holds one date more before it, for turnover, and the rows after it that labels reach. Every figure of a date
-follows from those rows alone, so the figures have the bits of one run over everything. Labels are made from the closes
-of the chunk (`ReturnLabels`), or are in memory already (`GivenLabels`).
+A chunk holds as many dates more before it as a label is held, for what is traded (one at least, for turnover), and the
+rows after it that labels reach. Every figure of a date follows from those rows alone, so the figures have the bits of
+one run over everything. Labels are made from the closes of the chunk (`ReturnLabels`), or are in memory already
+(`GivenLabels`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from fama_fast.engine.budget import DEFAULT_BUDGET, parse_bytes
 from fama_fast.engine.chunks import chunks, compute
 from fama_fast.engine.daily import ChunkLabels
 from fama_fast.engine.evaluate import lowered_roots, plan_chunks, read_names
-from fama_fast.evaluation.daily import Daily, daily_by_horizon
+from fama_fast.evaluation.daily import SERIES, Daily, daily_by_horizon
 from fama_fast.evaluation.ic import MIN_PAIRS
 from fama_fast.evaluation.rows import SortedRows
 from fama_fast.panel import Panel
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
     from fama_fast.panel.source import Source
     from fama_fast.types import FloatArray, IntArray
 
-_SERIES = ("rank_ic", "ic", "coverage", "turnover")
-# Bytes a cell: of a label its values, order and what computing them takes; of a batch the order of one factor's rows.
-LABEL_BYTES, _ORDER = 8 + 4 + 8 + 8, 4 + 1
+# Bytes a cell: of a label its values, order and what computing them takes; of a batch the order of one factor's rows
+# and its legs.
+LABEL_BYTES, _ORDER = 8 + 4 + 8 + 8, 4 + 1 + 1
 
 
 class LabelRows(ChunkLabels, Protocol):
@@ -180,6 +181,7 @@ def daily_in_chunks(
         alphas,
         source,
         {h: ReturnLabels.of(source, h, entry_lag, min_members=min_members) for h in horizons},
+        spans=held_rows(source, horizons, entry_lag),
         budget=parse_bytes(memory_budget) if memory_budget is not None else None if in_memory else DEFAULT_BUDGET,
         min_coverage=min_coverage,
         min_pairs=min_pairs,
@@ -189,11 +191,19 @@ def daily_in_chunks(
     )
 
 
+def held_rows(source: Source, horizons: Sequence[int | Sessions], entry_lag: int) -> dict[Any, int]:
+    """Rows that a label of each horizon is held; of sessions the most that one is."""
+    return {
+        h: h if isinstance(h, int) else max(1, label_span(source.sessions, h, entry_lag) - entry_lag) for h in horizons
+    }
+
+
 def daily_by_labels(
     alphas: Sequence[Alpha],
     source: Source,
     labels_by: Mapping[Any, LabelRows],
     *,
+    spans: Mapping[Any, int],
     budget: int | None,
     held: int = 0,
     min_coverage: float | None = None,
@@ -204,7 +214,7 @@ def daily_by_labels(
 ) -> list[Mapping[Any, Daily]]:
     """The same for any labels, by their keys. Of the budget `held` bytes are taken already, by labels in memory too.
 
-    budget: bytes; None: all dates of a panel in memory are one chunk.
+    spans: rows that each label is held. budget: bytes; None: all dates of a panel in memory are one chunk.
 
     Raises:
         As `daily_in_chunks`.
@@ -213,6 +223,7 @@ def daily_by_labels(
         return []
     dates = len(source.dates)
     stop_row = dates if last is None else last
+    warm = max(1, *spans.values())
     roots = lowered_roots(alphas, source, min_coverage)
     fields, groups = read_names(roots, source)
     rows_of = ("CLOSE",) if "CLOSE" in source.supplied_fields or source.has_universe else source.supplied_fields
@@ -225,29 +236,29 @@ def daily_by_labels(
         fields=fields,
         groups=groups,
         rows_after=max(y.rows_after for y in labels_by.values()),
-        warm=1,
+        warm=warm,
         extra=len(labels_by) * LABEL_BYTES + 2,
         extra_batch=_ORDER,
         walked=stop_row - first,
         held=held,
     )
-    series = {h: {name: np.full((len(alphas), dates), np.nan) for name in _SERIES} for h in labels_by}
+    series = {h: {name: np.full((len(alphas), dates), np.nan) for name in SERIES} for h in labels_by}
     for loaded in chunks(source, schedule, fields, groups, first, stop_row):
-        begin, stop = max(0, loaded.start - 1), loaded.stop
+        begin, stop = max(0, loaded.start - warm), loaded.stop
         rows = slice(loaded.start, stop)
         view = loaded.rows(begin, stop)
         universe = view.universe
         present = trading(view) if universe is None else None
         labels = {h: y.sorted(loaded, begin, stop, threads) for h, y in labels_by.items()}
         del view
-        for batch, found in compute(loaded, schedule.batches, warm=1, threads=threads):
+        for batch, found in compute(loaded, schedule.batches, warm=warm, threads=threads):
             for index, values in zip(batch.indices, found, strict=True):
                 daily = daily_by_horizon(
-                    values, labels, universe, present=present, min_pairs=min_pairs, threads=threads
+                    values, labels, universe, present=present, spans=spans, min_pairs=min_pairs, threads=threads
                 )
                 for h, figures in daily.items():
-                    for name in _SERIES:
+                    for name in SERIES:
                         series[h][name][index, rows] = getattr(figures, name)[loaded.start - begin :]
             del found, values
         del labels, universe, present
-    return [{h: Daily(**{n: series[h][n][i] for n in _SERIES}) for h in labels_by} for i in range(len(alphas))]
+    return [{h: Daily(**{n: series[h][n][i] for n in SERIES}) for h in labels_by} for i in range(len(alphas))]

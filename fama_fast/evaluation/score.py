@@ -16,6 +16,7 @@ from fama_fast.data.labels import MIN_MEMBERS, Horizon, Sessions, check_days, la
 from fama_fast.data.splits import date_splits
 from fama_fast.errors import ConfigError, DataError, ExpressionError, FamaError, nearest_name
 from fama_fast.evaluation.ic import MIN_PAIRS
+from fama_fast.evaluation.spread import BPS, COST_BPS
 from fama_fast.panel.presence import trading as trading  # noqa: PLC0414  (part of this module's interface)
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def score(
     min_coverage: float | None = None,
     min_pairs: int = MIN_PAIRS,
     min_members: int = MIN_MEMBERS,
+    cost_bps: float = COST_BPS,
     threads: int | None = None,
     memory_budget: int | float | str | None = None,
     cluster: DailyFigures | None = None,
@@ -87,13 +89,16 @@ def score(
             label reaches past it.
         dialect: of the texts. min_coverage: see `fama_fast.engine.evaluate`. min_pairs: see `rank_ic`.
         min_members: dates on which a universe has fewer members are not scored.
+        cost_bps: what trading costs, in hundredths of a percent of what is traded.
         threads: cores to use, all by default.
         memory_budget: bytes, or "800MB": dates are taken in chunks that fit (see `fama_fast.engine.evaluate`).
         cluster: who computes the daily figures, in place of this process (`fama_fast.cluster.scoring`); same bits.
 
     Returns:
         One row per expression, split and horizon: expression (as given), canonical, split (only when splits
-        are asked for), horizon (text where one is in sessions), and the figures of `FactorScores`.
+        are asked for), horizon (text where one is in sessions), and the figures of `FactorScores`; of them the spread
+        and the net as `spread_bp` and `net_bp`, in hundredths of a percent a day (a bar of intraday data): what the
+        horizon earns divided by its rows.
 
     Raises:
         FamaError: an expression does not compile, or names what the panel lacks: the error shows which one.
@@ -101,6 +106,8 @@ def score(
         DataError: no dates are left.
     """
     import polars as pl
+
+    from fama_fast.evaluation.chunked import daily_in_chunks, held_rows
 
     horizons = _horizons(horizon, entry_lag)
     windows = score_windows(panel, horizons, entry_lag, split=split, splits=splits, start=start, end=end)
@@ -112,14 +119,13 @@ def score(
     if cluster is not None:
         found = cluster(alphas, horizons, entry_lag, **options)
     else:
-        from fama_fast.evaluation.chunked import daily_in_chunks
-
         found = daily_in_chunks(
             alphas, panel, horizons, entry_lag, memory_budget=memory_budget, threads=threads, **options
         )
     by_split = split is not None or splits is not None
     as_text = any(isinstance(h, Sessions) for h in horizons)
     spans = {h: h if isinstance(h, int) else label_span(panel.sessions, h, entry_lag) for h in horizons}
+    held = held_rows(panel, horizons, entry_lag)
     rows: list[dict[str, Any]] = []
     for alpha, text, daily in zip(alphas, texts, found, strict=True):
         for name, of_horizon in windows:
@@ -127,17 +133,23 @@ def score(
                 row: dict[str, Any] = {"expression": alpha.text, "canonical": text}
                 if by_split:
                     row["split"] = name
-                figures = daily[h].summary(of_horizon[h], spans[h]).as_dict()
+                figures = daily[h].summary(of_horizon[h], spans[h], cost_bps).as_dict()
+                for figure in ("spread", "net"):
+                    figures[f"{figure}_bp"] = figures.pop(figure) * BPS / held[h]
                 rows.append({**row, "horizon": str(h) if as_text else h, **figures})
     return pl.DataFrame(rows, schema=_schema(by_split, as_text, pl))
 
 
+_FIGURES = (
+    *("rank_ic", "rank_icir", "ic", "icir", "hit_rate", "coverage", "turnover", "n_days", "rank_ic_t", "ic_t"),
+    *("spread_bp", "spread_t", "net_bp", "net_t", "traded"),
+)
+
+
 def _schema(by_split: bool, as_text: bool, pl: Any) -> dict[str, Any]:
     head = {"expression": pl.String, "canonical": pl.String} | ({"split": pl.String} if by_split else {})
-    figures = dict.fromkeys(("rank_ic", "rank_icir", "ic", "icir", "hit_rate", "coverage", "turnover"), pl.Float64)
-    return (
-        head | {"horizon": pl.String if as_text else pl.Int64} | figures | {"n_days": pl.Int64, "rank_ic_t": pl.Float64}
-    )
+    figures = {name: pl.Int64 if name == "n_days" else pl.Float64 for name in _FIGURES}
+    return head | {"horizon": pl.String if as_text else pl.Int64} | figures
 
 
 def compile_all(

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fama_fast.errors import ConfigError
+from fama_fast.evaluation.spread import COST_BPS
 from fama_fast.llm.settings import LLMSettings
 from fama_fast.mining.proposers.registry import check_kind
 from fama_fast.proposals.protocol import Limits
@@ -295,6 +296,7 @@ class MiningConfig(Section):
     verdict: VerdictSettings = VerdictSettings()
     pool: PoolSettings = PoolSettings()
     control: Annotated[ControlSettings, Role.LENGTH] = ControlSettings()
+    cost_bps: Annotated[float, Field(ge=0.0)] = COST_BPS  # of net: hundredths of a percent of what is traded
     objectives: list[Objective] = []  # admit the Pareto front of these, in place of RankIC less complexity
     llm: LLMSettings = LLMSettings()
     logging: Annotated[LoggingSettings, Role.PLACE] = LoggingSettings()

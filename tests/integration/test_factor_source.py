@@ -310,7 +310,10 @@ def changed(data: Any, path: tuple[Any, ...], value: Any) -> Any:
 DROP = object()
 ALTERED = (DROP, None, "x", -1, 3.5, True, [], {}, ["x"], {"x": 1})
 # Figures that are not defined for every factor, and gates that a run may lack.
-MAY_LACK = ("rank_ic", "rank_icir", "rank_ic_t", "ic", "icir", "hit_rate", "coverage", "turnover", "n_days")
+MAY_LACK = (
+    *("rank_ic", "rank_icir", "rank_ic_t", "ic", "icir", "ic_t", "hit_rate", "coverage", "turnover", "n_days"),
+    *("spread", "spread_t", "net", "net_t", "traded"),
+)
 
 
 @pytest.fixture(scope="module")

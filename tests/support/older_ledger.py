@@ -11,10 +11,25 @@ from typing import Any
 from fama_fast.engine import compile_recorded
 
 SIGNED = ("rank_ic", "rank_icir", "rank_ic_t", "ic", "icir")
+LATER = (
+    "ic_t",
+    "spread",
+    "spread_t",
+    "net",
+    "net_t",
+    "traded",
+    "objective",
+    "objective_t",
+)  # figures of none of those versions
+
+
+def known_then(figures: dict[str, Any]) -> dict[str, Any]:
+    """Figures of a split that those versions had."""
+    return {k: v for k, v in figures.items() if k not in LATER}
 
 
 def raw_figures(figures: dict[str, Any]) -> dict[str, Any]:
-    out = {k: -v if k in SIGNED and v is not None else v for k, v in figures.items()}
+    out = {k: -v if k in SIGNED and v is not None else v for k, v in known_then(figures).items()}
     if out.get("hit_rate") is not None:
         out["hit_rate"] = 1.0 - out["hit_rate"]
     return out

@@ -135,6 +135,26 @@ def float_bits(typingctx: Any, x: Any) -> Any:
     return types.int64(x), codegen
 
 
+@intrinsic
+def bits_set(typingctx: Any, word: Any) -> Any:
+    """How many bits of a uint64 are 1, as int64."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), codegen
+
+
+@intrinsic
+def first_bit(typingctx: Any, word: Any) -> Any:
+    """The number of the lowest bit of a uint64 that is 1, as int64; 64 where there is none."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.IntType(1)(0))
+
+    return types.int64(types.uint64), codegen
+
+
 # Decorators of functions that kernels call. Division by zero must give infinity, not an exception that nobody sees.
 helper = njit(error_model="numpy")
 inlined = njit(inline="always", error_model="numpy")

@@ -22,7 +22,7 @@ import numpy as np
 from fama_fast.arguments import frozen
 from fama_fast.engine.chunks import chunks, compute
 from fama_fast.engine.evaluate import lowered, plan_chunks, read_names
-from fama_fast.evaluation import Daily, daily
+from fama_fast.evaluation.daily import SERIES, Daily, daily
 from fama_fast.evaluation.ranks import Ranks, centred_ranks, oriented_ranks
 from fama_fast.evaluation.rows import over_rows
 from fama_fast.ledger.records import known_figures
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 Model = Literal["ridge", "equal"]
 MODELS: tuple[Model, ...] = ("ridge", "equal")
-_SERIES = ("rank_ic", "ic", "coverage", "turnover")
 _BATCH = 64  # factors whose ranks are made at once where they stay in memory
 
 
@@ -62,7 +61,8 @@ class PoolScores:
 
 @dataclass(frozen=True)
 class RankChunk:
-    """Ranks of some factors on the dates [start, stop), in their order; arrays begin at row `begin`, one before if any.
+    """Ranks of some factors on the dates [start, stop), in their order; arrays begin at row `begin`, before `start` by
+    as many dates as a label is held, if there are as many.
 
     `labels` (rows, N), `universe` (rows, N) or None where everyone is a member.
     """
@@ -79,34 +79,36 @@ class RankChunk:
 class _Scored:
     """Daily figures of both forecasts over some rows, filled in chunk by chunk.
 
-    `weights_at` gives the weights of the n-th stretch of `refit` rows; they are asked for in order.
+    `weights_at` gives the weights of the n-th stretch of `refit` rows; they are asked for in order. The first dates of
+    the rows, as many as a label is held, have nothing traded.
     """
 
     rows: slice
     refit: int
     weights_at: Callable[[int], FloatArray]
-    threads: int | None
+    market: Market
     made: dict[int, FloatArray] = field(default_factory=dict)
     series: dict[Model, dict[str, FloatArray]] = field(init=False)
 
     def __post_init__(self) -> None:
         dates = self.rows.stop - self.rows.start
-        self.series = {model: {name: np.full(dates, np.nan) for name in _SERIES} for model in MODELS}
+        self.series = {model: {name: np.full(dates, np.nan) for name in SERIES} for model in MODELS}
 
     def add(self, chunk: RankChunk) -> None:
-        """The dates of a chunk, as far as they are asked for: turnover needs the row before."""
+        """The dates of a chunk, as far as they are asked for: turnover and what is traded need rows before."""
         first, last = max(chunk.start, self.rows.start), min(chunk.stop, self.rows.stop)
         if first >= last:
             return
         warm = max(chunk.begin, self.rows.start)
         own = slice(warm - chunk.begin, last - chunk.begin)
         parts = [r[own] for r in chunk.ranks]
-        forecasts = blend(parts, self._weights(len(parts), warm, last), self.threads)
+        threads, span = self.market.config.run.threads, self.market.horizon
+        forecasts = blend(parts, self._weights(len(parts), warm, last), threads)
         inside = None if chunk.universe is None else chunk.universe[own]
         at = slice(first - self.rows.start, last - self.rows.start)
         for model, forecast in forecasts.items():
-            found = daily(forecast, chunk.labels[own], inside, threads=self.threads)
-            for name in _SERIES:
+            found = daily(forecast, chunk.labels[own], inside, span=span, threads=threads)
+            for name in SERIES:
                 self.series[model][name][at] = getattr(found, name)[first - warm :]
 
     def _weights(self, factors: int, first: int, last: int) -> FloatArray:
@@ -122,10 +124,10 @@ class _Scored:
             at = end
         return out
 
-    def scores(self, names: Sequence[str], horizon: int) -> PoolScores:
+    def scores(self, names: Sequence[str]) -> PoolScores:
         """What was filled in, summed up."""
         found = {model: Daily(**series) for model, series in self.series.items()}
-        scores = {m: known_figures(d.summary(horizon=horizon).as_dict()) for m, d in found.items()}
+        scores = {m: known_figures(self.market.summary(d).as_dict()) for m, d in found.items()}
         last = self.made[max(self.made)]
         return PoolScores(found, scores, dict(zip(names, last.tolist(), strict=True)))
 
@@ -160,8 +162,7 @@ class FactorPool:
     def _valid(self, factors: Sequence[Factor]) -> PoolScores:
         market, rows, refit = self.market, self.market.rows.valid, self.settings.refit
         names, new = self._begin(factors)
-        threads = market.config.run.threads
-        scored = _Scored(rows, refit, lambda n: self._fit(names, before=rows.start + n * refit), threads)
+        scored = _Scored(rows, refit, lambda n: self._fit(names, before=rows.start + n * refit), market)
         if self._keeps:
             self._keep(factors, new)
             universe = None if market.held.universe is None else market.held.universe[rows]
@@ -172,7 +173,7 @@ class FactorPool:
             for chunk in self.rank_chunks(factors, market.panel, market.label_rows, first, rows.stop):
                 self._learn(new, names, chunk)
                 scored.add(chunk)
-        return scored.scores(names, market.horizon)
+        return scored.scores(names)
 
     def test(self, factors: Sequence[Factor]) -> PoolScores:
         """The pool over the test rows, weights as of the last mining row. This opens the test split."""
@@ -183,11 +184,10 @@ class FactorPool:
         elif new:
             for chunk in self.rank_chunks(factors, market.panel, market.label_rows, 0, market.rows.valid.stop):
                 self._learn(new, names, chunk)
-        threads = market.config.run.threads
-        scored = _Scored(rows, rows.stop - rows.start, lambda _: self._fit(names, before=rows.start), threads)
+        scored = _Scored(rows, rows.stop - rows.start, lambda _: self._fit(names, before=rows.start), market)
         for chunk in self.rank_chunks(factors, market.whole, market.returns(market.whole), rows.start, rows.stop):
             scored.add(chunk)
-        return scored.scores(names, market.horizon)
+        return scored.scores(names)
 
     def _begin(self, factors: Sequence[Factor]) -> tuple[list[str], list[str]]:
         """Make room for the sums of these factors, and of no others; returns their names, and those that are new."""
@@ -271,15 +271,15 @@ class FactorPool:
             fields=fields,
             groups=groups,
             rows_after=labels.rows_after,
-            warm=1,
+            warm=market.horizon,
             extra=pass_bytes(len(factors)),
             walked=last - first,
             held=market.budget.held,
         )
         for loaded in chunks(source, schedule, fields, groups, first, last):
-            begin = max(0, loaded.start - 1)
+            begin = max(0, loaded.start - market.horizon)
             ranks: list[Any] = [None] * len(factors)
-            for batch, found in compute(loaded, schedule.batches, warm=1, threads=run.threads):
+            for batch, found in compute(loaded, schedule.batches, warm=market.horizon, threads=run.threads):
                 for index, values in zip(batch.indices, found, strict=True):
                     ranks[index] = oriented_ranks(values, forms[index][1], run.threads)
                 del found, values

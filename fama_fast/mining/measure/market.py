@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from fama_fast.engine import Alpha
     from fama_fast.engine.chunks import Loaded
-    from fama_fast.evaluation import Daily
+    from fama_fast.evaluation import Daily, FactorScores
     from fama_fast.evaluation.chunked import LabelRows
     from fama_fast.library.factor import Factor
     from fama_fast.mining.candidate import Candidate, Member
@@ -296,7 +296,11 @@ class Market:
         """All figures of `FactorScores` of `sign` times an alpha over training and validation: for what is kept, as it
         takes the values."""
         found = self.figures(alpha)[0].turned(sign)
-        return {s: found.summary(getattr(self.rows, s), self.horizon).as_dict() for s in ("train", "valid")}
+        return {s: self.summary(found, getattr(self.rows, s)).as_dict() for s in ("train", "valid")}
+
+    def summary(self, found: Daily, rows: slice | None = None) -> FactorScores:
+        """Scores of daily figures over some rows of theirs, at the horizon and the costs of the run."""
+        return found.summary(rows, self.horizon, self.config.cost_bps)
 
     def figures(self, alpha: Alpha, ahead: int = 0) -> tuple[Daily, FloatArray]:
         """Daily figures (T,) over the mining rows; and the RankIC of each date with the labels `ahead` dates later.
@@ -308,7 +312,14 @@ class Market:
             if all(a.canonical != alpha.canonical for a in self._asked):
                 self._asked = [alpha]
             labels = {0: self.label_rows, ahead: self.label_rows.later(ahead)} if ahead else {0: self.label_rows}
-            found = daily_by_labels(self._asked, self.panel, labels, **self._memory, **self._options)
+            found = daily_by_labels(
+                self._asked,
+                self.panel,
+                labels,
+                spans=dict.fromkeys(labels, self.horizon),
+                **self._memory,
+                **self._options,
+            )
             self._figures = {
                 a.canonical: (f[0], {key: figures.rank_ic for key, figures in f.items()})
                 for a, f in zip(self._asked, found, strict=True)
@@ -359,11 +370,12 @@ class Market:
             compile_all([text for text, _ in forms], self.whole),
             self.whole,
             {0: self.returns(self.whole)},
+            spans={0: self.horizon},
             first=rows.start,
             **self._memory,
             **self._options,
         )
         return {
-            f.fingerprint: figures[0].turned(sign).summary(rows, self.horizon).as_dict()
+            f.fingerprint: self.summary(figures[0].turned(sign), rows).as_dict()
             for f, (_, sign), figures in zip(factors, forms, found, strict=True)
         }

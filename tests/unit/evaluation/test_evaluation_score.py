@@ -46,6 +46,12 @@ def test_columns_and_values(panel):
         "turnover",
         "n_days",
         "rank_ic_t",
+        "ic_t",
+        "spread_bp",
+        "spread_t",
+        "net_bp",
+        "net_t",
+        "traded",
     ]
     assert table["expression"].to_list() == [texts[0]] * 2 + [texts[1]] * 2
     assert table["horizon"].to_list() == [1, 5, 1, 5]
@@ -54,6 +60,8 @@ def test_columns_and_values(panel):
         labels = ff.forward_returns(panel, horizon=h)
         expected = score_values(values, labels, universe=panel.universe, horizon=h).as_dict()
         row = table.filter(pl.col("horizon") == h, pl.col("expression") == texts[1]).to_dicts()[0]
+        for name in ("spread", "net"):
+            expected[f"{name}_bp"] = expected.pop(name) * 10_000 / h
         assert {k: row[k] for k in expected} == expected
         daily = rank_ic(values, labels, universe=panel.universe)
         assert row["rank_ic"] == pytest.approx(np.nanmean(daily))
