@@ -101,6 +101,7 @@ def scored(panel: Panel, config: MiningConfig, factors: Sequence[Factor]) -> dic
         "test_over_train": after / train if train > 0.0 else None,
         "pool_valid": {m: s.get("rank_ic") for m, s in valid.scores.items()},
         "pool_test": {m: s.get("rank_ic") for m, s in test.scores.items()},
+        "pool_test_figures": {m: dict(s) for m, s in test.scores.items()},
         "mean_abs_correlation": _likeness(market, factors),
     }
 

@@ -19,7 +19,10 @@ REAL = {
     "ashare": ("cn_ashare_next1000_2020_2023.parquet", "cn_ashare_next1000_industry.csv"),
     "sp500": ("sp500_2013_2018.parquet", "sp500_sectors.csv"),
     "us3000": ("us_stocks_3000_2014_2017.parquet", "us_stocks_3000_sectors.csv"),
+    "csi300": ("csi300_2010_2022.parquet", None),
 }
+UNIVERSE = {"csi300": "csi300_membership.csv"}
+LAST_TUNED = {"csi300": "2017-12-31"}  # later years are for judging
 
 # Expressions are put together from these, which every published collection of alphas uses.
 _WINDOWS = (5, 10, 20, 40, 60)
@@ -43,7 +46,23 @@ def missing(name: str) -> str | None:
 def real(name: str) -> Panel:
     """A real panel with its groups, no longer than the two years a process spends on it."""
     data, groups = REAL[name]
-    return load_market_data(str(folder() / data), groups=str(folder() / groups))
+    universe = UNIVERSE.get(name)
+    return load_market_data(
+        str(folder() / data),
+        groups=None if groups is None else str(folder() / groups),
+        universe=None if universe is None else str(folder() / universe),
+    )
+
+
+def tuning(name: str) -> Panel:
+    """The part of a real panel that choices may be made on: without the dates that a run of all of it would test on."""
+    import numpy as np
+
+    panel = real(name)
+    end = LAST_TUNED.get(name)
+    dates = panel.dates.astype("datetime64[D]")
+    stop = round(0.8 * len(dates)) if end is None else int(np.searchsorted(dates, np.datetime64(end), "right"))
+    return panel.slice_dates(0, stop)
 
 
 def noise(seed: int, symbols: int = SYMBOLS, dates: int = DATES) -> Panel:

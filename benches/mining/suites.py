@@ -145,6 +145,23 @@ def throughput(arm: str, seed: int, candidates: int, threads: int) -> dict[str, 
     }
 
 
+def _objective(name: str) -> Callable[[str, int, int, int], dict[str, Any]]:
+    """The measure that the search climbs, by the returns of its pool on dates that the search has not seen."""
+
+    def run(arm: str, seed: int, candidates: int, threads: int) -> dict[str, Any]:
+        measure, _, days = arm.partition("-")
+        splits = {"horizon": int(days)}
+        panel = panels.tuning(name)
+        result, config = mined(
+            panel, seed, candidates, threads, objective=measure, splits=splits, control={"random": False}
+        )
+        return {**described(result), **scored(panel, config, result.factors)}
+
+    return run
+
+
+_OBJECTIVES = tuple(f"{measure}-{days}" for days in (1, 5) for measure in ("rank_ic", "ic", "spread", "net"))
+
 SUITES = {
     s.name: s
     for s in (
@@ -179,6 +196,18 @@ SUITES = {
             1500,
             _racing(lambda seed: panels.planted(seed, 3000, 2520)[0]),
             ("race", "exact"),
+        ),
+        *(
+            Suite(
+                f"objective-{name}",
+                f"what the search climbs, at 1 and 5 days, on {words}",
+                3,
+                1000,
+                _objective(name),
+                _OBJECTIVES,
+                name,
+            )
+            for name, words in (("csi300", "the CSI300"), ("ashare", "A-shares"), ("sp500", "the S&P 500"))
         ),
         Suite("throughput", "candidates a second", 1, 500, throughput, ("A", "sp500", "B")),
     )

@@ -276,6 +276,39 @@ def _throughput(rows: Rows) -> str:
     return _table(head, lines)
 
 
+def _objective(rows: Rows) -> str:
+    """The pool's four measures on dates that the search has not seen, by what the search climbed."""
+    lines = []
+    for arm in dict.fromkeys(r["arm"] for r in rows):
+        mine = [r for r in rows if r["arm"] == arm]
+        measure, _, days = arm.partition("-")
+        pools = [r.get("pool_test_figures", {}).get("ridge", {}) for r in mine]
+        # A search that admits nothing earns nothing.
+        lines.append(
+            (
+                measure,
+                days,
+                str(len(mine)),
+                *(_mean((p.get(key) or 0.0) for p in pools) for key in ("rank_ic", "ic")),
+                *(_mean((1e4 * (p.get(key) or 0.0) / int(days) for p in pools), 1) for key in ("spread", "net")),
+                _mean((r["admitted"] for r in mine), 1),
+                _minutes(mine),
+            )
+        )
+    head = (
+        "the search climbs",
+        "days",
+        "seeds",
+        "RankIC",
+        "IC",
+        "spread, bp a day",
+        "net, bp a day",
+        "admitted",
+        "minutes",
+    )
+    return "\n\n".join([f"{rows[0]['suite']}, {_budget(rows)} candidates", _table(head, lines)])
+
+
 def _minutes(rows: Rows) -> str:
     return f"{np.median([r['seconds'] for r in rows]) / 60:.1f}" if rows else "-"
 
@@ -289,5 +322,8 @@ TABLES: dict[str, Callable[[Rows], str]] = {
     "racing": _racing,
     "racing-ashare": _racing,
     "racing-large": _racing,
+    "objective-csi300": _objective,
+    "objective-ashare": _objective,
+    "objective-sp500": _objective,
     "throughput": _throughput,
 }
