@@ -184,6 +184,14 @@ def simulate(
             show_default=False,
         ),
     ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind",
+            metavar="KIND",
+            help="symmetric, or martingale: volatility and skewness differ by symbol, and nothing pays.",
+        ),
+    ] = "symmetric",
     start: Annotated[str, typer.Option("--start", metavar="DATE", help="First day.")] = "2015-01-01",
     sectors: Annotated[int, typer.Option("--sectors", min=1, help="Sectors.")] = 8,
     late_listing: Annotated[float, typer.Option("--late", help="Share of symbols that list late.")] = 0.05,
@@ -211,8 +219,9 @@ def simulate(
         late_listing=late_listing,
         missing=missing,
         signals=tuple(_signal(text) for text in signal or ()),
+        kind=kind,
     )
-    if signal or symbols * dates <= _WHOLE_CELLS or output.suffix.lower() == ".csv":
+    if signal or kind != "symmetric" or symbols * dates <= _WHOLE_CELLS or output.suffix.lower() == ".csv":
         frame = to_frame(run(spec))
         write_frame(frame, output)
         rows = frame.height

@@ -32,6 +32,7 @@ from fama_fast.evaluation.inference import (
     t_statistic,
 )
 from fama_fast.evaluation.library_study import LibraryStudy, study_frame, study_library
+from fama_fast.evaluation.mean_tests import MeanTest, mean_test, studentised_interval
 from fama_fast.evaluation.overfitting import Overfitting, overfitting_probability
 from fama_fast.evaluation.performance import CostLevel, Path, Performance, max_drawdown, sharpe
 from fama_fast.evaluation.portfolios import (
@@ -44,10 +45,18 @@ from fama_fast.evaluation.portfolios import (
     quantile_buckets,
     top_k_weights,
 )
+from fama_fast.evaluation.power import Hurdle, least_effect
 from fama_fast.evaluation.rank_correlation import CorrelationClusters, clustered, correlations, rank_correlation_matrix
 from fama_fast.evaluation.residual import average_ranks, residual_values, style_controls
 from fama_fast.evaluation.rows import SortedRows
 from fama_fast.evaluation.score import compile_all, score, score_windows
+from fama_fast.evaluation.selection_tests import (
+    SelectionTests,
+    Trials,
+    independent_trials,
+    luck_deflated_sharpe,
+    selection_tests,
+)
 from fama_fast.evaluation.spread import COST_BPS, spread_and_traded
 from fama_fast.evaluation.study import FactorStudy, StudyData, StudySettings, study
 from fama_fast.evaluation.turnover import coverage, rank_autocorrelation, rank_turnover
@@ -62,14 +71,18 @@ __all__ = [
     "FactorScores",
     "FactorStudy",
     "Groups",
+    "Hurdle",
     "LibraryStudy",
+    "MeanTest",
     "Overfitting",
     "Path",
     "Performance",
+    "SelectionTests",
     "SeriesLevel",
     "SortedRows",
     "StudyData",
     "StudySettings",
+    "Trials",
     "average_ranks",
     "benjamini_hochberg",
     "bucket_returns",
@@ -90,12 +103,16 @@ __all__ = [
     "hit_rate",
     "hold",
     "ic",
+    "independent_trials",
     "information_ratio",
+    "least_effect",
     "level",
     "liquidity_groups",
     "long_short_weights",
+    "luck_deflated_sharpe",
     "max_drawdown",
     "mean",
+    "mean_test",
     "newey_west_lag",
     "newey_west_t",
     "overfitting_probability",
@@ -111,10 +128,12 @@ __all__ = [
     "score_batch",
     "score_values",
     "score_windows",
+    "selection_tests",
     "sharpe",
     "spread_and_traded",
     "stationary_bootstrap_interval",
     "std",
+    "studentised_interval",
     "study",
     "study_frame",
     "study_library",

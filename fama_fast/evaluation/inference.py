@@ -200,7 +200,7 @@ def p_value(t: float) -> float:
 MOST_RESAMPLES = 1_000_000
 
 
-def _check_bootstrap(confidence: float, resamples: int, horizon: int, seed: int) -> int:
+def check_bootstrap(confidence: float, resamples: int, horizon: int, seed: int) -> int:
     """Check the arguments of a bootstrap; returns the horizon."""
     if not 0.0 < real(confidence, "confidence") < 1.0:
         raise ConfigError(f"confidence must lie between 0 and 1, not {confidence}")
@@ -238,7 +238,7 @@ def stationary_bootstrap_interval(
     Source: Politis and Romano (1994), "The stationary bootstrap", Journal of the American Statistical
     Association 89.
     """
-    horizon = _check_bootstrap(confidence, resamples, horizon, seed)
+    horizon = check_bootstrap(confidence, resamples, horizon, seed)
     block = None if block is None else real(block, "block", 1.0)
     x = present(series)
     n = x.size

@@ -16,9 +16,10 @@ from fama_fast.errors import ConfigError, DataError
 from fama_fast.evaluation.inference import NAN
 
 if TYPE_CHECKING:
-    from fama_fast.types import FloatArray
+    from fama_fast.types import FloatArray, IntArray
 
 MAX_BLOCKS = 20
+_CELLS = 2_000_000  # splits times strategies at a time: 16 MB an array
 _NARROW = 2.0**-16
 
 
@@ -79,17 +80,9 @@ def overfitting_probability(daily: Any, *, blocks: int = 16) -> Overfitting:
     cut = (array - base).reshape(blocks, size, -1)
     sums, squares = cut.sum(axis=1), (cut * cut).sum(axis=1)
     chosen = np.array(list(combinations(range(blocks), blocks // 2)))
-    member = np.zeros((len(chosen), blocks))
-    np.put_along_axis(member, chosen, 1.0, axis=1)
     days = size * (blocks // 2)
-    inside = _ratio(member @ sums, member @ squares, base, days)
-    outside = _ratio((1.0 - member) @ sums, (1.0 - member) @ squares, base, days)
-    best = np.argmax(inside, axis=1)[:, None]
-    got = np.take_along_axis(outside, best, axis=1)
-    below = np.count_nonzero(outside < got, axis=1)
-    tied = np.count_nonzero(outside == got, axis=1) - 1
-    relative = (below + tied / 2.0 + 1.0) / (array.shape[1] + 1.0)
-    x, y = np.take_along_axis(inside, best, axis=1)[:, 0], got[:, 0]
+    parts = [_choice(part, sums, squares, base, days) for part in np.array_split(chosen, _pieces(chosen, sums))]
+    relative, x, y = (np.concatenate(column) for column in zip(*parts, strict=True))
     spread = float(((x - x.mean()) ** 2).sum())
     slope = float(((x - x.mean()) * (y - y.mean())).sum() / spread) if spread > 0.0 else NAN
     return Overfitting(
@@ -100,6 +93,28 @@ def overfitting_probability(daily: Any, *, blocks: int = 16) -> Overfitting:
         n_strategies=array.shape[1],
         n_days=size * blocks,
     )
+
+
+def _pieces(chosen: IntArray, sums: FloatArray) -> int:
+    """Parts of the splits such that a part's table of splits and strategies stays small."""
+    return min(len(chosen), 1 + len(chosen) * int(sums.shape[1]) // _CELLS)
+
+
+def _choice(
+    chosen: IntArray, sums: FloatArray, squares: FloatArray, base: FloatArray, days: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Of each split (its blocks in sample, a row of `chosen`) the relative rank out of sample of the best in sample,
+    and its performance in and out of sample."""
+    member = np.zeros((len(chosen), len(sums)))
+    np.put_along_axis(member, chosen, 1.0, axis=1)
+    inside = _ratio(member @ sums, member @ squares, base, days)
+    outside = _ratio((1.0 - member) @ sums, (1.0 - member) @ squares, base, days)
+    best = np.argmax(inside, axis=1)[:, None]
+    got = np.take_along_axis(outside, best, axis=1)
+    below = np.count_nonzero(outside < got, axis=1)
+    tied = np.count_nonzero(outside == got, axis=1) - 1
+    relative = (below + tied / 2.0 + 1.0) / (sums.shape[1] + 1.0)
+    return relative, np.take_along_axis(inside, best, axis=1)[:, 0], got[:, 0]
 
 
 def _near_one(columns: FloatArray) -> FloatArray:

@@ -116,6 +116,7 @@ class SimulatorSettings(Section):
     dates: Count | None = None
     seed: Annotated[int, Field(ge=0)] | None = None
     signals: list[SignalSettings] | None = None  # [] is pure noise
+    kind: Literal["symmetric", "martingale"] | None = None  # martingale: ranks can be predicted, and nothing pays
 
 
 class DataSettings(Section):

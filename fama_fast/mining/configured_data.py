@@ -32,6 +32,7 @@ def simulation_of(config: MiningConfig) -> SimulationSpec:
         "n_symbols": simulator.symbols,
         "n_dates": simulator.dates,
         "seed": simulator.seed,
+        "kind": simulator.kind,
         "signals": None
         if simulator.signals is None
         else tuple(PlantedSignal(s.expression, s.rank_ic) for s in simulator.signals),

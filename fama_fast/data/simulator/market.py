@@ -64,7 +64,7 @@ class Weather:
     ) -> Weather:
         """Draw what all symbols share, the first draws of a market."""
         industry = rng.permutation(np.arange(n_symbols) % (sectors * industries_per_sector))
-        weather = np.exp(_ar1(rng.normal(0.0, 0.12, (n_dates, 1)), 0.97))
+        weather = np.exp(memory_path(rng.normal(0.0, 0.12, (n_dates, 1)), 0.97))
         market = _MARKET_VOL * weather * rng.normal(size=(n_dates, 1))
         sectoral = _SECTOR_VOL * np.sqrt(weather) * rng.normal(size=(n_dates, sectors))
         beta = np.clip(rng.normal(1.0, 0.25, n_symbols), 0.2, 2.0)
@@ -106,13 +106,19 @@ def draw_market(
     level = weather.level(rng, n_symbols)
     own, own_variance, _ = garch_rows(shocks, level, level)
     noise, vol = noise_rows(weather, 0, n_dates, own, own_variance)
+    return draw_observed(rng, noise, vol, weather)
+
+
+def draw_observed(rng: np.random.Generator, noise: FloatArray, vol: FloatArray, weather: Weather) -> SimulatedMarket:
+    """A market of these returns and their scale, both (T, N), with the draws behind its bars, the last of all."""
+    shape, n_symbols = noise.shape, noise.shape[1]
     return SimulatedMarket(
         noise=noise,
         vol=vol,
         gap=rng.normal(0.0, 0.35, shape),
         up=np.abs(rng.normal(0.0, 0.4, shape)),
         down=np.abs(rng.normal(0.0, 0.4, shape)),
-        flow=_ar1(rng.normal(0.0, 0.25, shape), 0.7),
+        flow=memory_path(rng.normal(0.0, 0.25, shape), 0.7),
         price=np.exp(rng.normal(3.7, 0.6, n_symbols)),
         turnover=np.exp(rng.normal(13.5, 1.0, n_symbols)),
         sector=weather.sector,
@@ -150,7 +156,8 @@ def bars(
     return {"OPEN": opened, "HIGH": high, "LOW": low, "CLOSE": close, "VOLUME": volume}
 
 
-def _ar1(shocks: FloatArray, memory: float) -> FloatArray:
+def memory_path(shocks: FloatArray, memory: float) -> FloatArray:
+    """AR(1) paths along dates that begin as they go on: x_t = memory x_(t-1) + shock_t."""
     out: FloatArray = np.empty_like(shocks)
     last: Any = shocks[0] / np.sqrt(1.0 - memory**2)
     out[0] = last

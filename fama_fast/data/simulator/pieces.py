@@ -42,8 +42,10 @@ def simulate_pieces(spec: SimulationSpec, rows: int) -> Iterator[Panel]:
     """The panel of `simulate(spec)` as panels of `rows` dates that follow one another.
 
     Raises:
-        ConfigError: a specification with planted signals, which need the whole market.
+        ConfigError: a specification with planted signals, which need the whole market, or of another kind.
     """
+    if spec.kind != "symmetric":
+        raise ConfigError(f"a market of kind {spec.kind} is simulated whole: it must fit in memory")
     if spec.signals:
         raise ConfigError("a market with planted signals is simulated whole: it must fit in memory")
     shape = (spec.n_dates, spec.n_symbols)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fama_fast.data.simulator.market import bars, draw_market
+from fama_fast.data.simulator.martingale import draw_martingale
 from fama_fast.data.simulator.planting import plant
 from fama_fast.errors import ConfigError
 from fama_fast.panel import GroupField, Panel
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from fama_fast.data.simulator.market import SimulatedMarket
     from fama_fast.types import BoolArray, FloatArray
+
+KINDS = ("symmetric", "martingale")
 
 Evaluate = Callable[[Sequence[str], Panel], Sequence["FloatArray"]]
 """Computes expressions over a panel; `fama_fast.engine.evaluate` unless a test brings its own."""
@@ -58,6 +61,8 @@ class SimulationSpec:
         late_listing: share of symbols that begin between 5% and 60% of the way.
         missing: share of (date, symbol) rows that are absent inside histories.
         signals: planted signals; empty for pure noise.
+        kind: "symmetric", or "martingale": volatility and skewness differ by symbol and persist, so that ranks can be
+            predicted, and every expected return is zero at every moment (without signals).
     """
 
     n_symbols: int = 200
@@ -69,6 +74,7 @@ class SimulationSpec:
     late_listing: float = 0.05
     missing: float = 0.002
     signals: tuple[PlantedSignal, ...] = ()
+    kind: str = "symmetric"
 
     def __post_init__(self) -> None:
         for name, least in (
@@ -81,6 +87,8 @@ class SimulationSpec:
             share: Any = getattr(self, name)
             if not isinstance(share, int | float) or not 0.0 <= share < 1.0:
                 raise ConfigError(f"simulation: {name} must be a share between 0 and 1, not {share!r}")
+        if self.kind not in KINDS:
+            raise ConfigError(f"simulation: kind must be {' or '.join(KINDS)}, not {self.kind!r}")
         object.__setattr__(self, "signals", tuple(self.signals))
 
     @property
@@ -88,7 +96,9 @@ class SimulationSpec:
         """One line for the head of a report."""
         planted = "; ".join(f"{s.expression} with RankIC {s.rank_ic:g}" for s in self.signals)
         size = f"{self.n_symbols} symbols x {self.n_dates} days"
-        return f"simulator (seed {self.seed}, {size}, {'planted: ' + planted if planted else 'pure noise'})"
+        content = f"planted: {planted}" if planted else "pure noise"
+        kind = "" if self.kind == "symmetric" else "skewed martingales, "
+        return f"simulator (seed {self.seed}, {size}, {kind}{content})"
 
 
 DEFAULT_SIMULATION = SimulationSpec(
@@ -121,7 +131,8 @@ def simulate(
     """
     spec = spec or SimulationSpec()
     rng = np.random.default_rng(spec.seed)
-    market = draw_market(rng, spec.n_dates, spec.n_symbols, spec.sectors, spec.industries_per_sector)
+    draw = draw_martingale if spec.kind == "martingale" else draw_market
+    market = draw(rng, spec.n_dates, spec.n_symbols, spec.sectors, spec.industries_per_sector)
     recorder = _Recorder(spec, market, _presence(rng, spec))
     if not spec.signals:
         recorder.record(0, spec.n_dates, market.noise)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fama_fast.data import PlantedSignal, SimulationSpec, forward_returns, simulate
+from fama_fast.data.simulator.martingale import draw_martingale
 from fama_fast.data.simulator.planting import standardised_ranks
 from fama_fast.errors import ConfigError, ExpressionError
 from fama_fast.panel import Panel
@@ -180,7 +181,15 @@ def test_signals_that_cannot_be_planted() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"n_symbols": 0}, {"n_dates": 1.5}, {"seed": -1}, {"sectors": 0}, {"missing": 1.0}, {"late_listing": -0.1}],
+    [
+        {"n_symbols": 0},
+        {"n_dates": 1.5},
+        {"seed": -1},
+        {"sectors": 0},
+        {"missing": 1.0},
+        {"late_listing": -0.1},
+        {"kind": "martingales"},
+    ],
 )
 def test_wrong_specs(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
@@ -209,3 +218,42 @@ def test_standardised_ranks_average_ties() -> None:
     ranks = standardised_ranks(np.array([[3.0, 1.0, 1.0, np.nan], [np.nan] * 4, [2.0, 2.0, 2.0, 2.0]]))
     np.testing.assert_allclose(ranks[0], [np.sqrt(2), -np.sqrt(0.5), -np.sqrt(0.5), 0.0])
     assert not ranks[1:].any()
+
+
+def test_a_martingale_pays_nothing_though_its_median_returns_can_be_ranked() -> None:
+    panel = simulate(SimulationSpec(n_symbols=400, n_dates=1500, seed=6, kind="martingale", late_listing=0.0))
+    close = panel["CLOSE"]
+    with np.errstate(invalid="ignore"):
+        returns = close[1:] / close[:-1] - 1.0
+    assert np.nanmin(returns) > -0.9
+    known, later = returns[:750], returns[750:]
+    # Volatility and skewness as known half-way; what is earned in the other half.
+    scale = np.nanstd(known, axis=0)
+    skewness = np.nanmean((known - np.nanmean(known, axis=0)) ** 3, axis=0) / scale**3
+    assert np.nanstd(later, axis=0)[scale > np.median(scale)].mean() > 1.3 * np.nanstd(later, axis=0).min()
+    for trait in (scale, skewness):
+        high, low = trait > np.quantile(trait, 0.8), trait < np.quantile(trait, 0.2)
+        daily = np.nanmean(later[:, high], axis=1) - np.nanmean(later[:, low], axis=1)
+        t = daily.mean() / daily.std(ddof=1) * np.sqrt(len(daily))
+        assert abs(t) < 2.5
+        medians = np.nanmedian(later[:, high] - np.nanmedian(later, axis=1)[:, None], axis=0)
+        others = np.nanmedian(later[:, low] - np.nanmedian(later, axis=1)[:, None], axis=0)
+        apart = medians.mean() - others.mean()
+        assert apart < -4.0 * np.sqrt(medians.var() / high.sum() + others.var() / low.sum())
+    assert simulate(SimulationSpec(n_symbols=20, n_dates=50, kind="martingale")).source.endswith(
+        "20 symbols x 50 days, skewed martingales, pure noise)"
+    )
+
+
+def test_every_shock_of_a_martingale_has_mean_zero_given_its_scale() -> None:
+    total = np.zeros(4)
+    square = np.zeros(4)
+    for seed in range(30):
+        market = draw_martingale(np.random.default_rng(seed), 200, 40, 4, 2)
+        ordered = np.argsort(market.vol, axis=1)
+        daily = np.take_along_axis(market.noise, ordered, axis=1)
+        # Within a date, by quarters of the volatility that is known the day before, less the date's mean.
+        quarters = (daily - daily.mean(axis=1, keepdims=True)).reshape(200, 4, 10).mean(axis=2)
+        total += quarters.sum(axis=0)
+        square += (quarters**2).sum(axis=0)
+    assert (np.abs(total) < 3.5 * np.sqrt(square)).all()

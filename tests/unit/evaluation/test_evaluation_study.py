@@ -271,3 +271,12 @@ def test_what_groups_explain_leaves_nothing_to_correlate(data, panel):
     codes = np.asarray(panel.group("SECTOR").codes) * 0.1 + 1e6
     left = study(codes, data).figures["residual"]
     assert math.isnan(left["rank_ic"])
+
+
+def test_pieces_of_the_splits_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fama_fast.evaluation import overfitting
+
+    daily = np.random.default_rng(12).normal(size=(120, 9))
+    whole = overfitting.overfitting_probability(daily, blocks=8)
+    monkeypatch.setattr(overfitting, "_CELLS", 50)
+    assert overfitting.overfitting_probability(daily, blocks=8).as_dict() == pytest.approx(whole.as_dict())

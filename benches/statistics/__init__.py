@@ -1,0 +1,1 @@
+"""Sizes and powers of the statistics that a verdict stands on."""
