@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from fama_fast.library.alpha101 import alpha101
     from fama_fast.mining.run.mine import mine
     from fama_fast.panel import GroupField, Panel
+    from fama_fast.target import Target
 
 _HOME = {
     "Alpha": "engine",
@@ -62,6 +63,7 @@ _HOME = {
     "ParseError": "errors",
     "ProposerError": "errors",
     "StoreError": "errors",
+    "Target": "target",
     "UnknownName": "errors",
     "WindowError": "errors",
     "alpha101": "library",
@@ -103,6 +105,7 @@ __all__ = [
     "ParseError",
     "ProposerError",
     "StoreError",
+    "Target",
     "UnknownName",
     "WindowError",
     "__version__",

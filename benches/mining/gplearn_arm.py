@@ -28,8 +28,8 @@ from fama_fast.mining.measure.market import Market
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from fama_fast.evaluation.chunked import LabelRows
     from fama_fast.panel import Panel
+    from fama_fast.target.rows import LabelRows
 
 GENERATIONS = 10
 MAX_CORRELATION = 0.7

@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 
     from fama_fast.cluster.pool import WorkerPool
     from fama_fast.cluster.source import Source
-    from fama_fast.data.labels import Sessions
     from fama_fast.engine import Alpha
-    from fama_fast.evaluation.chunked import GivenLabels, LabelRows
     from fama_fast.panel.dataset import Dataset
+    from fama_fast.target import LabelRows, Target
 
 TASKS = 4  # tasks a thread, so that unequal ones even out
 _MOST = 16  # expressions a task: more share more work, and hold more values
@@ -88,7 +87,7 @@ class Scoring:
     def __init__(self, data: Panel | Dataset, budget: int | None, of: Dataset | None = None) -> None:
         """`of`: the data set that `data` are or were read from; it has noticed what was let pass."""
         self.data, self.budget, self.of = data, budget, of
-        self._labels: dict[Any, GivenLabels] = {}
+        self._labels: dict[Any, Mapping[Any, LabelRows]] = {}
 
     @classmethod
     def within(cls, data: Panel | Dataset, memory: int | None, threads: int, *, taken: int) -> Scoring:
@@ -110,8 +109,7 @@ class Scoring:
     def daily(
         self,
         texts: Sequence[str],
-        horizons: Sequence[int | Sessions],
-        entry_lag: int,
+        target: Target,
         options: Mapping[str, Any],
         first: int,
         last: int,
@@ -119,14 +117,14 @@ class Scoring:
         """By horizon and text, the daily series on the dates [first, last), with one thread; and what reading
         these dates let pass, as `Dataset.noticed`.
         """
-        from fama_fast.evaluation.chunked import daily_by_labels, held_rows
+        from fama_fast.evaluation.chunked import daily_by_labels
         from fama_fast.evaluation.score import compile_all
 
         figures = daily_by_labels(
             compile_all(texts, self.data),
             self.data,
-            {h: self._labels_of(h, entry_lag, options["min_members"]) for h in horizons},
-            spans=held_rows(self.data, horizons, entry_lag),
+            self._labels_of(target, options["min_members"]),
+            spans=target.held(self.data.sessions),
             budget=self.budget,
             min_coverage=options["min_coverage"],
             min_pairs=options["min_pairs"],
@@ -138,18 +136,17 @@ class Scoring:
         series = [{h: tuple(getattr(d, n)[rows].copy() for n in SERIES) for h, d in by.items()} for by in figures]
         return series, None if self.of is None else self.of.noticed(first, last)
 
-    def _labels_of(self, horizon: int | Sessions, entry_lag: int, min_members: int) -> LabelRows:
-        """Forward returns: sorted once where all dates are in memory, else made chunk by chunk."""
-        from fama_fast.data.labels import scored_returns
-        from fama_fast.evaluation.chunked import GivenLabels, ReturnLabels
+    def _labels_of(self, target: Target, min_members: int) -> Mapping[Any, LabelRows]:
+        """The target's labels: sorted once where all dates are in memory, else made chunk by chunk."""
         from fama_fast.evaluation.rows import SortedRows
+        from fama_fast.target import GivenLabels
 
         if not isinstance(self.data, Panel) or self.budget is not None:
-            return ReturnLabels.of(self.data, horizon, entry_lag, min_members=min_members)
-        key = horizon, entry_lag, min_members
+            return target.labels(self.data, min_members=min_members)
+        key = target, min_members
         if key not in self._labels:
-            returns = scored_returns(self.data, horizon, entry_lag, min_members=min_members)
-            self._labels[key] = GivenLabels(returns, 0, SortedRows.of(returns, threads=1))
+            held = {h: target.values(self.data, h, min_members=min_members, threads=1) for h in target.keys}
+            self._labels[key] = {h: GivenLabels(y, 0, SortedRows.of(y, threads=1)) for h, y in held.items()}
         return self._labels[key]
 
 
@@ -167,8 +164,7 @@ class ClusterScoring:
     def __call__(
         self,
         alphas: Sequence[Alpha],
-        horizons: Sequence[int | Sessions],
-        entry_lag: int,
+        target: Target,
         *,
         min_coverage: float | None,
         min_pairs: int,
@@ -180,11 +176,9 @@ class ClusterScoring:
         pieces = cut(len(alphas), dates, halo, self.pool.threads, parts=not isinstance(self.data, Panel))
         options = {"min_coverage": min_coverage, "min_pairs": min_pairs, "min_members": min_members}
         texts = [a.canonical for a in alphas]
-        tasks = [
-            (tuple(texts[i] for i in p.numbers), tuple(horizons), entry_lag, options, p.first, p.last) for p in pieces
-        ]
+        tasks = [(tuple(texts[i] for i in p.numbers), target, options, p.first, p.last) for p in pieces]
         results = self.pool.map(self._kept, Scoring.daily, tasks, describe)
-        series = {h: {n: np.full((len(alphas), dates), np.nan) for n in SERIES} for h in horizons}
+        series = {h: {n: np.full((len(alphas), dates), np.nan) for n in SERIES} for h in target.keys}
         for piece, (of_piece, noticed) in zip(pieces, results, strict=True):
             if noticed is not None and not isinstance(self.data, Panel):
                 self.data.take_notice(piece.first, noticed)
@@ -193,7 +187,7 @@ class ClusterScoring:
                     for name, values in zip(SERIES, arrays, strict=True):
                         series[h][name][number, piece.first : piece.last] = values
         for i in range(len(alphas)):
-            yield {h: Daily(**{n: series[h][n][i] for n in SERIES}) for h in horizons}
+            yield {h: Daily(**{n: series[h][n][i] for n in SERIES}) for h in series}
 
 
 def mapped(pool: WorkerPool, panel: Panel, folder: Path) -> MappedPanel:

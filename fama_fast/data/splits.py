@@ -1,8 +1,8 @@
 """Training, validation and test rows, kept apart by date.
 
-A label reaches horizon + entry_lag rows ahead. So that many rows are dropped from the end of a split (the
-purge), and `embargo` more from the start of the next, so that what a model saw in one says nothing of the
-next.
+A label reaches horizon + entry_lag rows ahead, or as far as a target says. So that many rows are dropped from
+the end of a split (the purge), and `embargo` more from the start of the next, so that what a model saw in one
+says nothing of the next.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MIN_ROWS = 2
 class Splits:
     """Row slices of a panel with `n_dates` rows; the rows between them belong to no split.
 
-    `purge` = horizon + entry_lag rows are left out before each border, `embargo` rows after it.
+    `purge` rows, as many as a label looks ahead, are left out before each border, `embargo` rows after it.
     """
 
     train: slice
@@ -64,6 +64,7 @@ def date_splits(
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2),
     embargo: int = 0,
     sessions: IntArray | None = None,
+    reach: int | None = None,
 ) -> Splits:
     """Splits rows 0..n_dates - 1 into train, validation and test, in that order.
 
@@ -75,12 +76,15 @@ def date_splits(
         fractions: positive, summing to 1. embargo: rows left out after each border, at least 0.
         sessions: (n_dates,) number of each row's session (`Panel.sessions`): borders move to the end of the session
             that they would cut.
+        reach: rows that labels look ahead, in place of horizon + entry_lag.
 
     Raises:
         ConfigError: fractions, horizon, lag or embargo out of range.
         DataError: too few dates for two labelled rows in each split; the message gives the least number.
     """
     purge = check_days(horizon, "horizon", 1) + check_days(entry_lag, "entry_lag", 0)
+    if reach is not None:
+        purge = check_days(reach, "reach", 1)
     gap = check_days(embargo, "embargo", 0)
     n_dates = whole(n_dates, "n_dates", 0)
     try:

@@ -74,8 +74,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Chunks of `core` dates, `halo` rows before and `rows_after` rows after them; `peak` bytes at most are
-    expected, if they are counted."""
+    """Chunks of `core` dates; `peak` bytes at most are expected, if they are counted.
+
+    `halo` rows before a chunk are for expressions, `rows_before` and `rows_after` rows around it for labels.
+    """
 
     core: int
     halo: int
@@ -83,6 +85,7 @@ class Schedule:
     batches: tuple[Batch, ...]
     peak: int
     counted: bool = True
+    rows_before: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,8 @@ class Demand:
 
     Attributes:
         dates, symbols: of the data. item: bytes of a field's value. fields, groups: how many are read; 0 of data in
-            memory, which the budget does not count. rows_after: rows after a chunk. kept: results held a chunk,
-            float64, the batch's own among them; 0: of the batch at hand alone.
+            memory, which the budget does not count. rows_before, rows_after: rows around a chunk for its labels. kept:
+            results held a chunk, float64, the batch's own among them; 0: of the batch at hand alone.
         extra: further bytes a cell of the chunk; extra_batch: and of each batch's rows.
     """
 
@@ -110,6 +113,7 @@ class Demand:
     walked: int | None = None  # dates that chunks are made of; None: all
     shared: bool = True  # blocked copies serve all batches of a chunk (`chunks.compute`)
     held: int = 0  # bytes that stay in memory beside the chunks, whatever those are
+    rows_before: int = 0
 
     def peak(self, core: int, batches: Sequence[Batch]) -> int:
         """Bytes at most for chunks of `core` dates."""
@@ -126,11 +130,14 @@ class Demand:
         """The same of batches told by their halo and how many arrays of all their rows live at once."""
         wide = -(-self.symbols // _LANES) * _LANES
         halo = max(h for h, _ in batches)
-        rows = min(core + halo, self.dates)
+        before = max(halo, self.rows_before)
+        rows = min(core + before, self.dates)
         # This chunk with its halo, the halo being copied for the next one, and the next one being read.
-        read = min(2 * core + 2 * halo + 2 * self.rows_after, 2 * self.dates)
+        read = min(2 * core + 2 * before + 2 * self.rows_after, 2 * self.dates)
         resident = self.symbols * read * (self.item * self.fields + 8 * self.groups + (1 if self.fields else 0))
         chunk = self.symbols * core * (8 * self.kept + self.extra)
+        # What labels are made of is computed on the rows before the chunk too.
+        chunk += self.symbols * self.extra * max(0, min(self.rows_before, self.dates) - self.warm)
         most = 0.0
         for own, arrays in batches:
             here = min(core + own, self.dates)
@@ -187,10 +194,12 @@ def make_schedule(
         # Work a date, counted in expressions; smaller batches share less.
         cost = sum(len(b.indices) * (1.0 + min(b.halo, demand.dates) / core) for b in batches) * (1.0 + 0.2 / size)
         if best is None or cost < best[0]:
-            best = cost, Schedule(core, halo, demand.rows_after, batches, demand.peak(core, batches))
+            peak = demand.peak(core, batches)
+            best = cost, Schedule(core, halo, demand.rows_after, batches, peak, rows_before=demand.rows_before)
     if best is None:
         raise ConfigError(
-            f"memory_budget of {show_bytes(budget)} is too small: one chunk of dates with the {max(halos)} rows "
+            f"memory_budget of {show_bytes(budget)} is too small: one chunk of dates with the "
+            f"{max(*halos, demand.rows_before - demand.warm)} rows "
             f"before it needs at least {show_bytes(least)} ({demand.symbols:,} symbols, {max(demand.fields, 1)} fields"
             f"{f', {show_bytes(demand.held)} held besides' if demand.held else ''})"
         )
@@ -209,7 +218,7 @@ def _one_chunk(
         for part in (range(len(roots))[at : at + size] for at in range(0, len(roots), size))
     )
     halo = max((b.halo for b in batches), default=0)
-    return Schedule(max(1, span), halo, demand.rows_after, batches, 0, counted=False)
+    return Schedule(max(1, span), halo, demand.rows_after, batches, 0, counted=False, rows_before=demand.rows_before)
 
 
 def smallest_chunk(halo: int) -> int:

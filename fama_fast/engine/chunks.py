@@ -146,7 +146,9 @@ def chunks(
     last: int | None = None,
     floor: int = 0,
 ) -> Iterator[Loaded]:
-    """The dates [first, last) in order, `schedule.core` at a time; rows before `floor` are as if they were not there.
+    """The dates [first, last) in order, `schedule.core` at a time.
+
+    For expressions rows before `floor` are as if they were not there (`Loaded.history`); labels may look at them.
 
     The caller must hold no view of a chunk when it asks for the next one, or its rows stay in memory. What the engine
     used for one chunk serves the next, and is let go of behind the last where memory is counted.
@@ -173,7 +175,10 @@ def chunks(
         def read(start: int, stop: int) -> Future[Panel] | None:
             return pool.submit(reader.read, start, stop) if stop > start else None
 
-        at = max(floor, first - schedule.halo)
+        def begin_of(row: int) -> int:
+            return max(0, min(max(floor, row - schedule.halo), row - schedule.rows_before))
+
+        at = begin_of(first)
         need = min(dates, edges[0][1] + schedule.rows_after) if edges else at
         coming = read(at, need)
         pieces: list[tuple[int, Panel]] = []
@@ -186,7 +191,7 @@ def chunks(
                 need = min(dates, edges[i + 1][1] + schedule.rows_after)
                 coming = read(at, need)
             yield Loaded(start, stop, pieces, floor)
-            begin = max(floor, stop - schedule.halo)
+            begin = begin_of(stop)
             more = begin < at and i + 1 < len(edges)
             pieces = [(begin, RowsView(pieces, begin, at).settled())] if more else []
 

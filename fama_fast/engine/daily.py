@@ -46,12 +46,18 @@ class ChunkLabels(Protocol):
     """Where a chunk's labels come from.
 
     Attributes:
-        fields: what they are made of, read with the chunk. rows_after: rows after the chunk that they need.
-        cell_bytes: what they take a cell of the chunk.
+        fields, groups: what they are made of, read with the chunk. rows_before, rows_after: rows around the chunk that
+            they need. cell_bytes: what they take a cell of the chunk.
     """
 
     @property
     def fields(self) -> tuple[str, ...]: ...
+
+    @property
+    def groups(self) -> tuple[str, ...]: ...
+
+    @property
+    def rows_before(self) -> int: ...
 
     @property
     def rows_after(self) -> int: ...
@@ -69,6 +75,8 @@ class _Held:
 
     order: RowOrder
     fields: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    rows_before: int = 0
     rows_after: int = 0
     cell_bytes: int = 0
 
@@ -133,6 +141,7 @@ def daily_rank_ic(
         return figures[:, :, 0], figures[:, :, 1]
     fields, groups = read_names(roots, source)
     fields = list(dict.fromkeys([*fields, *by_chunk.fields]))
+    groups = list(dict.fromkeys([*groups, *by_chunk.groups]))
     schedule = plan_chunks(
         roots,
         source,
@@ -140,6 +149,7 @@ def daily_rank_ic(
         fields=fields,
         groups=groups,
         plan=lambda part: _sink_plan(part, min_pairs),
+        rows_before=by_chunk.rows_before,
         rows_after=by_chunk.rows_after,
         extra=by_chunk.cell_bytes,
         extra_batch=_PADDED,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from fama_fast.arguments import whole
-from fama_fast.data.labels import MIN_MEMBERS, Horizon, Sessions, check_days, label_span, read_horizon
+from fama_fast.data.labels import MIN_MEMBERS, Horizon, Sessions, check_days, read_horizon
 from fama_fast.data.splits import date_splits
 from fama_fast.errors import ConfigError, DataError, ExpressionError, FamaError, nearest_name
 from fama_fast.evaluation.ic import MIN_PAIRS
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fama_fast.engine import Alpha
     from fama_fast.evaluation.daily import Daily
     from fama_fast.panel.source import Source
+    from fama_fast.target import Target
 
     Day = str | dt.date | np.datetime64 | None
 
@@ -37,14 +38,13 @@ class DailyFigures(Protocol):
     def __call__(
         self,
         alphas: Sequence[Alpha],
-        horizons: Sequence[int | Sessions],
-        entry_lag: int,
+        target: Target,
         *,
         min_coverage: float | None,
         min_pairs: int,
         min_members: int,
     ) -> Iterable[Mapping[Any, Daily]]:
-        """By horizon, of each alpha in order; every date of the data."""
+        """By the target's keys, of each alpha in order; every date of the data."""
 
 
 SPLIT_NAMES = ("train", "valid", "test")
@@ -55,8 +55,9 @@ def score(
     expressions: str | Alpha | Sequence[str | Alpha],
     panel: Source,
     *,
-    horizon: Horizon | Sequence[Horizon] = 1,
-    entry_lag: int = 1,
+    horizon: Horizon | Sequence[Horizon] | None = None,
+    entry_lag: int | None = None,
+    target: Target | str | Mapping[str, Any] | None = None,
     split: str | None = None,
     splits: str | Sequence[float] | None = None,
     start: Day = None,
@@ -70,7 +71,7 @@ def score(
     memory_budget: int | float | str | None = None,
     cluster: DailyFigures | None = None,
 ) -> pl.DataFrame:
-    """Scores of expressions against forward returns.
+    """Scores of expressions against forward returns, or another target.
 
     A factor known at the close of t is entered at the close of t + entry_lag and left `horizon` days later.
     Values are computed over the whole panel (so windows are warm), masked to its universe, and summarised
@@ -80,7 +81,10 @@ def score(
         expressions: texts or compiled alphas; one alone may be given bare.
         panel: the data, in memory or a `Dataset` of which parts are read.
         horizon: days held (bars of intraday data), or sessions such as "1 session"; or several of them: one row each.
+            1 by default.
         entry_lag: days (bars) between knowing and entering; 1 by default, 0 is the same close.
+        target: what is predicted, where it is not the close's return: a `Target`, its returns, or a mapping of its
+            settings. Of returns and a column `horizon` in the table is how many rows they are held.
         split: "train", "valid" or "test" of the date split; None is all dates, or all three when `splits` is
             given.
         splits: the fractions, "60/20/20" (default) or (0.6, 0.2, 0.2). Splits are purged for the longest
@@ -102,34 +106,38 @@ def score(
 
     Raises:
         FamaError: an expression does not compile, or names what the panel lacks: the error shows which one.
-        ConfigError: a horizon, lag, split or date that makes no sense.
+        ConfigError: a horizon, lag, split or date that makes no sense; an expression that reads the label.
         DataError: no dates are left.
     """
     import polars as pl
 
-    from fama_fast.evaluation.chunked import daily_in_chunks, held_rows
+    from fama_fast.target import Target
 
-    horizons = _horizons(horizon, entry_lag)
-    windows = score_windows(panel, horizons, entry_lag, split=split, splits=splits, start=start, end=end)
+    given = None if horizon is None else _horizons(horizon)
+    if entry_lag is not None:
+        _check_lag(entry_lag)
+    chosen = Target.read(target).with_short_form(given, entry_lag)
+    ahead = chosen.ahead(panel.sessions)
+    windows = score_windows(panel, ahead, split=split, splits=splits, start=start, end=end)
     alphas = compile_all(expressions, panel, dialect=dialect)
+    _check_column(alphas, chosen)
     texts = [alpha.canonical for alpha in alphas]  # what cannot be written is said before anything is computed
     whole(min_members, "min_members", 0)
     options: dict[str, Any] = {"min_coverage": min_coverage, "min_pairs": min_pairs, "min_members": min_members}
     found: Iterable[Mapping[Any, Daily]]
     if cluster is not None:
-        found = cluster(alphas, horizons, entry_lag, **options)
+        found = cluster(alphas, chosen, **options)
     else:
-        found = daily_in_chunks(
-            alphas, panel, horizons, entry_lag, memory_budget=memory_budget, threads=threads, **options
-        )
+        from fama_fast.evaluation.chunked import daily_in_chunks
+
+        found = daily_in_chunks(alphas, panel, chosen, memory_budget=memory_budget, threads=threads, **options)
     by_split = split is not None or splits is not None
-    as_text = any(isinstance(h, Sessions) for h in horizons)
-    spans = {h: h if isinstance(h, int) else label_span(panel.sessions, h, entry_lag) for h in horizons}
-    held = held_rows(panel, horizons, entry_lag)
+    as_text = any(isinstance(h, Sessions) for h in ahead)
+    spans, held = chosen.overlap(panel.sessions), chosen.held(panel.sessions)
     rows: list[dict[str, Any]] = []
     for alpha, text, daily in zip(alphas, texts, found, strict=True):
         for name, of_horizon in windows:
-            for h in horizons:
+            for h in ahead:
                 row: dict[str, Any] = {"expression": alpha.text, "canonical": text}
                 if by_split:
                     row["split"] = name
@@ -193,7 +201,14 @@ def shorten(text: str, width: int = 100) -> str:
     return line if len(line) <= width else f"{line[: width - 3]}..."
 
 
-def _horizons(horizon: Horizon | Sequence[Horizon], entry_lag: int) -> tuple[int | Sessions, ...]:
+def _check_column(alphas: Sequence[Alpha], target: Target) -> None:
+    """Refuses an expression that reads the label itself."""
+    for alpha in alphas:
+        if target.column is not None and target.column.upper() in alpha.required_fields:
+            raise ConfigError(f"{shorten(alpha.text)} reads {target.column}, the column that is predicted")
+
+
+def _horizons(horizon: Horizon | Sequence[Horizon]) -> tuple[int | Sessions, ...]:
     many: Sequence[Any] = [horizon]
     if isinstance(horizon, list | tuple | np.ndarray) and np.ndim(horizon):
         many = list(horizon)
@@ -203,10 +218,13 @@ def _horizons(horizon: Horizon | Sequence[Horizon], entry_lag: int) -> tuple[int
     found = tuple(dict.fromkeys(read_horizon(h) for h in many))
     if not found:
         raise ConfigError("give at least one horizon")
+    return found
+
+
+def _check_lag(entry_lag: int) -> None:
     if isinstance(entry_lag, int) and entry_lag < 0:
         raise ConfigError(f"the entry lag must be at least 0 days, not {entry_lag}")
     check_days(entry_lag, "the entry lag", 0)
-    return found
 
 
 def parse_fractions(splits: str | Sequence[float] | None) -> tuple[float, float, float]:
@@ -249,8 +267,7 @@ def _day(value: Day, name: str) -> Any:
 
 def score_windows(
     panel: Source,
-    horizons: Sequence[int | Sessions],
-    entry_lag: int,
+    ahead: Mapping[Any, int],
     *,
     split: str | None = None,
     splits: str | Sequence[float] | None = None,
@@ -258,6 +275,9 @@ def score_windows(
     end: Day = None,
 ) -> list[tuple[str | None, Mapping[Any, slice]]]:
     """The rows to summarise: (split name or None, rows by horizon), in the order of the splits.
+
+    Args:
+        ahead: rows that each label looks ahead, by horizon. The others: as of `score`.
 
     Raises:
         ConfigError: an unknown split, fractions or dates that make no sense.
@@ -270,15 +290,13 @@ def score_windows(
     if first >= stop:
         asked = f"{low if low is not None else '...'} to {high if high is not None else '...'}"
         raise DataError(f"no dates from {asked}: the data runs from {days[0]} to {days[-1]}")
-    ahead = {h: label_span(panel.sessions, h, entry_lag) for h in horizons}
-    reach = {h: ahead[h] if high is not None else 0 for h in horizons}
+    reach = {h: rows if high is not None else 0 for h, rows in ahead.items()}
     if split is None and splits is None:
-        return [(None, {h: slice(first, max(first, stop - reach[h])) for h in horizons})]
+        return [(None, {h: slice(first, max(first, stop - reach[h])) for h in ahead})]
     names = SPLIT_NAMES if split is None else (_split_name(split),)
     cut = date_splits(
         stop - first,
-        horizon=max(1, max(ahead.values()) - entry_lag),
-        entry_lag=entry_lag,
+        reach=max(1, *ahead.values()),
         fractions=parse_fractions(splits),
         sessions=panel.sessions[first:stop] - panel.sessions[first],
     )
@@ -286,5 +304,5 @@ def score_windows(
     for name in names:
         inside: slice = getattr(cut, name)
         a, b = first + inside.start, first + inside.stop
-        windows.append((name, {h: slice(a, max(a, min(b, stop - reach[h]))) for h in horizons}))
+        windows.append((name, {h: slice(a, max(a, min(b, stop - reach[h]))) for h in ahead}))
     return windows

@@ -159,6 +159,9 @@ class Binder:
         if refused is not None:
             self._fail(UnknownName, f"{expr.name} is not supported: {refused}", expr, end=expr.name_end)
         spec = self._operator(expr.name.upper())
+        if spec is None and expr.name.upper() == "LEAD":
+            message = "LEAD looks ahead: it belongs to the returns of a target, an alpha cannot look ahead"
+            self._fail(UnknownName, message, expr, end=expr.name_end)
         if spec is None:
             if self._scope.is_field(expr.name) and not self._scope.recorded:
                 message = f"{expr.name} is a field: it takes no arguments"

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import datetime as dt  # noqa: TC003  (pydantic reads the annotations when the models are made)
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from fama_fast.errors import ConfigError
+from fama_fast.errors import ConfigError, FamaError
 from fama_fast.evaluation.spread import COST_BPS
 from fama_fast.llm.settings import LLMSettings
 from fama_fast.mining.proposers.registry import check_kind
 from fama_fast.proposals.protocol import Limits
 from fama_fast.proposals.setting_roles import Role
+
+if TYPE_CHECKING:
+    from fama_fast.target import Target
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -165,6 +168,21 @@ class SplitSettings(Section):
         return value
 
 
+class TargetSettings(Section):
+    """What is predicted, and what can be traded; see `fama_fast.target`. Empty: the close's return of `splits.horizon`
+    rows, entered `splits.entry_lag` rows later, which are its short form."""
+
+    returns: str | None = None  # LEAD(OPEN, 2) / LEAD(OPEN, 1) - 1: x as it will be d rows later is LEAD(x, d)
+    column: str | None = None  # in place of it a column of the data that is the label
+    reach: Count | None = None  # rows that the column looks ahead
+    horizons: list[Count] | None = None  # rows held; several are several labels, whose measures are averaged
+    neutralize: list[str] = []  # groups and expressions known at t whose part is taken out
+    beta: bool | int | None = None  # less the market's part; days of the slope (true: 60)
+    winsorize: Annotated[float, Field(gt=0.0, lt=0.5)] | None = None  # share of a date's labels held in at either end
+    tradable: str | None = None  # condition on the bar of the entry, or a-share
+    dialect: str = "fama"  # of the expressions
+
+
 class GateSettings(Section):
     """Limits of the gates; see `gates.GATES` for their order."""
 
@@ -292,6 +310,7 @@ class MiningConfig(Section):
     paths: PathSettings = PathSettings()
     data: DataSettings = DataSettings()
     splits: SplitSettings = SplitSettings()
+    target: TargetSettings = TargetSettings()
     gates: GateSettings = GateSettings()
     racing: RacingSettings = RacingSettings()
     verdict: VerdictSettings = VerdictSettings()
@@ -316,6 +335,25 @@ class MiningConfig(Section):
         if self.proposer == "mixed" and not self.mix:
             raise ValueError("proposer: mixed needs the key mix, such as {llm: 0.3, evolve: 0.7}")
         return self
+
+    @model_validator(mode="after")
+    def _target_makes_sense(self) -> MiningConfig:
+        if self.target != TargetSettings():
+            try:
+                _ = self.predicted
+            except FamaError as error:
+                raise ValueError(f"target: {error}") from error
+        return self
+
+    @property
+    def predicted(self) -> Target:
+        """The target, with what `splits` says of it; a horizon and an entry lag of 1 there say nothing."""
+        from fama_fast.target import Target
+
+        cut = self.splits
+        own = Target(**{name: value for name, value in self.target.model_dump().items() if value is not None})
+        horizons, lag = None if cut.horizon == 1 else [cut.horizon], None if cut.entry_lag == 1 else cut.entry_lag
+        return own.with_short_form(horizons, lag)
 
     @property
     def batch_size(self) -> int:

@@ -18,7 +18,6 @@ from fama_fast.engine import budget, daily_rank_ic, ranks_on
 from fama_fast.engine.alpha import Alpha
 from fama_fast.errors import ConfigError, DataError, UnknownName
 from fama_fast.evaluation import SortedRows
-from fama_fast.evaluation.chunked import GivenLabels, ReturnLabels
 from fama_fast.ledger.ledger import Ledger
 from fama_fast.library import Factor, make_factor
 from fama_fast.mining.config_file import config_from_dict
@@ -30,6 +29,7 @@ from fama_fast.mining.run.mine import mine
 from fama_fast.mining.run.stopping import StopRequest
 from fama_fast.panel import Panel, digest
 from fama_fast.panel.dataset import Dataset, Reader
+from fama_fast.target import GivenLabels, ReturnLabels
 from tests.unit.ops.test_random_expressions import random_alphas
 
 SYMBOLS, DATES = 30, 520

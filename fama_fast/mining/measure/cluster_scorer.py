@@ -202,7 +202,7 @@ def _told(config: MiningConfig) -> MiningConfig:
         "universe": _place(paths.universe),
         "groups": None if groups is None else [absolute(g) for g in groups],
     }
-    kept = {name: getattr(config, name) for name in ("css", "splits", "gates", "racing", "data")}
+    kept = {name: getattr(config, name) for name in ("css", "splits", "target", "gates", "racing", "data")}
     run = config.run.model_copy(update={"threads": 1})
     return plain.model_copy(update={**kept, "run": run, "paths": plain.paths.model_copy(update=seen)})
 

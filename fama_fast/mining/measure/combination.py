@@ -32,12 +32,12 @@ from fama_fast.panel import Panel
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from fama_fast.evaluation.chunked import LabelRows
     from fama_fast.library.factor import Factor
     from fama_fast.mining.config import PoolSettings
     from fama_fast.mining.measure.market import Market
     from fama_fast.mining.measure.rank_moments import Whole
     from fama_fast.panel.source import Source
+    from fama_fast.target.rows import LabelRows
     from fama_fast.types import BoolArray, FloatArray
 
 Model = Literal["ridge", "equal"]
@@ -197,8 +197,7 @@ class FactorPool:
 
     def _known_before(self, row: int) -> int:
         """Rows whose labels end before `row`."""
-        cut = self.market.config.splits
-        return max(0, row - cut.horizon - cut.entry_lag)
+        return max(0, row - self.market.reach)
 
     def _fit(self, names: Sequence[str], before: int) -> FloatArray:
         """Ridge weights from mining dates whose labels end before row `before`."""
@@ -264,12 +263,14 @@ class FactorPool:
         roots = lowered([f"RANK({text})" for text, _ in forms], source, run.min_coverage)
         fields, groups = read_names(roots, source)
         fields = list(dict.fromkeys([*fields, *labels.fields]))
+        groups = list(dict.fromkeys([*groups, *labels.groups]))
         schedule = plan_chunks(
             roots,
             source,
             market.budget.total,
             fields=fields,
             groups=groups,
+            rows_before=1 + labels.rows_before,
             rows_after=labels.rows_after,
             warm=market.horizon,
             extra=pass_bytes(len(factors)),

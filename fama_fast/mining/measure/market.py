@@ -17,7 +17,7 @@ from fama_fast.engine.budget import Schedule
 from fama_fast.engine.chunks import chunks
 from fama_fast.errors import DataError
 from fama_fast.evaluation import SortedRows, level, mean, newey_west_t, trading
-from fama_fast.evaluation.chunked import GivenLabels, ReturnLabels, daily_by_labels
+from fama_fast.evaluation.chunked import daily_by_labels
 from fama_fast.evaluation.ic import coverage_adjusted
 from fama_fast.evaluation.ranks import unit_vector
 from fama_fast.evaluation.score import compile_all
@@ -27,6 +27,8 @@ from fama_fast.mining.measure.pass_budget import PassBudget
 from fama_fast.mining.measure.race import Race, first_row
 from fama_fast.panel import Panel
 from fama_fast.proposals.protocol import Vocabulary
+from fama_fast.target import GivenLabels
+from fama_fast.target.labels import LeftOut, TargetLabels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -36,11 +38,11 @@ if TYPE_CHECKING:
     from fama_fast.engine import Alpha
     from fama_fast.engine.chunks import Loaded
     from fama_fast.evaluation import Daily, FactorScores
-    from fama_fast.evaluation.chunked import LabelRows
     from fama_fast.library.factor import Factor
     from fama_fast.mining.candidate import Candidate, Member
     from fama_fast.mining.config import MiningConfig
     from fama_fast.panel.source import Source
+    from fama_fast.target import LabelRows
     from fama_fast.types import FloatArray
 
 MIN_SYMBOLS = 3
@@ -68,14 +70,12 @@ def split_rows(data: Source, config: MiningConfig) -> Rows:
     n_dates, n_symbols = data.shape
     if n_symbols < MIN_SYMBOLS:
         raise DataError(f"{data.source}: mining ranks symbols against each other: {n_symbols} is too few")
-    cut = config.splits
-    first, second, third = cut.fractions
+    first, second, third = config.splits.fractions
     found = date_splits(
         n_dates,
-        horizon=cut.horizon,
-        entry_lag=cut.entry_lag,
         fractions=(first, second, third),
-        embargo=cut.embargo,
+        embargo=config.splits.embargo,
+        reach=config.predicted.rows_ahead(data.sessions),
     )
     out = Rows(found.train, found.valid, found.test)
     for name in ("train", "valid", "test"):
@@ -116,8 +116,10 @@ class Market:
     ) -> None:
         self.rows = split_rows(data, config)
         self.config, self.whole, self.library = config, data, library
-        cut = config.splits
-        self.horizon = cut.horizon
+        self.target = config.predicted
+        self.reach = self.target.rows_ahead(data.sessions)
+        self.horizon = max(self.target.held(data.sessions).values())
+        self.left_out = LeftOut()
         # Labels of the last validation dates reach to the test's first row at most: the purge sees to that.
         self.panel = data.slice_dates(0, self.rows.test.start)
         self.vector_rows = sample_rows(self.rows.train, config.css.n_dates, config.run.seed)
@@ -135,13 +137,12 @@ class Market:
         """What passes may take with so many bytes of labels in memory."""
         if isinstance(self.panel, Panel):
             return PassBudget()
-        self.panel.need("CLOSE")
         return PassBudget.of(
             self.panel,
             self.config,
             self.library,
             sampled=len(self.vector_rows),
-            rows_after=self.label_rows.rows_after,
+            made=self.label_rows,
             labels=labels,
         )
 
@@ -169,10 +170,19 @@ class Market:
 
     def _labels(self) -> Iterator[tuple[Loaded, FloatArray]]:
         """The labels of all mining rows, chunk by chunk, with the chunk's closes."""
-        core = self.budget.survey_rows(*self.panel.shape)
-        schedule = Schedule(core, 0, self.label_rows.rows_after, (), 0, counted=self.budget.total is not None)
-        for loaded in chunks(self.panel, schedule, ["CLOSE"], []):
-            yield loaded, self.label_rows.rows(loaded, loaded.start, loaded.stop)
+        made, counted = self.label_rows, self.budget.total is not None
+        core = self.budget.survey_rows(*self.panel.shape, made)
+        schedule = Schedule(core, 0, made.rows_after, (), 0, counted=counted, rows_before=made.rows_before)
+        fields = list(dict.fromkeys([*made.fields, *(["CLOSE"] if "CLOSE" in self.panel.supplied_fields else [])]))
+        left_out = LeftOut()
+        for loaded in chunks(self.panel, schedule, fields, list(made.groups)):
+            if isinstance(made, TargetLabels):
+                labels, left = made.made(loaded, loaded.start, loaded.stop, self.config.run.threads)
+                self.left_out = left_out = left_out + left
+                yield loaded, labels
+                del labels
+            else:
+                yield loaded, made.rows(loaded, loaded.start, loaded.stop)
 
     def no_returns(self, split: str) -> DataError:
         """That a split has no label at all."""
@@ -184,14 +194,19 @@ class Market:
                 f"{start}: the universe has at most {most} members there, fewer than splits.min_members, "
                 f"{self.config.splits.min_members}"
             )
-        return DataError(f"{start}: CLOSE is missing")
+        if self.left_out.left:
+            return DataError(f"{start}: of {self.left_out.of:,} that there are in both none is tradable at entry")
+        return DataError(
+            f"{start}: {'CLOSE is missing' if self.target.is_default else 'the target has no value there'}"
+        )
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences about dates that are not scored."""
         from fama_fast.data.labels import say_unscored
 
-        return say_unscored(self.unscored, self.panel.shape[0], self.config.splits.min_members)
+        few = say_unscored(self.unscored, self.panel.shape[0], self.config.splits.min_members)
+        return (*few, *self.left_out.said())
 
     def _race(self) -> Race | None:
         """The race that the configuration asks for."""
@@ -222,15 +237,18 @@ class Market:
         assert self.label_rows.order is not None
         return self.label_rows.order
 
-    def returns(self, data: Source) -> ReturnLabels:
-        """Forward returns of all dates of the data, made chunk by chunk."""
-        cut = self.config.splits
-        return ReturnLabels.of(data, cut.horizon, cut.entry_lag, min_members=cut.min_members)
+    def returns(self, data: Source) -> LabelRows:
+        """Labels of all dates of the data, made chunk by chunk."""
+        labels = self.target.labels(data, min_members=self.config.splits.min_members)
+        return next(iter(labels.values()))
 
     @property
     def vocabulary(self) -> Vocabulary:
         """What the data offers to proposals: not what an expression cannot name."""
         fields, groups = (tuple(n for n in names if writable(n)) for names in (self.panel.fields, self.panel.groups))
+        if self.target.column is not None:
+            # It is what is predicted, so nothing that predicts may see it.
+            fields = tuple(n for n in fields if n != self.target.column.upper())
         return Vocabulary(fields, groups, max_window=min(self.config.gates.max_lookback + 1, 250))
 
     def measure(self, alphas: Sequence[Alpha]) -> tuple[FloatArray, FloatArray]:

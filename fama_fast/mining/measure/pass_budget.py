@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from fama_fast.engine.budget import DEFAULT_BUDGET, Demand, parse_bytes, show_bytes, smallest_chunk
 from fama_fast.errors import ConfigError, ExpressionError
 from fama_fast.mining.measure.rank_moments import pass_bytes
+from fama_fast.target.rows import LABEL_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fama_fast.engine.daily import ChunkLabels
     from fama_fast.mining.config import MiningConfig
     from fama_fast.panel.dataset import Dataset
 
@@ -38,13 +40,20 @@ class PassBudget:
 
     @classmethod
     def of(
-        cls, part: Dataset, config: MiningConfig, library: Sequence[str], *, sampled: int, rows_after: int, labels: int
+        cls,
+        part: Dataset,
+        config: MiningConfig,
+        library: Sequence[str],
+        *,
+        sampled: int,
+        made: ChunkLabels,
+        labels: int,
     ) -> PassBudget:
         """The budget of mining data that are read in parts.
 
         Args:
             part: the mining rows. library: canonical texts of what the run begins with. sampled: dates of a rank
-                vector. rows_after: rows that a label looks ahead. labels: bytes of labels in memory.
+                vector. made: the labels of a chunk. labels: bytes of labels in memory.
 
         Raises:
             ConfigError: a budget too small for one chunk and what stays; the message says the least that would do.
@@ -63,9 +72,10 @@ class PassBudget:
             item=part.dtype.itemsize,
             fields=fields,
             groups=groups,
-            rows_after=rows_after,
+            rows_before=made.rows_before,
+            rows_after=made.rows_after,
             kept=0,
-            extra=pass_bytes(found),
+            extra=pass_bytes(found) + made.cell_bytes - LABEL_BYTES,
         )
         chunk = widest.bytes_of(smallest_chunk(halo), [(halo, fields + groups + _BUFFERS)])
         least = chunk + 2 * ranks + vectors + labels
@@ -80,11 +90,13 @@ class PassBudget:
             )
         return cls(total, vectors + labels, total - least)
 
-    def survey_rows(self, dates: int, symbols: int) -> int:
-        """Dates of a chunk of closes and labels alone."""
+    def survey_rows(self, dates: int, symbols: int, made: ChunkLabels) -> int:
+        """Dates of a chunk of labels alone."""
         if self.total is None:
             return dates
-        return max(1, min(dates, (self.total - self.held) // (_SURVEY_BYTES * symbols)))
+        cell = _SURVEY_BYTES + made.cell_bytes - LABEL_BYTES
+        around = (made.cell_bytes - LABEL_BYTES) * made.rows_before * symbols
+        return max(1, min(dates, (self.total - self.held - around) // (cell * symbols)))
 
     def vectors_a_pass(self, cells: int) -> int | None:
         """Expressions whose rank vectors of so many cells are made in one pass; None: any number."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fama_fast.arguments import frozen
-from fama_fast.evaluation.chunked import LABEL_BYTES
 from fama_fast.evaluation.rows import mask_matrix, over_rows
+from fama_fast.target.rows import LABEL_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -87,7 +87,7 @@ def test_splits_are_purged_for_the_longest_horizon_and_named(panel):
     assert table.columns[:4] == ["expression", "canonical", "split", "horizon"]
     assert table["split"].to_list() == ["train"] * 2 + ["valid"] * 2 + ["test"] * 2
     cut = ff.date_splits(T, horizon=5)
-    windows = dict(score_windows(panel, (1, 5), 1, splits="60/20/20"))
+    windows = dict(score_windows(panel, {1: 2, 5: 6}, splits="60/20/20"))
     for name in ("train", "valid", "test"):
         assert windows[name] == {1: getattr(cut, name), 5: getattr(cut, name)}
         one = score("CLOSE", panel, horizon=[1, 5], split=name)
