@@ -270,7 +270,7 @@ class FactorPool:
             market.budget.total,
             fields=fields,
             groups=groups,
-            rows_before=1 + labels.rows_before,
+            rows_before=market.horizon + labels.rows_before,
             rows_after=labels.rows_after,
             warm=market.horizon,
             extra=pass_bytes(len(factors)),
