@@ -1,7 +1,8 @@
 """Simple, well-known price-volume alphas to start a search from: each one a single idea, all of them different.
 
-They use daily open, high, low, close and volume alone, so they run on any panel. Signs follow the published
-effect; on given data training decides the orientation.
+They use daily open, high, low, close and volume alone, so they run on any panel; where a published form ranks prices
+themselves, or their differences, theirs is free of the price level. Signs follow the published effect; on given data
+training decides the orientation.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ SEEDS: tuple[tuple[str, str, str], ...] = (
         "Chordia, Subrahmanyam and Anshuman (2001)",
     ),
     (
-        "RANK(TS_MEAN(ABS(RET) / (CLOSE * VOLUME), 20))",
-        "Illiquidity: a price that moves on little money must pay for it.",
+        "RANK(TS_MEAN(ABS(RET) / VOLUME, 20))",
+        "Illiquidity: a price that moves on little trading must pay for it.",
         "Amihud (2002)",
     ),
     (
@@ -80,17 +81,17 @@ SEEDS: tuple[tuple[str, str, str], ...] = (
     ),
     ("CORREL(HIGH, RANK(VOLUME), 5) * -1", "Highs made on volume are sold into.", f"{_K101}, alpha 44"),
     (
-        "RANK(TS_COVARIANCE(RANK(CLOSE), RANK(VOLUME), 5)) * -1",
-        "Co-movement of price rank and volume rank reverses.",
+        "RANK(TS_COVARIANCE(CLOSE / TS_MEAN(CLOSE, 5), RANK(VOLUME), 5)) * -1",
+        "Co-movement of price and volume rank reverses.",
         f"{_K101}, alpha 13",
     ),
     (
-        "SIGN(DELTA(VOLUME, 1)) * DELTA(CLOSE, 1) * -1",
+        "SIGN(DELTA(VOLUME, 1)) * RET * -1",
         "Moves on rising volume reverse.",
         f"{_K101}, alpha 12",
     ),
     (
-        "TS_RANK(RANK(LOW), 9) * -1",
+        "TS_RANK(RANK(LOW / DELAY(CLOSE, 5)), 9) * -1",
         "A low that ranks high against its own past falls back.",
         f"{_K101}, alpha 4",
     ),
@@ -105,7 +106,7 @@ SEEDS: tuple[tuple[str, str, str], ...] = (
         "folklore",
     ),
     (
-        "RANK(VWAP - CLOSE) / RANK(VWAP + CLOSE)",
+        "RANK(VWAP / CLOSE - 1)",
         "A close below the day's mean price recovers.",
         f"{_K101}, alpha 42",
     ),

@@ -52,6 +52,11 @@ _FIELD_DOCS = {
     "CAP": "market capitalisation",
     **{d.name: d.doc for d in DERIVED_FIELDS.values()},
 }
+_LEVEL_FREE = (
+    "- No order may depend on a stock's price level, which is arbitrary on adjusted prices: before any rank, sum over "
+    "units or comparison with a number, divide by a price of the same stock, or take returns "
+    "(DELTA(CLOSE, 5) / DELAY(CLOSE, 5), never DELTA(CLOSE, 5) alone)."
+)
 _FAMILIES = {
     Family.ELEMENT: "Cell by cell",
     Family.TIME_SERIES: "Over a symbol's own past",
@@ -177,7 +182,7 @@ def field_list(vocabulary: Vocabulary) -> str:
     return "\n".join(lines)
 
 
-def _constraints(vocabulary: Vocabulary, count: int) -> str:
+def _constraints(vocabulary: Vocabulary, count: int, *, level_free: bool) -> str:
     return "\n".join(
         (
             f"- Give exactly {count} expression{'s' if count != 1 else ''}.",
@@ -190,6 +195,7 @@ def _constraints(vocabulary: Vocabulary, count: int) -> str:
                 "- The values must be comparable between stocks: end in a rank or another cross-sectional "
                 "operator, or divide out price and volume levels."
             ),
+            *([_LEVEL_FREE] if level_free else ()),
             "- The result is a number, not a condition.",
         )
     )
@@ -199,7 +205,7 @@ def _values(request: ProposalRequest, count: int, only: Sequence[str] | None) ->
     return {
         "css_examples": _examples(request.exemplars),
         "coe_path": _path(request.chain),
-        "constraints": _constraints(request.vocabulary, count),
+        "constraints": _constraints(request.vocabulary, count, level_free=request.limits.level_free),
         "operators": operator_cards(request.vocabulary, only),
         "fields": field_list(request.vocabulary),
         "avoid": _failures(request.avoid) or "(nothing yet)",

@@ -189,12 +189,16 @@ class GateSettings(Section):
     max_nodes: Count = 40
     max_depth: Count = 12
     max_lookback: Count = 250
+    price_level: Literal["refuse", "allow"] = "refuse"  # an order that hangs on price levels; allow: unadjusted ones
     strict_units: bool = False  # stop what mixes units, such as CLOSE + VOLUME
     max_overlap: Share = 0.9  # largest subtree shared with a library member, as a share of the larger of the two
     min_coverage: Share = 0.5  # members with a value, mean over training dates
     min_dates: Count = 20  # training dates with a defined RankIC
     min_rank_ic: Annotated[float, Field(ge=0.0)] = 0.01  # |RankIC| on the training rows
     min_t: Annotated[float, Field(ge=0.0)] = 2.0  # |Newey-West t| of it
+    sign_agreement: bool = False  # IC, RankIC and spread must have one sign in training
+    periods: Count = 1  # parts that the training rows are cut into, one after another; 1: not looked at
+    min_periods_share: Share = 1.0  # of them in which the mean must be above 0
     max_correlation: Share = 0.7  # |correlation| of rank vectors with any library member
     complexity_penalty: Annotated[float, Field(ge=0.0)] = 0.00005  # RankIC charged for each node
     replace_margin: Annotated[float, Field(ge=0.0)] = 0.1  # a rival must be better by this share of its score
@@ -202,8 +206,8 @@ class GateSettings(Section):
 
     @property
     def limits(self) -> Limits:
-        """Limits of formula size and history."""
-        return Limits(self.max_nodes, self.max_depth, self.max_lookback)
+        """Limits of formula size, history and price levels."""
+        return Limits(self.max_nodes, self.max_depth, self.max_lookback, self.price_level == "refuse")
 
 
 class RacingSettings(Section):

@@ -7,7 +7,7 @@ from fama_fast.passes.lookback import lookback
 from fama_fast.passes.lower import lower
 from fama_fast.passes.normalise import normalise
 from fama_fast.passes.pipeline import PIPELINE, canonicalise, oriented, share
-from fama_fast.passes.price_level import depends_on_level
+from fama_fast.passes.price_level import depends_on_level, level_of
 from fama_fast.passes.ranking import ranking_fingerprint, ranking_hash
 from fama_fast.passes.simplify import simplify
 from fama_fast.passes.units import UnitError, infer_units
@@ -23,6 +23,7 @@ __all__ = [
     "fold_constants",
     "identity",
     "infer_units",
+    "level_of",
     "lookback",
     "lower",
     "normalise",

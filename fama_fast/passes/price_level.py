@@ -43,24 +43,38 @@ class PriceLevel:
     lost: Node | None = None
     constant: float | None = None
 
+    @functools.cached_property
+    def powers(self) -> tuple[int, ...]:
+        """Degree and shift as whole numbers, which hash faster than fractions."""
+        return (*self.degree.as_integer_ratio(), *self.shift.as_integer_ratio())
+
     @property
     def free(self) -> bool:
         return self.lost is None and not self.degree and not self.shift
 
 
 _FREE = PriceLevel()
+_MOST_LOWERED = 1 << 16
+_LOWERED: dict[tuple[object, ...], PriceLevel] = {}
 
 
 @functools.lru_cache(maxsize=4096)
 def depends_on_level(root: Node) -> str | None:
     """Which part of an expression makes its order across symbols hang on the symbols' price levels; None: nothing."""
-    levels: dict[Node, PriceLevel] = {}
-    for node in postorder(root):
-        levels[node] = _level(node, levels)
-    level = levels[root]
+    level = level_of(root, {})
     if level.free or level.constant is not None:
         return None
     return short_text(level.lost if level.lost is not None else root)
+
+
+def level_of(root: Node, known: dict[Node, PriceLevel]) -> PriceLevel:
+    """How the values of an expression move when prices are scaled; `known` are levels of parts, and is added to."""
+    if root not in known:
+        # Where all parts are known, as in a tree that is being made, there is nothing to walk.
+        for node in (root,) if all(a in known for a in root.args) else postorder(root):
+            if node not in known:
+                known[node] = _level(node, known)
+    return known[root]
 
 
 def _level(node: Node, levels: dict[Node, PriceLevel]) -> PriceLevel:
@@ -80,7 +94,7 @@ def _level(node: Node, levels: dict[Node, PriceLevel]) -> PriceLevel:
         result = _level_rule(rule, node, given)
         return PriceLevel(lost=node) if result is None else result
     if spec.lower is not None:
-        return _lowered_level(spec.lower(*node.args, *node.params), levels)
+        return _lowered_level(node, given, levels)
     return _FREE if all(level.free for level in given) else PriceLevel(lost=node)
 
 
@@ -89,12 +103,20 @@ def _field_level(node: Node, levels: dict[Node, PriceLevel]) -> PriceLevel:
     return _FREE if node.name == "CAP" else PriceLevel(degree=unit_of_field(node.name).price)
 
 
-def _lowered_level(lowered: Node, levels: dict[Node, PriceLevel]) -> PriceLevel:
-    inside = dict(levels)
-    for node in postorder(lowered):
-        if node not in inside:
-            inside[node] = _level(node, inside)
-    return inside[lowered]
+def _lowered_level(node: Node, given: Sequence[PriceLevel], levels: dict[Node, PriceLevel]) -> PriceLevel:
+    """The level of what an operator stands for. It follows from the operands' levels alone, so that it is worked out
+    once for each, unless a part of it is to be named."""
+    spec = get(node.op)
+    assert spec.lower is not None
+    if any(level.constant is not None for level in given):
+        return level_of(spec.lower(*node.args, *node.params), levels)
+    key = (node.op, node.params, *(level.powers for level in given))
+    level = _LOWERED.get(key)
+    if level is None:
+        level = level_of(spec.lower(*node.args, *node.params), levels)
+        if level.lost is None and len(_LOWERED) < _MOST_LOWERED:
+            _LOWERED[key] = level
+    return level
 
 
 def _one_level(given: Sequence[PriceLevel]) -> PriceLevel | None:
@@ -194,3 +216,4 @@ def _multiplied(x: PriceLevel, y: PriceLevel) -> PriceLevel | None:
 
 # What an operator stands for may change when it is removed and defined anew.
 on_unregister(depends_on_level.cache_clear)
+on_unregister(_LOWERED.clear)

@@ -1,7 +1,7 @@
 """The one test of admissible formulas, used by the gates, the check of a model's answer and searchers.
 
 A formula ranks symbols by numbers: it reads a field, gives no condition and no group, and keeps to the limits of size
-and history.
+and history. Where prices are adjusted, its order does not hang on what each symbol's prices are adjusted to.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 
 from fama_fast import ops
 from fama_fast.ir import FIELD, count_nodes, postorder
-from fama_fast.passes import lookback
+from fama_fast.passes import depends_on_level, lookback
 
 if TYPE_CHECKING:
     from fama_fast.ir import Node
     from fama_fast.proposals.protocol import Limits
 
+# What to do about an order that hangs on price levels.
+REMEDY = "divide by a price of the same symbol, such as DELAY(CLOSE, 5), or take returns"
+
 
 def admissible(node: Node, limits: Limits) -> str | None:
     """The reason why a canonical formula is not admissible, in words; None where it is."""
-    return kind_fault(node) or size_fault(node, limits) or lookback_fault(node, limits)
+    return kind_fault(node) or size_fault(node, limits) or level_fault(node, limits) or lookback_fault(node, limits)
 
 
 def kind_fault(node: Node) -> str | None:
@@ -42,6 +45,13 @@ def size_fault(node: Node, limits: Limits) -> str | None:
     if not any(n.op == FIELD for n in postorder(node)):
         return "it reads no field: a constant"
     return None
+
+
+def level_fault(node: Node, limits: Limits) -> str | None:
+    """The reason why a formula's order across symbols is arbitrary where prices are adjusted; None where it is not, or
+    where prices are levels."""
+    part = depends_on_level(node) if limits.level_free else None
+    return None if part is None else f"its order hangs on each symbol's price level, in {part}: {REMEDY}"
 
 
 def lookback_fault(node: Node, limits: Limits) -> str | None:

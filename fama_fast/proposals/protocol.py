@@ -26,11 +26,13 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on a formula: its size, and how many rows before today it may read."""
+    """Bounds on a formula: its size, how many rows before today it may read, and whether its order across symbols must
+    be free of their price levels (`passes.depends_on_level`)."""
 
     max_nodes: int = 40
     max_depth: int = 12
     max_lookback: int = 250
+    level_free: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class ProposalRequest:
         vocabulary: fields and groups of the loaded data.
         search: the run's own good candidates and what paid, for proposers that search.
         allowance: tokens, money and time that an answer may still cost; no part of the request's identity.
-        limits: of size and history, which a formula is to keep to.
+        limits: of size, history and price levels, which a formula is to keep to.
         round, seed: identify the request; equal requests to a deterministic proposer give equal answers.
     """
 

@@ -39,7 +39,7 @@ data:
     signals: [{expression: "RANK(TS_MEAN(VOLUME, 5)) * -1", rank_ic: 0.25}]
 k: 4
 l: 2
-run: {rounds: 3, candidates: 6, patience: 100, seed: 5, threads: 1}
+run: {rounds: 3, candidates: 6, patience: 100, seed: 7, threads: 1}
 u: 1000
 paths: {factor_cache: cache.yaml}
 """

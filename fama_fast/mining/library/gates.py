@@ -8,6 +8,7 @@ progress follow. A gate sees training rows only: no gate knows validation or tes
 from __future__ import annotations
 
 import enum
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,17 +17,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from fama_fast.errors import ExpressionError, FamaError, LimitError, ParseError
+from fama_fast.evaluation import mean
 from fama_fast.ir import count_nodes
 from fama_fast.mining.library.archive import series_hash
 from fama_fast.mining.library.view import subtree_sizes
 from fama_fast.passes import ranking_hash
-from fama_fast.proposals.admissible import kind_fault, lookback_fault, size_fault
+from fama_fast.proposals.admissible import kind_fault, level_fault, lookback_fault, size_fault
 
 if TYPE_CHECKING:
+    from fama_fast.engine import Alpha
     from fama_fast.mining.candidate import Candidate, Member
     from fama_fast.mining.config import GateSettings
     from fama_fast.mining.library.view import LibraryView
     from fama_fast.proposals.protocol import Vocabulary
+    from fama_fast.types import FloatArray
 
 
 class Measures(Protocol):
@@ -34,6 +38,12 @@ class Measures(Protocol):
 
     def lead(self, candidate: Candidate, member: Member) -> float:
         """t-statistic of the candidate's daily RankICs less the member's, each adjusted for its coverage."""
+
+    def training(self, series: FloatArray) -> FloatArray:
+        """The training rows of a daily series (T,)."""
+
+    def full_scores(self, alpha: Alpha, sign: int) -> dict[str, dict[str, float]]:
+        """All figures of `sign` times an alpha, by split; this takes its values."""
 
 
 @dataclass
@@ -66,6 +76,9 @@ class Lesson(enum.Enum):
     FORMULA = "formula"  # this formula fails
     PARTS = "parts"  # what it is made of may be at fault, too
 
+
+# The means that are to be of one sign, by key of the scores.
+_MEANS = {"rank_ic": "RankIC", "ic": "IC", "spread": "spread"}
 
 Check = Callable[["Candidate", GateContext], "str | None"]
 
@@ -143,6 +156,12 @@ def check_size(candidate: Candidate, context: GateContext) -> str | None:
     if candidate.error is not None:
         return reason_of(candidate.error)
     return size_fault(candidate.compiled.node, context.settings.limits)
+
+
+def check_price_level(candidate: Candidate, context: GateContext) -> str | None:
+    """Stops formulas whose order across symbols depends on their price levels, which adjusted prices know from later
+    days only."""
+    return level_fault(candidate.compiled.node, context.settings.limits)
 
 
 def check_lookback(candidate: Candidate, context: GateContext) -> str | None:
@@ -225,6 +244,33 @@ def check_training(candidate: Candidate, context: GateContext) -> str | None:
     return None
 
 
+def check_periods(candidate: Candidate, context: GateContext) -> str | None:
+    """Stops candidates that were right in too few of the periods that the training rows are cut into: what holds in
+    one regime only."""
+    limits = context.settings
+    if limits.periods == 1:
+        return None
+    assert candidate.series is not None
+    parts = np.array_split(context.measures.training(candidate.series), limits.periods)
+    above = sum(mean(part) > 0.0 for part in parts)  # what is not defined (NaN) is not above
+    if above >= limits.min_periods_share * limits.periods:
+        return None
+    least = math.ceil(limits.min_periods_share * limits.periods)
+    return f"above 0 in {above} of {limits.periods} training periods, at least {least}"
+
+
+def check_sign_agreement(candidate: Candidate, context: GateContext) -> str | None:
+    """Stops candidates whose training means of RankIC, IC and spread differ in sign: they order symbols by something
+    else than what these return on average."""
+    if not context.settings.sign_agreement:
+        return None
+    train = context.measures.full_scores(candidate.compiled, candidate.sign)["train"]
+    means = {word: train[key] for key, word in _MEANS.items() if key in train}
+    if len({np.sign(value) for value in means.values()}) == 1:  # NaN is like nothing, not even NaN
+        return None
+    return f"{', '.join(f'{word} {value:+.5f}' for word, value in means.items())} in training: not of one sign"
+
+
 def check_correlation(candidate: Candidate, context: GateContext) -> str | None:
     """Stops candidates too correlated with library members that they do not beat.
 
@@ -289,6 +335,7 @@ GATES: tuple[Gate, ...] = (
     Gate("parse", GateCost.TEXT, "not in the language", check_parse),
     Gate("arguments", GateCost.TEXT, "unknown operator or field, wrong arity or window", check_arguments),
     Gate("size", GateCost.TEXT, "too many nodes or too deep", check_size),
+    Gate("price_level", GateCost.TEXT, "its order depends on price levels", check_price_level),
     Gate("lookback", GateCost.TEXT, "needs too much history", check_lookback),
     Gate("duplicate", GateCost.TEXT, "known in canonical form", check_duplicate),
     Gate("overlap", GateCost.TEXT, "nearly all of it is a library member", check_overlap),
@@ -296,6 +343,8 @@ GATES: tuple[Gate, ...] = (
     Gate("screening", GateCost.SAMPLE, "left the race on sampled training dates", check_screening, Lesson.PARTS),
     Gate("fingerprint", GateCost.TRAINING, "ranks as an earlier candidate does", check_fingerprint),
     Gate("training", GateCost.TRAINING, "too little training RankIC", check_training, Lesson.PARTS),
+    Gate("periods", GateCost.TRAINING, "right in too few training periods", check_periods, Lesson.PARTS),
+    Gate("sign_agreement", GateCost.TRAINING, "RankIC, IC and spread differ in sign", check_sign_agreement),
     Gate("correlation", GateCost.ADMISSION, "too close to the library", check_correlation),
     Gate(
         "admission", GateCost.ADMISSION, "not worth its complexity or its rival's place", check_admission, Lesson.PARTS

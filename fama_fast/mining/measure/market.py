@@ -304,6 +304,10 @@ class Market:
         figures = (ranks.mean, ranks.ratio, ranks.hit_rate, mean(covered[rows]), ranks.days, ranks.t)
         return dict(zip(_RANK_FIGURES, figures, strict=True))
 
+    def training(self, series: FloatArray) -> FloatArray:
+        """The training rows of a daily series (T,)."""
+        return series[self.rows.train]
+
     def scored_coverage(self, series: FloatArray, covered: FloatArray) -> float:
         """Mean share of members with a value on the training dates that have a RankIC, of what `measure` found of one
         factor; 1 where there is no such date."""

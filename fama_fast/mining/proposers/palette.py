@@ -9,7 +9,11 @@ import functools
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from fama_fast import ops
+from fama_fast.ir import field
 from fama_fast.ops.registry import on_unregister
+from fama_fast.ops.unit_rule import UnitRule
+from fama_fast.passes import level_of
 from fama_fast.proposals.operators import proposable_specs
 from fama_fast.types import Family, Kind
 
@@ -65,6 +69,12 @@ class Palette:
         self.residuals = tuple(s for s in self.roots if s.algebra.residual)
         windowed = [s for s in self.numeric if len(s.operands) == 1 and _only_a_window(s)]
         self.windowed = tuple(sorted(windowed, key=lambda s: -s.usage)[:_COMMONEST])
+        probe = field("CLOSE")
+        levels = [(s, level_of(ops.build(s.name, probe, 20), {})) for s in windowed]
+        # Windows over one series that keep a price a price, and those after which its level is gone.
+        self.keepers = tuple(s for s, level in levels if level.degree == 1 and s.family is Family.TIME_SERIES)
+        self.forgetters = tuple(s for s, level in levels if level.free and s.unit is UnitRule.FREE)
+        self.differences = tuple(s for s in self.numeric if s.symbol == "-" and len(s.operands) == 2)
         self.alike: dict[tuple[object, ...], list[OpSpec]] = {}
         for s in self.specs:
             self.alike.setdefault(self.shape(s), []).append(s)

@@ -104,9 +104,16 @@ def is_group(node: Node) -> bool:
     return ops.is_group(node)
 
 
-def fits(node: Node, vocabulary: Vocabulary, max_depth: int = MAX_DEPTH, max_nodes: int = MAX_NODES) -> bool:
+def fits(
+    node: Node,
+    vocabulary: Vocabulary,
+    max_depth: int = MAX_DEPTH,
+    max_nodes: int = MAX_NODES,
+    *,
+    level_free: bool = False,
+) -> bool:
     """Whether the expression can be proposed: admissible, no leaf, fields, groups and windows of the data."""
-    limits = Limits(max_nodes, max_depth, vocabulary.max_window)
+    limits = Limits(max_nodes, max_depth, vocabulary.max_window, level_free)
     if node.op in LEAVES or admissible(node, limits) is not None:
         return False
     fields, groups = _names(vocabulary)
@@ -132,18 +139,36 @@ def _names(vocabulary: Vocabulary) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(f.upper() for f in vocabulary.fields), frozenset(g.upper() for g in vocabulary.groups)
 
 
+class NothingToDrawError(ValueError):
+    """A vocabulary or limits that admit no expression."""
+
+
 class TreeMaker:
-    """Draws typed trees for one vocabulary."""
+    """Draws typed trees for one vocabulary, whatever becomes of price levels in them."""
+
+    level_free = False
 
     def __init__(self, rng: random.Random, vocabulary: Vocabulary) -> None:
         if not vocabulary.fields:
-            raise ValueError("a vocabulary without fields has no expressions")
+            raise NothingToDrawError("a vocabulary without fields has no expressions")
         self.rng = rng
         self.vocabulary = vocabulary
         self.palette = palette(vocabulary, ops.names())
         self.numeric, self.roots, self.ratios = self.palette.numeric, self.palette.roots, self.palette.ratios
         self.groupers, self.conditions = self.palette.groupers, self.palette.conditions
         self.explosive = self.palette.explosive
+
+    def alike(self, new: Node, old: Node) -> bool:
+        """Whether one subtree may take another's place, as far as price levels go."""
+        return True
+
+    def admits(self, node: Node) -> bool:
+        """Whether a whole tree may be proposed, as far as price levels go."""
+        return True
+
+    def fits(self, node: Node, max_depth: int = MAX_DEPTH, max_nodes: int = MAX_NODES) -> bool:
+        """Whether the expression can be proposed; see `fits`."""
+        return fits(node, self.vocabulary, max_depth, max_nodes, level_free=self.level_free)
 
     def window(self, p: Parameter) -> int:
         """A random window of the grid, shorter ones more often."""
@@ -185,6 +210,14 @@ class TreeMaker:
     def leaf(self) -> Node:
         """A random field of the data."""
         return field(self.rng.choice(self.vocabulary.fields))
+
+    def leaf_like(self, old: Node) -> Node:
+        """A random field that may take a leaf's place."""
+        return self.leaf()
+
+    def tree_like(self, old: Node, depth: int) -> Node:
+        """A random tree that may take a subtree's place."""
+        return self.tree(depth, condition=is_boolean(old))
 
     def group(self) -> Node:
         """A random group field of the data, or now and then groups made from a field."""
@@ -262,6 +295,19 @@ class TreeMaker:
             return self.apply(self._pick(self.roots), depth)
         return self.apply(self.rng.choice(self.ratios), depth) if self.ratios else self.tree(depth)
 
+    def random_expression(self, max_depth: int = MAX_DEPTH, max_nodes: int = MAX_NODES) -> Node:
+        """A random expression that fits, not canonical. Raises NothingToDrawError where there is none."""
+        for _ in range(_ATTEMPTS):
+            try:
+                node = self.expression(self.rng.randint(min(3, max_depth), max_depth))
+            except FamaError:  # parameters that do not go together
+                continue
+            if self.fits(node, max_depth, max_nodes):
+                return node
+        raise NothingToDrawError(
+            f"no expression of depth {max_depth} and {max_nodes} nodes was found in {_ATTEMPTS} draws"
+        )
+
 
 def random_expression(
     rng: random.Random, vocabulary: Vocabulary, *, max_depth: int = MAX_DEPTH, max_nodes: int = MAX_NODES
@@ -273,14 +319,6 @@ def random_expression(
         max_depth: levels, leaves included, at least 2. max_nodes: operators and leaves.
 
     Raises:
-        ValueError: no fields, or limits that admit no expression.
+        NothingToDrawError: no fields, or limits that admit no expression.
     """
-    maker = TreeMaker(rng, vocabulary)
-    for _ in range(_ATTEMPTS):
-        try:
-            node = maker.expression(rng.randint(min(3, max_depth), max_depth))
-        except FamaError:  # parameters that do not go together
-            continue
-        if fits(node, vocabulary, max_depth, max_nodes):
-            return node
-    raise ValueError(f"no expression of depth {max_depth} and {max_nodes} nodes was found in {_ATTEMPTS} draws")
+    return TreeMaker(rng, vocabulary).random_expression(max_depth, max_nodes)

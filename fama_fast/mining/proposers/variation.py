@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Path = tuple[int, ...]
 _TRIED_WINDOWS = (20, 5, 60)
+_SWAPS = 6  # draws of an operator that leaves price levels as they are
 
 
 def walk(node: Node, path: Path = ()) -> Iterator[tuple[Path, Node]]:
@@ -75,8 +76,11 @@ def swap_operator(maker: TreeMaker, node: Node) -> Node | None:
         return None
     palette = maker.palette
     others = [s for s in palette.alike.get(palette.shape(spec), ()) if s.name != spec.name]
-    new = _rebuilt(maker.choose(others), old.args, old.params) if others else None
-    return replace(node, path, new) if new else None
+    for _ in range(_SWAPS if others else 0):
+        new = _rebuilt(maker.choose(others), old.args, old.params)
+        if new is None or maker.alike(new, old):
+            return replace(node, path, new) if new else None
+    return None
 
 
 def change_leaf(maker: TreeMaker, node: Node) -> Node | None:
@@ -85,7 +89,7 @@ def change_leaf(maker: TreeMaker, node: Node) -> Node | None:
     if not leaves:
         return None
     path, old = maker.rng.choice(leaves)
-    new = maker.group() if old.op == GROUP and maker.vocabulary.groups else maker.leaf()
+    new = maker.group() if old.op == GROUP and maker.vocabulary.groups else maker.leaf_like(old)
     return None if new is old or is_group(old) != is_group(new) else replace(node, path, new)
 
 
@@ -96,12 +100,21 @@ def wrap(maker: TreeMaker, node: Node) -> Node | None:
         return None
     path, old = maker.rng.choice(places)
     single = maker.palette.wrappers
-    return replace(node, path, maker.apply(maker.choose(single), 2, first=old)) if single else None
+    for _ in range(_SWAPS if single else 0):
+        new = maker.apply(maker.choose(single), 2, first=old)
+        if maker.alike(new, old):
+            return replace(node, path, new)
+    return None
 
 
 def unwrap(maker: TreeMaker, node: Node) -> Node | None:
     """Mutation: one operator is replaced by one of its operands."""
-    hoists = [(p, a) for p, n in walk(node) for a in n.args if sort_of(a) == sort_of(n) and a.op not in (CONST, GROUP)]
+    hoists = [
+        (p, a)
+        for p, n in walk(node)
+        for a in n.args
+        if sort_of(a) == sort_of(n) and a.op not in (CONST, GROUP) and maker.alike(a, n)
+    ]
     if not hoists:
         return None
     path, inner = maker.rng.choice(hoists)
@@ -114,7 +127,7 @@ def replace_subtree(maker: TreeMaker, node: Node) -> Node | None:
     if not places:
         return None
     path, old = maker.rng.choice(places)
-    return replace(node, path, maker.tree(maker.rng.randint(1, 3), condition=sort_of(old) == "condition"))
+    return replace(node, path, maker.tree_like(old, maker.rng.randint(1, 3)))
 
 
 def _step(maker: TreeMaker, p: Parameter, value: Param) -> Param:
@@ -177,7 +190,8 @@ def neighbours(maker: TreeMaker, node: Node) -> Iterator[Node]:
     for new in _steps_away(maker, node):
         if new not in met:
             met.add(new)
-            yield new
+            if maker.admits(new):
+                yield new
 
 
 def _steps_away(maker: TreeMaker, node: Node) -> Iterator[Node]:
@@ -235,7 +249,7 @@ def crossover(maker: TreeMaker, node: Node, other: Node) -> Node | None:
     if not places:
         return None
     path, old = maker.rng.choice(places)
-    donors = [n for p, n in _places(other, sort_of(old)) if (p or path) and n is not old]
+    donors = [n for p, n in _places(other, sort_of(old)) if (p or path) and n is not old and maker.alike(n, old)]
     return replace(node, path, maker.rng.choice(donors)) if donors else None
 
 
@@ -263,14 +277,14 @@ def graft(maker: TreeMaker, exemplar: Node, before: Node, after: Node) -> Node |
             return replace(exemplar, path, new)
     around = next((p for p, n in walk(new) if n is old and p), None)
     if around is not None:  # the step put something around it
-        places = _places(exemplar, sort_of(old))
+        places = [(p, n) for p, n in _places(exemplar, sort_of(old)) if maker.alike(n, old)]
         path, inner = maker.rng.choice(places) if places else ((), exemplar)
         return replace(exemplar, path, replace(new, around, inner))
     if old.op == new.op and old.args == new.args:  # the step moved a parameter
         for path, n in walk(exemplar):
             if n.op == new.op and n.params != new.params:
                 return replace(exemplar, path, make(n.op, n.args, new.params))
-    places = [(p, n) for p, n in _places(exemplar, sort_of(new)) if p]
+    places = [(p, n) for p, n in _places(exemplar, sort_of(new)) if p and maker.alike(new, n)]
     return replace(exemplar, maker.rng.choice(places)[0], new) if places else None
 
 

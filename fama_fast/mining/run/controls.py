@@ -96,7 +96,7 @@ def run_controls(
     factors: tuple[Factor, ...] = ()
     if asked.random and candidates:
         sizes = sizes_of((as_proposed(c)[1] for c in candidates), market.vocabulary)
-        texts = random_formulas(market.vocabulary, sizes, config.run.seed)
+        texts = random_formulas(market.vocabulary, sizes, config.run.seed, config.gates.limits.level_free)
         chosen = select(market, config, library, batches(texts, config.batch_size), stop)
         factors = chosen.factors
         figures |= {"candidates": len(texts), "admitted": len(factors)}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast.errors import ExpressionError, StoreError
+from fama_fast.errors import ExpressionError, StoreError, listed
 from fama_fast.evaluation import mean
 from fama_fast.ledger.records import as_proposed, known_figures
 from fama_fast.library import Factor
@@ -24,6 +24,7 @@ from fama_fast.mining.library.residuals import ResidualArchive
 from fama_fast.mining.library.view import LibraryView
 from fama_fast.mining.measure.race import Account
 from fama_fast.passes import ranking_hash
+from fama_fast.proposals.admissible import level_fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,20 +121,29 @@ def first_state(market: Market, factors: Sequence[Factor]) -> tuple[LoopState, l
     """The state before the first round: `factors` measured on the training rows of this market.
 
     Returns:
-        The state, and a note for each factor that the data cannot serve.
+        The state, and notes of the factors that the data cannot serve, or the gates refuse for their price levels.
     """
     from fama_fast.engine import compile as compile_alpha
 
     vocabulary = market.vocabulary
-    usable, alphas, notes = [], [], []
+    usable, alphas, notes, refused = [], [], [], []
     for factor in factors:
         try:
             alpha = compile_alpha(factor.as_proposed[0], fields=vocabulary.fields, groups=vocabulary.groups)
         except ExpressionError as error:
             notes.append(f"left out of the library: {factor.canonical}: {error.message}")
             continue
+        if level_fault(alpha.node, market.config.gates.limits) is not None:
+            refused.append(factor.canonical)
+            continue
         usable.append(factor)
         alphas.append(alpha)
+    if refused:
+        notes.append(
+            f"left out of the library: {len(refused)} of {len(factors)} factors whose order hangs on each symbol's "
+            f"price level, which is arbitrary on adjusted prices ({listed(refused, 3)}); gates.price_level: allow "
+            "keeps them"
+        )
     state = LoopState(LibraryView())
     figures = zip(*market.measure(alphas), market.vectors(alphas), strict=True)
     penalty = market.config.gates.complexity_penalty

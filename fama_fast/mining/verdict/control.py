@@ -75,14 +75,16 @@ def sizes_of(candidates: Iterable[str | None], vocabulary: Vocabulary) -> Counte
     return Counter(count_nodes(compile_recorded(text, **known).node) for text in candidates if text)
 
 
-def random_formulas(vocabulary: Vocabulary, sizes: Mapping[int, int], seed: int) -> list[str]:
-    """Different random formulas in canonical text, with given numbers of each size, in random order.
+def random_formulas(vocabulary: Vocabulary, sizes: Mapping[int, int], seed: int, level_free: bool = False) -> list[str]:
+    """Different random formulas in canonical text, with given numbers of each size, in random order; with `level_free`
+    none whose order depends on price levels.
 
     A size that the grammar hardly ever draws is made up for by the nearest sizes that it does; fewer come back
     only when the vocabulary has no more to offer.
     """
     from fama_fast.lang import to_text
-    from fama_fast.mining.proposers.random_tree import TreeMaker, fits, is_scorable
+    from fama_fast.mining.proposers.level_free import tree_maker
+    from fama_fast.mining.proposers.random_tree import is_scorable
     from fama_fast.passes import canonicalise
 
     wanted = {n: k for n, k in sizes.items() if k > 0}
@@ -90,7 +92,7 @@ def random_formulas(vocabulary: Vocabulary, sizes: Mapping[int, int], seed: int)
     if not total:
         return []
     rng = random.Random(f"random formulas {seed}")  # noqa: S311  (no secret)
-    maker, largest = TreeMaker(rng, vocabulary), max(3, *wanted)
+    maker, largest = tree_maker(rng, vocabulary, level_free=level_free), max(3, *wanted)
     drawn: dict[int, list[str]] = {}
     seen: set[str] = set()
     for _ in range(total * _DRAWS_PER_FORMULA + _MORE_DRAWS):
@@ -102,7 +104,7 @@ def random_formulas(vocabulary: Vocabulary, sizes: Mapping[int, int], seed: int)
         except FamaError:  # parameters that do not go together
             continue
         text = to_text(node)
-        if text not in seen and fits(node, vocabulary, _MAX_DEPTH, largest) and is_scorable(node):
+        if text not in seen and maker.fits(node, _MAX_DEPTH, largest) and is_scorable(node):
             seen.add(text)
             drawn.setdefault(count_nodes(node), []).append(text)
     out: list[str] = []

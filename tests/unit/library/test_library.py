@@ -212,6 +212,7 @@ def test_seeds_are_diverse_valid_and_explained() -> None:
     alphas = [compile_alpha(t) for t in texts]
     assert {f for a in alphas for f in a.fields} <= {"OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "RET", "VWAP"}
     assert all(a.lookback <= 150 and not a.groups for a in alphas)
+    assert [a.canonical for a in alphas if a.level_dependence is not None] == []
 
 
 def test_seeds_use_canonical_operator_names() -> None:

@@ -10,7 +10,7 @@ import pytest
 from fama_fast.engine import compile as compile_alpha
 from fama_fast.mining.proposers import PROPOSERS, ProposerSettings, make_proposer
 from fama_fast.proposals.admissible import admissible
-from fama_fast.proposals.protocol import ProposalRequest, Proposer, Vocabulary
+from fama_fast.proposals.protocol import Limits, ProposalRequest, Proposer, Vocabulary
 
 VOCABULARY = Vocabulary(("OPEN", "HIGH", "LOW", "CLOSE", "VOLUME"), ("SECTOR",), max_window=60)
 # The one that asks a model has tests of its own, with servers (tests/unit/llm).
@@ -20,7 +20,7 @@ KINDS = [kind for kind in PROPOSERS if kind != "llm"]
 def made(kind: str, folder: Path, **more: Any) -> Proposer:
     """The proposer with its defaults, and what it cannot be made without."""
     recorded = folder / "expressions.txt"
-    recorded.write_text("".join(f"RANK(DELTA(CLOSE, {d}))\n" for d in range(1, 31)), encoding="utf-8")
+    recorded.write_text("".join(f"RANK(TS_RETURNS(CLOSE, {d}))\n" for d in range(1, 31)), encoding="utf-8")
     settings: dict[str, Any] = {"replay_path": recorded, "mix": {"evolve": 1.0}, **more}
     return make_proposer(ProposerSettings(kind=kind, seed=3, **settings))
 
@@ -32,12 +32,13 @@ def test_it_says_what_it_does(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("count", [1, 12])
-def test_it_keeps_the_protocol(kind: str, count: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("count", "level_free"), [(1, False), (12, False), (60, True)])
+def test_it_keeps_the_protocol(kind: str, count: int, level_free: bool, tmp_path: Path) -> None:
     proposer = made(kind, tmp_path)
     assert isinstance(proposer, Proposer)
     assert proposer.name == kind
-    request = ProposalRequest(count=count, vocabulary=VOCABULARY, seed=3)
+    limits = Limits(level_free=level_free)
+    request = ProposalRequest(count=count, vocabulary=VOCABULARY, seed=3, limits=limits)
     batch = proposer.propose(request)
     assert 0 < len(batch.proposals) <= count
     for proposal in batch.proposals:

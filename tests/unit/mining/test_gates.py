@@ -29,6 +29,13 @@ class FakeMeasures:
     train: dict[str, float] = field(default_factory=lambda: {"rank_ic": 0.05, "rank_ic_t": 5.0, "n_days": 100})
     series: tuple[float, ...] = (0.1, 0.0, 0.05)
     ahead: float = 9.0
+    means: dict[str, float] = field(default_factory=lambda: {"rank_ic": 0.05, "ic": 0.02})
+
+    def training(self, series: np.ndarray) -> np.ndarray:
+        return series[:-2]
+
+    def full_scores(self, alpha: Any, sign: int) -> dict[str, dict[str, float]]:
+        return {"train": {name: sign * value for name, value in self.means.items()}, "valid": {}}
 
     def lead(self, candidate: Candidate, member: Member) -> float:
         return self.ahead
@@ -40,9 +47,13 @@ def member(text: str, score: float, vector: tuple[float, float, float], *, mined
     return Member(factor, alpha.node, np.array(vector, dtype=np.float32), mined)
 
 
+# Texts here are as short as what they show: price levels are a gate of their own.
+ALLOWED = {"price_level": "allow"}
+
+
 def context(*members: Member, wanted: int = 5, measures: FakeMeasures | None = None, **limits: Any) -> GateContext:
     return GateContext(
-        GateSettings(**limits),
+        GateSettings(**{**ALLOWED, **limits}),
         Vocabulary(FIELDS),
         LibraryView(members),
         {m.factor.fingerprint: "in the library already" for m in members},
@@ -72,8 +83,8 @@ def measured(text: str, gates: GateContext) -> Candidate:
 
 def test_the_order_is_the_design_s() -> None:
     assert [g.name for g in GATES] == [
-        "answer", "parse", "arguments", "size", "lookback", "duplicate", "overlap", "coverage", "screening",
-        "fingerprint", "training", "correlation", "admission", "quota",
+        "answer", "parse", "arguments", "size", "price_level", "lookback", "duplicate", "overlap", "coverage",
+        "screening", "fingerprint", "training", "periods", "sign_agreement", "correlation", "admission", "quota",
     ]  # fmt: skip
     stages = [g.stage for g in GATES]
     assert stages == sorted(stages, key=list(GateCost).index)
@@ -109,6 +120,57 @@ def test_size_and_depth() -> None:
     assert text_gate("RANK(ABS(DELTA(CLOSE, 2)))", context(max_depth=3)).gate == "size"
     assert text_gate("+".join(["CLOSE"] * 5000), context()).gate == "size"
     assert text_gate("(" * 1000 + "CLOSE" + ")" * 1000, context()).stopped
+
+
+def test_an_order_that_hangs_on_price_levels_is_refused_unless_prices_are_levels() -> None:
+    assert GateSettings().price_level == "refuse"
+    gates = context(price_level="refuse")
+    refused = text_gate("RANK(DELTA(CLOSE, 5)) * -1", gates)
+    assert refused.gate == "price_level"
+    assert refused.reason == (
+        "its order hangs on each symbol's price level, in RANK(DELTA(CLOSE, 5)): divide by a price of the same symbol, "
+        "such as DELAY(CLOSE, 5), or take returns"
+    )
+    for text in ("RANK(DELTA(CLOSE, 5) / DELAY(CLOSE, 5))", "TS_RANK(CLOSE, 10)", "VOLUME"):
+        assert not text_gate(text, gates).stopped, text
+    assert not text_gate("RANK(DELTA(CLOSE, 5)) * -1", context(price_level="allow")).stopped
+    # Its size comes first, its history after it.
+    assert text_gate("CLOSE + RANK(CLOSE)", context(price_level="refuse", max_nodes=2)).gate == "size"
+    assert text_gate("TS_MEAN(CLOSE, 400)", gates).gate == "price_level"
+
+
+def test_a_candidate_must_be_right_in_enough_periods_of_training() -> None:
+    # Three periods of two training days, the last two days are no training: means 0.1, -0.1 and NaN.
+    series = (0.1, 0.1, -0.3, 0.1, math.nan, math.nan, 9.0, 9.0)
+    measures = FakeMeasures(series=series)
+    refused = measured("RANK(CLOSE)", context(measures=measures, periods=3, min_periods_share=0.6))
+    assert (refused.gate, refused.reason) == ("periods", "above 0 in 1 of 3 training periods, at least 2")
+    assert not measured("RANK(CLOSE)", context(measures=measures, periods=3, min_periods_share=0.3)).stopped
+    assert not measured("RANK(CLOSE)", context(measures=measures)).stopped
+    more_than_days = measured("RANK(CLOSE)", context(measures=measures, periods=20))
+    assert more_than_days.reason == "above 0 in 3 of 20 training periods, at least 20"
+
+
+@pytest.mark.parametrize(
+    ("means", "stopped"),
+    [
+        ({"rank_ic": 0.05, "ic": 0.02}, False),
+        ({"rank_ic": 0.05, "ic": -0.0046}, True),
+        ({"rank_ic": 0.05, "ic": 0.0}, True),
+        ({"rank_ic": 0.05, "ic": math.nan}, True),
+        ({"rank_ic": 0.05, "ic": 0.02, "spread": 0.0003}, False),
+        ({"rank_ic": 0.05, "ic": 0.02, "spread": -0.0003}, True),
+    ],
+)
+def test_rank_ic_and_ic_must_agree_in_sign_where_that_is_asked_for(means: dict[str, float], stopped: bool) -> None:
+    measures = FakeMeasures(means=means)
+    candidate = measured("RANK(CLOSE)", context(measures=measures, sign_agreement=True))
+    assert candidate.stopped is stopped
+    if stopped:
+        assert candidate.gate == "sign_agreement"
+        assert candidate.reason.startswith("RankIC +0.05000, IC ")
+        assert candidate.reason.endswith("in training: not of one sign")
+    assert not measured("RANK(CLOSE)", context(measures=measures)).stopped
 
 
 def test_duplicates_are_found_in_canonical_form() -> None:

@@ -174,7 +174,7 @@ def test_a_candidate_is_shown_with_the_formula_that_its_figure_is_of(
 
 
 def test_the_negative_of_a_member_is_no_new_factor(tmp_path: Path) -> None:
-    texts = ("RANK(TS_MEAN(VOLUME, 5))", "-RANK(TS_MEAN(VOLUME, 5))", "RANK(CLOSE - OPEN)", "-RANK(CLOSE - OPEN)")
+    texts = ("RANK(TS_MEAN(VOLUME, 5))", "-RANK(TS_MEAN(VOLUME, 5))", "RANK(CLOSE / OPEN)", "-RANK(CLOSE / OPEN)")
     flipped = ("TS_MEAN(CLOSE - OPEN, 3) / CLOSE", "TS_MEAN(OPEN - CLOSE, 3) / CLOSE")
     (tmp_path / "texts.txt").write_text("\n".join((*texts, *flipped)), encoding="utf-8")
     result = mine(

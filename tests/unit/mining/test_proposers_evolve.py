@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from fama_fast.library.factor import Factor
 from fama_fast.mining.proposers import ProposerSettings, make_proposer
 from fama_fast.mining.proposers import variation as v
 from fama_fast.mining.proposers.check import spelled
+from fama_fast.mining.proposers.kinds import evolve
 from fama_fast.mining.proposers.kinds.evolve import MAX_DEPTH, MAX_NODES, EvolveProposer
 from fama_fast.mining.proposers.random_tree import (
     MAX_WORK,
@@ -23,9 +25,17 @@ from fama_fast.mining.proposers.random_tree import (
     is_scorable,
     random_expression,
 )
-from fama_fast.passes import canonicalise, identity, lookback
+from fama_fast.passes import canonicalise, depends_on_level, identity, lookback
 from fama_fast.proposals.operators import proposable_specs
-from fama_fast.proposals.protocol import ProposalRequest, Proposer, Vocabulary
+from fama_fast.proposals.protocol import (
+    Elite,
+    Limits,
+    ProposalRequest,
+    Proposer,
+    ResidualPair,
+    SearchView,
+    Vocabulary,
+)
 
 WIDE = Vocabulary(("OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "RET", "PE"), ("SECTOR",), 120)
 NARROW = Vocabulary(("CLOSE",), (), 5)
@@ -128,6 +138,39 @@ def test_an_exhausted_vocabulary_is_said_and_ends() -> None:
         known |= {p.expression for p in batch.proposals}
     assert EvolveProposer(0).propose(ProposalRequest(3, vocabulary=Vocabulary(()))).dropped
     assert EvolveProposer(0).propose(ProposalRequest(0)).proposals == ()
+
+
+def test_what_is_to_be_free_of_price_levels_is_made_so_by_every_move() -> None:
+    """Parents that are not are left out with the reason; with all moves nothing is proposed that a gate refuses."""
+    texts = ["RANK(CLOSE / DELAY(CLOSE, 5))", "RANK(TS_MEAN(VOLUME, 5) / TS_MEAN(VOLUME, 60))", "TS_RANK(LOW, 9)"]
+    texts += ["(HIGH - LOW) / CLOSE", "RANK(DELTA(CLOSE, 5))"]
+    elites = tuple(Elite(f"f{i}", text, 0.05, 5, 0.05 - 0.001 * i) for i, text in enumerate(texts))
+    pairs = (ResidualPair("f0", texts[0], "f1", texts[1], 0.01),)
+    origins: Counter[str] = Counter()
+    known: set[str] = set()
+    for number in range(11, 21):
+        view = SearchView(elites=elites, residuals=pairs)
+        request = ProposalRequest(
+            80, vocabulary=WIDE, known=frozenset(known), round=number, search=view, limits=Limits(level_free=True)
+        )
+        batch = EvolveProposer(0).propose(request)
+        assert len(batch.proposals) == 80
+        (left,) = batch.dropped
+        assert left.expression == "RANK(DELTA(CLOSE, 5))"
+        assert "price level, in RANK(DELTA(CLOSE, 5))" in left.reason
+        for p in batch.proposals:
+            assert depends_on_level(parse(p.expression, groups=WIDE.groups)) is None, (p.origin, p.expression)
+        origins.update(p.origin for p in batch.proposals)
+        known |= {p.expression for p in batch.proposals}
+    assert set(origins) >= {*evolve._PRIOR} - {"graft"}
+    assert EvolveProposer(0).propose(request) == EvolveProposer(0).propose(request)
+
+
+def test_where_no_formula_can_be_drawn_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fama_fast.mining.proposers.random_tree._ATTEMPTS", 0)
+    batch = EvolveProposer(0).propose(ProposalRequest(5, vocabulary=NARROW, limits=Limits(level_free=True)))
+    assert batch.proposals == ()
+    assert [d.reason for d in batch.dropped] == ["only 0 of 5 new expressions were found"]
 
 
 @given(st.integers(0, 10**9), st.sampled_from([WIDE, NARROW]), st.integers(2, 6))

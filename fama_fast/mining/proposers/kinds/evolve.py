@@ -17,11 +17,13 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fama_fast.errors import FamaError
+from fama_fast.errors import ArgumentError, FamaError
 from fama_fast.mining.proposers import variation
 from fama_fast.mining.proposers.check import compiled, spelled
-from fama_fast.mining.proposers.random_tree import TreeMaker, fits, is_scorable, random_expression
+from fama_fast.mining.proposers.level_free import tree_maker
+from fama_fast.mining.proposers.random_tree import NothingToDrawError, is_scorable
 from fama_fast.passes import ranking_hash
+from fama_fast.proposals.admissible import level_fault
 from fama_fast.proposals.protocol import Capabilities, Proposal, ProposalBatch, Rejection
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from fama_fast.ir import Node
     from fama_fast.library.factor import Factor
+    from fama_fast.mining.proposers.random_tree import TreeMaker
     from fama_fast.proposals.protocol import ProposalRequest, SearchView, Vocabulary
 
 MAX_DEPTH = 9
@@ -150,7 +153,7 @@ class EvolveProposer:
         vocabulary = request.vocabulary
         if request.count <= 0 or not vocabulary.fields:
             return ProposalBatch((), (Rejection("", "the data has no fields"),) if request.count > 0 else ())
-        maker, same = TreeMaker(rng, vocabulary), spelled(vocabulary)
+        maker, same = tree_maker(rng, vocabulary, level_free=request.limits.level_free), spelled(vocabulary)
         stock, bad = self._stock(request)
         moves = _weights(stock, request.search, early=request.round <= _EARLY_ROUNDS)
         seen = set(request.known) | {p.canonical for p in (*stock.exemplars, *stock.chain, *stock.elites)}
@@ -171,10 +174,12 @@ class EvolveProposer:
                 if node is None:
                     continue
                 node = canonicalise(node)
-                if not fits(node, vocabulary, MAX_DEPTH, MAX_NODES) or not is_scorable(node):
+                if not maker.fits(node, MAX_DEPTH, MAX_NODES) or not is_scorable(node):
                     continue
             except FamaError:  # parameters that do not go together
                 continue
+            except NothingToDrawError:
+                break
             text = to_text(node)
             if text in seen:
                 continue
@@ -199,7 +204,7 @@ class EvolveProposer:
             usable = []
             for text, fingerprint, fitness in texts:
                 try:
-                    usable.append(self._parent(text, fingerprint, fitness, request.vocabulary))
+                    usable.append(self._parent(text, fingerprint, fitness, request))
                 except FamaError as error:
                     bad.append(Rejection(text, f"no parent here: {error}"))
             return usable
@@ -216,14 +221,17 @@ class EvolveProposer:
             pairs += [(both[0], both[1])] if len(both) == 2 else []
         return _Stock(of(request.exemplars), of(request.chain), elites, pairs, request.search.stuck), bad
 
-    def _parent(self, text: str, fingerprint: str, fitness: float, vocabulary: Vocabulary) -> _Parent:
+    def _parent(self, text: str, fingerprint: str, fitness: float, request: ProposalRequest) -> _Parent:
         from fama_fast.lang import to_text
 
+        vocabulary = request.vocabulary
         if len(self._compiled) > _LONGEST_CACHE:
             self._compiled.clear()
         node = self._compiled.get((text, vocabulary))
         if node is None:
             node = self._compiled[text, vocabulary] = compiled(text, vocabulary)
+        if (fault := level_fault(node, request.limits)) is not None:
+            raise ArgumentError(fault, text=text, end=len(text))
         return _Parent(node, fingerprint, to_text(node), fitness)
 
 
@@ -263,7 +271,7 @@ def _draw(maker: TreeMaker, move: str, stock: _Stock) -> tuple[Node | None, tupl
     """One candidate made by this move, and its parents."""
     rng = maker.rng
     if move == "fresh":
-        return random_expression(rng, maker.vocabulary, max_depth=rng.choice(_FRESH_DEPTHS)), ()
+        return maker.random_expression(rng.choice(_FRESH_DEPTHS)), ()
     parent = stock.draw(rng)
     if move == "parameter step":
         return variation.step_parameter(maker, parent.node), (parent,)
