@@ -138,6 +138,16 @@ class Target:
                 raise ConfigError(f"a target has no {shown(name)}: {hint}")
         return cls(**value)
 
+    @classmethod
+    def of_settings(cls, settings: Mapping[str, Any], horizon: int, entry_lag: int) -> Target:
+        """A target of a configuration, with what its splits say: a horizon and an entry lag of 1 there say nothing.
+
+        Raises:
+            As `Target` and `with_short_form`.
+        """
+        own = cls.read({name: value for name, value in settings.items() if value is not None})
+        return own.with_short_form(None if horizon == 1 else [horizon], None if entry_lag == 1 else entry_lag)
+
     @property
     def is_plain(self) -> bool:
         """Whether it is made of the close's returns."""
