@@ -225,6 +225,16 @@ class Target:
             out = replace(out, entry_lag=entry_lag)
         return out
 
+    def over_one_row(self) -> Target:
+        """The same held one row: itself where it is, else of the close's returns."""
+        if self.keys == (1,) and self.column is None:
+            return self
+        return replace(self, returns=None, column=None, reach=None, horizons=(1,), entry_lag=self.entry)
+
+    def untouched(self) -> Target:
+        """The same without any step: what a position earns."""
+        return replace(self, neutralize=(), beta=None, winsorize=None, tradable=None)
+
     def as_dict(self) -> dict[str, Any]:
         """What was set, as plain data; `Target.read` takes it."""
         out: dict[str, Any] = {}
