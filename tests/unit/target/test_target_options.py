@@ -74,9 +74,9 @@ def test_what_is_wrong_is_one_message(
 def test_mine_and_report(path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     search = ["--rounds", "1", "--seed", "1", "--quiet", "--output", "run.json"]
-    code, _, err = run(capsys, "mine", "--data", path, *search, "--target", OPEN, "--tradable", "HIGH > LOW")
+    code, out, err = run(capsys, "mine", "--data", path, *search, "--target", OPEN, "--tradable", "HIGH > LOW")
     assert code in (0, 1), err
-    assert "not tradable at entry" in err
+    assert "labels left out: not tradable at entry" in out
     document = json.loads((tmp_path / "run.json").read_text())
     assert document["settings"]["target"]["returns"] == OPEN
     (tmp_path / "some.txt").write_text("-DELTA(CLOSE, 3)\n")
