@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,8 @@ def measure(symbols: int, dates: int, candidates: int, repeats: int) -> dict[str
         there = ClusterMarket(panel, config, pool, mapped(pool, panel, Path(folder)))
         ours, theirs = here.measure(alphas), there.measure(alphas)  # compiles kernels, loads the panel
         loading = pool.tally.building
-        equal = all(np.array_equal(a, b, equal_nan=True) for a, b in zip(ours, theirs, strict=True))
+        series = [(getattr(ours, f.name), getattr(theirs, f.name)) for f in fields(ours)]
+        equal = all(np.array_equal(a, b, equal_nan=True) for a, b in series)
         computing, tasks = pool.tally.computing, pool.tally.tasks
         for _ in range(repeats):
             began = time.perf_counter()

@@ -110,6 +110,7 @@ class Demand:
     extra_batch: float = 0.0
     warm: int = 0  # rows before the chunk whose results are wanted too
     sink: bool = False  # figures are kept, not values
+    figures: float = 0.0  # bytes a cell that those of an expression come to
     walked: int | None = None  # dates that chunks are made of; None: all
     shared: bool = True  # blocked copies serve all batches of a chunk (`chunks.compute`)
     held: int = 0  # bytes that stay in memory beside the chunks, whatever those are
@@ -119,14 +120,15 @@ class Demand:
         """Bytes at most for chunks of `core` dates."""
         names = {name for b in batches for name in b.plan.fields}
         if self.sink or not self.shared:
-            arrays = [len(names) + b.plan.peak_buffers + (0 if self.sink else len(b.indices)) for b in batches]
+            result = self.figures / 8.0 if self.sink else 1.0
+            arrays = [len(names) + b.plan.peak_buffers + result * len(b.indices) for b in batches]
             return self.bytes_of(core, [(b.halo, n) for b, n in zip(batches, arrays, strict=True)])
         halo = max(b.halo for b in batches)
         results = 0 if self.kept else max(len(b.indices) for b in batches)
         values = 8 * self.symbols * min(core + self.warm, self.dates) * results
         return values + self.bytes_of(core, [(halo, len(names) + max(b.plan.peak_buffers for b in batches))])
 
-    def bytes_of(self, core: int, batches: Sequence[tuple[int, int]]) -> int:
+    def bytes_of(self, core: int, batches: Sequence[tuple[int, float]]) -> int:
         """The same of batches told by their halo and how many arrays of all their rows live at once."""
         wide = -(-self.symbols // _LANES) * _LANES
         halo = max(h for h, _ in batches)

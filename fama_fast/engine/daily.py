@@ -1,6 +1,6 @@
-"""Daily RankIC of many expressions straight from the engine: their values are never kept.
+"""Daily figures of many expressions straight from the engine: their values are never kept.
 
-The figures have the bits of `fama_fast.evaluation.rank_ic` on the values; only memory and time differ. On a sample of
+The figures have the bits of `fama_fast.evaluation` on the values; only memory and time differ. On a sample of
 dates, cross-sectional work is done for those dates alone. Dates are taken in chunks; a panel in memory without a budget
 is one chunk. The labels of a chunk are asked for when the chunk is there, so that no label of all dates need be in
 memory.
@@ -9,16 +9,16 @@ memory.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fama_fast.arguments import shown, whole
 from fama_fast.backends.numba_vm.memory import SPARE_BYTES
-from fama_fast.backends.numba_vm.orders import checked_order
+from fama_fast.engine.chunk_labels import labels_by_chunk, padded_labels, part_of_labels
 from fama_fast.engine.chunks import chunks
 from fama_fast.engine.evaluate import lowered, plan_chunks, read_names
+from fama_fast.engine.legs import DailyMeasures, Legs
 from fama_fast.errors import DataError
 from fama_fast.ir import Node, field
 from fama_fast.ops import build
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fama_fast.backends.numba_vm.run_memory import RowOrder
     from fama_fast.engine.alpha import Alpha
     from fama_fast.engine.budget import Batch
+    from fama_fast.engine.chunk_labels import ChunkLabels
     from fama_fast.engine.chunks import Loaded
     from fama_fast.panel import Panel
     from fama_fast.panel.source import Source
@@ -42,52 +43,9 @@ _BATCH_BYTES = 512 * 2**20  # of values at a time
 _PADDED = 8 + 4  # bytes a cell of a batch's rows: labels and their order, with rows before the chunk
 
 
-class ChunkLabels(Protocol):
-    """Where a chunk's labels come from.
-
-    Attributes:
-        fields, groups: what they are made of, read with the chunk. rows_before, rows_after: rows around the chunk that
-            they need. cell_bytes: what they take a cell of the chunk.
-    """
-
-    @property
-    def fields(self) -> tuple[str, ...]: ...
-
-    @property
-    def groups(self) -> tuple[str, ...]: ...
-
-    @property
-    def rows_before(self) -> int: ...
-
-    @property
-    def rows_after(self) -> int: ...
-
-    @property
-    def cell_bytes(self) -> int: ...
-
-    def sorted(self, loaded: Loaded, start: int, stop: int, threads: int | None) -> RowOrder:
-        """The labels of the dates [start, stop), with the order of each date's."""
-
-
-@dataclass(frozen=True)
-class _Held:
-    """The labels of all dates, sorted already."""
-
-    order: RowOrder
-    fields: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    rows_before: int = 0
-    rows_after: int = 0
-    cell_bytes: int = 0
-
-    def sorted(self, loaded: Loaded, start: int, stop: int, threads: int | None) -> RowOrder:
-        del loaded, threads
-        return self.order if stop - start == len(self.order.count) else _part(self.order, start, stop)
-
-
 @functools.lru_cache(maxsize=32)
-def _sink_plan(roots: tuple[Node, ...], min_pairs: int) -> Plan:
-    return make_plan(roots, sink=True, min_pairs=min_pairs)
+def _sink_plan(roots: tuple[Node, ...], min_pairs: int, every: bool) -> Plan:
+    return make_plan(roots, sink=True, min_pairs=min_pairs, every=every)
 
 
 on_unregister(_sink_plan.cache_clear)
@@ -128,57 +86,118 @@ def daily_rank_ic(
         DataError: labels of another shape, rows out of range, from reading. ExpressionError: from compiling.
         ConfigError: a budget too small for one chunk.
     """
+    options: dict[str, Any] = {"min_pairs": min_pairs, "min_coverage": min_coverage, "threads": threads}
+    figures = _figures(
+        items, source, labels, rows, None, budget=budget, held=held, first=first, last=last, floor=floor, **options
+    )
+    return figures[:, :, 0], figures[:, :, 1]
+
+
+def daily_measures(
+    items: Sequence[str | Alpha],
+    source: Source,
+    labels: RowOrder | ChunkLabels,
+    *,
+    span: int,
+    min_pairs: int = 3,
+    min_coverage: float | None = None,
+    threads: int | None = None,
+    budget: int | None = None,
+    held: int = 0,
+    first: int = 0,
+    last: int | None = None,
+    floor: int = 0,
+) -> DailyMeasures:
+    """All daily series of each expression with one label, in one pass over the dates [first, last).
+
+    A date is sorted once for all of them. Their bits are those of `fama_fast.evaluation.daily` on the values; of the
+    first `span` dates nothing is known to be traded.
+
+    Args:
+        span: rows a label is held. Others, and errors: as `daily_rank_ic`.
+    """
+    options: dict[str, Any] = {"min_pairs": min_pairs, "min_coverage": min_coverage, "threads": threads}
+    figures = _figures(
+        items, source, labels, None, span, budget=budget, held=held, first=first, last=last, floor=floor, **options
+    )
+    return DailyMeasures(*(figures[:, :, i] for i in range(5)))
+
+
+def _figures(
+    items: Sequence[str | Alpha],
+    source: Source,
+    labels: RowOrder | ChunkLabels,
+    rows: IntArray | None,
+    span: int | None,
+    *,
+    min_pairs: int,
+    min_coverage: float | None,
+    threads: int | None,
+    budget: int | None,
+    held: int,
+    first: int,
+    last: int | None,
+    floor: int,
+) -> FloatArray:
+    """(K, last - first, 2) RankIC and number of values; with a span (K, last - first, 5), also IC, spread, traded."""
     from fama_fast.backends.numba_vm.run import execute
 
-    dates = source.shape[0]
+    dates, symbols = source.shape
     stop = dates if last is None else last
     min_pairs = whole(min_pairs, "min_pairs", 0, 1_000_000_000)
-    by_chunk = _by_chunk(labels, source.shape)
+    every = span is not None
+    by_chunk = labels_by_chunk(labels, source.shape)
     wanted = np.arange(first, stop) if rows is None else np.unique(row_numbers(rows, dates))
-    roots = sink_roots(items, source, min_coverage)
-    figures = np.full((len(roots), stop - first, 2), np.nan)
+    roots = sink_roots(items, source, min_coverage, order_alone=not every)
+    figures = np.full((len(roots), stop - first, 5 if every else 2), np.nan)
     if not roots:
-        return figures[:, :, 0], figures[:, :, 1]
+        return figures
     fields, groups = read_names(roots, source)
     fields = list(dict.fromkeys([*fields, *by_chunk.fields]))
     groups = list(dict.fromkeys([*groups, *by_chunk.groups]))
+    results = _sink_plan(tuple(roots[:1]), min_pairs, every).figures(symbols)
+    legs = None if span is None else Legs(span, symbols)
     schedule = plan_chunks(
         roots,
         source,
         budget,
         fields=fields,
         groups=groups,
-        plan=lambda part: _sink_plan(part, min_pairs),
+        plan=lambda part: _sink_plan(part, min_pairs, every),
         rows_before=by_chunk.rows_before,
         rows_after=by_chunk.rows_after,
         extra=by_chunk.cell_bytes,
         extra_batch=_PADDED,
         sink=True,
+        figures=8.0 * results / symbols if every else 0.0,
         walked=stop - first,
-        held=held,
+        held=held + (0 if legs is None else legs.bytes_of(len(roots))),
     )
     for loaded in chunks(source, schedule, fields, groups, first, stop, floor):
         earliest = loaded.history(loaded.start, schedule.halo)
-        order = _padded(by_chunk.sorted(loaded, loaded.start, loaded.stop, threads), loaded.start - earliest)
+        order = padded_labels(by_chunk.sorted(loaded, loaded.start, loaded.stop, threads), loaded.start - earliest)
         asked = wanted[(wanted >= loaded.start) & (wanted < loaded.stop)]
         own = slice(loaded.start - first, loaded.stop - first)
         for batch, begin, view in _views(loaded, schedule.batches, loaded.start):
-            every = len(asked) == loaded.stop - begin
-            out = [np.full((loaded.stop - begin, 2), np.nan) for _ in batch.indices]
+            whole_view = len(asked) == loaded.stop - begin
+            out = [np.full((loaded.stop - begin, results), np.nan) for _ in batch.indices]
             execute(
                 batch.plan,
                 view,
                 threads=threads,
                 origin=begin - floor,
                 out=out,
-                labels=order if begin == earliest else _part(order, begin - earliest, len(order.count)),
-                rows=None if every else asked - begin,
+                labels=order if begin == earliest else part_of_labels(order, begin - earliest, len(order.count)),
+                rows=None if every or whole_view else asked - begin,
             )
             for index, found in zip(batch.indices, out, strict=True):
-                figures[index, own] = found[loaded.start - begin :]
+                inside = found[loaded.start - begin :]
+                figures[index, own, : min(4, results)] = inside[:, :4]
+                if legs is not None:
+                    figures[index, own, 4] = legs.traded(index, inside[:, 4:])
             del view
         del order
-    return figures[:, :, 0], figures[:, :, 1]
+    return figures
 
 
 def ranks_on(
@@ -280,49 +299,14 @@ def row_numbers(rows: Any, n_dates: int) -> IntArray:
     return given.astype(np.int64)
 
 
-def _by_chunk(labels: Any, shape: tuple[int, int]) -> ChunkLabels:
-    """Labels as chunks ask for them; refuses what is neither a `ChunkLabels` nor sorted rows of this shape."""
-    if hasattr(labels, "rows_after"):
-        return cast("ChunkLabels", labels)
-    if not getattr(labels, "trusted", False):
-        from fama_fast.backends.numba_vm.run_memory import SortedLabels
-
-        try:
-            arrays = labels.values, labels.order, labels.count
-        except AttributeError:
-            raise DataError(
-                f"labels must be sorted rows, such as evaluation.SortedRows.of(...), not {shown(labels)}"
-            ) from None
-        labels = SortedLabels(*checked_order(*arrays))
-    if labels.values.shape != shape:
-        raise DataError(f"labels have shape {labels.values.shape}, the panel {shape}")
-    return _Held(labels)
-
-
-def _padded(labels: RowOrder, before: int) -> RowOrder:
-    """Labels with rows in front that have none: a sink may look at those though nobody asks for their figures."""
-    from fama_fast.backends.numba_vm.run_memory import SortedLabels
-
-    if not before:
-        return labels
-    rows, n = labels.values.shape
-    values = np.full((before + rows, n), np.nan)
-    order = np.zeros((before + rows, n), dtype=np.int32)
-    count = np.zeros(before + rows, dtype=np.int64)
-    values[before:], order[before:], count[before:] = labels.values, labels.order, labels.count
-    return SortedLabels(values, order, count)
-
-
-def _part(labels: RowOrder, start: int, stop: int) -> RowOrder:
-    from fama_fast.backends.numba_vm.run_memory import SortedLabels
-
-    return SortedLabels(labels.values[start:stop], labels.order[start:stop], labels.count[start:stop])
-
-
-def sink_roots(items: Sequence[str | Alpha], source: Source, min_coverage: float | None = None) -> list[Node]:
-    """What a RankIC sink reads for each expression."""
-    # A rank puts the symbols in the order of what it ranks: no sort for it where nothing but the order counts.
-    roots = [_ranked(root) for root in lowered(items, source, min_coverage)]
+def sink_roots(
+    items: Sequence[str | Alpha], source: Source, min_coverage: float | None = None, *, order_alone: bool = True
+) -> list[Node]:
+    """What a sink reads for each expression; order_alone: whether it looks at nothing but the order of the values."""
+    roots = list(lowered(items, source, min_coverage))
+    if order_alone:
+        # A rank puts the symbols in the order of what it ranks: no sort for it where nothing but the order counts.
+        roots = [_ranked(root) for root in roots]
     if source.has_universe:
         member: Node = field(UNIVERSE)
         roots = [build("MASK", root, member) for root in roots]

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fama_fast.arguments import frozen, numbers, shown, truths
 from fama_fast.errors import DataError
-from fama_fast.evaluation.rows import over_rows
+from fama_fast.evaluation.rows import SortedRows, over_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -227,3 +227,28 @@ def _average_ties(ordered: FloatArray) -> FloatArray:
     mean_place = (starts % symbols) + (ends - starts + 1) / 2.0
     ranks: FloatArray = mean_place[run].reshape(dates, symbols)
     return ranks
+
+
+def tamed_labels(labels: FloatArray, universe: BoolArray | None, scale: float, tail: float = 0.01) -> FloatArray:
+    """Labels as a regression can bear them: less the mean of their date, with its tails cut, over `scale`.
+
+    Args:
+        labels: (T, N). universe: (T, N) bool, only members count; None for everyone. scale: one number for all dates.
+        tail: share of a date's labels at either end that are drawn in to the first one inside.
+
+    Returns:
+        (T, N) float64; NaN where there is no label, or no member.
+    """
+    rows = SortedRows.of(labels, universe)
+    out = np.full(labels.shape, np.nan)
+    for t, count in enumerate(rows.count):
+        if not count:
+            continue
+        ascending = rows.order[t, :count]
+        members = np.sort(ascending)
+        own = rows.values[t, members]
+        middle = np.add.reduce(own) / count
+        cut = int(tail * (count - 1))
+        low, high = (rows.values[t, ascending[i]] - middle for i in (cut, count - 1 - cut))
+        out[t, members] = np.clip(own - middle, low, high) / (scale if scale > 0.0 else 1.0)
+    return out

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from fama_fast.library.factor import score_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -82,9 +84,9 @@ class CandidateRecord:
 
     @property
     def score(self) -> float | None:
-        """Training RankIC; None before it is measured."""
-        rank_ic = self.scores.get("train", {}).get("rank_ic")
-        return None if rank_ic is None or not math.isfinite(rank_ic) else float(rank_ic)
+        """The objective in training, counted as a RankIC; None before it is measured."""
+        score = score_of(self.scores)
+        return float(score) if math.isfinite(score) else None
 
 
 @dataclass(frozen=True)

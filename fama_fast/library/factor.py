@@ -7,7 +7,19 @@ the factor is, and nobody who reads it needs to know of a sign.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def score_of(scores: Mapping[str, Mapping[str, float]]) -> float:
+    """The objective of the run in training, counted as a RankIC; the RankIC of scores that name no objective.
+
+    NaN when not scored.
+    """
+    train = scores.get("train", {})
+    return train.get("score", train.get("rank_ic", float("nan")))
 
 
 @dataclass(frozen=True)
@@ -34,8 +46,8 @@ class Factor:
 
     @property
     def score(self) -> float:
-        """Training RankIC: the figure that chains and exemplars are ordered by; NaN when not scored."""
-        return self.scores.get("train", {}).get("rank_ic", float("nan"))
+        """What chains and exemplars are ordered by; NaN when not scored. See `score_of`."""
+        return score_of(self.scores)
 
     @property
     def as_proposed(self) -> tuple[str, int]:

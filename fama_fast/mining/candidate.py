@@ -10,6 +10,7 @@ from fama_fast.evaluation.ic import coverage_adjusted
 from fama_fast.ir import Node, count_nodes
 from fama_fast.ledger.records import Plain, plain
 from fama_fast.library.codec import factor_to_dict
+from fama_fast.library.factor import score_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,12 +28,13 @@ class RaceResult:
     """The estimate of a candidate after the sampled dates that its race ran on.
 
     Attributes:
-        rank_ic: estimated mean RankIC over the training rows; NaN without an estimate. margin: z s.
-        days: sampled dates with a RankIC. coverage: mean share of members with a value on them.
+        score: estimated mean of the objective's daily series over the training rows, counted as RankICs, after costs
+            but in the direction of the text; NaN without an estimate. margin: z s.
+        days: sampled dates in the series. coverage: mean share of members with a value on them.
         lost: it left the race. rungs: blocks of dates that it ran on.
     """
 
-    rank_ic: float
+    score: float
     margin: float
     days: int
     coverage: float
@@ -48,10 +50,11 @@ class Candidate:
         position: its place in the round's answer, from 0.
         alpha: the compiled expression as proposed, once it parses; `error` is why it does not.
         race_result: where it stood when it left the race, or came through.
-        sign: its direction by training RankIC, known once it is measured; all that follows is oriented by it.
-        series: (T,) daily RankIC over the mining rows, exact. coverage: mean share of members with a value over the
-            training rows, an estimate while only a sample was looked at. scored_coverage: the same over the training
-            dates that have a RankIC, for what a window needs before its first value is no lack of breadth.
+        sign: its direction by the objective in training, known once it is measured; all that follows is oriented by it.
+        series: (T,) the objective's daily series over the mining rows, exact, oriented, counted as RankICs. ranking:
+            hash of the rankings behind its values. coverage: mean share of members with a value over the training
+            rows, an estimate while only a sample was looked at. scored_coverage: the same over the training dates in
+            its series, for what a window needs before its first value is no lack of breadth.
         scores: by split. vector: unit rank vector on sampled training dates.
         replaces: fingerprints of the library members that it takes the place of.
         gate, reason: what stopped it; gate is None when nothing did.
@@ -64,6 +67,7 @@ class Candidate:
     nodes: int = 0
     race_result: RaceResult | None = None
     series: FloatArray | None = None
+    ranking: str = ""
     coverage: float = float("nan")
     scored_coverage: float = 1.0
     sign: int = 1
@@ -82,12 +86,12 @@ class Candidate:
 
     @property
     def score(self) -> float:
-        """Training RankIC; NaN before it is measured."""
-        return self.scores.get("train", {}).get("rank_ic", float("nan"))
+        """The objective in training, counted as a RankIC; NaN before it is measured."""
+        return score_of(self.scores)
 
     @property
-    def adjusted_rank_ic(self) -> float:
-        """Coverage-adjusted training RankIC, which candidates and members are compared by; see `coverage_adjusted`."""
+    def adjusted_score(self) -> float:
+        """Coverage-adjusted `score`, which candidates and members are compared by; see `coverage_adjusted`."""
         return coverage_adjusted(self.score, self.scored_coverage)
 
     @property
@@ -118,7 +122,7 @@ class Member:
     """A library member with the arrays that gates compare candidates with.
 
     `node` is the expression as it was proposed, which gates compare and searchers vary; the factor may be its negative.
-    `vector` is the unit rank vector on sampled training dates, `series` (T,) are the daily RankICs over the mining
+    `vector` is the unit rank vector on sampled training dates, `series` (T,) is the objective's over the mining
     rows, both of the factor; `scored_coverage` is a candidate's; `mined` is False for seeds and for factors of the
     cache, which the run did not find.
     """
@@ -135,8 +139,8 @@ class Member:
         return count_nodes(self.node)
 
     @property
-    def adjusted_rank_ic(self) -> float:
-        """Coverage-adjusted training RankIC, as of a candidate; NaN for a member without a score."""
+    def adjusted_score(self) -> float:
+        """Coverage-adjusted `score`, as of a candidate; NaN for a member without a score."""
         return coverage_adjusted(self.factor.score, self.scored_coverage)
 
     @functools.cached_property

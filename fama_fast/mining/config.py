@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from fama_fast.errors import ConfigError, FamaError
 from fama_fast.evaluation.spread import COST_BPS
 from fama_fast.llm.settings import LLMSettings
+from fama_fast.mining.objective import DEFAULT, check_objective
 from fama_fast.mining.proposers.registry import check_kind
 from fama_fast.proposals.protocol import Limits
 from fama_fast.proposals.setting_roles import Role
@@ -320,6 +321,8 @@ class MiningConfig(Section):
     verdict: VerdictSettings = VerdictSettings()
     pool: PoolSettings = PoolSettings()
     control: Annotated[ControlSettings, Role.LENGTH] = ControlSettings()
+    objective: Annotated[str, AfterValidator(check_objective)] = DEFAULT  # rank_ic, ic, spread or net: what the search
+    # climbs, gates test and the pool fits; thresholds are RankICs, into which spreads are converted
     cost_bps: Annotated[float, Field(ge=0.0)] = COST_BPS  # of net: hundredths of a percent of what is traded
     objectives: list[Objective] = []  # admit the Pareto front of these, in place of RankIC less complexity
     llm: LLMSettings = LLMSettings()
@@ -354,7 +357,10 @@ class MiningConfig(Section):
         """The target, with what `splits` says of it; a horizon and an entry lag of 1 there say nothing."""
         from fama_fast.target import Target
 
-        return Target.of_settings(self.target.model_dump(), self.splits.horizon, self.splits.entry_lag)
+        cut = self.splits
+        own = Target(**{name: value for name, value in self.target.model_dump().items() if value is not None})
+        horizons, lag = None if cut.horizon == 1 else [cut.horizon], None if cut.entry_lag == 1 else cut.entry_lag
+        return own.with_short_form(horizons, lag)
 
     @property
     def batch_size(self) -> int:

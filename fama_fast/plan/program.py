@@ -76,6 +76,7 @@ class Plan:
         n_buffers, n_outputs: how many of each; `peak_buffers` is the most that live at once.
         peak_arrays: most buffers and results at once; of a program with sinks, whose results are small, buffers alone.
         sink: whether outputs are figures per date of each expression, not its values.
+        every: whether these are all figures (`sinks.daily`), not RankIC and number of values alone (`sinks.rank_ic`).
         blocked: whether outputs are blocked arrays (blocks, dates, 8) like buffers, not (dates, symbols).
         lookback: rows before a date that its results need, for programs that run on some dates only.
     """
@@ -87,8 +88,14 @@ class Plan:
     peak_buffers: int
     peak_arrays: int
     sink: bool = False
+    every: bool = False
     blocked: bool = False
     lookback: int = 0
+
+    def figures(self, symbols: int) -> int:
+        """Doubles a date that a sink gives of each expression: RankIC and number of values; with `every` IC and spread,
+        too, and the bits of the top and the bottom leg."""
+        return 4 + 2 * ((symbols + 63) // 64) if self.every else 2
 
     @functools.cached_property
     def most_buffers(self) -> list[int]:

@@ -220,7 +220,7 @@ class _Stager:
         for index in self.plan.outputs_of.pop(node):
             inputs = (self._operand(node), *external)
             self.instructions.append(
-                Instruction("sinks.rank_ic", Slot(Space.OUTPUT, index), inputs, (float(self.plan.min_pairs),))
+                Instruction(self.plan.kernel, Slot(Space.OUTPUT, index), inputs, (float(self.plan.min_pairs),))
             )
         self.uses[node] -= 1
         if self.uses[node] == 0:
@@ -258,8 +258,9 @@ class _Draft:
 class _Planner:
     """Builds a plan group by group. What a `_Stager` may read of it describes the group at hand."""
 
-    def __init__(self, roots: Sequence[Node], *, sink: bool, blocked: bool, min_pairs: int) -> None:
-        self.sink, self.blocked, self.min_pairs = sink, blocked, min_pairs
+    def __init__(self, roots: Sequence[Node], *, sink: bool, blocked: bool, min_pairs: int, every: bool) -> None:
+        self.sink, self.blocked, self.min_pairs, self.every = sink, blocked, min_pairs, every
+        self.kernel = "sinks.daily" if every else "sinks.rank_ic"
         self.fields: dict[str, int] = {}
         self.outputs_of: dict[Node, list[int]] = defaultdict(list)  # results not written yet
         for i, root in enumerate(roots):
@@ -361,17 +362,21 @@ class _Planner:
             peak,
             most,
             sink=self.sink,
+            every=self.every,
             blocked=self.blocked,
             lookback=lookback,
         )
 
 
-def make_plan(roots: Sequence[Node], *, sink: bool = False, blocked: bool = False, min_pairs: int = 3) -> Plan:
+def make_plan(
+    roots: Sequence[Node], *, sink: bool = False, blocked: bool = False, min_pairs: int = 3, every: bool = False
+) -> Plan:
     """The program that computes lowered expressions `roots`; the i-th is output i.
 
     With `blocked`, outputs are blocked arrays (blocks, dates, 8): nothing turns them into rows of dates. With `sink`,
     output i is (dates, 2): the daily RankIC of root i with labels that are brought when it runs (missing
-    with fewer than `min_pairs` pairs), and how many values it has that date.
+    with fewer than `min_pairs` pairs), and how many values it has that date; with `every` all figures, see
+    `Plan.figures`.
     """
     lookback = max((passes.lookback(r) for r in roots), default=0)
-    return _Planner(roots, sink=sink, blocked=blocked, min_pairs=min_pairs).plan(len(roots), lookback)
+    return _Planner(roots, sink=sink, blocked=blocked, min_pairs=min_pairs, every=every).plan(len(roots), lookback)

@@ -13,7 +13,7 @@ import numpy as np
 
 from fama_fast.backends.numba_vm.sorted_rows import SortedRows
 from fama_fast.data.labels import MIN_MEMBERS, label_exits, label_span, only_scored, returns_to
-from fama_fast.engine.daily import ChunkLabels
+from fama_fast.engine.chunk_labels import ChunkLabels
 
 if TYPE_CHECKING:
     from fama_fast.data.labels import Horizon

@@ -172,6 +172,29 @@ def test_objectives_shuffled_labels_and_a_universe_work_in_parts(
     assert len(found["verdict"]["control"]["shuffled_labels"]["pool_valid_rank_ic"]) == 2
 
 
+@pytest.mark.parametrize(
+    "objective", [pytest.param("ic", marks=pytest.mark.slow), pytest.param("spread", marks=pytest.mark.slow), "net"]
+)
+def test_whatever_is_climbed_a_run_in_parts_is_the_run_in_memory(
+    objective: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labels of three days, so that what is traded reaches over the borders of chunks and blocks."""
+    more: dict[str, Any] = {
+        "objective": objective,
+        "cost_bps": 1.0,
+        "splits": {"horizon": 3},
+        "control": {"shuffle": 1},
+    }
+    loose = {"max_lookback": 60, "min_rank_ic": 0.005, "min_t": 1.0}
+    found, _ = both(tmp_path, place(folder, "members"), monkeypatch, "2MB", gates=loose, **more)
+    assert found["settings"]["objective"] == objective
+    for factor in found["factors"]:
+        train = factor["scores"]["train"]
+        assert (train["objective"], train["objective_t"]) == (train[objective], train[f"{objective}_t"])
+        assert train["score"] >= 0.005
+    assert found["factors"]
+
+
 def test_files_that_join_symbols_and_settings_of_data_work_in_parts(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,7 +297,7 @@ def _factors(market: Market, texts: list[str]) -> list[Factor]:
     alphas = [ff.compile(t) for t in texts]
     return [
         make_factor(a.text, sign=-1 if np.nanmean(s) < 0 else 1)
-        for a, s in zip(alphas, market.measure(alphas)[0], strict=True)
+        for a, s in zip(alphas, market.measure(alphas).rank_ic, strict=True)
     ]
 
 
@@ -331,16 +354,20 @@ class _StopAfter(NoProgress):
             self.stop.ask("enough")
 
 
-@pytest.mark.parametrize("memory", ["3MB", None])
+@pytest.mark.parametrize(
+    ("memory", "objective"),
+    [("3MB", "rank_ic"), (None, "rank_ic"), (None, "net"), pytest.param("3MB", "spread", marks=pytest.mark.slow)],
+)
 def test_a_run_in_parts_resumes_within_another_budget_or_in_memory(
-    memory: str | None, folder: Path, tmp_path: Path
+    memory: str | None, objective: str, folder: Path, tmp_path: Path
 ) -> None:
     data = place(folder, "file")
-    whole = mine(settings(data, tmp_path / "whole")).to_dict()
-    config = settings(data, tmp_path / "parts", run__memory_budget=SMALL)
+    more: dict[str, Any] = {"objective": objective, "cost_bps": 1.0}
+    whole = mine(settings(data, tmp_path / "whole", **more)).to_dict()
+    config = settings(data, tmp_path / "parts", run__memory_budget=SMALL, **more)
     watch = _StopAfter(1)
     assert mine(config, progress=watch, stop=watch.stop).verdict.status.value == "interrupted"
-    again = mine(settings(data, tmp_path / "parts", run__memory_budget=memory), resume="last").to_dict()
+    again = mine(settings(data, tmp_path / "parts", run__memory_budget=memory, **more), resume="last").to_dict()
     assert told(tmp_path / "parts", again) == told(tmp_path / "whole", whole)
 
 

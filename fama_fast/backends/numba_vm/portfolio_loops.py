@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from fama_fast.backends.numba_vm.caching import njit_cached
-from fama_fast.backends.numba_vm.stats import shift_and_scale
+from fama_fast.backends.numba_vm.kernels.correlation import shift_and_scale
 
 # Squares of what is left of a row, as a share of those of the row, that are rounding alone.
 _ROUNDING = 1e-24
@@ -227,31 +227,6 @@ def hold(weights, returns, start, stop, gross, traded):  # type: ignore[no-untyp
             moved += abs(weights[t, i] - before)
         gross[t] = earned if held > 0.0 or moved > 0.0 else np.nan
         traded[t] = moved if held > 0.0 or moved > 0.0 else np.nan
-
-
-@njit_cached
-def wait_to_trade(weights, tradable, returns, last, out):  # type: ignore[no-untyped-def]
-    """Weights (T, N) that are held where only names that can be traded are: the others keep what they had, drifted.
-
-    weights, returns: (T, N) float64. tradable: (T, N) bool. last: (N,) the last row on which a name has a return;
-    behind it nothing of it is held. The drift is that of `hold`, so what waits is not traded.
-    """
-    n_dates, n = out.shape
-    for t in range(n_dates):
-        grown = 1.0
-        if t > 0:
-            for i in range(n):
-                r = returns[t - 1, i]
-                if math.isfinite(r):
-                    grown += out[t - 1, i] * r
-        for i in range(n):
-            if tradable[t, i]:
-                out[t, i] = weights[t, i]
-            elif t == 0 or t > last[i]:
-                out[t, i] = 0.0
-            else:
-                r = returns[t - 1, i]
-                out[t, i] = out[t - 1, i] * (1.0 + (r if math.isfinite(r) else 0.0)) / grown
 
 
 @njit_cached

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from fama_fast.backends.numba_vm.caching import njit_cached
-from fama_fast.backends.numba_vm.stats import shift_and_scale
+from fama_fast.backends.numba_vm.kernels.correlation import shift_and_scale
 
 _ROUNDING = 1e-24  # squares of what is left of a row, as a share of those of the row, that are rounding alone
 _PASSES = 3

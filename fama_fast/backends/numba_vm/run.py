@@ -310,8 +310,8 @@ def execute(
 ) -> list[FloatArray]:
     """The plan's outputs on `panel`, each (T, N) of `dtype` with NaN where missing.
 
-    Of a blocked plan each is (ceil(N / 8), T, 8); of a plan with a sink, (T, 2) float64. Plans do not know of float32:
-    what differs for fields or results of that type is put in here (`plan.narrow`).
+    Of a blocked plan each is (ceil(N / 8), T, 8); of a plan with a sink, (T, `Plan.figures`) float64. Plans do
+    not know of float32: what differs for fields or results of that type is put in here (`plan.narrow`).
 
     Args:
         threads: default `threads.default_threads()`.

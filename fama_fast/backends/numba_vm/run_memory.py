@@ -133,7 +133,7 @@ class RunMemory:
         self.keeps = keeps  # whether the run comes again, and needs them all
         self.blocked = plan.blocked
         self.most = plan.most_buffers
-        self.shape = (t, 2) if plan.sink else (self.blocks, t, LANES) if plan.blocked else (t - wanted, n)
+        self.shape = (t, plan.figures(n)) if plan.sink else (self.blocks, t, LANES) if plan.blocked else (t - wanted, n)
         self.outputs: dict[int, FloatArray] = {}
         if out is not None:
             if len(out) != plan.n_outputs:

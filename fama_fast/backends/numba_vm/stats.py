@@ -18,7 +18,7 @@ import numpy as np
 
 from fama_fast.backends.numba_vm.abi import as_doubles, as_small, as_unsigned
 from fama_fast.backends.numba_vm.caching import njit_cached
-from fama_fast.backends.numba_vm.kernels.far import scale_for
+from fama_fast.backends.numba_vm.kernels.correlation import pearson, pick_pairs
 from fama_fast.backends.numba_vm.kernels.radix import order_row, scratch_size
 from fama_fast.backends.numba_vm.kernels.sinks import rank_ic_row, rank_ic_scratch
 
@@ -169,59 +169,19 @@ def rank_correlation(x, x_order, x_count, y, y_order, y_count, min_pairs, start,
             out[t] = xy / math.sqrt(xx * yy)
 
 
-# A spread so far below the level would drown in the rounding of the mean: what differs is then taken from the lowest.
-_NARROW = 2.0**-16
-
-
-@njit_cached
-def shift_and_scale(low, high):  # type: ignore[no-untyped-def]
-    """What to take from a row's values, and by which power of two to multiply the rest, so that no digit is lost."""
-    largest = max(abs(low), abs(high))
-    if high - low <= _NARROW * largest:
-        return low, scale_for(high - low)
-    return 0.0, scale_for(largest)
-
-
 @njit_cached
 def correlation(x, y, mask, min_pairs, start, stop, out):  # type: ignore[no-untyped-def]
     """Pearson correlation of each row over complete (masked-in) pairs; NaN below min_pairs or constant."""
     n = x.shape[1]
     masked = mask.shape[0] > 0
+    row, some_x, some_y = np.empty(n + 1), np.empty(n + 1), np.empty(n + 1)
     for t in range(start, stop):
-        pairs = 0
-        x_low, x_high, y_low, y_high = np.inf, -np.inf, np.inf, -np.inf
         for i in range(n):
-            a, b = x[t, i], y[t, i]
-            if (masked and not mask[t, i]) or not (math.isfinite(a) and math.isfinite(b)):
-                continue
-            pairs += 1
-            x_low, x_high = min(x_low, a), max(x_high, a)
-            y_low, y_high = min(y_low, b), max(y_high, b)
-        out[t] = np.nan
-        if pairs < min_pairs or pairs == 0 or x_low == x_high or y_low == y_high:
-            continue
-        x_shift, x_scale = shift_and_scale(x_low, x_high)
-        y_shift, y_scale = shift_and_scale(y_low, y_high)
-        x_sum = y_sum = 0.0
-        for i in range(n):
-            a, b = x[t, i], y[t, i]
-            if (masked and not mask[t, i]) or not (math.isfinite(a) and math.isfinite(b)):
-                continue
-            x_sum += (a - x_shift) * x_scale
-            y_sum += (b - y_shift) * y_scale
-        x_mean, y_mean = x_sum / pairs, y_sum / pairs
-        xx = yy = xy = 0.0
-        for i in range(n):
-            a, b = x[t, i], y[t, i]
-            if (masked and not mask[t, i]) or not (math.isfinite(a) and math.isfinite(b)):
-                continue
-            da, db = (a - x_shift) * x_scale - x_mean, (b - y_shift) * y_scale - y_mean
-            xx += da * da
-            yy += db * db
-            xy += da * db
-        spread = math.sqrt(xx) * math.sqrt(yy)
-        if spread > 0.0:
-            out[t] = min(1.0, max(-1.0, xy / spread))
+            row[i] = x[t, i] if not masked or mask[t, i] else np.nan
+        # Taken anew for each row: numba frees an array after its last use, and a pointer is no use of it.
+        own, other = as_doubles(some_x.ctypes.data), as_doubles(some_y.ctypes.data)
+        pairs = pick_pairs(as_doubles(row.ctypes.data), as_doubles(y.ctypes.data + 8 * t * n), n, own, other)
+        out[t] = pearson(own, other, pairs) if pairs >= min_pairs else np.nan
 
 
 @njit_cached
@@ -334,6 +294,27 @@ def rank_products(own, own_scales, other, other_scales, stretch, sums):  # type:
                 for start in range(0, n, short):
                     total += _short_product(a[start : start + short], b[start : start + short])
             sums[i, at] += float(total) * (own_scales[i, t] * other_scales[t])
+
+
+@njit_cached
+def label_products(own, own_scales, label, stretch, sums):  # type: ignore[no-untyped-def]
+    """Add, date by date, the products of some factors' ranks with a label to the sums of the date's stretch.
+
+    own, own_scales, stretch, sums: as `rank_products` has them. label: (T, N) float64, 0 where missing. A date is added
+    up in the order of the symbols, so that cuts between dates change no bit.
+    """
+    m, dates, n = own.shape
+    for t in range(dates):
+        at = stretch[t]
+        if at < 0:
+            continue
+        y = label[t]
+        for i in range(m):
+            a = own[i, t]
+            total = 0.0
+            for c in range(n):
+                total += float(a[c]) * y[c]
+            sums[i, at] += total * own_scales[i, t]
 
 
 @njit_cached

@@ -19,7 +19,6 @@ import numpy as np
 from fama_fast.errors import ExpressionError, FamaError, LimitError, ParseError
 from fama_fast.evaluation import mean
 from fama_fast.ir import count_nodes
-from fama_fast.mining.library.archive import series_hash
 from fama_fast.mining.library.view import subtree_sizes
 from fama_fast.passes import ranking_hash
 from fama_fast.proposals.admissible import kind_fault, level_fault, lookback_fault, size_fault
@@ -37,7 +36,7 @@ class Measures(Protocol):
     """The figures of the market that gates may ask for; training rows only."""
 
     def lead(self, candidate: Candidate, member: Member) -> float:
-        """t-statistic of the candidate's daily RankICs less the member's, each adjusted for its coverage."""
+        """t-statistic of the candidate's daily series less the member's, each adjusted for its coverage."""
 
     def training(self, series: FloatArray) -> FloatArray:
         """The training rows of a daily series (T,)."""
@@ -49,7 +48,7 @@ class Measures(Protocol):
 @dataclass
 class GateContext:
     """The state of the run that checks may read. `tried` says where a fingerprint was met before, `ranking_hashes`
-    which rankings were."""
+    which rankings were. `objective`: what people call that which the search climbs."""
 
     settings: GateSettings
     vocabulary: Vocabulary
@@ -58,6 +57,7 @@ class GateContext:
     measures: Measures
     wanted: int  # new factors asked for in the whole run
     ranking_hashes: set[str] = field(default_factory=set)
+    objective: str = "RankIC"
 
 
 class GateCost(enum.Enum):
@@ -65,7 +65,7 @@ class GateCost(enum.Enum):
 
     TEXT = "text"  # on the expression alone
     SAMPLE = "sample"  # on a sample of training dates, raced with the batch
-    TRAINING = "training"  # on its exact daily RankICs
+    TRAINING = "training"  # on its exact daily series
     ADMISSION = "admission"  # against the library, best candidate first
 
 
@@ -211,17 +211,17 @@ def check_screening(candidate: Candidate, context: GateContext) -> str | None:
     if race_result is None:
         return None
     # Asked once more when it is measured and has a direction.
-    rank_ic = candidate.sign * race_result.rank_ic
-    candidate.scores["screen"] = {"rank_ic": rank_ic, "margin": race_result.margin, "n_days": race_result.days}
+    score = candidate.sign * race_result.score
+    name = "rank_ic" if context.objective == "RankIC" else "score"
+    candidate.scores["screen"] = {name: score, "margin": race_result.margin, "n_days": race_result.days}
     if not race_result.lost:
         return None
-    return f"|RankIC| {abs(race_result.rank_ic):.4f} + {race_result.margin:.4f} on {race_result.days} sampled dates"
+    return f"{_worth(abs(race_result.score), context)} + {race_result.margin:.4f} on {race_result.days} sampled dates"
 
 
 def check_fingerprint(candidate: Candidate, context: GateContext) -> str | None:
     """Stops candidates whose values rank the symbols as those of an earlier candidate."""
-    assert candidate.series is not None
-    ranking = "=" + series_hash(candidate.series)
+    ranking = "=" + candidate.ranking
     if ranking in context.ranking_hashes:
         return "its values order the symbols as those of an earlier candidate"
     context.ranking_hashes.add(ranking)
@@ -229,19 +229,24 @@ def check_fingerprint(candidate: Candidate, context: GateContext) -> str | None:
 
 
 def check_training(candidate: Candidate, context: GateContext) -> str | None:
-    """Stops candidates of too low, or too uncertain, a RankIC over the training rows."""
-    limits = context.settings
-    scores = candidate.scores["train"]
-    rank_ic, t = scores["rank_ic"], scores["rank_ic_t"]
-    if np.isnan(rank_ic):
-        return "no RankIC in training: it does not vary across symbols"
+    """Stops candidates of too low, or too uncertain, an objective over the training rows."""
+    limits, name = context.settings, context.objective
+    scores, score = candidate.scores["train"], candidate.score
+    t = scores["objective_t"] if "objective_t" in scores else scores["rank_ic_t"]
+    if np.isnan(score):
+        return f"no {name} in training: it does not vary {'across symbols' if name == 'RankIC' else 'enough'}"
     if scores["n_days"] < limits.min_dates:
         return f"RankIC on {scores['n_days']:.0f} training dates, at least {limits.min_dates}"
-    if not rank_ic >= limits.min_rank_ic:
-        return f"|RankIC| {rank_ic:.4f} in training, at least {limits.min_rank_ic:g}"
+    if not score >= limits.min_rank_ic:
+        return f"{_worth(score, context)} in training, at least {limits.min_rank_ic:g}"
     if not t >= limits.min_t:
-        return f"|t| {t:.2f} of the training RankIC, at least {limits.min_t:g}"
+        return f"|t| {t:.2f} of the training {name}, at least {limits.min_t:g}"
     return None
+
+
+def _worth(score: float, context: GateContext) -> str:
+    """The objective, counted as a RankIC."""
+    return f"|RankIC| {score:.4f}" if context.objective == "RankIC" else f"{context.objective} as a RankIC {score:.4f}"
 
 
 def check_periods(candidate: Candidate, context: GateContext) -> str | None:
@@ -283,7 +288,7 @@ def check_correlation(candidate: Candidate, context: GateContext) -> str | None:
     if not close:
         return None
     best = max(close, key=lambda m: _member_fitness(m, context))
-    if _fitness(candidate.adjusted_rank_ic, candidate.nodes, context) <= _member_fitness(best, context):
+    if _fitness(candidate.adjusted_score, candidate.nodes, context) <= _member_fitness(best, context):
         nearest = context.library.members[int(np.argmax(correlations))]
         return f"|correlation| {correlations.max():.3f} with {nearest.factor.canonical}, at most {limit:g}"
     candidate.replaces = tuple(m.factor.fingerprint for m in close)
@@ -295,8 +300,8 @@ def _fitness(coverage_adjusted: float, nodes: int, context: GateContext) -> floa
 
 
 def _member_fitness(member: Member, context: GateContext) -> float:
-    """A member's coverage-adjusted RankIC less the penalty of its complexity; 0 less that without a score."""
-    return _fitness(0.0 if np.isnan(member.adjusted_rank_ic) else member.adjusted_rank_ic, member.nodes, context)
+    """A member's coverage-adjusted score less the penalty of its complexity; 0 less that without a score."""
+    return _fitness(0.0 if np.isnan(member.adjusted_score) else member.adjusted_score, member.nodes, context)
 
 
 def check_admission(candidate: Candidate, context: GateContext) -> str | None:
@@ -306,7 +311,7 @@ def check_admission(candidate: Candidate, context: GateContext) -> str | None:
     Clearly: by a share of the member's fitness, and day by day (a paired test on the same dates, for the two
     series share most of their noise).
     """
-    fitness = _fitness(candidate.adjusted_rank_ic, candidate.nodes, context)
+    fitness = _fitness(candidate.adjusted_score, candidate.nodes, context)
     limits = context.settings
     if not fitness >= limits.min_rank_ic:
         return f"worth {fitness:.4f} for {candidate.nodes} nodes, at least {limits.min_rank_ic:g}"

@@ -153,12 +153,13 @@ class ResidualArchive:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], measure: Callable[[Sequence[str]], FloatArray]) -> ResidualArchive:
-        """The archive that `to_dict` described; `measure` gives the training rows' daily RankICs of canonical texts."""
+        """The archive that `to_dict` described; `measure` gives the training rows' daily series of canonical texts, as
+        training turned them."""
         rows = data.get("kept", ())
         measured = measure([canonical for _, canonical, _, _ in rows])
         return cls(
             {
-                name: _Kept(canonical, nodes, sign, np.nan_to_num(sign * series))
+                name: _Kept(canonical, nodes, sign, np.nan_to_num(series))
                 for (name, canonical, nodes, sign), series in zip(rows, measured, strict=True)
             },
             {(x, beside) for x, beside in data.get("used", ())},

@@ -1,7 +1,7 @@
 """A market whose scoring is done by the workers of a cluster; what is decided stays in this process.
 
 Each worker builds a `Market` of its own from the same data and settings, once, and answers with what that one measures:
-exact daily RankICs, those of the race's sampled blocks of dates, rank vectors. So the figures have the bits of one
+exact daily series, those of the race's sampled blocks of dates, rank vectors. So the figures have the bits of one
 process. Gates, the race's rule, admission, the pool and the ledger are the client's: a cluster that is lost loses no
 committed round.
 """
@@ -23,7 +23,8 @@ from fama_fast.errors import ConfigError
 from fama_fast.library.starting import starting_factors
 from fama_fast.mining.configured_data import open_panel
 from fama_fast.mining.measure.market import Market
-from fama_fast.mining.measure.race import first_row
+from fama_fast.mining.measure.race import BlockSeries, first_row
+from fama_fast.mining.objective import Measured
 from fama_fast.panel import Panel
 from fama_fast.panel.io.folder import names_file
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from fama_fast.engine import Alpha
     from fama_fast.mining.config import MiningConfig
     from fama_fast.panel.source import Source
-    from fama_fast.types import FloatArray
 
 TASKS = 4  # tasks a thread, so that unequal ones even out
 _MOST = 64  # candidates a task: the engine's own batch
@@ -141,19 +141,19 @@ class ClusterMarket(Market):
         digest = hashlib.blake2b(told.model_dump_json().encode(), digest_size=16).hexdigest()
         self._kept = pool.kept(f"market {source.hash} {digest}", build)
 
-    def measure(self, alphas: Sequence[Alpha]) -> tuple[FloatArray, FloatArray]:
+    def measure(self, alphas: Sequence[Alpha]) -> Measured:
         """As `Market.measure`; candidates are tasks."""
         if not alphas:
             return super().measure(alphas)
         found = self._pool.map(self._kept, _measure, [(part,) for part in self._parts(alphas)], describe)
-        return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
+        return Measured.joined(list(found))
 
     def vectors(self, alphas: Sequence[Alpha]) -> Iterator[NDArray[np.float32]]:
         """As `Market.vectors`; candidates are tasks."""
         for part in self._pool.map(self._kept, _vectors, [(part,) for part in self._parts(alphas)], describe):
             yield from part
 
-    def score_parts(self, parts: Sequence[Sequence[Alpha]], block: slice) -> Iterator[tuple[FloatArray, FloatArray]]:
+    def score_parts(self, parts: Sequence[Sequence[Alpha]], block: slice) -> Iterator[BlockSeries]:
         """As `Market.score_parts`; candidates are tasks, on the rows that one process would take for each part."""
         size = self._size(sum(map(len, parts)))
         tasks: list[tuple[Any, ...]] = []
@@ -167,7 +167,12 @@ class ClusterMarket(Market):
         found = iter(self._pool.map(self._kept, _race, tasks, describe))
         for count in pieces:
             own = [next(found) for _ in range(count)]
-            yield np.concatenate([f[0] for f in own]), np.concatenate([f[1] for f in own])
+            costs = [f.cost for f in own if f.cost is not None]
+            yield BlockSeries(
+                np.concatenate([f.gross for f in own]),
+                np.concatenate([f.counts for f in own]),
+                np.concatenate(costs) if costs else None,
+            )
 
     def _size(self, count: int) -> int:
         return min(_MOST, max(1, -(-count // (TASKS * self._pool.threads))))
@@ -178,7 +183,7 @@ class ClusterMarket(Market):
         return [tuple(texts[a : a + size]) for a in range(0, len(texts), size)]
 
 
-def _measure(market: Market, texts: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+def _measure(market: Market, texts: Sequence[str]) -> Measured:
     return market.measure(market.compiled(texts))
 
 
@@ -186,7 +191,7 @@ def _vectors(market: Market, texts: Sequence[str]) -> list[NDArray[np.float32]]:
     return list(market.vectors(market.compiled(texts)))
 
 
-def _race(market: Market, texts: Sequence[str], first: int, start: int, stop: int) -> tuple[FloatArray, FloatArray]:
+def _race(market: Market, texts: Sequence[str], first: int, start: int, stop: int) -> BlockSeries:
     return market.score_block(market.compiled(texts), first, slice(start, stop))
 
 
@@ -202,7 +207,8 @@ def _told(config: MiningConfig) -> MiningConfig:
         "universe": _place(paths.universe),
         "groups": None if groups is None else [absolute(g) for g in groups],
     }
-    kept = {name: getattr(config, name) for name in ("css", "splits", "target", "gates", "racing", "data")}
+    measuring = ("css", "splits", "target", "gates", "racing", "data", "objective", "cost_bps")
+    kept = {name: getattr(config, name) for name in measuring}
     run = config.run.model_copy(update={"threads": 1})
     return plain.model_copy(update={**kept, "run": run, "paths": plain.paths.model_copy(update=seen)})
 

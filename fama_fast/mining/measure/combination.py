@@ -1,10 +1,11 @@
 """The pool of new factors: one forecast made of many, and what it is worth where it was not fitted.
 
-Two models, both over oriented cross-sectional ranks: `equal` is their mean, `ridge` weighs them by ridge
-regression of the label's ranks (Hoerl and Kennard 1970). Ridge walks forward: a date's weights come from dates
-whose labels were known by then, so nothing is fitted on what it is scored on; for the test split the weights of
-the mining rows are kept. Everything follows from the factors and the data: nothing of a pool needs storing. How the
-penalty was chosen, and which other weights were tried: `docs/decisions/002-weights-of-the-pool.md`.
+Two models, both over oriented cross-sectional ranks: `equal` is their mean, `ridge` weighs them by ridge regression of
+the label's ranks, or of the label where the objective is IC, spread or net (Hoerl and Kennard 1970). Ridge walks
+forward: a date's weights come from dates whose labels were known by then, so nothing is fitted on what it is scored on;
+for the test split the weights of the mining rows are kept. Everything follows from the factors and the data: nothing of
+a pool needs storing. How the penalty was chosen, and which other weights were tried:
+`docs/decisions/002-weights-of-the-pool.md`.
 
 Sums of products of ranks stay from round to round, so that only new factors are multiplied. Of data in memory the ranks
 stay too (`docs/decisions/030-one-path-for-data.md`). Of data that are read in parts they are made again in each pass
@@ -23,12 +24,11 @@ from fama_fast.arguments import frozen
 from fama_fast.engine.chunks import chunks, compute
 from fama_fast.engine.evaluate import lowered, plan_chunks, read_names
 from fama_fast.evaluation.daily import SERIES, Daily, daily
-from fama_fast.evaluation.ranks import Ranks, centred_ranks, oriented_ranks
+from fama_fast.evaluation.ranks import Ranks, centred_ranks, oriented_ranks, tamed_labels
 from fama_fast.evaluation.rows import over_rows
 from fama_fast.ledger.records import known_figures
 from fama_fast.mining.measure.rank_moments import RankMoments, pass_bytes, whole_ranks
 from fama_fast.panel import Panel
-from fama_fast.target.rows import LABEL_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from fama_fast.panel.source import Source
     from fama_fast.target.rows import LabelRows
     from fama_fast.types import BoolArray, FloatArray
+
+    Target = tuple[Whole | FloatArray, FloatArray]
 
 Model = Literal["ridge", "equal"]
 MODELS: tuple[Model, ...] = ("ridge", "equal")
@@ -128,7 +130,7 @@ class _Scored:
     def scores(self, names: Sequence[str]) -> PoolScores:
         """What was filled in, summed up."""
         found = {model: Daily(**series) for model, series in self.series.items()}
-        scores = {m: known_figures(self.market.summary(d).as_dict()) for m, d in found.items()}
+        scores = {m: known_figures(self.market.summary(d)) for m, d in found.items()}
         last = self.made[max(self.made)]
         return PoolScores(found, scores, dict(zip(names, last.tolist(), strict=True)))
 
@@ -204,12 +206,13 @@ class FactorPool:
         """Ridge weights from mining dates whose labels end before row `before`."""
         return ridge_weights(*self._moments.until(self._known_before(before), names), self.settings.ridge)
 
-    def _whole_target(
-        self, labels: FloatArray, universe: BoolArray | None
-    ) -> tuple[BoolArray, tuple[Whole, FloatArray]]:
-        """Where labels are known, and their whole ranks."""
-        target = centred_ranks(labels, universe).astype(np.float32)
-        return np.isfinite(target), whole_ranks(target)
+    def _whole_target(self, labels: FloatArray, universe: BoolArray | None) -> tuple[BoolArray, Target]:
+        """Where labels are known, and what is fitted: their whole ranks, or themselves where the objective says so."""
+        if self.market.yardstick.objective.fits_ranks:
+            ranks = centred_ranks(labels, universe).astype(np.float32)
+            return np.isfinite(ranks), whole_ranks(ranks)
+        target = tamed_labels(labels, universe, self.market.scale)
+        return np.isfinite(target), (np.nan_to_num(target), np.ones(len(target)))
 
     def _keep(self, factors: Sequence[Factor], new: Sequence[str]) -> None:
         """Ranks and sums of these factors, and of no others, of data in memory."""
@@ -239,7 +242,7 @@ class FactorPool:
         self,
         new: Sequence[str],
         whole: dict[str, tuple[Whole, FloatArray]],
-        label: tuple[Whole, FloatArray],
+        label: Target,
         start: int,
         stop: int,
     ) -> None:
@@ -274,7 +277,7 @@ class FactorPool:
             rows_before=market.horizon + labels.rows_before,
             rows_after=labels.rows_after,
             warm=market.horizon,
-            extra=pass_bytes(len(factors)) + labels.cell_bytes - LABEL_BYTES,
+            extra=pass_bytes(len(factors)),
             walked=last - first,
             held=market.budget.held,
         )

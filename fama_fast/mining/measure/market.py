@@ -6,25 +6,26 @@ mistake; `open_test` is the one place that reads it. It knows no library, no pro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fama_fast.data.labels import only_scored, shuffled_labels
-from fama_fast.engine import daily_rank_ic, ranks_on
+from fama_fast.engine import daily_measures, daily_rank_ic, ranks_on
 from fama_fast.engine.budget import Schedule
 from fama_fast.engine.chunks import chunks
 from fama_fast.errors import DataError
-from fama_fast.evaluation import SortedRows, level, mean, newey_west_t, trading
+from fama_fast.evaluation import SortedRows, mean, newey_west_t, trading
 from fama_fast.evaluation.chunked import daily_by_labels
 from fama_fast.evaluation.ic import coverage_adjusted
 from fama_fast.evaluation.ranks import unit_vector
 from fama_fast.evaluation.score import compile_all
 from fama_fast.lang import writable
 from fama_fast.mining.css import sample_rows
+from fama_fast.mining.measure.market_rows import split_rows
 from fama_fast.mining.measure.pass_budget import PassBudget
-from fama_fast.mining.measure.race import Race, first_row
+from fama_fast.mining.measure.race import BlockSeries, Race, first_row
+from fama_fast.mining.objective import Measured, Yardstick, deviations
 from fama_fast.panel import Panel
 from fama_fast.proposals.protocol import Vocabulary
 from fama_fast.target import GivenLabels
@@ -37,55 +38,13 @@ if TYPE_CHECKING:
 
     from fama_fast.engine import Alpha
     from fama_fast.engine.chunks import Loaded
-    from fama_fast.evaluation import Daily, FactorScores
+    from fama_fast.evaluation import Daily
     from fama_fast.library.factor import Factor
     from fama_fast.mining.candidate import Candidate, Member
     from fama_fast.mining.config import MiningConfig
     from fama_fast.panel.source import Source
     from fama_fast.target import LabelRows
     from fama_fast.types import FloatArray
-
-MIN_SYMBOLS = 3
-MIN_ROWS = 5  # dates a split needs
-_RANK_FIGURES = ("rank_ic", "rank_icir", "hit_rate", "coverage", "n_days", "rank_ic_t")
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The splits as row ranges of the panel, with their dates for reports."""
-
-    train: slice
-    valid: slice
-    test: slice
-
-
-def split_rows(data: Source, config: MiningConfig) -> Rows:
-    """The splits of the data.
-
-    Raises:
-        DataError: too few dates or symbols to mine on; the message has the numbers.
-    """
-    from fama_fast.data import date_splits
-
-    n_dates, n_symbols = data.shape
-    if n_symbols < MIN_SYMBOLS:
-        raise DataError(f"{data.source}: mining ranks symbols against each other: {n_symbols} is too few")
-    first, second, third = config.splits.fractions
-    found = date_splits(
-        n_dates,
-        fractions=(first, second, third),
-        embargo=config.splits.embargo,
-        reach=config.predicted.rows_ahead(data.sessions),
-    )
-    out = Rows(found.train, found.valid, found.test)
-    for name in ("train", "valid", "test"):
-        rows: slice = getattr(out, name)
-        if rows.stop - rows.start < MIN_ROWS:
-            raise DataError(
-                f"{data.source}: {n_dates} dates leave {max(0, rows.stop - rows.start)} for the {name} "
-                f"split, at least {MIN_ROWS} are needed"
-            )
-    return out
 
 
 class Market:
@@ -127,7 +86,10 @@ class Market:
         self._options: dict[str, Any] = {"threads": config.run.threads, "min_coverage": config.run.min_coverage}
         self.budget = self._budget(0 if labels is None else labels.nbytes)
         self._memory: dict[str, Any] = {"budget": self.budget.total, "held": self.budget.held}
-        self._survey()
+        self.scale = self._survey()
+        self.yardstick = Yardstick.of(
+            config.objective, cost_bps=config.cost_bps, scale=self.scale, horizon=self.horizon
+        )
         self.race = self._race()
         self._cuts: dict[tuple[int, int], tuple[Panel, GivenLabels]] = {}
         self._asked: list[Alpha] = []
@@ -146,8 +108,13 @@ class Market:
             labels=labels,
         )
 
-    def _survey(self) -> None:
-        """One pass over the mining rows: members of each date, whether each split has labels, those kept in memory."""
+    def _survey(self) -> float:
+        """One pass over the mining rows: members of each date, whether each split has labels, those kept in memory.
+
+        Returns:
+            Mean over training dates of the cross-sectional standard deviation of members' labels; 0 without any.
+        """
+        spreads = np.full(self.panel.shape[0], np.nan)
         self.members = np.zeros(self.panel.shape[0])
         splits = {"train": self.rows.train, "valid": self.rows.valid}
         known = dict.fromkeys(splits, False)
@@ -157,6 +124,7 @@ class Market:
             present = trading(view) if view.universe is None else view.universe
             self.members[loaded.start : loaded.stop] = present.sum(axis=1)
             scored = only_scored(labels, view.universe, least)
+            spreads[loaded.start : loaded.stop] = deviations(scored, view.universe)
             for name, rows in splits.items():
                 own = slice(max(0, rows.start - loaded.start), max(0, rows.stop - loaded.start))
                 known[name] = known[name] or bool(np.isfinite(scored[own]).any())
@@ -167,6 +135,7 @@ class Market:
         for name, found in known.items():
             if not found:
                 raise self.no_returns(name)
+        return max(0.0, float(np.nan_to_num(mean(spreads[self.rows.train]))))
 
     def _labels(self) -> Iterator[tuple[Loaded, FloatArray]]:
         """The labels of all mining rows, chunk by chunk, with the chunk's closes."""
@@ -251,21 +220,22 @@ class Market:
             fields = tuple(n for n in fields if n != self.target.column.upper())
         return Vocabulary(fields, groups, max_window=min(self.config.gates.max_lookback + 1, 250))
 
-    def measure(self, alphas: Sequence[Alpha]) -> tuple[FloatArray, FloatArray]:
-        """Daily RankIC (K, T) over the mining rows, exact, and the share of members with a value (K, T).
+    def measure(self, alphas: Sequence[Alpha]) -> Measured:
+        """Daily series over the mining rows, exact, with the share of members that have a value.
 
         Values are never materialised. A symbol that does not trade but has a value counts too, up to everyone.
         """
-        series, counts = daily_rank_ic(alphas, self.panel, self.label_rows, **self._memory, **self._options)
-        return series, np.minimum(counts / np.maximum(self.members, 1.0), 1.0)
+        found = daily_measures(alphas, self.panel, self.label_rows, span=self.horizon, **self._memory, **self._options)
+        covered = np.minimum(found.count / np.maximum(self.members, 1.0), 1.0)
+        return Measured(found.rank_ic, found.ic, found.spread, found.traded, covered)
 
-    def score_parts(self, parts: Sequence[Sequence[Alpha]], block: slice) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """Daily RankICs and counts of values, (K, rows of the block) each, part by part: a race's rung."""
+    def score_parts(self, parts: Sequence[Sequence[Alpha]], block: slice) -> Iterator[BlockSeries]:
+        """The objective's series on a block of dates, part by part: a race's rung."""
         for part in parts:
             yield self.score_block(part, first_row(part, block), block)
 
-    def score_block(self, alphas: Sequence[Alpha], first: int, block: slice) -> tuple[FloatArray, FloatArray]:
-        """The same of one part, computed from row `first` on."""
+    def score_block(self, alphas: Sequence[Alpha], first: int, block: slice) -> BlockSeries:
+        """The same of one part, computed from row `first` on. What is traded is not known on a block's first dates."""
         source: Source = self.panel
         labels, before = self.label_rows, 0
         if isinstance(source, Panel):
@@ -275,20 +245,21 @@ class Market:
                 self._cuts[first, block.stop] = source.slice_dates(first, block.stop), labels.cut(first, block.stop)
             source, labels = self._cuts[first, block.stop]
             before = first
-        return daily_rank_ic(
-            alphas,
-            source,
-            labels,
-            first=block.start - before,
-            last=block.stop - before,
-            floor=first - before,
-            **self._memory,
-            **self._options,
-        )
+        rows = {"first": block.start - before, "last": block.stop - before, "floor": first - before}
+        if self.yardstick.objective.name == "rank_ic":
+            return BlockSeries(*daily_rank_ic(alphas, source, labels, **rows, **self._memory, **self._options))
+        found = daily_measures(alphas, source, labels, span=self.horizon, **rows, **self._memory, **self._options)
+        return BlockSeries(self.yardstick.gross(found), found.count, self.yardstick.cost(found))
 
     def training_series(self, texts: Sequence[str]) -> FloatArray:
-        """Exact daily RankICs over the training rows, (K, dates of training), of canonical texts."""
-        return self.measure(self.compiled(texts))[0][:, self.rows.train]
+        """The objective's exact daily series over the training rows, (K, dates of training), of canonical texts, each
+        in the direction that these rows give it."""
+        train = self.rows.train
+        found = self.measure(self.compiled(texts))
+        out = np.empty((len(texts), train.stop - train.start))
+        for i, one in enumerate(found):
+            out[i] = self.yardstick.series(one, self.yardstick.direction(one, train))[train]
+        return out
 
     def compiled(self, texts: Iterable[str]) -> list[Alpha]:
         """Recorded canonical texts, read with the names of these data."""
@@ -297,20 +268,17 @@ class Market:
         known: dict[str, Any] = {"fields": self.panel.fields, "groups": self.panel.groups}
         return [compile_recorded(text, **known) for text in texts]
 
-    def scores(self, series: FloatArray, covered: FloatArray, split: str) -> dict[str, float]:
-        """What `measure` found of one factor, over a split: the figures of `FactorScores` that ranks decide."""
-        rows: slice = getattr(self.rows, split)
-        ranks = level(series[rows], horizon=self.horizon)
-        figures = (ranks.mean, ranks.ratio, ranks.hit_rate, mean(covered[rows]), ranks.days, ranks.t)
-        return dict(zip(_RANK_FIGURES, figures, strict=True))
+    def scores(self, measured: Measured, sign: int, split: str) -> dict[str, float]:
+        """What `measure` found of `sign` times one factor, over a split: see `Yardstick.scores`."""
+        return self.yardstick.scores(measured, sign, getattr(self.rows, split))
 
     def training(self, series: FloatArray) -> FloatArray:
         """The training rows of a daily series (T,)."""
         return series[self.rows.train]
 
     def scored_coverage(self, series: FloatArray, covered: FloatArray) -> float:
-        """Mean share of members with a value on the training dates that have a RankIC, of what `measure` found of one
-        factor; 1 where there is no such date."""
+        """Mean share of members with a value on the training dates that are in its series, of what `measure` found of
+        one factor; 1 where there is no such date."""
         there = np.isfinite(series[self.rows.train])
         return mean(covered[self.rows.train][there]) if there.any() else 1.0
 
@@ -318,11 +286,11 @@ class Market:
         """All figures of `FactorScores` of `sign` times an alpha over training and validation: for what is kept, as it
         takes the values."""
         found = self.figures(alpha)[0].turned(sign)
-        return {s: self.summary(found, getattr(self.rows, s)).as_dict() for s in ("train", "valid")}
+        return {s: self.summary(found, getattr(self.rows, s)) for s in ("train", "valid")}
 
-    def summary(self, found: Daily, rows: slice | None = None) -> FactorScores:
-        """Scores of daily figures over some rows of theirs, at the horizon and the costs of the run."""
-        return found.summary(rows, self.horizon, self.config.cost_bps)
+    def summary(self, found: Daily, rows: slice | None = None) -> dict[str, float]:
+        """Scores of a factor's or a pool's daily figures over some rows of theirs, with those of the objective."""
+        return self.yardstick.with_objective(found.summary(rows, self.horizon, self.config.cost_bps).as_dict())
 
     def figures(self, alpha: Alpha, ahead: int = 0) -> tuple[Daily, FloatArray]:
         """Daily figures (T,) over the mining rows; and the RankIC of each date with the labels `ahead` dates later.
@@ -366,7 +334,7 @@ class Market:
         return Market(self.whole, self.config, library=self.library, labels=dealt)
 
     def lead(self, candidate: Candidate, member: Member) -> float:
-        """Newey-West t of how far a candidate's daily RankIC is above a member's in training, each for its breadth."""
+        """Newey-West t of how far a candidate's daily series is above a member's in training, each for its breadth."""
         assert candidate.series is not None
         assert member.series is not None
         theirs = coverage_adjusted(1.0, member.scored_coverage) * member.series
@@ -398,6 +366,6 @@ class Market:
             **self._options,
         )
         return {
-            f.fingerprint: self.summary(figures[0].turned(sign), rows).as_dict()
+            f.fingerprint: self.summary(figures[0].turned(sign), rows)
             for f, (_, sign), figures in zip(factors, forms, found, strict=True)
         }

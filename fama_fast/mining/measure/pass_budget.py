@@ -17,7 +17,7 @@ from fama_fast.target.rows import LABEL_BYTES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fama_fast.engine.daily import ChunkLabels
+    from fama_fast.engine.chunk_labels import ChunkLabels
     from fama_fast.mining.config import MiningConfig
     from fama_fast.panel.dataset import Dataset
 

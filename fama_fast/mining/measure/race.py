@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from fama_fast.engine import Alpha
     from fama_fast.types import FloatArray
 
-    ScoreParts = Callable[[Sequence[Sequence[Alpha]], slice], Iterable[tuple[FloatArray, FloatArray]]]
+    ScoreParts = Callable[[Sequence[Sequence[Alpha]], slice], Iterable["BlockSeries"]]
 
 CONTROLS = 6  # leading components of the library's daily RankICs that are regressed on
 _HALO_STEP = 32  # lookbacks are rounded up to this: few distinct cuts of the panel
@@ -70,6 +70,20 @@ class Account:
     def after(self, spent: float, saved: float) -> Account:
         """The account with one more race in it."""
         return Account(_KEPT * self.spent + spent, _KEPT * self.saved + saved)
+
+
+@dataclass(frozen=True)
+class BlockSeries:
+    """What is measured of some candidates on a block of dates, (K, rows) each, in the direction that they have.
+
+    Attributes:
+        gross: the objective's daily series before costs, counted as RankICs. counts: how many members have a value.
+        cost: what trading takes from the series, whichever way round the candidate is; None where nothing does.
+    """
+
+    gross: FloatArray
+    counts: FloatArray
+    cost: FloatArray | None = None
 
 
 def controls_of(series: FloatArray, count: int = CONTROLS) -> FloatArray:
@@ -153,8 +167,8 @@ class Race:
     """The sample of dates and the rule, for one set of data.
 
     Args:
-        shape: mining dates and symbols. score_parts: gives daily RankICs and counts of values on a block of dates, (K,
-            rows of the block) each, part by part of the candidates. train: training rows.
+        shape: mining dates and symbols. score_parts: gives what is measured on a block of dates, part by part of the
+            candidates. train: training rows.
         present: (T,) members of each date, for coverage.
         error: probability of dropping a candidate that would reach its bar.
         blocks: parts that the training dates are cut into. rungs: how many of them are run.
@@ -190,6 +204,7 @@ class Race:
         race_result: list[RaceResult | None] = [None] * len(alphas)
         full = controls[self.train].mean(axis=0)
         seen = {i: np.empty(0) for i in range(len(alphas))}
+        paid = {i: np.empty(0) for i in range(len(alphas))}
         covered = {i: np.empty(0) for i in range(len(alphas))}
         dates = np.empty(0, dtype=np.int64)
         order = sorted(range(len(alphas)), key=lambda i: (alphas[i].lookback, i))
@@ -200,12 +215,15 @@ class Race:
             left = []
             parts = [running[start : start + _BATCH] for start in range(0, len(running), _BATCH)]
             scored = self.score_parts([[alphas[i] for i in part] for part in parts], block)
-            for part, (figures, counts) in zip(parts, scored, strict=True):
-                for i, series, count in zip(part, figures, counts, strict=True):
-                    seen[i] = np.concatenate([seen[i], series])
+            for part, found_of in zip(parts, scored, strict=True):
+                for at, (i, count) in enumerate(zip(part, found_of.counts, strict=True)):
+                    seen[i] = np.concatenate([seen[i], found_of.gross[at]])
+                    if found_of.cost is not None:
+                        paid[i] = np.concatenate([paid[i], found_of.cost[at]])
                     covered[i] = np.concatenate([covered[i], count / np.maximum(self.present[block], 1.0)])
+                    sign, series = _after_costs(seen[i], paid[i])
                     found = self._stand(
-                        seen[i][in_order], covered[i], controls[dates[in_order]], full, bars[i], alphas[i].lookback
+                        sign, series[in_order], covered[i], controls[dates[in_order]], full, bars[i], alphas[i].lookback
                     )
                     race_result[i] = replace(found, rungs=rung)
                     if not found.lost:
@@ -228,7 +246,14 @@ class Race:
         return account.after(spent, saved)
 
     def _stand(
-        self, series: FloatArray, covered: FloatArray, controls: FloatArray, full: FloatArray, bar: float, lookback: int
+        self,
+        sign: int,
+        series: FloatArray,
+        covered: FloatArray,
+        controls: FloatArray,
+        full: FloatArray,
+        bar: float,
+        lookback: int,
     ) -> RaceResult:
         known = np.isfinite(series)
         days = int(known.sum())
@@ -239,4 +264,14 @@ class Race:
             return RaceResult(math.nan, math.inf, days, coverage, lost=False)
         mean, error = estimate(series[known], controls[known], full, self.total)
         margin = critical(self.error, days) * error
-        return RaceResult(mean, margin, days, coverage, lost=abs(mean) + margin < bar)
+        # Costs are paid either way round: a factor that they leave below zero is below zero turned round, too.
+        standing = mean if sign else abs(mean)
+        return RaceResult(mean * (sign or 1), margin, days, coverage, lost=standing + margin < bar)
+
+
+def _after_costs(gross: FloatArray, cost: FloatArray) -> tuple[int, FloatArray]:
+    """The direction of a series that has costs, and what these leave of it; 0 and the series where there are none."""
+    if not cost.size:
+        return 0, gross
+    sign = -1 if float(np.nansum(gross)) < 0.0 else 1
+    return sign, sign * gross - cost

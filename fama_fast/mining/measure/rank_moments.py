@@ -88,15 +88,16 @@ class RankMoments:
         start: int,
         new: Sequence[str],
         ranks: Mapping[str, tuple[Whole, FloatArray]],
-        label: tuple[Whole, FloatArray],
+        label: tuple[Whole | FloatArray, FloatArray],
         threads: int | None = None,
     ) -> None:
         """Products of the new factors with all, and with the label, over the rows from `start` on.
 
         Args:
-            ranks: of every factor held, as `whole_ranks` gives them, over the same rows. label: the label's.
+            ranks: of every factor held, as `whole_ranks` gives them, over the same rows. label: the label's, or
+                the label itself as float64, 0 where it is missing.
         """
-        from fama_fast.backends.numba_vm.stats import rank_products
+        from fama_fast.backends.numba_vm.stats import label_products, rank_products
 
         if not new:
             return
@@ -115,6 +116,9 @@ class RankMoments:
 
         def multiply(first: int, last: int) -> None:
             for k in range(first, last):
+                if k == len(others) - 1 and label[0].dtype.kind == "f":
+                    label_products(own, own_scales, label[0], stretch, sums[k])
+                    continue
                 begin = nth.get(k, 0)  # of two new factors the earlier is multiplied with the later
                 rank_products(own[begin:], own_scales[begin:], *others[k], stretch, sums[k, begin:])
 

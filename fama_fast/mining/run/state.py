@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fama_fast.errors import ExpressionError, StoreError, listed
-from fama_fast.evaluation import mean
 from fama_fast.ledger.records import as_proposed, known_figures
 from fama_fast.library import Factor
 from fama_fast.library.codec import factor_from_dict
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from fama_fast.ledger.records import StartingFactor
     from fama_fast.mining.candidate import Candidate
     from fama_fast.mining.measure.market import Market
-    from fama_fast.types import FloatArray, IntArray
+    from fama_fast.types import IntArray
 
 # Of a stored state. 2: texts and figures are oriented; before, a sign stood beside them.
 LAYOUT = 2
@@ -112,11 +111,6 @@ class LoopState:
         }
 
 
-def direction(series: FloatArray) -> int:
-    """The sign that daily RankICs over training rows give a factor: -1 where their mean is below zero, else 1."""
-    return -1 if mean(series) < 0.0 else 1
-
-
 def first_state(market: Market, factors: Sequence[Factor]) -> tuple[LoopState, list[str]]:
     """The state before the first round: `factors` measured on the training rows of this market.
 
@@ -145,21 +139,21 @@ def first_state(market: Market, factors: Sequence[Factor]) -> tuple[LoopState, l
             "keeps them"
         )
     state = LoopState(LibraryView())
-    figures = zip(*market.measure(alphas), market.vectors(alphas), strict=True)
+    figures = zip(market.measure(alphas), market.vectors(alphas), strict=True)
     penalty = market.config.gates.complexity_penalty
-    for factor, alpha, (raw, covered, vector) in zip(usable, alphas, figures, strict=True):
-        sign = direction(raw[market.rows.train])
-        series = sign * raw
+    for factor, alpha, (found, vector) in zip(usable, alphas, figures, strict=True):
+        sign = market.yardstick.direction(found, market.rows.train)
+        series = market.yardstick.series(found, sign)
         measured = replace(
             _turned(factor, alpha, sign),
-            scores={"train": known_figures(market.scores(series, covered, "train"))},
+            scores={"train": known_figures(market.scores(found, sign, "train"))},
             provenance={**factor.provenance, "data_hash": market.whole.data_hash},
         )
         before = state.library.get(measured.fingerprint)
         if before is not None:
             notes.append(f"left out of the library: {factor.canonical} is the negative of {before.factor.canonical}")
             continue
-        scored_coverage = market.scored_coverage(series, covered)
+        scored_coverage = market.scored_coverage(series, found.covered)
         _put(
             state,
             Member(measured, alpha.node, vector * np.float32(sign), series=series, scored_coverage=scored_coverage),
@@ -168,7 +162,7 @@ def first_state(market: Market, factors: Sequence[Factor]) -> tuple[LoopState, l
         if measured.proposed:
             state.turned[alpha.fingerprint] = measured.fingerprint, measured.canonical
             state.begun_as[measured.fingerprint] = measured.proposed
-        state.archive.ranking_hashes |= {ranking_hash(alpha.node), "=" + series_hash(series)}
+        state.archive.ranking_hashes |= {ranking_hash(alpha.node), "=" + series_hash(found.rank_ic)}
         own = series[market.rows.train]
         state.archive.consider(elite_of(alpha, own, penalty, scored_coverage, fingerprint=measured.fingerprint), own)
     return state, notes
@@ -254,15 +248,12 @@ def restored_state(
     everyone = [(f, bool(mined), True) for f, mined in entries] + [(f, False, False) for f in gone]
     forms = [f.as_proposed for f, _, _ in everyone]
     alphas = market.compiled(text for text, _ in forms)
-    measured = zip(*market.measure(alphas), market.vectors(alphas), strict=True)
-    for (factor, mined, member), (_, sign), alpha, (raw, covered, unit) in zip(
-        everyone, forms, alphas, measured, strict=True
-    ):
-        series, vector = sign * raw, unit * np.float32(sign)
+    measured = zip(market.measure(alphas), market.vectors(alphas), strict=True)
+    for (factor, mined, member), (_, sign), alpha, (found, unit) in zip(everyone, forms, alphas, measured, strict=True):
+        series, vector = market.yardstick.series(found, sign), unit * np.float32(sign)
         if member:
-            _put(
-                state, Member(factor, alpha.node, vector, mined, series, market.scored_coverage(series, covered)), alpha
-            )
+            scored_coverage = market.scored_coverage(series, found.covered)
+            _put(state, Member(factor, alpha.node, vector, mined, series, scored_coverage), alpha)
         else:
             state.library.vectors.add({factor.fingerprint: vector})
     rejected = state.residuals.kept

@@ -16,9 +16,10 @@ from fama_fast.mining.candidate import Candidate, Member
 from fama_fast.mining.coe import ChainBook, Failure, Outcome
 from fama_fast.mining.css import CorrelationTable, cluster_correlations, select_from_clusters
 from fama_fast.mining.library import pareto as objectives
+from fama_fast.mining.library.archive import series_hash
 from fama_fast.mining.library.gates import GATES, GateContext, GateCost, Lesson, run_gates
 from fama_fast.mining.measure.race import controls_of
-from fama_fast.mining.run.state import IN_LIBRARY, direction, factor_of
+from fama_fast.mining.run.state import IN_LIBRARY, factor_of
 from fama_fast.proposals.protocol import ProposalRequest
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ def pass_gates(
         library=state.library,
         tried=state.tried,
         measures=market,
+        objective=market.yardstick.objective.label,
         wanted=config.u,
         ranking_hashes=state.archive.ranking_hashes,
     )
@@ -163,7 +165,7 @@ def pass_gates(
     vectors = state.library.vectors
     vectors.add({c.fingerprint: c.vector for c in passed if c.vector is not None}, config.run.threads)
     admitted = []
-    for candidate in sorted(passed, key=lambda c: (-c.adjusted_rank_ic, c.position)):
+    for candidate in sorted(passed, key=lambda c: (-c.adjusted_score, c.position)):
         figures: objectives.Figures | None = None
         if config.objectives:
             figures = _place_on_front(candidate, state, config, market, context)
@@ -221,19 +223,20 @@ def _race(candidates: Sequence[Candidate], state: LoopState, config: MiningConfi
 
 
 def _measure(candidates: Sequence[Candidate], market: Market, state: LoopState) -> None:
-    """Compute exact daily RankICs, which decide the direction, with their summaries over training and validation in
-    it."""
+    """Compute exact daily series, of which the objective's decides the direction, with their summaries over training
+    and validation in it."""
     if not candidates:
         return
-    train = market.rows.train
-    for candidate, raw, covered in zip(candidates, *market.measure([c.compiled for c in candidates]), strict=True):
-        candidate.sign = direction(raw[train])
+    train, yardstick = market.rows.train, market.yardstick
+    for candidate, found in zip(candidates, market.measure([c.compiled for c in candidates]), strict=True):
+        candidate.sign = sign = yardstick.direction(found, train)
         if candidate.sign < 0:
             state.turned[candidate.compiled.fingerprint] = candidate.fingerprint, candidate.oriented.canonical
-        candidate.series = series = candidate.sign * raw
-        candidate.coverage = float(covered[train].mean())
-        candidate.scored_coverage = market.scored_coverage(series, covered)
-        candidate.scores |= {split: market.scores(series, covered, split) for split in ("train", "valid")}
+        candidate.series = series = yardstick.series(found, sign)
+        candidate.ranking = series_hash(found.rank_ic)
+        candidate.coverage = float(found.covered[train].mean())
+        candidate.scored_coverage = market.scored_coverage(series, found.covered)
+        candidate.scores |= {split: market.scores(found, sign, split) for split in ("train", "valid")}
 
 
 def _place_on_front(
@@ -320,7 +323,7 @@ def update_pool(state: LoopState, pool: FactorPool, min_gain: float) -> None:
     """Score the pool of new factors on validation, and count rounds without gain of the model that decides."""
     new = state.new_factors
     state.pool = pool.valid(new).scores[pool.settings.model] if new else {}
-    level = state.pool.get("rank_ic", math.nan)
+    level = state.pool.get("score", state.pool.get("rank_ic", math.nan))
     if not math.isnan(level) and (state.best_pool is None or level > state.best_pool + min_gain):
         state.best_pool, state.stale = level, 0
     else:

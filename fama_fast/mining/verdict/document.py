@@ -246,12 +246,14 @@ def _in_factors(read: Document, *, tested: bool) -> Iterator[tuple[str, str]]:
                 yield f"{path}.scores.{split}", "is missing"
         if tested and holds and factor.verdict is not None and "test_t" not in factor.verdict.model_fields_set:
             yield f"{path}.verdict.test_t", "is missing"
-        score = factor.scores["train"].get("rank_ic")
+        # Runs of earlier versions climbed RankIC, and named no objective.
+        figure = "objective" if "objective" in factor.scores["train"] else "rank_ic"
+        score = factor.scores["train"].get(figure)
         if score is None or not math.isfinite(score):
-            yield f"{path}.scores.train.rank_ic", "is missing"
+            yield f"{path}.scores.train.{figure}", "is missing"
         elif score * (factor.sign or 1) < 0.0:
             yield (
-                f"{path}.scores.train.rank_ic",
+                f"{path}.scores.train.{figure}",
                 f"is {score}: a factor points upwards in training (else it had a sign of -1)",
             )
 

@@ -28,8 +28,8 @@ def market() -> Market:
 
 
 def rank_ic_and_coverage(market: Market, text: str) -> tuple[float, float]:
-    series, covered = market.measure([compile_alpha(text)])
-    return market.scores(series[0], covered[0], "train")["rank_ic"], market.scored_coverage(series[0], covered[0])
+    (found,) = market.measure([compile_alpha(text)])
+    return market.scores(found, 1, "train")["rank_ic"], market.scored_coverage(found.rank_ic, found.covered)
 
 
 def test_breadth_is_of_the_dates_that_have_a_rank_ic(market: Market) -> None:

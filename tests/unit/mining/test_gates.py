@@ -13,6 +13,7 @@ from fama_fast.engine import compile as compile_alpha
 from fama_fast.library.factor import Factor
 from fama_fast.mining.candidate import Candidate, Member, RaceResult
 from fama_fast.mining.config import GateSettings
+from fama_fast.mining.library.archive import series_hash
 from fama_fast.mining.library.gates import GATES, GateContext, GateCost, run_gates
 from fama_fast.mining.library.view import LibraryView, subtree_sizes
 from fama_fast.proposals.protocol import Proposal, Vocabulary
@@ -76,6 +77,7 @@ def measured(text: str, gates: GateContext) -> Candidate:
     candidate.coverage, candidate.race_result = measures.covered, measures.race_result
     run_gates(candidate, GateCost.SAMPLE, gates)
     candidate.series, candidate.scores["train"] = np.array(measures.series), measures.train
+    candidate.ranking = series_hash(candidate.series)
     candidate.vector = np.array([1.0, 0.0, 0.0], dtype=np.float32)
     run_gates(candidate, GateCost.TRAINING, gates)
     return candidate
@@ -270,7 +272,7 @@ def test_a_rival_must_be_clearly_better() -> None:
 def test_a_rank_ic_over_half_of_the_symbols_is_held_against_one_over_all_for_what_it_is() -> None:
     same = (-0.9, 0.0, 0.43589)
     everyone, half = member("RANK(OPEN)", 0.042, same), replace(member("RANK(OPEN)", 0.055, same), scored_coverage=0.5)
-    assert half.adjusted_rank_ic == pytest.approx(0.055 * math.sqrt(0.5))
+    assert half.adjusted_score == pytest.approx(0.055 * math.sqrt(0.5))
     assert admitted(context(everyone)).replaces == (everyone.factor.fingerprint,)
     assert admitted(context(everyone), scored_coverage=0.5).gate == "correlation"
     assert admitted(context(half)).replaces == (half.factor.fingerprint,)  # .05 over all for .055 over half

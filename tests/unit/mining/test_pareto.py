@@ -119,7 +119,7 @@ def test_the_figures_are_of_training_rows(panel: Panel) -> None:
     candidate = Candidate(0, Proposal(SIGNAL), alpha, vector=vector)
     found = measure(market, candidate, LibraryView([member]), list(OBJECTIVES))
     rows = market.rows.train
-    series = market.measure([alpha])[0][0]
+    series = market.measure([alpha]).rank_ic[0]
     years = panel.dates[rows].astype("datetime64[Y]")
     by_year = [np.nanmean(series[rows][years == y]) for y in np.unique(years)]
     assert found["rank_ic"] == pytest.approx(np.nanmean(series[rows]))

@@ -77,14 +77,14 @@ def test_a_contender_is_lost_about_as_often_as_stated(autocorrelation: float) ->
 def test_sampled_figures_are_those_of_the_whole_panel(market: Market) -> None:
     assert market.race is not None
     alphas = [compile_alpha(t) for t in TEXTS]
-    exact = market.measure(alphas)[0]
+    exact = market.measure(alphas).rank_ic
     found = market.race.run(alphas, [0.0] * len(alphas), np.empty((market.panel.shape[0], 0)))
     assert found[-1] is None  # it looks too far back to be worth a race
     dates = np.sort(np.concatenate([np.arange(b.start, b.stop) for b in market.race.blocks]))
     for series, race_result in zip(exact[:-1], found[:-1], strict=True):
         assert race_result is not None
         assert not race_result.lost
-        assert race_result.rank_ic == pytest.approx(np.nanmean(series[dates]), abs=2e-6)
+        assert race_result.score == pytest.approx(np.nanmean(series[dates]), abs=2e-6)
         assert race_result.days == np.isfinite(series[dates]).sum()
 
 
@@ -101,7 +101,7 @@ def test_losers_leave_and_contenders_stay(market: Market) -> None:
 
 def test_the_same_at_any_number_of_threads(market: Market) -> None:
     alphas = [compile_alpha(t) for t in TEXTS]
-    controls = controls_of(market.measure(alphas)[0])
+    controls = controls_of(market.measure(alphas).rank_ic)
 
     def race(threads: int) -> Race:
         return Race(

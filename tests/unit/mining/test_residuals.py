@@ -17,6 +17,7 @@ from fama_fast.mining.library.residuals import ResidualArchive, contributions
 from fama_fast.mining.library.view import LibraryView
 from fama_fast.mining.measure.combination import ridge_weights
 from fama_fast.mining.measure.market import Market
+from fama_fast.mining.objective import direction
 from fama_fast.mining.proposers.kinds.evolve import EvolveProposer
 from fama_fast.proposals.protocol import Proposal, ProposalRequest, SearchView
 
@@ -38,7 +39,7 @@ def market() -> Market:
 
 def member(market: Market, text: str, *, mined: bool = True) -> Member:
     alpha = compile_alpha(text)
-    (series,), _ = market.measure([alpha])
+    (series,) = market.measure([alpha]).rank_ic
     factor = Factor(text, alpha.canonical, alpha.fingerprint, scores={"train": {"rank_ic": 0.0}})
     return Member(factor, alpha.node, next(market.vectors([alpha])), mined, series)
 
@@ -48,7 +49,7 @@ def rejected(market: Market, texts: Sequence[str], library: LibraryView, gate: s
     for i, text in enumerate(texts):
         c = Candidate(i, Proposal(text), compile_alpha(text), gate=gate)
         c.nodes, c.vector = c.compiled.n_nodes, next(market.vectors([c.compiled]))
-        (c.series,), _ = market.measure([c.compiled])
+        (c.series,) = market.measure([c.compiled]).rank_ic
         found.append(c)
     library.vectors.add({c.compiled.fingerprint: c.vector for c in found if c.vector is not None})
     return found
@@ -84,7 +85,7 @@ def test_what_is_predicted_of_a_residual_is_close_to_what_the_engine_finds(marke
     for pair, proposal in zip(memory.shown, proposed, strict=True):
         assert proposal.parents == (pair.fingerprint, pair.beside)
         alpha = compile_alpha(proposal.expression)
-        (exact,), _ = market.measure([alpha])
+        (exact,) = market.measure([alpha]).rank_ic
         r = library.vectors.table([pair.fingerprint], [pair.beside])[0, 0]
         beside = next(m for m in library.members if m.factor.fingerprint == pair.beside)
         assert beside.series is not None
@@ -155,7 +156,11 @@ def test_of_residuals_that_are_alike_one_is_shown(market: Market) -> None:
 
 def test_it_comes_back_from_plain_data(market: Market) -> None:
     library, memory = LibraryView([member(market, MEMBER)]), ResidualArchive()
-    memory.update(rejected(market, LIKE_IT, library), library, market.rows.train, market.config)
+    candidates = rejected(market, LIKE_IT, library)
+    for c in candidates:
+        assert c.series is not None
+        c.series = direction(c.series[market.rows.train]) * c.series  # as a run's candidates are
+    memory.update(candidates, library, market.rows.train, market.config)
     memory.used.add(("a", "b"))
     again = ResidualArchive.from_dict(json.loads(json.dumps(memory.to_dict())), market.training_series)
     assert (again.used, again.shown, list(again.kept)) == (memory.used, memory.shown, list(memory.kept))

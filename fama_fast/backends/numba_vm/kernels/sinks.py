@@ -12,6 +12,7 @@ from fama_fast.backends.numba_vm.abi import (
     ROWS,
     SCRATCH,
     WIDTH,
+    address_of,
     as_doubles,
     as_small,
     as_unsigned,
@@ -19,6 +20,8 @@ from fama_fast.backends.numba_vm.abi import (
     inlined,
     row_of,
 )
+from fama_fast.backends.numba_vm.kernels.correlation import pearson, pick_pairs
+from fama_fast.backends.numba_vm.kernels.legs import in_bottom, in_top, leg_words, mark, spread_of
 from fama_fast.backends.numba_vm.kernels.radix import order_row, scratch_size, tie_end
 
 
@@ -69,18 +72,14 @@ def rank_ic_scratch(columns):
     return scratch_size(columns) + 2 * columns
 
 
-@helper
-def rank_ic_row(row, columns, label, label_order, labels, tied, fewest, scratch):
-    """(Spearman correlation of one date's values with its labels or missing, number of values).
+@inlined
+def _rank_pairs(row, columns, label, fewest, scratch):
+    """Rank the values that have a label: (values, pairs, sum of squares of ranks, address of the order, its mask).
 
-    label_order: columns of the known labels in ascending order, `labels` of them. tied: whether some of them are equal.
-    A label is known where it is finite. fewest: pairs below which nothing is said.
-
-    Ranks are doubled and centred, 2r - n - 1: whole numbers, whose sums are exact, so the result is the same to the
-    bit as that of `stats.rank_correlation`. What has no label is left out before the sort.
+    Behind the scratch of the order lie then the values with a label, and for each column the doubled, centred rank of
+    its value, and behind it a bit that says that there is one. Ranks are whole numbers, whose sums are exact.
     """
     paired = as_doubles(scratch + 8 * scratch_size(columns))
-    # A pair's rank, and behind it a bit that says that there is one.
     x_rank = as_small(scratch + 8 * (scratch_size(columns) + columns))
     present = 0
     for c in range(columns):
@@ -89,23 +88,88 @@ def rank_ic_row(row, columns, label, label_order, labels, tied, fewest, scratch)
         paired[c] = v if label[c] - label[c] == 0.0 else np.nan
         x_rank[c] = 0
     pairs, order_at, mask = order_row(paired, columns, scratch)
-    if pairs < fewest:
-        return np.nan, present
-    order = as_unsigned(order_at)
     xx = np.int64(0)
-    start = 0
-    while start < pairs:
-        end = tie_end(paired, order, start, pairs, mask)
-        rank = start + end - pairs
-        for i in range(start, end):
-            x_rank[np.int64(order[i] & mask)] = 2 * rank + 1
-        xx += rank * rank * (end - start)
-        start = end
+    if pairs >= fewest:
+        order = as_unsigned(order_at)
+        start = 0
+        while start < pairs:
+            end = tie_end(paired, order, start, pairs, mask)
+            rank = start + end - pairs
+            for i in range(start, end):
+                x_rank[np.int64(order[i] & mask)] = 2 * rank + 1
+            xx += rank * rank * (end - start)
+            start = end
+    return present, pairs, xx, order_at, mask
+
+
+@inlined
+def _rank_correlation(xx, order_at, columns, label, label_order, labels, tied, pairs, scratch):
+    """Spearman's correlation from what `_rank_pairs` left; the order is lost."""
+    x_rank = as_small(scratch + 8 * (scratch_size(columns) + columns))
     if tied:
         xy, yy = _beside_ties(x_rank, label, label_order, labels, pairs, as_small(order_at))
     else:
         xy, yy = _beside_distinct(x_rank, label_order, labels, pairs)
-    return xy / math.sqrt(float(xx) * yy) if xx > 0 and yy > 0.0 else np.nan, present
+    return xy / math.sqrt(float(xx) * yy) if xx > 0 and yy > 0.0 else np.nan
+
+
+@helper
+def rank_ic_row(row, columns, label, label_order, labels, tied, fewest, scratch):
+    """(Spearman correlation of one date's values with its labels or missing, number of values).
+
+    label_order: columns of the known labels in ascending order, `labels` of them. tied: whether some of them are equal.
+    A label is known where it is finite. fewest: pairs below which nothing is said.
+
+    The result is the same to the bit as that of `stats.rank_correlation`. What has no label is left out before the
+    sort.
+    """
+    present, pairs, xx, order_at, _ = _rank_pairs(row, columns, label, fewest, scratch)
+    if pairs < fewest:
+        return np.nan, present
+    return _rank_correlation(xx, order_at, columns, label, label_order, labels, tied, pairs, scratch), present
+
+
+@inlined
+def _legs_of(order_at, mask, pairs, columns, top, bottom, scratch):
+    """Mark the outer tenths of what `_rank_pairs` ranked, in legs that are empty."""
+    order = as_unsigned(order_at)
+    x_rank = as_small(scratch + 8 * (scratch_size(columns) + columns))
+    for i in range(pairs):
+        c = np.int64(order[i] & mask)
+        if not in_bottom(x_rank[c] >> 1, pairs):
+            break
+        mark(bottom, c)
+    for i in range(pairs):
+        c = np.int64(order[pairs - 1 - i] & mask)
+        if not in_top(x_rank[c] >> 1, pairs):
+            break
+        mark(top, c)
+
+
+@helper
+def daily_row(row, columns, label, label_order, labels, tied, fewest, figures, scratch):
+    """All figures of one date: RankIC, number of values, IC, spread, and the bits of the top and the bottom leg.
+
+    They have the bits of `rank_ic_row`, `stats.correlation` and `leg_loops.spread_rows`; the values are in cache, and
+    sorted once.
+    """
+    words = leg_words(columns)
+    top = as_unsigned(address_of(figures) + 32)
+    bottom = as_unsigned(address_of(figures) + 32 + 8 * words)
+    for w in range(words):
+        top[w] = np.uint64(0)
+        bottom[w] = np.uint64(0)
+    present, pairs, xx, order_at, mask = _rank_pairs(row, columns, label, fewest, scratch)
+    figures[0], figures[1], figures[2], figures[3] = np.nan, float(present), np.nan, np.nan
+    if pairs < fewest:
+        return
+    _legs_of(order_at, mask, pairs, columns, top, bottom, scratch)
+    figures[3] = spread_of(top, bottom, words, label)
+    figures[0] = _rank_correlation(xx, order_at, columns, label, label_order, labels, tied, pairs, scratch)
+    # The order is of no use any more: pairs take its place.
+    paired = as_doubles(scratch + 8 * scratch_size(columns))
+    x, y = as_doubles(scratch), as_doubles(scratch + 8 * columns)
+    figures[2] = pearson(x, y, pick_pairs(paired, label, columns, x, y))
 
 
 def rank_ic(slots, dims, params):
@@ -130,3 +194,26 @@ def rank_ic(slots, dims, params):
             dims[SCRATCH],
         )
         out[2 * date + 1] = float(present)
+
+
+def daily(slots, dims, params):
+    """RankIC, number of values, IC and spread with a label, and the two legs, per date (`daily_row`).
+
+    Slots and params as of `rank_ic`; a row of the result has four figures, then the bits of the legs.
+    """
+    out, x = as_doubles(slots[0]), as_doubles(slots[1])
+    width, columns = dims[WIDTH], dims[COLUMNS]
+    results = 4 + 2 * leg_words(columns)
+    for r in range(dims[ROWS]):
+        date = dims[FIRST_DATE] + r
+        daily_row(
+            row_of(x, r, width),
+            columns,
+            as_doubles(slots[2] + 8 * date * columns),
+            as_small(slots[3] + 4 * date * columns),
+            int(as_doubles(slots[4])[date]),
+            as_doubles(slots[5])[date] != 0.0,
+            params[0],
+            row_of(out, date, results),
+            dims[SCRATCH],
+        )
