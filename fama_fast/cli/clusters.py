@@ -89,8 +89,8 @@ def open_scoring(
         else:
             how: dict[str, Any] = {
                 **reading.options(),
-                "fields": list(dict.fromkeys(["CLOSE", *(f for a in needed_by for f in a.fields)])),
-                "group_fields": list(dict.fromkeys(g for a in needed_by for g in a.groups)),
+                "fields": list(source_data.supplied_fields),
+                "group_fields": list(source_data.groups),
                 "universe": absolute(universe) if universe is not None and Path(universe).is_file() else universe,
                 "groups": absolute(groups) if isinstance(groups, str) else groups and [absolute(g) for g in groups],
             }

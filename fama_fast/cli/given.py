@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fama_fast.mining.run.factor_source import FactorSource
     from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
+    from fama_fast.target import Target
 
 Value = TypeVar("Value")
 
@@ -124,6 +125,14 @@ class Given:
     def entry_lag(self) -> int | None:
         """Entry lag of the runs' label; None without a run."""
         return self._one("splits.entry_lag", [c.splits.entry_lag for c in self.runs.values()], "--entry-lag")
+
+    @property
+    def target(self) -> Target | None:
+        """What the runs predicted, horizon and entry lag aside; None without a run."""
+        from fama_fast.target import Target
+
+        own = [Target.of_settings(c.target.model_dump(), 1, 1) for c in self.runs.values()]
+        return self._one("target", own, "--target")
 
     @property
     def min_members(self) -> int | None:

@@ -17,6 +17,7 @@ from fama_fast.cli.json_errors import error_as_json
 from fama_fast.cli.large import MemoryBudget  # noqa: TC001
 from fama_fast.cli.reading import options_given, takes_reading
 from fama_fast.cli.signals import first_asks
+from fama_fast.cli.targets import Neutralize, TargetReturns, TradableBar, Winsorize  # noqa: TC001
 from fama_fast.errors import EXIT_INTERRUPTED
 from fama_fast.mining.proposers.registry import PROPOSERS
 from fama_fast.panel.reading import PLAIN, Reading
@@ -80,6 +81,16 @@ def mine(
         int | None,
         typer.Option("--threads", metavar="N", help="Cores to use (default: all).", show_default=False),
     ] = None,
+    horizon: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--horizon", metavar="DAYS", help="Days held; repeat for several, which are averaged.", show_default=False
+        ),
+    ] = None,
+    target: TargetReturns = None,
+    neutralize: Neutralize = None,
+    tradable: TradableBar = None,
+    winsorize: Winsorize = None,
     min_members: MinMembers = None,
     cluster: Cluster = None,
     memory_budget: MemoryBudget = None,
@@ -109,6 +120,12 @@ def mine(
             "run.use_css": False if skip_css else None,
             "run.use_coe": False if skip_coe else None,
             "splits.min_members": min_members,
+            "splits.horizon": horizon[0] if horizon and len(horizon) == 1 else None,
+            "target.horizons": horizon if horizon and len(horizon) > 1 else None,
+            "target.returns": target,
+            "target.neutralize": neutralize or None,
+            "target.tradable": tradable,
+            "target.winsorize": winsorize,
             "run.threads": threads,
             "run.memory_budget": memory_budget,
             "cluster.address": cluster,

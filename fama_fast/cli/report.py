@@ -10,6 +10,7 @@ import typer
 
 from fama_fast.cli.common import DataPath, Groups, Universe, note
 from fama_fast.cli.reading import takes_reading
+from fama_fast.cli.targets import Neutralize, TargetReturns, TradableBar, Winsorize, target_given
 from fama_fast.panel.reading import PLAIN, Reading
 
 if TYPE_CHECKING:
@@ -66,13 +67,17 @@ def report(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Instead of the page print (or --output) a compact summary in Markdown.")
     ] = False,
+    predicted: TargetReturns = None,
+    neutralize: Neutralize = None,
+    tradable: TradableBar = None,
+    winsorize: Winsorize = None,
     *,
     reading: Reading = PLAIN,
 ) -> None:
     """Write a report: one HTML file that opens from disk and works offline.
 
     The data of a run are read again from where the run found them, unless --data names them; what cannot be measured
-    is shown as not supplied.
+    is shown as not supplied. Factors are measured against what the run predicted, unless options say another target.
     """
     from fama_fast.errors import ConfigError
     from fama_fast.report import write, write_figures
@@ -85,9 +90,9 @@ def report(
         raise ConfigError(f"--markdown writes Markdown, not a page: name another file than {output}, such as report.md")
     if data is None and (groups is not None or universe is not None or reading != PLAIN):
         raise ConfigError("how data are read goes with --data: without it the run's own data are read as the run did")
-    content = _content(
-        target, ledger, config, {"data": data, "groups": groups, "universe": universe, "reading": reading}
-    )
+    measured = target_given(None, returns=predicted, neutralize=neutralize, tradable=tradable, winsorize=winsorize)
+    options = {"data": data, "groups": groups, "universe": universe, "reading": reading, "target": measured}
+    content = _content(target, ledger, config, options)
     for what, why in content.not_supplied.items():
         note(f"{what} not supplied: {why}")
     if figures is not None:
@@ -129,7 +134,7 @@ def _content(target: str, ledger: str | None, config: Path | None, options: dict
         run = store.get_run(target)
         again = partial(data_again, config_from_dict(run.config), run.data, run.source)
         panel, why = _panel(options, run.data_hash, run.source, again)
-        return from_run(store, run, panel, no_panel=why)
+        return from_run(store, run, panel, no_panel=why, target=options["target"])
 
 
 def _of_file(path: Path, options: dict[str, Any]) -> Content:
@@ -147,7 +152,8 @@ def _of_file(path: Path, options: dict[str, Any]) -> Content:
             data_again, config_from_dict(document["settings"]), document["record"].get("data"), data["source"]
         )
         panel, why = _panel(options, data["hash"], data["source"], again)
-        return from_document(document, panel, title=f"Mining run {source.run_id}".strip(), no_panel=why)
+        title = f"Mining run {source.run_id}".strip()
+        return from_document(document, panel, title=title, no_panel=why, target=options["target"])
     if not source.factors:
         raise DataError(f"{path}: there is no factor in it to report on")
     if source.note:
@@ -155,7 +161,14 @@ def _of_file(path: Path, options: dict[str, Any]) -> Content:
     panel, why = None, "name the market data with --data"
     if options["data"] is not None:
         panel = _opened(options)
-    return from_factors(source.factors, panel, title=f"Factors of {path.name}", source=str(path), no_panel=why)
+    return from_factors(
+        source.factors,
+        panel,
+        title=f"Factors of {path.name}",
+        source=str(path),
+        no_panel=why,
+        target=options["target"],
+    )
 
 
 def _opened(options: dict[str, Any]) -> Panel:

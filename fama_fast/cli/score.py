@@ -26,6 +26,7 @@ from fama_fast.cli.common import (
 from fama_fast.cli.given import LedgerPath, read_given
 from fama_fast.cli.large import MemoryBudget  # noqa: TC001  (typer reads annotations)
 from fama_fast.cli.reading import takes_reading
+from fama_fast.cli.targets import Neutralize, TargetReturns, TradableBar, Winsorize, target_given
 from fama_fast.errors import ConfigError, DataError
 from fama_fast.panel.reading import PLAIN, Reading
 from fama_fast.terminal import json_text, say_json
@@ -33,9 +34,11 @@ from fama_fast.terminal import json_text, say_json
 if TYPE_CHECKING:
     import polars as pl
 
+    from fama_fast.cli.given import Given
     from fama_fast.data.labels import Sessions
     from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
+    from fama_fast.target import Target
     from fama_fast.types import IntArray
 
 ENDINGS = (".parquet", ".csv", ".json")
@@ -75,6 +78,10 @@ def score(
             show_default=False,
         ),
     ] = None,
+    target: TargetReturns = None,
+    neutralize: Neutralize = None,
+    tradable: TradableBar = None,
+    winsorize: Winsorize = None,
     dialect: Dialect = "fama",
     universe: Universe = None,
     groups: Groups = None,
@@ -145,8 +152,20 @@ def score(
         ensure_writable(output)
     given = read_given(expressions, ledger=ledger)
     alphas = given.compiled(dialect)  # mistakes show before the data are read
-    horizons = [_horizon(h) for h in horizon or [str(given.horizon or 1)]]
-    lag = entry_lag if entry_lag is not None else 1 if given.entry_lag is None else given.entry_lag
+    predicted = _predicted(
+        given,
+        [_horizon(h) for h in horizon] if horizon else None,
+        entry_lag,
+        target_given(
+            given.target if target is None else None,
+            returns=target,
+            neutralize=neutralize,
+            tradable=tradable,
+            winsorize=winsorize,
+            dialect=dialect,
+        ),
+    )
+    needed = [*alphas, *predicted.needs()]
     if min_members is None:
         min_members = given.min_members
     least = MIN_MEMBERS if min_members is None else min_members
@@ -154,17 +173,16 @@ def score(
     # traded on the first.
     chosen = given.data(data, universe=universe, groups=groups, reading=reading, parts=memory_budget is not None)
     first, last = start or chosen.reading.start, end or chosen.reading.end
-    held = max(h if isinstance(h, int) else 1 for h in horizons)
-    back = replace(chosen.reading, start=first, end=last, history=held + max(a.lookback for a in alphas))
+    held = max(h if isinstance(h, int) else 1 for h in predicted.keys)
+    back = replace(chosen.reading, start=first, end=last, history=held + max(a.lookback for a in needed))
     opened = open_scoring(
-        cluster, chosen.data, memory_budget, needed_by=alphas, **{**chosen.options(), "reading": back}
+        cluster, chosen.data, memory_budget, needed_by=needed, **{**chosen.options(), "reading": back}
     )
     with opened as (panel, elsewhere):
         frame = score_expressions(
             given.compiled(dialect, panel),
             panel,
-            horizon=horizons,
-            entry_lag=lag,
+            target=predicted,
             split=split,
             splits=splits if splits is not None or split is None else given.fractions,
             start=start,
@@ -178,7 +196,7 @@ def score(
     rows = frame.to_dicts()
     members = _members(panel, start)
     if not any(row["n_days"] for row in rows):
-        _refuse_unscorable(panel, horizons[0], lag, members, least)
+        _refuse_unscorable(panel, predicted, members, least)
     for text in say_unscored(int((members < least).sum()), members.size, least):
         note(f"warning: {text}")
     if output is not None:
@@ -217,14 +235,25 @@ def _members(panel: Panel | Dataset, start: str | None) -> IntArray:
     return counts[counts >= 0]
 
 
-def _refuse_unscorable(
-    panel: Panel | Dataset, horizon: int | Sessions, entry_lag: int, members: IntArray, min_members: int
-) -> None:
+def _predicted(
+    given: Given, horizons: list[int | Sessions] | None, entry_lag: int | None, target: Target | None
+) -> Target:
+    """The target, with the horizons and the entry lag of the options, else of the runs that the factors come from."""
+    from fama_fast.target import Target
+
+    chosen = target or Target()
+    if horizons is None and chosen.is_plain and chosen.horizons is None and given.horizon is not None:
+        horizons = [given.horizon]
+    if entry_lag is None and chosen.is_plain and chosen.entry_lag is None:
+        entry_lag = given.entry_lag
+    return chosen.with_short_form(horizons, entry_lag)
+
+
+def _refuse_unscorable(panel: Panel | Dataset, target: Target, members: IntArray, min_members: int) -> None:
     """Refuse data in which no day can be scored, whatever the expression: a table of blanks would look like an
     answer."""
     import numpy as np
 
-    from fama_fast.data import forward_returns
     from fama_fast.evaluation import MIN_PAIRS
     from fama_fast.panel import Panel
 
@@ -235,9 +264,13 @@ def _refuse_unscorable(
             f"{start}: the universe has at most {members.max()} members, --min-members asks for {min_members}"
         )
     # Of data read in parts nothing is left to look at: no figure at all on any date is proof enough.
-    most = np.isfinite(forward_returns(panel, horizon, entry_lag)).sum(axis=1).max() if isinstance(panel, Panel) else 0
+    most = 0
+    if isinstance(panel, Panel):
+        values = target.values(panel, target.keys[0], min_members=min_members)
+        most = np.isfinite(values).sum(axis=1).max()
     if most < MIN_PAIRS and (isinstance(panel, Panel) or panel.shape[1] < MIN_PAIRS):
-        raise DataError(f"{start}: none has a forward return for {MIN_PAIRS} symbols")
+        what = "a forward return" if target.is_default else "a label"
+        raise DataError(f"{start}: none has {what} for {MIN_PAIRS} symbols")
 
 
 def _write(frame: pl.DataFrame, rows: list[dict[str, Any]], output: Path) -> None:

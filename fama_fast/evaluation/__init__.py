@@ -44,6 +44,7 @@ from fama_fast.evaluation.portfolios import (
     long_short_weights,
     quantile_buckets,
     top_k_weights,
+    waiting_weights,
 )
 from fama_fast.evaluation.power import Hurdle, least_effect
 from fama_fast.evaluation.rank_correlation import CorrelationClusters, clustered, correlations, rank_correlation_matrix
@@ -58,7 +59,8 @@ from fama_fast.evaluation.selection_tests import (
     selection_tests,
 )
 from fama_fast.evaluation.spread import COST_BPS, spread_and_traded
-from fama_fast.evaluation.study import FactorStudy, StudyData, StudySettings, study
+from fama_fast.evaluation.study import FactorStudy, StudyData, study
+from fama_fast.evaluation.study_settings import StudySettings
 from fama_fast.evaluation.turnover import coverage, rank_autocorrelation, rank_turnover
 from fama_fast.panel.presence import trading
 
@@ -142,4 +144,5 @@ __all__ = [
     "t_statistic",
     "top_k_weights",
     "trading",
+    "waiting_weights",
 ]

@@ -12,7 +12,8 @@ from fama_fast.evaluation import inference
 from fama_fast.evaluation.overfitting import overfitting_probability
 from fama_fast.evaluation.rank_correlation import CorrelationClusters, clustered, correlations
 from fama_fast.evaluation.ranks import rank_vectors, sample_rows
-from fama_fast.evaluation.study import StudyData, StudySettings, groups_of, study
+from fama_fast.evaluation.study import StudyData, groups_of, study
+from fama_fast.evaluation.study_settings import StudySettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

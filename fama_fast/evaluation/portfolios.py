@@ -15,7 +15,7 @@ import numpy as np
 from fama_fast.arguments import numbers, real, shown, whole
 from fama_fast.errors import ConfigError, DataError
 from fama_fast.evaluation.performance import Path
-from fama_fast.evaluation.rows import matrix, over_rows, same_shape, sorted_rows
+from fama_fast.evaluation.rows import mask_matrix, matrix, over_rows, same_shape, sorted_rows
 from fama_fast.panel.groups import GroupField
 
 if TYPE_CHECKING:
@@ -175,6 +175,31 @@ def top_k_weights(
     rows = sorted_rows(values, universe, threads=threads)
     out = np.empty(rows.values.shape)
     portfolio_loops.top_k(rows.order, rows.count, k, n_drop, out)
+    return out
+
+
+def waiting_weights(weights: Any, tradable: Any, returns: Any) -> FloatArray:
+    """(T, N) weights that are held where a name can be traded only on some bars: an entry waits, and so does an exit.
+
+    A name that cannot be traded keeps the weight that it had, drifted with its return; without one it gets none. Behind
+    the last row on which it has a return nothing of it is held: it is gone, at its last value.
+
+    Args:
+        weights: (T, N) that are wanted. tradable: (T, N) bool, of the bar that the weights of each row are reached on.
+        returns: (T, N) one-day forward returns of the same rows.
+
+    Raises:
+        DataError: shapes differ.
+    """
+    from fama_fast.backends.numba_vm import portfolio_loops
+
+    w, y = matrix(weights, "weights"), matrix(returns, "returns")
+    same_shape(y, w.shape, "returns")
+    able = mask_matrix(tradable, w.shape, "tradable")
+    known = np.isfinite(y)
+    last = np.where(known.any(axis=0), len(y) - 1 - np.argmax(known[::-1], axis=0), -1)
+    out = np.empty(w.shape)
+    portfolio_loops.wait_to_trade(w, able, y, last.astype(np.int64), out)
     return out
 
 

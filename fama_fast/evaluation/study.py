@@ -12,18 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast.arguments import real, shown, whole
-from fama_fast.data.labels import MIN_MEMBERS, check_days
+from fama_fast.arguments import shown
 from fama_fast.errors import ConfigError, DataError
 from fama_fast.evaluation import inference
 from fama_fast.evaluation.breakdown import by_group, by_period, liquidity_groups
 from fama_fast.evaluation.daily import daily_by_horizon
-from fama_fast.evaluation.decay import MOST_DAYS, decay_curve, half_life
+from fama_fast.evaluation.decay import decay_curve, half_life
 from fama_fast.evaluation.ic import rank_ic
-from fama_fast.evaluation.performance import COSTS_BP, DAYS_A_YEAR
+from fama_fast.evaluation.performance import DAYS_A_YEAR
 from fama_fast.evaluation.portfolios import (
-    MAX_QUANTILES,
-    MOST_NAMES,
     Groups,
     bucket_returns,
     capacity,
@@ -32,10 +29,12 @@ from fama_fast.evaluation.portfolios import (
     long_short_weights,
     quantile_buckets,
     top_k_weights,
+    waiting_weights,
 )
 from fama_fast.evaluation.residual import average_ranks, residual_values, style_controls
 from fama_fast.evaluation.rows import SortedRows, chosen_rows, mask_matrix, matrix
 from fama_fast.evaluation.score import trading
+from fama_fast.evaluation.study_settings import StudySettings
 from fama_fast.evaluation.turnover import rank_autocorrelation, share
 from fama_fast.types import STANDARD_GROUPS
 
@@ -48,75 +47,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class StudySettings:
-    """The parameters of a study: horizons, portfolios, costs, bootstrap.
-
-    Attributes:
-        horizons: days held, for IC and RankIC. entry_lag: days between knowing and entering.
-        quantiles: buckets of the quantile portfolios. decay_days: length of the decay curve.
-        top_k, n_drop: the long-only portfolio (top_k is at most a tenth of the symbols).
-        costs_bp: one-way cost levels.
-        group: the group field of the sector figures; None is the first of SECTOR, INDUSTRY and SUBINDUSTRY that the
-            data has.
-        liquidity_buckets: of the breakdown by trailing dollar volume.
-        participation: of daily dollar volume, for capacity.
-        confidence, resamples, seed: of the bootstrap interval.
-        min_members: dates on which a universe has fewer members are not scored.
-    """
-
-    horizons: tuple[int, ...] = (1, 5, 10, 20)
-    entry_lag: int = 1
-    quantiles: int = 5
-    decay_days: int = 20
-    top_k: int = 50
-    n_drop: int = 5
-    costs_bp: tuple[float, ...] = COSTS_BP
-    group: str | None = None
-    liquidity_buckets: int = 5
-    participation: float = 0.05
-    confidence: float = 0.95
-    resamples: int = 2000
-    seed: int = 0
-    min_members: int = MIN_MEMBERS
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.horizons, tuple | list) or not self.horizons:
-            raise ConfigError(f"horizons must be days of at least 1, not {shown(self.horizons)}")
-        for h in self.horizons:
-            check_days(h, "a horizon", 1)
-        check_days(self.entry_lag, "the entry lag", 0)
-        whole(self.quantiles, "quantiles", 2, MAX_QUANTILES)
-        whole(self.liquidity_buckets, "liquidity_buckets", 2, MAX_QUANTILES)
-        whole(self.decay_days, "decay_days", 1, MOST_DAYS)
-        whole(self.top_k, "top_k", 1, MOST_NAMES)
-        whole(self.n_drop, "n_drop", 1)
-        if not isinstance(self.costs_bp, tuple | list) or not self.costs_bp:
-            raise ConfigError(f"costs_bp must be costs in basis points, not {shown(self.costs_bp)}")
-        for cost in self.costs_bp:
-            real(cost, "costs_bp", 0.0)
-        real(self.participation, "participation", above=0.0)
-        if not 0.0 < real(self.confidence, "confidence") < 1.0:
-            raise ConfigError(f"confidence must lie between 0 and 1, not {self.confidence}")
-        whole(self.resamples, "resamples", 1, inference.MOST_RESAMPLES)
-        whole(self.seed, "seed", 0)
-        whole(self.min_members, "min_members", 0)
-
-
-@dataclass(frozen=True)
 class StudyData:
     """The market data that factors are measured against, prepared once.
 
     Attributes:
         dates: (T,) datetime64. symbols: (N,). labels: sorted forward returns (T, N) by horizon. daily_returns: those
-            of one day, which portfolios earn. universe: (T, N) bool or None. present: who counts for coverage without
-            a universe. groups, liquidity: for the breakdowns, or None. dollar_volume: (T, N) trailing mean, or None.
-            controls: (K, T, N) centred ranks of the styles, with `control_names`. not_supplied: reason by figure.
+            of one day, for the decay. earned: (T, N) one-day returns that portfolios earn; None: those.
+        tradable: (T, N) bool, whether the position of each date can be entered and left, or None.
+        universe: (T, N) bool or None. present: who counts for coverage without a universe. groups, liquidity: for the
+            breakdowns, or None. dollar_volume: (T, N) trailing mean, or None.
+        controls: (K, T, N) centred ranks of the styles, with `control_names`. not_supplied: reason by figure.
     """
 
     dates: Any
     symbols: Any
     labels: Mapping[int, SortedRows]
     daily_returns: SortedRows
+    earned: FloatArray | None = None
+    tradable: BoolArray | None = None
     universe: BoolArray | None = None
     present: BoolArray | None = None
     groups: Groups | None = None
@@ -137,20 +85,24 @@ class StudyData:
         Raises:
             UnknownName: the panel has no CLOSE.
         """
-        from fama_fast.data.labels import scored_returns
         from fama_fast.engine import evaluate
 
         chosen = settings or StudySettings()
         missing: dict[str, str] = {}
-        labels = {
-            h: SortedRows.of(
-                scored_returns(panel, h, chosen.entry_lag, min_members=chosen.min_members), threads=threads
-            )
-            for h in chosen.horizons
+        target = chosen.predicted
+        made = {
+            h: target.values(panel, h, min_members=chosen.min_members, threads=threads)
+            for h in target.keys
+            if isinstance(h, int)
         }
+        labels = {h: SortedRows.of(y, threads=threads) for h, y in made.items()}
+        short = target.over_one_row()
         one_day = labels.get(1) or SortedRows.of(
-            scored_returns(panel, 1, chosen.entry_lag, min_members=chosen.min_members), threads=threads
+            short.values(panel, min_members=chosen.min_members, threads=threads), threads=threads
         )
+        earned = None
+        if not target.is_default:
+            earned = short.untouched().values(panel, min_members=chosen.min_members, threads=threads)
         groups, missing_groups = groups_of(panel, chosen)
         if groups is None:
             missing["by sector"] = missing_groups
@@ -168,6 +120,8 @@ class StudyData:
             symbols=panel.symbols,
             labels=labels,
             daily_returns=one_day,
+            earned=earned,
+            tradable=target.enterable(panel, threads=threads),
             universe=panel.universe,
             present=None if panel.universe is not None else trading(panel),
             groups=groups,
@@ -338,11 +292,16 @@ def study(values: Any, data: StudyData, *, rows: Rows | None = None, sign: int =
 def _portfolios(x: SortedRows, data: StudyData, rows: Rows | None) -> tuple[dict[str, Any], dict[str, Path]]:
     chosen, threads = data.settings, data.threads
     part = slice(None) if rows is None else rows
-    returns = data.daily_returns.values
+    returns = data.daily_returns.values if data.earned is None else data.earned
+
+    def reached(weights: FloatArray) -> FloatArray:
+        return weights if data.tradable is None else waiting_weights(weights, data.tradable, returns)
+
     figures: dict[str, Any] = {}
     paths: dict[str, Path] = {}
     buckets = quantile_buckets(x, quantiles=chosen.quantiles, threads=threads)
-    earned = bucket_returns(buckets, returns, quantiles=chosen.quantiles, threads=threads)[part]
+    able = buckets if data.tradable is None else np.where(data.tradable, buckets, 0)
+    earned = bucket_returns(able, returns, quantiles=chosen.quantiles, threads=threads)[part]
     filled = np.isfinite(earned)
     # Of the buckets that have a name: a factor of few values leaves some empty.
     level = share(np.where(filled, earned, 0.0).sum(axis=1), np.count_nonzero(filled, axis=1))
@@ -354,18 +313,18 @@ def _portfolios(x: SortedRows, data: StudyData, rows: Rows | None) -> tuple[dict
         }
         for q in range(chosen.quantiles)
     ]
-    weights = long_short_weights(buckets, quantiles=chosen.quantiles)
+    weights = reached(long_short_weights(buckets, quantiles=chosen.quantiles))
     paths["long_short"] = hold(weights, returns, threads=threads)
     if data.dollar_volume is not None:
         figures["capacity"] = capacity(weights[part], data.dollar_volume[part], participation=chosen.participation)
     if data.groups is not None:
         neutral = quantile_buckets(x, quantiles=chosen.quantiles, groups=data.groups, threads=threads)
         paths["long_short_neutral"] = hold(
-            long_short_weights(neutral, quantiles=chosen.quantiles), returns, threads=threads
+            reached(long_short_weights(neutral, quantiles=chosen.quantiles)), returns, threads=threads
         )
     k = max(1, min(chosen.top_k, x.values.shape[1] // 10))
     paths["top_k"] = hold(
-        top_k_weights(x, k=k, n_drop=min(chosen.n_drop, k), threads=threads), returns, threads=threads
+        reached(top_k_weights(x, k=k, n_drop=min(chosen.n_drop, k), threads=threads)), returns, threads=threads
     )
     for name, path in paths.items():
         figures[name] = path.performance(rows, chosen.costs_bp).as_dict()

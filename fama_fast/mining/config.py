@@ -357,10 +357,7 @@ class MiningConfig(Section):
         """The target, with what `splits` says of it; a horizon and an entry lag of 1 there say nothing."""
         from fama_fast.target import Target
 
-        cut = self.splits
-        own = Target(**{name: value for name, value in self.target.model_dump().items() if value is not None})
-        horizons, lag = None if cut.horizon == 1 else [cut.horizon], None if cut.entry_lag == 1 else cut.entry_lag
-        return own.with_short_form(horizons, lag)
+        return Target.of_settings(self.target.model_dump(), self.splits.horizon, self.splits.entry_lag)
 
     @property
     def batch_size(self) -> int:

@@ -15,7 +15,9 @@ import numpy as np
 from fama_fast.errors import DataError, ExpressionError
 from fama_fast.evaluation import LibraryStudy, StudyData, StudySettings, by_period, study, study_library
 from fama_fast.ledger.earlier_versions import oriented_document, oriented_identity
+from fama_fast.report.recorded import horizons_shown, predicted_by, ranked_by, split_rows
 from fama_fast.report.statistics import STATISTICS, Measured
+from fama_fast.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -95,11 +97,13 @@ class Content:
     not_supplied: dict[str, str] = field(default_factory=dict)
 
 
-def from_run(ledger: Ledger, run: RunRecord, panel: Panel | None, *, no_panel: str = "") -> Content:
+def from_run(
+    ledger: Ledger, run: RunRecord, panel: Panel | None, *, no_panel: str = "", target: Target | None = None
+) -> Content:
     """The content for a finished run of the ledger.
 
     Args:
-        panel: the data of the run, or None with the reason in `no_panel`.
+        panel: the data of the run, or None with the reason in `no_panel`. target: as of `from_document`.
 
     Raises:
         DataError: the run is not finished, or the panel is other data than the run's.
@@ -112,6 +116,7 @@ def from_run(ledger: Ledger, run: RunRecord, panel: Panel | None, *, no_panel: s
         panel,
         title=f"Mining run {run.id}",
         no_panel=no_panel,
+        target=target,
         lineage={r["fingerprint"]: r for r in rows if r["fingerprint"] and r["gate"] is None},
         texts={f.fingerprint: f.canonical for f in ledger.starting_factors(run.id)}
         | {r["fingerprint"]: r["canonical"] for r in rows if r["fingerprint"]},
@@ -170,11 +175,13 @@ def from_document(
     no_panel: str = "",
     lineage: Mapping[str, Mapping[str, Any]] | None = None,
     texts: Mapping[str, str] | None = None,
+    target: Target | None = None,
 ) -> Content:
     """The content for a result document, as `mine --output` wrote it or the ledger keeps it; also of earlier versions.
 
     Args:
         lineage: rows of the ledger by fingerprint of an admitted factor. texts: formulas of whatever may be a parent.
+        target: what the figures measure the factors against, in place of what the run predicted.
 
     Raises:
         DataError: the panel is other data than the run's.
@@ -194,7 +201,8 @@ def from_document(
     opened = [e for e in entries if "test" in e.scores]
     missing: dict[str, str] = {}
     study, dates, studied, series_from = None, None, "", ""
-    splits, horizon = dict(document["splits"]), document["settings"]["splits"]["horizon"]
+    splits, predicted = dict(document["splits"]), target or predicted_by(document["settings"])
+    horizon = ranked_by(predicted)
     if panel is None:
         missing["figures"] = no_panel or "the market data was not given"
     elif not entries:
@@ -202,11 +210,12 @@ def from_document(
     else:
         settings = document["settings"]["splits"]
         chosen = StudySettings(
-            entry_lag=settings["entry_lag"],
-            horizons=_horizons(horizon),
+            entry_lag=predicted.entry,
+            horizons=horizons_shown(predicted),
+            target=None if predicted.is_default else predicted,
             min_members=settings.get("min_members", 0),  # runs of earlier versions scored every date
         )
-        rows = {name: _rows(panel, splits[name]) for name in SPLITS}
+        rows = {name: split_rows(panel, splits[name]) for name in SPLITS}
         study, entries = _studied(entries, panel, chosen, rows, horizon)
         dates, series_from = panel.dates, splits["train"]["first"]
         studied, tested = (f"{splits[name]['first']} to {splits[name]['last']}" for name in ("valid", "test"))
@@ -238,30 +247,6 @@ def from_document(
     )
 
 
-def _horizons(horizon: int) -> tuple[int, ...]:
-    return tuple(sorted({horizon, *StudySettings().horizons}))
-
-
-def _rows(panel: Panel, split: Mapping[str, Any]) -> IntArray:
-    """Row numbers of a split; of older runs, which did not record them, those of its days."""
-    if "rows" in split:
-        start, stop = split["rows"]
-        if not 0 <= start < stop <= panel.shape[0]:
-            raise DataError(f"the data has {panel.shape[0]} dates, and the run's splits name rows {start} to {stop}")
-        return np.arange(start, stop)
-    days = panel.dates.astype("datetime64[D]").astype(str)
-    first, last = _row(days, split["first"], 0), _row(days, split["last"], -1)
-    return np.arange(first, last + 1)
-
-
-def _row(days: Any, day: str, which: int) -> int:
-    """Number of the first (0) or last (-1) row of a day."""
-    rows = np.flatnonzero(days == day)
-    if not rows.size:
-        raise DataError(f"the data has no date {day}, which the run's splits name")
-    return int(rows[which])
-
-
 def _entry(name: str, entry: Mapping[str, Any], row: Mapping[str, Any]) -> Entry:
     provenance = entry.get("provenance", {})
     scores = {
@@ -290,7 +275,13 @@ def _named_parents(entry: Entry, names: Mapping[str, str]) -> Entry:
 
 
 def from_factors(
-    factors: Sequence[Factor], panel: Panel | None, *, title: str, source: str, no_panel: str = ""
+    factors: Sequence[Factor],
+    panel: Panel | None,
+    *,
+    title: str,
+    source: str,
+    no_panel: str = "",
+    target: Target | None = None,
 ) -> Content:
     """The content for plain factors, without a run: everything is measured over all dates, and the page says so."""
     entries = [
@@ -306,13 +297,16 @@ def from_factors(
     ]
     missing = {"verdict": "these factors come from a file, not from a run: nothing was held back to test them on"}
     study, dates, studied, data = None, None, "", {}
+    horizon = 1 if target is None else ranked_by(target)
     if panel is None:
         missing["figures"] = no_panel or "the market data was not given"
     else:
         t = panel.shape[0]
         everything = np.arange(t)
         rows = {"train": everything, "valid": everything, "test": everything[:0]}
-        study, entries = _studied(entries, panel, StudySettings(), rows, 1)
+        own = target or Target()
+        chosen = StudySettings(horizons=horizons_shown(own), entry_lag=own.entry, target=target)
+        study, entries = _studied(entries, panel, chosen, rows, horizon)
         dates, studied = panel.dates, "all dates, which may be those the factors were chosen on"
         entries = [replace(e, studied=studied) for e in entries]
         days = panel.dates.astype("datetime64[D]").astype(str)
@@ -333,6 +327,7 @@ def from_factors(
         study=study,
         dates=dates,
         studied=studied,
+        horizon=horizon,
         series_from=str(data.get("first", "")),
         not_supplied=missing,
     )

@@ -138,6 +138,16 @@ class Target:
                 raise ConfigError(f"a target has no {shown(name)}: {hint}")
         return cls(**value)
 
+    @classmethod
+    def of_settings(cls, settings: Mapping[str, Any], horizon: int, entry_lag: int) -> Target:
+        """A target of a configuration, with what its splits say: a horizon and an entry lag of 1 there say nothing.
+
+        Raises:
+            As `Target` and `with_short_form`.
+        """
+        own = cls.read({name: value for name, value in settings.items() if value is not None})
+        return own.with_short_form(None if horizon == 1 else [horizon], None if entry_lag == 1 else entry_lag)
+
     @property
     def is_plain(self) -> bool:
         """Whether it is made of the close's returns."""
@@ -214,6 +224,16 @@ class Target:
                 )
             out = replace(out, entry_lag=entry_lag)
         return out
+
+    def over_one_row(self) -> Target:
+        """The same held one row: itself where it is, else of the close's returns."""
+        if self.keys == (1,) and self.column is None:
+            return self
+        return replace(self, returns=None, column=None, reach=None, horizons=(1,), entry_lag=self.entry)
+
+    def untouched(self) -> Target:
+        """The same without any step: what a position earns."""
+        return replace(self, neutralize=(), beta=None, winsorize=None, tradable=None)
 
     def as_dict(self) -> dict[str, Any]:
         """What was set, as plain data; `Target.read` takes it."""

@@ -230,6 +230,31 @@ def hold(weights, returns, start, stop, gross, traded):  # type: ignore[no-untyp
 
 
 @njit_cached
+def wait_to_trade(weights, tradable, returns, last, out):  # type: ignore[no-untyped-def]
+    """Weights (T, N) that are held where only names that can be traded are: the others keep what they had, drifted.
+
+    weights, returns: (T, N) float64. tradable: (T, N) bool. last: (N,) the last row on which a name has a return;
+    behind it nothing of it is held. The drift is that of `hold`, so what waits is not traded.
+    """
+    n_dates, n = out.shape
+    for t in range(n_dates):
+        grown = 1.0
+        if t > 0:
+            for i in range(n):
+                r = returns[t - 1, i]
+                if math.isfinite(r):
+                    grown += out[t - 1, i] * r
+        for i in range(n):
+            if tradable[t, i]:
+                out[t, i] = weights[t, i]
+            elif t == 0 or t > last[i]:
+                out[t, i] = 0.0
+            else:
+                r = returns[t - 1, i]
+                out[t, i] = out[t - 1, i] * (1.0 + (r if math.isfinite(r) else 0.0)) / grown
+
+
+@njit_cached
 def top_k(order, count, k, n_drop, out):  # type: ignore[no-untyped-def]
     """Weights (T, N) of a portfolio that holds k names and replaces at most n_drop of them a day.
 

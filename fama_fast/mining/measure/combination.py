@@ -29,6 +29,7 @@ from fama_fast.evaluation.rows import over_rows
 from fama_fast.ledger.records import known_figures
 from fama_fast.mining.measure.rank_moments import RankMoments, pass_bytes, whole_ranks
 from fama_fast.panel import Panel
+from fama_fast.target.rows import LABEL_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -277,7 +278,7 @@ class FactorPool:
             rows_before=market.horizon + labels.rows_before,
             rows_after=labels.rows_after,
             warm=market.horizon,
-            extra=pass_bytes(len(factors)),
+            extra=pass_bytes(len(factors)) + labels.cell_bytes - LABEL_BYTES,
             walked=last - first,
             held=market.budget.held,
         )

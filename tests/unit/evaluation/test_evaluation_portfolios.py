@@ -22,6 +22,7 @@ from fama_fast.evaluation import (
     quantile_buckets,
     sharpe,
     top_k_weights,
+    waiting_weights,
 )
 
 T, N = 60, 47
@@ -257,3 +258,50 @@ def test_what_makes_no_sense_is_refused(market):
         quantile_buckets(values[:, :5], groups=groups)
     with pytest.raises(DataError, match="returns has shape"):
         hold(values, returns[:, :3])
+
+
+def _waiting_oracle(wanted, tradable, returns):
+    """One date and one name after another, with a book of what is held."""
+    out = np.zeros(wanted.shape)
+    book = np.zeros(wanted.shape[1])
+    for t in range(len(wanted)):
+        for i in range(wanted.shape[1]):
+            if tradable[t, i]:
+                book[i] = wanted[t, i]
+            elif not np.isfinite(returns[t:, i]).any():
+                book[i] = 0.0
+        out[t] = book
+        earned = np.nan_to_num(returns[t])
+        book = book * (1.0 + earned) / (1.0 + book @ earned)
+    return out
+
+
+def test_entries_and_exits_wait_until_a_name_can_be_traded():
+    rng = np.random.default_rng(3)
+    shape = (60, 9)
+    returns = rng.normal(0.0, 0.03, shape)
+    returns[rng.uniform(size=shape) < 0.1] = np.nan
+    returns[40:, 2] = np.nan  # gone for good
+    wanted = rng.choice([0.0, 0.25, -0.25], size=shape)
+    tradable = rng.uniform(size=shape) < 0.6
+    tradable[40:, 2] = False
+    found = waiting_weights(wanted, tradable, returns)
+    np.testing.assert_allclose(found, _waiting_oracle(wanted, tradable, returns), rtol=1e-12, atol=1e-15)
+    assert not found[40:, 2].any()
+    np.testing.assert_array_equal(waiting_weights(wanted, np.ones(shape, bool), returns), wanted)
+    none = waiting_weights(wanted, np.zeros(shape, bool), returns)
+    assert not none.any()
+
+
+def test_what_waits_is_not_traded():
+    returns = np.array([[0.1, 0.0], [0.0, 0.0], [0.2, 0.0], [0.0, 0.0]])
+    wanted = np.array([[0.5, 0.5], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
+    tradable = np.array([[True, True], [False, True], [False, True], [True, True]])
+    weights = waiting_weights(wanted, tradable, returns)
+    assert weights[1, 0] == pytest.approx(0.55 / 1.05)  # held on, as it grew
+    assert weights[3, 0] == 0.0
+    traded = hold(weights, returns).traded
+    assert traded[1] == pytest.approx(1.0 - 0.5 / 1.05)  # of the second name alone
+    for bad in (tradable[:2], np.full(tradable.shape, 0.5)):
+        with pytest.raises(DataError, match="tradable"):
+            waiting_weights(wanted, bad, returns)

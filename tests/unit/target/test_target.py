@@ -283,3 +283,28 @@ def test_it_is_what_its_settings_say() -> None:
     assert target.as_dict()["horizons"] == [1, "2 sessions"]
     assert Target().as_dict() == {}
     assert hash(target) == hash(Target.read(target.as_dict()))
+
+
+def test_a_study_measures_against_the_target_and_trades_where_it_can(panel: Panel) -> None:
+    from fama_fast.evaluation import StudyData, StudySettings, hold, rank_ic, study, waiting_weights
+    from fama_fast.evaluation.portfolios import long_short_weights, quantile_buckets
+
+    target = Target(
+        returns="LEAD(OPEN, 2) / LEAD(OPEN, 1) - 1", neutralize=["SECTOR"], tradable="HIGH > LOW && VOLUME > 0"
+    )
+    settings = StudySettings(target=target, entry_lag=1, top_k=5, n_drop=2, resamples=10, decay_days=3)
+    data = StudyData.from_panel(panel, settings)
+    assert list(data.labels) == [1]
+    np.testing.assert_array_equal(data.labels[1].values, target.values(panel))
+    np.testing.assert_array_equal(data.earned, Target(returns=target.returns).values(panel))
+    np.testing.assert_array_equal(data.tradable, target.enterable(panel))
+    values = ff.evaluate(["-DELTA(CLOSE, 3)"], panel)[0]
+    figures = study(values, data)
+    inside = np.where(panel.universe, values, np.nan)
+    np.testing.assert_array_equal(figures.daily["rank_ic"], rank_ic(inside, target.values(panel)))
+    wanted = long_short_weights(quantile_buckets(inside), quantiles=5)
+    held_there = waiting_weights(wanted, data.tradable, data.earned)
+    assert not np.array_equal(held_there, wanted)
+    np.testing.assert_array_equal(figures.daily["long_short"], hold(held_there, data.earned).gross)
+    five = StudyData.from_panel(panel, StudySettings(target=Target(neutralize=["SECTOR"]), horizons=(1, 5)))
+    np.testing.assert_array_equal(five.labels[5].values, Target(neutralize=["SECTOR"], horizons=[5]).values(panel))
