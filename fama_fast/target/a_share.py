@@ -3,7 +3,8 @@
 Mainland exchanges limit a day's move from the previous close: 10% on the main boards (codes 60, 00, and others), 20% on
 the STAR market (68) and, from 2020-08-24, on ChiNext (30), 30% in Beijing (8, 4, 92), 5% for shares under special
 treatment (ST), which a code does not tell. A bar of one price at about such a move is locked: who wants to buy (or
-sell) does not get to. It is no expression, for it reads the codes.
+sell) does not get to. Who trades at the close does not get to either where that is the day's extreme at the limit. It
+is no expression, for it reads the codes.
 
 Source: trading rules of the Shanghai, Shenzhen and Beijing stock exchanges, price limits.
 """
@@ -71,8 +72,10 @@ def previous_closes(close: FloatArray) -> FloatArray:
     return out
 
 
-def tradable(panel: Panel) -> BoolArray:
+def tradable(panel: Panel, *, at_close: bool = False) -> BoolArray:
     """(T, N) whether each bar of a panel could be traded. The first `LOOKBACK` rows do not know their previous closes.
+
+    at_close: at its close; else at some price of it.
 
     Raises:
         DataError: a symbol without a code.
@@ -81,11 +84,14 @@ def tradable(panel: Panel) -> BoolArray:
     traded = np.isfinite(close) & (close > 0.0) & (volume > 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         one_price = np.abs(high - low) <= _ONE_PRICE * np.abs(high)
-        move = np.abs(close / previous_closes(close) - 1.0)
-        limit = board_limits(panel.symbols, panel.dates)
+        signed = close / previous_closes(close) - 1.0
+        move, limit = np.abs(signed), board_limits(panel.symbols, panel.dates)
         at_limit = np.abs(move - limit) <= _TOLERANCE
         special = (limit == 0.1) & (np.abs(move - 0.05) <= _TOLERANCE)
+        extreme = np.abs(close - np.where(signed > 0.0, high, low)) <= _ONE_PRICE * close
     locked = one_price & (at_limit | special | ~np.isfinite(move))
+    if at_close:
+        locked |= at_limit & extreme
     out: BoolArray = traded & ~locked
     return out
 

@@ -17,6 +17,7 @@ from fama_fast.data.labels import check_days
 from fama_fast.errors import ConfigError, UnknownName, listed, nearest_name, shortened
 from fama_fast.ir import FIELD, GROUP, postorder
 from fama_fast.lang.leads import parse_leading
+from fama_fast.ops import get
 from fama_fast.panel import Panel
 from fama_fast.plan import UNIVERSE, make_plan, mask_members
 from fama_fast.types import PRICE_FIELDS, derived_field
@@ -34,10 +35,12 @@ _PRICES = frozenset((*PRICE_FIELDS, "VWAP"))
 
 @dataclass(frozen=True)
 class Leads:
-    """How far an expression looks ahead: `last` rows at most, `first` at least; 0 where something in it is of today."""
+    """How far an expression looks ahead: `last` rows at most, `first` at least; 0 where something in it is of today or
+    before. `entered`: the fields that it looks at on the nearest row (a return's is CLOSE)."""
 
     first: int
     last: int
+    entered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,23 +123,39 @@ def leads_of(text: str, dialect: str) -> Leads:
 
 def _leads(pieces: list[tuple[str, Node, int]]) -> Leads:
     """Of the fields of the data that the pieces read, how many rows ahead the nearest and the farthest is."""
-    ahead: dict[str, Leads] = {"": Leads(0, 0)}
-    found: list[Leads] = []
+    ahead: dict[str, tuple[int, int]] = {"": (0, 0)}
+    found: list[tuple[int, int, str]] = []
     for name, node, days in reversed(pieces):
         if name not in ahead:
             continue  # what stood in front of it was not there after all
-        own = Leads(ahead[name].first + days, ahead[name].last + days)
-        for leaf in postorder(node):
-            if leaf.op != FIELD:
-                continue
-            if leaf.name.startswith("LEAD "):
-                known = ahead.get(leaf.name, own)
-                ahead[leaf.name] = Leads(min(known.first, own.first), max(known.last, own.last))
+        near, far = ahead[name][0] + days, ahead[name][1] + days
+        for leaf, back in _looked_back(node).items():
+            if leaf.startswith("LEAD "):
+                known = ahead.get(leaf, (near - back, far))
+                ahead[leaf] = min(known[0], near - back), max(known[1], far)
             else:
-                found.append(own)
+                derived = derived_field(leaf)
+                own = derived.inputs[0] if derived and derived.lookback else leaf
+                found.append((near - back - (derived.lookback if derived else 0), far, own))
     if not found:
         return Leads(0, 0)
-    return Leads(min(f.first for f in found), max(f.last for f in found))
+    first = min(near for near, _, _ in found)
+    entered = dict.fromkeys(name for near, _, name in found if near == first)
+    return Leads(max(0, first), max(far for _, far, _ in found), tuple(entered))
+
+
+def _looked_back(root: Node) -> dict[str, int]:
+    """How many rows back each field is looked at, at most."""
+    rows: dict[Node, int] = {root: 0}
+    out: dict[str, int] = {}
+    for node in reversed(list(postorder(root))):
+        if node.op == FIELD:
+            out[node.name] = max(out.get(node.name, 0), rows[node])
+        elif node.args:
+            back = rows[node] + get(node.op).own_lookback(node.params)
+            for arg in node.args:
+                rows[arg] = max(rows.get(arg, 0), back)
+    return out
 
 
 def _bound(text: str, pieces: list[tuple[str, Node, int]], source: Source) -> LeadReturns:

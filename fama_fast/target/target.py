@@ -72,6 +72,7 @@ class Target:
     tradable: str | None = None
     dialect: str = "fama"
     _ahead: tuple[int, int] = field(default=(0, 0), init=False, repr=False, compare=False)
+    _at_close: bool = field(default=False, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         get_dialect(self.dialect)
@@ -87,6 +88,7 @@ class Target:
         if self.returns is not None:
             leads = leads_of(self.returns, self.dialect)
             self._put("_ahead", (leads.first, leads.last))
+            self._put("_at_close", leads.entered == ("CLOSE",))
             if self.entry_lag is not None and self.entry_lag != leads.first:
                 raise ConfigError(
                     f"entry_lag is {self.entry_lag}, but the nearest row that the returns {shortened(self.returns)} "
@@ -269,7 +271,7 @@ class Target:
         least = whole(min_members, "min_members", 0)
         tradable = None
         if self.tradable is not None:
-            tradable = Tradable.of(self.tradable, self.dialect, source)
+            tradable = Tradable.of(self.tradable, self.dialect, source, at_close=self.is_plain or self._at_close)
             if is_preset(self.tradable):
                 self._check_sessions(source.sessions)
         steps: dict[str, Any] = {

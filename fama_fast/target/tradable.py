@@ -29,13 +29,14 @@ class Tradable:
     """A condition made ready for the names of some data.
 
     Attributes:
-        formulas: of an expression; None of the preset.
+        formulas: of an expression; None of the preset. at_close: the position is entered at the close of its bar.
     """
 
     formulas: Formulas | None
+    at_close: bool = False
 
     @classmethod
-    def of(cls, condition: str, dialect: str, source: Source) -> Tradable:
+    def of(cls, condition: str, dialect: str, source: Source, *, at_close: bool = False) -> Tradable:
         """For these data.
 
         Raises:
@@ -43,7 +44,7 @@ class Tradable:
         """
         if is_preset(condition):
             a_share.check_fields(source)
-            return cls(None)
+            return cls(None, at_close)
         alpha = compile(condition, dialect=dialect, fields=source.fields, groups=source.groups)
         return cls(Formulas.of([alpha], source))
 
@@ -71,7 +72,7 @@ class Tradable:
         """(stop - start, N) whether the condition is true of each bar of the rows [start, stop)."""
         if self.formulas is None:
             begin = max(0, start - a_share.LOOKBACK)
-            return a_share.tradable(loaded.rows(begin, stop))[start - begin :]
+            return a_share.tradable(loaded.rows(begin, stop), at_close=self.at_close)[start - begin :]
         (values,) = self.formulas.values(loaded, start, stop, threads)
         out: BoolArray = np.isfinite(values) & (values != 0.0)
         return out

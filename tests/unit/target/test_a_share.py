@@ -64,6 +64,25 @@ def test_a_bar_of_one_price_at_the_limit(symbol: str, first: str, move: float, a
     assert tradable(market(closes, symbol=symbol, first=first, locked=False))[1].all()
 
 
+def test_a_close_at_the_limit_is_for_who_trades_at_the_close() -> None:
+    panel = market([10.0, 11.0, 12.1, 10.89], locked=False)
+    high, low = panel["HIGH"].copy(), panel["LOW"].copy()
+    high[1, 0], low[3, 0] = 11.0, 10.89  # bars that end at their limit; the second one traded above it
+    panel = panel.replace(fields={"HIGH": high, "LOW": low})
+    assert tradable(panel)[:, 0].all()
+    assert tradable(panel, at_close=True)[:, 0].tolist() == [True, False, True, False]
+    opened = panel.replace(fields={"OPEN": panel["CLOSE"]})
+    for returns, able in (
+        (None, [False, True, False, False]),
+        ("LEAD(CLOSE, 2) / LEAD(CLOSE, 1) - 1", [False, True, False, False]),
+        ("LEAD(RET, 2)", [False, True, False, False]),
+        ("LEAD(OPEN, 2) / LEAD(OPEN, 1) - 1", [True, True, True, False]),
+    ):
+        found = Target(returns=returns, tradable="a-share").enterable(opened)
+        assert found is not None
+        assert found[:, 0].tolist() == able
+
+
 def test_halts_and_the_close_before_one() -> None:
     nan = np.nan
     assert tradable(market([10.0, nan, nan, 11.0]))[:, 0].tolist() == [False, False, False, False]
@@ -90,7 +109,7 @@ def test_labels_of_a_locked_entry_are_left_out_in_parts_too(tmp_path: Any) -> No
     )
     target, plain = Target(tradable="A_Share"), ff.forward_returns(panel)
     entered = np.zeros(close.shape, dtype=bool)
-    entered[:-1] = tradable(panel)[1:]
+    entered[:-1] = tradable(panel, at_close=True)[1:]
     found = target.values(panel)
     np.testing.assert_array_equal(found, np.where(entered, plain, np.nan))
     assert 0 < np.isfinite(found).sum() < np.isfinite(plain).sum()

@@ -79,9 +79,12 @@ def test_any_operator_may_stand_inside_and_around(panel: Panel) -> None:
     [
         ("LEAD(OPEN, 2) / LEAD(OPEN, 1) - 1", 1, 2),
         ("LEAD(LEAD(CLOSE, 1) - CLOSE, 2)", 2, 3),
-        ("LEAD(TS_SUM(RET, 5), 6)", 6, 6),
+        ("LEAD(TS_SUM(RET, 5), 6)", 1, 6),
+        ("LEAD(RET, 2)", 1, 2),
+        ("LEAD(CLOSE, 1) / TS_MEAN(CLOSE, 20)", 0, 1),
+        ("LEAD(CLOSE, 1) - TS_MEAN(LEAD(CLOSE, 30), 5)", 1, 30),
         ("LEAD(CLOSE, 3) / OPEN", 0, 3),
-        ("TS_SUM(LEAD(RET, 4), 4)", 4, 4),
+        ("TS_SUM(LEAD(RET, 4), 4)", 0, 4),
     ],
 )
 def test_how_far_it_looks_ahead_is_computed(panel: Panel, text: str, entry: int, reach: int) -> None:
