@@ -52,7 +52,7 @@ def rejections(daily: FloatArray, horizon: int, resamples: int, seed: int) -> di
     drawn = rng.normal(0.0, spread, 9)
     wide = studentised_interval(first + drawn[0], horizon=horizon, resamples=resamples, seed=seed, draws=drawn[1:])
     best = daily[:, np.argmax([mean_test(x, horizon=horizon).t for x in daily.T])]
-    trials = independent_trials(daily, seed=seed).independent
+    trials = independent_trials(daily, seed=seed).clusters
     many = selection_tests(daily, horizon=horizon, resamples=resamples, seed=seed)
     assert many is not None
     return {
@@ -98,7 +98,7 @@ def powers(planted: int, dates: int, candidates: int, resamples: int) -> dict[st
                 for statistic, rejects in rejections(daily, horizon, resamples, seed).items():
                     counts[statistic] += rejects
                 if newey_west_t(daily[:, 0], horizon=horizon) > 5.0:
-                    trials = independent_trials(daily, seed=seed).independent
+                    trials = independent_trials(daily, seed=seed).clusters
                     least = min(least, luck_deflated_sharpe(daily[:, 0], trials=trials, horizon=horizon))
             for statistic, count in counts.items():
                 known = out[statistic].get(f"{effect:g}", 1.0)

@@ -1,6 +1,6 @@
 """`fama-fast mine`: a mining run from the command line.
 
-Exit codes: 0 something was found, 1 the run ended and nothing met the bar, 2 wrong use or bad input.
+Exit codes: 0 found, 1 the run ended with any other verdict, 2 wrong use or bad input.
 """
 
 from __future__ import annotations
@@ -104,9 +104,11 @@ def mine(
 ) -> None:
     """Mine new factors: propose, check, score, and admit what earns its place.
 
-    Without --data the market is simulated, and the first line says so. Exit code 1 means that the run ended
-    but nothing met the bar on validation and test. Ctrl-C finishes the batch at hand, writes the result so far
-    and says how to go on (exit code 130).
+    Without --data the market is simulated, and the first line says so. The verdict is one line: found (exit code 0);
+    found, but no better than random formulas; ranks, but does not pay; not confirmed; nothing found (all exit code 1).
+    Found means: significant in training and on validation, confirmed by the test, a spread on the test above zero with
+    its 95% interval, and better than random formulas on validation. Ctrl-C finishes the batch at hand, writes the
+    result so far and says how to go on (exit code 130).
     """
     known: list[Progress] = []
     with error_as_json(as_json, lambda: _run_of(known)):
@@ -284,14 +286,17 @@ def _stopping(stop: StopRequest, progress: Progress) -> tuple[Callable[[str], No
 
 
 def _show(document: dict[str, Any]) -> None:
-    from fama_fast.mining.verdict.results import factor_table, funnel_line, plain_lines
+    """Print the result: the verdict's line first of all, then the table, the search and the evidence."""
+    from fama_fast.mining.verdict.results import coloured_headline, factor_table, funnel_line, plain_lines
 
     if sys.stdout.isatty():
         from rich.console import Console
 
+        console = Console(file=raw(sys.stdout))
+        console.print(coloured_headline(document), soft_wrap=True)
         if document["factors"]:
-            Console(file=raw(sys.stdout)).print(factor_table(document))
+            console.print(factor_table(document))
     else:
-        say(*plain_lines(document))
+        say(document["verdict"]["headline"], *plain_lines(document))
     say(f"{funnel_line(document)}; ended: {document['search']['stop']}")
-    say(*document["verdict"].get("statements", ()), document["verdict"]["headline"])
+    say(*document["verdict"].get("statements", ()))

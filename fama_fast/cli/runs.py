@@ -109,7 +109,7 @@ def show(
     """Show one run: its state, its funnel and its new factors."""
     from fama_fast.ledger.ownership import RUNNING, owner_text, status_now, why
     from fama_fast.mining.library.gates import funnel
-    from fama_fast.mining.verdict.results import factor_rows
+    from fama_fast.mining.verdict.results import measure_rows
 
     with _open(ledger, config) as store:
         record = store.get_run(run)
@@ -127,8 +127,8 @@ def show(
     if candidates:
         print_table([_candidate_row(c) for c in proposed])
     if record.summary is not None:
-        print_table(factor_rows(record.summary))
         say(record.summary["verdict"]["headline"])
+        print_table(measure_rows(record.summary))
     elif status_now(record) == RUNNING:
         say(f"not finished: {owner_text(record.owner)} works on it")
     else:

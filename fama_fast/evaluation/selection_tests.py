@@ -210,10 +210,9 @@ class Trials:
 def independent_trials(daily: Any, *, seed: int = 0) -> Trials:
     """Count the independent trials among candidates whose daily series resemble each other.
 
-    Clusters are counted, as Lopez de Prado and Lewis do; but members of a cluster are not one trial either, and a test
-    that takes them for one rejects too often. So the best of normal variables that are correlated as the series are is
-    asked for its 95% quantile q, and the number is that of independent ones with the same: log .95 / log F(q), F the
-    normal distribution.
+    Clusters are counted, as Lopez de Prado and Lewis do. Members of a cluster are not quite one trial either: beside
+    them stands the number of independent normal variables whose best has the same 95% quantile q as the best of
+    variables that are correlated as the series are, log .95 / log F(q), F the normal distribution.
 
     Args:
         daily: (T, M) daily figures; columns as in `selection_tests`. seed: of the normal variables.

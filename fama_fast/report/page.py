@@ -119,6 +119,7 @@ def render(content: Content) -> str:
     environment.filters |= {
         "figure": decimal,
         "signed": signed,
+        "points": lambda value, horizon: signed(1e4 * value / horizon if is_known(value) else None, 1),
         "percent": percent,
         "p": p_value,
         "formula": laid_out,

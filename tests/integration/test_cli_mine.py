@@ -26,6 +26,7 @@ k: 4
 l: 2
 run: {rounds: 2, candidates: 12}
 """
+ALONE = SMALL + "control: {random: false}\n"
 NOISE = SMALL.replace('[{expression: "RANK(TS_MEAN(VOLUME, 5)) * -1", rank_ic: 0.15}]', "[]")
 
 
@@ -48,20 +49,22 @@ def command(*arguments: str) -> int:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.yaml").write_text(SMALL, encoding="utf-8")
+    (tmp_path / "alone.yaml").write_text(ALONE, encoding="utf-8")
     (tmp_path / "noise.yaml").write_text(NOISE, encoding="utf-8")
     return tmp_path
 
 
 def test_a_run_from_the_command_line_and_what_the_ledger_tells(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command("mine", "--config", "small.yaml", "--seed", "1", "--output", "out.yaml") == 0
+    assert command("mine", "--config", "alone.yaml", "--seed", "1", "--output", "out.yaml") == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert lines[0].startswith("data: simulator (seed 3, 40 symbols x 300 days, planted: RANK(TS_MEAN(VOLUME, 5)) * -1")
     assert lines[1].startswith("quality checks: ")
     assert lines[4].startswith("round 1/2: 12 proposed")
     assert "stopped so far:" in lines[4]
-    assert any(line.startswith("holds\ttrain\tvalid\ttest") for line in lines)
-    assert lines[-1].startswith("found: ")
+    table = lines.index("holds\tsplit\tRankIC\tt\tIC\tspread\tnet\tturnover\texpression")
+    assert lines[table - 1].startswith("found: ")
+    assert lines[table + 1].startswith("\tvalid\t+")
     assert "wrote out.yaml" in err
     document = yaml.safe_load((here / "out.yaml").read_text(encoding="utf-8"))
     assert document["settings"]["run"]["seed"] == 1
@@ -94,6 +97,15 @@ def test_equal_commands_write_equal_results(here: Path, capsys: pytest.CaptureFi
     assert found[0] == found[1]
     assert found[0]["settings"]["run"]["use_css"] is False
     assert "round 1" not in capsys.readouterr().out
+
+
+def test_what_random_formulas_do_as_well_is_exit_code_1(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("mine", "--config", "small.yaml", "--seed", "1", "-q") == 1
+    out = capsys.readouterr().out
+    assert "\nfound, but no better than random formulas: " in out
+    assert "random formulas chosen by the same rule do as well: the difference is " in out
+    assert command("runs", "show", "last") == 0
+    assert "\nfound, but no better than random formulas: " in capsys.readouterr().out
 
 
 def test_nothing_found_is_exit_code_1(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

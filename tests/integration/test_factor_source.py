@@ -381,7 +381,7 @@ def test_any_key_of_a_result_may_be_missing_or_altered_and_it_is_one_clear_error
         (("factors", 0, "scores", "train", "rank_ic"), DROP, "factors[0].scores.train.rank_ic is missing"),
         (("factors", 0, "scores", "valid", "ic"), "high", "factors[0].scores.valid.ic must be a number, found 'high'"),
         (("factors", 0, "sign"), 0, "factors[0].sign must be 1 or -1, found '0'"),
-        (("verdict", "status"), "splendid", "verdict.status is 'splendid', which is none of found, not confirmed"),
+        (("verdict", "status"), "splendid", "verdict.status is 'splendid', which is none of found; found, but no"),
         (("verdict", "holding"), "all", "verdict.holding must be a list, found 'all'"),
         (("splits", "train", "last"), "2015-13-01", "splits.train.last must be a date such as 2016-12-31"),
         (("splits", "valid", "first"), "2010-01-01", "is 2010-01-01, not after the last date of train"),

@@ -141,12 +141,14 @@ class FactorPool:
 
     Args:
         market: rows, labels and universe. settings: which model decides, its penalty and how often it is refitted.
+        forgets: drop what is known of a factor once it is in the pool no more; without, parts of a set that was asked
+            for first cost little.
     """
 
     _last: tuple[tuple[str, ...], PoolScores] | None = None  # many rounds admit nobody
 
-    def __init__(self, market: Market, settings: PoolSettings) -> None:
-        self.market, self.settings = market, settings
+    def __init__(self, market: Market, settings: PoolSettings, *, forgets: bool = True) -> None:
+        self.market, self.settings, self._forgets = market, settings, forgets
         rows = market.rows
         fits = (*range(rows.valid.start, rows.valid.stop, settings.refit), rows.test.start)
         self._moments = RankMoments(self._known_before(row) for row in fits)
@@ -196,7 +198,8 @@ class FactorPool:
     def _begin(self, factors: Sequence[Factor]) -> tuple[list[str], list[str]]:
         """Make room for the sums of these factors, and of no others; returns their names, and those that are new."""
         names = [f.fingerprint for f in factors]
-        self._moments.forget(names)
+        if self._forgets:
+            self._moments.forget(names)
         return names, self._moments.begin(names)
 
     def _known_before(self, row: int) -> int:
@@ -217,8 +220,9 @@ class FactorPool:
 
     def _keep(self, factors: Sequence[Factor], new: Sequence[str]) -> None:
         """Ranks and sums of these factors, and of no others, of data in memory."""
-        for gone in self._kept.keys() - {f.fingerprint for f in factors}:
-            del self._kept[gone]
+        gone = self._kept.keys() - {f.fingerprint for f in factors} if self._forgets else ()
+        for name in gone:
+            del self._kept[name]
         market, (known, label) = self.market, self._target
         rows, threads = market.rows.valid, market.config.run.threads
         newcomers = [f for f in factors if f.fingerprint in set(new)]

@@ -1,37 +1,66 @@
-"""The null controls of a run: random formulas and shuffled labels passed through the same gates as its candidates."""
+"""The null controls of a run: random formulas and shuffled labels passed through the same gates as its candidates.
+
+The random formulas' pool is chosen as the run's own was: what holds on validation against the same correction, of the
+run's number. Where fewer hold it is topped up by training score; where fewer passed the gates at all, the run's pool
+beside it is cut to their number, by training score too.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast.evaluation.inference import stationary_bootstrap_interval
+from fama_fast.evaluation.inference import mean
+from fama_fast.evaluation.mean_tests import studentised_interval
 from fama_fast.ledger.records import as_proposed
 from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.verdict.control import Control, random_formulas, sizes_of
+from fama_fast.mining.verdict.measures import judged_series, objective_of
+from fama_fast.mining.verdict.verdict import judge_factors
 from fama_fast.proposals.protocol import Proposal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from fama_fast.library.factor import Factor
     from fama_fast.mining.config import MiningConfig
     from fama_fast.mining.measure.combination import PoolScores
     from fama_fast.mining.measure.market import Market
     from fama_fast.mining.run.stopping import StopRequest
+    from fama_fast.types import FloatArray
+
+_DRAWS = 12  # of which random formulas there are, beside the one that is compared
 
 
 @dataclass(frozen=True)
 class Selected:
-    """The outcome of a selection: its factors in order of admission, their pool on validation, its candidates."""
+    """The outcome of a selection: its factors in order of admission, their pool on validation, its candidates.
+
+    `measured` has (fingerprint, scores) of every candidate, in the direction of training.
+    """
 
     factors: tuple[Factor, ...]
     pool: PoolScores | None
     candidates: int
     funnel: dict[str, int]
+    measured: tuple[tuple[str | None, dict[str, dict[str, float]]], ...] = ()
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The run's factors that the control is held against.
+
+    Attributes:
+        factors: those that hold; all new ones where none does. pool: the run's. elsewhere: fingerprints that only
+            earlier runs measured on the same data.
+    """
+
+    factors: tuple[Factor, ...]
+    pool: FactorPool
+    elsewhere: Collection[str] = ()
 
 
 def select(
@@ -52,17 +81,19 @@ def select(
 
     state, _ = first_state(market, library)
     rows: list[dict[str, Any]] = []
+    measured: list[tuple[str | None, dict[str, dict[str, float]]]] = []
     for number, texts in enumerate(rounds, start=1):
         if stop is not None:
             stop.check()
         candidates = [Candidate(i, Proposal(text, origin="control")) for i, text in enumerate(texts)]
         pass_gates(candidates, state, config, market, number, "control")
         rows.extend({"gate": c.gate} for c in candidates)
+        measured.extend((None if c.alpha is None else c.fingerprint, c.scores) for c in candidates)
         if not config.objectives and len(state.new_factors) >= config.u:
             break
     new = state.new_factors
     pool = FactorPool(market, config.pool).valid(new) if new else None
-    return Selected(tuple(new), pool, len(rows), funnel(rows))
+    return Selected(tuple(new), pool, len(rows), funnel(rows), tuple(measured))
 
 
 def batches(texts: Sequence[str], size: int) -> list[Sequence[str]]:
@@ -76,39 +107,35 @@ def run_controls(
     library: Sequence[Factor],
     candidates: Sequence[Mapping[str, Any]],
     pool: PoolScores | None,
+    compared: Compared | None = None,
     *,
     stop: StopRequest | None = None,
-) -> tuple[Control, tuple[Factor, ...]]:
+) -> tuple[Control, tuple[Factor, ...], tuple[Factor, ...]]:
     """Run the controls that the configuration asks for.
 
     Args:
         library: what the run started from. candidates: the run's, as the ledger has them.
-        pool: of the run's new factors on validation; None without any. stop: whether to.
+        pool: of the run's new factors on validation; None without any. compared: those that hold, for the random
+            formulas; None without any. stop: whether to.
 
     Returns:
-        The figures, and the random control's factors: their pool is measured on the test if that is opened.
+        The figures, the random formulas that were chosen and the run's factors beside them: both are measured on the
+        test if that is opened.
 
     Raises:
         Stopped: it was asked to.
     """
     asked, model = config.control, config.pool.model
-    figures: dict[str, Any] = {}
-    factors: tuple[Factor, ...] = ()
+    control = Control()
+    chosen: tuple[Factor, ...] = ()
+    own: tuple[Factor, ...] = ()
     if asked.random and candidates:
         sizes = sizes_of((as_proposed(c)[1] for c in candidates), market.vocabulary)
         texts = random_formulas(market.vocabulary, sizes, config.run.seed, config.gates.limits.level_free)
-        chosen = select(market, config, library, batches(texts, config.batch_size), stop)
-        factors = chosen.factors
-        figures |= {"candidates": len(texts), "admitted": len(factors)}
-        if chosen.pool is not None:
-            figures |= {
-                "best_train": max(f.score for f in factors),
-                "best_valid": max(f.scores.get("valid", {}).get("rank_ic", -1.0) for f in factors),
-                "pool_valid": chosen.pool.scores[model],
-            }
-            if pool is not None:
-                difference = pool.daily[model].rank_ic - chosen.pool.daily[model].rank_ic
-                figures["gain"] = stationary_bootstrap_interval(difference, horizon=market.horizon)
+        found = select(market, config, library, batches(texts, config.batch_size), stop)
+        control = replace(control, candidates=len(texts), admitted=len(found.factors))
+        if found.factors:
+            control, chosen, own = _against(market, config, found, compared, control)
     if asked.shuffle and candidates:
         rounds: dict[int, list[str]] = {}
         for c in candidates:
@@ -118,7 +145,58 @@ def run_controls(
             rng = np.random.default_rng([config.run.seed, i])
             again = select(market.shuffled(rng, asked.shuffle_block), config, library, rounds.values(), stop)
             null.append(0.0 if again.pool is None else again.pool.scores[model].get("rank_ic", 0.0))
-        own = 0.0 if pool is None else pool.scores[model].get("rank_ic", 0.0)
-        figures["null"] = tuple(null)
-        figures["null_p"] = (1 + sum(1 for value in null if value >= own)) / (1 + len(null))
-    return Control(**figures), factors
+        best = 0.0 if pool is None else pool.scores[model].get("rank_ic", 0.0)
+        p = (1 + sum(1 for value in null if value >= best)) / (1 + len(null))
+        control = replace(control, null=tuple(null), null_p=p)
+    return control, chosen, own
+
+
+def _against(
+    market: Market, config: MiningConfig, found: Selected, compared: Compared | None, control: Control
+) -> tuple[Control, tuple[Factor, ...], tuple[Factor, ...]]:
+    """The random formulas' pool beside the run's, of the same number, with the interval of the difference."""
+    elsewhere = () if compared is None else compared.elsewhere
+    judged, _ = judge_factors(found.factors, found.measured, config.verdict.fdr, elsewhere=elsewhere)
+    holds = {f.fingerprint for f in judged if f.holds}
+    ranked = sorted(found.factors, key=lambda f: (f.fingerprint not in holds, -f.score, f.fingerprint))
+    count = len(ranked) if compared is None else min(len(ranked), len(compared.factors))
+    chosen = tuple(ranked[:count])
+    model = config.pool.model
+    pool = FactorPool(market, config.pool, forgets=False)
+    pool.valid(ranked)  # parts of them cost little then
+    theirs = pool.valid(chosen)
+    control = replace(
+        control,
+        chosen=count,
+        topped_up=sum(f.fingerprint not in holds for f in chosen),
+        best_train=max(f.score for f in found.factors),
+        best_valid=max(f.scores.get("valid", {}).get("rank_ic", -1.0) for f in found.factors),
+        pool_valid=theirs.scores[model],
+    )
+    if compared is None:
+        return control, chosen, ()
+    own = compared.factors
+    if count < len(own):
+        own = tuple(sorted(own, key=lambda f: (-f.score, f.fingerprint))[:count])
+    ours = compared.pool.valid(own)
+    # Which formulas were drawn is luck too: draws of as many from those that passed, with replacement, chosen alike.
+    rng = np.random.default_rng([config.run.seed, len(ranked), count])
+    drawn = []
+    for _ in range(_DRAWS if len(ranked) > 1 else 0):
+        places = sorted(set(rng.integers(0, len(ranked), size=len(ranked)).tolist()))[:count]
+        drawn.append(pool.valid([ranked[i] for i in places]).daily[model])
+    gains = []
+    for name in (objective_of(config), "spread"):
+        series = [judged_series(d, name, config) for d in (ours.daily[model], theirs.daily[model], *drawn)]
+        gains.append(_interval(series[0] - series[1], [mean(x) for x in series[2:]], market.horizon))
+    control = replace(control, own_valid=ours.scores[model], gain=gains[0], spread_gain=gains[1], draws=len(drawn))
+    return control, chosen, own
+
+
+def _interval(difference: FloatArray, draws: Sequence[float], horizon: int) -> tuple[float, ...]:
+    """95% interval of a mean difference; empty where there is none, a point where nothing varies."""
+    known = difference[np.isfinite(difference)]
+    if known.size and (known == known[0]).all():
+        return float(known[0]), float(known[0])
+    low, high = studentised_interval(difference, horizon=horizon, draws=draws)
+    return (low, high) if np.isfinite(low) else ()

@@ -17,9 +17,11 @@ from fama_fast.library.factor import Factor
 from fama_fast.library.starting import save_factors, starting_factors
 from fama_fast.mining.library.gates import funnel
 from fama_fast.mining.library.pareto import front_rows
-from fama_fast.mining.run.controls import run_controls
+from fama_fast.mining.run.controls import Compared, run_controls
+from fama_fast.mining.run.luck import luck_among, measure_again, shown_by_panel
 from fama_fast.mining.run.to_records import PLACES, deciding_settings, described, split_days
 from fama_fast.mining.verdict.control import Control
+from fama_fast.mining.verdict.measures import objective_of
 from fama_fast.mining.verdict.results import MiningResult
 from fama_fast.mining.verdict.verdict import conclude, evidence, interrupted, judge_factors, not_judged, spent_level
 
@@ -100,34 +102,48 @@ class Ending:
             new, [(r["fingerprint"], r["scores"]) for r in rows], bar.fdr, elsewhere=before.not_among(rows)
         )
         valid = self.pool.valid(new) if new else None
-        control, rivals = self._controls(run, state, rows, valid)
-        model, horizon = config.pool.model, self.market.horizon
         holds = {f.fingerprint for f in judged if f.holds}
+        holding = tuple(f for f in new if f.fingerprint in holds)
+        openings = before.openings(holds)
+        test_level = spent_level(bar.test_level, openings)
+        self.doing = "the tests of the best candidate"
+        self.progress.phase("what luck does with so many candidates")
+        again = measure_again(self.market, rows, new, self.asked)
+        luck = luck_among(self.market, again)
+        could_show = shown_by_panel(self.market, again, trials=tried.total, test_level=test_level)
+        compared = Compared(holding or tuple(new), self.pool, before.not_among(rows)) if new else None
+        control, rivals, own = self._controls(run, state, rows, valid, compared)
+        model, horizon = config.pool.model, self.market.horizon
         test: dict[str, dict[str, float]] = {}
         tested: PoolScores | None = None
         self.asked.check()
         if holds:
             self.doing = "the test"
-            holding = [f for f in new if f.fingerprint in holds]
             self.progress.phase("opening the test split")
             self.ledger.open_test(run)
             test = {k: known_figures(v) for k, v in self.market.open_test(holding).items()}
             tested = self.pool.test(holding)
             test["pool"] = tested.scores[model]
             if rivals:
-                control = replace(control, pool_test=self.pool.test(rivals).scores[model])
+                beside = tested if len(own) == len(holding) else self.pool.test(own)
+                theirs = self.pool.test(rivals)
+                control = replace(control, pool_test=theirs.scores[model], own_test=beside.scores[model])
         self.doing = "the verdict"
         verdict = conclude(
             judged,
             tried,
             level=bar.fdr,
-            test_level=spent_level(bar.test_level, before.openings(holds)),
-            openings=before.openings(holds),
+            test_level=test_level,
+            openings=openings,
             factors={f.fingerprint: f for f in new},
             test=test,
-            valid=evidence(valid, model, horizon=horizon, tried=tried),
-            tested=evidence(tested, model, horizon=horizon),
+            valid=evidence(valid, config, horizon=horizon, trials=0.0 if luck is None else luck.clusters),
+            tested=evidence(tested, config, horizon=horizon),
             control=control,
+            luck=luck,
+            could_show=could_show,
+            objective=objective_of(config),
+            horizon=horizon,
         )
         result = replace(
             self._result(run, state, verdict, funnel(rows), stop),
@@ -161,11 +177,16 @@ class Ending:
         return self._result(run, state, verdict, funnel(rows), f"interrupted ({reason})")
 
     def _controls(
-        self, run: RunRecord, state: LoopState, rows: Sequence[Mapping[str, Any]], valid: PoolScores | None
-    ) -> tuple[Control, tuple[Factor, ...]]:
+        self,
+        run: RunRecord,
+        state: LoopState,
+        rows: Sequence[Mapping[str, Any]],
+        valid: PoolScores | None,
+        compared: Compared | None,
+    ) -> tuple[Control, tuple[Factor, ...], tuple[Factor, ...]]:
         config = self.config
         if not (config.control.random or config.control.shuffle):
-            return Control(), ()
+            return Control(), (), ()
         self.doing = "the control"
         self.progress.phase("what luck finds: the same gates for random formulas and shuffled labels")
         # Not the factor cache as it is now: it has what this run, or another, added meanwhile.
@@ -174,7 +195,7 @@ class Ending:
             Factor(f.canonical, f.canonical, f.fingerprint, proposed=state.begun_as.get(f.fingerprint, ""))
             for f in begun_with
         ]
-        return run_controls(self.market, config, library, rows, valid, stop=self.asked)
+        return run_controls(self.market, config, library, rows, valid, compared, stop=self.asked)
 
     def _save(self, new: Sequence[Factor]) -> str:
         """Save the new factors in the factor cache; returns why that failed, empty where it did not or was not asked

@@ -32,9 +32,14 @@ class Control:
 
     Attributes:
         candidates: random formulas tried. admitted: of them. best_train, best_valid: highest oriented RankIC among
-            the admitted, each on its own. pool_valid, pool_test: scores of their pool.
-        gain: 95% interval of the run's pool RankIC less the control's over validation dates; empty without either.
-        null: the pool's validation RankIC of each shuffled selection (0 where nothing was admitted).
+            the admitted, each on its own.
+        chosen: how many of them their pool is made of, as many as the run's pool beside it; topped_up: of those, how
+            many do not hold by the rule of the run's own and are there for their training score.
+        pool_valid, pool_test: scores of their pool. own_valid, own_test: of the run's pool beside it.
+        gain, spread_gain: 95% interval of the run's pool less theirs over validation dates, in the objective and in
+            the spread; it allows for the dates and for which formulas were drawn. Empty without either pool.
+        draws: how many other draws of random formulas the intervals have seen.
+        null: the pool's validation objective of each shuffled selection (0 where nothing was admitted).
         null_p: share of selections, the run's own included, whose pool is at least as good; None without any.
     """
 
@@ -42,23 +47,41 @@ class Control:
     admitted: int = 0
     best_train: float | None = None
     best_valid: float | None = None
+    chosen: int = 0
+    topped_up: int = 0
     pool_valid: dict[str, float] = field(default_factory=dict)
     pool_test: dict[str, float] = field(default_factory=dict)
+    own_valid: dict[str, float] = field(default_factory=dict)
+    own_test: dict[str, float] = field(default_factory=dict)
     gain: tuple[float, ...] = ()
+    spread_gain: tuple[float, ...] = ()
+    draws: int = 0
     null: tuple[float, ...] = ()
     null_p: float | None = None
+
+    @property
+    def beaten(self) -> bool | None:
+        """Whether the run's pool is better than that of the random formulas; None where they were not tried."""
+        if not self.candidates:
+            return None
+        return not self.admitted or (len(self.gain) == 2 and self.gain[0] > 0.0)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for the result file."""
         random_formulas: dict[str, Any] = {"candidates": self.candidates, "admitted": self.admitted}
         if self.admitted:
             random_formulas |= {
+                "chosen": self.chosen,
+                "topped_up": self.topped_up,
                 "best_train_rank_ic": self.best_train,
                 "best_valid_rank_ic": self.best_valid,
                 "pool": {"valid": dict(self.pool_valid), "test": dict(self.pool_test)},
+                "run_pool": {"valid": dict(self.own_valid), "test": dict(self.own_test)},
             }
         if self.gain:
-            random_formulas["pool_valid_gain_interval"] = list(self.gain)
+            random_formulas |= {"pool_valid_gain_interval": list(self.gain), "draws": self.draws}
+        if self.spread_gain:
+            random_formulas["pool_valid_spread_gain_interval"] = list(self.spread_gain)
         out: dict[str, Any] = {}
         if self.candidates:
             out["random_formulas"] = random_formulas

@@ -202,7 +202,7 @@ def _in_the_search(read: Document, settings: Mapping[str, Any]) -> Iterator[tupl
     statuses = [status.value for status in Status]
     status = read.verdict.status
     if status not in statuses:
-        yield "verdict.status", f"is {quoted(status)}, which is none of {', '.join(statuses)}"
+        yield "verdict.status", f"is {quoted(status)}, which is none of {'; '.join(statuses)}"
     total = sum(read.search.funnel.values())
     if total != read.search.candidates:
         yield "search.funnel", f"adds up to {total}, search.candidates is {read.search.candidates}"

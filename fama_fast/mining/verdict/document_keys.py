@@ -90,13 +90,21 @@ class PoolFigures(Part):
     weights: dict[str, float]
     other_models: dict[str, Figures]
     rank_ic_interval: Interval | None = None
+    ic_interval: Interval | None = None
+    spread_interval: Interval | None = None
+    net_interval: Interval | None = None
 
 
 class RandomFormulas(Part):
-    """Results of the random-formula control."""
+    """Results of the random-formula control; of earlier versions without how many were chosen, and beside what."""
 
     candidates: Count
     admitted: Count
+    chosen: Count | None = None
+    topped_up: Count | None = None
+    run_pool: dict[Literal["valid", "test"], Figures] | None = None
+    draws: Count | None = None
+    pool_valid_spread_gain_interval: Interval | None = None
     best_train_rank_ic: Number = None
     best_valid_rank_ic: Number = None
     pool: dict[Literal["valid", "test"], Figures] | None = None
@@ -117,6 +125,19 @@ class ControlFigures(Part):
     shuffled_labels: ShuffledLabels | None = None
 
 
+class LuckFigures(Part):
+    """The tests of the best of all candidates on validation."""
+
+    candidates: Count
+    candidates_sampled: Count
+    reality_check_p: Number
+    spa_p: Number
+    step_down_p: Number
+    overfitting_probability: Number
+    independent_trials: Count
+    independent_trials_by_best: Number
+
+
 class VerdictPart(Part):
     """The verdict."""
 
@@ -132,6 +153,10 @@ class VerdictPart(Part):
     shrinkage: Number
     pool: dict[Literal["valid", "test"], dict[str, Any]]  # empty, or as `PoolFigures`
     control: ControlFigures
+    objective: str | None = None  # of earlier versions, which judged the RankIC
+    horizon: Count | None = None
+    luck: LuckFigures | None = None
+    could_have_shown: Figures | None = None
 
 
 class Finding(Part):

@@ -10,12 +10,15 @@ from typing import Any
 from fama_fast.errors import EXIT_NOTHING_FOUND, EXIT_OK
 from fama_fast.evaluation.inference import NAN
 from fama_fast.mining.verdict.control import Control
+from fama_fast.mining.verdict.luck import Luck  # noqa: TC001  (a field's type)
 
 
 class Status(enum.Enum):
     """Outcomes of a run."""
 
-    FOUND = "found"  # holds on validation, and the test agrees
+    FOUND = "found"  # holds on validation, the test agrees and pays, and random formulas do worse
+    NOT_BETTER = "found, but no better than random formulas"  # of the same number and rule, on validation
+    DOES_NOT_PAY = "ranks, but does not pay"  # the test agrees, but its spread may as well be zero
     NOT_CONFIRMED = "not confirmed"  # holds on validation, the test does not agree
     NOTHING_FOUND = "nothing found"  # nothing meets the bar on validation
     INTERRUPTED = "interrupted"  # stopped on request: no claim is made and the test stays closed
@@ -48,16 +51,15 @@ class FactorVerdict:
 
 @dataclass(frozen=True)
 class Tried:
-    """Number of trials: the multiplicity of every p-value, and the spread of Sharpe ratios among the trials.
+    """Number of trials: the multiplicity of every p-value.
 
     Attributes:
         here: different candidates of this run that were measured on data. elsewhere: of earlier runs on the same
-            data, not among those. sharpe_variance: of the validation RankICIR over this run's candidates.
+            data, not among those.
     """
 
     here: int
     elsewhere: int = 0
-    sharpe_variance: float = NAN
 
     @property
     def total(self) -> int:
@@ -69,9 +71,10 @@ class Evidence:
     """Figures of a pool on one split, with interval and p-value.
 
     Attributes:
-        scores: of the model that decides. others: of the other models. interval: 95%, of the mean RankIC, by the
-            stationary bootstrap. p: one-sided, of the Newey-West t. deflated: deflated Sharpe ratio; None where
-            trials are not counted (the test). weights: of ridge.
+        scores: of the model that decides. others: of the other models. interval: 95%, of the mean of the objective,
+            by the bootstrap of its t. p: one-sided, of the objective (`evaluation.mean_test`). deflated: deflated
+            Sharpe ratio of the daily spread; None where trials are not counted (the test). weights: of ridge.
+        objective: what it is judged by. spread_interval: 95%, of the mean spread. horizon: days a label spans.
     """
 
     scores: dict[str, float]
@@ -80,12 +83,26 @@ class Evidence:
     p: float
     deflated: float | None = None
     weights: dict[str, float] = field(default_factory=dict)
+    objective: str = "rank_ic"
+    spread_interval: tuple[float, float] = (NAN, NAN)
+    horizon: int = 1
+
+    @property
+    def pays(self) -> bool:
+        """Whether the mean spread is above zero with its 95% interval."""
+        return self.spread_interval[0] > 0.0
+
+    @property
+    def level(self) -> float:
+        """The mean of the objective; NaN where it is not known."""
+        return self.scores.get(self.objective, NAN)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for the result file."""
         out: dict[str, Any] = dict(self.scores)
-        if all(math.isfinite(bound) for bound in self.interval):
-            out["rank_ic_interval"] = list(self.interval)
+        for name, bounds in {self.objective: self.interval, "spread": self.spread_interval}.items():
+            if all(math.isfinite(bound) for bound in bounds):
+                out[f"{name}_interval"] = list(bounds)
         out["p"] = self.p
         if self.deflated is not None and math.isfinite(self.deflated):
             out["deflated_sharpe"] = self.deflated
@@ -97,12 +114,14 @@ class Verdict:
     """The conclusion of a run, in figures and in words.
 
     Attributes:
-        headline: one sentence. statements: further sentences, in the order of an argument.
+        headline: one sentence or two. statements: further sentences, in the order of an argument.
         tried: the multiplicity that p-values are adjusted for. test_level: one-sided level that was left for the test;
             openings: how many other sets of factors had their test on these data before.
         valid: the pool of all new factors on validation; tested: the pool of those that hold, on the test; None
             where there is none. shrinkage: mean test RankIC of the factors that hold over their training
-            RankIC. control: figures of the null controls.
+            RankIC. control: figures of the null controls. luck: tests of the best of all candidates; None where none
+            was measured. could_show: the least RankIC and spread that would have been found.
+        objective: what the search climbed and the tests were of. horizon: days that a label spans.
     """
 
     status: Status
@@ -117,10 +136,14 @@ class Verdict:
     tested: Evidence | None = None
     shrinkage: float | None = None
     control: Control = field(default_factory=Control)
+    luck: Luck | None = None
+    could_show: dict[str, float] = field(default_factory=dict)
+    objective: str = "rank_ic"
+    horizon: int = 1
 
     @property
     def exit_code(self) -> int:
-        """0 when something was found, 1 otherwise."""
+        """0 when something was found that pays and is better than random formulas, 1 otherwise."""
         return EXIT_OK if self.status is Status.FOUND else EXIT_NOTHING_FOUND
 
     @property
@@ -146,4 +169,8 @@ class Verdict:
                 "test": {} if self.tested is None else self.tested.as_dict(),
             },
             "control": self.control.as_dict(),
+            "objective": self.objective,
+            "horizon": self.horizon,
+            **({} if self.luck is None else {"luck": self.luck.as_dict()}),
+            **({"could_have_shown": dict(self.could_show)} if self.could_show else {}),
         }

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fama_fast.ledger import records
 from fama_fast.library.codec import factor_to_dict
 from fama_fast.mining.verdict.findings import Status, Verdict
+from fama_fast.mining.verdict.measures import in_units
 from fama_fast.terminal import printable
 
 if TYPE_CHECKING:
@@ -123,19 +124,40 @@ def write_document(document: dict[str, Any], path: str | Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def factor_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row a new factor for a table: RankIC by split, what the verdict says, the expression."""
-    rows = []
+_SPLITS = ("train", "valid", "test")
+
+
+def measure_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row a pool or new factor and split for a table: the four measures beside each other, and the expression.
+
+    `holds` is what the verdict says of a factor; spread and net are basis points a day. Pools come first. A split that
+    was not looked at has no row; what is not known is None.
+    """
+    horizon = document["verdict"].get("horizon") or document["settings"].get("splits", {}).get("horizon") or 1
+    pools = document["verdict"].get("pool", {})
+    shown = [("", split, pools[split], "the pool") for split in ("valid", "test") if pools.get(split)]
     for entry in document["factors"]:
-        scores, verdict = entry["scores"], entry.get("verdict", {})
-        row: dict[str, Any] = {"holds": "yes" if verdict.get("holds") else "no"}
-        for split in ("train", "valid", "test"):
-            row[split] = scores.get(split, {}).get("rank_ic")
-        row["valid t"] = verdict.get("valid_t")
-        row["turnover"] = scores.get("train", {}).get("turnover")
-        row["expression"] = entry["expression"]
-        rows.append(row)
-    return rows
+        holds, scores = "yes" if entry.get("verdict", {}).get("holds") else "no", entry["scores"]
+        shown += [(holds, split, scores[split], entry["expression"]) for split in _SPLITS if split in scores]
+    return [_measured(holds, split, scores, horizon, name) for holds, split, scores, name in shown]
+
+
+def _measured(holds: str, split: str, scores: dict[str, Any], horizon: int, expression: str) -> dict[str, Any]:
+    def in_points(name: str) -> str | None:
+        text = in_units(name, scores.get(name), horizon, unit=False)
+        return None if text == "-" else text
+
+    return {
+        "holds": holds,
+        "split": split,
+        "RankIC": scores.get("rank_ic"),
+        "t": scores.get("rank_ic_t"),
+        "IC": scores.get("ic"),
+        "spread": in_points("spread"),
+        "net": in_points("net"),
+        "turnover": scores.get("turnover"),
+        "expression": expression,
+    }
 
 
 def _cell(value: Any) -> str:
@@ -144,24 +166,49 @@ def _cell(value: Any) -> str:
     return f"{value:+.4f}" if isinstance(value, float) else str(value)
 
 
+_COLOURS = {
+    Status.FOUND: "bold green",
+    Status.NOT_BETTER: "bold yellow",
+    Status.DOES_NOT_PAY: "bold yellow",
+    Status.NOT_CONFIRMED: "bold red",
+    Status.NOTHING_FOUND: "bold red",
+}
+
+
+def coloured_headline(document: dict[str, Any]) -> Any:
+    """The verdict's line as rich text, in the colour of its status."""
+    from rich.text import Text
+
+    verdict = document["verdict"]
+    colours = {status.value: colour for status, colour in _COLOURS.items()}
+    return Text(printable(verdict["headline"]), style=colours.get(verdict["status"], "bold"))
+
+
 def factor_table(document: dict[str, Any]) -> Any:
-    """The factors as a rich table."""
+    """The pools and factors as a rich table."""
     from rich.table import Table
     from rich.text import Text
 
-    rows = factor_rows(document)
-    table = Table(title="New factors (RankIC in the direction of training)", title_justify="left")
-    for name in ("holds", "train", "valid", "test", "valid t", "turnover"):
+    table = Table(
+        title="New factors, in the direction of training; spread and net in basis points a day", title_justify="left"
+    )
+    for name in ("holds", "split", "RankIC", "t", "IC", "spread", "net", "turnover"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("expression", overflow="fold", min_width=20)
-    for row in rows:
-        table.add_row(*(Text(printable(_cell(v))) for v in row.values()))
+    table.add_column("expression", overflow="fold", min_width=16)
+    before = ""
+    for row in measure_rows(document):
+        new = row["expression"] != before
+        before = row["expression"]
+        shown = row if new else {**row, "holds": "", "expression": ""}
+        if new:
+            table.add_section()
+        table.add_row(*(Text(printable(_cell(v))) for v in shown.values()))
     return table
 
 
 def plain_lines(document: dict[str, Any]) -> list[str]:
-    """The factors as tab-separated lines, header first; empty without factors."""
-    rows = factor_rows(document)
+    """Pools and factors as tab-separated lines, header first; empty without factors."""
+    rows = measure_rows(document)
     if not rows:
         return []
     return ["\t".join(rows[0])] + ["\t".join(_cell(v) for v in row.values()) for row in rows]
@@ -190,7 +237,7 @@ def markdown(document: dict[str, Any]) -> str:
     ]
     if verdict["status"] == Status.NOTHING_FOUND.value:
         lines.append("- the test split was not opened")
-    rows = factor_rows(document)
+    rows = measure_rows(document)
     if rows:
         lines += ["", "| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
         for row in rows:

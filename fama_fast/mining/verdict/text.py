@@ -4,39 +4,99 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fama_fast.mining.verdict.findings import Status
+from fama_fast.mining.verdict.measures import MEASURES, in_units, interval_in_units
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fama_fast.mining.verdict.control import Control
     from fama_fast.mining.verdict.findings import Evidence, FactorVerdict, Tried
+    from fama_fast.mining.verdict.luck import Luck
 
 NAN = float("nan")
 
 
 def headline(
-    status: str, factors: Sequence[FactorVerdict], tried: Tried, *, level: float, tested: Evidence | None
+    status: Status,
+    factors: Sequence[FactorVerdict],
+    tried: Tried,
+    *,
+    level: float,
+    tested: Evidence | None,
+    control: Control,
+    could_show: Mapping[str, float],
+    horizon: int = 1,
 ) -> str:
-    """One sentence for the whole run, which begins with the status."""
+    """At most two sentences for the whole run; they begin with the status."""
     holding = [f for f in factors if f.holds]
     if not holding or tested is None:
         if not factors:
-            return f"nothing found: no candidate of {tried.here} passed the gates"
-        those = (
-            "the one new factor does not hold" if len(factors) == 1 else f"none of the {len(factors)} new factors holds"
-        )
-        counted = f"false discovery rate {level:g} over {tried.total} measured candidates"
-        return f"nothing found: {those} on validation ({counted}); the test split stays closed"
+            text = f"nothing found: no candidate of {tried.here} passed the gates"
+        else:
+            those = (
+                "the one new factor does not hold"
+                if len(factors) == 1
+                else f"none of the {len(factors)} new factors holds"
+            )
+            counted = f"false discovery rate {level:g} over {tried.total} measured candidates"
+            text = f"nothing found: {those} on validation ({counted}); the test split stays closed"
+        return f"{text}. {_could(could_show, horizon)}." if could_show else text
     agree = sum(1 for f in holding if f.test_t is not None and f.test_t > 0.0)
-    rank_ic = tested.scores.get("rank_ic", NAN)
-    figures = (
-        f"pool on the test split: RankIC {rank_ic:+.4f}, 95% interval {_interval(tested.interval)}, "
-        f"t {tested.scores.get('rank_ic_t', NAN):+.2f}; {agree} of {len(holding)} in the same direction"
-    )
     held = f"{len(holding)} of {len(factors)} new factors hold{'s' if len(holding) == 1 else ''} on validation"
-    if status == "found":
-        return f"found: {held} and the test agrees ({figures})"
-    word = "contradicts" if rank_ic < 0.0 else "does not confirm"
-    return f"not confirmed: {held}, but the test {word} ({figures})"
+    judged = _judged(tested)
+    spread = "" if tested.objective == "spread" else f", {_spread(tested)}"
+    figures = f"pool on the test split: {judged}{spread}; {agree} of {len(holding)} in the same direction"
+    if status is Status.NOT_CONFIRMED:
+        word = "contradicts" if tested.level < 0.0 else "does not confirm"
+        return f"not confirmed: {held}, but the test {word} ({figures})"
+    if status is Status.DOES_NOT_PAY:
+        return f"ranks, but does not pay: {held} and the test agrees, but its spread is not above zero ({figures})"
+    if status is Status.NOT_BETTER:
+        return (
+            f"found, but no better than random formulas: {held} and the test agrees ({figures}). On validation "
+            f"{_random_pool(control)} {'do as well' if not _worse(control) else 'do better'}: the difference is "
+            f"{interval_in_units(tested.objective, control.gain, horizon)} (95% interval)."
+        )
+    if control.beaten is None:
+        rest = "It was not compared with random formulas"
+    elif not control.admitted:
+        rest = "Of the random formulas none passed the gates"
+    else:
+        rest = f"On validation it is better than {_random_pool(control)}"
+    return f"found: {held} and the test agrees and pays ({figures}). {rest}."
+
+
+def _judged(pool: Evidence) -> str:
+    name = pool.objective
+    t = pool.scores.get("objective_t", pool.scores.get(f"{name}_t", NAN))
+    return (
+        f"{MEASURES[name]} {in_units(name, pool.level, pool.horizon)}, 95% interval "
+        f"{interval_in_units(name, pool.interval, pool.horizon)}, t {t:+.2f}"
+    )
+
+
+def _spread(pool: Evidence) -> str:
+    return (
+        f"spread {in_units('spread', pool.scores.get('spread'), pool.horizon)}, 95% interval "
+        f"{interval_in_units('spread', pool.spread_interval, pool.horizon)}"
+    )
+
+
+def _could(could_show: Mapping[str, float], horizon: int) -> str:
+    """The least that would have been found."""
+    parts = [
+        f"a {MEASURES[name]} of {in_units(name, value, horizon).lstrip('+')}" for name, value in could_show.items()
+    ]
+    return f"With 80% power this panel and so many trials could have shown {' or '.join(parts)}"
+
+
+def _random_pool(control: Control) -> str:
+    return f"{control.chosen} random formula{'s' if control.chosen != 1 else ''} chosen by the same rule"
+
+
+def _worse(control: Control) -> bool:
+    return len(control.gain) == 2 and control.gain[1] < 0.0
 
 
 def statements(
@@ -50,13 +110,19 @@ def statements(
     tested: Evidence | None,
     shrinkage: float | None,
     control: Control,
+    luck: Luck | None = None,
+    could_show: Mapping[str, float] | None = None,
+    objective: str = "rank_ic",
+    horizon: int = 1,
 ) -> tuple[str, ...]:
-    """One sentence each on the number of trials, validation, the null controls and the test."""
+    """One sentence each on the number of trials, validation, luck, the null controls and the test."""
     out = [_bar(tried, level)]
     if valid is not None:
-        out.append(_validation(factors, tried, valid))
+        out.append(_validation(factors, luck, valid))
+    if luck is not None:
+        out.append(_luck(luck))
     if control.candidates:
-        out.append(_random(control, valid))
+        out.append(_random(control, objective, horizon))
     if control.null:
         out.append(_shuffled(control, valid))
     if tested is not None:
@@ -66,11 +132,9 @@ def statements(
             f"From training to test the factors that hold kept {shrinkage:.0%} of their RankIC"
             + (": less than half, so expect less still." if shrinkage < 0.5 else ".")
         )
+    if could_show:
+        out.append(f"{_could(could_show, horizon)}.")
     return tuple(out)
-
-
-def _interval(bounds: tuple[float, float]) -> str:
-    return f"{bounds[0]:+.4f} to {bounds[1]:+.4f}"
 
 
 def _bar(tried: Tried, level: float) -> str:
@@ -81,32 +145,52 @@ def _bar(tried: Tried, level: float) -> str:
     )
 
 
-def _validation(factors: Sequence[FactorVerdict], tried: Tried, valid: Evidence) -> str:
+def _validation(factors: Sequence[FactorVerdict], luck: Luck | None, valid: Evidence) -> str:
     best = min((f.valid_p for f in factors), default=NAN)
+    spread = "" if valid.objective == "spread" else f" and {_spread(valid)}"
     text = (
-        f"The pool of {len(factors)} new factor{'s' if len(factors) != 1 else ''} has RankIC "
-        f"{valid.scores.get('rank_ic', NAN):+.4f} on validation (95% interval {_interval(valid.interval)}); "
-        f"lowest adjusted p of a factor {best:.2g}"
+        f"The pool of {len(factors)} new factor{'s' if len(factors) != 1 else ''} has {_judged(valid)}{spread} on "
+        f"validation; lowest adjusted p of a factor {best:.2g}"
     )
     if valid.deflated is not None and valid.deflated == valid.deflated:
-        text += (
-            f"; probability that its Sharpe ratio is more than the luck of {tried.total} trials: {valid.deflated:.2f}"
-        )
+        trials = "" if luck is None else f" of {luck.clusters} independent trials"
+        text += f"; probability that the Sharpe ratio of its spread is more than the luck{trials}: {valid.deflated:.2f}"
     return text + "."
 
 
-def _random(control: Control, valid: Evidence | None) -> str:
+def _luck(luck: Luck) -> str:
+    some = f"{luck.sampled} of " if luck.sampled < luck.measured else ""
+    text = (
+        f"The best of {some}{luck.measured} candidates on validation is luck with p {luck.reality_check:.2g} (Reality "
+        f"Check), {luck.spa:.2g} (SPA), {luck.step_down:.2g} (step-down maximum t)"
+    )
+    if luck.overfitting is not None:
+        text += f"; probability that choosing the best overfits: {luck.overfitting:.2f}"
+    return text + "."
+
+
+def _random(control: Control, objective: str, horizon: int) -> str:
     if not control.admitted:
         return f"Of {control.candidates} random formulas of the same sizes none passed the same gates."
+    word = MEASURES[objective]
     text = (
-        f"Of {control.candidates} random formulas of the same sizes {control.admitted} passed the same gates; their "
-        f"pool has RankIC {control.pool_valid.get('rank_ic', NAN):+.4f} on validation, the best alone "
-        f"{control.best_valid if control.best_valid is not None else NAN:+.4f}"
+        f"Of {control.candidates} random formulas of the same sizes {control.admitted} passed the same gates; the pool "
+        f"of {control.chosen}, chosen by the same rule as the run's"
+        + (f" ({control.topped_up} of them for their training score)" if control.topped_up else "")
+        + f", has {word} {in_units(objective, control.pool_valid.get(objective), horizon)} on validation"
     )
-    if len(control.gain) == 2 and valid is not None:
+    if control.own_valid:
+        text += f", the run's {in_units(objective, control.own_valid.get(objective), horizon)}"
+    if len(control.gain) == 2:
         low, high = control.gain
         better = "better" if low > 0.0 else ("worse" if high < 0.0 else "not distinguishable")
-        text += f". The run's pool is {better} on validation (95% interval of the difference {low:+.4f} to {high:+.4f})"
+        text += (
+            f". The run's pool is {better} on validation (95% interval of the difference, over dates and "
+            f"{control.draws} draws: {interval_in_units(objective, control.gain, horizon)}"
+        )
+        if objective != "spread":
+            text += f"; of the spread {interval_in_units('spread', control.spread_gain, horizon)} bp a day"
+        text += ")"
     return text + "."
 
 
@@ -122,9 +206,13 @@ def _shuffled(control: Control, valid: Evidence | None) -> str:
 def _test(tested: Evidence, level: float, openings: int, control: Control) -> str:
     before = f", after {openings} other openings on these data" if openings else ""
     text = (
-        f"The test split was opened once{before}: RankIC {tested.scores.get('rank_ic', NAN):+.4f}, 95% interval "
-        f"{_interval(tested.interval)}, one-sided p {tested.p:.2g} (level {level:.2g})"
+        f"The test split was opened once{before}: {_judged(tested)}, one-sided p {tested.p:.2g} (level {level:.2g}); "
+        f"{_spread(tested)}, net {in_units('net', tested.scores.get('net'), tested.horizon)}"
     )
     if control.pool_test:
-        text += f"; the random formulas' pool {control.pool_test.get('rank_ic', NAN):+.4f}"
+        name = tested.objective
+        text += (
+            f"; the random formulas' pool {in_units(name, control.pool_test.get(name), tested.horizon)}, the run's "
+            f"of that number {in_units(name, control.own_test.get(name), tested.horizon)}"
+        )
     return text + "."

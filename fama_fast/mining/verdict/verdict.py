@@ -1,10 +1,12 @@
 """Judges a run: training and validation tested with all candidates counted, the test split opened once.
 
-A new factor holds when its RankIC is significant in training and, in the same direction, on validation, each
+A new factor holds when the run's objective is significant in training and, in the same direction, on validation, each
 after Benjamini-Hochberg over every different candidate that was ever measured on these data: those of this run
 and, as tests without success, those of earlier runs in the ledger. So running again with another seed buys no free
 shots. Only what holds is taken to the test, as one pool; each opening of the test by another set of factors leaves
-less of the level to the next (`spent_level`). Words follow the test, never the hope. Arrays and files are unknown here.
+less of the level to the next (`spent_level`). What the test agrees with must also pay there, with the 95% interval of
+its spread above zero, and be better on validation than random formulas of the same number, chosen by the same rule.
+Words follow the test, never the hope. Files are unknown here.
 """
 
 from __future__ import annotations
@@ -14,16 +16,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fama_fast.evaluation import benjamini_hochberg, deflated_sharpe, p_value, stationary_bootstrap_interval
+from fama_fast.evaluation import benjamini_hochberg, luck_deflated_sharpe, mean_test, p_value, studentised_interval
 from fama_fast.ledger.records import was_measured
 from fama_fast.mining.verdict.control import Control
 from fama_fast.mining.verdict.findings import Evidence, FactorVerdict, Status, Tried, Verdict
+from fama_fast.mining.verdict.measures import judged_series, objective_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from fama_fast.library.factor import Factor
-    from fama_fast.mining.measure.combination import Model, PoolScores
+    from fama_fast.mining.config import MiningConfig
+    from fama_fast.mining.measure.combination import PoolScores
+    from fama_fast.mining.verdict.luck import Luck
 
     Scores = Mapping[str, Mapping[str, float]]
 
@@ -67,10 +72,8 @@ def judge_factors(
     valid = np.ones(len(measured) + others)
     place: dict[str, int] = {}
     ts: list[tuple[float, float]] = []
-    sharpes: list[float] = []
     for i, (fingerprint, scores) in enumerate(measured):
-        t_train, t_valid = (_figure(scores, split, "rank_ic_t") for split in ("train", "valid"))
-        sharpes.append(_figure(scores, "valid", "rank_icir"))
+        t_train, t_valid = (_objective_t(scores, split) for split in ("train", "valid"))
         ts.append((t_train, t_valid))
         train[i] = p_value(t_train) if math.isfinite(t_train) else 1.0
         valid[i] = one_sided(t_valid)
@@ -93,9 +96,7 @@ def judge_factors(
                 holds=p_train <= level and p_valid <= level,
             )
         )
-    known = [s for s in sharpes if math.isfinite(s)]
-    variance = float(np.var(known, ddof=1)) if len(known) > 1 else NAN
-    return out, Tried(len(measured), others, variance)
+    return out, Tried(len(measured), others)
 
 
 def _figure(scores: Scores, split: str, name: str) -> float:
@@ -103,22 +104,35 @@ def _figure(scores: Scores, split: str, name: str) -> float:
     return NAN if value is None else float(value)
 
 
-def evidence(pool: PoolScores | None, model: Model, *, horizon: int, tried: Tried | None = None) -> Evidence | None:
-    """Figures of a pool with interval and p-value; with `tried`, the Sharpe ratio deflated for all trials."""
+def _objective_t(scores: Scores, split: str) -> float:
+    """t of the objective; of the RankIC in scores that know no objective."""
+    t = _figure(scores, split, "objective_t")
+    return t if math.isfinite(t) else _figure(scores, split, "rank_ic_t")
+
+
+def evidence(
+    pool: PoolScores | None, config: MiningConfig, *, horizon: int, trials: float | None = None
+) -> Evidence | None:
+    """Figures of a pool with intervals and p-value; with the number of independent `trials`, the deflated Sharpe ratio
+    of its daily spread."""
     if pool is None:
         return None
-    series = pool.daily[model].rank_ic
+    model, objective = config.pool.model, objective_of(config)
+    daily = pool.daily[model]
+    series, spread = judged_series(daily, objective, config), judged_series(daily, "spread", config)
     deflated = None
-    if tried is not None:
-        deflated = deflated_sharpe(series, trials=tried.total, variance=tried.sharpe_variance)
-    scores = pool.scores[model]
+    if trials is not None:
+        deflated = luck_deflated_sharpe(spread, trials=max(1.0, trials), horizon=horizon)
     return Evidence(
-        scores=scores,
+        scores=pool.scores[model],
         others={name: figures for name, figures in pool.scores.items() if name != model},
-        interval=stationary_bootstrap_interval(series, horizon=horizon),
-        p=one_sided(scores.get("rank_ic_t", NAN)),
+        interval=studentised_interval(series, horizon=horizon),
+        p=mean_test(series, horizon=horizon).p,
         deflated=deflated,
         weights=pool.weights,
+        objective=objective,
+        spread_interval=studentised_interval(spread, horizon=horizon),
+        horizon=horizon,
     )
 
 
@@ -134,12 +148,16 @@ def conclude(
     valid: Evidence | None = None,
     tested: Evidence | None = None,
     control: Control | None = None,
+    luck: Luck | None = None,
+    could_show: Mapping[str, float] | None = None,
+    objective: str = "rank_ic",
+    horizon: int = 1,
 ) -> Verdict:
     """The verdict, made once the test of the factors that hold is known.
 
     Args:
         factors: the new factors by fingerprint. test: test scores by fingerprint; empty when nothing holds, for
-            then the test stays closed. valid, tested: pools, see `Verdict`.
+            then the test stays closed. valid, tested, luck, could_show: see `Verdict`.
     """
     from fama_fast.mining.verdict import text as sentences
 
@@ -151,22 +169,35 @@ def conclude(
             f.valid_t,
             f.valid_p,
             f.holds,
-            _figure(test, f.fingerprint, "rank_ic_t") if f.fingerprint in test else None,
+            _objective_t(test, f.fingerprint) if f.fingerprint in test else None,
         )
         for f in judged
     )
     holding = [f for f in factor_verdicts if f.holds]
     if not holding or tested is None:
         status = Status.NOTHING_FOUND
-    elif tested.p <= test_level:
-        status = Status.FOUND
-    else:
+    elif tested.p > test_level:
         status = Status.NOT_CONFIRMED
-    control = control or Control()
+    elif not tested.pays:
+        status = Status.DOES_NOT_PAY
+    elif control is not None and control.beaten is False:
+        status = Status.NOT_BETTER
+    else:
+        status = Status.FOUND
+    control, could_show = control or Control(), dict(could_show or {})
     shrinkage = _shrinkage([factors[f.fingerprint] for f in holding], test)
     return Verdict(
         status,
-        sentences.headline(status.value, factor_verdicts, tried, level=level, tested=tested),
+        sentences.headline(
+            status,
+            factor_verdicts,
+            tried,
+            level=level,
+            tested=tested,
+            control=control,
+            could_show=could_show,
+            horizon=horizon,
+        ),
         sentences.statements(
             factor_verdicts,
             tried,
@@ -177,6 +208,10 @@ def conclude(
             tested=tested,
             shrinkage=shrinkage,
             control=control,
+            luck=luck,
+            could_show=could_show,
+            objective=objective,
+            horizon=horizon,
         ),
         level,
         test_level,
@@ -187,6 +222,10 @@ def conclude(
         tested,
         shrinkage,
         control,
+        luck,
+        could_show,
+        objective,
+        horizon,
     )
 
 

@@ -24,7 +24,7 @@ NAN = float("nan")
 def slow_test(x: np.ndarray, horizon: int) -> tuple[float, float, int]:
     x = x[np.isfinite(x)]
     n = len(x)
-    count = max(1, min(int(0.4 * n ** (2 / 3)), int(0.4 * n / horizon)))
+    count = max(1, min(int(n ** (2 / 3)), int(0.3 * n / horizon)))
     total = 0.0
     for j in range(1, count + 1):
         own = 0.0
@@ -56,7 +56,7 @@ def test_cosines_are_orthonormal_and_add_up_to_zero() -> None:
 
 
 def test_the_number_of_cosines_falls_with_the_horizon() -> None:
-    assert [cosine_count(500, h) for h in (1, 5, 20, 1000)] == [25, 25, 10, 1]
+    assert [cosine_count(500, h) for h in (1, 5, 20, 1000)] == [62, 30, 7, 1]
 
 
 @pytest.mark.parametrize("x", [[], [1.0], [NAN, NAN], [2.0, 2.0, 2.0], [0.1] * 40])
@@ -98,9 +98,11 @@ def test_the_interval_is_the_percentile_t_of_its_resamples() -> None:
     for rows in np.concatenate(list(resampled_rows(60, block_length(60), 40, 9, 40))):
         mean, own, _ = slow_test(x[rows] - centre, 1)
         ts.append(mean / own)
-    low, high = np.percentile(ts, [5.0, 95.0])
+    # The 90% point of 40 absolute values: nine tenths of the way from the 36th to the 37th.
+    ordered = sorted(abs(t) for t in ts)
+    half = (ordered[35] + 0.9 * (ordered[36] - ordered[35])) * error
     found = studentised_interval(x, confidence=0.9, resamples=40, seed=9)
-    assert found == pytest.approx((centre - high * error, centre - low * error))
+    assert found == pytest.approx((centre - half, centre + half))
 
 
 def test_draws_widen_the_interval() -> None:

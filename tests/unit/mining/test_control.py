@@ -17,7 +17,7 @@ from fama_fast.library import seed_factors
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.measure.market import Market
-from fama_fast.mining.run.controls import batches, run_controls, select
+from fama_fast.mining.run.controls import Compared, batches, run_controls, select
 from fama_fast.mining.verdict.control import random_formulas, sizes_of
 from fama_fast.proposals.protocol import Vocabulary
 
@@ -93,18 +93,22 @@ def test_controls_find_less_than_the_signal_and_say_how_sure_that_is(market: Mar
     rows = [{"round": 1, "text": SIGNAL, "canonical": compile_alpha(SIGNAL).canonical, "fingerprint": "s"}] * 2
     settings = config(control={"random": True, "shuffle": 3})
     run = select(market, settings, [], [[SIGNAL]])
-    control, rivals = run_controls(market, settings, [], rows, run.pool)
+    compared = Compared(run.factors, FactorPool(market, settings.pool))
+    control, rivals, own = run_controls(market, settings, [], rows, run.pool, compared)
     assert control.candidates == 2
-    assert len(rivals) == control.admitted
+    assert len(rivals) == control.chosen == len(own) <= control.admitted
     assert len(control.null) == 3
     assert run.pool is not None
-    own = run.pool.scores["ridge"]["rank_ic"]
-    assert max(control.null) < own
+    best = run.pool.scores["ridge"]["rank_ic"]
+    assert max(control.null) < best
     assert control.null_p == 0.25
     assert control.as_dict()["shuffled_labels"]["p"] == 0.25
     assert "random_formulas" in control.as_dict()
-    again, _ = run_controls(market, settings, [], rows, run.pool)
+    again, _, _ = run_controls(market, settings, [], rows, run.pool, compared)
     assert again == control
+
+
+OTHERS = ("RANK(TS_MEAN(VOLUME, 20))", "RANK(CLOSE / TS_MEAN(CLOSE, 30))", "RANK(TS_STDDEV(RET, 15))")
 
 
 def test_the_difference_to_random_formulas_is_taken_date_by_date(market: Market, monkeypatch: Any) -> None:
@@ -112,18 +116,72 @@ def test_the_difference_to_random_formulas_is_taken_date_by_date(market: Market,
     settings = config()
     run = select(market, settings, [], [[SIGNAL]])
     rows = [{"round": 1, "text": SIGNAL, "canonical": compile_alpha(SIGNAL).canonical, "fingerprint": "s"}]
-    control, _ = run_controls(market, settings, [], rows, run.pool)
-    assert control.gain == (0.0, 0.0)
+    compared = Compared(run.factors, FactorPool(market, settings.pool))
+    control, chosen, own = run_controls(market, settings, [], rows, run.pool, compared)
+    assert control.gain == control.spread_gain == (0.0, 0.0)
+    assert control.beaten is False
     assert run.pool is not None
-    assert control.pool_valid == run.pool.scores["ridge"]
+    assert control.pool_valid == control.own_valid == run.pool.scores["ridge"]
     assert control.best_train == run.factors[0].score
+    assert [f.fingerprint for f in chosen] == [f.fingerprint for f in own]
+
+
+def wide_open(**rest: Any) -> Any:
+    limits = {"min_rank_ic": 0.0, "min_t": 0.0, "complexity_penalty": 0.0, "max_correlation": 0.99}
+    return config(u=20, gates=limits, **rest)
+
+
+def test_random_formulas_are_chosen_by_the_run_s_rule_and_number(market: Market, monkeypatch: Any) -> None:
+    monkeypatch.setattr("fama_fast.mining.run.controls.random_formulas", lambda *_: [*OTHERS, SIGNAL])
+    settings = wide_open()
+    run = select(market, settings, [], [[SIGNAL, OTHERS[0]]])
+    assert len(run.factors) == 2
+    rows = [{"round": 1, "text": SIGNAL, "canonical": SIGNAL, "fingerprint": "s"}]
+    compared = Compared(run.factors, FactorPool(market, settings.pool))
+    control, chosen, own = run_controls(market, settings, [], rows, run.pool, compared)
+    assert (control.admitted, control.chosen, len(chosen), len(own)) == (4, 2, 2, 2)
+    # What holds comes first; then it is topped up by training score.
+    assert "TS_MEAN(VOLUME, 5)" in chosen[0].canonical
+    assert control.topped_up == 1
+    rest = [f for f in select(market, settings, [], [[*OTHERS, SIGNAL]]).factors if f is not chosen[0]]
+    assert chosen[1].score == max(f.score for f in rest if "TS_MEAN(VOLUME, 5)" not in f.canonical)
+    assert control.draws == 12
+    low, high = control.gain
+    assert low < control.own_valid["rank_ic"] - control.pool_valid["rank_ic"] < high
+
+
+def test_the_run_s_pool_is_cut_to_the_number_of_random_formulas(market: Market, monkeypatch: Any) -> None:
+    monkeypatch.setattr("fama_fast.mining.run.controls.random_formulas", lambda *_: [OTHERS[0]])
+    settings = wide_open()
+    run = select(market, settings, [], [[SIGNAL, OTHERS[1], OTHERS[2]]])
+    rows = [{"round": 1, "text": SIGNAL, "canonical": SIGNAL, "fingerprint": "s"}]
+    compared = Compared(run.factors, FactorPool(market, settings.pool))
+    control, _, own = run_controls(market, settings, [], rows, run.pool, compared)
+    assert (control.chosen, len(own), control.draws) == (1, 1, 0)
+    assert own[0].score == max(f.score for f in run.factors)
+    assert control.own_valid == FactorPool(market, settings.pool).valid(own).scores["ridge"]
+    # Without a factor of the run's own there is nothing beside them, and they are all there.
+    alone, _, nobody = run_controls(market, settings, [], rows, None)
+    assert (alone.chosen, alone.gain, nobody, alone.beaten) == (1, (), (), False)
+
+
+def test_a_pool_that_forgets_nothing_gives_the_same(market: Market) -> None:
+    settings = wide_open()
+    factors = select(market, settings, [], [[SIGNAL, *OTHERS]]).factors
+    keeps = FactorPool(market, settings.pool, forgets=False)
+    keeps.valid(factors)
+    for part in (factors[:2], factors[1:], factors[::2], factors):
+        kept, fresh = keeps.valid(part), FactorPool(market, settings.pool).valid(part)
+        assert kept.scores == fresh.scores
+        assert kept.weights == fresh.weights
 
 
 def test_controls_can_be_switched_off(market: Market) -> None:
     settings = config(control={"random": False})
     rows = [{"round": 1, "text": SIGNAL, "canonical": SIGNAL, "fingerprint": "s"}]
-    control, rivals = run_controls(market, settings, [], rows, None)
-    assert (control.as_dict(), rivals) == ({}, ())
+    control, rivals, own = run_controls(market, settings, [], rows, None)
+    assert (control.as_dict(), rivals, own) == ({}, (), ())
+    assert control.beaten is None
 
 
 def test_a_market_with_shuffled_labels_knows_no_others(market: Market) -> None:

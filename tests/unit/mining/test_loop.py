@@ -103,9 +103,11 @@ def deterministic(document: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_planted_signal_is_found_and_everything_is_recorded(tmp_path: Path, planted: Panel) -> None:
     progress, proposer = Recorder(), Scripted()
-    result = mine(settings(tmp_path), panel=planted, proposer=proposer, progress=progress)
+    alone = {"random": False}
+    result = mine(settings(tmp_path, control=alone), panel=planted, proposer=proposer, progress=progress)
 
     assert result.verdict.status.value == "found"
+    assert result.verdict.headline.endswith("It was not compared with random formulas.")
     assert result.exit_code == 0
     best = max(result.factors, key=lambda f: f.score)
     assert "TS_MEAN(VOLUME, 5)" in best.canonical
@@ -327,6 +329,10 @@ def test_the_result_is_written_whole_and_reads_back(tmp_path: Path, planted: Pan
     result.to_yaml(tmp_path / "run.yaml")
     document = yaml.safe_load((tmp_path / "run.yaml").read_text(encoding="utf-8"))
     assert document["verdict"]["status"] == "found"
+    assert result.exit_code == 0
+    assert document["verdict"]["pool"]["test"]["spread_interval"][0] > 0.0
+    assert document["verdict"]["luck"]["independent_trials"] >= 1
+    assert set(document["verdict"]["could_have_shown"]) == {"rank_ic", "spread"}
     assert document["data"]["hash"] == planted.data_hash
     assert document["factors"][0]["scores"]["train"] == result.factors[0].scores["train"]
     assert document["search"]["funnel"] == result.funnel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from fama_fast.ledger.records import CandidateRecord, ExchangeRecord, RunRecord
 from fama_fast.library.factor import Factor
 from fama_fast.mining.verdict.control import Control
 from fama_fast.mining.verdict.findings import Evidence, Status, Verdict
+from fama_fast.mining.verdict.luck import Luck
 from fama_fast.mining.verdict.verdict import conclude, judge_factors, one_sided, spent_level
 
 
@@ -77,14 +79,11 @@ def test_validation_must_agree_with_training() -> None:
     assert not judge_factors([factor("a")], [unknown], 0.05)[0][0].holds
 
 
-def test_the_spread_of_sharpe_ratios_is_that_of_the_trials() -> None:
-    rows: list[tuple[str | None, Any]] = [
-        ("a", {"train": figures(6.0), "valid": figures(4.0, icir=0.3)}),
-        ("b", {"train": figures(6.0), "valid": figures(4.0, icir=0.1)}),
-        ("c", {"train": figures(1.0), "valid": figures(-1.0, icir=0.1)}),
-    ]
-    assert judge_factors([], rows, 0.05)[1].sharpe_variance == pytest.approx(np.var([0.3, 0.1, -0.1], ddof=1))
-    assert math.isnan(judge_factors([], rows[:1], 0.05)[1].sharpe_variance)
+def test_the_objective_s_t_decides_where_scores_have_one() -> None:
+    both = {**figures(1.0), "objective": 0.001, "objective_t": 6.0}
+    rows: list[tuple[str | None, Any]] = [("a", {"train": both, "valid": both}), ("b", {"train": figures(6.0)})]
+    judged, _ = judge_factors([factor("a"), factor("b")], rows, 0.05)
+    assert [(f.train_t, f.holds) for f in judged] == [(6.0, True), (6.0, False)]
 
 
 def test_fdr_on_noise_is_what_it_says() -> None:
@@ -153,16 +152,29 @@ def test_the_ledger_tells_what_other_runs_did_with_the_same_data(tmp_path: Path)
         check_earlier_runs(ledger)
 
 
-def pool(rank_ic: float, t: float) -> Evidence:
-    return Evidence({"rank_ic": rank_ic, "rank_ic_t": t}, {}, (rank_ic - 0.01, rank_ic + 0.01), one_sided(t), 0.97)
+def pool(rank_ic: float, t: float, spread: tuple[float, float] = (0.0001, 0.0021)) -> Evidence:
+    scores = {"rank_ic": rank_ic, "rank_ic_t": t, "spread": sum(spread) / 2, "net": sum(spread) / 2 - 0.0005}
+    interval = (rank_ic - 0.01, rank_ic + 0.01)
+    return Evidence(scores, {}, interval, one_sided(t), 0.97, spread_interval=spread)
 
 
-def ended(test_t: float | None, *, control: Control | None = None, openings: int = 0) -> Verdict:
+LUCK = Luck(51, 51, 0.01, 0.02, 0.03, 0.125, 12, 20.5)
+
+
+def ended(
+    test_t: float | None,
+    *,
+    control: Control | None = None,
+    openings: int = 0,
+    spread: tuple[float, float] = (0.0001, 0.0021),
+    could_show: dict[str, float] | None = None,
+    admitted: bool = True,
+) -> Verdict:
     rows: list[tuple[str | None, Any]] = [("a", {"train": figures(6.0), "valid": figures(5.0)}), *screened(50)]
     judged, tried = judge_factors([factor("a")], rows, 0.05)
     test = {} if test_t is None else {"a": figures(test_t, 0.012), "pool": figures(test_t, 0.012)}
     return conclude(
-        judged if test_t is not None else [],
+        judged if admitted and test_t is not None else [],
         tried,
         level=0.05,
         test_level=spent_level(0.05, openings),
@@ -170,34 +182,69 @@ def ended(test_t: float | None, *, control: Control | None = None, openings: int
         factors={"a": factor("a")},
         test=test,
         valid=pool(0.03, 5.0),
-        tested=None if test_t is None else pool(math.copysign(0.012, test_t), test_t),
+        tested=None if test_t is None else pool(math.copysign(0.012, test_t), test_t, spread),
         control=control,
+        luck=LUCK,
+        could_show=could_show,
     )
 
 
+BETTER = Control(
+    51, 4, 0.02, 0.01, 1, 1, {"rank_ic": 0.011}, {"rank_ic": 0.004}, {"rank_ic": 0.03}, {"rank_ic": 0.012},
+    (0.005, 0.03), (0.0001, 0.0003), 12, (0.01, -0.02), 1 / 3,
+)  # fmt: skip
+
+
 def test_found_says_how_sure_and_how_much_was_lost() -> None:
-    control = Control(51, 4, 0.02, 0.01, {"rank_ic": 0.011}, {"rank_ic": 0.004}, (0.005, 0.03), (0.01, -0.02), 1 / 3)
-    verdict = ended(4.0, control=control)
+    verdict = ended(4.0, control=BETTER)
     assert (verdict.status, verdict.exit_code) == (Status.FOUND, 0)
-    assert verdict.headline.startswith("found: 1 of 1 new factors holds on validation and the test agrees (pool")
-    assert "95% interval +0.0020 to +0.0220" in verdict.headline
+    assert verdict.headline == (
+        "found: 1 of 1 new factors holds on validation and the test agrees and pays (pool on the test split: RankIC "
+        "+0.0120, 95% interval +0.0020 to +0.0220, t +4.00, spread +11.0 bp a day, 95% interval +1.0 to +21.0; 1 of 1 "
+        "in the same direction). On validation it is better than 1 random formula chosen by the same rule."
+    )
     words = "\n".join(verdict.statements)
     assert "51 different candidates were measured" in words
-    assert "more than the luck of 51 trials: 0.97" in words
+    assert "the Sharpe ratio of its spread is more than the luck of 12 independent trials: 0.97" in words
+    assert "The best of 51 candidates on validation is luck with p 0.01 (Reality Check), 0.02 (SPA), 0.03" in words
+    assert "probability that choosing the best overfits: 0.12" in words
     assert "Of 51 random formulas of the same sizes 4 passed" in words
-    assert "The run's pool is better on validation" in words
+    assert "(1 of them for their training score), has RankIC +0.0110 on validation, the run's +0.0300" in words
+    assert "The run's pool is better on validation (95% interval of the difference, over dates and 12 draws" in words
+    assert "of the spread +1.0 to +3.0 bp a day" in words
     assert "shuffled labels 2 times, the pool reached at most +0.0100 on validation against +0.0300 (p 0.33)" in words
-    assert "the random formulas' pool +0.0040" in words
+    assert "the random formulas' pool +0.0040, the run's of that number +0.0120" in words
+    assert "net +6.0 bp a day" in words
     assert "kept 40% of their RankIC: less than half" in words
     assert verdict.shrinkage == pytest.approx(0.4)
     assert verdict.as_dict()["control"]["random_formulas"]["admitted"] == 4
+    assert verdict.as_dict()["pool"]["test"]["spread_interval"] == [0.0001, 0.0021]
+    assert verdict.as_dict()["luck"]["spa_p"] == 0.02
 
 
 @pytest.mark.parametrize(("t", "word"), [(1.0, "does not confirm"), (-3.0, "contradicts")])
 def test_a_test_that_does_not_agree_is_not_a_find(t: float, word: str) -> None:
-    verdict = ended(t)
+    verdict = ended(t, control=BETTER)
     assert (verdict.status, verdict.exit_code) == (Status.NOT_CONFIRMED, 1)
     assert f"but the test {word}" in verdict.headline
+
+
+@pytest.mark.parametrize("spread", [(-0.0002, 0.001), (-0.002, -0.001), (0.0, 0.001), (math.nan, math.nan)])
+def test_what_ranks_but_earns_nothing_is_not_a_find(spread: tuple[float, float]) -> None:
+    verdict = ended(6.0, control=BETTER, spread=spread)
+    assert (verdict.status, verdict.exit_code) == (Status.DOES_NOT_PAY, 1)
+    assert verdict.headline.startswith("ranks, but does not pay: 1 of 1 new factors holds on validation and the test")
+    assert "its spread is not above zero" in verdict.headline
+
+
+@pytest.mark.parametrize(
+    ("gain", "word"), [((-0.01, 0.02), "do as well"), ((-0.03, -0.01), "do better"), ((), "do as well")]
+)
+def test_what_random_formulas_do_as_well_is_no_find_of_the_search(gain: tuple[float, ...], word: str) -> None:
+    verdict = ended(6.0, control=replace(BETTER, gain=gain))
+    assert (verdict.status, verdict.exit_code) == (Status.NOT_BETTER, 1)
+    assert verdict.headline.startswith("found, but no better than random formulas: 1 of 1")
+    assert f"chosen by the same rule {word}" in verdict.headline
 
 
 def test_later_openings_need_more() -> None:
@@ -214,8 +261,27 @@ def test_nothing_found_leaves_the_test_closed() -> None:
     assert not any("test split" in s for s in verdict.statements)
 
 
-def test_a_random_control_that_admits_nothing_is_said_too() -> None:
-    assert (
-        "Of 51 random formulas of the same sizes none passed the same gates."
-        in ended(4.0, control=Control(51)).statements
+def test_nothing_found_says_what_could_have_been() -> None:
+    verdict = ended(None, could_show={"rank_ic": 0.0213, "spread": 0.00141})
+    assert verdict.headline.endswith(
+        "gates. With 80% power this panel and so many trials could have shown a RankIC of 0.0213 or a spread of 14.1 "
+        "bp a day."
     )
+    assert verdict.as_dict()["could_have_shown"] == {"rank_ic": 0.0213, "spread": 0.00141}
+
+
+def test_a_find_that_was_not_compared_says_so() -> None:
+    assert ended(4.0).headline.endswith(". It was not compared with random formulas.")
+    none = ended(4.0, control=Control(51))
+    assert none.status is Status.FOUND
+    assert none.headline.endswith(". Of the random formulas none passed the gates.")
+    assert "Of 51 random formulas of the same sizes none passed the same gates." in none.statements
+
+
+@pytest.mark.parametrize("status", ["found", "not confirmed", "nothing found"])
+def test_headlines_are_two_sentences_at_most(status: str) -> None:
+    verdicts = [ended(4.0, control=BETTER), ended(1.0, control=BETTER), ended(None, could_show={"spread": 0.001})]
+    headline = next(v for v in verdicts if v.status.value == status).headline
+    assert headline.startswith(f"{status}: ")
+    assert headline.count(". ") <= 1
+    assert "\n" not in headline
