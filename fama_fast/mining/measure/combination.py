@@ -27,6 +27,7 @@ from fama_fast.evaluation.daily import SERIES, Daily, daily
 from fama_fast.evaluation.ranks import Ranks, centred_ranks, oriented_ranks, tamed_labels
 from fama_fast.evaluation.rows import over_rows
 from fama_fast.ledger.records import known_figures
+from fama_fast.mining.measure.horizons import averaged
 from fama_fast.mining.measure.rank_moments import RankMoments, pass_bytes, whole_ranks
 from fama_fast.panel import Panel
 from fama_fast.target.rows import LABEL_BYTES
@@ -68,7 +69,7 @@ class RankChunk:
     """Ranks of some factors on the dates [start, stop), in their order; arrays begin at row `begin`, before `start` by
     as many dates as a label is held, if there are as many.
 
-    `labels` (rows, N), `universe` (rows, N) or None where everyone is a member.
+    `labels` (rows, N), `universe` (rows, N) or None where everyone is a member. `further`: labels of further horizons.
     """
 
     begin: int
@@ -77,6 +78,7 @@ class RankChunk:
     ranks: list[Ranks]
     labels: FloatArray
     universe: BoolArray | None
+    further: Sequence[FloatArray] = ()
 
 
 @dataclass
@@ -106,12 +108,13 @@ class _Scored:
         warm = max(chunk.begin, self.rows.start)
         own = slice(warm - chunk.begin, last - chunk.begin)
         parts = [r[own] for r in chunk.ranks]
-        threads, span = self.market.config.run.threads, self.market.horizon
+        threads, spans = self.market.config.run.threads, [m.span for m in (self.market, *self.market.further)]
         forecasts = blend(parts, self._weights(len(parts), warm, last), threads)
         inside = None if chunk.universe is None else chunk.universe[own]
         at = slice(first - self.rows.start, last - self.rows.start)
         for model, forecast in forecasts.items():
-            found = daily(forecast, chunk.labels[own], inside, span=span, threads=threads)
+            by_horizon = zip((chunk.labels, *chunk.further), spans, strict=True)
+            found = averaged([daily(forecast, y[own], inside, span=s, threads=threads) for y, s in by_horizon])
             for name in SERIES:
                 self.series[model][name][at] = getattr(found, name)[first - warm :]
 
@@ -173,7 +176,8 @@ class FactorPool:
             self._keep(factors, new)
             universe = None if market.held.universe is None else market.held.universe[rows]
             ranks = [self._kept[name][0] for name in names]
-            scored.add(RankChunk(rows.start, rows.start, rows.stop, ranks, market.labels.values[rows], universe))
+            labels, *further = (m.labels.values[rows] for m in (market, *market.further))
+            scored.add(RankChunk(rows.start, rows.start, rows.stop, ranks, labels, universe, further))
         else:
             first = 0 if new else rows.start
             for chunk in self.rank_chunks(factors, market.panel, market.label_rows, first, rows.stop):
@@ -268,21 +272,23 @@ class FactorPool:
             DataError: from reading. ConfigError: a budget too small for one chunk.
         """
         market, run = self.market, self.market.config.run
+        further = [m.label_rows if source is market.panel else m.returns(source) for m in market.further]
+        every = [labels, *further]
         forms = [f.as_proposed for f in factors]
         roots = lowered([f"RANK({text})" for text, _ in forms], source, run.min_coverage)
         fields, groups = read_names(roots, source)
-        fields = list(dict.fromkeys([*fields, *labels.fields]))
-        groups = list(dict.fromkeys([*groups, *labels.groups]))
+        fields = list(dict.fromkeys([*fields, *(name for y in every for name in y.fields)]))
+        groups = list(dict.fromkeys([*groups, *(name for y in every for name in y.groups)]))
         schedule = plan_chunks(
             roots,
             source,
             market.budget.total,
             fields=fields,
             groups=groups,
-            rows_before=market.horizon + labels.rows_before,
-            rows_after=labels.rows_after,
+            rows_before=market.horizon + max(y.rows_before for y in every),
+            rows_after=max(y.rows_after for y in every),
             warm=market.horizon,
-            extra=pass_bytes(len(factors)) + labels.cell_bytes - LABEL_BYTES,
+            extra=pass_bytes(len(factors)) + sum(y.cell_bytes for y in every) - LABEL_BYTES,
             walked=last - first,
             held=market.budget.held,
         )
@@ -294,9 +300,9 @@ class FactorPool:
                     ranks[index] = oriented_ranks(values, forms[index][1], run.threads)
                 del found, values
             universe = loaded.rows(begin, loaded.stop).universe if source.has_universe else None
-            own = labels.rows(loaded, begin, loaded.stop)
-            yield RankChunk(begin, loaded.start, loaded.stop, ranks, own, universe)
-            del ranks, own, universe
+            own, *later = (y.rows(loaded, begin, loaded.stop) for y in every)
+            yield RankChunk(begin, loaded.start, loaded.stop, ranks, own, universe, later)
+            del ranks, own, later, universe
 
 
 def ridge_weights(gram: FloatArray, cross: FloatArray, penalty: float) -> FloatArray:

@@ -6,15 +6,13 @@ mistake; `open_test` is the one place that reads it. It knows no library, no pro
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fama_fast.data.labels import only_scored, shuffled_labels
 from fama_fast.engine import daily_measures, daily_rank_ic, ranks_on
-from fama_fast.engine.budget import Schedule
-from fama_fast.engine.chunks import chunks
-from fama_fast.errors import DataError
 from fama_fast.evaluation import SortedRows, mean, newey_west_t, trading
 from fama_fast.evaluation.chunked import daily_by_labels
 from fama_fast.evaluation.ic import coverage_adjusted
@@ -22,14 +20,16 @@ from fama_fast.evaluation.ranks import unit_vector
 from fama_fast.evaluation.score import compile_all
 from fama_fast.lang import writable
 from fama_fast.mining.css import sample_rows
-from fama_fast.mining.measure.market_rows import split_rows
+from fama_fast.mining.measure.horizons import averaged
+from fama_fast.mining.measure.label_pass import label_chunks
+from fama_fast.mining.measure.market_rows import no_labels, split_rows
 from fama_fast.mining.measure.pass_budget import PassBudget
 from fama_fast.mining.measure.race import BlockSeries, Race, first_row
 from fama_fast.mining.objective import Measured, Yardstick, deviations
 from fama_fast.panel import Panel
 from fama_fast.proposals.protocol import Vocabulary
 from fama_fast.target import GivenLabels
-from fama_fast.target.labels import LeftOut, TargetLabels
+from fama_fast.target.labels import LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from fama_fast.mining.candidate import Candidate, Member
     from fama_fast.mining.config import MiningConfig
     from fama_fast.panel.source import Source
-    from fama_fast.target import LabelRows
+    from fama_fast.target import LabelRows, Target
     from fama_fast.types import FloatArray
 
 
@@ -58,7 +58,13 @@ class Market:
     Args:
         data: the whole data. config: splits, label, sampling and gates' settings. library: canonical texts of what the
             run begins with, whose rank vectors the budget holds.
-        labels: (T, N) over the mining rows, in place of the forward returns; for controls that shuffle them.
+        labels: (T, N) over the mining rows, one for each horizon, in place of the target's; for controls that shuffle
+            them. first: of a target with several horizons, the market of the first one, whose data a further one's
+            shares; `target` is then that of the further one alone.
+
+    Attributes:
+        further: a market for each further horizon. What is measured is the mean of all. horizon: rows over which labels
+            overlap, of the longest. span: rows that the own label is held.
 
     Raises:
         DataError: too few dates or symbols to mine on; the message has the numbers; from reading.
@@ -71,26 +77,42 @@ class Market:
         config: MiningConfig,
         *,
         library: Sequence[str] = (),
-        labels: FloatArray | None = None,
+        labels: Sequence[FloatArray] | None = None,
+        first: Market | None = None,
+        target: Target | None = None,
     ) -> None:
         self.rows = split_rows(data, config)
         self.config, self.whole, self.library = config, data, library
-        self.target = config.predicted
+        self.target = target or config.predicted
         self.reach = self.target.rows_ahead(data.sessions)
-        self.horizon = max(self.target.held(data.sessions).values())
+        held = list(self.target.held(data.sessions).values())
+        self.span, self.horizon = held[0], max(held)
         self.left_out = LeftOut()
         # Labels of the last validation dates reach to the test's first row at most: the purge sees to that.
-        self.panel = data.slice_dates(0, self.rows.test.start)
+        self.panel: Source = data.slice_dates(0, self.rows.test.start) if first is None else first.panel
         self.vector_rows = sample_rows(self.rows.train, config.css.n_dates, config.run.seed)
-        self.label_rows: LabelRows = GivenLabels(labels) if labels is not None else self.returns(self.panel)
+        self.label_rows: LabelRows = GivenLabels(labels[0]) if labels is not None else self.returns(self.panel)
         self._options: dict[str, Any] = {"threads": config.run.threads, "min_coverage": config.run.min_coverage}
-        self.budget = self._budget(0 if labels is None else labels.nbytes)
+        self.budget = self._budget(0 if labels is None else sum(y.nbytes for y in labels))
         self._memory: dict[str, Any] = {"budget": self.budget.total, "held": self.budget.held}
-        self.scale = self._survey()
+        own_scale = self._survey()
+        self.further = tuple(
+            Market(
+                data,
+                config,
+                library=library,
+                labels=None if labels is None else [labels[i]],
+                first=self,
+                target=replace(self.target, horizons=(key,)),
+            )
+            for i, key in enumerate(self.target.keys)
+            if i
+        )
+        self.scale: float = float(np.mean([own_scale, *(m.scale for m in self.further)]))
         self.yardstick = Yardstick.of(
             config.objective, cost_bps=config.cost_bps, scale=self.scale, horizon=self.horizon
         )
-        self.race = self._race()
+        self.race = self._race() if first is None else None
         self._cuts: dict[tuple[int, int], tuple[Panel, GivenLabels]] = {}
         self._asked: list[Alpha] = []
         self._figures: dict[str, tuple[Daily, dict[int, FloatArray]]] = {}
@@ -134,40 +156,18 @@ class Market:
         self.unscored = int(np.count_nonzero(self.members < least))
         for name, found in known.items():
             if not found:
-                raise self.no_returns(name)
+                most = int(self.members[getattr(self.rows, name)].max()) if self.unscored else least
+                raise no_labels(name, self.whole.source, most, least, self.left_out, plain=self.target.is_default)
         return max(0.0, float(np.nan_to_num(mean(spreads[self.rows.train]))))
 
     def _labels(self) -> Iterator[tuple[Loaded, FloatArray]]:
         """The labels of all mining rows, chunk by chunk, with the chunk's closes."""
-        made, counted = self.label_rows, self.budget.total is not None
-        core = self.budget.survey_rows(*self.panel.shape, made)
-        schedule = Schedule(core, 0, made.rows_after, (), 0, counted=counted, rows_before=made.rows_before)
-        fields = list(dict.fromkeys([*made.fields, *(["CLOSE"] if "CLOSE" in self.panel.supplied_fields else [])]))
         left_out = LeftOut()
-        for loaded in chunks(self.panel, schedule, fields, list(made.groups)):
-            if isinstance(made, TargetLabels):
-                labels, left = made.made(loaded, loaded.start, loaded.stop, self.config.run.threads)
+        for loaded, labels, left in label_chunks(self.panel, self.label_rows, self.budget, self.config.run.threads):
+            if left is not None:
                 self.left_out = left_out = left_out + left
-                yield loaded, labels
-                del labels
-            else:
-                yield loaded, made.rows(loaded, loaded.start, loaded.stop)
-
-    def no_returns(self, split: str) -> DataError:
-        """That a split has no label at all."""
-        rows: slice = getattr(self.rows, split)
-        start = f"{self.whole.source}: no forward return is known in the {split} split"
-        if self.unscored and self.members[rows].max() < self.config.splits.min_members:
-            most = int(self.members[rows].max())
-            return DataError(
-                f"{start}: the universe has at most {most} members there, fewer than splits.min_members, "
-                f"{self.config.splits.min_members}"
-            )
-        if self.left_out.left:
-            return DataError(f"{start}: of {self.left_out.of:,} that there are in both none is tradable at entry")
-        return DataError(
-            f"{start}: {'CLOSE is missing' if self.target.is_default else 'the target has no value there'}"
-        )
+            yield loaded, labels
+            del loaded, labels
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -225,7 +225,11 @@ class Market:
 
         Values are never materialised. A symbol that does not trade but has a value counts too, up to everyone.
         """
-        found = daily_measures(alphas, self.panel, self.label_rows, span=self.horizon, **self._memory, **self._options)
+        return averaged([market._measured(alphas) for market in (self, *self.further)])
+
+    def _measured(self, alphas: Sequence[Alpha]) -> Measured:
+        """The same at the own horizon alone."""
+        found = daily_measures(alphas, self.panel, self.label_rows, span=self.span, **self._memory, **self._options)
         covered = np.minimum(found.count / np.maximum(self.members, 1.0), 1.0)
         return Measured(found.rank_ic, found.ic, found.spread, found.traded, covered)
 
@@ -236,6 +240,11 @@ class Market:
 
     def score_block(self, alphas: Sequence[Alpha], first: int, block: slice) -> BlockSeries:
         """The same of one part, computed from row `first` on. What is traded is not known on a block's first dates."""
+        markets = (self, *self.further)
+        return averaged([market._block(alphas, first, block, self.yardstick) for market in markets])
+
+    def _block(self, alphas: Sequence[Alpha], first: int, block: slice, yardstick: Yardstick) -> BlockSeries:
+        """The same at the own horizon alone."""
         source: Source = self.panel
         labels, before = self.label_rows, 0
         if isinstance(source, Panel):
@@ -246,10 +255,10 @@ class Market:
             source, labels = self._cuts[first, block.stop]
             before = first
         rows = {"first": block.start - before, "last": block.stop - before, "floor": first - before}
-        if self.yardstick.objective.name == "rank_ic":
+        if yardstick.objective.name == "rank_ic":
             return BlockSeries(*daily_rank_ic(alphas, source, labels, **rows, **self._memory, **self._options))
-        found = daily_measures(alphas, source, labels, span=self.horizon, **rows, **self._memory, **self._options)
-        return BlockSeries(self.yardstick.gross(found), found.count, self.yardstick.cost(found))
+        found = daily_measures(alphas, source, labels, span=self.span, **rows, **self._memory, **self._options)
+        return BlockSeries(yardstick.gross(found), found.count, yardstick.cost(found))
 
     def training_series(self, texts: Sequence[str]) -> FloatArray:
         """The objective's exact daily series over the training rows, (K, dates of training), of canonical texts, each
@@ -297,6 +306,13 @@ class Market:
 
         The second is NaN for the last `ahead` dates. The first of a batch makes one pass for all of it.
         """
+        found = [market._own_figures(alpha, ahead, self._asked) for market in (self, *self.further)]
+        later = [series for _, series in found]
+        return averaged([series for series, _ in found]), sum(later[1:], later[0]) / len(later)
+
+    def _own_figures(self, alpha: Alpha, ahead: int, asked: list[Alpha]) -> tuple[Daily, FloatArray]:
+        """The same at the own horizon alone. asked: who shares a pass."""
+        self._asked = asked
         known = self._figures.get(alpha.canonical)
         if known is None or ahead not in known[1]:
             if all(a.canonical != alpha.canonical for a in self._asked):
@@ -306,7 +322,7 @@ class Market:
                 self._asked,
                 self.panel,
                 labels,
-                spans=dict.fromkeys(labels, self.horizon),
+                spans=dict.fromkeys(labels, self.span),
                 **self._memory,
                 **self._options,
             )
@@ -322,16 +338,24 @@ class Market:
 
         These are in memory, for any date may be dealt any other's.
         """
+        state = rng.bit_generator.state
+        dealt = []
+        for market in (self, *self.further):
+            rng.bit_generator.state = state  # dates are dealt out alike at every horizon
+            dealt.append(market._dealt(rng, block, len(self.further)))
+        return Market(self.whole, self.config, library=self.library, labels=dealt)
+
+    def _dealt(self, rng: np.random.Generator, block: int, others: int) -> FloatArray:
+        """The own labels, dealt out anew, beside those of so many other horizons."""
         labels = np.empty(self.panel.shape)
         # While they are dealt there are the labels, the dealt ones and a copy of a split.
-        self._budget(3 * labels.nbytes)
+        self._budget((3 + others) * labels.nbytes)
         for loaded, found in self._labels():
             labels[loaded.start : loaded.stop] = found
         dealt = shuffled_labels(labels, (self.rows.train, self.rows.valid), rng, block)
-        del labels
         if self.unscored:
             dealt[self.members < self.config.splits.min_members] = np.nan
-        return Market(self.whole, self.config, library=self.library, labels=dealt)
+        return dealt
 
     def lead(self, candidate: Candidate, member: Member) -> float:
         """Newey-West t of how far a candidate's daily series is above a member's in training, each for its breadth."""
@@ -356,16 +380,17 @@ class Market:
     def open_test(self, factors: Sequence[Factor]) -> dict[str, dict[str, float]]:
         """Scores of each factor on the test rows, by fingerprint. Only the verdict may call this, once."""
         rows, forms = self.rows.test, [f.as_proposed for f in factors]
+        markets = (self, *self.further)
         found = daily_by_labels(
             compile_all([text for text, _ in forms], self.whole),
             self.whole,
-            {0: self.returns(self.whole)},
-            spans={0: self.horizon},
+            {i: market.returns(self.whole) for i, market in enumerate(markets)},
+            spans={i: market.span for i, market in enumerate(markets)},
             first=rows.start,
             **self._memory,
             **self._options,
         )
         return {
-            f.fingerprint: self.summary(figures[0].turned(sign), rows)
+            f.fingerprint: self.summary(averaged(list(figures.values())).turned(sign), rows)
             for f, (_, sign), figures in zip(factors, forms, found, strict=True)
         }

@@ -10,6 +10,7 @@ from fama_fast.errors import DataError
 if TYPE_CHECKING:
     from fama_fast.mining.config import MiningConfig
     from fama_fast.panel.source import Source
+    from fama_fast.target.labels import LeftOut
 
 MIN_SYMBOLS = 3
 MIN_ROWS = 5  # dates a split needs
@@ -51,3 +52,20 @@ def split_rows(data: Source, config: MiningConfig) -> Rows:
                 f"split, at least {MIN_ROWS} are needed"
             )
     return out
+
+
+def no_labels(split: str, source: str, most: int, least: int, left_out: LeftOut, *, plain: bool) -> DataError:
+    """That a split has no label at all, and why.
+
+    Args:
+        source: of the data. most: members of the universe on a date of the split at most. least: that a date must have
+            to be scored. left_out: labels that could not be entered. plain: labels are the close's returns.
+    """
+    start = f"{source}: no forward return is known in the {split} split"
+    if most < least:
+        return DataError(
+            f"{start}: the universe has at most {most} members there, fewer than splits.min_members, {least}"
+        )
+    if left_out.left:
+        return DataError(f"{start}: of {left_out.of:,} labels {left_out.left:,} are not tradable at entry")
+    return DataError(f"{start}: {'CLOSE is missing' if plain else 'the target has no value there'}")
