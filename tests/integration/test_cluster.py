@@ -32,6 +32,7 @@ from fama_fast.cluster.source import MappedPanel, MarketFiles, hash_of
 from fama_fast.data import DEFAULT_SIMULATION
 from fama_fast.errors import ClusterError, ConfigError
 from fama_fast.mining.config_file import config_from_dict
+from fama_fast.target import Target
 from tests.support.mine import CONFIG, ROOT, result, start
 
 distributed = pytest.importorskip("distributed", reason="Dask distributed is not installed (the extra `cluster`)")
@@ -159,8 +160,9 @@ def test_a_worker_short_of_memory_reads_in_parts(panel: ff.Panel, parquet: Path)
     with pytest.raises(Unfit, match="memory limit"):
         Scoring.within(data, 100_000_000, 1, taken=90_000_000)
     options = {"min_coverage": None, "min_pairs": 3, "min_members": 10}
+    target = Target(horizons=(1, 5))
     for first, last in [(0, dates), (100, 250)]:
-        (ours, noticed), (theirs, read) = (s.daily(TEXTS, (1, 5), 1, options, first, last) for s in (whole, short))
+        (ours, noticed), (theirs, read) = (s.daily(TEXTS, target, options, first, last) for s in (whole, short))
         assert len(noticed) == len(read)
         for a, b in zip(ours, theirs, strict=True):
             for h in (1, 5):
@@ -196,7 +198,7 @@ def test_an_expression_that_workers_lack_is_an_ordinary_error(
     figures = ClusterScoring(pool, panel, source)
     alphas = [ff.compile("RANK(CAP)")]
     with pytest.raises(ff.UnknownName, match="CAP"):
-        list(figures(alphas, (1,), 1, min_coverage=None, min_pairs=3))
+        list(figures(alphas, Target(), min_coverage=None, min_pairs=3))
 
 
 def test_no_port_but_dasks_own_and_only_here(pool: WorkerPool) -> None:

@@ -58,9 +58,13 @@ class Market:
     Args:
         data: the whole data. config: splits, label, sampling and gates' settings. library: canonical texts of what the
             run begins with, whose rank vectors the budget holds.
-        labels: (T, N) over the mining rows, one for each horizon, in place of the target's; for controls that shuffle
-            them. first: of a target with several horizons, the market of the first one, whose data a further one's
-            shares; `target` is then that of the further one alone.
+        labels: (T, N) over the mining rows, or one for each horizon, in place of the target's; for controls that
+            shuffle them.
+        first, target: of a further horizon, the market of the first one, whose data it shares, and its own target.
+
+    Raises:
+        DataError: too few dates or symbols to mine on; the message has the numbers; from reading.
+        ConfigError: a budget too small for one chunk and the library. UnknownName: a name that the data lack.
 
     Attributes:
         further: a market for each further horizon. What is measured is the mean of all. horizon: rows over which labels
@@ -77,7 +81,7 @@ class Market:
         config: MiningConfig,
         *,
         library: Sequence[str] = (),
-        labels: Sequence[FloatArray] | None = None,
+        labels: FloatArray | Sequence[FloatArray] | None = None,
         first: Market | None = None,
         target: Target | None = None,
     ) -> None:
@@ -91,9 +95,10 @@ class Market:
         # Labels of the last validation dates reach to the test's first row at most: the purge sees to that.
         self.panel: Source = data.slice_dates(0, self.rows.test.start) if first is None else first.panel
         self.vector_rows = sample_rows(self.rows.train, config.css.n_dates, config.run.seed)
-        self.label_rows: LabelRows = GivenLabels(labels[0]) if labels is not None else self.returns(self.panel)
+        given = [] if labels is None else [labels] if isinstance(labels, np.ndarray) else list(labels)
+        self.label_rows: LabelRows = GivenLabels(given[0]) if given else self.returns(self.panel)
         self._options: dict[str, Any] = {"threads": config.run.threads, "min_coverage": config.run.min_coverage}
-        self.budget = self._budget(0 if labels is None else sum(y.nbytes for y in labels))
+        self.budget = self._budget(sum(y.nbytes for y in given))
         self._memory: dict[str, Any] = {"budget": self.budget.total, "held": self.budget.held}
         own_scale = self._survey()
         self.further = tuple(
@@ -101,7 +106,7 @@ class Market:
                 data,
                 config,
                 library=library,
-                labels=None if labels is None else [labels[i]],
+                labels=given[i] if given else None,
                 first=self,
                 target=replace(self.target, horizons=(key,)),
             )
