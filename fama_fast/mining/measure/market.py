@@ -62,17 +62,13 @@ class Market:
             shuffle them.
         first, target: of a further horizon, the market of the first one, whose data it shares, and its own target.
 
-    Raises:
-        DataError: too few dates or symbols to mine on; the message has the numbers; from reading.
-        ConfigError: a budget too small for one chunk and the library. UnknownName: a name that the data lack.
-
     Attributes:
         further: a market for each further horizon. What is measured is the mean of all. horizon: rows over which labels
             overlap, of the longest. span: rows that the own label is held.
 
     Raises:
         DataError: too few dates or symbols to mine on; the message has the numbers; from reading.
-        ConfigError: a budget too small for one chunk and the library. UnknownName: the data have no CLOSE.
+        ConfigError: a budget too small for one chunk and the library. UnknownName: a name that the data lack.
     """
 
     def __init__(
