@@ -174,14 +174,15 @@ def correlation(x, y, mask, min_pairs, start, stop, out):  # type: ignore[no-unt
     """Pearson correlation of each row over complete (masked-in) pairs; NaN below min_pairs or constant."""
     n = x.shape[1]
     masked = mask.shape[0] > 0
-    row, some_x, some_y = np.empty(n + 1), np.empty(n + 1), np.empty(n + 1)
+    row, some_x, some_y = np.empty(n + 1), np.empty(n + 1), np.empty(n + 1 + 8)
     for t in range(start, stop):
         for i in range(n):
             row[i] = x[t, i] if not masked or mask[t, i] else np.nan
         # Taken anew for each row: numba frees an array after its last use, and a pointer is no use of it.
         own, other = as_doubles(some_x.ctypes.data), as_doubles(some_y.ctypes.data)
         pairs = pick_pairs(as_doubles(row.ctypes.data), as_doubles(y.ctypes.data + 8 * t * n), n, own, other)
-        out[t] = pearson(own, other, pairs) if pairs >= min_pairs else np.nan
+        lanes = as_doubles(some_y.ctypes.data + 8 * (n + 1))
+        out[t] = pearson(own, other, pairs, lanes) if pairs >= min_pairs else np.nan
 
 
 @njit_cached

@@ -1,6 +1,6 @@
 """Pearson's correlation of one date's pairs, for sinks and for `stats.correlation` alike: the same bits in both.
 
-Sums run over four lanes, pair i in lane i modulo 4, so that an addition need not wait for the one before.
+Sums run over eight lanes, pair i in lane i modulo 8, so that an addition need not wait for the one before.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 
 from fama_fast.backends.numba_vm.abi import helper, inlined
 from fama_fast.backends.numba_vm.kernels.far import scale_for
+from fama_fast.backends.numba_vm.simd import LANES, load, select, splat, store
 
 # A spread so far below the level would drown in the rounding of the mean: what differs is then taken from the lowest.
 _NARROW = 2.0**-16
@@ -37,60 +38,76 @@ def shift_and_scale(low, high):
     return 0.0, scale_for(largest)
 
 
+@inlined
+def _total(lanes, vector):
+    """Sum over the lanes, always in the same order."""
+    store(lanes, 0, vector)
+    return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]))
+
+
 @helper
-def pearson(x, y, pairs):
+def _range(x, pairs, lanes):
+    """(lowest, highest) of x[0..pairs)."""
+    whole = pairs - pairs % LANES
+    low, high = splat(np.inf), splat(-np.inf)
+    for i in range(0, whole, LANES):
+        v = load(x, i)
+        low, high = select(v < low, v, low), select(v > high, v, high)
+    store(lanes, 0, low)
+    least = np.inf
+    for k in range(LANES):
+        least = lanes[k] if lanes[k] < least else least
+    store(lanes, 0, high)
+    most = -np.inf
+    for k in range(LANES):
+        most = lanes[k] if lanes[k] > most else most
+    for i in range(whole, pairs):
+        least = x[i] if x[i] < least else least
+        most = x[i] if x[i] > most else most
+    return least, most
+
+
+@helper
+def _moved(x, pairs, shift, scale, lanes):
+    """Subtract and scale x[0..pairs) where it lies; returns the mean."""
+    whole = pairs - pairs % LANES
+    sums = splat(0.0)
+    for i in range(0, whole, LANES):
+        v = (load(x, i) - splat(shift)) * splat(scale)
+        store(x, i, v)
+        sums = sums + v
+    total = _total(lanes, sums)
+    for i in range(whole, pairs):
+        x[i] = (x[i] - shift) * scale
+        total += x[i]
+    return total / pairs
+
+
+@helper
+def pearson(x, y, pairs, lanes):
     """Pearson's correlation of x[0..pairs) and y[0..pairs), which are finite; missing where one of them is constant.
 
-    A side is constant when its maximum equals its minimum exactly. x and y are overwritten.
+    A side is constant when its maximum equals its minimum exactly. x and y are overwritten; lanes: eight doubles to
+    write to.
     """
-    x_low, x_high, y_low, y_high = np.inf, -np.inf, np.inf, -np.inf
-    for i in range(pairs):
-        a, b = x[i], y[i]
-        x_low = a if a < x_low else x_low
-        x_high = a if a > x_high else x_high
-        y_low = b if b < y_low else y_low
-        y_high = b if b > y_high else y_high
+    x_low, x_high = _range(x, pairs, lanes)
+    y_low, y_high = _range(y, pairs, lanes)
     if pairs == 0 or x_low == x_high or y_low == y_high:
         return np.nan
     x_shift, x_scale = shift_and_scale(x_low, x_high)
     y_shift, y_scale = shift_and_scale(y_low, y_high)
-    for i in range(pairs):
-        x[i], y[i] = (x[i] - x_shift) * x_scale, (y[i] - y_shift) * y_scale
-    whole = pairs - pairs % 4
-    x0 = x1 = x2 = x3 = y0 = y1 = y2 = y3 = 0.0
-    for i in range(0, whole, 4):
-        x0 += x[i]
-        x1 += x[i + 1]
-        x2 += x[i + 2]
-        x3 += x[i + 3]
-        y0 += y[i]
-        y1 += y[i + 1]
-        y2 += y[i + 2]
-        y3 += y[i + 3]
+    x_mean = _moved(x, pairs, x_shift, x_scale, lanes)
+    y_mean = _moved(y, pairs, y_shift, y_scale, lanes)
+    whole = pairs - pairs % LANES
+    xx_sums, yy_sums, xy_sums = splat(0.0), splat(0.0), splat(0.0)
+    for i in range(0, whole, LANES):
+        a, b = load(x, i) - splat(x_mean), load(y, i) - splat(y_mean)
+        xx_sums, yy_sums, xy_sums = xx_sums + a * a, yy_sums + b * b, xy_sums + a * b
+    xx, yy, xy = _total(lanes, xx_sums), _total(lanes, yy_sums), _total(lanes, xy_sums)
     for i in range(whole, pairs):
-        x0 += x[i]
-        y0 += y[i]
-    x_mean, y_mean = ((x0 + x1) + (x2 + x3)) / pairs, ((y0 + y1) + (y2 + y3)) / pairs
-    xx0 = xx1 = xx2 = xx3 = yy0 = yy1 = yy2 = yy3 = xy0 = xy1 = xy2 = xy3 = 0.0
-    for i in range(0, whole, 4):
-        a0, a1, a2, a3 = x[i] - x_mean, x[i + 1] - x_mean, x[i + 2] - x_mean, x[i + 3] - x_mean
-        b0, b1, b2, b3 = y[i] - y_mean, y[i + 1] - y_mean, y[i + 2] - y_mean, y[i + 3] - y_mean
-        xx0 += a0 * a0
-        xx1 += a1 * a1
-        xx2 += a2 * a2
-        xx3 += a3 * a3
-        yy0 += b0 * b0
-        yy1 += b1 * b1
-        yy2 += b2 * b2
-        yy3 += b3 * b3
-        xy0 += a0 * b0
-        xy1 += a1 * b1
-        xy2 += a2 * b2
-        xy3 += a3 * b3
-    for i in range(whole, pairs):
-        a0, b0 = x[i] - x_mean, y[i] - y_mean
-        xx0 += a0 * a0
-        yy0 += b0 * b0
-        xy0 += a0 * b0
-    size = math.sqrt((xx0 + xx1) + (xx2 + xx3)) * math.sqrt((yy0 + yy1) + (yy2 + yy3))
-    return min(1.0, max(-1.0, ((xy0 + xy1) + (xy2 + xy3)) / size)) if size > 0.0 else np.nan
+        da, db = x[i] - x_mean, y[i] - y_mean
+        xx += da * da
+        yy += db * db
+        xy += da * db
+    size = math.sqrt(xx) * math.sqrt(yy)
+    return min(1.0, max(-1.0, xy / size)) if size > 0.0 else np.nan

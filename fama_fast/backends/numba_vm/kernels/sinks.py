@@ -169,7 +169,8 @@ def daily_row(row, columns, label, label_order, labels, tied, fewest, figures, s
     # The order is of no use any more: pairs take its place.
     paired = as_doubles(scratch + 8 * scratch_size(columns))
     x, y = as_doubles(scratch), as_doubles(scratch + 8 * columns)
-    figures[2] = pearson(x, y, pick_pairs(paired, label, columns, x, y))
+    lanes = as_doubles(scratch + 16 * columns)
+    figures[2] = pearson(x, y, pick_pairs(paired, label, columns, x, y), lanes)
 
 
 def rank_ic(slots, dims, params):
