@@ -144,8 +144,8 @@ def run_controls(
         for i in range(asked.shuffle):
             rng = np.random.default_rng([config.run.seed, i])
             again = select(market.shuffled(rng, asked.shuffle_block), config, library, rounds.values(), stop)
-            null.append(0.0 if again.pool is None else again.pool.scores[model].get("rank_ic", 0.0))
-        best = 0.0 if pool is None else pool.scores[model].get("rank_ic", 0.0)
+            null.append(0.0 if again.pool is None else again.pool.scores[model].get("objective", 0.0))
+        best = 0.0 if pool is None else pool.scores[model].get("objective", 0.0)
         p = (1 + sum(1 for value in null if value >= best)) / (1 + len(null))
         control = replace(control, null=tuple(null), null_p=p)
     return control, chosen, own

@@ -124,12 +124,12 @@ def statements(
     if control.candidates:
         out.append(_random(control, objective, horizon))
     if control.null:
-        out.append(_shuffled(control, valid))
+        out.append(_shuffled(control, valid, objective, horizon))
     if tested is not None:
         out.append(_test(tested, test_level, openings, control))
     if shrinkage is not None:
         out.append(
-            f"From training to test the factors that hold kept {shrinkage:.0%} of their RankIC"
+            f"From training to test the factors that hold kept {shrinkage:.0%} of their {MEASURES[objective]}"
             + (": less than half, so expect less still." if shrinkage < 0.5 else ".")
         )
     if could_show:
@@ -194,12 +194,12 @@ def _random(control: Control, objective: str, horizon: int) -> str:
     return text + "."
 
 
-def _shuffled(control: Control, valid: Evidence | None) -> str:
-    highest = max(control.null)
-    own = 0.0 if valid is None else valid.scores.get("rank_ic", 0.0)
+def _shuffled(control: Control, valid: Evidence | None, objective: str, horizon: int) -> str:
+    own = 0.0 if valid is None else valid.scores.get(objective, 0.0)
+    highest, ours = (in_units(objective, value, horizon) for value in (max(control.null), own))
     return (
-        f"Selected anew on shuffled labels {len(control.null)} times, the pool reached at most {highest:+.4f} on "
-        f"validation against {own:+.4f} (p {control.null_p:.2g})."
+        f"Selected anew on shuffled labels {len(control.null)} times, the pool reached at most {highest} on "
+        f"validation against {ours} (p {control.null_p:.2g})."
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from fama_fast.evaluation import benjamini_hochberg, luck_deflated_sharpe, mean_test, p_value, studentised_interval
 from fama_fast.ledger.records import was_measured
+from fama_fast.library.factor import score_of
 from fama_fast.mining.verdict.control import Control
 from fama_fast.mining.verdict.findings import Evidence, FactorVerdict, Status, Tried, Verdict
 from fama_fast.mining.verdict.measures import judged_series, objective_of
@@ -230,9 +231,9 @@ def conclude(
 
 
 def _shrinkage(holding: Sequence[Factor], test: Scores) -> float | None:
-    """Mean test RankIC over mean training RankIC."""
+    """Mean objective on test over that in training, counted as RankICs."""
     before = [f.score for f in holding]
-    after = [_figure(test, f.fingerprint, "rank_ic") for f in holding]
+    after = [score_of({"train": dict(test.get(f.fingerprint, {}))}) for f in holding]
     if not holding or not all(math.isfinite(x) for x in (*before, *after)) or sum(before) <= 0.0:
         return None
     return sum(after) / sum(before)
