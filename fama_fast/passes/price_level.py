@@ -30,6 +30,9 @@ GUARD = 1e-3
 
 _ZERO = Fraction(0)
 
+# Columns that are no fields of ours and yet move with the level of prices: the adjustment, other prices of the day.
+_AS_PRICES = frozenset({"FACTOR", "ADJ_FACTOR", "ADJ_CLOSE", "ADJCLOSE", "PRE_CLOSE", "PRECLOSE", "PREV_CLOSE"})
+
 
 @dataclass(frozen=True)
 class PriceLevel:
@@ -99,6 +102,8 @@ def _level(node: Node, levels: dict[Node, PriceLevel]) -> PriceLevel:
 
 
 def _field_level(node: Node, levels: dict[Node, PriceLevel]) -> PriceLevel:
+    if node.name.upper() in _AS_PRICES:
+        return PriceLevel(degree=Fraction(1))
     # A market value is quoted in money, whatever a share's price is adjusted to; a dollar volume is computed.
     return _FREE if node.name == "CAP" else PriceLevel(degree=unit_of_field(node.name).price)
 

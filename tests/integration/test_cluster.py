@@ -344,7 +344,8 @@ def remote_cluster(workers: int = 1, *, where: Path) -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", ["ic", "spread", "net"])
 def test_whatever_is_climbed_workers_find_what_one_process_finds(objective: str, tmp_path: Path) -> None:
-    settings = yaml.safe_load(CONFIG % {"rounds": 2, "candidates": 12}) | {"objective": objective, "cost_bps": 1.0}
+    settings = yaml.safe_load(CONFIG % {"rounds": 2, "candidates": 12, "more": ""})
+    settings |= {"objective": objective, "cost_bps": 1.0}
     expected = ff.mine(settings | {"ledger": str(tmp_path / "one.sqlite")}).to_dict()
     local = ff.mine(settings | {"ledger": str(tmp_path / "two.sqlite"), "cluster": {"address": "local:2"}}).to_dict()
     for document in (expected, local):
@@ -354,7 +355,7 @@ def test_whatever_is_climbed_workers_find_what_one_process_finds(objective: str,
 
 def test_mining_is_the_same_and_outlives_its_scheduler(tmp_path: Path) -> None:
     """One process, local:2, and a scheduler that is killed halfway with the run resumed in one process."""
-    settings = yaml.safe_load(CONFIG % {"rounds": 3, "candidates": 12})
+    settings = yaml.safe_load(CONFIG % {"rounds": 3, "candidates": 12, "more": ""})
     settings |= {"control": {"random": True}}
     expected = ff.mine(settings | {"ledger": str(tmp_path / "one.sqlite")}).to_dict()
     local = ff.mine(settings | {"ledger": str(tmp_path / "two.sqlite"), "cluster": {"address": "local:2"}}).to_dict()

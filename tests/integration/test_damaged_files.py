@@ -88,7 +88,7 @@ def look(place: Path) -> None:
 def mined(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the ledger of a mined run and its configuration; the file alone, without its log."""
     folder = tmp_path_factory.mktemp("mined")
-    config = write_config(folder, rounds=2, candidates=20)
+    config = write_config(folder, rounds=2, candidates=20, clustered=True)
     place = folder / "ledger.sqlite"
     with contextlib.redirect_stdout(io.StringIO()):
         assert main(["mine", "--config", str(config), "--ledger", str(place), "--quiet"]) in (0, 1)

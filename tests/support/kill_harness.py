@@ -181,7 +181,7 @@ def attack(folder: Path, kills: int, seed: int, *, llm: bool) -> dict[str, int]:
 
 
 def _fresh(folder: Path, extra: str) -> Path:
-    config = write_config(folder)
+    config = write_config(folder, clustered=True)
     config.write_text(config.read_text(encoding="utf-8") + extra, encoding="utf-8")
     return folder
 

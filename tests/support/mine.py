@@ -21,17 +21,23 @@ data:
     signals: [{expression: "RANK(TS_MEAN(VOLUME, 5)) * -1", rank_ic: 0.15}]
 k: 4
 l: 2
-run: {rounds: %(rounds)d, candidates: %(candidates)d, patience: 100, seed: 5, threads: 1}
+run: {rounds: %(rounds)d, candidates: %(candidates)d, patience: 100, seed: 5, threads: 1%(more)s}
 u: 1000
 control: {random: false}
 """
 
 
-def write_config(folder: Path, *, rounds: int = 5, candidates: int = 6) -> Path:
-    """The configuration in `folder`, which is made."""
+# Of tests of processes, that say nothing of which examples are shown: a third of such a process is the import of what
+# clusters them.
+UNCLUSTERED = ", use_css: false, use_coe: false"
+
+
+def write_config(folder: Path, *, rounds: int = 5, candidates: int = 6, clustered: bool = False) -> Path:
+    """The configuration in `folder`, which is made; with examples and chains where `clustered`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "run.yaml"
-    path.write_text(CONFIG % {"rounds": rounds, "candidates": candidates}, encoding="utf-8")
+    more = "" if clustered else UNCLUSTERED
+    path.write_text(CONFIG % {"rounds": rounds, "candidates": candidates, "more": more}, encoding="utf-8")
     return path
 
 

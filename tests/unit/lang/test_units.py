@@ -233,11 +233,21 @@ HANG_ON_LEVEL = {
     "NAN_TO(CLOSE, 1)": "NAN_TO(CLOSE, 1)",
     "CLOSE + 1": "CLOSE + 1",
 }
+# Columns that hold the adjustment, or other prices.
+OTHER_PRICES = ("FACTOR", "ADJ_CLOSE", "PRE_CLOSE")
 
 
 @pytest.mark.parametrize("text", FREE_OF_LEVEL)
 def test_free_of_the_price_level(text: str) -> None:
     assert ff.compile(text).level_dependence is None
+
+
+@pytest.mark.parametrize("name", OTHER_PRICES)
+def test_the_adjustment_and_other_prices_move_with_the_level(name: str) -> None:
+    fields = ("CLOSE", "VOLUME", name, "PE")
+    assert ff.compile(f"RANK({name})", fields=fields).level_dependence == f"RANK({name})"
+    assert ff.compile(f"RANK(CLOSE / {name})", fields=fields).level_dependence is None
+    assert ff.compile("RANK(PE)", fields=fields).level_dependence is None
 
 
 @pytest.mark.parametrize(("text", "part"), HANG_ON_LEVEL.items())
