@@ -65,15 +65,22 @@ def tuning(name: str) -> Panel:
     return panel.slice_dates(0, stop)
 
 
+def martingale(seed: int, symbols: int = SYMBOLS, dates: int = DATES) -> Panel:
+    """A market whose ranks can be predicted and whose every expected return is zero."""
+    return simulate(SimulationSpec(n_symbols=symbols, n_dates=dates, seed=3000 + seed, kind="martingale"))
+
+
 def noise(seed: int, symbols: int = SYMBOLS, dates: int = DATES) -> Panel:
     """A market in which nothing predicts anything."""
     return simulate(SimulationSpec(n_symbols=symbols, n_dates=dates, seed=1000 + seed))
 
 
-def planted(seed: int, symbols: int = SYMBOLS, dates: int = DATES) -> tuple[Panel, str]:
+def planted(
+    seed: int, symbols: int = SYMBOLS, dates: int = DATES, rank_ic: float = PLANTED_RANK_IC
+) -> tuple[Panel, str]:
     """A market with one signal, and the signal's expression."""
     text = planted_expression(seed)
-    signals = (PlantedSignal(text, PLANTED_RANK_IC),)
+    signals = (PlantedSignal(text, rank_ic),)
     return simulate(SimulationSpec(n_symbols=symbols, n_dates=dates, seed=2000 + seed, signals=signals)), text
 
 

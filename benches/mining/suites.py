@@ -61,6 +61,31 @@ def planted(_arm: str, seed: int, candidates: int, threads: int) -> dict[str, An
     }
 
 
+SMALL = (300, 750)  # symbols, dates: a run takes seconds
+
+
+def verdicts(arm: str, seed: int, candidates: int, threads: int) -> dict[str, Any]:
+    """One small market: "found" is wrong where nothing pays, and anything else but a find where a signal is planted."""
+    if arm == "planted":
+        panel, _ = panels.planted(seed, *SMALL, rank_ic=0.06)
+    else:
+        panel = {"noise": panels.noise, "martingale": panels.martingale}[arm](seed, *SMALL)
+    result, _ = mined(panel, seed, candidates, threads)
+    status = result.verdict.status.value
+    right = status.startswith("found") if arm == "planted" else status != "found"
+    tested = result.verdict.tested
+    low = None if tested is None else tested.spread_interval[0]
+    return {
+        "status": status,
+        "headline": result.verdict.headline,
+        "admitted": len(result.factors),
+        "holding": len(result.verdict.holding),
+        "spread_test_low": low,
+        "pays": status != "found" or (low is not None and low > 0.0),
+        "right": right,
+    }
+
+
 def _real(name: str) -> Callable[[str, int, int, int], dict[str, Any]]:
     def run(arm: str, seed: int, candidates: int, threads: int) -> dict[str, Any]:
         panel = panels.real(name)
@@ -208,6 +233,14 @@ SUITES = {
                 name,
             )
             for name, words in (("csi300", "the CSI300"), ("ashare", "A-shares"), ("sp500", "the S&P 500"))
+        ),
+        Suite(
+            "verdicts",
+            "how runs end on noise, on martingales that rank but do not pay, and with a planted signal, 300 x 750",
+            40,
+            500,
+            verdicts,
+            ("noise", "martingale", "planted"),
         ),
         Suite("throughput", "candidates a second", 1, 500, throughput, ("A", "sp500", "B")),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,6 +116,18 @@ def _planted(rows: Rows) -> str:
             )
         ],
     )
+
+
+def _verdicts(rows: Rows) -> str:
+    lines = []
+    for arm in ("noise", "martingale", "planted"):
+        own = [r for r in rows if r["arm"] == arm]
+        if own:
+            endings = Counter(r["status"] for r in own)
+            said = "; ".join(f"{status} {count}" for status, count in endings.most_common())
+            lines.append((arm, _budget(own), _share(own), _share(own, "pays"), said, _minutes(own)))
+    head = ("market, 300 x 750", "candidates", "right", 'no "found" without a spread above zero', "endings", "minutes")
+    return _table(head, lines)
 
 
 def _real(rows: Rows) -> str:
@@ -325,5 +338,6 @@ TABLES: dict[str, Callable[[Rows], str]] = {
     "objective-csi300": _objective,
     "objective-ashare": _objective,
     "objective-sp500": _objective,
+    "verdicts": _verdicts,
     "throughput": _throughput,
 }

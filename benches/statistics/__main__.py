@@ -41,9 +41,9 @@ BESIDE = ("Newey-West t, normal limit", "95% interval, percentile bootstrap")
 EFFECTS = (3.0, 4.0, 5.0, 6.0)
 
 
-def rejections(daily: FloatArray, horizon: int, resamples: int, seed: int) -> dict[str, bool]:
-    """By statistic: whether it rejects at 5% on (dates, candidates); those of one series look at the first."""
-    first = daily[:, 0]
+def rejections(daily: FloatArray, horizon: int, resamples: int, seed: int, one: int = 0) -> dict[str, bool]:
+    """By statistic: whether it rejects at 5% on (dates, candidates); those of one series look at column `one`."""
+    first = daily[:, one]
     low, high = studentised_interval(first, horizon=horizon, resamples=resamples, seed=seed)
     plain = stationary_bootstrap_interval(first, horizon=horizon, resamples=resamples, seed=seed)
     # The control of a difference: a pool whose level is a draw too, of which eight are known.
@@ -75,8 +75,9 @@ def sizes(nulls: int, dates: int, candidates: int, resamples: int) -> dict[str, 
         counts: dict[str, int] = defaultdict(int)
         for seed in range(nulls):
             daily = draw(np.random.default_rng([number, seed]), dates, candidates)
-            for turned in (daily, -daily):
-                for statistic, rejects in rejections(turned, horizon, resamples, seed).items():
+            # An interval is the same either way up, so the other way it is that of another series.
+            for one, turned in enumerate((daily, -daily)):
+                for statistic, rejects in rejections(turned, horizon, resamples, seed, one).items():
                     counts[statistic] += rejects
         for statistic, count in counts.items():
             out[statistic][name] = count / (2 * nulls)
