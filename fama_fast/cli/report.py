@@ -16,6 +16,8 @@ from fama_fast.panel.reading import PLAIN, Reading
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fama_fast.ledger.ledger import Ledger
+    from fama_fast.ledger.records import RunRecord
     from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
     from fama_fast.report import Content
@@ -132,9 +134,21 @@ def _content(target: str, ledger: str | None, config: Path | None, options: dict
     place = ledger_place(load_config(config, {"ledger": ledger}))
     with Ledger.open(place, create=False) as store, understood(store.place, "what it holds of a run"):
         run = store.get_run(target)
+        if run.test_opened_at is not None:
+            _log_look(store, run)
         again = partial(data_again, config_from_dict(run.config), run.data, run.source)
         panel, why = _panel(options, run.data_hash, run.source, again)
         return from_run(store, run, panel, no_panel=why, target=options["target"])
+
+
+def _log_look(store: Ledger, run: RunRecord) -> None:
+    """Log that the test of a run is looked at; a ledger that may only be read is told of, and read all the same."""
+    from fama_fast.errors import StoreError
+
+    try:
+        store.log_look(run.data_hash, "report", run.id)
+    except StoreError as error:
+        note(f"warning: this look at the test dates is not logged: {error}")
 
 
 def _of_file(path: Path, options: dict[str, Any]) -> Content:

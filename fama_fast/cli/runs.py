@@ -114,8 +114,9 @@ def show(
     with _open(ledger, config) as store:
         record = store.get_run(run)
         proposed = store.candidates(record.id)
+        looks = store.test_looks(record.data_hash)
     if as_json:
-        say_json(_as_data(record, proposed, candidates))
+        say_json(_as_data(record, proposed, candidates) | {"test_looks": looks})
         return
     counts = ", ".join(f"{gate} {n}" for gate, n in funnel(proposed).items() if n)
     say(
@@ -129,10 +130,23 @@ def show(
     if record.summary is not None:
         say(record.summary["verdict"]["headline"])
         print_table(measure_rows(record.summary))
+        if looks:
+            say(f"looks at the test dates of these data: {len(looks)}")
+            print_table([_look_row(look, record.id) for look in looks])
     elif status_now(record) == RUNNING:
         say(f"not finished: {owner_text(record.owner)} works on it")
     else:
         say(f"not finished: go on with --resume {record.id}{f' ({why(record)})' if why(record) else ''}")
+
+
+def _look_row(look: dict[str, Any], run: str) -> dict[str, Any]:
+    return {
+        "at": to_the_second(look["at"]),
+        "why": look["why"],
+        "run": "this run" if look["run_id"] == run else look["run_id"] or "-",
+        "who": look["who"] or "-",
+        "command": look["command"] or "-",
+    }
 
 
 def _candidate_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -194,6 +194,8 @@ def score(
             cluster=elsewhere,
         )
     rows = frame.to_dicts()
+    if split == "test" or any(row.get("split") == "test" for row in rows):
+        _log_look(ledger, panel.data_hash)
     members = _members(panel, start)
     if not any(row["n_days"] for row in rows):
         _refuse_unscorable(panel, predicted, members, least)
@@ -207,6 +209,25 @@ def score(
     else:
         figures = [{k: v for k, v in row.items() if k != "canonical"} for row in rows]
         print_table(figures, long_column="expression", decimals=DECIMALS, spare=_SPARE)
+
+
+def _log_look(ledger: str | None, data_hash: str) -> None:
+    """Log a look at the test dates in the ledger, where there is one."""
+    from pathlib import Path
+
+    from fama_fast.errors import StoreError
+    from fama_fast.ledger.ledger import Ledger
+    from fama_fast.mining.config_file import config_from_dict
+    from fama_fast.mining.run.setup import ledger_place
+
+    place = ledger or ledger_place(config_from_dict({}))
+    if ledger is None and not Path(place).exists():
+        return
+    try:
+        with Ledger.open(place, create=False) as store:
+            store.log_look(data_hash, "score")
+    except StoreError as error:
+        note(f"warning: this look at the test dates is not logged: {error}")
 
 
 def _horizon(text: str) -> int | Sessions:

@@ -29,6 +29,7 @@ from fama_fast.ledger.records import (
 )
 from fama_fast.ledger.rows import insert_candidates, insert_steps
 from fama_fast.ledger.store import Store
+from fama_fast.ledger.test_looks import look
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -200,7 +201,13 @@ class Ledger(Store):
                 .where(table.c.id == run.id, table.c.test_opened_at.is_(None))
                 .values(test_opened_at=now())
             )
+            c.execute(schema.test_looks.insert().values(look(run.data_hash, "verdict", run.id)))
         return int(others or 0)
+
+    def log_look(self, data_hash: str, why: str, run_id: str | None = None) -> None:
+        """Log that this process looks at the test dates of some data: who, by which command, and `why`."""
+        with self.transaction(write=True) as c:
+            c.execute(schema.test_looks.insert().values(look(data_hash, why, run_id)))
 
     def finish_run(
         self,
@@ -329,6 +336,13 @@ class Ledger(Store):
                 name = oriented_identity(fingerprint, canonical or "", sign)[0]
                 out.setdefault(name, {})[split] = oriented_figures(scores, sign)
         return out
+
+    def test_looks(self, data_hash: str) -> list[dict[str, Any]]:
+        """Every look at the test dates of some data, oldest first, as mappings of the columns."""
+        t = schema.test_looks
+        with self.transaction() as c:
+            rows = c.execute(sa.select(t).where(t.c.data_hash == data_hash).order_by(t.c.at, t.c.id)).mappings()
+            return [dict(row) for row in rows]
 
     def chain_steps(self, run_id: str) -> list[tuple[int, ChainStep]]:
         """The chain steps of a run, in order of round and step."""

@@ -129,7 +129,21 @@ def _to_3(c: sa.Connection) -> None:
         c.exec_driver_sql(f"ALTER TABLE runs ADD COLUMN {column}")
 
 
+def _to_4(c: sa.Connection) -> None:
+    c.exec_driver_sql(
+        "CREATE TABLE test_looks (id VARCHAR(64) NOT NULL PRIMARY KEY, data_hash VARCHAR(64) NOT NULL, "
+        "run_id VARCHAR(64) REFERENCES runs (id) ON DELETE CASCADE, at VARCHAR(32) NOT NULL, who TEXT NOT NULL, "
+        "command TEXT NOT NULL, why VARCHAR(32) NOT NULL)"
+    )
+    c.exec_driver_sql("CREATE INDEX ix_test_looks_data ON test_looks (data_hash)")
+    c.exec_driver_sql(
+        "INSERT INTO test_looks (id, data_hash, run_id, at, who, command, why) "
+        "SELECT id, data_hash, id, test_opened_at, '', '', 'verdict' FROM runs WHERE test_opened_at IS NOT NULL"
+    )
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(2, "parentage and chains as graphs; model, orientation, score and timings of candidates", _to_2),
     Migration(3, "the data of a run, the process that works on it, and why it stopped", _to_3),
+    Migration(4, "every look at the test split", _to_4),
 )

@@ -12,7 +12,7 @@ from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, Ta
 from fama_fast.ledger.column_types import Document, Large, Listed, Name, Number, Whole, Words
 
 SCHEMA_NAME = "fama_fast ledger"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 
@@ -151,4 +151,18 @@ results = Table(
     Column("fingerprint", Name(64), primary_key=True),  # or "pool"
     Column("split", Name(16), primary_key=True),
     Column("scores", Document, nullable=False),
+)
+
+# Every look at dates that were held back for the test, of runs and of people.
+test_looks = Table(
+    "test_looks",
+    metadata,
+    Column("id", Name(64), primary_key=True),
+    Column("data_hash", Name(64), nullable=False),
+    Column("run_id", Name(64), ForeignKey("runs.id", ondelete="CASCADE")),  # NULL where no run asked
+    Column("at", Name(32), nullable=False),  # UTC, ISO 8601
+    Column("who", Words, nullable=False),  # user@host; empty where an earlier version did not say
+    Column("command", Words, nullable=False),
+    Column("why", Name(32), nullable=False),  # verdict, score, report
+    Index("ix_test_looks_data", "data_hash"),
 )

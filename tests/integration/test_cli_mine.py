@@ -70,6 +70,8 @@ def test_a_run_from_the_command_line_and_what_the_ledger_tells(here: Path, capsy
     assert document["settings"]["run"]["seed"] == 1
     assert (here / "runs" / "ledger.sqlite").exists()
 
+    assert command("runs", "show", "last") == 0
+    assert "looks at the test dates of these data: 1\n" in capsys.readouterr().out
     assert command("runs", "list") == 0
     assert "finished\t2\tfound\tevolve\t1" in capsys.readouterr().out
     assert command("runs", "show", "last", "--candidates") == 0

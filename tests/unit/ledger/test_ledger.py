@@ -366,3 +366,20 @@ def test_plain_is_strict_json() -> None:
     assert plain(texts) is not texts
     assert plain(["a", "b\0", "\udc80"]) == ["a", "b\ufffd", "?"]
     assert plain(["a", 1, float("nan")]) == ["a", 1, None]
+
+
+def test_every_look_at_the_test_says_who_and_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/usr/bin/fama-fast", "mine", "--ledger", "postgresql://me:secret@host/db"])
+    monkeypatch.setenv("LOGNAME", "ada")
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        run = run_record()
+        ledger.start_run(run)
+        assert ledger.test_looks(run.data_hash) == []
+        ledger.open_test(run)
+        ledger.log_look(run.data_hash, "score")
+        ledger.log_look("other data", "report")
+        first, second = ledger.test_looks(run.data_hash)
+    assert (first["why"], first["run_id"], second["why"], second["run_id"]) == ("verdict", run.id, "score", None)
+    assert first["who"].startswith("ada@")
+    assert first["command"] == "fama-fast mine --ledger postgresql://***@host/db"
+    assert first["at"] <= second["at"]
