@@ -67,12 +67,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _outcome(argv: Sequence[str] | None) -> int:
     """The exit code of a command, after printing what stopped it."""
-    from fama_fast.cli.app import build_app
+    from fama_fast.cli.app import command_line
     from fama_fast.errors import EXIT_OK, EXIT_USAGE, FamaError
 
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
-        build_app()(args=arguments, prog_name="fama-fast")
+        command_line()(args=arguments, prog_name="fama-fast")
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else EXIT_OK if stop.code is None else EXIT_USAGE
         if code == EXIT_USAGE and stop.__context__ is not None and arguments[:1] == ["mine"] and "--json" in arguments:

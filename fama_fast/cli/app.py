@@ -5,7 +5,8 @@ Command modules import numba, Polars and the like inside their functions only, s
 
 from __future__ import annotations
 
-from typing import Annotated
+import functools
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +18,12 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"fama-fast {__version__}")
         raise typer.Exit
+
+
+@functools.cache
+def command_line() -> Any:
+    """The command line that `build_app` describes, made once: that takes longer than many a command."""
+    return typer.main.get_command(build_app())
 
 
 def build_app() -> typer.Typer:
