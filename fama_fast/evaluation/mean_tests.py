@@ -1,7 +1,7 @@
 """Is the mean of a dependent daily series above zero: a t test and a bootstrap interval that hold their size.
 
 Labels of h days overlap, so days are dependent over h - 1 days and more. The usual t of Newey and West rejects too
-often then (docs/decisions/041-sizes-and-powers.md has figures). Here the long-run variance is the mean square of a few
+often then (docs/decisions/035-sizes-and-powers.md has figures). Here the long-run variance is the mean square of a few
 low-frequency cosine sums, and t has as many degrees of freedom as there are cosines. It knows series only: no panel, no
 factor.
 """
