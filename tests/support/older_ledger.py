@@ -10,26 +10,20 @@ from typing import Any
 
 from fama_fast.engine import compile_recorded
 
-SIGNED = ("rank_ic", "rank_icir", "rank_ic_t", "ic", "icir")
-LATER = (
-    "ic_t",
-    "spread",
-    "spread_t",
-    "net",
-    "net_t",
-    "traded",
-    "objective",
-    "objective_t",
-)  # figures of none of those versions
+SIGNED = ("rank_ic", "rank_icir", "rank_ic_t", "ic", "icir", "ic_t", "spread", "spread_t")
+# Figures of which those of the negative do not follow, or that no such version had.
+LATER = ("net_t", "objective", "objective_t", "score")
 
 
 def known_then(figures: dict[str, Any]) -> dict[str, Any]:
-    """Figures of a split that those versions had."""
+    """Figures of a split without those."""
     return {k: v for k, v in figures.items() if k not in LATER}
 
 
 def raw_figures(figures: dict[str, Any]) -> dict[str, Any]:
     out = {k: -v if k in SIGNED and v is not None else v for k, v in known_then(figures).items()}
+    if out.get("net") is not None:
+        out["net"] -= 2.0 * figures["spread"]
     if out.get("hit_rate") is not None:
         out["hit_rate"] = 1.0 - out["hit_rate"]
     return out

@@ -129,6 +129,7 @@ class Market:
             sampled=len(self.vector_rows),
             made=self.label_rows,
             labels=labels,
+            warm=self.horizon,
         )
 
     def _survey(self) -> float:

@@ -48,12 +48,13 @@ class PassBudget:
         sampled: int,
         made: ChunkLabels,
         labels: int,
+        warm: int,
     ) -> PassBudget:
         """The budget of mining data that are read in parts.
 
         Args:
             part: the mining rows. library: canonical texts of what the run begins with. sampled: dates of a rank
-                vector. made: the labels of a chunk. labels: bytes of labels in memory.
+                vector. made: the labels of a chunk. labels: bytes of labels in memory. warm: rows that a label is held.
 
         Raises:
             ConfigError: a budget too small for one chunk and what stays; the message says the least that would do.
@@ -64,7 +65,7 @@ class PassBudget:
         ranks = 4 * sampled * symbols
         vectors = (len(library) + found) * _VECTOR_COPIES * ranks
         # The widest chunk that can come up, while the pool of as many factors as can be found is scored.
-        halo = 1 + max([config.gates.max_lookback, *(_lookback(text, part) for text in library)])
+        halo = warm + max([config.gates.max_lookback, *(_lookback(text, part) for text in library)])
         fields, groups = len(part.supplied_fields), len(part.groups)
         widest = Demand(
             dates=dates,
