@@ -26,6 +26,7 @@ def headline(
     tested: Evidence | None,
     control: Control,
     could_show: Mapping[str, float],
+    valid: Evidence | None = None,
     horizon: int = 1,
 ) -> str:
     """At most two sentences for the whole run; they begin with the status."""
@@ -51,7 +52,12 @@ def headline(
         word = "contradicts" if tested.level < 0.0 else "does not confirm"
         return f"not confirmed: {held}, but the test {word} ({figures})"
     if status is Status.DOES_NOT_PAY:
-        return f"ranks, but does not pay: {held} and the test agrees, but its spread is not above zero ({figures})"
+        where = " on validation" if tested.pays else ""
+        own = f"; {_spread(valid)} on validation" if where and valid is not None else ""
+        return (
+            f"ranks, but does not pay: {held} and the test agrees, but its spread{where} is not above zero "
+            f"({figures}{own})"
+        )
     if status is Status.NOT_BETTER:
         return (
             f"found, but no better than random formulas: {held} and the test agrees ({figures}). On validation "

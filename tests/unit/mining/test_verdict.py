@@ -169,6 +169,7 @@ def ended(
     spread: tuple[float, float] = (0.0001, 0.0021),
     could_show: dict[str, float] | None = None,
     admitted: bool = True,
+    valid_spread: tuple[float, float] = (0.0001, 0.0021),
 ) -> Verdict:
     rows: list[tuple[str | None, Any]] = [("a", {"train": figures(6.0), "valid": figures(5.0)}), *screened(50)]
     judged, tried = judge_factors([factor("a")], rows, 0.05)
@@ -181,7 +182,7 @@ def ended(
         openings=openings,
         factors={"a": factor("a")},
         test=test,
-        valid=pool(0.03, 5.0),
+        valid=pool(0.03, 5.0, valid_spread),
         tested=None if test_t is None else pool(math.copysign(0.012, test_t), test_t, spread),
         control=control,
         luck=LUCK,
@@ -235,6 +236,13 @@ def test_what_ranks_but_earns_nothing_is_not_a_find(spread: tuple[float, float])
     assert (verdict.status, verdict.exit_code) == (Status.DOES_NOT_PAY, 1)
     assert verdict.headline.startswith("ranks, but does not pay: 1 of 1 new factors holds on validation and the test")
     assert "its spread is not above zero" in verdict.headline
+
+
+def test_it_must_pay_on_validation_too() -> None:
+    verdict = ended(6.0, control=BETTER, valid_spread=(-0.0001, 0.0005))
+    assert verdict.status is Status.DOES_NOT_PAY
+    assert "its spread on validation is not above zero" in verdict.headline
+    assert verdict.headline.endswith("spread +2.0 bp a day, 95% interval -1.0 to +5.0 on validation)")
 
 
 @pytest.mark.parametrize(
