@@ -160,10 +160,13 @@ def _measured(holds: str, split: str, scores: dict[str, Any], horizon: int, expr
     }
 
 
-def _cell(value: Any) -> str:
+_FORMATS = {"t": "+.2f", "turnover": ".4f"}
+
+
+def _cell(value: Any, column: str = "") -> str:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "-"
-    return f"{value:+.4f}" if isinstance(value, float) else str(value)
+    return format(value, _FORMATS.get(column, "+.4f")) if isinstance(value, float) else str(value)
 
 
 _COLOURS = {
@@ -202,7 +205,7 @@ def factor_table(document: dict[str, Any]) -> Any:
         shown = row if new else {**row, "holds": "", "expression": ""}
         if new:
             table.add_section()
-        table.add_row(*(Text(printable(_cell(v))) for v in shown.values()))
+        table.add_row(*(Text(printable(_cell(v, name))) for name, v in shown.items()))
     return table
 
 
@@ -211,7 +214,7 @@ def plain_lines(document: dict[str, Any]) -> list[str]:
     rows = measure_rows(document)
     if not rows:
         return []
-    return ["\t".join(rows[0])] + ["\t".join(_cell(v) for v in row.values()) for row in rows]
+    return ["\t".join(rows[0])] + ["\t".join(_cell(v, name) for name, v in row.items()) for row in rows]
 
 
 def funnel_line(document: dict[str, Any]) -> str:
@@ -241,7 +244,7 @@ def markdown(document: dict[str, Any]) -> str:
     if rows:
         lines += ["", "| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
         for row in rows:
-            cells = [_cell(v).replace("|", "\\|") for v in row.values()]
+            cells = [_cell(v, name).replace("|", "\\|") for name, v in row.items()]
             cells[-1] = f"`{cells[-1]}`"
             lines.append("| " + " | ".join(cells) + " |")
     if document.get("front"):
