@@ -1,9 +1,10 @@
 """The pool of new factors: one forecast made of many, and what it is worth where it was not fitted.
 
 Two models, both over oriented cross-sectional ranks: `equal` is their mean, `ridge` weighs them by ridge regression of
-the label's ranks, or of the label where the objective is IC, spread or net (Hoerl and Kennard 1970). Ridge walks
-forward: a date's weights come from dates whose labels were known by then, so nothing is fitted on what it is scored on;
-for the test split the weights of the mining rows are kept. Everything follows from the factors and the data: nothing of
+the label's ranks, or of the label where the objective is IC, spread or net (Hoerl and Kennard 1970); of several
+horizons by that of the mean of these. Ridge walks forward: a date's weights come from dates whose labels were known by
+then, so nothing is fitted on what it is scored on; for the test split the weights of the mining rows are kept.
+Everything follows from the factors and the data: nothing of
 a pool needs storing. How the penalty was chosen, and which other weights were tried:
 `docs/decisions/002-weights-of-the-pool.md`.
 
@@ -27,7 +28,7 @@ from fama_fast.evaluation.daily import SERIES, Daily, daily
 from fama_fast.evaluation.ranks import Ranks, centred_ranks, oriented_ranks, tamed_labels
 from fama_fast.evaluation.rows import over_rows
 from fama_fast.ledger.records import known_figures
-from fama_fast.mining.measure.horizons import averaged
+from fama_fast.mining.measure.horizons import over_markets
 from fama_fast.mining.measure.rank_moments import RankMoments, pass_bytes, whole_ranks
 from fama_fast.panel import Panel
 from fama_fast.target.rows import LABEL_BYTES
@@ -57,11 +58,13 @@ class PoolScores:
     Attributes:
         daily: daily figures over the rows of the split. scores: their summary (`FactorScores` as a mapping, what is
             not defined left out). weights: the last ridge weights by fingerprint.
+        horizons: of several horizons the scores at each, by horizon: its spread in returns over its own days.
     """
 
     daily: dict[Model, Daily]
     scores: dict[Model, dict[str, float]]
     weights: dict[str, float]
+    horizons: dict[Model, dict[str, dict[str, float]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,11 +97,11 @@ class _Scored:
     weights_at: Callable[[int], FloatArray]
     market: Market
     made: dict[int, FloatArray] = field(default_factory=dict)
-    series: dict[Model, dict[str, FloatArray]] = field(init=False)
+    series: dict[Model, list[dict[str, FloatArray]]] = field(init=False)  # by horizon
 
     def __post_init__(self) -> None:
-        dates = self.rows.stop - self.rows.start
-        self.series = {model: {name: np.full(dates, np.nan) for name in SERIES} for model in MODELS}
+        dates, every = self.rows.stop - self.rows.start, self.market.every
+        self.series = {m: [{name: np.full(dates, np.nan) for name in SERIES} for _ in every] for m in MODELS}
 
     def add(self, chunk: RankChunk) -> None:
         """The dates of a chunk, as far as they are asked for: turnover and what is traded need rows before."""
@@ -108,15 +111,16 @@ class _Scored:
         warm = max(chunk.begin, self.rows.start)
         own = slice(warm - chunk.begin, last - chunk.begin)
         parts = [r[own] for r in chunk.ranks]
-        threads, spans = self.market.config.run.threads, [m.span for m in (self.market, *self.market.further)]
+        threads = self.market.config.run.threads
         forecasts = blend(parts, self._weights(len(parts), warm, last), threads)
         inside = None if chunk.universe is None else chunk.universe[own]
         at = slice(first - self.rows.start, last - self.rows.start)
         for model, forecast in forecasts.items():
-            by_horizon = zip((chunk.labels, *chunk.further), spans, strict=True)
-            found = averaged([daily(forecast, y[own], inside, span=s, threads=threads) for y, s in by_horizon])
-            for name in SERIES:
-                self.series[model][name][at] = getattr(found, name)[first - warm :]
+            by_horizon = zip((chunk.labels, *chunk.further), self.market.every, self.series[model], strict=True)
+            for labels, market, series in by_horizon:
+                found = daily(forecast, labels[own], inside, span=market.span, threads=threads)
+                for name in SERIES:
+                    series[name][at] = getattr(found, name)[first - warm :]
 
     def _weights(self, factors: int, first: int, last: int) -> FloatArray:
         """(factors, last - first) weights of each row."""
@@ -133,10 +137,18 @@ class _Scored:
 
     def scores(self, names: Sequence[str]) -> PoolScores:
         """What was filled in, summed up."""
-        found = {model: Daily(**series) for model, series in self.series.items()}
+        found: dict[Model, Daily] = {}
+        each: dict[Model, dict[str, dict[str, float]]] = {}
+        for model, by_horizon in self.series.items():
+            parts = list(zip(self.market.every, (Daily(**series) for series in by_horizon), strict=True))
+            found[model] = over_markets(self.market.every, [d for _, d in parts])
+            if len(parts) > 1:
+                cost = self.market.config.cost_bps
+                own = {str(m.target.keys[0]): d.summary(None, m.span, cost) for m, d in parts}
+                each[model] = {key: known_figures(scores.as_dict()) for key, scores in own.items()}
         scores = {m: known_figures(self.market.summary(d)) for m, d in found.items()}
         last = self.made[max(self.made)]
-        return PoolScores(found, scores, dict(zip(names, last.tolist(), strict=True)))
+        return PoolScores(found, scores, dict(zip(names, last.tolist(), strict=True)), each)
 
 
 class FactorPool:
@@ -159,7 +171,8 @@ class FactorPool:
         self._kept: dict[str, tuple[Ranks, tuple[Whole, FloatArray]]] = {}
         self._keeps = isinstance(market.panel, Panel)
         if self._keeps:
-            self._target = self._whole_target(market.labels.values, market.held.universe)
+            every = [m.labels.values for m in market.every]
+            self._target = self._whole_target(every, market.held.universe)
 
     def valid(self, factors: Sequence[Factor]) -> PoolScores:
         """The pool of these factors over the validation rows; ridge fitted on earlier dates only."""
@@ -176,7 +189,7 @@ class FactorPool:
             self._keep(factors, new)
             universe = None if market.held.universe is None else market.held.universe[rows]
             ranks = [self._kept[name][0] for name in names]
-            labels, *further = (m.labels.values[rows] for m in (market, *market.further))
+            labels, *further = (m.labels.values[rows] for m in market.every)
             scored.add(RankChunk(rows.start, rows.start, rows.stop, ranks, labels, universe, further))
         else:
             first = 0 if new else rows.start
@@ -214,12 +227,19 @@ class FactorPool:
         """Ridge weights from mining dates whose labels end before row `before`."""
         return ridge_weights(*self._moments.until(self._known_before(before), names), self.settings.ridge)
 
-    def _whole_target(self, labels: FloatArray, universe: BoolArray | None) -> tuple[BoolArray, Target]:
-        """Where labels are known, and what is fitted: their whole ranks, or themselves where the objective says so."""
-        if self.market.yardstick.objective.fits_ranks:
-            ranks = centred_ranks(labels, universe).astype(np.float32)
+    def _whole_target(self, every: Sequence[FloatArray], universe: BoolArray | None) -> tuple[BoolArray, Target]:
+        """Where the labels of every horizon are known, and what is fitted: their whole ranks, or themselves where the
+        objective says so, each counted as its spread or IC is; of several horizons the mean."""
+        first, objective = self.market, self.market.yardstick.objective
+        if objective.fits_ranks and len(every) == 1:
+            ranks = centred_ranks(every[0], universe).astype(np.float32)
             return np.isfinite(ranks), whole_ranks(ranks)
-        target = tamed_labels(labels, universe, self.market.scale)
+        parts: list[FloatArray] = []
+        for market, labels in zip(first.every, every, strict=True):
+            scale = first.scale / market.weight if objective.in_returns else market.own_scale
+            ranked = objective.fits_ranks
+            parts.append(centred_ranks(labels, universe) if ranked else tamed_labels(labels, universe, scale))
+        target = sum(parts[1:], parts[0]) / len(parts) if len(parts) > 1 else parts[0]
         return np.isfinite(target), (np.nan_to_num(target), np.ones(len(target)))
 
     def _keep(self, factors: Sequence[Factor], new: Sequence[str]) -> None:
@@ -242,7 +262,8 @@ class FactorPool:
         if not new:
             return
         own = slice(chunk.start - chunk.begin, None)
-        known, label = self._whole_target(chunk.labels[own], None if chunk.universe is None else chunk.universe[own])
+        every = [labels[own] for labels in (chunk.labels, *chunk.further)]
+        known, label = self._whole_target(every, None if chunk.universe is None else chunk.universe[own])
         threads = self.market.config.run.threads
         whole = {n: whole_ranks(r[own], known, threads) for n, r in zip(names, chunk.ranks, strict=True)}
         self._add(new, whole, label, chunk.start, chunk.stop)

@@ -20,7 +20,7 @@ from fama_fast.evaluation.ranks import unit_vector
 from fama_fast.evaluation.score import compile_all
 from fama_fast.lang import writable
 from fama_fast.mining.css import sample_rows
-from fama_fast.mining.measure.horizons import averaged
+from fama_fast.mining.measure.horizons import averaged, over_longest, over_markets
 from fama_fast.mining.measure.label_pass import label_chunks
 from fama_fast.mining.measure.market_rows import no_labels, split_rows
 from fama_fast.mining.measure.pass_budget import PassBudget
@@ -63,8 +63,9 @@ class Market:
         first, target: of a further horizon, the market of the first one, whose data it shares, and its own target.
 
     Attributes:
-        further: a market for each further horizon. What is measured is the mean of all. horizon: rows over which labels
-            overlap, of the longest. span: rows that the own label is held.
+        further: a market for each further horizon. horizon: rows over which labels overlap, of the longest. span: rows
+            that the own label is held; weight: of the longest, so many times that. own_scale: mean over training dates
+            of the labels' standard deviation; scale: of what is averaged over horizons.
 
     Raises:
         DataError: too few dates or symbols to mine on; the message has the numbers; from reading.
@@ -87,6 +88,7 @@ class Market:
         self.reach = self.target.rows_ahead(data.sessions)
         held = list(self.target.held(data.sessions).values())
         self.span, self.horizon = held[0], max(held)
+        self.weight: float = (first or self).horizon / self.span
         self.left_out = LeftOut()
         # Labels of the last validation dates reach to the test's first row at most: the purge sees to that.
         self.panel: Source = data.slice_dates(0, self.rows.test.start) if first is None else first.panel
@@ -96,7 +98,7 @@ class Market:
         self._options: dict[str, Any] = {"threads": config.run.threads, "min_coverage": config.run.min_coverage}
         self.budget = self._budget(sum(y.nbytes for y in given))
         self._memory: dict[str, Any] = {"budget": self.budget.total, "held": self.budget.held}
-        own_scale = self._survey()
+        self.own_scale = self._survey()
         self.further = tuple(
             Market(
                 data,
@@ -109,7 +111,7 @@ class Market:
             for i, key in enumerate(self.target.keys)
             if i
         )
-        self.scale: float = float(np.mean([own_scale, *(m.scale for m in self.further)]))
+        self.scale = float(np.mean([m.weight * m.own_scale for m in self.every]))
         self.yardstick = Yardstick.of(
             config.objective, cost_bps=config.cost_bps, scale=self.scale, horizon=self.horizon
         )
@@ -122,15 +124,8 @@ class Market:
         """What passes may take with so many bytes of labels in memory."""
         if isinstance(self.panel, Panel):
             return PassBudget()
-        return PassBudget.of(
-            self.panel,
-            self.config,
-            self.library,
-            sampled=len(self.vector_rows),
-            made=self.label_rows,
-            labels=labels,
-            warm=self.horizon,
-        )
+        more: dict[str, Any] = {"sampled": len(self.vector_rows), "made": self.label_rows, "warm": self.horizon}
+        return PassBudget.of(self.panel, self.config, self.library, labels=labels, **more)
 
     def _survey(self) -> float:
         """One pass over the mining rows: members of each date, whether each split has labels, those kept in memory.
@@ -196,6 +191,11 @@ class Market:
         )
 
     @property
+    def every(self) -> tuple[Market, ...]:
+        """The markets whose mean is what is measured."""
+        return (self, *self.further)
+
+    @property
     def held(self) -> Panel:
         """The mining rows in memory."""
         assert isinstance(self.panel, Panel)
@@ -227,7 +227,7 @@ class Market:
 
         Values are never materialised. A symbol that does not trade but has a value counts too, up to everyone.
         """
-        return averaged([market._measured(alphas) for market in (self, *self.further)])
+        return over_markets(self.every, [market._measured(alphas) for market in self.every])
 
     def _measured(self, alphas: Sequence[Alpha]) -> Measured:
         """The same at the own horizon alone."""
@@ -242,8 +242,7 @@ class Market:
 
     def score_block(self, alphas: Sequence[Alpha], first: int, block: slice) -> BlockSeries:
         """The same of one part, computed from row `first` on. What is traded is not known on a block's first dates."""
-        markets = (self, *self.further)
-        return averaged([market._block(alphas, first, block, self.yardstick) for market in markets])
+        return averaged([market._block(alphas, first, block, self.yardstick) for market in self.every])
 
     def _block(self, alphas: Sequence[Alpha], first: int, block: slice, yardstick: Yardstick) -> BlockSeries:
         """The same at the own horizon alone."""
@@ -259,7 +258,8 @@ class Market:
         rows = {"first": block.start - before, "last": block.stop - before, "floor": first - before}
         if yardstick.objective.name == "rank_ic":
             return BlockSeries(*daily_rank_ic(alphas, source, labels, **rows, **self._memory, **self._options))
-        found = daily_measures(alphas, source, labels, span=self.span, **rows, **self._memory, **self._options)
+        daily = daily_measures(alphas, source, labels, span=self.span, **rows, **self._memory, **self._options)
+        found = over_longest(daily, self.weight)
         return BlockSeries(yardstick.gross(found), found.count, yardstick.cost(found))
 
     def training_series(self, texts: Sequence[str]) -> FloatArray:
@@ -308,9 +308,9 @@ class Market:
 
         The second is NaN for the last `ahead` dates. The first of a batch makes one pass for all of it.
         """
-        found = [market._own_figures(alpha, ahead, self._asked) for market in (self, *self.further)]
+        found = [market._own_figures(alpha, ahead, self._asked) for market in self.every]
         later = [series for _, series in found]
-        return averaged([series for series, _ in found]), sum(later[1:], later[0]) / len(later)
+        return over_markets(self.every, [series for series, _ in found]), sum(later[1:], later[0]) / len(later)
 
     def _own_figures(self, alpha: Alpha, ahead: int, asked: list[Alpha]) -> tuple[Daily, FloatArray]:
         """The same at the own horizon alone. asked: who shares a pass."""
@@ -342,7 +342,7 @@ class Market:
         """
         state = rng.bit_generator.state
         dealt = []
-        for market in (self, *self.further):
+        for market in self.every:
             rng.bit_generator.state = state  # dates are dealt out alike at every horizon
             dealt.append(market._dealt(rng, block, len(self.further)))
         return Market(self.whole, self.config, library=self.library, labels=dealt)
@@ -382,17 +382,16 @@ class Market:
     def open_test(self, factors: Sequence[Factor]) -> dict[str, dict[str, float]]:
         """Scores of each factor on the test rows, by fingerprint. Only the verdict may call this, once."""
         rows, forms = self.rows.test, [f.as_proposed for f in factors]
-        markets = (self, *self.further)
         found = daily_by_labels(
             compile_all([text for text, _ in forms], self.whole),
             self.whole,
-            {i: market.returns(self.whole) for i, market in enumerate(markets)},
-            spans={i: market.span for i, market in enumerate(markets)},
+            {i: market.returns(self.whole) for i, market in enumerate(self.every)},
+            spans={i: market.span for i, market in enumerate(self.every)},
             first=rows.start,
             **self._memory,
             **self._options,
         )
         return {
-            f.fingerprint: self.summary(averaged(list(figures.values())).turned(sign), rows)
+            f.fingerprint: self.summary(over_markets(self.every, list(figures.values())).turned(sign), rows)
             for f, (_, sign), figures in zip(factors, forms, found, strict=True)
         }

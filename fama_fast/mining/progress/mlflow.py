@@ -203,7 +203,7 @@ def final_metrics(document: Mapping[str, Any]) -> dict[str, float]:
     split, and the null controls."""
     verdict = document["verdict"]
     pool = {
-        split: {name: value for name, value in figures.items() if name not in ("weights", "other_models")}
+        split: {name: value for name, value in figures.items() if name not in ("weights", "other_models", "horizons")}
         for split, figures in verdict.get("pool", {}).items()
     }
     metrics = {

@@ -89,6 +89,7 @@ class PoolFigures(Part):
     p: Number
     weights: dict[str, float]
     other_models: dict[str, Figures]
+    horizons: dict[str, Figures] | None = None  # of a target with several
     rank_ic_interval: Interval | None = None
     ic_interval: Interval | None = None
     spread_interval: Interval | None = None

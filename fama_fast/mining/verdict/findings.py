@@ -75,6 +75,7 @@ class Evidence:
             by the bootstrap of its t. p: one-sided, of the objective (`evaluation.mean_test`). deflated: deflated
             Sharpe ratio of the daily spread; None where trials are not counted (the test). weights: of ridge.
         objective: what it is judged by. spread_interval: 95%, of the mean spread. horizon: days a label spans.
+        horizons: of a target with several, the scores at each.
     """
 
     scores: dict[str, float]
@@ -86,6 +87,7 @@ class Evidence:
     objective: str = "rank_ic"
     spread_interval: tuple[float, float] = (NAN, NAN)
     horizon: int = 1
+    horizons: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def pays(self) -> bool:
@@ -106,6 +108,8 @@ class Evidence:
         out["p"] = self.p
         if self.deflated is not None and math.isfinite(self.deflated):
             out["deflated_sharpe"] = self.deflated
+        if self.horizons:
+            out["horizons"] = self.horizons
         return out | {"weights": dict(self.weights), "other_models": self.others}
 
 

@@ -135,6 +135,7 @@ def evidence(
         objective=objective,
         spread_interval=studentised_interval(spread, horizon=horizon),
         horizon=horizon,
+        horizons=pool.horizons.get(model, {}),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from fama_fast.data import to_frame
 from fama_fast.engine import budget as budgets
 from fama_fast.evaluation import daily
 from fama_fast.evaluation.daily import SERIES
+from fama_fast.evaluation.ranks import centred_ranks, tamed_labels
 from fama_fast.library import make_factor
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.measure.combination import FactorPool
+from fama_fast.mining.measure.combination import FactorPool, ridge_weights
 from fama_fast.mining.measure.market import Market
 from fama_fast.mining.measure.race import first_row
+from fama_fast.mining.verdict.verdict import evidence
 from fama_fast.target import Target
 from tests.support.target_panel import target_panel
 
@@ -47,7 +50,14 @@ def expected(market: Market, text: str) -> dict[str, Any]:
     values = ff.evaluate([text], market.held)[0]
     target = Target(horizons=HORIZONS, neutralize=["SECTOR"])
     parts = [daily(values, target.values(market.held, h), market.held.universe, span=h) for h in HORIZONS]
-    return {name: (getattr(parts[0], name) + getattr(parts[1], name)) / 2 for name in SERIES}
+    return {name: weighted(name, [getattr(p, name) for p in parts]) for name in SERIES}
+
+
+def weighted(name: str, parts: Sequence[Any]) -> Any:
+    """The mean; of a spread and what is traded the mean of those a day, over the days of the longest."""
+    if name not in ("spread", "traded"):
+        return sum(parts) / len(parts)
+    return max(HORIZONS) * sum(p / h for p, h in zip(parts, HORIZONS, strict=True)) / len(parts)
 
 
 def test_what_is_measured_is_the_mean(market: Market) -> None:
@@ -102,3 +112,45 @@ def test_shuffled_dates_are_dealt_out_alike(market: Market) -> None:
     both = [(a, b) for a, b in zip(*rows, strict=True) if np.isfinite(market.labels.values[train][a]).any()]
     assert all(a == b for a, b in both)
     assert [a for a, _ in both] != sorted(a for a, _ in both)
+
+
+@pytest.mark.parametrize("objective", ["rank_ic", "ic", "spread"])
+def test_the_pool_fits_the_mean_of_the_horizons(path: Path, objective: str) -> None:
+    market = Market(ff.load_market_data(str(path)), config(objective=objective))
+    factors = [make_factor(text, sign=1) for text in TEXTS]
+    pool = FactorPool(market, market.config.pool)
+    found = pool.test(factors)
+    markets = (market, *market.further)
+    labels = [m.labels.values for m in markets]
+    targets = []
+    for m, y, days in zip(markets, labels, HORIZONS, strict=True):
+        if objective == "rank_ic":
+            targets.append(centred_ranks(y, market.held.universe))
+        elif objective == "ic":
+            targets.append(tamed_labels(y, market.held.universe, m.own_scale))
+        else:
+            targets.append(tamed_labels(y * max(HORIZONS) / days, market.held.universe, market.scale))
+    target = sum(targets[1:], targets[0]) / len(HORIZONS)
+    known = np.isfinite(target)
+    rows = [*range(market.rows.train.start, market.rows.train.stop)]
+    rows += range(market.rows.valid.start, market.rows.test.start - market.reach)
+    ranks = [centred_ranks(v, market.held.universe) for v in ff.evaluate(TEXTS, market.held)]
+    x = np.stack([np.where(known & np.isfinite(r), r, 0.0)[rows].ravel() for r in ranks])
+    y = np.where(known, target, 0.0)[rows].ravel()
+    weights = ridge_weights(x @ x.T, x @ y, market.config.pool.ridge)
+    np.testing.assert_allclose(list(found.weights.values()), weights, rtol=1e-6)
+
+
+def test_a_pool_says_what_it_has_at_each_horizon(market: Market) -> None:
+    factors = [make_factor(text, sign=1) for text in TEXTS]
+    found = FactorPool(market, market.config.pool).valid(factors)
+    each = found.horizons["ridge"]
+    assert list(each) == ["1", "5"]
+    for name in ("rank_ic", "ic", "spread"):
+        parts = [each[str(h)][name] for h in HORIZONS]
+        assert found.scores["ridge"][name] == pytest.approx(weighted(name, parts), abs=1e-12), name
+    shown = evidence(found, market.config, horizon=market.horizon)
+    assert shown is not None
+    assert shown.as_dict()["horizons"] == each
+    alone = Market(market.whole, config(target={"neutralize": ["SECTOR"]}))
+    assert FactorPool(alone, alone.config.pool).valid(factors).horizons == {}
