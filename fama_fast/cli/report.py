@@ -14,13 +14,14 @@ from fama_fast.cli.targets import Neutralize, TargetReturns, TradableBar, Winsor
 from fama_fast.panel.reading import PLAIN, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from fama_fast.ledger.ledger import Ledger
     from fama_fast.ledger.records import RunRecord
     from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
     from fama_fast.report import Content
+    from fama_fast.target import Target
 
 
 def register(app: typer.Typer) -> None:
@@ -92,7 +93,23 @@ def report(
         raise ConfigError(f"--markdown writes Markdown, not a page: name another file than {output}, such as report.md")
     if data is None and (groups is not None or universe is not None or reading != PLAIN):
         raise ConfigError("how data are read goes with --data: without it the run's own data are read as the run did")
-    measured = target_given(None, returns=predicted, neutralize=neutralize, tradable=tradable, winsorize=winsorize)
+
+    def measured(settings: Mapping[str, Any] | None) -> Target | None:
+        """The target of the options, laid over that of a run's settings; None where they say nothing."""
+        said: dict[str, Any] = {
+            "returns": predicted,
+            "neutralize": neutralize,
+            "tradable": tradable,
+            "winsorize": winsorize,
+        }
+        base = None
+        if settings is not None and predicted is None and any(said.values()):
+            from fama_fast.report.recorded import predicted_by
+
+            base = predicted_by(settings)
+        return target_given(base, **said)
+
+    measured(None)  # mistakes show before data are read
     options = {"data": data, "groups": groups, "universe": universe, "reading": reading, "target": measured}
     content = _content(target, ledger, config, options)
     for what, why in content.not_supplied.items():
@@ -138,7 +155,8 @@ def _content(target: str, ledger: str | None, config: Path | None, options: dict
             _log_look(store, run)
         again = partial(data_again, config_from_dict(run.config), run.data, run.source)
         panel, why = _panel(options, run.data_hash, run.source, again)
-        return from_run(store, run, panel, no_panel=why, target=options["target"])
+        own = None if run.summary is None else run.summary["settings"]
+        return from_run(store, run, panel, no_panel=why, target=options["target"](own))
 
 
 def _log_look(store: Ledger, run: RunRecord) -> None:
@@ -167,7 +185,8 @@ def _of_file(path: Path, options: dict[str, Any]) -> Content:
         )
         panel, why = _panel(options, data["hash"], data["source"], again)
         title = f"Mining run {source.run_id}".strip()
-        return from_document(document, panel, title=title, no_panel=why, target=options["target"])
+        predicted = options["target"](document["settings"])
+        return from_document(document, panel, title=title, no_panel=why, target=predicted)
     if not source.factors:
         raise DataError(f"{path}: there is no factor in it to report on")
     if source.note:
@@ -181,7 +200,7 @@ def _of_file(path: Path, options: dict[str, Any]) -> Content:
         title=f"Factors of {path.name}",
         source=str(path),
         no_panel=why,
-        target=options["target"],
+        target=options["target"](None),
     )
 
 

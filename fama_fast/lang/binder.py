@@ -154,6 +154,10 @@ class Binder:
 
     # Calls
 
+    def _operators(self) -> set[str]:
+        """Names of operators that a text may have."""
+        return {*names(), *self._dialect.operators, *self._dialect.own}
+
     def _call(self, expr: Call) -> Node:
         refused = self._dialect.refused.get(expr.name.upper())
         if refused is not None:
@@ -166,7 +170,7 @@ class Binder:
             if self._scope.is_field(expr.name) and not self._scope.recorded:
                 message = f"{expr.name} is a field: it takes no arguments"
                 self._fail(UnknownName, message, expr, expr.name, expr.name_end)
-            suggestion = nearest_name(expr.name, {*names(), *self._dialect.operators, *self._dialect.own})
+            suggestion = nearest_name(expr.name, self._operators())
             self._fail(UnknownName, f"unknown operator {shown(expr.name)!r}", expr, suggestion, expr.name_end)
         spec = self._rolling(spec, expr.arguments)
         if spec.name in self._dialect.chained and len(operands_of(expr)) > 2:

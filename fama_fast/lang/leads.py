@@ -93,6 +93,9 @@ class _LeadBinder(Binder):
                 return self._moved(expr.arguments[0], -days, expr.arguments[1])
         return super()._call(expr)
 
+    def _operators(self) -> set[str]:
+        return {"LEAD", *super()._operators()}
+
     def _lead(self, expr: Call) -> Node:
         given = self._arguments(_LEAD, expr)
         for name in ("x", "d"):

@@ -262,7 +262,8 @@ def _describe(location: Path_, problem: Any) -> str:
     if allowed is not None:
         return f"{key} must be {allowed.format(**context)}{value_text}"
     if kind == "value_error":
-        return f"{key} {context.get('error', problem['msg'])}"
+        # Of the whole configuration, a message names its keys itself.
+        return f"{key} {context.get('error', problem['msg'])}".lstrip()
     return f"{key} must be valid: {problem['msg']}{value_text}"
 
 

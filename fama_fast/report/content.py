@@ -18,6 +18,7 @@ from fama_fast.ledger.earlier_versions import oriented_document, oriented_identi
 from fama_fast.report.recorded import horizons_shown, predicted_by, ranked_by, split_rows
 from fama_fast.report.statistics import STATISTICS, Measured
 from fama_fast.target import Target
+from fama_fast.target.words import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -67,7 +68,8 @@ class Content:
             found, see `mining.quality`; empty where nobody made them. gates: candidates by gate. entries: the factors.
         study: how they fared and relate; None when there was no data. studied: the dates that its figures are of, those
             of how factors relate among them; series_from: the first date of its series. dates: (T,) of these.
-        horizon: days of the label that the run ranked by. tested_from: first test date when the test was opened.
+        horizon: days of the label that the run ranked by. predicted: what the figures are measured against, in words.
+        tested_from: first test date when the test was opened.
         recorded: the ledger has the run. progress: one row a candidate. chains: paths of members. usage: what language
             models cost. not_supplied: reason by part of the page.
     """
@@ -88,6 +90,7 @@ class Content:
     dates: Any = None
     studied: str = ""
     series_from: str = ""
+    predicted: str = ""
     horizon: int = 1
     tested_from: str | None = None
     recorded: bool = False
@@ -241,6 +244,7 @@ def from_document(
         dates=dates,
         studied=studied,
         series_from=series_from,
+        predicted=in_words(predicted),
         horizon=horizon,
         tested_from=splits["test"]["first"] if opened and study is not None else None,
         not_supplied=missing,
@@ -327,6 +331,7 @@ def from_factors(
         study=study,
         dates=dates,
         studied=studied,
+        predicted="" if panel is None else in_words(target or Target()),
         horizon=horizon,
         series_from=str(data.get("first", "")),
         not_supplied=missing,

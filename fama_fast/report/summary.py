@@ -28,6 +28,8 @@ def markdown_summary(content: Content) -> str:
             f"Data: {_text(d['source'])}, {d['dates']} dates x {d['symbols']} symbols, {d['first']} to {d['last']}, "
             f"hash {d['hash']}."
         )
+    if content.predicted:
+        lines.append(f"Predicted: {_text(content.predicted)}.")
     if content.search:
         s = content.search
         lines.append(f"Search: {s['candidates']} candidates in {s['rounds']} rounds by {s['proposer']}; {s['stop']}.")

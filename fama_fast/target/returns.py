@@ -114,11 +114,17 @@ def leads_of(text: str, dialect: str) -> Leads:
     """How far a text looks ahead, whatever the data.
 
     Raises:
-        ExpressionError: it is not in the language.
+        ExpressionError: it is not in the language. ConfigError: it does not look ahead at all.
     """
     read = parse_leading(text, dialect=dialect)
     pieces = [*((a.name, a.node, a.days) for a in read.ahead), ("", read.node, 0)]
-    return _leads(pieces)
+    leads = _leads(pieces)
+    if leads.last == 0:
+        raise ConfigError(
+            f"returns {shortened(text)}: they are known today: what is predicted has a LEAD, such as "
+            "LEAD(CLOSE, 2) / LEAD(CLOSE, 1) - 1"
+        )
+    return leads
 
 
 def _leads(pieces: list[tuple[str, Node, int]]) -> Leads:
@@ -199,13 +205,7 @@ def _bound(text: str, pieces: list[tuple[str, Node, int]], source: Source) -> Le
                 plain,
             )
         )
-    leads = _leads(pieces)
-    if leads.last == 0:
-        raise ConfigError(
-            f"returns {shortened(text)}: they are known today: what is predicted has a LEAD, such as "
-            "LEAD(CLOSE, 2) / LEAD(CLOSE, 1) - 1"
-        )
-    return LeadReturns(tuple(reversed(parts)), tuple(needed), tuple(groups), rows_before, leads)
+    return LeadReturns(tuple(reversed(parts)), tuple(needed), tuple(groups), rows_before, _leads(pieces))
 
 
 def _names(root: Node, source: Source, ours: set[str]) -> tuple[list[str], list[str]]:
@@ -272,10 +272,15 @@ def _price(name: str, values: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class ColumnReturns:
-    """An own label: the values of a column, which look `rows_after` rows ahead."""
+    """An own label: the values of a column, which look `rows_after` rows ahead. `dates`: of the data.
+
+    The last `rows_after` dates have none, as no label has that looks behind the last row: of data that are cut where
+    the test begins, the column would tell of the test.
+    """
 
     column: str
     rows_after: int
+    dates: int
     rows_before: int = 0
     groups: tuple[str, ...] = ()
 
@@ -292,7 +297,7 @@ class ColumnReturns:
                 f"the target's column: the data has no field {column!r} (it has {listed(source.supplied_fields)})",
                 suggestion=nearest_name(column, source.supplied_fields),
             )
-        return cls(name, check_days(reach, "reach", 1))
+        return cls(name, check_days(reach, "reach", 1), len(source.dates))
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -307,4 +312,6 @@ class ColumnReturns:
     def rows(self, loaded: Loaded, start: int, stop: int, threads: int | None = None) -> FloatArray:
         """(stop - start, N) values on the dates [start, stop), NaN where missing."""
         del threads
-        return np.array(loaded.rows(start, stop)[self.column], dtype=np.float64)
+        found = np.array(loaded.rows(start, stop)[self.column], dtype=np.float64)
+        found[max(0, self.dates - self.rows_after - start) :] = np.nan
+        return found

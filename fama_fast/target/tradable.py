@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fama_fast.engine.alpha import compile
+from fama_fast.errors import UnknownName, nearest_name, quoted
 from fama_fast.target import a_share
 from fama_fast.target.formulas import Formulas
 
@@ -45,7 +46,13 @@ class Tradable:
         if is_preset(condition):
             a_share.check_fields(source)
             return cls(None, at_close)
-        alpha = compile(condition, dialect=dialect, fields=source.fields, groups=source.groups)
+        try:
+            alpha = compile(condition, dialect=dialect, fields=source.fields, groups=source.groups)
+        except UnknownName:
+            near = nearest_name(condition.strip(), [A_SHARE])
+            if near is None:
+                raise
+            raise UnknownName(f"tradable: there is no preset {quoted(condition)}", suggestion=near) from None
         return cls(Formulas.of([alpha], source))
 
     @property

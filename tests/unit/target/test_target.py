@@ -103,7 +103,9 @@ def test_how_far_it_looks_ahead_is_computed(panel: Panel, text: str, entry: int,
 
 def test_a_column_is_taken_as_it_is(panel: Panel) -> None:
     target = Target(column="mylabel", reach=3)
-    np.testing.assert_array_equal(target.values(panel), held(panel, panel["MYLABEL"]))
+    own = panel["MYLABEL"].copy()
+    own[-3:] = np.nan  # nothing is told of what lies behind the data
+    np.testing.assert_array_equal(target.values(panel), held(panel, own))
     assert (target.rows_ahead(panel.sessions), target.keys, target.entry) == (3, (2,), 1)
     assert Target(column="MYLABEL", reach=1).entry == 0
     with pytest.raises(ff.ConfigError, match="mylabel, the column that is predicted"):
@@ -311,3 +313,37 @@ def test_a_study_measures_against_the_target_and_trades_where_it_can(panel: Pane
     np.testing.assert_array_equal(figures.daily["long_short"], hold(held_there, data.earned).gross)
     five = StudyData.from_panel(panel, StudySettings(target=Target(neutralize=["SECTOR"]), horizons=(1, 5)))
     np.testing.assert_array_equal(five.labels[5].values, Target(neutralize=["SECTOR"], horizons=[5]).values(panel))
+
+
+def test_a_column_tells_nothing_of_what_lies_behind_the_data(panel: Panel) -> None:
+    own = Panel(panel.dates, panel.symbols, {"MINE": ahead(panel["CLOSE"], 4), "CLOSE": panel["CLOSE"]})
+    target = Target(column="mine", reach=4)
+    whole, cut = target.values(own), target.values(own.slice_dates(0, 50))
+    np.testing.assert_array_equal(cut[:46], whole[:46])
+    assert np.isfinite(whole[46:50]).any()
+    assert not np.isfinite(cut[46:]).any()
+
+
+@pytest.mark.parametrize("returns", ["CLOSE / DELAY(CLOSE, 1) - 1", "LEAD(1, 2)"])
+def test_returns_that_are_known_today_are_refused_before_there_are_data(returns: str) -> None:
+    with pytest.raises(ff.ConfigError, match="known today"):
+        Target(returns=returns)
+
+
+@pytest.mark.parametrize("typed", ["LEED", "LEEAD", "lea"])
+def test_lead_is_the_nearest_name_in_returns_alone(typed: str) -> None:
+    with pytest.raises(ff.UnknownName) as caught:
+        Target(returns=f"{typed}(OPEN, 2) / OPEN - 1")
+    assert caught.value.suggestion == "LEAD"
+    with pytest.raises(ff.UnknownName) as caught:
+        ff.compile(f"{typed}(OPEN, 2)")
+    assert caught.value.suggestion != "LEAD"
+
+
+@pytest.mark.parametrize("typed", ["a-shares", "ashare", "A-SHRE"])
+def test_a_preset_s_nearest_name(panel: Panel, typed: str) -> None:
+    with pytest.raises(ff.UnknownName, match="no preset") as caught:
+        Target(tradable=typed).values(panel)
+    assert caught.value.suggestion == "a-share"
+    flags = Panel(panel.dates, panel.symbols, {"ASHARE": panel["CLOSE"] * 0 + 1, "CLOSE": panel["CLOSE"]})
+    assert np.isfinite(Target(tradable="ashare").values(flags)).any()
