@@ -1,4 +1,4 @@
-"""What a label is made independent of, made ready for the names of some data: the market's part, groups, controls."""
+"""What a label is made independent of, made ready for the names of some data: groups and controls."""
 
 from __future__ import annotations
 
@@ -19,21 +19,6 @@ if TYPE_CHECKING:
     from fama_fast.panel.source import Source
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
-
-
-def beta_text(days: int) -> str:
-    """Beta as an alpha: the slope of a symbol's returns on the mean of the members' over so many days, half of which
-    must be there."""
-    return f"TS_BETA(RET, CS_MEAN(RET), {days}, min_periods={max(2, days // 2)})"
-
-
-def beta_of(days: int, source: Source) -> Formulas:
-    """Beta on these data.
-
-    Raises:
-        UnknownName: they have neither RET nor CLOSE.
-    """
-    return Formulas.of([compile(beta_text(days), fields=source.fields, groups=source.groups)], source)
 
 
 def neutral_of(texts: Sequence[str], dialect: str, source: Source) -> Neutral | None:

@@ -21,6 +21,7 @@ from fama_fast.target.rows import LABEL_BYTES, filled_up
 
 if TYPE_CHECKING:
     from fama_fast.engine.chunks import Loaded
+    from fama_fast.target.beta import Beta
     from fama_fast.target.formulas import Formulas
     from fama_fast.target.tradable import Tradable
     from fama_fast.types import BoolArray, FloatArray
@@ -72,7 +73,7 @@ class TargetLabels:
     min_members: int
     tradable: Tradable | None = None
     winsorize: float | None = None
-    beta: Formulas | None = None
+    beta: Beta | None = None
     neutral: Neutral | None = None
     ahead: int = 0
 
@@ -104,12 +105,12 @@ class TargetLabels:
     def cell_bytes(self) -> int:
         return LABEL_BYTES + 16 + sum(part.cell_bytes for part in self._parts())
 
-    def _formulas(self) -> list[Formulas]:
-        own = [] if self.beta is None else [self.beta]
+    def _formulas(self) -> list[Beta | Formulas]:
+        own: list[Beta | Formulas] = [] if self.beta is None else [self.beta]
         return own if self.neutral is None else [*own, self.neutral.formulas]
 
-    def _parts(self) -> list[Returns | Tradable | Formulas]:
-        own: list[Returns | Tradable | Formulas] = [self.returns, *self._formulas()]
+    def _parts(self) -> list[Returns | Tradable | Beta | Formulas]:
+        own: list[Returns | Tradable | Beta | Formulas] = [self.returns, *self._formulas()]
         return own if self.tradable is None else [*own, self.tradable]
 
     def rows(self, loaded: Loaded, start: int, stop: int, threads: int | None = None) -> FloatArray:
@@ -139,8 +140,7 @@ class TargetLabels:
         if self.winsorize:
             labels = steps.winsorized(labels, self.winsorize)
         if self.beta is not None:
-            (beta,) = self.beta.values(loaded, start, stop, threads)
-            labels = steps.beyond_market(labels, beta)
+            labels = steps.beyond_market(labels, self.beta.values(loaded, start, stop, threads))
         if self.neutral is not None:
             controls = self.neutral.formulas.values(loaded, start, stop, threads) if self.neutral.formulas.count else []
             view = loaded.rows(start, stop)

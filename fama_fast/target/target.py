@@ -14,7 +14,8 @@ from fama_fast.engine.chunks import Loaded
 from fama_fast.errors import ConfigError, UnknownName, listed, nearest_name, shortened
 from fama_fast.lang import get_dialect, parse_recorded
 from fama_fast.target import a_share
-from fama_fast.target.controls import NAME, beta_of, beta_text, neutral_of
+from fama_fast.target.beta import Beta
+from fama_fast.target.controls import NAME, neutral_of
 from fama_fast.target.labels import TargetLabels
 from fama_fast.target.needs import needs
 from fama_fast.target.returns import ColumnReturns, LeadReturns, leads_of
@@ -50,7 +51,7 @@ class Target:
             each date's least-squares regression on an intercept, group dummies and the expressions' values. Cells that
             lack one, and dates with no more cells than parameters, have no label.
         beta: less the market's part: beta times the mean label of the date, beta being the slope of RET on the members'
-            mean over so many days up to t (True: 60), of which half must be there.
+            mean over so many days up to t (True: 60), of which half must be there; a member or not by then.
         winsorize: share of a date's labels held in at either end, such as 0.01.
         tradable: a condition on the bar of the entry, such as `HIGH > LOW && VOLUME > 0`, or "a-share": where it is
             false or missing there is no label.
@@ -256,7 +257,7 @@ class Target:
             preset = is_preset(self.tradable)
             texts += [(f, "fama") for f in a_share.FIELDS] if preset else [(self.tradable, self.dialect)]
         if self.beta is not None:
-            texts.append((beta_text(self.beta), "fama"))
+            texts.append((f"TS_SUM(RET, {self.beta})", "fama"))
         if self.is_plain or self.column is not None:
             texts.append((self.column or "CLOSE", "fama"))
         return needs(texts, self.returns, self.dialect)
@@ -280,7 +281,7 @@ class Target:
             "min_members": least,
             "tradable": tradable,
             "winsorize": self.winsorize,
-            "beta": None if self.beta is None else beta_of(self.beta, source),
+            "beta": None if self.beta is None else Beta.of(self.beta, source),
             "neutral": neutral_of(self.neutralize, self.dialect, source),
         }
         if self.returns is not None:
