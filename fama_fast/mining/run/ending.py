@@ -80,7 +80,7 @@ class Ending:
             funnel=funnel,
             rounds=state.round,
             stop=stop,
-            data=described(self.data),
+            data={**described(self.data), "warnings": [*self.data["warnings"], *self.market.left_out.said()]},
             splits=split_days(self.market),
             settings=deciding_settings(self.config),
             proposer=self.proposer,

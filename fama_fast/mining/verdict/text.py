@@ -125,6 +125,7 @@ def statements(
     out = [_bar(tried, level)]
     if valid is not None:
         out.append(_validation(factors, luck, valid))
+        out += _by_horizon("validation", valid)
     if luck is not None:
         out.append(_luck(luck))
     if control.candidates:
@@ -133,6 +134,7 @@ def statements(
         out.append(_shuffled(control, valid, objective, horizon))
     if tested is not None:
         out.append(_test(tested, test_level, openings, control))
+        out += _by_horizon("the test", tested)
     if shrinkage is not None:
         out.append(
             f"From training to test the factors that hold kept {shrinkage:.0%} of their {MEASURES[objective]}"
@@ -162,6 +164,16 @@ def _validation(factors: Sequence[FactorVerdict], luck: Luck | None, valid: Evid
         trials = "" if luck is None else f" of {luck.clusters} independent trials"
         text += f"; probability that the Sharpe ratio of its spread is more than the luck{trials}: {valid.deflated:.2f}"
     return text + "."
+
+
+def _by_horizon(split: str, pool: Evidence) -> list[str]:
+    """What the pool has at each horizon, where there are several."""
+    parts = [
+        f"{days}: RankIC {in_units('rank_ic', found.get('rank_ic'))}, "
+        f"spread {in_units('spread', found.get('spread'), int(days))}"
+        for days, found in pool.horizons.items()
+    ]
+    return [f"On {split}, by rows held: {'; '.join(parts)}."] if parts else []
 
 
 def _luck(luck: Luck) -> str:

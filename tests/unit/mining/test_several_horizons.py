@@ -20,6 +20,9 @@ from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.measure.combination import FactorPool, ridge_weights
 from fama_fast.mining.measure.market import Market
 from fama_fast.mining.measure.race import first_row
+from fama_fast.mining.verdict.control import Control
+from fama_fast.mining.verdict.findings import Tried
+from fama_fast.mining.verdict.text import statements
 from fama_fast.mining.verdict.verdict import evidence
 from fama_fast.target import Target
 from tests.support.target_panel import target_panel
@@ -152,5 +155,11 @@ def test_a_pool_says_what_it_has_at_each_horizon(market: Market) -> None:
     shown = evidence(found, market.config, horizon=market.horizon)
     assert shown is not None
     assert shown.as_dict()["horizons"] == each
+    told = {"level": 0.05, "test_level": 0.05, "openings": 0, "shrinkage": None, "control": Control()}
+    said = statements([], Tried(1), valid=shown, tested=None, **told)
+    spread = 1e4 * each["5"]["spread"] / 5
+    assert any(
+        "by rows held: 1: " in s and f"5: RankIC {each['5']['rank_ic']:+.4f}, spread {spread:+.1f}" in s for s in said
+    )
     alone = Market(market.whole, config(target={"neutralize": ["SECTOR"]}))
     assert FactorPool(alone, alone.config.pool).valid(factors).horizons == {}

@@ -79,6 +79,7 @@ def test_mine_and_report(path: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "labels left out: not tradable at entry" in out
     document = json.loads((tmp_path / "run.json").read_text())
     assert document["settings"]["target"]["returns"] == OPEN
+    assert any("not tradable at entry" in text for text in document["data"]["warnings"])
     (tmp_path / "some.txt").write_text("-DELTA(CLOSE, 3)\n")
     figures = [
         run(capsys, "report", "some.txt", "--data", path, "--markdown", *options)[1]
