@@ -199,7 +199,8 @@ def score(
     members = _members(panel, start)
     if not any(row["n_days"] for row in rows):
         _refuse_unscorable(panel, predicted, members, least)
-    for text in say_unscored(int((members < least).sum()), members.size, least):
+    unscored = say_unscored(int((members < least).sum()), members.size, least)
+    for text in (*unscored, *_left_out(panel, predicted, start, least, memory_budget)):
         note(f"warning: {text}")
     if output is not None:
         _write(frame, rows, output)
@@ -237,6 +238,17 @@ def _horizon(text: str) -> int | Sessions:
         return read_horizon(text)
     except ConfigError as error:
         raise ConfigError(f"--horizon: {error}") from None
+
+
+def _left_out(
+    panel: Panel | Dataset, target: Target, start: str | None, least: int, memory_budget: str | None
+) -> tuple[str, ...]:
+    """How many labels from `start` on could not be entered, in words."""
+    from fama_fast.evaluation.left_out import left_out
+    from fama_fast.panel.calendar import read_when
+
+    first = 0 if start is None else int((panel.dates < read_when(start, "start")).sum())
+    return left_out(panel, target, first=first, min_members=least, memory_budget=memory_budget).said()
 
 
 def _members(panel: Panel | Dataset, start: str | None) -> IntArray:

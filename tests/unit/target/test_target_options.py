@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import fama_fast as ff
@@ -100,3 +101,16 @@ def test_options_are_laid_over_a_run_s_target() -> None:
         horizons=[5], neutralize=["SECTOR"], winsorize=0.1
     )
     assert target_given(base, **{**nothing, "returns": OPEN}) == Target(returns=OPEN, neutralize=["SECTOR"])
+
+
+def test_score_counts_what_could_not_be_entered(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    panel = ff.load_market_data(path)
+    plain, able = Target().values(panel), Target(tradable="HIGH > LOW").values(panel)
+    known = np.isfinite(plain) if panel.universe is None else np.isfinite(plain) & panel.universe
+    left = known & ~np.isfinite(able)
+    assert left.any()
+    for first, options in ((0, []), (0, ["--memory-budget", "100MB"]), (30, ["--start", str(panel.dates[30])[:10]])):
+        code, _, err = run(capsys, "score", "CLOSE", "--data", path, "--tradable", "HIGH > LOW", *options)
+        assert code == 0, err
+        assert f"warning: {left[first:].sum():,} of {known[first:].sum():,} labels left out: not tradable" in err
+    assert "left out" not in run(capsys, "score", "CLOSE", "--data", path)[2]
