@@ -95,7 +95,8 @@ def report(
         raise ConfigError("how data are read goes with --data: without it the run's own data are read as the run did")
 
     def measured(settings: Mapping[str, Any] | None) -> Target | None:
-        """The target of the options, laid over that of a run's settings; None where they say nothing."""
+        """The target of the options, laid over that of a run's settings and in its dialect; None where they say
+        nothing. Asked for before data are read, for then mistakes show."""
         said: dict[str, Any] = {
             "returns": predicted,
             "neutralize": neutralize,
@@ -109,7 +110,6 @@ def report(
             base = predicted_by(settings)
         return target_given(base, **said)
 
-    measured(None)  # mistakes show before data are read
     options = {"data": data, "groups": groups, "universe": universe, "reading": reading, "target": measured}
     content = _content(target, ledger, config, options)
     for what, why in content.not_supplied.items():
@@ -153,10 +153,10 @@ def _content(target: str, ledger: str | None, config: Path | None, options: dict
         run = store.get_run(target)
         if run.test_opened_at is not None:
             _log_look(store, run)
+        predicted = options["target"](None if run.summary is None else run.summary["settings"])
         again = partial(data_again, config_from_dict(run.config), run.data, run.source)
         panel, why = _panel(options, run.data_hash, run.source, again)
-        own = None if run.summary is None else run.summary["settings"]
-        return from_run(store, run, panel, no_panel=why, target=options["target"](own))
+        return from_run(store, run, panel, no_panel=why, target=predicted)
 
 
 def _log_look(store: Ledger, run: RunRecord) -> None:
@@ -180,17 +180,18 @@ def _of_file(path: Path, options: dict[str, Any]) -> Content:
     document = source.document
     if document is not None:
         data = document["data"]
+        predicted = options["target"](document["settings"])
         again = partial(
             data_again, config_from_dict(document["settings"]), document["record"].get("data"), data["source"]
         )
         panel, why = _panel(options, data["hash"], data["source"], again)
         title = f"Mining run {source.run_id}".strip()
-        predicted = options["target"](document["settings"])
         return from_document(document, panel, title=title, no_panel=why, target=predicted)
     if not source.factors:
         raise DataError(f"{path}: there is no factor in it to report on")
     if source.note:
         note(source.note)
+    predicted = options["target"](None)
     panel, why = None, "name the market data with --data"
     if options["data"] is not None:
         panel = _opened(options)
@@ -200,7 +201,7 @@ def _of_file(path: Path, options: dict[str, Any]) -> Content:
         title=f"Factors of {path.name}",
         source=str(path),
         no_panel=why,
-        target=options["target"](None),
+        target=predicted,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 
 from fama_fast.cli import main
 from fama_fast.data import to_frame
+from fama_fast.report import Content, write
 from fama_fast.target import Target
 from fama_fast.target.words import in_words
 from tests.support.target_panel import target_panel
@@ -53,7 +53,31 @@ def test_a_report_names_the_target(tmp_path: Path, capsys: pytest.CaptureFixture
     assert f"Predicted: {OPEN}." in said()
     # Laid over the run's, as `score` does it.
     assert f"Predicted: {OPEN}; held within each date's outer 5%." in said("--winsorize", "0.05")
-    assert "Predicted: LEAD(CLOSE, 3) / CLOSE - 1." in said("--target", "LEAD(CLOSE, 3) / CLOSE - 1")
-    assert main(["report", "run.json", "--output", "run.html"]) == 0
-    assert f"<bdi>{OPEN}</bdi>" in Path("run.html").read_text()
-    assert "target" in json.loads(Path("run.json").read_text())["settings"]
+
+
+def test_a_page_names_the_target(tmp_path: Path) -> None:
+    data = {"source": "here", "dates": 9, "symbols": 3, "first": "2020-01-01", "last": "2020-01-09", "hash": "ab"}
+    for predicted in ("column <MINE>, which looks 5 rows ahead", ""):
+        content = Content("A run", "here", data=data, predicted=predicted, not_supplied={"verdict": "none"})
+        write(content, tmp_path / "run.html")
+        page = (tmp_path / "run.html").read_text()
+        assert ("What is predicted: <bdi>column &lt;MINE&gt;, which looks 5 rows ahead</bdi>." in page) == bool(
+            predicted
+        )
+
+
+def test_options_speak_the_dialect_of_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    to_frame(target_panel()).write_parquet("market.parquet")
+    Path("run.yaml").write_text("target: {returns: 'Ref($open, -2) / Ref($open, -1) - 1', dialect: qlib}\n")
+    mined = ["mine", "--config", "run.yaml", "--data", "market.parquet", "--rounds", "1", "--quiet"]
+    assert main([*mined, "--output", "run.json"]) in (0, 1)
+    capsys.readouterr()
+    assert main(["report", "run.json", "--markdown", "--tradable", "$volume > 0"]) == 0
+    assert "Predicted: Ref($open, -2) / Ref($open, -1) - 1; only of bars that can be entered ($volume" in (
+        capsys.readouterr().out
+    )
+    assert main(["report", "run.json", "--markdown", "--tradable", "VOLUME > 0"]) == 2
+    assert "did you mean $VOLUME" in capsys.readouterr().err
