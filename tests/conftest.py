@@ -6,16 +6,28 @@ ones, run with `HYPOTHESIS_PROFILE=explore`.
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # How fast a shared machine draws examples says nothing of the code.
 settings.register_profile("fixed", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("explore", max_examples=500, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+@pytest.fixture(scope="module")
+def collected() -> Iterator[None]:
+    """Collects garbage when the module ends, see `tests.support.clusters`."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import random
@@ -12,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +31,7 @@ from fama_fast.data import DEFAULT_SIMULATION
 from fama_fast.errors import ClusterError, ConfigError
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.target import Target
+from tests.support.clusters import BEGINS_CLUSTERS
 from tests.support.mine import CONFIG, ROOT, result, start
 
 distributed = pytest.importorskip("distributed", reason="Dask distributed is not installed (the extra `cluster`)")
@@ -40,11 +39,7 @@ distributed = pytest.importorskip("distributed", reason="Dask distributed is not
 from fama_fast.cluster.pool import WorkerPool, open_pool  # noqa: E402
 from fama_fast.cluster.worker import Unfit  # noqa: E402
 
-pytestmark = [
-    # Sockets of a cluster that was torn down on purpose are closed by the garbage collector.
-    pytest.mark.filterwarnings("ignore:unclosed .*:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = BEGINS_CLUSTERS
 
 KILLS = int(os.environ.get("FAMA_CLUSTER_KILLS", "3"))
 TEXTS = [
@@ -57,13 +52,6 @@ TEXTS = [
     "Z_SCORE(TS_RANK(CLOSE, 12))",
     "CLOSE / TS_MAX(CLOSE, 60)",
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collected() -> Iterator[None]:
-    """Collects what is left of the clusters while it may still be left, not in the middle of some other test."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture(scope="module")

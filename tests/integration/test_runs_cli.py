@@ -75,5 +75,5 @@ def test_a_ledger_of_a_later_layout_is_refused_by_its_version(here: Path, capsys
         c.commit()
     assert main(["runs", "list"]) == 2
     err = capsys.readouterr().err
-    assert "its layout is version 7, this program knows up to version 3" in err
+    assert "its layout is version 7, this program knows up to version 4" in err
     assert err.count("error:") == 1

@@ -87,7 +87,8 @@ def test_asked_to_stop_a_run_commits_its_batch_writes_and_says_how_to_go_on(
     rounds = document["search"]["rounds"]
     assert 1 <= rounds < 5
     assert document["verdict"]["status"] == "interrupted"
-    assert "the test split stays closed" in out.splitlines()[-1]
+    (line,) = [line for line in out.splitlines() if line.startswith("interrupted: ")]
+    assert "the test split stays closed" in line
     with Ledger.open(tmp_path / "runs" / "ledger.sqlite", create=False) as ledger:
         record = ledger.get_run("last")
         assert (record.status, record.rounds, record.test_opened_at) == ("interrupted", rounds, None)

@@ -120,6 +120,7 @@ def test_a_whole_run_whose_accepted_expressions_the_model_wrote(
             "max_correlation": 1.0,
             "max_overlap": 1.0,
             "complexity_penalty": 0.0,
+            "price_level": "allow",  # so small a model writes little else
         },
     }
     panel = simulate(SimulationSpec(n_symbols=30, n_dates=260, seed=2))

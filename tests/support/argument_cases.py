@@ -236,7 +236,7 @@ ENTRIES: dict[str, Entry] = {
     "daily_rank_ic labels": (NOT_MATRIX, lambda y: daily_rank_ic(["RANK(CLOSE)"], PANEL, y)),
     "ranks_on rows": (NOT_ROWS, lambda r: list(ranks_on(["RANK(CLOSE)"], PANEL, r))),
     "score horizon": (
-        {k: v for k, v in NOT_COUNT.items() if k not in ("list", "'2'", "array")},
+        {k: v for k, v in NOT_COUNT.items() if k not in ("list", "'2'", "array", "None")},
         lambda n: ff.score("RANK(CLOSE)", PANEL, horizon=n),
     ),
     "score entry_lag": (NOT_WHOLE | {"None": None}, lambda n: ff.score("RANK(CLOSE)", PANEL, entry_lag=n)),

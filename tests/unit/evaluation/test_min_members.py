@@ -26,6 +26,9 @@ from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.measure.market import Market
 from fama_fast.panel import Panel
 from fama_fast.panel.dataset import Dataset
+from tests.support.clusters import BEGINS_CLUSTERS
+
+pytestmark = BEGINS_CLUSTERS
 
 TEXTS = ("-RANK(DELTA(CLOSE, 5))", "TS_MEAN(RANK(VOLUME), 7)", "CLOSE / VWAP")
 DATES, SYMBOLS = 400, 25

@@ -16,8 +16,11 @@ from fama_fast.data import SimulationSpec, quality_report, simulate, to_frame
 from fama_fast.evaluation import StudyData, StudySettings, study
 from fama_fast.panel import Panel
 from fama_fast.panel.dataset import Dataset
+from tests.support.clusters import BEGINS_CLUSTERS
 from tests.support.oracle import derived_returns
 from tests.unit.engine.test_stream import assert_streams
+
+pytestmark = BEGINS_CLUSTERS
 
 NAN = float("nan")
 TEXTS = ("RET", "TS_MEAN(RET, 3)", "RANK(RET)", "TS_STDDEV(RET, 5, min_periods=2)", "RET + CLOSE")

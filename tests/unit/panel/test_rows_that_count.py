@@ -20,6 +20,9 @@ from fama_fast.panel import Panel
 from fama_fast.panel import survey as survey_module
 from fama_fast.panel.dataset import Dataset
 from fama_fast.panel.io import parquet_files as parquet_module
+from tests.support.clusters import BEGINS_CLUSTERS
+
+pytestmark = BEGINS_CLUSTERS
 
 DAY = dt.date(2020, 1, 1)
 

@@ -22,7 +22,10 @@ from fama_fast.mining.measure.market import Market
 from fama_fast.panel import Panel
 from fama_fast.panel.dataset import Dataset
 from fama_fast.target import Target
+from tests.support.clusters import BEGINS_CLUSTERS
 from tests.support.target_panel import target_panel
+
+pytestmark = BEGINS_CLUSTERS
 
 CONTROLS = ["SECTOR", "LOG(CLOSE * VOLUME)", "TS_STDDEV(RET, 20, min_periods=5)"]
 TARGETS: dict[str, dict[str, Any]] = {
