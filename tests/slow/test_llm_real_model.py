@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import fama_fast as ff
 from fama_fast.data import SimulationSpec, simulate
 from fama_fast.ledger.ledger import Ledger
 from fama_fast.llm.answers import parse_answer
@@ -138,8 +139,9 @@ def test_a_whole_run_whose_accepted_expressions_the_model_wrote(
     by_hash = {e.prompt_hash: e.text for e in exchanges}
     for factor in result.factors:
         written = by_hash[factor.provenance["prompt_hash"]]
-        assert factor.expression in [p.expression for p in parse_answer(written, 10).proposals]
-        assert f'"expression": "{factor.expression}"' in written
+        texts = [p.expression for p in parse_answer(written, 10).proposals]
+        (text,) = {text for text in texts if ff.compile(text).canonical == factor.as_proposed[0]}
+        assert f'"expression": "{text}"' in written
     with Ledger.open(str(tmp_path / "runs" / "ledger.sqlite"), create=False) as ledger:
         rows = ledger.candidates(result.record["run"])
     assert {r["origin"] for r in rows if r["admitted"]} == {"llm"}

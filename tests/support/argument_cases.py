@@ -239,7 +239,7 @@ ENTRIES: dict[str, Entry] = {
         {k: v for k, v in NOT_COUNT.items() if k not in ("list", "'2'", "array", "None")},
         lambda n: ff.score("RANK(CLOSE)", PANEL, horizon=n),
     ),
-    "score entry_lag": (NOT_WHOLE | {"None": None}, lambda n: ff.score("RANK(CLOSE)", PANEL, entry_lag=n)),
+    "score entry_lag": (NOT_WHOLE, lambda n: ff.score("RANK(CLOSE)", PANEL, entry_lag=n)),
     "score min_pairs": (NOT_WHOLE | {"None": None}, lambda n: ff.score("RANK(CLOSE)", PANEL, min_pairs=n)),
     "score min_members": (NOT_WHOLE | {"None": None}, lambda n: ff.score("RANK(CLOSE)", PANEL, min_members=n)),
     "score threads": (NOT_COUNT | {"None": "x"}, lambda n: ff.score("RANK(CLOSE)", PANEL, threads=n)),
