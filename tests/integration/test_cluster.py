@@ -332,7 +332,7 @@ def remote_cluster(workers: int = 1, *, where: Path) -> Any:
 @pytest.mark.slow
 def test_whatever_is_predicted_workers_find_what_one_process_finds(tmp_path: Path) -> None:
     target = {"horizons": [1, 5], "neutralize": ["SECTOR", "LOG(VOLUME)"], "tradable": "HIGH > LOW && VOLUME > 0"}
-    settings = yaml.safe_load(CONFIG % {"rounds": 2, "candidates": 12}) | {"target": target}
+    settings = yaml.safe_load(CONFIG % {"rounds": 2, "candidates": 12, "more": ""}) | {"target": target}
     expected = ff.mine(settings | {"ledger": str(tmp_path / "one.sqlite")}).to_dict()
     local = ff.mine(settings | {"ledger": str(tmp_path / "two.sqlite"), "cluster": {"address": "local:2"}}).to_dict()
     for document in (expected, local):
