@@ -40,7 +40,7 @@ class FactorScores:
         rank_ic_t: Newey-West t of the mean RankIC (lag: `inference.newey_west_lag`). ic_t: the same of IC.
         spread, spread_t: mean label of the top tenth less that of the bottom tenth, and its t.
         net, net_t: the spread less the cost of what is traded. Returns over the label's horizon, as labels are.
-        traded: mean sum of |changes of weight| when both tenths are held, 0 to 4.
+        traded: mean sum of |changes of weight| when both tenths are held, 0 to 4 for one horizon.
     """
 
     rank_ic: float
