@@ -71,7 +71,7 @@ def rank_ic_by_group(
 
     NaN where a group has fewer than `min_pairs` pairs or either side is constant in it.
     """
-    from fama_fast.backends.numba_vm import portfolio_loops
+    from fama_fast.backends.numba_vm import rank_loops
 
     if groups is None:
         raise DataError("groups must be Groups of codes and labels, not None")
@@ -82,7 +82,7 @@ def rank_ic_by_group(
     codes, n_groups = codes_of(groups, x.values.shape)
     out = np.empty((x.values.shape[0], n_groups))
     over_rows(
-        lambda a, b: portfolio_loops.rank_correlation_by_group(
+        lambda a, b: rank_loops.rank_correlation_by_group(
             x.values, x.order, x.count, y.values, y.order, y.count, codes, fewest, a, b, out
         ),
         x.values.shape,

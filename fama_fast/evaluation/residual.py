@@ -57,13 +57,11 @@ def style_controls(panel: Panel, *, threads: int | None = None) -> tuple[tuple[s
 
 def average_ranks(values: Any, *, threads: int | None = None) -> FloatArray:
     """(T, N) cross-sectional ranks r/n in (0, 1], average ties, NaN elsewhere, of values or a `SortedRows` of them."""
-    from fama_fast.backends.numba_vm import portfolio_loops
+    from fama_fast.backends.numba_vm import rank_loops
 
     x = sorted_rows(values, threads=threads)
     out = np.empty(x.values.shape)
-    over_rows(
-        lambda a, b: portfolio_loops.average_ranks(x.values, x.order, x.count, a, b, out), x.values.shape, threads
-    )
+    over_rows(lambda a, b: rank_loops.average_ranks(x.values, x.order, x.count, a, b, out), x.values.shape, threads)
     return out
 
 
