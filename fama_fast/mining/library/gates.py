@@ -24,7 +24,6 @@ from fama_fast.passes import ranking_hash
 from fama_fast.proposals.admissible import kind_fault, level_fault, lookback_fault, size_fault
 
 if TYPE_CHECKING:
-    from fama_fast.engine import Alpha
     from fama_fast.mining.candidate import Candidate, Member
     from fama_fast.mining.config import GateSettings
     from fama_fast.mining.library.view import LibraryView
@@ -40,9 +39,6 @@ class Measures(Protocol):
 
     def training(self, series: FloatArray) -> FloatArray:
         """The training rows of a daily series (T,)."""
-
-    def full_scores(self, alpha: Alpha, sign: int) -> dict[str, dict[str, float]]:
-        """All figures of `sign` times an alpha, by split; this takes its values."""
 
 
 @dataclass
@@ -269,7 +265,7 @@ def check_sign_agreement(candidate: Candidate, context: GateContext) -> str | No
     else than what these return on average."""
     if not context.settings.sign_agreement:
         return None
-    train = context.measures.full_scores(candidate.compiled, candidate.sign)["train"]
+    train = candidate.scores["train"]
     means = {word: train[key] for key, word in _MEANS.items() if key in train}
     if len({np.sign(value) for value in means.values()}) == 1:  # NaN is like nothing, not even NaN
         return None

@@ -35,9 +35,6 @@ class FakeMeasures:
     def training(self, series: np.ndarray) -> np.ndarray:
         return series[:-2]
 
-    def full_scores(self, alpha: Any, sign: int) -> dict[str, dict[str, float]]:
-        return {"train": {name: sign * value for name, value in self.means.items()}, "valid": {}}
-
     def lead(self, candidate: Candidate, member: Member) -> float:
         return self.ahead
 
@@ -76,7 +73,7 @@ def measured(text: str, gates: GateContext) -> Candidate:
     assert isinstance(measures, FakeMeasures)
     candidate.coverage, candidate.race_result = measures.covered, measures.race_result
     run_gates(candidate, GateCost.SAMPLE, gates)
-    candidate.series, candidate.scores["train"] = np.array(measures.series), measures.train
+    candidate.series, candidate.scores["train"] = np.array(measures.series), measures.means | measures.train
     candidate.ranking = series_hash(candidate.series)
     candidate.vector = np.array([1.0, 0.0, 0.0], dtype=np.float32)
     run_gates(candidate, GateCost.TRAINING, gates)
