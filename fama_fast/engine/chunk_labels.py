@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from fama_fast.engine.chunks import Loaded
 
 
-class ChunkLabels(Protocol):
-    """Where a chunk's labels come from.
+class ChunkNeeds(Protocol):
+    """What must be in memory to make something of a chunk's dates.
 
     Attributes:
-        fields, groups: what they are made of, read with the chunk. rows_before, rows_after: rows around the chunk that
-            they need. cell_bytes: what they take a cell of the chunk.
+        fields, groups: what it is made of, read with the chunk. rows_before, rows_after: rows around the chunk that it
+            needs. cell_bytes: what it takes a cell of the chunk.
     """
 
     @property
@@ -38,6 +38,10 @@ class ChunkLabels(Protocol):
 
     @property
     def cell_bytes(self) -> int: ...
+
+
+class ChunkLabels(ChunkNeeds, Protocol):
+    """Where a chunk's labels come from."""
 
     def sorted(self, loaded: Loaded, start: int, stop: int, threads: int | None) -> RowOrder:
         """The labels of the dates [start, stop), with the order of each date's."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from fama_fast.backends.numba_vm.sorted_rows import SortedRows
 from fama_fast.data.labels import unscored
+from fama_fast.engine.chunk_labels import ChunkNeeds
 from fama_fast.target import steps
 from fama_fast.target.rows import LABEL_BYTES, filled_up
 
@@ -27,23 +28,8 @@ if TYPE_CHECKING:
     from fama_fast.types import BoolArray, FloatArray
 
 
-class Returns(Protocol):
+class Returns(ChunkNeeds, Protocol):
     """What labels are made of before any step."""
-
-    @property
-    def fields(self) -> tuple[str, ...]: ...
-
-    @property
-    def groups(self) -> tuple[str, ...]: ...
-
-    @property
-    def rows_before(self) -> int: ...
-
-    @property
-    def rows_after(self) -> int: ...
-
-    @property
-    def cell_bytes(self) -> int: ...
 
     def rows(self, loaded: Loaded, start: int, stop: int, threads: int | None = None) -> FloatArray:
         """(stop - start, N) on the dates [start, stop)."""

@@ -6,7 +6,7 @@ target are `labels.TargetLabels`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -51,6 +51,10 @@ class ReturnLabels:
     rows_after: int
     min_members: int
     ahead: int = 0
+    fields: tuple[str, ...] = field(default=("CLOSE",), init=False)
+    groups: tuple[str, ...] = field(default=(), init=False)
+    rows_before: int = field(default=0, init=False)
+    cell_bytes: int = field(default=LABEL_BYTES, init=False)
 
     @classmethod
     def of(cls, source: Source, horizon: Horizon, entry_lag: int, *, min_members: int = MIN_MEMBERS) -> ReturnLabels:
@@ -58,22 +62,6 @@ class ReturnLabels:
         sessions = source.sessions
         exits, rows_after = label_exits(sessions, horizon, entry_lag), label_span(sessions, horizon, entry_lag)
         return cls(exits, entry_lag, rows_after, min_members)
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        return ("CLOSE",)
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        return ()
-
-    @property
-    def rows_before(self) -> int:
-        return 0
-
-    @property
-    def cell_bytes(self) -> int:
-        return LABEL_BYTES
 
     def rows(self, loaded: Loaded, start: int, stop: int, threads: int | None = None) -> FloatArray:
         del threads
@@ -91,8 +79,13 @@ class ReturnLabels:
     def later(self, rows: int) -> ReturnLabels:
         dates = self.exits.size
         moved = np.concatenate([self.exits[rows:], np.full(min(rows, dates), dates)])
-        more = {"entry_lag": self.entry_lag + rows, "rows_after": self.rows_after + rows, "ahead": self.ahead + rows}
-        return replace(self, exits=moved, **more)
+        return replace(
+            self,
+            exits=moved,
+            entry_lag=self.entry_lag + rows,
+            rows_after=self.rows_after + rows,
+            ahead=self.ahead + rows,
+        )
 
 
 @dataclass(frozen=True)
@@ -106,26 +99,11 @@ class GivenLabels:
     values: FloatArray
     ahead: int = 0
     order: SortedRows | None = None
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        return ()
-
-    @property
-    def rows_after(self) -> int:
-        return 0
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        return ()
-
-    @property
-    def rows_before(self) -> int:
-        return 0
-
-    @property
-    def cell_bytes(self) -> int:
-        return LABEL_BYTES
+    fields: tuple[str, ...] = field(default=(), init=False)
+    groups: tuple[str, ...] = field(default=(), init=False)
+    rows_before: int = field(default=0, init=False)
+    rows_after: int = field(default=0, init=False)
+    cell_bytes: int = field(default=LABEL_BYTES, init=False)
 
     def rows(self, loaded: Loaded, start: int, stop: int, threads: int | None = None) -> FloatArray:
         del loaded, threads
