@@ -20,6 +20,7 @@ from fama_fast.errors import ExpressionError, FamaError, LimitError, ParseError
 from fama_fast.evaluation import mean
 from fama_fast.ir import count_nodes
 from fama_fast.mining.library.view import subtree_sizes
+from fama_fast.mining.objective import OBJECTIVES
 from fama_fast.passes import ranking_hash
 from fama_fast.proposals.admissible import kind_fault, level_fault, lookback_fault, size_fault
 
@@ -74,7 +75,7 @@ class Lesson(enum.Enum):
 
 
 # The means that are to be of one sign, by key of the scores.
-_MEANS = {"rank_ic": "RankIC", "ic": "IC", "spread": "spread"}
+_MEANS = {found.name: found.label for found in OBJECTIVES.values() if not found.costed}
 
 Check = Callable[["Candidate", GateContext], "str | None"]
 

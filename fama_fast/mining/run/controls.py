@@ -18,7 +18,7 @@ from fama_fast.ledger.records import as_proposed
 from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.verdict.control import Control, random_formulas, sizes_of
-from fama_fast.mining.verdict.measures import judged_series, objective_of
+from fama_fast.mining.verdict.measures import judged_series
 from fama_fast.mining.verdict.verdict import judge_factors
 from fama_fast.proposals.protocol import Proposal
 
@@ -186,7 +186,7 @@ def _against(
         places = sorted(set(rng.integers(0, len(ranked), size=len(ranked)).tolist()))[:count]
         drawn.append(pool.valid([ranked[i] for i in places]).daily[model])
     gains = []
-    for name in (objective_of(config), "spread"):
+    for name in (config.objective, "spread"):
         series = [judged_series(d, name, config) for d in (ours.daily[model], theirs.daily[model], *drawn)]
         gains.append(_interval(series[0] - series[1], [mean(x) for x in series[2:]], market.horizon))
     control = replace(control, own_valid=ours.scores[model], gain=gains[0], spread_gain=gains[1], draws=len(drawn))

@@ -21,7 +21,6 @@ from fama_fast.mining.run.controls import Compared, run_controls
 from fama_fast.mining.run.luck import luck_among, measure_again, shown_by_panel
 from fama_fast.mining.run.to_records import PLACES, deciding_settings, described, split_days
 from fama_fast.mining.verdict.control import Control
-from fama_fast.mining.verdict.measures import objective_of
 from fama_fast.mining.verdict.results import MiningResult
 from fama_fast.mining.verdict.verdict import conclude, evidence, interrupted, judge_factors, not_judged, spent_level
 
@@ -142,7 +141,7 @@ class Ending:
             control=control,
             luck=luck,
             could_show=could_show,
-            objective=objective_of(config),
+            objective=config.objective,
             horizon=horizon,
         )
         result = replace(

@@ -12,13 +12,6 @@ if TYPE_CHECKING:
     from fama_fast.mining.config import MiningConfig
     from fama_fast.types import FloatArray
 
-MEASURES = {name: found.label for name, found in OBJECTIVES.items()}
-
-
-def objective_of(config: MiningConfig) -> str:
-    """The measure that the search climbs and the verdict tests."""
-    return config.objective
-
 
 def judged_series(daily: Daily, name: str, config: MiningConfig) -> FloatArray:
     """(T,) the daily series of a measure."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fama_fast.mining.objective import OBJECTIVES
 from fama_fast.mining.verdict.findings import Status
-from fama_fast.mining.verdict.measures import MEASURES, in_units, interval_in_units
+from fama_fast.mining.verdict.measures import in_units, interval_in_units
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,7 +78,7 @@ def _judged(pool: Evidence) -> str:
     name = pool.objective
     t = pool.scores.get("objective_t", pool.scores.get(f"{name}_t", NAN))
     return (
-        f"{MEASURES[name]} {in_units(name, pool.level, pool.horizon)}, 95% interval "
+        f"{OBJECTIVES[name].label} {in_units(name, pool.level, pool.horizon)}, 95% interval "
         f"{interval_in_units(name, pool.interval, pool.horizon)}, t {t:+.2f}"
     )
 
@@ -92,7 +93,8 @@ def _spread(pool: Evidence) -> str:
 def _could(could_show: Mapping[str, float], horizon: int) -> str:
     """The least that would have been found."""
     parts = [
-        f"a {MEASURES[name]} of {in_units(name, value, horizon).lstrip('+')}" for name, value in could_show.items()
+        f"a {OBJECTIVES[name].label} of {in_units(name, value, horizon).lstrip('+')}"
+        for name, value in could_show.items()
     ]
     return f"With 80% power this panel and so many trials could have shown {' or '.join(parts)}"
 
@@ -137,7 +139,7 @@ def statements(
         out += _by_horizon("the test", tested)
     if shrinkage is not None:
         out.append(
-            f"From training to test the factors that hold kept {shrinkage:.0%} of their {MEASURES[objective]}"
+            f"From training to test the factors that hold kept {shrinkage:.0%} of their {OBJECTIVES[objective].label}"
             + (": less than half, so expect less still." if shrinkage < 0.5 else ".")
         )
     if could_show:
@@ -190,7 +192,7 @@ def _luck(luck: Luck) -> str:
 def _random(control: Control, objective: str, horizon: int) -> str:
     if not control.admitted:
         return f"Of {control.candidates} random formulas of the same sizes none passed the same gates."
-    word = MEASURES[objective]
+    word = OBJECTIVES[objective].label
     text = (
         f"Of {control.candidates} random formulas of the same sizes {control.admitted} passed the same gates; the pool "
         f"of {control.chosen}, chosen by the same rule as the run's"

@@ -22,7 +22,7 @@ from fama_fast.ledger.records import was_measured
 from fama_fast.library.factor import score_of
 from fama_fast.mining.verdict.control import Control
 from fama_fast.mining.verdict.findings import Evidence, FactorVerdict, Status, Tried, Verdict
-from fama_fast.mining.verdict.measures import judged_series, objective_of
+from fama_fast.mining.verdict.measures import judged_series
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -119,9 +119,9 @@ def evidence(
     of its daily spread."""
     if pool is None:
         return None
-    model, objective = config.pool.model, objective_of(config)
+    model, objective = config.pool.model, config.objective
     daily = pool.daily[model]
-    series, spread = judged_series(daily, objective, config), judged_series(daily, "spread", config)
+    series, spread = judged_series(daily, objective, config), daily.spread
     deflated = None
     if trials is not None:
         deflated = luck_deflated_sharpe(spread, trials=max(1.0, trials), horizon=horizon)
