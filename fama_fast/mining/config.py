@@ -236,6 +236,15 @@ class PoolSettings(Section):
     refit: Count = 21  # dates that weights are kept for when they walk forward over the validation rows
 
 
+class WideSettings(Section):
+    """The wide pool: the forecast of every formula that was measured and is no copy; see `pools.wide`."""
+
+    enabled: bool = True
+    dates_a_year: Count = 12  # training dates, sampled, on which formulas are held against each other
+    penalty: Annotated[float | None, Field(gt=0.0)] = None  # of its weights; none: chosen by walking forward
+    level: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.01  # one-sided level on validation at which it opens the test
+
+
 class ControlSettings(Section):
     """Null controls, shown beside what the run found: random formulas and shuffled labels. Each costs about as much as
     the run's gates."""
@@ -320,6 +329,7 @@ class MiningConfig(Section):
     racing: RacingSettings = RacingSettings()
     verdict: VerdictSettings = VerdictSettings()
     pool: PoolSettings = PoolSettings()
+    wide: WideSettings = WideSettings()
     control: Annotated[ControlSettings, Role.LENGTH] = ControlSettings()
     objective: Annotated[str, AfterValidator(check_objective)] = DEFAULT  # rank_ic, ic, spread or net: what the search
     # climbs, gates test and the pool fits; thresholds are RankICs, into which spreads are converted

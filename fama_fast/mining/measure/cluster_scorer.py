@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fama_fast.cluster.source import MappedPanel
     from fama_fast.engine import Alpha
     from fama_fast.mining.config import MiningConfig
+    from fama_fast.mining.measure.levels import Levels
     from fama_fast.panel.source import Source
 
 TASKS = 4  # tasks a thread, so that unequal ones even out
@@ -148,6 +149,13 @@ class ClusterMarket(Market):
         found = self._pool.map(self._kept, _measure, [(part,) for part in self._parts(alphas)], describe)
         return Measured.joined(list(found))
 
+    def measure_levels(self, alphas: Sequence[Alpha]) -> tuple[Measured, Levels]:
+        """As `Market.measure_levels`; candidates are tasks."""
+        if not alphas:
+            return super().measure_levels(alphas)
+        found = list(self._pool.map(self._kept, _measure_levels, [(part,) for part in self._parts(alphas)], describe))
+        return Measured.joined([figures for figures, _ in found]), np.concatenate([levels for _, levels in found])
+
     def vectors(self, alphas: Sequence[Alpha]) -> Iterator[NDArray[np.float32]]:
         """As `Market.vectors`; candidates are tasks."""
         for part in self._pool.map(self._kept, _vectors, [(part,) for part in self._parts(alphas)], describe):
@@ -187,6 +195,10 @@ def _measure(market: Market, texts: Sequence[str]) -> Measured:
     return market.measure(market.compiled(texts))
 
 
+def _measure_levels(market: Market, texts: Sequence[str]) -> tuple[Measured, Levels]:
+    return market.measure_levels(market.compiled(texts))
+
+
 def _vectors(market: Market, texts: Sequence[str]) -> list[NDArray[np.float32]]:
     return list(market.vectors(market.compiled(texts)))
 
@@ -207,7 +219,7 @@ def _told(config: MiningConfig) -> MiningConfig:
         "universe": _place(paths.universe),
         "groups": None if groups is None else [absolute(g) for g in groups],
     }
-    measuring = ("css", "splits", "target", "gates", "racing", "data", "objective", "cost_bps")
+    measuring = ("css", "splits", "target", "gates", "racing", "wide", "data", "objective", "cost_bps")
     kept = {name: getattr(config, name) for name in measuring}
     run = config.run.model_copy(update={"threads": 1})
     return plain.model_copy(update={**kept, "run": run, "paths": plain.paths.model_copy(update=seen)})

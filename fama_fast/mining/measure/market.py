@@ -22,9 +22,10 @@ from fama_fast.lang import writable
 from fama_fast.mining.css import sample_rows
 from fama_fast.mining.measure.horizons import averaged, over_longest, over_markets
 from fama_fast.mining.measure.label_pass import label_chunks
+from fama_fast.mining.measure.levels import SampledMembers, level_rows
 from fama_fast.mining.measure.market_rows import no_labels, split_rows
 from fama_fast.mining.measure.pass_budget import PassBudget
-from fama_fast.mining.measure.race import BlockSeries, Race, first_row
+from fama_fast.mining.measure.race import BlockSeries, first_row, race_of
 from fama_fast.mining.objective import Measured, Yardstick, deviations
 from fama_fast.panel import Panel
 from fama_fast.proposals.protocol import Vocabulary
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from fama_fast.library.factor import Factor
     from fama_fast.mining.candidate import Candidate, Member
     from fama_fast.mining.config import MiningConfig
+    from fama_fast.mining.measure.levels import Levels
     from fama_fast.panel.source import Source
     from fama_fast.target import LabelRows, Target
     from fama_fast.types import FloatArray
@@ -93,12 +95,15 @@ class Market:
         # Labels of the last validation dates reach to the test's first row at most: the purge sees to that.
         self.panel: Source = data.slice_dates(0, self.rows.test.start) if first is None else first.panel
         self.vector_rows = sample_rows(self.rows.train, config.css.n_dates, config.run.seed)
+        own_rows = level_rows(self.panel.dates, self.rows.train, config.wide.dates_a_year, config.run.seed)
+        self._sampled = SampledMembers(own_rows, self.panel.shape[1], self.panel.has_universe)
         given = [] if labels is None else [labels] if isinstance(labels, np.ndarray) else list(labels)
         self.label_rows: LabelRows = GivenLabels(given[0]) if given else self.returns(self.panel)
         self._options: dict[str, Any] = {"threads": config.run.threads, "min_coverage": config.run.min_coverage}
         self.budget = self._budget(sum(y.nbytes for y in given))
         self._memory: dict[str, Any] = {"budget": self.budget.total, "held": self.budget.held}
         self.own_scale = self._survey()
+        self.levels = self._sampled.cells()
         self.further = tuple(
             Market(
                 data,
@@ -115,7 +120,9 @@ class Market:
         self.yardstick = Yardstick.of(
             config.objective, cost_bps=config.cost_bps, scale=self.scale, horizon=self.horizon
         )
-        self.race = self._race() if first is None else None
+        shape, seed, settings = self.panel.shape, config.run.seed, config.racing
+        asked = race_of(settings, shape, self.score_parts, self.rows.train, self.members, seed)
+        self.race = asked if first is None else None
         self._cuts: dict[tuple[int, int], tuple[Panel, GivenLabels]] = {}
         self._asked: list[Alpha] = []
         self._figures: dict[str, tuple[Daily, dict[int, FloatArray]]] = {}
@@ -144,6 +151,7 @@ class Market:
             self.members[loaded.start : loaded.stop] = present.sum(axis=1)
             scored = only_scored(labels, view.universe, least)
             spreads[loaded.start : loaded.stop] = deviations(scored, view.universe)
+            self._sampled.see(loaded.start, view.universe)
             for name, rows in splits.items():
                 own = slice(max(0, rows.start - loaded.start), max(0, rows.stop - loaded.start))
                 known[name] = known[name] or bool(np.isfinite(scored[own]).any())
@@ -173,22 +181,6 @@ class Market:
 
         few = say_unscored(self.unscored, self.panel.shape[0], self.config.splits.min_members)
         return (*few, *self.left_out.said())
-
-    def _race(self) -> Race | None:
-        """The race that the configuration asks for."""
-        racing = self.config.racing
-        if not racing.enabled or racing.rungs >= racing.blocks:
-            return None
-        return Race(
-            self.panel.shape,
-            self.score_parts,
-            self.rows.train,
-            self.members,
-            error=racing.error,
-            blocks=racing.blocks,
-            rungs=racing.rungs,
-            seed=self.config.run.seed,
-        )
 
     @property
     def every(self) -> tuple[Market, ...]:
@@ -234,6 +226,17 @@ class Market:
         found = daily_measures(alphas, self.panel, self.label_rows, span=self.span, **self._memory, **self._options)
         covered = np.minimum(found.count / np.maximum(self.members, 1.0), 1.0)
         return Measured(found.rank_ic, found.ic, found.spread, found.traded, covered)
+
+    def measure_levels(self, alphas: Sequence[Alpha]) -> tuple[Measured, Levels]:
+        """`measure`, and the levels (K, cells) on the sampled training dates, as proposed."""
+        size = self.budget.vectors_a_pass(len(self.levels.rows) * self.panel.shape[1]) or max(1, len(alphas))
+        out = np.empty((len(alphas), self.levels.count), dtype=np.int8)
+        for at in range(0, len(alphas), size):
+            some = alphas[at : at + size]
+            ranks = ranks_on(some, self.panel, self.levels.rows, **self._memory, **self._options)
+            for i, shares in enumerate(ranks, start=at):
+                out[i] = self.levels.of_ranks(shares)
+        return self.measure(alphas), out
 
     def score_parts(self, parts: Sequence[Sequence[Alpha]], block: slice) -> Iterator[BlockSeries]:
         """The objective's series on a block of dates, part by part: a race's rung."""

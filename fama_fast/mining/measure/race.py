@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from fama_fast.engine import Alpha
+    from fama_fast.mining.config import RacingSettings
     from fama_fast.types import FloatArray
 
     ScoreParts = Callable[[Sequence[Sequence[Alpha]], slice], Iterable["BlockSeries"]]
@@ -267,6 +268,29 @@ class Race:
         # Costs are paid either way round: a factor that they leave below zero is below zero turned round, too.
         standing = mean if sign else abs(mean)
         return RaceResult(mean * (sign or 1), margin, days, coverage, lost=standing + margin < bar)
+
+
+def race_of(
+    settings: RacingSettings,
+    shape: tuple[int, int],
+    score_parts: ScoreParts,
+    train: slice,
+    present: FloatArray,
+    seed: int,
+) -> Race | None:
+    """The race that the configuration asks for, if it does; arguments as of `Race`."""
+    if not settings.enabled or settings.rungs >= settings.blocks:
+        return None
+    return Race(
+        shape,
+        score_parts,
+        train,
+        present,
+        error=settings.error,
+        blocks=settings.blocks,
+        rungs=settings.rungs,
+        seed=seed,
+    )
 
 
 def _after_costs(gross: FloatArray, cost: FloatArray) -> tuple[int, FloatArray]:

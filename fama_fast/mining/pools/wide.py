@@ -1,0 +1,150 @@
+"""The wide pool: every measured formula that is no copy of another, weighed into one forecast.
+
+Of a formula it keeps its objective's daily figures over the mining rows (before costs, in the direction of training)
+and its levels on sampled training dates; never its values. Weights are those of `pools.weights`. What a candidate would
+add
+follows from the same two: the daily figures that the pool's ridge leaves of its own (`contribution`).
+
+Memory: about 2 K^2 bytes of correlations, K times the cells of a formula (at most 64 KB, more on very wide universes)
+and 4 K T bytes of daily figures, and 8 K^2 while weights are solved for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fama_fast.mining.measure.streamed_forecast import weighted_forecast
+from fama_fast.mining.pools.correlations import GrowingCorrelations, among
+from fama_fast.mining.pools.slopes import RidgeSlopes
+from fama_fast.mining.pools.weights import DailyFigures, Fit, WeightFitter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fama_fast.mining.config import WideSettings
+    from fama_fast.mining.measure.levels import Levels
+    from fama_fast.mining.measure.market import Market
+    from fama_fast.mining.measure.streamed_forecast import SeriesByHorizon
+    from fama_fast.types import FloatArray
+
+_COPY = 0.9999  # |correlation| beyond which one is a copy of the other
+CONTRIBUTION_PENALTY = 0.1  # a of what a candidate adds, where none is set
+
+
+@dataclass(frozen=True)
+class PoolMember:
+    """A formula of the pool: fingerprint and canonical text of the factor in the direction of training, what was
+    proposed with the sign that makes it the factor, the hash of its rankings, and whether the run began with it."""
+
+    fingerprint: str
+    canonical: str
+    proposed: str
+    sign: int
+    ranking: str
+    begun_with: bool = False
+
+
+class WidePool:
+    """The formulas of a run, their daily figures and correlations.
+
+    Args:
+        market: rows, labels and levels. settings: penalty, and whether there is a wide pool at all; one that is not
+            enabled takes nothing in.
+
+    Attributes:
+        members: in order of arrival.
+    """
+
+    def __init__(self, market: Market, settings: WideSettings) -> None:
+        self.market, self.settings = market, settings
+        self.members: list[PoolMember] = []
+        self._correlations = GrowingCorrelations(market.levels.count)
+        self._figures = DailyFigures(market.panel.shape[0])
+        self._fitter = WeightFitter(self._correlations, self._figures, market.horizon, market.reach, settings.penalty)
+        self._slopes = RidgeSlopes(self._correlations, settings.penalty or CONTRIBUTION_PENALTY)
+        self._known: set[str] = set()
+
+    @property
+    def size(self) -> int:
+        """K, how many formulas it has."""
+        return len(self.members)
+
+    @property
+    def seeds(self) -> int:
+        """How many of them the run began with."""
+        return sum(m.begun_with for m in self.members)
+
+    def add(self, members: Sequence[PoolMember], series: Sequence[FloatArray], levels: Sequence[Levels]) -> None:
+        """Take in what is defined and no copy: of a formula that is there, of its rankings, or of its levels.
+
+        Args:
+            series: (T,) each, the objective's daily figures over the mining rows before costs, counted as RankICs, in
+                the direction of training. levels: (cells,) each, in the same direction.
+        """
+        if not self.settings.enabled:
+            return
+        train, least = self.market.rows.train, self.market.config.gates.min_dates
+        chosen: list[int] = []
+        for i, (member, own) in enumerate(zip(members, series, strict=True)):
+            names = {member.fingerprint, "=" + member.ranking}
+            defined = np.count_nonzero(np.isfinite(own[train])) >= least and levels[i].any()
+            if defined and not names & self._known:
+                self._known |= names
+                chosen.append(i)
+        if not chosen:
+            return
+        stacked = np.stack([levels[i] for i in chosen])
+        copies = (np.abs(self._correlations.with_each(stacked)) > _COPY).any(axis=1)
+        alike = np.abs(among(stacked)) > _COPY
+        kept: list[int] = []
+        for i in np.flatnonzero(~copies).tolist():
+            if not alike[i, kept].any():
+                kept.append(i)
+        self._correlations.add(stacked[kept])
+        self._figures.add(np.stack([series[chosen[i]] for i in kept]) if kept else np.empty((0, 0)))
+        self.members += [members[chosen[i]] for i in kept]
+
+    def correlations(self) -> FloatArray:
+        """(K, K) mean cross-sectional rank correlations on the sampled training dates."""
+        return self._correlations.matrix()
+
+    def correlations_with(self, levels: Levels) -> FloatArray:
+        """(n, K) the same of levels (n, cells) with the pool's formulas."""
+        return self._correlations.with_each(levels)
+
+    def means(self, *parts: slice) -> FloatArray:
+        """(K,) mean daily figure over the rows of these slices; of training where none is given."""
+        return self._figures.means(parts or (self.market.rows.train,))
+
+    def fit(self, *parts: slice) -> Fit:
+        """Weights fitted on the rows of these slices, in order; on training where none is given."""
+        return self._fitter.fit(parts or (self.market.rows.train,))
+
+    def contribution(self, series: FloatArray, levels: Levels) -> FloatArray:
+        """(n, training rows) daily figures of candidates that the pool's ridge leaves unexplained: what each adds.
+
+        The slopes come from R alone, which knows no label, so the mean of a row is out of fold. Without a pool they are
+        the candidates' own. Missing figures count as 0.
+
+        Args:
+            series: (n, T) and levels: (n, cells) of candidates that are not in the pool, as of `add`.
+        """
+        train = self.market.rows.train
+        own = np.nan_to_num(np.asarray(series)[:, train])
+        if not self.size:
+            return own
+        slopes = self._slopes.of(self._correlations.with_each(levels))
+        return own - np.nan_to_num(self._figures.weighted(slopes.T, train))
+
+    def forecast(self, fit: Fit, split: str) -> SeriesByHorizon:
+        """Daily figures of the pool's forecast over the validation or the test rows; the latter opens the test.
+
+        Args:
+            split: "valid" or "test".
+        """
+        scaled = fit.weights / np.maximum(self._correlations.own_lengths(), 1.0)
+        forms = [(m.proposed, m.sign) for m in self.members]
+        return weighted_forecast(self.market, forms, scaled, getattr(self.market.rows, split), whole=split == "test")
