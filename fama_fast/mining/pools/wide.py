@@ -73,6 +73,11 @@ class WidePool:
         return len(self.members)
 
     @property
+    def names(self) -> list[str]:
+        """Their fingerprints, in order."""
+        return [m.fingerprint for m in self.members]
+
+    @property
     def seeds(self) -> int:
         """How many of them the run began with."""
         return sum(m.begun_with for m in self.members)

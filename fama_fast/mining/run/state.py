@@ -22,6 +22,8 @@ from fama_fast.mining.library.archive import SearchArchive, elite_of, series_has
 from fama_fast.mining.library.residuals import ResidualArchive
 from fama_fast.mining.library.view import LibraryView
 from fama_fast.mining.measure.race import Account
+from fama_fast.mining.pools.wide import WidePool
+from fama_fast.mining.run.wide_filling import measure_again, measured, measured_texts, offer
 from fama_fast.passes import ranking_hash
 from fama_fast.proposals.admissible import level_fault
 
@@ -60,6 +62,7 @@ class LoopState:
             equal runs otherwise have equal states.
         exhausted: the proposer had nothing more to say. races: what races cost and saved so far.
         clusters: of the library as it was when they were last asked for, see `steps`; they follow from it.
+        wide: every formula that was measured; it follows from the run's candidates.
     """
 
     library: LibraryView
@@ -82,6 +85,7 @@ class LoopState:
     exhausted: bool = False
     races: Account = field(default_factory=Account)
     clusters: tuple[object, IntArray] | None = None
+    wide: WidePool | None = None
 
     @property
     def new_factors(self) -> list[Factor]:
@@ -111,8 +115,11 @@ class LoopState:
         }
 
 
-def first_state(market: Market, factors: Sequence[Factor]) -> tuple[LoopState, list[str]]:
+def first_state(market: Market, factors: Sequence[Factor], *, wide: bool = True) -> tuple[LoopState, list[str]]:
     """The state before the first round: `factors` measured on the training rows of this market.
+
+    Args:
+        wide: whether there is a wide pool, where the settings have one.
 
     Returns:
         The state, and notes of the factors that the data cannot serve, or the gates refuse for their price levels.
@@ -138,34 +145,46 @@ def first_state(market: Market, factors: Sequence[Factor]) -> tuple[LoopState, l
             f"price level, which is arbitrary on adjusted prices ({listed(refused, 3)}); gates.price_level: allow "
             "keeps them"
         )
-    state = LoopState(LibraryView())
-    figures = zip(market.measure(alphas), market.vectors(alphas), strict=True)
+    pool = state_pool(market, wide=wide)
+    state = LoopState(LibraryView(), wide=pool)
+    known = list(measured(market, alphas, pool))
     penalty = market.config.gates.complexity_penalty
-    for factor, alpha, (found, vector) in zip(usable, alphas, figures, strict=True):
+    begun: list[int] = []
+    for i, (factor, alpha, (found, _), vector) in enumerate(
+        zip(usable, alphas, known, market.vectors(alphas), strict=True)
+    ):
         sign = market.yardstick.direction(found, market.rows.train)
         series = market.yardstick.series(found, sign)
-        measured = replace(
+        own_factor = replace(
             _turned(factor, alpha, sign),
             scores={"train": known_figures(market.scores(found, sign, "train"))},
             provenance={**factor.provenance, "data_hash": market.whole.data_hash},
         )
-        before = state.library.get(measured.fingerprint)
+        before = state.library.get(own_factor.fingerprint)
         if before is not None:
             notes.append(f"left out of the library: {factor.canonical} is the negative of {before.factor.canonical}")
             continue
+        begun.append(i)
         scored_coverage = market.scored_coverage(series, found.covered)
         _put(
             state,
-            Member(measured, alpha.node, vector * np.float32(sign), series=series, scored_coverage=scored_coverage),
+            Member(own_factor, alpha.node, vector * np.float32(sign), series=series, scored_coverage=scored_coverage),
             alpha,
         )
-        if measured.proposed:
-            state.turned[alpha.fingerprint] = measured.fingerprint, measured.canonical
-            state.begun_as[measured.fingerprint] = measured.proposed
+        if own_factor.proposed:
+            state.turned[alpha.fingerprint] = own_factor.fingerprint, own_factor.canonical
+            state.begun_as[own_factor.fingerprint] = own_factor.proposed
         state.archive.ranking_hashes |= {ranking_hash(alpha.node), "=" + series_hash(found.rank_ic)}
         own = series[market.rows.train]
-        state.archive.consider(elite_of(alpha, own, penalty, scored_coverage, fingerprint=measured.fingerprint), own)
+        state.archive.consider(elite_of(alpha, own, penalty, scored_coverage, fingerprint=own_factor.fingerprint), own)
+    offer(pool, market, [alphas[i] for i in begun], [known[i] for i in begun], begun_with=True)
     return state, notes
+
+
+def state_pool(market: Market, *, wide: bool = True) -> WidePool:
+    """An empty wide pool, as the settings have it; one that takes nothing in where `wide` is not."""
+    settings = market.config.wide
+    return WidePool(market, settings if wide else settings.model_copy(update={"enabled": False}))
 
 
 def _turned(factor: Factor, alpha: Alpha, sign: int) -> Factor:
@@ -222,6 +241,7 @@ def restored_state(
             begun_as=dict(data["begun_as"]),
             exhausted=_of_kind(data["exhausted"], bool),
             races=Account(*(_of_kind(v, float, int) for v in data.get("races", ()))),
+            wide=state_pool(market),
         )
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(f"the stored state of the run is damaged: {error!r}") from error
@@ -244,12 +264,16 @@ def restored_state(
             own = market.compiled([begun_as])[0].fingerprint
             state.tried[own] = IN_LIBRARY
             state.turned[own] = begun_with.fingerprint, begun_with.canonical
+    assert state.wide is not None
+    begun = [state.begun_as.get(f.fingerprint) or f.canonical for f in start]
+    measure_again(state.wide, market, begun, begun_with=True)
+    measure_again(state.wide, market, measured_texts(candidates))
     gone = [f for f in (book.members() if book else ()) if all(f.fingerprint != e.fingerprint for e, _ in entries)]
     everyone = [(f, bool(mined), True) for f, mined in entries] + [(f, False, False) for f in gone]
     forms = [f.as_proposed for f, _, _ in everyone]
     alphas = market.compiled(text for text, _ in forms)
-    measured = zip(market.measure(alphas), market.vectors(alphas), strict=True)
-    for (factor, mined, member), (_, sign), alpha, (found, unit) in zip(everyone, forms, alphas, measured, strict=True):
+    figures = zip(market.measure(alphas), market.vectors(alphas), strict=True)
+    for (factor, mined, member), (_, sign), alpha, (found, unit) in zip(everyone, forms, alphas, figures, strict=True):
         series, vector = market.yardstick.series(found, sign), unit * np.float32(sign)
         if member:
             scored_coverage = market.scored_coverage(series, found.covered)

@@ -20,6 +20,7 @@ from fama_fast.mining.library.archive import series_hash
 from fama_fast.mining.library.gates import GATES, GateContext, GateCost, Lesson, run_gates
 from fama_fast.mining.measure.race import controls_of
 from fama_fast.mining.run.state import IN_LIBRARY, factor_of
+from fama_fast.mining.run.wide_filling import measured, take_in
 from fama_fast.proposals.protocol import ProposalRequest
 
 if TYPE_CHECKING:
@@ -196,8 +197,10 @@ def pass_gates(
     state.residuals.update(candidates, state.library, market.rows.train, config)
     refused = {c.fingerprint for c in passed if not c.admitted}
     vectors.forget((before | refused) - set(state.residuals.kept))
+    assert state.wide is not None
+    take_in(state.wide, candidates)
     for candidate in candidates:
-        candidate.series = candidate.vector = None
+        candidate.series = candidate.vector = candidate.gross = candidate.levels = None
     return admitted
 
 
@@ -228,11 +231,15 @@ def _measure(candidates: Sequence[Candidate], market: Market, state: LoopState) 
     if not candidates:
         return
     train, yardstick = market.rows.train, market.yardstick
-    for candidate, found in zip(candidates, market.measure([c.compiled for c in candidates]), strict=True):
+    assert state.wide is not None
+    figures = measured(market, [c.compiled for c in candidates], state.wide)
+    for candidate, (found, levels) in zip(candidates, figures, strict=True):
         candidate.sign = sign = yardstick.direction(found, train)
         if candidate.sign < 0:
             state.turned[candidate.compiled.fingerprint] = candidate.fingerprint, candidate.oriented.canonical
         candidate.series = series = yardstick.series(found, sign)
+        candidate.gross = sign * yardstick.gross(found)
+        candidate.levels = None if levels is None else levels * np.int8(sign)
         candidate.ranking = series_hash(found.rank_ic)
         candidate.coverage = float(found.covered[train].mean())
         candidate.scored_coverage = market.scored_coverage(series, found.covered)

@@ -16,6 +16,9 @@ import fama_fast as ff
 from fama_fast.data import PlantedSignal, SimulationSpec, simulate, to_frame
 from fama_fast.engine import budget as budgets
 from fama_fast.evaluation.ranks import centred_ranks
+from fama_fast.ledger.records import AS_PROPOSED
+from fama_fast.library import make_factor
+from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.measure.levels import LevelCells, level_rows, levels_of
 from fama_fast.mining.measure.market import Market
@@ -31,7 +34,12 @@ from fama_fast.mining.pools.weights import (
     solve,
 )
 from fama_fast.mining.pools.wide import PoolMember, WidePool
+from fama_fast.mining.run.state import first_state
+from fama_fast.mining.run.steps import pass_gates
+from fama_fast.mining.run.to_records import record_of, start_of
+from fama_fast.mining.run.wide_filling import measure_again, measured_texts
 from fama_fast.panel import Panel
+from fama_fast.proposals.protocol import Proposal
 from tests.support.target_panel import target_panel
 
 SIGNAL = "RANK(TS_MEAN(VOLUME, 5) / TS_MEAN(VOLUME, 20))"
@@ -381,3 +389,36 @@ def test_in_parts_and_on_more_threads_everything_has_the_same_bits(
         for name in ("rank_ic", "ic", "spread", "traded", "coverage", "turnover"):
             np.testing.assert_array_equal(*(getattr(f.daily(), name) for f in found), err_msg=name)
         assert len(found[0].each()) == 2
+
+
+def test_a_round_s_candidates_are_taken_in_and_a_resumed_run_has_the_same_pool(market: Market) -> None:
+    starting = [make_factor(text, sign=1) for text in TEXTS[:2]]
+    state, _ = first_state(market, starting)
+    assert state.wide is not None
+    assert [m.begun_with for m in state.wide.members] == [True, True]
+    batches = [[*TEXTS[2:5], "CLOSE +"], [TEXTS[5], TEXTS[2], TEXTS[6]]]
+    rows: list[dict[str, Any]] = []
+    for number, texts in enumerate(batches, start=1):
+        candidates = [Candidate(i, Proposal(text)) for i, text in enumerate(texts)]
+        pass_gates(candidates, state, market.config, market, number, "test")
+        for c in candidates:
+            record = record_of(c, "test", turned=state.turned)
+            rows.append({name: getattr(record, name) for name in ("fingerprint", "canonical", "scores", "extra")})
+            assert c.levels is None
+            assert c.gross is None
+    assert AS_PROPOSED in {key for row in rows for key in row["extra"]}  # some were turned round
+    measured_ones = [row["fingerprint"] for row in rows if "train" in row["scores"]]
+    pool = state.wide
+    assert [m.fingerprint for m in pool.members if not m.begun_with] == [f for f in measured_ones if f in pool.names]
+    assert pool.seeds == 2
+    assert pool.size >= 5
+    again = WidePool(market, market.config.wide)
+    begun = [state.begun_as.get(f.fingerprint) or f.canonical for f in start_of(first_state(market, starting)[0])]
+    measure_again(again, market, begun, begun_with=True)
+    measure_again(again, market, measured_texts(rows))
+    assert again.members == pool.members
+    np.testing.assert_array_equal(again.correlations(), pool.correlations())
+    np.testing.assert_array_equal(again.fit().weights, pool.fit().weights)
+    shut, _ = first_state(market, starting, wide=False)
+    assert shut.wide is not None
+    assert shut.wide.size == 0

@@ -1,0 +1,86 @@
+"""Fills a run's wide pool with what was measured: a round's candidates, or all of a run that goes on.
+
+The pool is not in the stored state. A run that is resumed measures its candidates again, in their order, and has the
+same pool to the bit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fama_fast.ledger.records import as_proposed
+from fama_fast.mining.library.archive import series_hash
+from fama_fast.mining.pools.wide import PoolMember
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from fama_fast.engine import Alpha
+    from fama_fast.mining.candidate import Candidate
+    from fama_fast.mining.measure.levels import Levels
+    from fama_fast.mining.measure.market import Market
+    from fama_fast.mining.objective import Measured
+    from fama_fast.mining.pools.wide import WidePool
+
+_BATCH = 64  # formulas measured again at a time
+
+
+def measured(market: Market, alphas: Sequence[Alpha], pool: WidePool) -> Iterator[tuple[Measured, Levels | None]]:
+    """What is measured of each alpha, with its levels as proposed where the pool takes them."""
+    if not pool.settings.enabled:
+        yield from ((found, None) for found in market.measure(alphas))
+        return
+    found, levels = market.measure_levels(alphas)
+    yield from zip(found, levels, strict=True)
+
+
+def take_in(pool: WidePool, candidates: Iterable[Candidate]) -> None:
+    """Add a round's candidates that were measured, in the order that they were proposed."""
+    taken = [c for c in candidates if c.gross is not None and c.levels is not None]
+    pool.add(
+        [PoolMember(c.fingerprint, c.oriented.canonical, c.compiled.canonical, c.sign, c.ranking) for c in taken],
+        [c.gross for c in taken if c.gross is not None],
+        [c.levels for c in taken if c.levels is not None],
+    )
+
+
+def measure_again(pool: WidePool, market: Market, texts: Sequence[str], *, begun_with: bool = False) -> None:
+    """Measure formulas, given as canonical texts as they were proposed, and add them."""
+    if not pool.settings.enabled:
+        return
+    for at in range(0, len(texts), _BATCH):
+        alphas = market.compiled(texts[at : at + _BATCH])
+        offer(pool, market, alphas, list(measured(market, alphas, pool)), begun_with=begun_with)
+
+
+def offer(
+    pool: WidePool,
+    market: Market,
+    alphas: Sequence[Alpha],
+    figures: Sequence[tuple[Measured, Levels | None]],
+    *,
+    begun_with: bool = False,
+) -> None:
+    """Add formulas with what `measured` found of them."""
+    members, series, own = [], [], []
+    for alpha, (found, levels) in zip(alphas, figures, strict=True):
+        if levels is None:
+            continue
+        sign = market.yardstick.direction(found, market.rows.train)
+        oriented = alpha if sign > 0 else alpha.oriented(-1)
+        members.append(
+            PoolMember(
+                oriented.fingerprint, oriented.canonical, alpha.canonical, sign, series_hash(found.rank_ic), begun_with
+            )
+        )
+        series.append(sign * market.yardstick.gross(found))
+        own.append(levels * np.int8(sign))
+    pool.add(members, series, own)
+
+
+def measured_texts(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Canonical texts, as proposed, of the ledger's candidates that were measured on all dates, in their order."""
+    return [as_proposed(row)[1] for row in rows if row["fingerprint"] and "train" in row["scores"]]
