@@ -19,6 +19,7 @@ from fama_fast.cli.reading import options_given, takes_reading
 from fama_fast.cli.signals import first_asks
 from fama_fast.cli.targets import Neutralize, TargetReturns, TradableBar, Winsorize  # noqa: TC001
 from fama_fast.errors import EXIT_INTERRUPTED
+from fama_fast.library.published import LIBRARIES
 from fama_fast.mining.proposers.registry import PROPOSERS
 from fama_fast.panel.reading import PLAIN, Reading
 from fama_fast.terminal import raw, say
@@ -50,6 +51,15 @@ def mine(
     proposer: Annotated[
         str | None,
         typer.Option("--proposer", metavar="NAME", help=f"{', '.join(PROPOSERS)}.", show_default=False),
+    ] = None,
+    library: Annotated[
+        str | None,
+        typer.Option(
+            "--library",
+            metavar="NAME",
+            help=f"What the search starts from, without a factor cache: {', '.join(LIBRARIES)}.",
+            show_default=False,
+        ),
     ] = None,
     rounds: Annotated[
         int | None, typer.Option("--rounds", metavar="N", help="Rounds at most.", show_default=False)
@@ -117,6 +127,7 @@ def mine(
             "paths.universe": universe,
             "paths.groups": groups,
             "proposer": proposer,
+            "library": library,
             "run.rounds": rounds,
             "run.seed": seed,
             "run.use_css": False if skip_css else None,

@@ -1,4 +1,4 @@
-"""Loads the library that a search starts from, the factor cache or the seed alphas, and saves new factors."""
+"""Loads the library that a search starts from, the factor cache or a packaged library, and saves new factors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fama_fast.atomic import ensure_writable
 from fama_fast.library import FactorSet
+from fama_fast.library.published import PUBLISHED, SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,21 +14,35 @@ if TYPE_CHECKING:
     from fama_fast.library.factor import Factor
 
 
-def starting_factors(path: str | None) -> tuple[list[Factor], str]:
-    """The library to start from, and its source: the factor cache where there is one, else the seeds.
+def starting_factors(path: str | None, library: str = SEEDS) -> tuple[list[Factor], str]:
+    """The library to start from, and its source: the factor cache where there is one, else the packaged `library`.
+
+    Args:
+        path: of the factor cache. library: one of `LIBRARIES`, for where the cache holds no factors yet.
 
     Raises:
         StoreError: the cache cannot be read.
     """
-    from fama_fast.library import FactorCache, seed_factors
+    from fama_fast.library import FactorCache
 
     if path is None:
-        return list(seed_factors()), "the packaged seed alphas"
+        return _packaged(library)
     cache = FactorCache(path)
     cached = list(cache.load())
     if cached:
-        return cached, f"the factor cache {cache.factors_path}"
-    return list(seed_factors()), f"the packaged seed alphas (the factor cache {cache.factors_path} holds none yet)"
+        unused = "" if library == SEEDS else f", which comes before library: {library}"
+        return cached, f"the factor cache {cache.factors_path}{unused}"
+    factors, source = _packaged(library)
+    return factors, f"{source} (the factor cache {cache.factors_path} holds none yet)"
+
+
+def _packaged(library: str) -> tuple[list[Factor], str]:
+    from fama_fast.library import seed_factors
+
+    if library == SEEDS:
+        return list(seed_factors()), "the packaged seed alphas"
+    published = PUBLISHED[library]
+    return published.factors(), published.title
 
 
 def check_cache(path: str) -> None:

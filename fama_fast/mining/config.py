@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from fama_fast.errors import ConfigError, FamaError
 from fama_fast.evaluation.spread import COST_BPS
+from fama_fast.library.published import SEEDS, check_library
 from fama_fast.llm.settings import LLMSettings
 from fama_fast.mining.objective import DEFAULT, check_objective
 from fama_fast.mining.proposers.registry import check_kind
@@ -317,6 +318,7 @@ class MiningConfig(Section):
     u: Count = 20  # new factors wanted
     proposer: Annotated[str, AfterValidator(check_kind)] = "evolve"
     mix: dict[Annotated[str, AfterValidator(_share_of)], Positive] = {}  # shares of `mixed`
+    library: Annotated[str, AfterValidator(check_library)] = SEEDS  # that the search starts from where no cache has one
     ledger: Annotated[str | None, Role.PLACE] = None  # file or SQLAlchemy URL; default <paths.output_dir>/ledger.sqlite
     css: CSSSettings = CSSSettings()
     coe: CoESettings = CoESettings()

@@ -352,6 +352,15 @@ def test_whatever_is_climbed_workers_find_what_one_process_finds(objective: str,
     assert repr(local) == repr(expected)
 
 
+def test_mining_from_a_published_library_is_the_same(tmp_path: Path) -> None:
+    settings = yaml.safe_load(CONFIG % {"rounds": 1, "candidates": 12, "more": ""}) | {"library": "gtja191"}
+    expected = ff.mine(settings | {"ledger": str(tmp_path / "one.sqlite")}).to_dict()
+    local = ff.mine(settings | {"ledger": str(tmp_path / "two.sqlite"), "cluster": {"address": "local:2"}}).to_dict()
+    for document in (expected, local):
+        document.pop("record")
+    assert repr(local) == repr(expected)
+
+
 def test_mining_is_the_same_and_outlives_its_scheduler(tmp_path: Path) -> None:
     """One process, local:2, and a scheduler that is killed halfway with the run resumed in one process."""
     settings = yaml.safe_load(CONFIG % {"rounds": 3, "candidates": 12, "more": ""})

@@ -29,7 +29,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_wheel_carries_grammar_prompts_formulas_and_types(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    for path in ("_grammar/alpha.lark", "_prompts/propose.md", "library/alpha101.txt", "py.typed"):
+    texts = ("library/alpha101.txt", "library/gtja191.txt")
+    for path in ("_grammar/alpha.lark", "_prompts/propose.md", *texts, "py.typed"):
         assert f"fama_fast/{path}" in names
     assert not [n for n in names if n.startswith(("tests/", "benches/")) or n.endswith((".nbc", ".nbi"))]
 

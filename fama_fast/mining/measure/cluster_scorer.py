@@ -61,7 +61,7 @@ def open_market(
     """
     settings = config.cluster
     if not isinstance(panel, Panel):
-        library = [f.canonical for f in starting_factors(config.paths.factor_cache)[0]]
+        library = [f.canonical for f in starting_factors(config.paths.factor_cache, config.library)[0]]
         yield Market(panel, config, library=library)
         return
     if settings.address is None:

@@ -204,7 +204,7 @@ class Ending:
             return ""
         self.doing = "the factor cache"
         try:
-            save_factors(cache, new, starting_factors(cache)[0])
+            save_factors(cache, new, starting_factors(cache, self.config.library)[0])
         except (StoreError, OutputError) as error:
             return str(error)
         self.progress.note(f"added {len(new)} new factors to the factor cache {cache}")

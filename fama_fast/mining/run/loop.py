@@ -193,7 +193,7 @@ class Miner:
         return state
 
     def _begin(self) -> tuple[RunRecord, LoopState]:
-        factors, where = starting_factors(self.config.paths.factor_cache)
+        factors, where = starting_factors(self.config.paths.factor_cache, self.config.library)
         state, notes = first_state(self.market, factors)
         for text in notes:
             self.progress.note(text)

@@ -128,17 +128,21 @@ def first_state(market: Market, factors: Sequence[Factor], *, wide: bool = True)
 
     vocabulary = market.vocabulary
     usable, alphas, notes, refused = [], [], [], []
+    unserved: dict[str, list[str]] = {}
     for factor in factors:
         try:
             alpha = compile_alpha(factor.as_proposed[0], fields=vocabulary.fields, groups=vocabulary.groups)
         except ExpressionError as error:
-            notes.append(f"left out of the library: {factor.canonical}: {error.message}")
+            unserved.setdefault(error.message, []).append(factor.canonical)
             continue
         if level_fault(alpha.node, market.config.gates.limits) is not None:
             refused.append(factor.canonical)
             continue
         usable.append(factor)
         alphas.append(alpha)
+    for reason, texts in unserved.items():
+        which = texts[0] if len(texts) == 1 else f"{len(texts)} of {len(factors)} factors ({listed(texts, 3)})"
+        notes.append(f"left out of the library: {which}: {reason}")
     if refused:
         notes.append(
             f"left out of the library: {len(refused)} of {len(factors)} factors whose order hangs on each symbol's "

@@ -1,0 +1,93 @@
+"""The libraries of factors that come with the package, by the name that the key `library` takes.
+
+Each is a list of texts in its system's dialect; this module alone knows which there are, and makes factors of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from fama_fast.errors import nearest_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fama_fast.library.factor import Factor
+
+SEEDS = "seeds"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published library.
+
+    Attributes:
+        title: what it is called where it is spoken of. texts: its formulas by their own names. dialect: of the texts.
+    """
+
+    title: str
+    texts: Callable[[], Mapping[str, str]]
+    dialect: str
+
+    def factors(self) -> list[Factor]:
+        """The formulas as unscored factors, in order; of equal ones the first. Their names are in the provenance."""
+        from fama_fast.library.identity import make_factor
+
+        found: dict[str, Factor] = {}
+        for name, text in self.texts().items():
+            origin = {"proposer": "library", "source": f"{self.title}, {name}"}
+            factor = make_factor(text, dialect=self.dialect, provenance=origin)
+            found.setdefault(factor.fingerprint, factor)
+        return list(found.values())
+
+
+def _alpha101() -> Mapping[str, str]:
+    from fama_fast.library.alpha101 import alpha101
+
+    return {str(number): text for number, text in alpha101().items()}
+
+
+def _alpha158() -> Mapping[str, str]:
+    from fama_fast.library.alpha158 import alpha158
+
+    return alpha158()
+
+
+def _alpha360() -> Mapping[str, str]:
+    """Without the two that are 1 on every day: they rank nothing."""
+    from fama_fast.library.alpha360 import CONSTANT, alpha360
+
+    return {name: text for name, text in alpha360().items() if name not in CONSTANT}
+
+
+def _gtja191() -> Mapping[str, str]:
+    from fama_fast.library.gtja191 import gtja191
+
+    return {str(number): text for number, text in gtja191().items()}
+
+
+PUBLISHED: Mapping[str, Published] = MappingProxyType(
+    {
+        "alpha101": Published("the 101 Formulaic Alphas", _alpha101, "alpha101"),
+        "alpha158": Published("qlib's Alpha158", _alpha158, "qlib"),
+        "alpha360": Published("qlib's Alpha360", _alpha360, "qlib"),
+        "gtja191": Published("Guotai Junan's 191 alphas", _gtja191, "fama"),
+    }
+)
+
+LIBRARIES = (SEEDS, *PUBLISHED)
+
+
+def check_library(name: str) -> str:
+    """The name, if it is that of a library to start from.
+
+    Raises:
+        ValueError: it is not; the message has the nearest.
+    """
+    if name not in LIBRARIES:
+        near = nearest_name(name, LIBRARIES)
+        hint = f"; did you mean {near}?" if near else ""
+        raise ValueError(f"must be one of {', '.join(LIBRARIES)}, not {name!r}{hint}")
+    return name

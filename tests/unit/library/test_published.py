@@ -1,0 +1,99 @@
+"""The published libraries by name: texts, what is left out and why, and the factors that a search starts from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import fama_fast as ff
+from fama_fast.errors import UnknownName
+from fama_fast.library import FactorCache, FactorSet, alpha360, gtja191, make_factor, seed_factors
+from fama_fast.library.gtja191 import ABBREVIATIONS, LEFT_OUT, READINGS
+from fama_fast.library.published import LIBRARIES, PUBLISHED, check_library
+from fama_fast.library.starting import save_factors, starting_factors
+
+COUNTS = {"alpha101": 101, "alpha158": 158, "alpha360": 358, "gtja191": 189}
+
+
+def test_alpha360_has_six_blocks_of_sixty_days() -> None:
+    formulas = alpha360()
+    assert len(formulas) == 360
+    assert list(formulas)[:2] == ["CLOSE59", "CLOSE58"]
+    assert list(formulas)[59:61] == ["CLOSE0", "OPEN59"]
+    assert list(formulas)[-1] == "VOLUME0"
+    assert alpha360("vwap7") == formulas["VWAP7"] == "Ref($vwap, 7)/$close"
+    assert formulas["HIGH0"] == "$high/$close"
+    assert formulas["VOLUME1"] == "Ref($volume, 1)/($volume+1e-12)"
+    alphas = [ff.compile(text, dialect="qlib") for text in formulas.values()]
+    assert max(a.lookback for a in alphas) == 59
+    assert len({a.fingerprint for a in alphas}) == 360
+    with pytest.raises(UnknownName) as caught:
+        alpha360("VWAP60")
+    assert caught.value.suggestion == "VWAP6"
+
+
+def test_gtja_has_all_but_two_and_says_why() -> None:
+    formulas = gtja191()
+    assert sorted([*formulas, *LEFT_OUT]) == list(range(1, 192))
+    assert set(LEFT_OUT) == {30, 143}
+    assert set(READINGS) <= set(formulas)
+    assert gtja191(14) == formulas[14] == "CLOSE - DELAY(CLOSE, 5)"
+    assert ABBREVIATIONS["TR"] in formulas[172]
+    with pytest.raises(
+        UnknownName, match="formula 30 of GTJA's 191 cannot be written in this language: it is what a re"
+    ):
+        gtja191(30)
+    with pytest.raises(UnknownName, match="no formula 192 among GTJA's 191: they are numbered 1 to 191"):
+        gtja191(192)
+    alphas = {number: ff.compile(text) for number, text in formulas.items()}
+    of_index = {n for n, a in alphas.items() if any(f.startswith("BENCHMARK") for f in a.fields)}
+    assert of_index == {75, 149, 181, 182}
+    plain = {"OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "VWAP", "RET"}
+    assert {f for n, a in alphas.items() if n not in of_index for f in a.fields} == plain
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_library_is_a_list_of_different_factors_that_say_where_they_are_from(name: str) -> None:
+    factors, source = starting_factors(None, name)
+    assert len(factors) == COUNTS[name] == len({f.fingerprint for f in factors})
+    assert source == PUBLISHED[name].title
+    assert all(f.provenance["source"].startswith(source) for f in factors)
+    again = FactorSet(factors)  # each can be read again from its text and dialect
+    assert [f.fingerprint for f in again] == [f.fingerprint for f in factors]
+    for f in factors[:5]:
+        dialect = f.provenance.get("dialect", "fama")
+        assert make_factor(f.expression, dialect=dialect).fingerprint == f.fingerprint
+
+
+def test_without_a_name_it_is_the_seeds() -> None:
+    factors, source = starting_factors(None)
+    assert [f.canonical for f in factors] == [f.canonical for f in seed_factors()]
+    assert source == "the packaged seed alphas"
+
+
+def test_a_cache_with_factors_comes_first_and_says_so(tmp_path: Path) -> None:
+    path = str(tmp_path / "cache.yaml")
+    empty, source = starting_factors(path, "alpha158")
+    assert len(empty) == 158
+    assert source == f"qlib's Alpha158 (the factor cache {path} holds none yet)"
+    FactorCache(path).save(FactorSet([make_factor("RANK(CLOSE / OPEN)")]))
+    kept, source = starting_factors(path, "alpha158")
+    assert [f.canonical for f in kept] == ["RANK(CLOSE / OPEN)"]
+    assert source == f"the factor cache {path}, which comes before library: alpha158"
+    assert starting_factors(path)[1] == f"the factor cache {path}"
+
+
+def test_an_empty_cache_gets_the_library_and_what_was_found(tmp_path: Path) -> None:
+    path = str(tmp_path / "cache.yaml")
+    start, _ = starting_factors(path, "alpha158")
+    save_factors(path, [make_factor("RANK(CLOSE / OPEN)")], start)
+    kept, _ = starting_factors(path, "alpha158")
+    assert [f.fingerprint for f in kept[:158]] == [f.fingerprint for f in start]
+    assert kept[158].canonical == "RANK(CLOSE / OPEN)"
+
+
+def test_a_wrong_name_is_told_the_nearest() -> None:
+    assert [check_library(name) for name in LIBRARIES] == list(LIBRARIES)
+    with pytest.raises(ValueError, match=r"must be one of seeds, .*, gtja191, not 'alfa158'; did you mean alpha158\?"):
+        check_library("alfa158")
