@@ -25,7 +25,7 @@ from fama_fast.mining.measure.race import Account
 from fama_fast.mining.pools.wide import WidePool
 from fama_fast.mining.run.wide_filling import measure_again, measured, measured_texts, offer
 from fama_fast.passes import ranking_hash
-from fama_fast.proposals.admissible import level_fault
+from fama_fast.proposals.admissible import admissible, level_fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,7 +126,7 @@ def first_state(market: Market, factors: Sequence[Factor], *, wide: bool = True)
     """
     from fama_fast.engine import compile as compile_alpha
 
-    vocabulary = market.vocabulary
+    vocabulary, limits = market.vocabulary, market.config.gates.limits
     usable, alphas, notes, refused = [], [], [], []
     unserved: dict[str, list[str]] = {}
     for factor in factors:
@@ -135,7 +135,7 @@ def first_state(market: Market, factors: Sequence[Factor], *, wide: bool = True)
         except ExpressionError as error:
             unserved.setdefault(error.message, []).append(factor.canonical)
             continue
-        if level_fault(alpha.node, market.config.gates.limits) is not None:
+        if level_fault(alpha.node, limits) is not None:
             refused.append(factor.canonical)
             continue
         usable.append(factor)
@@ -180,7 +180,9 @@ def first_state(market: Market, factors: Sequence[Factor], *, wide: bool = True)
             state.begun_as[own_factor.fingerprint] = own_factor.proposed
         state.archive.ranking_hashes |= {ranking_hash(alpha.node), "=" + series_hash(found.rank_ic)}
         own = series[market.rows.train]
-        state.archive.consider(elite_of(alpha, own, penalty, scored_coverage, fingerprint=own_factor.fingerprint), own)
+        if admissible(alpha.node, limits) is None:  # nothing is bred from what could not be proposed
+            elite = elite_of(alpha, own, penalty, scored_coverage, fingerprint=own_factor.fingerprint)
+            state.archive.consider(elite, own)
     offer(pool, market, [alphas[i] for i in begun], [known[i] for i in begun], begun_with=True)
     return state, notes
 

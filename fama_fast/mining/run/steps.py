@@ -21,6 +21,7 @@ from fama_fast.mining.library.gates import GATES, GateContext, GateCost, Lesson,
 from fama_fast.mining.measure.race import controls_of
 from fama_fast.mining.run.state import IN_LIBRARY, factor_of
 from fama_fast.mining.run.wide_filling import measured, take_in
+from fama_fast.proposals.admissible import admissible
 from fama_fast.proposals.protocol import ProposalRequest
 
 if TYPE_CHECKING:
@@ -83,13 +84,16 @@ def _step(factor: Factor, action: str, parent: str | None, chain: Chain) -> Chai
 
 def choose_context(state: LoopState, config: MiningConfig, number: int) -> Context:
     """Cross-Sample Selection, then the chain that matches; counts the visit of the chain."""
-    factors = [m.factor for m in state.library.members]
+    members = state.library.members
+    unfit = unfit_to_show(state, config)
+    fit = [i for i, m in enumerate(members) if m.factor.fingerprint not in unfit]
     exemplars: tuple[Factor, ...] = ()
     selection: Selection | None = None
-    if config.run.use_css and factors:
+    if config.run.use_css and fit:
+        factors = [members[i].factor for i in fit]
         selection = select_from_clusters(
             state.library.vectors.among(factors),
-            clusters_of(state, config),
+            np.unique(clusters_of(state, config)[fit], return_inverse=True)[1],
             factors,
             l=config.l,
             draw=config.css.draw,
@@ -104,7 +108,19 @@ def choose_context(state: LoopState, config: MiningConfig, number: int) -> Conte
     if chain is None:
         return Context(exemplars, selection=selection)
     state.book = book.visit(chain)
-    return Context(exemplars, chain, chain.members[-config.coe.max_length :], selection)
+    shown = tuple(f for f in chain.members if f.fingerprint not in unfit)
+    return Context(exemplars, chain, shown[-config.coe.max_length :], selection)
+
+
+def unfit_to_show(state: LoopState, config: MiningConfig) -> frozenset[str]:
+    """Fingerprints of members that are no formula which could be proposed: too large, a condition, too far back.
+
+    A starting library may have such; new factors must differ from them, but none can be like them.
+    """
+    limits = config.gates.limits
+    return frozenset(
+        m.factor.fingerprint for m in state.library.members if not m.mined and admissible(m.node, limits) is not None
+    )
 
 
 def _tied(

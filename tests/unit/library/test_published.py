@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fama_fast as ff
@@ -12,6 +13,8 @@ from fama_fast.library import FactorCache, FactorSet, alpha360, gtja191, make_fa
 from fama_fast.library.gtja191 import ABBREVIATIONS, LEFT_OUT, READINGS
 from fama_fast.library.published import LIBRARIES, PUBLISHED, check_library
 from fama_fast.library.starting import save_factors, starting_factors
+from tests.support.qlib_reference import reference
+from tests.unit.lang.test_dialect_qlib import T, make_market, stock
 
 COUNTS = {"alpha101": 101, "alpha158": 158, "alpha360": 358, "gtja191": 189}
 
@@ -31,6 +34,19 @@ def test_alpha360_has_six_blocks_of_sixty_days() -> None:
     with pytest.raises(UnknownName) as caught:
         alpha360("VWAP60")
     assert caught.value.suggestion == "VWAP6"
+
+
+def test_alpha360_on_single_stocks_with_missing_days_is_that_of_pandas() -> None:
+    panel = make_market(seed=12)
+    late = panel.symbols.size - 1
+    assert np.isnan(panel["CLOSE"]).mean() > 0.01
+    values = ff.evaluate([ff.compile(text, dialect="qlib") for text in alpha360().values()], panel)
+    for symbol in (0, late):
+        fields = stock(panel, symbol)
+        first = T - len(fields["close"])
+        for (name, text), found in zip(alpha360().items(), values, strict=True):
+            np.testing.assert_allclose(found[first:, symbol], reference(text, fields), 1e-9, 0.0, err_msg=name)
+            assert np.isnan(found[:first, symbol]).all()
 
 
 def test_gtja_has_all_but_two_and_says_why() -> None:
