@@ -28,6 +28,7 @@ from fama_fast.mining.measure.market import Market
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from fama_fast.mining.config import MiningConfig
     from fama_fast.panel import Panel
     from fama_fast.target.rows import LabelRows
 
@@ -38,42 +39,9 @@ FUNCTIONS = ("add", "sub", "mul", "div", "sqrt", "log", "abs", "neg", "inv", "ma
 
 def gplearn_arm(panel: Panel, seed: int, candidates: int, threads: int) -> dict[str, Any]:
     """What mining's result file has for this arm: pool RankICs, factors, seconds."""
-    from gplearn.fitness import make_fitness
-    from gplearn.genetic import SymbolicTransformer
-
-    config = config_from_dict({"run": {"seed": seed, "threads": threads}})
-    market = _Values(panel, config)
-    train, began = market.rows.train, time.perf_counter()
-    shape = (train.stop - train.start, panel.shape[1])
-    x = np.column_stack([np.nan_to_num(market.held[f][train]).ravel() for f in market.held.fields])
-    there = np.logical_and.reduce([np.isfinite(market.held[f][train]) for f in market.held.fields])
-    labels = SortedRows.of(np.where(there, market.labels.values[train], np.nan), threads=threads)
-    programs = 0
-
-    def fitness(_y: Any, predicted: Any, _weights: Any) -> float:
-        nonlocal programs
-        programs += 1
-        if predicted.size != there.size:  # gplearn tries its fitness on two values first
-            return 0.0
-        found = abs(mean(rank_ic(np.where(there, predicted.reshape(shape), np.nan), labels, threads=threads)))
-        return found if math.isfinite(found) else 0.0
-
-    population = max(20, candidates // GENERATIONS)
-    model = SymbolicTransformer(
-        population_size=population,
-        generations=GENERATIONS,
-        hall_of_fame=min(100, population),
-        n_components=min(100, population),
-        function_set=FUNCTIONS,
-        metric=make_fitness(function=fitness, greater_is_better=True, wrap=False),
-        parsimony_coefficient="auto",
-        random_state=seed,
-        n_jobs=1,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(x, np.zeros(len(x)))
-        factors = market.admit([p for p in model if p is not None], config.u)
+    config, began = config_from_dict({"run": {"seed": seed, "threads": threads}}), time.perf_counter()
+    market, found, programs = evolved(panel, config, candidates)
+    factors = market.admit(found, config.u)
     if not factors:
         return {"headline": "no program", "candidates": programs, "factors": [], "pool_test": {}, "admitted": 0}
     pool = _Pool(market, config.pool)
@@ -92,7 +60,52 @@ def gplearn_arm(panel: Panel, seed: int, candidates: int, threads: int) -> dict[
     }
 
 
-class _Values(Market):
+def evolved(panel: Panel, config: MiningConfig, candidates: int) -> tuple[ProgramMarket, list[Any], int]:
+    """The hall of fame of one evolution on the training rows; with its market, and how many programs were tried.
+
+    Programs see the cells that have all fields and, where there is a universe, its members alone.
+    """
+    from gplearn.fitness import make_fitness
+    from gplearn.genetic import SymbolicTransformer
+
+    market, threads = ProgramMarket(panel, config), config.run.threads
+    train, held = market.rows.train, market.held
+    there = np.logical_and.reduce([np.isfinite(held[f][train]) for f in held.fields])
+    if held.universe is not None:
+        there &= held.universe[train]
+    x = np.column_stack([held[f][train][there] for f in held.fields])
+    labels = SortedRows.of(np.where(there, market.labels.values[train], np.nan), threads=threads)
+    values = np.full(there.shape, np.nan)
+    programs = 0
+
+    def fitness(_y: Any, predicted: Any, _weights: Any) -> float:
+        nonlocal programs
+        programs += 1
+        if predicted.size != len(x):  # gplearn tries its fitness on two values first
+            return 0.0
+        values[there] = predicted
+        found = abs(mean(rank_ic(values, labels, threads=threads)))
+        return found if math.isfinite(found) else 0.0
+
+    population = max(20, candidates // GENERATIONS)
+    model = SymbolicTransformer(
+        population_size=population,
+        generations=GENERATIONS,
+        hall_of_fame=min(100, population),
+        n_components=min(100, population),
+        function_set=FUNCTIONS,
+        metric=make_fitness(function=fitness, greater_is_better=True, wrap=False),
+        parsimony_coefficient="auto",
+        random_state=config.run.seed,
+        n_jobs=1,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(x, np.zeros(len(x)))
+    return market, [p for p in model if p is not None], programs
+
+
+class ProgramMarket(Market):
     """A market whose factors are gplearn programs: values are theirs, everything else is mining's."""
 
     def __init__(self, panel: Panel, config: Any) -> None:
@@ -150,7 +163,7 @@ class _Pool(FactorPool):
     def rank_chunks(
         self, factors: Sequence[Factor], source: Any, labels: LabelRows, first: int, last: int
     ) -> Iterator[RankChunk]:
-        market = cast("_Values", self.market)
+        market = cast("ProgramMarket", self.market)
         begin = max(0, first - 1)
         rows = slice(begin, last)
         universe = None if source.universe is None else source.universe[rows]

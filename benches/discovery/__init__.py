@@ -1,0 +1,1 @@
+"""The discovery benchmark: forecasts of pools of formulas over rolling origins."""

@@ -1,0 +1,85 @@
+"""Arms that search before each test year. `SEARCHES` is the whole list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from benches.discovery.formulas import reader
+from benches.discovery.levels import Bank
+from benches.mining.measure import settings
+from fama_fast.ledger.ledger import Ledger
+from fama_fast.ledger.records import as_proposed
+from fama_fast.library.published import PUBLISHED, SEEDS
+from fama_fast.mining.config_file import config_from_dict
+from fama_fast.mining.run.mine import mine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from benches.discovery.arms import Bench
+    from benches.discovery.origins import Origin
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search leaves: its measured formulas in order of proposal, with their levels.
+
+    Attributes:
+        short: short lists, each as numbers of formulas. facts: for the row of the result.
+    """
+
+    bank: Bank
+    headline: str
+    short: Sequence[Sequence[int]] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def _mined(library: str) -> Callable[[Bench, Origin, int, int, int, Path], Found]:
+    def search(bench: Bench, origin: Origin, horizon: int, seed: int, candidates: int, place: Path) -> Found:
+        asked = bench.of.settings(horizon)
+        asked["splits"]["fractions"] = origin.fractions
+        asked |= {"library": library, "control": {"random": False}}
+        config = settings(seed, candidates, bench.threads, str(place), **asked)
+        panel = origin.checked(bench.panel, config)
+        result = mine(config, panel=panel)
+        with Ledger.open(str(place / "ledger.sqlite"), create=False) as ledger:
+            rows = ledger.candidates(result.run_id)
+        scored = [r for r in rows if r["canonical"] and r["scores"].get("train")]
+        texts = list(dict.fromkeys(as_proposed(r)[1] for r in scored))
+        numbers = {text: i for i, text in enumerate(texts)}
+        bank = Bank(place / "levels", bench.cells.until(origin.stop))
+        bank.extend(texts, reader("mined", panel), panel, bench.threads)
+        listed = [numbers[f.as_proposed[0]] for f in result.factors if f.as_proposed[0] in numbers]
+        facts = {
+            "proposed": result.candidates,
+            "admitted": len(result.factors),
+            "status": result.verdict.status.value,
+            "funnel": result.funnel,
+        }
+        return Found(bank, result.verdict.headline, [listed], facts)
+
+    return search
+
+
+def _gplearn(bench: Bench, origin: Origin, horizon: int, seed: int, candidates: int, place: Path) -> Found:
+    from benches.mining.gplearn_arm import evolved
+
+    asked = bench.of.settings(horizon)
+    asked["splits"]["fractions"] = origin.fractions
+    config = config_from_dict({"run": {"seed": seed, "threads": bench.threads}, **asked})
+    panel = origin.checked(bench.panel, config)
+    market, programs, tried = evolved(panel, config, candidates)
+    factors = market.admit(programs, len(programs))
+    bank = Bank(place / "levels", bench.cells.until(origin.stop))
+    levels = [bank.cells.levels(bank.cells.shares(market.values(f.fingerprint))) for f in factors]
+    bank.append([f.canonical for f in factors], levels)
+    return Found(bank, f"gplearn: {len(factors)} programs", facts={"proposed": tried, "admitted": len(factors)})
+
+
+SEARCHES = {
+    "mined": _mined(SEEDS),
+    **{f"mined-{name}": _mined(name) for name in PUBLISHED},
+    "gplearn": _gplearn,
+}
