@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 DATES, SYMBOLS = 2000, 16
 SHORT = 400  # of these the last, for systems without memory of what was before
-GTJA_ROWS = tuple(range(1894, 2000, 15))
+LATE_ROWS = tuple(range(1894, 2000, 15))
 QLIB_ROWS = (2, 30, 61, 399)  # of the short market
 
 Array = NDArray[np.float64]
@@ -25,6 +25,12 @@ def names() -> list[str]:
 def dates() -> NDArray[np.datetime64]:
     """The dates, every day."""
     return np.datetime64("1990-01-01") + np.arange(DATES)
+
+
+def groups() -> dict[str, list[str]]:
+    """The group of each symbol at each level, as a digit."""
+    levels = {"sector": 2, "industry": 4, "subindustry": 4}
+    return {level: [str(i % n) for i in range(SYMBOLS)] for level, n in levels.items()}
 
 
 def market() -> dict[str, Array]:

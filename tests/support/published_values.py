@@ -2,9 +2,9 @@
 
     python -m tests.support.published_values
 
-writes `tests/golden/published.npz`. It needs NumPy, Polars, qweave (GTJA's 191 alphas) and pyqlib (Alpha158 and
-Alpha360, by qlib's own code), which the package does not: run it in an environment of its own. What is kept: values in
-single precision on some dates, and of qlib's sets a digest of names and texts.
+writes `tests/golden/published.npz`. It needs NumPy, Polars, qweave (GTJA's 191 alphas, the 101 Formulaic Alphas) and
+pyqlib (Alpha158 and Alpha360, by qlib's own code), which the package does not: run it in an environment of its own.
+What is kept: values in single precision on some dates, and of qlib's sets a digest of names and texts.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tests.support.published_panel import GTJA_ROWS, QLIB_ROWS, SHORT, SYMBOLS, Array, dates, market, names
+from tests.support.published_panel import LATE_ROWS, QLIB_ROWS, SHORT, SYMBOLS, Array, dates, groups, market, names
 from tests.support.qlib_folder import write_qlib
 
 OUT = Path(__file__).parents[1] / "golden" / "published.npz"
+CAP = 1e6  # market value of a symbol over its close
 PRICES = ("open", "high", "low", "close", "volume", "vwap")
 
 
@@ -31,8 +32,11 @@ def digest(formulas: Iterable[tuple[str, str]]) -> str:
     return hashlib.sha256("".join(f"{name}\t{text}\n" for name, text in formulas).encode()).hexdigest()
 
 
-def by_qweave(fields: dict[str, Array]) -> Array:
-    """(191, rows, N): the value of each formula; what needs other factors' returns is computed on zeros."""
+def by_qweave(fields: dict[str, Array]) -> dict[str, Array]:
+    """(K, rows, N): of GTJA's set and the 101 Formulaic Alphas the value of each formula.
+
+    The returns of other factors, which formula 30 of the former needs, are 0.
+    """
     import qweave
 
     frame = pl.DataFrame(
@@ -40,12 +44,15 @@ def by_qweave(fields: dict[str, Array]) -> Array:
             "symbol": np.repeat(names(), len(dates())),
             "date": np.tile(dates(), SYMBOLS),
             **{field: values.T.ravel() for field, values in fields.items()},
+            **{level: np.repeat(np.array(own, dtype=np.int32), len(dates())) for level, own in groups().items()},
         }
-    ).with_columns(pl.lit(0.0).alias(f) for f in ("mkt", "smb", "hml"))
-    alphas = qweave.gtja_alpha191({})
-    found = qweave.with_alphas(frame, "symbol", "date", alphas)
-    columns = [found[a.output_name()].cast(pl.Float64).to_numpy().reshape(SYMBOLS, -1).T for a in alphas]
-    return np.array([c[list(GTJA_ROWS)] for c in columns])
+    ).with_columns(*(pl.lit(0.0).alias(f) for f in ("mkt", "smb", "hml")), cap=pl.col("close") * CAP)
+    out = {}
+    for key, alphas in {"gtja191": qweave.gtja_alpha191({}), "alpha101": qweave.worldquant_alpha101({})}.items():
+        found = qweave.with_alphas(frame, "symbol", "date", alphas)
+        columns = [found[a.output_name()].cast(pl.Float64).to_numpy().reshape(SYMBOLS, -1).T for a in alphas]
+        out[key] = np.array([c[list(LATE_ROWS)] for c in columns])
+    return out
 
 
 def by_qlib(fields: dict[str, Array]) -> dict[str, tuple[Array, str]]:
@@ -83,7 +90,7 @@ def by_qlib(fields: dict[str, Array]) -> dict[str, tuple[Array, str]]:
 def main() -> None:
     """Compute and write."""
     fields = market()
-    arrays: dict[str, Any] = {"gtja191": by_qweave(fields).astype(np.float32)}
+    arrays: dict[str, Any] = {key: values.astype(np.float32) for key, values in by_qweave(fields).items()}
     for key, (values, text) in by_qlib(fields).items():
         arrays |= {key: values.astype(np.float32), f"{key}_texts": np.array(text)}
     arrays["made_by"] = np.array([f"{name} {version(name)}" for name in ("qweave", "pyqlib")])
