@@ -8,8 +8,9 @@ only the table of keys, their types and their meaning.
 from __future__ import annotations
 
 import datetime as dt  # noqa: TC003  (pydantic reads the annotations when the models are made)
+import math
 import re
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -233,15 +234,24 @@ class PoolSettings(Section):
     """The combined forecast of all new factors; its RankIC on validation decides `run.patience`."""
 
     model: Literal["ridge", "equal"] = "ridge"  # which one decides and is taken to the test; both are shown
-    ridge: Annotated[float, Field(gt=0.0)] = 1.0  # penalty, as a share of the mean variance of the ranks
+    ridge: Annotated[float, Field(gt=0.0)] | Literal["auto"] = "auto"  # penalty, as a share of the mean variance of the
+    # ranks; auto: chosen by walking forward over earlier dates
     refit: Count = 21  # dates that weights are kept for when they walk forward over the validation rows
+
+    @field_validator("ridge", mode="before")
+    @classmethod
+    def _auto_or_a_penalty(cls, value: Any) -> Any:
+        known = isinstance(value, int | float) and not isinstance(value, bool) and 0.0 < value < math.inf
+        if value != "auto" and not known:
+            raise ValueError("must be auto or a number above 0")
+        return value
 
 
 class WideSettings(Section):
     """The wide pool: the forecast of every formula that was measured and is no copy; see `pools.wide`."""
 
     enabled: bool = True
-    dates_a_year: Count = 48  # training dates, sampled, on which formulas are held against each other
+    dates_a_year: Count = 12  # training dates, sampled, on which formulas are held against each other
     penalty: Annotated[float | None, Field(gt=0.0)] = None  # of its weights; none: chosen by walking forward
     level: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.01  # one-sided level on validation at which it opens the test
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fama_fast.evaluation.rank_correlation import one_thread
+from fama_fast.mining.pools.wide import CONTRIBUTION_PENALTY
 from fama_fast.proposals.protocol import ResidualPair
 
 if TYPE_CHECKING:
@@ -106,10 +107,9 @@ class ResidualArchive:
         series = (own - r[:, None] * theirs[nearest]) / rest
         partial = (across - r[:, None] * within[nearest]) / rest
         mined = [i for i, m in enumerate(members) if m.mined]
+        penalty = CONTRIBUTION_PENALTY if config.pool.ridge == "auto" else config.pool.ridge
         with one_thread():
-            added = contributions(
-                series, partial[:, mined], theirs[mined], within[np.ix_(mined, mined)], config.pool.ridge
-            )
+            added = contributions(series, partial[:, mined], theirs[mined], within[np.ix_(mined, mined)], penalty)
         score, t = _level(series)
         gain, gain_t = _level(added)
         nodes = np.array([self.kept[n].nodes for n in names]) + [members[j].nodes for j in nearest] + _OPERATORS

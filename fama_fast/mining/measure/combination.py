@@ -3,7 +3,9 @@
 Two models, both over oriented cross-sectional ranks: `equal` is their mean, `ridge` weighs them by ridge regression of
 the label's ranks, or of the label where the objective is IC, spread or net (Hoerl and Kennard 1970); of several
 horizons by that of the mean of these. Ridge walks forward: a date's weights come from dates whose labels were known by
-then, so nothing is fitted on what it is scored on; for the test split the weights of the mining rows are kept.
+then, so nothing is fitted on what it is scored on; for the test split the weights of the mining rows are kept. The
+penalty is chosen by walking forward too, over training rows only for the validation rows, over both for the test split
+(`ridge_penalty`).
 Everything follows from the factors and the data: nothing of
 a pool needs storing. How the penalty was chosen, and which other weights were tried:
 `docs/decisions/002-weights-of-the-pool.md`.
@@ -24,18 +26,20 @@ import numpy as np
 from fama_fast.arguments import frozen
 from fama_fast.engine.chunks import chunks, compute
 from fama_fast.engine.evaluate import lowered, plan_chunks, read_names
+from fama_fast.evaluation.daily import SERIES, Daily, daily
+from fama_fast.evaluation.rank_correlation import one_thread
 from fama_fast.evaluation.ranks import Ranks, centred_ranks, oriented_ranks, tamed_labels
 from fama_fast.evaluation.rows import over_rows
 from fama_fast.ledger.records import known_figures
+from fama_fast.mining.measure.horizons import over_markets
 from fama_fast.mining.measure.rank_moments import RankMoments, pass_bytes, whole_ranks
-from fama_fast.mining.measure.streamed_forecast import SeriesByHorizon
+from fama_fast.mining.measure.ridge_penalty import blocks_of, ridge_weights, walked_penalty
 from fama_fast.panel import Panel
 from fama_fast.target.rows import LABEL_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from fama_fast.evaluation.daily import Daily
     from fama_fast.library.factor import Factor
     from fama_fast.mining.config import PoolSettings
     from fama_fast.mining.measure.market import Market
@@ -57,13 +61,14 @@ class PoolScores:
 
     Attributes:
         daily: daily figures over the rows of the split. scores: their summary (`FactorScores` as a mapping, what is
-            not defined left out). weights: the last ridge weights by fingerprint.
+            not defined left out). weights: the last ridge weights by fingerprint. penalty: what ridge was fitted with.
         horizons: of several horizons the scores at each, by horizon: its spread in returns over its own days.
     """
 
     daily: dict[Model, Daily]
     scores: dict[Model, dict[str, float]]
     weights: dict[str, float]
+    penalty: float
     horizons: dict[Model, dict[str, dict[str, float]]] = field(default_factory=dict)
 
 
@@ -97,10 +102,11 @@ class _Scored:
     weights_at: Callable[[int], FloatArray]
     market: Market
     made: dict[int, FloatArray] = field(default_factory=dict)
-    series: dict[Model, SeriesByHorizon] = field(init=False)
+    series: dict[Model, list[dict[str, FloatArray]]] = field(init=False)  # by horizon
 
     def __post_init__(self) -> None:
-        self.series = {m: SeriesByHorizon(self.market, self.rows) for m in MODELS}
+        dates, every = self.rows.stop - self.rows.start, self.market.every
+        self.series = {m: [{name: np.full(dates, np.nan) for name in SERIES} for _ in every] for m in MODELS}
 
     def add(self, chunk: RankChunk) -> None:
         """The dates of a chunk, as far as they are asked for: turnover and what is traded need rows before."""
@@ -113,9 +119,13 @@ class _Scored:
         threads = self.market.config.run.threads
         forecasts = blend(parts, self._weights(len(parts), warm, last), threads)
         inside = None if chunk.universe is None else chunk.universe[own]
-        labels = [every[own] for every in (chunk.labels, *chunk.further)]
+        at = slice(first - self.rows.start, last - self.rows.start)
         for model, forecast in forecasts.items():
-            self.series[model].add(forecast, labels, inside, warm, first)
+            by_horizon = zip((chunk.labels, *chunk.further), self.market.every, self.series[model], strict=True)
+            for labels, market, series in by_horizon:
+                found = daily(forecast, labels[own], inside, span=market.span, threads=threads)
+                for name in SERIES:
+                    series[name][at] = getattr(found, name)[first - warm :]
 
     def _weights(self, factors: int, first: int, last: int) -> FloatArray:
         """(factors, last - first) weights of each row."""
@@ -130,22 +140,40 @@ class _Scored:
             at = end
         return out
 
-    def scores(self, names: Sequence[str]) -> PoolScores:
-        """What was filled in, summed up."""
+    def scores(self, names: Sequence[str], penalty: float) -> PoolScores:
+        """What was filled in, summed up; `penalty` is what the weights were fitted with."""
+        found: dict[Model, Daily] = {}
+        each: dict[Model, dict[str, dict[str, float]]] = {}
+        for model, by_horizon in self.series.items():
+            parts = list(zip(self.market.every, (Daily(**series) for series in by_horizon), strict=True))
+            found[model] = over_markets(self.market.every, [d for _, d in parts])
+            if len(parts) > 1:
+                cost = self.market.config.cost_bps
+                own = {str(m.target.keys[0]): d.summary(None, m.span, cost) for m, d in parts}
+                each[model] = {key: known_figures(scores.as_dict()) for key, scores in own.items()}
+        scores = {m: known_figures(self.market.summary(d)) for m, d in found.items()}
         last = self.made[max(self.made)]
-        return summed_up(self.market, self.series, dict(zip(names, last.tolist(), strict=True)))
+        return PoolScores(found, scores, dict(zip(names, last.tolist(), strict=True)), penalty, each)
 
 
-def summed_up(market: Market, series: Mapping[Model, SeriesByHorizon], weights: dict[str, float]) -> PoolScores:
-    """The scores of forecasts whose daily figures are filled in."""
-    found = {model: by_horizon.daily() for model, by_horizon in series.items()}
-    each: dict[Model, dict[str, dict[str, float]]] = {}
-    if market.further:
-        for model, by_horizon in series.items():
-            parts = zip(market.every, by_horizon.each(), strict=True)
-            own = {str(m.target.keys[0]): d.summary(None, m.span, market.config.cost_bps) for m, d in parts}
-            each[model] = {key: known_figures(scores.as_dict()) for key, scores in own.items()}
-    return PoolScores(found, {m: known_figures(market.summary(d)) for m, d in found.items()}, weights, each)
+@dataclass
+class _Fitting:
+    """Weights for one split; the penalty is chosen when the first are asked for, since the sums may come chunk by chunk
+    until then, and those it is chosen by are of earlier dates."""
+
+    pool: FactorPool
+    names: Sequence[str]
+    split: str
+    _penalty: float | None = None
+
+    @property
+    def penalty(self) -> float:
+        if self._penalty is None:
+            self._penalty = self.pool.penalty(self.names, self.split)
+        return self._penalty
+
+    def weights(self, before: int) -> FloatArray:
+        return self.pool.weights(self.names, before, self.penalty)
 
 
 class FactorPool:
@@ -162,8 +190,14 @@ class FactorPool:
     def __init__(self, market: Market, settings: PoolSettings, *, forgets: bool = True) -> None:
         self.market, self.settings, self._forgets = market, settings, forgets
         rows = market.rows
-        fits = (*range(rows.valid.start, rows.valid.stop, settings.refit), rows.test.start)
-        self._moments = RankMoments(self._known_before(row) for row in fits)
+        fits = [*range(rows.valid.start, rows.valid.stop, settings.refit), rows.test.start]
+        # Validation rows whose labels are known when the test begins.
+        valid = slice(rows.valid.start, min(rows.valid.stop, self._known_before(rows.test.start)))
+        self._blocks = {
+            split: blocks_of(rows.train, parts, market.reach) for split, parts in (("valid", []), ("test", [valid]))
+        }
+        walked = [row for block in self._blocks["test"] for row in (block.known, block.start, block.stop)]
+        self._moments = RankMoments([*map(self._known_before, fits), *walked])
         # Of data in memory, by factor: ranks over the validation rows, and whole ones over all mining rows.
         self._kept: dict[str, tuple[Ranks, tuple[Whole, FloatArray]]] = {}
         self._keeps = isinstance(market.panel, Panel)
@@ -181,7 +215,8 @@ class FactorPool:
     def _valid(self, factors: Sequence[Factor]) -> PoolScores:
         market, rows, refit = self.market, self.market.rows.valid, self.settings.refit
         names, new = self._begin(factors)
-        scored = _Scored(rows, refit, lambda n: self._fit(names, before=rows.start + n * refit), market)
+        fit = _Fitting(self, names, "valid")
+        scored = _Scored(rows, refit, lambda n: fit.weights(before=rows.start + n * refit), market)
         if self._keeps:
             self._keep(factors, new)
             universe = None if market.held.universe is None else market.held.universe[rows]
@@ -193,7 +228,7 @@ class FactorPool:
             for chunk in self.rank_chunks(factors, market.panel, market.label_rows, first, rows.stop):
                 self._learn(new, names, chunk)
                 scored.add(chunk)
-        return scored.scores(names)
+        return scored.scores(names, fit.penalty)
 
     def test(self, factors: Sequence[Factor]) -> PoolScores:
         """The pool over the test rows, weights as of the last mining row. This opens the test split."""
@@ -204,10 +239,11 @@ class FactorPool:
         elif new:
             for chunk in self.rank_chunks(factors, market.panel, market.label_rows, 0, market.rows.valid.stop):
                 self._learn(new, names, chunk)
-        scored = _Scored(rows, rows.stop - rows.start, lambda _: self._fit(names, before=rows.start), market)
+        fit = _Fitting(self, names, "test")
+        scored = _Scored(rows, rows.stop - rows.start, lambda _: fit.weights(before=rows.start), market)
         for chunk in self.rank_chunks(factors, market.whole, market.returns(market.whole), rows.start, rows.stop):
             scored.add(chunk)
-        return scored.scores(names)
+        return scored.scores(names, fit.penalty)
 
     def _begin(self, factors: Sequence[Factor]) -> tuple[list[str], list[str]]:
         """Make room for the sums of these factors, and of no others; returns their names, and those that are new."""
@@ -220,9 +256,22 @@ class FactorPool:
         """Rows whose labels end before `row`."""
         return max(0, row - self.market.reach)
 
-    def _fit(self, names: Sequence[str], before: int) -> FloatArray:
+    def penalty(self, names: Sequence[str], split: str) -> float:
+        """The penalty of ridge for a split: as set, or chosen by walking forward over what is known before it."""
+        if self.settings.ridge != "auto":
+            return self.settings.ridge
+        moments = self._moments
+        with one_thread():
+            return walked_penalty(
+                self._blocks[split],
+                lambda row: moments.until(row, names),
+                lambda start, stop: moments.between(start, stop, names),
+            )
+
+    def weights(self, names: Sequence[str], before: int, penalty: float) -> FloatArray:
         """Ridge weights from mining dates whose labels end before row `before`."""
-        return ridge_weights(*self._moments.until(self._known_before(before), names), self.settings.ridge)
+        with one_thread():
+            return ridge_weights(*self._moments.until(self._known_before(before), names), penalty)
 
     def _whole_target(self, every: Sequence[FloatArray], universe: BoolArray | None) -> tuple[BoolArray, Target]:
         """Where the labels of every horizon are known, and what is fitted: their whole ranks, or themselves where the
@@ -321,19 +370,6 @@ class FactorPool:
             own, *later = (y.rows(loaded, begin, loaded.stop) for y in every)
             yield RankChunk(begin, loaded.start, loaded.stop, ranks, own, universe, later)
             del ranks, own, later, universe
-
-
-def ridge_weights(gram: FloatArray, cross: FloatArray, penalty: float) -> FloatArray:
-    """(k,) weights that minimise |y - X w|^2 + a |w|^2 for X'X = `gram` and X'y = `cross`.
-
-    The penalty a is `penalty` times the mean of the diagonal of X'X, so that it does not depend on the data's size.
-    Zeros where nothing is known of any factor.
-    """
-    scale = float(np.trace(gram)) / max(1, len(gram))
-    if not scale > 0.0:
-        return np.zeros(len(gram))
-    # So few unknowns are solved on one thread whatever the machine, so the bits do not depend on it.
-    return np.asarray(np.linalg.solve(gram + penalty * scale * np.eye(len(gram)), cross), dtype=np.float64)
 
 
 def blend(ranks: Sequence[Ranks], weights: FloatArray, threads: int | None = None) -> dict[Model, FloatArray]:

@@ -132,9 +132,15 @@ class RankMoments:
 
     def until(self, row: int, names: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """(K, K) and (K,) sums over the dates before a stop, in the order of these names."""
-        upto = self._stops.index(row) + 1
+        return self._sums(slice(0, self._stops.index(row) + 1), names)
+
+    def between(self, start: int, stop: int, names: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+        """The same over the dates [start, stop) between two stops."""
+        return self._sums(slice(self._stops.index(start) + 1, self._stops.index(stop) + 1), names)
+
+    def _sums(self, stretches: slice, names: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         places = [self._names.index(name) for name in names]
-        pairs, label = (np.add.accumulate(sums[:upto])[-1] for sums in (self._pairs, self._label))
+        pairs, label = (np.add.accumulate(sums[stretches])[-1] for sums in (self._pairs, self._label))
         return pairs[np.ix_(places, places)], label[places]
 
 

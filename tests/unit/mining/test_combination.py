@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -11,11 +12,13 @@ from scipy import stats as scipy_stats
 
 import fama_fast as ff
 from fama_fast.data import PlantedSignal, SimulationSpec, simulate
+from fama_fast.errors import ConfigError
 from fama_fast.evaluation.ranks import Ranks, centred_ranks, oriented_ranks
 from fama_fast.library import Factor, make_factor
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.measure.combination import FactorPool, blend, ridge_weights
+from fama_fast.mining.measure.combination import FactorPool, PoolScores, blend
 from fama_fast.mining.measure.market import Market
+from fama_fast.mining.measure.ridge_penalty import BLOCKS, PENALTIES, Block, blocks_of, ridge_weights, walked_penalty
 from fama_fast.mining.run.state import LoopState
 from fama_fast.mining.run.steps import update_pool
 from fama_fast.panel import Panel
@@ -81,7 +84,7 @@ def pool_ranks(market: Market, factors: list[Factor]) -> list[Ranks]:
     return [oriented_ranks(v, sign) for v, (_, sign) in zip(values, forms, strict=True)]
 
 
-def plain_ridge(market: Market, factors: list[Factor], before: int) -> np.ndarray[Any, Any]:
+def plain_ridge(market: Market, factors: list[Factor], before: int, share: float) -> np.ndarray[Any, Any]:
     """Weights from the cells themselves, all dates whose labels end before a row, by scikit-learn."""
     from sklearn.linear_model import Ridge
 
@@ -92,7 +95,7 @@ def plain_ridge(market: Market, factors: list[Factor], before: int) -> np.ndarra
     rows = [t for t in rows if t + cut.entry_lag + cut.horizon < before]
     x = np.stack([r[rows] for r in ranks], axis=-1)[np.isfinite(target[rows])]
     y = target[rows][np.isfinite(target[rows])]
-    penalty = market.config.pool.ridge * float((x**2).sum()) / len(factors)
+    penalty = share * float((x**2).sum()) / len(factors)
     return np.asarray(Ridge(alpha=penalty, fit_intercept=False).fit(x, y).coef_)
 
 
@@ -105,14 +108,16 @@ def test_ridge_walks_forward_with_labels_that_are_known(market: Market) -> None:
     for start in starts:
         part = slice(start, min(start + refit, rows.stop))
         ranks = [np.nan_to_num(r[part]) for r in pool_ranks(market, FACTORS)]
-        weights = plain_ridge(market, FACTORS, start)
+        weights = plain_ridge(market, FACTORS, start, found.penalty)
         forecast = sum(w * r for w, r in zip(weights, ranks, strict=True))
         for t, row in enumerate(range(part.start, part.stop)):
             labels = market.labels.values[row]
             there = np.isfinite(labels) & np.isfinite(market.panel["CLOSE"][row])
             want.append(scipy_stats.spearmanr(forecast[t][there], labels[there]).statistic)
     np.testing.assert_allclose(np.nanmean(found.daily["ridge"].rank_ic), np.nanmean(want), atol=2e-3)
-    np.testing.assert_allclose(list(found.weights.values()), plain_ridge(market, FACTORS, starts[-1]), rtol=1e-4)
+    np.testing.assert_allclose(
+        list(found.weights.values()), plain_ridge(market, FACTORS, starts[-1], found.penalty), rtol=1e-4
+    )
     assert found.weights[FACTORS[0].fingerprint] > 5 * abs(found.weights[FACTORS[2].fingerprint])
 
 
@@ -182,3 +187,82 @@ def test_patience_counts_rounds_without_gain(market: Market) -> None:
     state.library.admit(Member(FACTORS[2], field("OPEN"), nothing, mined=True))
     update_pool(state, pool, 0.5)  # no such gain
     assert state.stale == 2
+
+
+def best_by_hand(market: Market, factors: list[Factor], blocks: list[tuple[int, slice]]) -> float:
+    """The penalty with the best mean correlation, over blocks forecast by what was known before, cell by cell."""
+    from sklearn.linear_model import Ridge
+
+    target = centred_ranks(market.labels.values, market.panel.universe)
+    ranks = [np.nan_to_num(r) for r in pool_ranks(market, factors)]
+    mining = [*range(market.rows.train.start, market.rows.train.stop), *range(market.rows.valid.start, len(target))]
+
+    def cells(rows: list[int]) -> tuple[Any, Any]:
+        known = np.isfinite(target[rows])
+        return np.stack([r[rows][known] for r in ranks], axis=-1), target[rows][known]
+
+    worth = []
+    for penalty in PENALTIES:
+        own = []
+        for known_before, block in blocks:
+            x, y = cells([t for t in mining if t < known_before])
+            alpha = penalty * float((x**2).sum()) / len(factors)
+            w = Ridge(alpha=alpha, fit_intercept=False).fit(x, y).coef_
+            x, y = cells([t for t in mining if block.start <= t < block.stop])
+            own.append(float((x @ w) @ y / np.sqrt(((x @ w) ** 2).sum() * (x**2).sum() / len(factors))))
+        worth.append(np.mean(own))
+    return PENALTIES[int(np.argmax(worth))]
+
+
+@pytest.fixture(scope="module")
+def noisy() -> Market:
+    """A market whose pools want different penalties."""
+    return Market(simulate(SimulationSpec(n_symbols=25, n_dates=260, seed=11)), config())
+
+
+ALIKE = ("DELTA(CLOSE, 5)", "DELTA(CLOSE, 6)", "DELTA(CLOSE, 7)")  # only little shrinkage tells them apart
+
+
+@pytest.mark.parametrize("texts", [(SIGNAL, *OTHERS), (*OTHERS, "HIGH / LOW", *ALIKE), ALIKE, ("RET",)])
+def test_the_penalty_is_the_best_of_a_walk_forward_over_earlier_dates(noisy: Market, texts: tuple[str, ...]) -> None:
+    factors = [factor(text) for text in texts]
+    train, valid, reach = noisy.rows.train, noisy.rows.valid, noisy.reach
+    edges = np.linspace(train.start, train.stop, BLOCKS + 1).astype(int)
+    blocks = [(a - reach, slice(a, b)) for a, b in itertools.pairwise(edges[1:])]
+    pool = FactorPool(noisy, noisy.config.pool)
+    assert pool.valid(factors).penalty == best_by_hand(noisy, factors, blocks)
+    blocks.append((valid.start - reach, slice(valid.start, min(valid.stop, noisy.rows.test.start - reach))))
+    assert pool.test(factors).penalty == best_by_hand(noisy, factors, blocks)
+
+
+def test_a_penalty_that_is_set_is_the_one_that_is_used(market: Market) -> None:
+    pools: dict[Any, PoolScores] = {}
+    for ridge in ("auto", *PENALTIES):
+        settings = config(pool={"ridge": ridge}).pool
+        pools[ridge] = FactorPool(market, settings).valid(FACTORS)
+        assert pools[ridge].penalty in PENALTIES
+    assert all(pools[ridge].penalty == ridge for ridge in PENALTIES)
+    assert pools["auto"].weights == pools[pools["auto"].penalty].weights
+    assert pools[1.0].weights != pools[0.01].weights
+
+
+@pytest.mark.parametrize("ridge", [0, -1.0, "some", None])
+def test_a_penalty_that_makes_no_sense_is_refused(ridge: Any) -> None:
+    with pytest.raises(ConfigError, match=r"pool\.ridge"):
+        config(pool={"ridge": ridge})
+
+
+def test_blocks_know_only_what_ends_before_them() -> None:
+    found = blocks_of(slice(0, 100), [slice(105, 140)], reach=5)
+    assert found == [Block(k - 5, k, k + 20) for k in (20, 40, 60, 80)] + [Block(100, 105, 140)]
+    assert blocks_of(slice(0, 30), [], reach=5) == [Block(k - 5, k, k + 6) for k in (12, 18, 24)]  # 6 teaches 1 row
+    assert blocks_of(slice(0, 4), [], reach=1) == []
+    assert blocks_of(slice(0, 0), [slice(3, 3)], reach=1) == []
+
+
+def test_without_anything_to_tell_the_strongest_penalty_is_taken() -> None:
+    nothing = lambda *rows: (np.zeros((2, 2)), np.zeros(2))  # noqa: E731
+    assert walked_penalty([], nothing, nothing) == PENALTIES[0]
+    assert walked_penalty([Block(10, 12, 20)], nothing, nothing) == PENALTIES[0]
+    flat = lambda *rows: (np.eye(2), np.zeros(2))  # noqa: E731  (no penalty forecasts anything)
+    assert walked_penalty([Block(10, 12, 20)], flat, flat) == PENALTIES[0]

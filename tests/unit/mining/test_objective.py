@@ -160,7 +160,7 @@ def test_the_pool_fits_the_label_itself(panel: Panel, name: str) -> None:
     y = np.nan_to_num(target)[rows]
     gram = np.array([[(a * b).sum() for b in x] for a in x])
     cross = np.array([(a * y).sum() for a in x])
-    penalty = here.config.pool.ridge * np.trace(gram) / len(x)
+    penalty = found.penalty * np.trace(gram) / len(x)
     expected = np.linalg.solve(gram + penalty * np.eye(len(x)), cross)
     np.testing.assert_allclose([found.weights[f.fingerprint] for f in factors], expected, rtol=1e-5)
     scores = found.scores["ridge"]

@@ -15,8 +15,8 @@ from fama_fast.mining.candidate import Candidate, Member
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.library.residuals import ResidualArchive, contributions
 from fama_fast.mining.library.view import LibraryView
-from fama_fast.mining.measure.combination import ridge_weights
 from fama_fast.mining.measure.market import Market
+from fama_fast.mining.measure.ridge_penalty import ridge_weights
 from fama_fast.mining.objective import direction
 from fama_fast.mining.proposers.kinds.evolve import EvolveProposer
 from fama_fast.proposals.protocol import Proposal, ProposalRequest, SearchView

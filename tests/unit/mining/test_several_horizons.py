@@ -17,9 +17,10 @@ from fama_fast.evaluation.daily import SERIES
 from fama_fast.evaluation.ranks import centred_ranks, tamed_labels
 from fama_fast.library import make_factor
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.measure.combination import FactorPool, ridge_weights
+from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.measure.market import Market
 from fama_fast.mining.measure.race import first_row
+from fama_fast.mining.measure.ridge_penalty import ridge_weights
 from fama_fast.mining.verdict.control import Control
 from fama_fast.mining.verdict.findings import Tried
 from fama_fast.mining.verdict.text import statements
@@ -140,7 +141,7 @@ def test_the_pool_fits_the_mean_of_the_horizons(path: Path, objective: str) -> N
     ranks = [centred_ranks(v, market.held.universe) for v in ff.evaluate(TEXTS, market.held)]
     x = np.stack([np.where(known & np.isfinite(r), r, 0.0)[rows].ravel() for r in ranks])
     y = np.where(known, target, 0.0)[rows].ravel()
-    weights = ridge_weights(x @ x.T, x @ y, market.config.pool.ridge)
+    weights = ridge_weights(x @ x.T, x @ y, found.penalty)
     np.testing.assert_allclose(list(found.weights.values()), weights, rtol=1e-6)
 
 
