@@ -251,7 +251,7 @@ class WideSettings(Section):
     """The wide pool: the forecast of every formula that was measured and is no copy; see `pools.wide`."""
 
     enabled: bool = True
-    dates_a_year: Count = 12  # training dates, sampled, on which formulas are held against each other
+    dates_a_year: Count = 48  # training dates, sampled, on which formulas are held against each other
     penalty: Annotated[float | None, Field(gt=0.0)] = None  # of its weights; none: chosen by walking forward
     level: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.01  # one-sided level on validation at which it opens the test
 

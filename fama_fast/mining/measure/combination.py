@@ -18,7 +18,7 @@ forecast when it comes to the validation rows, for weights are of earlier dates 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -26,20 +26,20 @@ import numpy as np
 from fama_fast.arguments import frozen
 from fama_fast.engine.chunks import chunks, compute
 from fama_fast.engine.evaluate import lowered, plan_chunks, read_names
-from fama_fast.evaluation.daily import SERIES, Daily, daily
 from fama_fast.evaluation.rank_correlation import one_thread
 from fama_fast.evaluation.ranks import Ranks, centred_ranks, oriented_ranks, tamed_labels
 from fama_fast.evaluation.rows import over_rows
 from fama_fast.ledger.records import known_figures
-from fama_fast.mining.measure.horizons import over_markets
 from fama_fast.mining.measure.rank_moments import RankMoments, pass_bytes, whole_ranks
 from fama_fast.mining.measure.ridge_penalty import blocks_of, ridge_weights, walked_penalty
+from fama_fast.mining.measure.streamed_forecast import SeriesByHorizon
 from fama_fast.panel import Panel
 from fama_fast.target.rows import LABEL_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from fama_fast.evaluation.daily import Daily
     from fama_fast.library.factor import Factor
     from fama_fast.mining.config import PoolSettings
     from fama_fast.mining.measure.market import Market
@@ -61,15 +61,16 @@ class PoolScores:
 
     Attributes:
         daily: daily figures over the rows of the split. scores: their summary (`FactorScores` as a mapping, what is
-            not defined left out). weights: the last ridge weights by fingerprint. penalty: what ridge was fitted with.
+            not defined left out). weights: the last ridge weights by fingerprint.
         horizons: of several horizons the scores at each, by horizon: its spread in returns over its own days.
+        penalty: what ridge was fitted with; None of another forecast.
     """
 
     daily: dict[Model, Daily]
     scores: dict[Model, dict[str, float]]
     weights: dict[str, float]
-    penalty: float
     horizons: dict[Model, dict[str, dict[str, float]]] = field(default_factory=dict)
+    penalty: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,10 @@ class _Scored:
     weights_at: Callable[[int], FloatArray]
     market: Market
     made: dict[int, FloatArray] = field(default_factory=dict)
-    series: dict[Model, list[dict[str, FloatArray]]] = field(init=False)  # by horizon
+    series: dict[Model, SeriesByHorizon] = field(init=False)
 
     def __post_init__(self) -> None:
-        dates, every = self.rows.stop - self.rows.start, self.market.every
-        self.series = {m: [{name: np.full(dates, np.nan) for name in SERIES} for _ in every] for m in MODELS}
+        self.series = {m: SeriesByHorizon(self.market, self.rows) for m in MODELS}
 
     def add(self, chunk: RankChunk) -> None:
         """The dates of a chunk, as far as they are asked for: turnover and what is traded need rows before."""
@@ -119,13 +119,9 @@ class _Scored:
         threads = self.market.config.run.threads
         forecasts = blend(parts, self._weights(len(parts), warm, last), threads)
         inside = None if chunk.universe is None else chunk.universe[own]
-        at = slice(first - self.rows.start, last - self.rows.start)
+        labels = [every[own] for every in (chunk.labels, *chunk.further)]
         for model, forecast in forecasts.items():
-            by_horizon = zip((chunk.labels, *chunk.further), self.market.every, self.series[model], strict=True)
-            for labels, market, series in by_horizon:
-                found = daily(forecast, labels[own], inside, span=market.span, threads=threads)
-                for name in SERIES:
-                    series[name][at] = getattr(found, name)[first - warm :]
+            self.series[model].add(forecast, labels, inside, warm, first)
 
     def _weights(self, factors: int, first: int, last: int) -> FloatArray:
         """(factors, last - first) weights of each row."""
@@ -142,18 +138,21 @@ class _Scored:
 
     def scores(self, names: Sequence[str], penalty: float) -> PoolScores:
         """What was filled in, summed up; `penalty` is what the weights were fitted with."""
-        found: dict[Model, Daily] = {}
-        each: dict[Model, dict[str, dict[str, float]]] = {}
-        for model, by_horizon in self.series.items():
-            parts = list(zip(self.market.every, (Daily(**series) for series in by_horizon), strict=True))
-            found[model] = over_markets(self.market.every, [d for _, d in parts])
-            if len(parts) > 1:
-                cost = self.market.config.cost_bps
-                own = {str(m.target.keys[0]): d.summary(None, m.span, cost) for m, d in parts}
-                each[model] = {key: known_figures(scores.as_dict()) for key, scores in own.items()}
-        scores = {m: known_figures(self.market.summary(d)) for m, d in found.items()}
         last = self.made[max(self.made)]
-        return PoolScores(found, scores, dict(zip(names, last.tolist(), strict=True)), penalty, each)
+        weights = dict(zip(names, last.tolist(), strict=True))
+        return replace(summed_up(self.market, self.series, weights), penalty=penalty)
+
+
+def summed_up(market: Market, series: Mapping[Model, SeriesByHorizon], weights: dict[str, float]) -> PoolScores:
+    """The scores of forecasts whose daily figures are filled in."""
+    found = {model: by_horizon.daily() for model, by_horizon in series.items()}
+    each: dict[Model, dict[str, dict[str, float]]] = {}
+    if market.further:
+        for model, by_horizon in series.items():
+            parts = zip(market.every, by_horizon.each(), strict=True)
+            own = {str(m.target.keys[0]): d.summary(None, m.span, market.config.cost_bps) for m, d in parts}
+            each[model] = {key: known_figures(scores.as_dict()) for key, scores in own.items()}
+    return PoolScores(found, {m: known_figures(market.summary(d)) for m, d in found.items()}, weights, each)
 
 
 @dataclass

@@ -40,6 +40,14 @@ class GrowingCorrelations:
         self._last: tuple[tuple[int, bytes], FloatArray] | None = None
         self._rows: list[NDArray[np.float32]] = []  # of block b: (BLOCK, (b + 1) BLOCK), whole on the diagonal
 
+    def first(self, count: int) -> GrowingCorrelations:
+        """Those of the first formulas alone, to read: it shares what it has with these."""
+        out = GrowingCorrelations(self.cells)
+        blocks = -(-count // BLOCK)
+        out.size, out._levels = count, self._levels[:blocks]
+        out._lengths, out._rows = self._lengths[:blocks], self._rows[:blocks]
+        return out
+
     def blocks(self) -> Iterator[slice]:
         """The formulas' places, block by block."""
         for at in range(0, self.size, BLOCK):

@@ -11,11 +11,13 @@ and 4 K T bytes of daily figures, and 8 K^2 while weights are solved for.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fama_fast.mining.measure.combination import summed_up
 from fama_fast.mining.measure.streamed_forecast import weighted_forecast
 from fama_fast.mining.pools.correlations import GrowingCorrelations, among
 from fama_fast.mining.pools.slopes import RidgeSlopes
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fama_fast.mining.config import WideSettings
+    from fama_fast.mining.measure.combination import PoolScores
     from fama_fast.mining.measure.levels import Levels
     from fama_fast.mining.measure.market import Market
     from fama_fast.mining.measure.streamed_forecast import SeriesByHorizon
@@ -61,11 +64,15 @@ class WidePool:
     def __init__(self, market: Market, settings: WideSettings) -> None:
         self.market, self.settings = market, settings
         self.members: list[PoolMember] = []
-        self._correlations = GrowingCorrelations(market.levels.count)
-        self._figures = DailyFigures(market.panel.shape[0])
+        self._known: set[str] = set()
+        self._stand_on(GrowingCorrelations(market.levels.count), DailyFigures(market.panel.shape[0]))
+
+    def _stand_on(self, correlations: GrowingCorrelations, figures: DailyFigures) -> None:
+        market, settings = self.market, self.settings
+        self._correlations, self._figures = correlations, figures
+        self._judged: dict[str, tuple[int, Fit, PoolScores]] = {}
         self._fitter = WeightFitter(self._correlations, self._figures, market.horizon, market.reach, settings.penalty)
         self._slopes = RidgeSlopes(self._correlations, settings.penalty or CONTRIBUTION_PENALTY)
-        self._known: set[str] = set()
 
     @property
     def size(self) -> int:
@@ -82,12 +89,27 @@ class WidePool:
         """How many of them the run began with."""
         return sum(m.begun_with for m in self.members)
 
+    @property
+    def identity(self) -> str:
+        """A name of this set of formulas, the same for the same set."""
+        return "wide:" + hashlib.blake2b(" ".join(sorted(self.names)).encode(), digest_size=16).hexdigest()
+
+    def first(self, count: int) -> WidePool:
+        """The pool as it was after so many formulas, beside those that the run began with: to read, not to add to."""
+        upto = self.seeds + count
+        if upto >= self.size:
+            return self
+        out = WidePool(self.market, self.settings)
+        out.members = self.members[:upto]
+        out._stand_on(self._correlations.first(upto), self._figures.first(upto))
+        return out
+
     def add(self, members: Sequence[PoolMember], series: Sequence[FloatArray], levels: Sequence[Levels]) -> None:
         """Take in what is defined and no copy: of a formula that is there, of its rankings, or of its levels.
 
         Args:
-            series: (T,) each, the objective's daily figures over the mining rows before costs, counted as RankICs, in
-                the direction of training. levels: (cells,) each, in the same direction.
+            series: (T,) each, the objective's daily figures over the mining rows before costs, counted as RankICs and
+                for every member, in the direction of training. levels: (cells,) each, in the same direction.
         """
         if not self.settings.enabled:
             return
@@ -143,6 +165,18 @@ class WidePool:
             return own
         slopes = self._slopes.of(self._correlations.with_each(levels))
         return own - np.nan_to_num(self._figures.weighted(slopes.T, train))
+
+    def judged(self, split: str) -> tuple[Fit, PoolScores]:
+        """The weights for the validation or the test rows, fitted on all rows before them, and what their forecast is
+        worth there; asking for the test opens it. Made once, until the pool grows."""
+        known = self._judged.get(split)
+        if known is None or known[0] != self.size:
+            rows = self.market.rows
+            fit = self.fit(rows.train) if split == "valid" else self.fit(rows.train, rows.valid)
+            weights = dict(zip(self.names, fit.weights.tolist(), strict=True))
+            known = self.size, fit, summed_up(self.market, {"ridge": self.forecast(fit, split)}, weights)
+            self._judged[split] = known
+        return known[1], known[2]
 
     def forecast(self, fit: Fit, split: str) -> SeriesByHorizon:
         """Daily figures of the pool's forecast over the validation or the test rows; the latter opens the test.

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fama_fast.evaluation.inference import mean
-from fama_fast.evaluation.mean_tests import studentised_interval
 from fama_fast.ledger.records import as_proposed
 from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.measure.combination import FactorPool
+from fama_fast.mining.run.wide_judgement import interval, wide_control
 from fama_fast.mining.verdict.control import Control, random_formulas, sizes_of
 from fama_fast.mining.verdict.measures import judged_series
 from fama_fast.mining.verdict.verdict import judge_factors
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from fama_fast.mining.config import MiningConfig
     from fama_fast.mining.measure.combination import PoolScores
     from fama_fast.mining.measure.market import Market
+    from fama_fast.mining.pools.wide import WidePool
     from fama_fast.mining.run.stopping import StopRequest
-    from fama_fast.types import FloatArray
 
 _DRAWS = 12  # of which random formulas there are, beside the one that is compared
 
@@ -39,7 +39,7 @@ _DRAWS = 12  # of which random formulas there are, beside the one that is compar
 class Selected:
     """The outcome of a selection: its factors in order of admission, their pool on validation, its candidates.
 
-    `measured` has (fingerprint, scores) of every candidate, in the direction of training.
+    `measured` has (fingerprint, scores) of every candidate, in the direction of training; `wide` is their wide pool.
     """
 
     factors: tuple[Factor, ...]
@@ -47,6 +47,7 @@ class Selected:
     candidates: int
     funnel: dict[str, int]
     measured: tuple[tuple[str | None, dict[str, dict[str, float]]], ...] = ()
+    wide: WidePool | None = None
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,13 @@ def select(
     library: Sequence[Factor],
     rounds: Iterable[Sequence[str]],
     stop: StopRequest | None = None,
+    *,
+    wide: bool = True,
 ) -> Selected:
     """Pass rounds of expressions through the gates into a copy of the starting library, without search or ledger.
+
+    Args:
+        wide: whether they make a wide pool too.
 
     Raises:
         Stopped: between two rounds, when it was asked to.
@@ -79,7 +85,7 @@ def select(
     from fama_fast.mining.run.state import first_state
     from fama_fast.mining.run.steps import pass_gates
 
-    state, _ = first_state(market, library)
+    state, _ = first_state(market, library, wide=wide)
     rows: list[dict[str, Any]] = []
     measured: list[tuple[str | None, dict[str, dict[str, float]]]] = []
     for number, texts in enumerate(rounds, start=1):
@@ -93,7 +99,7 @@ def select(
             break
     new = state.new_factors
     pool = FactorPool(market, config.pool).valid(new) if new else None
-    return Selected(tuple(new), pool, len(rows), funnel(rows), tuple(measured))
+    return Selected(tuple(new), pool, len(rows), funnel(rows), tuple(measured), state.wide)
 
 
 def batches(texts: Sequence[str], size: int) -> list[Sequence[str]]:
@@ -109,6 +115,7 @@ def run_controls(
     pool: PoolScores | None,
     compared: Compared | None = None,
     *,
+    wide: WidePool | None = None,
     stop: StopRequest | None = None,
 ) -> tuple[Control, tuple[Factor, ...], tuple[Factor, ...]]:
     """Run the controls that the configuration asks for.
@@ -116,7 +123,7 @@ def run_controls(
     Args:
         library: what the run started from. candidates: the run's, as the ledger has them.
         pool: of the run's new factors on validation; None without any. compared: those that hold, for the random
-            formulas; None without any. stop: whether to.
+            formulas; None without any. wide: the run's wide pool, for theirs. stop: whether to.
 
     Returns:
         The figures, the random formulas that were chosen and the run's factors beside them: both are measured on the
@@ -136,6 +143,8 @@ def run_controls(
         control = replace(control, candidates=len(texts), admitted=len(found.factors))
         if found.factors:
             control, chosen, own = _against(market, config, found, compared, control)
+        if wide is not None and wide.size and found.wide is not None:
+            control = replace(control, wide=wide_control(wide, found.wide, config))
     if asked.shuffle and candidates:
         rounds: dict[int, list[str]] = {}
         for c in candidates:
@@ -143,7 +152,9 @@ def run_controls(
         null = []
         for i in range(asked.shuffle):
             rng = np.random.default_rng([config.run.seed, i])
-            again = select(market.shuffled(rng, asked.shuffle_block), config, library, rounds.values(), stop)
+            again = select(
+                market.shuffled(rng, asked.shuffle_block), config, library, rounds.values(), stop, wide=False
+            )
             null.append(0.0 if again.pool is None else again.pool.scores[model].get("objective", 0.0))
         best = 0.0 if pool is None else pool.scores[model].get("objective", 0.0)
         p = (1 + sum(1 for value in null if value >= best)) / (1 + len(null))
@@ -188,15 +199,6 @@ def _against(
     gains = []
     for name in (config.objective, "spread"):
         series = [judged_series(d, name, config) for d in (ours.daily[model], theirs.daily[model], *drawn)]
-        gains.append(_interval(series[0] - series[1], [mean(x) for x in series[2:]], market.horizon))
+        gains.append(interval(series[0] - series[1], market.horizon, [mean(x) for x in series[2:]]))
     control = replace(control, own_valid=ours.scores[model], gain=gains[0], spread_gain=gains[1], draws=len(drawn))
     return control, chosen, own
-
-
-def _interval(difference: FloatArray, draws: Sequence[float], horizon: int) -> tuple[float, ...]:
-    """95% interval of a mean difference; empty where there is none, a point where nothing varies."""
-    known = difference[np.isfinite(difference)]
-    if known.size and (known == known[0]).all():
-        return float(known[0]), float(known[0])
-    low, high = studentised_interval(difference, horizon=horizon, draws=draws)
-    return (low, high) if np.isfinite(low) else ()

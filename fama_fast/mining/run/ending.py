@@ -20,6 +20,7 @@ from fama_fast.mining.library.pareto import front_rows
 from fama_fast.mining.run.controls import Compared, run_controls
 from fama_fast.mining.run.luck import luck_among, measure_again, shown_by_panel
 from fama_fast.mining.run.to_records import PLACES, deciding_settings, described, split_days
+from fama_fast.mining.run.wide_judgement import wide_findings, wide_scores, with_test
 from fama_fast.mining.verdict.control import Control
 from fama_fast.mining.verdict.results import MiningResult
 from fama_fast.mining.verdict.verdict import conclude, evidence, interrupted, judge_factors, not_judged, spent_level
@@ -103,7 +104,12 @@ class Ending:
         valid = self.pool.valid(new) if new else None
         holds = {f.fingerprint for f in judged if f.holds}
         holding = tuple(f for f in new if f.fingerprint in holds)
-        openings = before.openings(holds)
+        self.doing = "the wide pool"
+        self.progress.phase("the wide pool: every formula that was measured, weighed into one forecast")
+        assert state.wide is not None
+        wide = wide_findings(state.wide, config)
+        tested_names = holds | ({state.wide.identity} if wide is not None and wide.stands else set())
+        openings = before.openings(tested_names)
         test_level = spent_level(bar.test_level, openings)
         self.doing = "the tests of the best candidate"
         self.progress.phase("what luck does with so many candidates")
@@ -116,10 +122,12 @@ class Ending:
         test: dict[str, dict[str, float]] = {}
         tested: PoolScores | None = None
         self.asked.check()
-        if holds:
+        if holds or (wide is not None and wide.stands):
             self.doing = "the test"
             self.progress.phase("opening the test split")
             self.ledger.open_test(run)
+            wide = None if wide is None else with_test(wide, state.wide, config)
+        if holds:
             test = {k: known_figures(v) for k, v in self.market.open_test(holding).items()}
             tested = self.pool.test(holding)
             test["pool"] = tested.scores[model]
@@ -143,6 +151,7 @@ class Ending:
             could_show=could_show,
             objective=config.objective,
             horizon=horizon,
+            wide=wide,
         )
         result = replace(
             self._result(run, state, verdict, funnel(rows), stop),
@@ -155,6 +164,8 @@ class Ending:
             scores.setdefault(fingerprint, {})["test"] = figures
         if state.pool:
             scores.setdefault("pool", {})["valid"] = state.pool
+        for name, by_split in wide_scores(state.wide, wide).items():
+            scores[name] = {**scores.get(name, {}), **by_split}
         # Before the run is closed, for a run that is killed in between saves again when it is resumed.
         unsaved = self._save(new)
         self.doing = "the record of the verdict"
@@ -194,7 +205,7 @@ class Ending:
             Factor(f.canonical, f.canonical, f.fingerprint, proposed=state.begun_as.get(f.fingerprint, ""))
             for f in begun_with
         ]
-        return run_controls(self.market, config, library, rows, valid, compared, stop=self.asked)
+        return run_controls(self.market, config, library, rows, valid, compared, wide=state.wide, stop=self.asked)
 
     def _save(self, new: Sequence[Factor]) -> str:
         """Save the new factors in the factor cache; returns why that failed, empty where it did not or was not asked

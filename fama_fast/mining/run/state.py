@@ -153,7 +153,7 @@ def first_state(market: Market, factors: Sequence[Factor], *, wide: bool = True)
     state = LoopState(LibraryView(), wide=pool)
     known = list(measured(market, alphas, pool))
     penalty = market.config.gates.complexity_penalty
-    begun: list[int] = []
+    begun: list[tuple[str, int]] = []
     for i, (factor, alpha, (found, _), vector) in enumerate(
         zip(usable, alphas, known, market.vectors(alphas), strict=True)
     ):
@@ -168,7 +168,7 @@ def first_state(market: Market, factors: Sequence[Factor], *, wide: bool = True)
         if before is not None:
             notes.append(f"left out of the library: {factor.canonical} is the negative of {before.factor.canonical}")
             continue
-        begun.append(i)
+        begun.append((own_factor.fingerprint, i))
         scored_coverage = market.scored_coverage(series, found.covered)
         _put(
             state,
@@ -183,7 +183,8 @@ def first_state(market: Market, factors: Sequence[Factor], *, wide: bool = True)
         if admissible(alpha.node, limits) is None:  # nothing is bred from what could not be proposed
             elite = elite_of(alpha, own, penalty, scored_coverage, fingerprint=own_factor.fingerprint)
             state.archive.consider(elite, own)
-    offer(pool, market, [alphas[i] for i in begun], [known[i] for i in begun], begun_with=True)
+    places = [i for _, i in sorted(begun)]  # as the ledger gives them to a run that goes on
+    offer(pool, market, [alphas[i] for i in places], [known[i] for i in places], begun_with=True)
     return state, notes
 
 

@@ -20,7 +20,7 @@ from fama_fast.mining.library.archive import series_hash
 from fama_fast.mining.library.gates import GATES, GateContext, GateCost, Lesson, run_gates
 from fama_fast.mining.measure.race import controls_of
 from fama_fast.mining.run.state import IN_LIBRARY, factor_of
-from fama_fast.mining.run.wide_filling import measured, take_in
+from fama_fast.mining.run.wide_filling import daily_figures, measured, take_in
 from fama_fast.proposals.admissible import admissible
 from fama_fast.proposals.protocol import ProposalRequest
 
@@ -216,7 +216,7 @@ def pass_gates(
     assert state.wide is not None
     take_in(state.wide, candidates)
     for candidate in candidates:
-        candidate.series = candidate.vector = candidate.gross = candidate.levels = None
+        candidate.series = candidate.vector = candidate.wide_series = candidate.levels = None
     return admitted
 
 
@@ -254,8 +254,9 @@ def _measure(candidates: Sequence[Candidate], market: Market, state: LoopState) 
         if candidate.sign < 0:
             state.turned[candidate.compiled.fingerprint] = candidate.fingerprint, candidate.oriented.canonical
         candidate.series = series = yardstick.series(found, sign)
-        candidate.gross = sign * yardstick.gross(found)
-        candidate.levels = None if levels is None else levels * np.int8(sign)
+        if levels is not None:
+            candidate.wide_series = daily_figures(market, found, sign)
+            candidate.levels = levels * np.int8(sign)
         candidate.ranking = series_hash(found.rank_ic)
         candidate.coverage = float(found.covered[train].mean())
         candidate.scored_coverage = market.scored_coverage(series, found.covered)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fama_fast.mining.measure.market import Market
     from fama_fast.mining.objective import Measured
     from fama_fast.mining.pools.wide import WidePool
+    from fama_fast.types import FloatArray
 
 _BATCH = 64  # formulas measured again at a time
 
@@ -37,12 +38,24 @@ def measured(market: Market, alphas: Sequence[Alpha], pool: WidePool) -> Iterato
     yield from zip(found, levels, strict=True)
 
 
+def daily_figures(market: Market, found: Measured, sign: int) -> FloatArray:
+    """(T,) the objective's daily figures of `sign` times a formula as a part of a forecast over every member.
+
+    Before costs, counted as RankICs. Where a formula has no value the forecast has the middle, so a date counts with
+    the share of members that have one, over the root of the mean share (docs/decisions/039-what-a-wide-pool-fits.md).
+    """
+    series = sign * market.yardstick.gross(found)
+    usual = max(market.scored_coverage(series, found.covered), 1e-12)
+    figures: FloatArray = series * found.covered / np.sqrt(usual)
+    return figures
+
+
 def take_in(pool: WidePool, candidates: Iterable[Candidate]) -> None:
     """Add a round's candidates that were measured, in the order that they were proposed."""
-    taken = [c for c in candidates if c.gross is not None and c.levels is not None]
+    taken = [c for c in candidates if c.wide_series is not None and c.levels is not None]
     pool.add(
         [PoolMember(c.fingerprint, c.oriented.canonical, c.compiled.canonical, c.sign, c.ranking) for c in taken],
-        [c.gross for c in taken if c.gross is not None],
+        [c.wide_series for c in taken if c.wide_series is not None],
         [c.levels for c in taken if c.levels is not None],
     )
 
@@ -76,7 +89,7 @@ def offer(
                 oriented.fingerprint, oriented.canonical, alpha.canonical, sign, series_hash(found.rank_ic), begun_with
             )
         )
-        series.append(sign * market.yardstick.gross(found))
+        series.append(daily_figures(market, found, sign))
         own.append(levels * np.int8(sign))
     pool.add(members, series, own)
 

@@ -27,6 +27,38 @@ _MAX_DEPTH = 8
 
 
 @dataclass(frozen=True)
+class WideControl:
+    """The wide pool of random formulas beside the run's, of as many: the first ones of each that were measured.
+
+    Attributes:
+        formulas: of each, beside the starting library that both have. pool_valid: scores of theirs; own_valid: of the
+            run's. gain, spread_gain: 95% interval of the run's less theirs over validation dates, in the objective and
+            in the spread; empty where there is none.
+    """
+
+    formulas: int
+    pool_valid: dict[str, float] = field(default_factory=dict)
+    own_valid: dict[str, float] = field(default_factory=dict)
+    gain: tuple[float, ...] = ()
+    spread_gain: tuple[float, ...] = ()
+
+    @property
+    def beaten(self) -> bool:
+        """Whether the run's is better."""
+        return not self.formulas or (len(self.gain) == 2 and self.gain[0] > 0.0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for the result file."""
+        intervals = {"gain_interval": self.gain, "spread_gain_interval": self.spread_gain}
+        return {
+            "formulas": self.formulas,
+            "pool": dict(self.pool_valid),
+            "run_pool": dict(self.own_valid),
+            **{name: list(bounds) for name, bounds in intervals.items() if bounds},
+        }
+
+
+@dataclass(frozen=True)
 class Control:
     """The controls of a run, for its verdict and its result.
 
@@ -39,6 +71,7 @@ class Control:
         gain, spread_gain: 95% interval of the run's pool less theirs over validation dates, in the objective and in
             the spread; it allows for the dates and for which formulas were drawn. Empty without either pool.
         draws: how many other draws of random formulas the intervals have seen.
+        wide: their wide pool; None where the run has none.
         null: the pool's validation objective of each shuffled selection (0 where nothing was admitted).
         null_p: share of selections, the run's own included, whose pool is at least as good; None without any.
     """
@@ -58,6 +91,7 @@ class Control:
     draws: int = 0
     null: tuple[float, ...] = ()
     null_p: float | None = None
+    wide: WideControl | None = None
 
     @property
     def beaten(self) -> bool | None:
@@ -82,6 +116,8 @@ class Control:
             random_formulas |= {"pool_valid_gain_interval": list(self.gain), "draws": self.draws}
         if self.spread_gain:
             random_formulas["pool_valid_spread_gain_interval"] = list(self.spread_gain)
+        if self.wide is not None:
+            random_formulas["wide"] = self.wide.as_dict()
         out: dict[str, Any] = {}
         if self.candidates:
             out["random_formulas"] = random_formulas

@@ -96,6 +96,30 @@ class PoolFigures(Part):
     net_interval: Interval | None = None
 
 
+class WideControlFigures(Part):
+    """The wide pool of random formulas beside the run's."""
+
+    formulas: Count
+    pool: Figures
+    run_pool: Figures
+    gain_interval: Interval | None = None
+    spread_gain_interval: Interval | None = None
+
+
+class WideFigures(Part):
+    """The wide pool."""
+
+    formulas: Count
+    seeds: Count
+    penalty: float
+    power: float
+    expected: Figures
+    level: float
+    stands: bool
+    valid: PoolFigures
+    test: PoolFigures | dict[str, Any]  # empty where it was not opened
+
+
 class RandomFormulas(Part):
     """Results of the random-formula control; of earlier versions without how many were chosen, and beside what."""
 
@@ -110,6 +134,7 @@ class RandomFormulas(Part):
     best_valid_rank_ic: Number = None
     pool: dict[Literal["valid", "test"], Figures] | None = None
     pool_valid_gain_interval: Interval | None = None
+    wide: WideControlFigures | None = None
 
 
 class ShuffledLabels(Part):
@@ -156,6 +181,7 @@ class VerdictPart(Part):
     control: ControlFigures
     objective: str | None = None  # of earlier versions, which judged the RankIC
     horizon: Count | None = None
+    wide: WideFigures | None = None  # of earlier versions, which had none, and of runs without one
     luck: LuckFigures | None = None
     could_have_shown: Figures | None = None
 

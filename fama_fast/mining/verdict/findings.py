@@ -114,6 +114,49 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class WidePoolFindings:
+    """What the wide pool came to.
+
+    Attributes:
+        formulas: how many it has; seeds: of them, those that the run began with. penalty, power: of its weights, chosen
+            in training (`pools.weights`). expected: mean of its objective over the blocks of training that it walked
+            forward over, counted as a RankIC; error: standard error of that, which is that of the forecast; NaN where
+            it could not walk. valid: on validation, weights fitted in training; test: refitted on both.
+        level: one-sided, at which it stands on validation.
+    """
+
+    formulas: int
+    seeds: int
+    penalty: float
+    power: float
+    expected: float
+    error: float
+    valid: Evidence
+    level: float
+    test: Evidence | None = None
+
+    @property
+    def stands(self) -> bool:
+        """Whether the run put something in it, and its objective is above zero on validation at the level."""
+        return self.formulas > self.seeds and self.valid.p <= self.level
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for the result file; the weights are in the ledger."""
+        known = {"mean": self.expected, "error": self.error}
+        return {
+            "formulas": self.formulas,
+            "seeds": self.seeds,
+            "penalty": self.penalty,
+            "power": self.power,
+            "expected": {name: value for name, value in known.items() if math.isfinite(value)},
+            "level": self.level,
+            "stands": self.stands,
+            "valid": self.valid.as_dict(),
+            "test": {} if self.test is None else self.test.as_dict(),
+        }
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The conclusion of a run, in figures and in words.
 
@@ -125,7 +168,8 @@ class Verdict:
             where there is none. shrinkage: mean test RankIC of the factors that hold over their training
             RankIC. control: figures of the null controls. luck: tests of the best of all candidates; None where none
             was measured. could_show: the least RankIC and spread that would have been found.
-        objective: what the search climbed and the tests were of. horizon: days that a label spans.
+        objective: what the search climbed and the tests were of. horizon: days that a label spans. wide: the wide pool;
+            None where there is none.
     """
 
     status: Status
@@ -144,6 +188,7 @@ class Verdict:
     could_show: dict[str, float] = field(default_factory=dict)
     objective: str = "rank_ic"
     horizon: int = 1
+    wide: WidePoolFindings | None = None
 
     @property
     def exit_code(self) -> int:
@@ -175,6 +220,7 @@ class Verdict:
             "control": self.control.as_dict(),
             "objective": self.objective,
             "horizon": self.horizon,
+            **({} if self.wide is None else {"wide": self.wide.as_dict()}),
             **({} if self.luck is None else {"luck": self.luck.as_dict()}),
             **({"could_have_shown": dict(self.could_show)} if self.could_show else {}),
         }

@@ -135,7 +135,9 @@ def measure_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
     """
     horizon = document["verdict"].get("horizon") or document["settings"].get("splits", {}).get("horizon") or 1
     pools = document["verdict"].get("pool", {})
-    shown = [("", split, pools[split], "the pool") for split in ("valid", "test") if pools.get(split)]
+    wide = document["verdict"].get("wide", {})
+    shown = [("", split, wide[split], "the wide pool") for split in ("valid", "test") if wide.get(split)]
+    shown += [("", split, pools[split], "the pool") for split in ("valid", "test") if pools.get(split)]
     for entry in document["factors"]:
         holds, scores = "yes" if entry.get("verdict", {}).get("holds") else "no", entry["scores"]
         shown += [(holds, split, scores[split], entry["expression"]) for split in _SPLITS if split in scores]

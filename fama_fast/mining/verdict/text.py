@@ -11,8 +11,8 @@ from fama_fast.mining.verdict.measures import in_units, interval_in_units
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fama_fast.mining.verdict.control import Control
-    from fama_fast.mining.verdict.findings import Evidence, FactorVerdict, Tried
+    from fama_fast.mining.verdict.control import Control, WideControl
+    from fama_fast.mining.verdict.findings import Evidence, FactorVerdict, Tried, WidePoolFindings
     from fama_fast.mining.verdict.luck import Luck
 
 NAN = float("nan")
@@ -122,12 +122,15 @@ def statements(
     could_show: Mapping[str, float] | None = None,
     objective: str = "rank_ic",
     horizon: int = 1,
+    wide: WidePoolFindings | None = None,
 ) -> tuple[str, ...]:
     """One sentence each on the number of trials, validation, luck, the null controls and the test."""
     out = [_bar(tried, level)]
     if valid is not None:
         out.append(_validation(factors, luck, valid))
         out += _by_horizon("validation", valid)
+    if wide is not None:
+        out.append(_wide(wide, control.wide, test_level, objective, horizon))
     if luck is not None:
         out.append(_luck(luck))
     if control.candidates:
@@ -145,6 +148,68 @@ def statements(
     if could_show:
         out.append(f"{_could(could_show, horizon)}.")
     return tuple(out)
+
+
+def wide_headline(status: Status, wide: WidePoolFindings, control: Control, *, horizon: int = 1) -> str:
+    """At most two sentences for a run whose wide pool earned more than its factors."""
+    assert wide.test is not None
+    name, random = wide.test.objective, control.wide
+    pool = f"the wide pool of {_formulas(wide)} holds on validation"
+    spread = "" if name == "spread" else f", {_spread(wide.test)}"
+    figures = f"on the test split: {_judged(wide.test)}{spread}"
+    if status is Status.NOT_CONFIRMED:
+        word = "contradicts" if wide.test.level < 0.0 else "does not confirm"
+        return f"not confirmed: {pool}, but the test {word} ({figures})"
+    if status is Status.DOES_NOT_PAY:
+        where = " on validation" if wide.test.pays else ""
+        own = f"; {_spread(wide.valid)} on validation" if where else ""
+        return (
+            f"ranks, but does not pay: {pool} and the test agrees, but its spread{where} is not above zero "
+            f"({figures}{own})"
+        )
+    if status is Status.NOT_BETTER:
+        assert random is not None
+        do = "do better" if len(random.gain) == 2 and random.gain[1] < 0.0 else "do as well"
+        return (
+            f"found, but no better than random formulas: {pool} and the test agrees ({figures}). On validation as many "
+            f"random formulas, pooled alike, {do}: the difference is "
+            f"{interval_in_units(name, random.gain, horizon)} (95% interval)."
+        )
+    if random is None:
+        rest = "It was not compared with random formulas"
+    elif not random.formulas:
+        rest = "No random formula passed the gates that it takes to be measured"
+    else:
+        rest = f"On validation it is better than as many random formulas, pooled alike ({random.formulas})"
+    return f"found: {pool} and the test agrees and pays ({figures}). {rest}."
+
+
+def _formulas(wide: WidePoolFindings) -> str:
+    known = f" ({wide.seeds} of them known before)" if wide.seeds else ""
+    return f"{wide.formulas:,} formula{'s' if wide.formulas != 1 else ''}{known}"
+
+
+def _wide(wide: WidePoolFindings, control: WideControl | None, test_level: float, objective: str, horizon: int) -> str:
+    """The wide pool: what it was expected to be, is on validation and the test, and beside random formulas."""
+    pool = wide.valid
+    spread = "" if objective == "spread" else f" and {_spread(pool)}"
+    text = f"The wide pool of {_formulas(wide)} has {_judged(pool)}{spread} on validation, one-sided p {pool.p:.2g}"
+    if wide.expected == wide.expected:
+        text += f" (expected, counted as a RankIC: {wide.expected:+.4f}, standard error {wide.error:.4f})"
+    if wide.test is not None:
+        text += (
+            f"; refitted, {_judged(wide.test)} on the test, one-sided p {wide.test.p:.2g} (level {test_level:.2g}), "
+            f"{_spread(wide.test)}, net {in_units('net', wide.test.scores.get('net'), wide.test.horizon)}"
+        )
+    if control is not None and control.formulas:
+        word = OBJECTIVES[objective].label
+        text += (
+            f"; {control.formulas:,} random formulas pooled alike have {word} "
+            f"{in_units(objective, control.pool_valid.get(objective), horizon)} on validation, as many of the run's "
+            f"{in_units(objective, control.own_valid.get(objective), horizon)} (95% interval of the difference over "
+            f"dates: {interval_in_units(objective, control.gain, horizon)})"
+        )
+    return text + "."
 
 
 def _bar(tried: Tried, level: float) -> str:

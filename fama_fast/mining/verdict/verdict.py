@@ -8,6 +8,9 @@ less of the level to the next (`spent_level`). What the test agrees with must
 also pay, with the 95% interval of its spread above zero there and on validation, and be better on validation than
 random formulas of the same number, chosen by the same rule. Words follow the test, never the hope. Files are unknown
 here.
+
+The wide pool of every measured formula is judged beside them, by the same endings: it goes to the test where its
+objective on validation is above zero at a level of its own, for it is one pool and was chosen by nobody.
 """
 
 from __future__ import annotations
@@ -21,7 +24,14 @@ from fama_fast.evaluation import benjamini_hochberg, luck_deflated_sharpe, mean_
 from fama_fast.ledger.records import was_measured
 from fama_fast.library.factor import score_of
 from fama_fast.mining.verdict.control import Control
-from fama_fast.mining.verdict.findings import Evidence, FactorVerdict, Status, Tried, Verdict
+from fama_fast.mining.verdict.findings import (
+    Evidence,
+    FactorVerdict,
+    Status,
+    Tried,
+    Verdict,
+    WidePoolFindings,
+)
 from fama_fast.mining.verdict.measures import judged_series
 
 if TYPE_CHECKING:
@@ -29,7 +39,7 @@ if TYPE_CHECKING:
 
     from fama_fast.library.factor import Factor
     from fama_fast.mining.config import MiningConfig
-    from fama_fast.mining.measure.combination import PoolScores
+    from fama_fast.mining.measure.combination import Model, PoolScores
     from fama_fast.mining.verdict.luck import Luck
 
     Scores = Mapping[str, Mapping[str, float]]
@@ -117,9 +127,14 @@ def evidence(
 ) -> Evidence | None:
     """Figures of a pool with intervals and p-value; with the number of independent `trials`, the deflated Sharpe ratio
     of its daily spread."""
-    if pool is None:
-        return None
-    model, objective = config.pool.model, config.objective
+    return None if pool is None else evidence_of(pool, config, config.pool.model, horizon=horizon, trials=trials)
+
+
+def evidence_of(
+    pool: PoolScores, config: MiningConfig, model: Model, *, horizon: int, trials: float | None = None
+) -> Evidence:
+    """The same of one of its models."""
+    objective = config.objective
     daily = pool.daily[model]
     series, spread = judged_series(daily, objective, config), daily.spread
     deflated = None
@@ -155,12 +170,14 @@ def conclude(
     could_show: Mapping[str, float] | None = None,
     objective: str = "rank_ic",
     horizon: int = 1,
+    wide: WidePoolFindings | None = None,
 ) -> Verdict:
-    """The verdict, made once the test of the factors that hold is known.
+    """The verdict, made once the test of what holds is known: the better of what the factors and the wide pool earn.
 
     Args:
         factors: the new factors by fingerprint. test: test scores by fingerprint; empty when nothing holds, for
-            then the test stays closed. valid, tested, luck, could_show: see `Verdict`.
+            then the test stays closed. valid, tested, luck, could_show, wide: see `Verdict`. Where factors and wide
+            pool both go to the test each has half of its level, so that luck has no more chances than with one.
     """
     from fama_fast.mining.verdict import text as sentences
 
@@ -177,22 +194,22 @@ def conclude(
         for f in judged
     )
     holding = [f for f in factor_verdicts if f.holds]
-    if not holding or tested is None:
-        status = Status.NOTHING_FOUND
-    elif tested.p > test_level:
-        status = Status.NOT_CONFIRMED
-    elif not tested.pays or (valid is not None and not valid.pays):
-        # One interval of 95% is above zero by luck once in 40 markets that rank and do not pay; two, hardly ever.
-        status = Status.DOES_NOT_PAY
-    elif control is not None and control.beaten is False:
-        status = Status.NOT_BETTER
-    else:
-        status = Status.FOUND
     control, could_show = control or Control(), dict(could_show or {})
+    if holding and wide is not None and wide.stands:
+        test_level /= 2.0
+    status = _earned(tested if holding else None, valid, test_level, control.beaten)
+    wide_status = Status.NOTHING_FOUND
+    if wide is not None and wide.stands:
+        wide_beats = None if control.wide is None else control.wide.beaten
+        wide_status = _earned(wide.test, wide.valid, test_level, wide_beats)
     shrinkage = _shrinkage([factors[f.fingerprint] for f in holding], test)
+    by_wide = _WORTH.index(wide_status) > _WORTH.index(status)
+    status = wide_status if by_wide else status
     return Verdict(
         status,
-        sentences.headline(
+        sentences.wide_headline(status, wide, control, horizon=horizon)
+        if by_wide and wide is not None
+        else sentences.headline(
             status,
             factor_verdicts,
             tried,
@@ -217,6 +234,7 @@ def conclude(
             could_show=could_show,
             objective=objective,
             horizon=horizon,
+            wide=wide,
         ),
         level,
         test_level,
@@ -231,7 +249,23 @@ def conclude(
         could_show,
         objective,
         horizon,
+        wide,
     )
+
+
+_WORTH = (Status.NOTHING_FOUND, Status.NOT_CONFIRMED, Status.DOES_NOT_PAY, Status.NOT_BETTER, Status.FOUND)
+
+
+def _earned(tested: Evidence | None, valid: Evidence | None, test_level: float, beaten: bool | None) -> Status:
+    """What a pool earns that went to the test, or did not: the words of the verdict."""
+    if tested is None:
+        return Status.NOTHING_FOUND
+    if tested.p > test_level:
+        return Status.NOT_CONFIRMED
+    if not tested.pays or (valid is not None and not valid.pays):
+        # One interval of 95% is above zero by luck once in 40 markets that rank and do not pay; two, hardly ever.
+        return Status.DOES_NOT_PAY
+    return Status.NOT_BETTER if beaten is False else Status.FOUND
 
 
 def _shrinkage(holding: Sequence[Factor], test: Scores) -> float | None:

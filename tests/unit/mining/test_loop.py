@@ -138,7 +138,7 @@ def test_a_planted_signal_is_found_and_everything_is_recorded(tmp_path: Path, pl
     assert all({"train", "valid", "screen"} <= set(r["scores"]) for r in rows if r["admitted"])
     assert (record.status, record.rounds, record.data_hash) == ("finished", 3, planted.data_hash)
     assert record.test_opened_at is not None
-    assert set(stored[best.fingerprint]) == {"train", "valid", "test"}
+    assert set(stored[best.fingerprint]) == {"train", "valid", "test", "wide"}
 
     first, second = proposer.requests[:2]
     assert len(first.exemplars) == 3

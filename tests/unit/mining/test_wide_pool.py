@@ -102,7 +102,7 @@ def dense_levels(values: Any, universe: Any) -> Any:
 def test_levels_are_centred_ranks_in_63_steps(market: Market, panel: Panel) -> None:
     _, levels = market.measure_levels(market.compiled(TEXTS))
     rows = market.levels.rows
-    assert len(rows) == 24  # the least: the training rows are less than two years
+    assert len(rows) == 32  # 48 a year
     for text, found in zip(TEXTS, levels, strict=True):
         values = ff.evaluate([text], panel)[0][rows]
         want = dense_levels(values, panel.universe[rows])[panel.universe[rows]]
@@ -405,7 +405,7 @@ def test_a_round_s_candidates_are_taken_in_and_a_resumed_run_has_the_same_pool(m
             record = record_of(c, "test", turned=state.turned)
             rows.append({name: getattr(record, name) for name in ("fingerprint", "canonical", "scores", "extra")})
             assert c.levels is None
-            assert c.gross is None
+            assert c.wide_series is None
     assert AS_PROPOSED in {key for row in rows for key in row["extra"]}  # some were turned round
     measured_ones = [row["fingerprint"] for row in rows if "train" in row["scores"]]
     pool = state.wide
@@ -413,7 +413,8 @@ def test_a_round_s_candidates_are_taken_in_and_a_resumed_run_has_the_same_pool(m
     assert pool.seeds == 2
     assert pool.size >= 5
     again = WidePool(market, market.config.wide)
-    begun = [state.begun_as.get(f.fingerprint) or f.canonical for f in start_of(first_state(market, starting)[0])]
+    start = sorted(start_of(first_state(market, starting)[0]), key=lambda f: f.fingerprint)  # as the ledger does
+    begun = [state.begun_as.get(f.fingerprint) or f.canonical for f in start]
     measure_again(again, market, begun, begun_with=True)
     measure_again(again, market, measured_texts(rows))
     assert again.members == pool.members
