@@ -73,10 +73,15 @@ def jobs_of(
 
 @dataclass
 class Progress:
-    """How long the rest takes, from the rows so far. kinds: seconds and rows, by arm."""
+    """How long the rest takes, from the rows so far.
+
+    Attributes:
+        left: rows by arm. jobs: at a time. candidates: of an arm. spent: seconds of each row so far, by arm.
+    """
 
     left: dict[str, int]
     jobs: int
+    candidates: int
     spent: dict[str, list[float]] = field(default_factory=dict)
 
     def row(self, job: AnyJob, seconds: float) -> str:
@@ -84,9 +89,13 @@ class Progress:
         self.left[job.arm] = max(0, self.left[job.arm] - 1)
         self.spent.setdefault(job.arm, []).append(seconds)
         known = {arm: sum(s) / len(s) for arm, s in self.spent.items()}
-        usual = max(known.values())
-        rest = sum(n * known.get(arm, usual) for arm, n in self.left.items()) / self.jobs
+        rest = sum(n * known.get(arm, self._guess(arm)) for arm, n in self.left.items()) / self.jobs
         return f"about {rest / 60:.0f} minutes left"
+
+    def _guess(self, arm: str) -> float:
+        """Seconds of a row of an arm that has none yet."""
+        each = 0.0 if arm in formulas.PUBLISHED else 0.01 if arm in formulas.RANDOM else 0.04
+        return 1.0 + each * self.candidates
 
 
 def run_jobs(jobs: Sequence[Job], at_a_time: int, path: Path) -> int:
@@ -96,7 +105,7 @@ def run_jobs(jobs: Sequence[Job], at_a_time: int, path: Path) -> int:
     left: dict[str, int] = {}
     for job in jobs:
         left[job.arm] = left.get(job.arm, 0) + len(set(rows_of(job)) - job.done)
-    progress = Progress(left, at_a_time)
+    progress = Progress(left, at_a_time, max(j.candidates for j in jobs))
     # What unions add is measured before anything that needs it; a job without rows to write only measures.
     shared = replace(jobs[0], arm=WITH, seed=0, candidates=0, horizons=(), years=())
     failed = _some([shared], 1, path, progress)
@@ -110,7 +119,7 @@ def run_jobs(jobs: Sequence[Job], at_a_time: int, path: Path) -> int:
 def run_ladder(jobs: Sequence[LadderJob], at_a_time: int, path: Path) -> int:
     """Run jobs of the ladder of planted signals. Returns how many failed."""
     left = {arm: sum(j.arm == arm for j in jobs) for arm in {j.arm for j in jobs}}
-    return _some(jobs, at_a_time, path, Progress(left, at_a_time))
+    return _some(jobs, at_a_time, path, Progress(left, at_a_time, max((j.candidates for j in jobs), default=0)))
 
 
 def _some(jobs: Sequence[AnyJob], at_a_time: int, path: Path, progress: Progress) -> int:

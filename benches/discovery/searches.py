@@ -71,11 +71,10 @@ def _gplearn(bench: Bench, origin: Origin, horizon: int, seed: int, candidates: 
     config = config_from_dict({"run": {"seed": seed, "threads": bench.threads}, **asked})
     panel = origin.checked(bench.panel, config)
     market, programs, tried = evolved(panel, config, candidates)
-    factors = market.admit(programs, len(programs))
     bank = Bank(place / "levels", bench.cells.until(origin.stop))
-    levels = [bank.cells.levels(bank.cells.shares(market.values(f.fingerprint))) for f in factors]
-    bank.append([f.canonical for f in factors], levels)
-    return Found(bank, f"gplearn: {len(factors)} programs", facts={"proposed": tried, "admitted": len(factors)})
+    for name, program in zip(market.hold(programs), programs, strict=True):
+        bank.append([str(program)], [bank.cells.levels(bank.cells.shares(market.values(name)))])
+    return Found(bank, f"gplearn: {len(programs)} programs", facts={"proposed": tried, "admitted": len(programs)})
 
 
 SEARCHES = {

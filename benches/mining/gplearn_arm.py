@@ -122,16 +122,21 @@ class ProgramMarket(Market):
             self._whole[name] = np.where(there, found.reshape(self._all.shape), np.nan)
         return self._whole[name]
 
+    def hold(self, programs: Sequence[Any]) -> list[str]:
+        """Names under which `values` has these programs."""
+        names = [str(number) for number in range(len(programs))]
+        self._programs = dict(zip(names, programs, strict=True))
+        return names
+
     def admit(self, programs: Any, wanted: int) -> list[Factor]:
         """The best programs in training, not too like one another."""
         scored = []
-        for number, program in enumerate(programs):
-            self._programs[str(number)] = program
-            values = self.values(str(number))[: self.held.shape[0]]
+        for name in self.hold(programs):
+            values = self.values(name)[: self.held.shape[0]]
             series = rank_ic(values, self.labels, universe=self.held.universe, threads=self.config.run.threads)
             score = mean(series[self.rows.train])
             if math.isfinite(score):
-                scored.append((abs(score), str(number), -1 if score < 0.0 else 1))
+                scored.append((abs(score), name, -1 if score < 0.0 else 1))
         kept: list[Factor] = []
         vectors: list[Any] = []
         for score, name, sign in sorted(scored, reverse=True):
