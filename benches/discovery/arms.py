@@ -14,6 +14,7 @@ from benches.discovery import formulas, pools
 from benches.discovery.levels import MISSING, Bank, Cells, daily_figures, label_ranks, products
 from benches.discovery.origins import origins, years_of
 from benches.discovery.studies import FIRST_YEAR, STUDIES
+from fama_fast.mining.pools.short_list import choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 SIZES = (1, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 3000, 5000)
 WITH = "alpha158"  # what unions add
 UNION_SIZES = (20, 100, 1000)
+SHORT_SIZES = (1, 3, 5, 10, 20, 50, 100)
+CHOSEN, LISTED = "-chosen", "-listed"  # short lists: chosen here from all that was measured; the run's own
+MOST_ALIKE = 0.7  # |correlation| of two formulas of a short list
 LEAST_COVERAGE = 0.5  # members with a level, over the dates before the first test year
 DATES_A_YEAR, MOST_CELLS, LEAST_DATES = 48, 196_608, 24  # of the correlations of ranks
 
@@ -153,20 +157,25 @@ def sizes_of(count: int, asked: Sequence[int] = SIZES) -> list[int]:
 
 @dataclass(frozen=True)
 class Pool:
-    """Which formulas of a chosen set one arm pools: `picks` by pool size."""
+    """Which formulas of a chosen set one arm pools: `picks` by pool size.
+
+    chooses: short lists of so many are chosen from the only picks, before the test year.
+    """
 
     arm: str
     picks: Mapping[int, NDArray[np.int64]]
+    chooses: tuple[int, ...] = ()
 
 
 def arm_pools(arm: str, published: int, own: int, *, curve: bool = True) -> list[Pool]:
-    """The pools of an arm whose formulas stand after the published ones: the first of its own by number, and with the
-    published set."""
+    """The pools of an arm whose formulas stand after the published ones: the first of its own by number, these with the
+    published set, and short lists chosen from its own."""
     sizes = sizes_of(own) if curve else [own]
     found = [Pool(arm, {n: np.arange(published, published + n) for n in sizes})]
     if published:
         sizes = sizes_of(own, UNION_SIZES)
         found.append(Pool(f"{arm}+{WITH}", {n: np.arange(published + n) for n in sizes}))
+        found.append(Pool(f"{arm}{CHOSEN}", {own: np.arange(published, published + own)}, SHORT_SIZES))
     return found
 
 
@@ -193,7 +202,7 @@ def at_origin(
         scaled = figures[horizon][:, : origin.test] / deviation
         fits, lines = [], []
         for pool in asked:
-            for n, picks in pool.picks.items():
+            for n, picks in (_chosen(pool, correlation, scaled, (rows.train, rows.valid)) or pool.picks).items():
                 own = correlation[np.ix_(picks, picks)]
                 found = pools.fit(own, scaled[picks], (rows.train, rows.valid), horizon, reach)
                 line = np.zeros(len(levels))
@@ -208,6 +217,22 @@ def at_origin(
             chosen = {"size": n, "penalty": found.penalty, "power": found.power}
             row["pools"].append({**chosen, **judged.figures(forecast, bench.threads)})
         yield from by_arm.values()
+
+
+def _chosen(
+    pool: Pool, correlation: FloatArray, figures: NDArray[np.float32], parts: Sequence[slice]
+) -> dict[int, NDArray[np.int64]]:
+    """The short lists that a pool chooses by what is known before the test year, by size; none where it does not."""
+    if not pool.chooses:
+        return {}
+    (among,) = pool.picks.values()
+    own = np.concatenate([figures[among, part] for part in parts], axis=1).astype(np.float64)
+    known = np.isfinite(own)
+    m = np.where(known, own, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    allowed = np.ones(len(among), dtype=np.bool_)
+    wanted = max(pool.chooses)
+    listed = choose(correlation[np.ix_(among, among)], m, allowed, wanted=wanted, bound=MOST_ALIKE)
+    return {n: among[listed[:n]] for n in pool.chooses if n <= len(listed)}
 
 
 def fixed(job: Job, said: Callable[[str], None]) -> Iterator[dict[str, Any]]:
@@ -266,9 +291,9 @@ def mined(job: Job, said: Callable[[str], None]) -> Iterator[dict[str, Any]]:
         published = len(parts[0][1])
         asked = arm_pools(job.arm, published, len(parts[1][1]))
         place_of = {int(pick): published + i for i, pick in enumerate(parts[1][1])}
-        short = [np.array([place_of[i] for i in chosen if i in place_of]) for chosen in found.short]
-        if any(len(s) for s in short):
-            asked.append(Pool(f"{job.arm}-short", {len(s): s for s in short if len(s)}))
+        listed = np.array([place_of[i] for i in found.listed if i in place_of], dtype=np.int64)
+        if len(listed):
+            asked.append(Pool(f"{job.arm}{LISTED}", {len(listed): listed}))
         figures = bench.figures(levels, [horizon], stop)
         at = bench.cells.on(bench.sampled(0, stop))
         wanted = {horizon: [p for p in asked if (p.arm, horizon, year) not in job.done]}

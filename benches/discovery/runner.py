@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from benches.discovery import formulas
-from benches.discovery.arms import WITH, Job
+from benches.discovery.arms import CHOSEN, LISTED, WITH, Job
 from benches.discovery.planted import LadderJob
 from benches.discovery.searches import SEARCHES
 from benches.mining.runner import append, end_with
@@ -34,7 +34,7 @@ AnyJob = Job | LadderJob
 
 def rows_of(job: Job) -> list[tuple[str, int, int]]:
     """(arm, horizon, year) of every row that a job writes."""
-    arms = [job.arm] if job.arm in formulas.PUBLISHED else [job.arm, f"{job.arm}+{WITH}"]
+    arms = [job.arm] if job.arm in formulas.PUBLISHED else [job.arm, f"{job.arm}+{WITH}", f"{job.arm}{CHOSEN}"]
     return [(arm, h, y) for y in job.years for h in job.horizons for arm in arms]
 
 
@@ -57,7 +57,7 @@ def jobs_of(
     done: dict[tuple[str, int], set[tuple[str, int, int]]] = {}
     for r in results:
         if r["suite"] == "origins" and r["study"] == study and r["candidates_asked"] in (candidates, 0):
-            base = r["arm"].partition("+")[0].removesuffix("-short")
+            base = r["arm"].partition("+")[0].removesuffix(CHOSEN).removesuffix(LISTED)
             done.setdefault((base, r["seed"]), set()).add((r["arm"], r["horizon"], r["year"]))
     first = Job(study, "", 0, candidates, tuple(horizons), tuple(years), threads, str(cache))
     wanted = [replace(first, arm=a) for a in arms if a in formulas.PUBLISHED]

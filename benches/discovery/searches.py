@@ -27,12 +27,12 @@ class Found:
     """What a search leaves: its measured formulas in order of proposal, with their levels.
 
     Attributes:
-        short: short lists, each as numbers of formulas. facts: for the row of the result.
+        listed: the factors that it hands over, as numbers of formulas. facts: for the row of the result.
     """
 
     bank: Bank
     headline: str
-    short: Sequence[Sequence[int]] = ()
+    listed: Sequence[int] = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -58,7 +58,7 @@ def _mined(library: str) -> Callable[[Bench, Origin, int, int, int, Path], Found
             "status": result.verdict.status.value,
             "funnel": result.funnel,
         }
-        return Found(bank, result.verdict.headline, [listed], facts)
+        return Found(bank, result.verdict.headline, listed, facts)
 
     return search
 

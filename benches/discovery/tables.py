@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benches.discovery.arms import SIZES, WITH
+from benches.discovery.arms import CHOSEN, LISTED, SIZES, WITH
 from benches.discovery.intervals import at_size, interval, paired, to_match
 from benches.discovery.ladder_table import ladder
 from benches.discovery.studies import STUDIES
@@ -85,13 +85,14 @@ def write(path: Path, text: str, files: Sequence[Path]) -> None:
 def name_of(arm: str) -> str:
     """An arm as people read it."""
     base, plus, _ = arm.partition("+")
-    short = base.removesuffix("-short")
-    name = NAMES.get(short, short) + (", short list" if short != base else "")
-    return f"{name} and Alpha158" if plus else name
+    for suffix, words in ((CHOSEN, ", short list chosen from them"), (LISTED, ", the factors that the run hands over")):
+        if base.endswith(suffix):
+            return name_of(base.removesuffix(suffix)) + words
+    return NAMES.get(base, base) + (" and Alpha158" if plus else "")
 
 
 def _order(arm: str) -> tuple[int, str]:
-    base = arm.partition("+")[0].removesuffix("-short")
+    base = arm.partition("+")[0].removesuffix(CHOSEN).removesuffix(LISTED)
     known = list(NAMES)
     return (known.index(base) if base in known else len(known), arm)
 

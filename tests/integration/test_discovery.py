@@ -303,7 +303,8 @@ def test_fixed_arms_and_a_search_end_to_end(small: str, panel: Panel, tmp_path: 
         sizes = [p["size"] for p in r["pools"]]
         assert sizes == sorted(sizes)
         assert all(math.isfinite(p[m]) for p in r["pools"] for m in tables.SHOWN)
-    assert {r["arm"] for r in found} >= {"random-free", "random-free+alpha158", "mined", "mined+alpha158"}
+    kinds = {a + more for a in ("random-free", "mined") for more in ("", "+alpha158", "-chosen")}
+    assert {r["arm"] for r in found} >= kinds
     # What was planted is among them: of Alpha158 MA10 is its inverse.
     best = [r["pools"][-1]["rank_ic"] for r in found if r["arm"] == "alpha158" and r["horizon"] == 1]
     assert np.mean(best) > 0.05
@@ -357,6 +358,25 @@ def row(arm: str, year: int, seed: int, curve: dict[int, float], study: str = "c
     ]
     head = {"suite": "origins", "study": study, "arm": arm, "horizon": 5, "year": year, "seed": seed}
     return {**head, "candidates_asked": 100, "pools": cells, "formulas": max(curve), "seconds": 1.0, **rest}
+
+
+def test_short_lists_are_chosen_before_the_test_year() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(6, 400))
+    x[3] = x[2] + 0.1 * rng.normal(size=400)
+    correlation = np.corrcoef(x)
+    figures = np.full((8, 90), np.nan, dtype=np.float32)
+    figures[2:] = np.array([0.01, 0.02, 0.05, 0.049, -0.03, 0.0])[:, None]
+    figures[2, 60:] = 9.0  # later than what is known
+    pool = arms.Pool("a-chosen", {6: np.arange(2, 8)}, (1, 3, 100))
+    whole = np.eye(8)
+    whole[2:, 2:] = correlation
+    found = arms._chosen(pool, whole, figures, (slice(0, 30), slice(35, 60)))
+    assert found[1].tolist() == [4]
+    assert found[3].tolist()[:2] == [4, 6]
+    assert 5 not in found[3]  # too like the first
+    assert 100 not in found
+    assert arms._chosen(arms.Pool("a", {6: np.arange(6)}), whole, figures, (slice(0, 30),)) == {}
 
 
 def test_tables_compare_with_alpha158_and_as_many_random_ones(tmp_path: Path) -> None:
