@@ -28,6 +28,8 @@ from fama_fast.plan import UNIVERSE, make_plan, mask_members
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from fama_fast.backends.numba_vm.run_memory import RowOrder
     from fama_fast.engine.alpha import Alpha
     from fama_fast.engine.budget import Batch
@@ -44,8 +46,8 @@ _PADDED = 8 + 4  # bytes a cell of a batch's rows: labels and their order, with 
 
 
 @functools.lru_cache(maxsize=32)
-def _sink_plan(roots: tuple[Node, ...], min_pairs: int, every: bool) -> Plan:
-    return make_plan(roots, sink=True, min_pairs=min_pairs, every=every)
+def _sink_plan(roots: tuple[Node, ...], min_pairs: int, every: bool, levels: bool = False) -> Plan:
+    return make_plan(roots, sink=True, min_pairs=min_pairs, every=every, levels=levels)
 
 
 on_unregister(_sink_plan.cache_clear)
@@ -107,6 +109,7 @@ def daily_measures(
     first: int = 0,
     last: int | None = None,
     floor: int = 0,
+    sampled: IntArray | None = None,
 ) -> DailyMeasures:
     """All daily series of each expression with one label, in one pass over the dates [first, last).
 
@@ -114,13 +117,19 @@ def daily_measures(
     first `span` dates nothing is known to be traded.
 
     Args:
-        span: rows a label is held. Others, and errors: as `daily_rank_ic`.
+        span: rows a label is held. sampled: ascending rows in [first, last) whose ranks in 8 bits are wanted too
+            (`DailyMeasures.levels`): what they cost is one sort of these. Others, and errors: as `daily_rank_ic`.
     """
     options: dict[str, Any] = {"min_pairs": min_pairs, "min_coverage": min_coverage, "threads": threads}
+    chosen = None if sampled is None else row_numbers(sampled, source.shape[0])
+    levels = None if chosen is None else np.zeros((len(items), len(chosen), source.shape[1]), dtype=np.int8)
+    rest: dict[str, Any] = {"first": first, "last": last, "floor": floor, **options}
+    more = 0 if levels is None else levels.nbytes
     figures = _figures(
-        items, source, labels, None, span, budget=budget, held=held, first=first, last=last, floor=floor, **options
+        items, source, labels, None, span, budget=budget, held=held + more, sampled=chosen, levels=levels, **rest
     )
-    return DailyMeasures(*(figures[:, :, i] for i in range(5)))
+    rank_ic, count, ic, spread, traded = (figures[:, :, i] for i in range(5))
+    return DailyMeasures(rank_ic, count, ic, spread, traded, levels)
 
 
 def _figures(
@@ -138,8 +147,13 @@ def _figures(
     first: int,
     last: int | None,
     floor: int,
+    sampled: IntArray | None = None,
+    levels: NDArray[np.int8] | None = None,
 ) -> FloatArray:
-    """(K, last - first, 2) RankIC and number of values; with a span (K, last - first, 5), also IC, spread, traded."""
+    """(K, last - first, 2) RankIC and number of values; with a span (K, last - first, 5), also IC, spread, traded.
+
+    levels: (K, len(sampled), N), to which ranks in 8 bits of the sampled dates are written.
+    """
     from fama_fast.backends.numba_vm.run import execute
 
     dates, symbols = source.shape
@@ -155,7 +169,9 @@ def _figures(
     fields, groups = read_names(roots, source)
     fields = list(dict.fromkeys([*fields, *by_chunk.fields]))
     groups = list(dict.fromkeys([*groups, *by_chunk.groups]))
-    results = _sink_plan(tuple(roots[:1]), min_pairs, every).figures(symbols)
+    ranked, samples = levels is not None, np.zeros(0, dtype=np.int64) if sampled is None else sampled
+    plan = functools.partial(_sink_plan, min_pairs=min_pairs, every=every, levels=ranked)
+    results = plan(tuple(roots[:1])).figures(symbols)
     legs = None if span is None else Legs(span, symbols)
     schedule = plan_chunks(
         roots,
@@ -163,13 +179,13 @@ def _figures(
         budget,
         fields=fields,
         groups=groups,
-        plan=lambda part: _sink_plan(part, min_pairs, every),
+        plan=plan,
         rows_before=by_chunk.rows_before,
         rows_after=by_chunk.rows_after,
         extra=by_chunk.cell_bytes,
         extra_batch=_PADDED,
         sink=True,
-        figures=8.0 * results / symbols if every else 0.0,
+        figures=8.0 * results / symbols + float(ranked) if every else 0.0,
         walked=stop - first,
         held=held + (0 if legs is None else legs.bytes_of(len(roots))),
     )
@@ -178,9 +194,12 @@ def _figures(
         order = padded_labels(by_chunk.sorted(loaded, loaded.start, loaded.stop, threads), loaded.start - earliest)
         asked = wanted[(wanted >= loaded.start) & (wanted < loaded.stop)]
         own = slice(loaded.start - first, loaded.stop - first)
+        here = np.flatnonzero((samples >= loaded.start) & (samples < loaded.stop))
         for batch, begin, view in _views(loaded, schedule.batches, loaded.start):
-            whole_view = len(asked) == loaded.stop - begin
-            out = [np.full((loaded.stop - begin, results), np.nan) for _ in batch.indices]
+            dates = loaded.stop - begin
+            whole_view = len(asked) == dates
+            rows_out = batch.plan.sink_rows(dates, len(here), symbols)
+            out = [np.full((rows_out, results), np.nan) for _ in batch.indices]
             execute(
                 batch.plan,
                 view,
@@ -189,9 +208,13 @@ def _figures(
                 out=out,
                 labels=order if begin == earliest else part_of_labels(order, begin - earliest, len(order.count)),
                 rows=None if every or whole_view else asked - begin,
+                sampled=samples[here] - begin if ranked else None,
             )
             for index, found in zip(batch.indices, out, strict=True):
-                inside = found[loaded.start - begin :]
+                inside = found[loaded.start - begin : dates]
+                if levels is not None:
+                    behind = found[dates:].reshape(-1).view(np.int8)[: len(here) * symbols]
+                    levels[index, here] = behind.reshape(len(here), symbols)
                 figures[index, own, : min(4, results)] = inside[:, :4]
                 if legs is not None:
                     figures[index, own, 4] = legs.traded(index, inside[:, 4:])

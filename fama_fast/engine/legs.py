@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from fama_fast.types import FloatArray
 
 
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
 class DailyMeasures:
     """All daily series of K expressions over D dates, (K, D) each, NaN where a date has none.
 
-    rank_ic, ic, spread, traded: as of `fama_fast.evaluation.Daily`. count: members that have a value.
+    rank_ic, ic, spread, traded: as of `fama_fast.evaluation.Daily`. count: members that have a value. levels: where
+    they were asked for, (K, sampled dates, N) int8: 63 (2 r - n - 1) / n of the average rank r among n members with a
+    value, 0 of those without.
     """
 
     rank_ic: FloatArray
@@ -23,6 +27,7 @@ class DailyMeasures:
     ic: FloatArray
     spread: FloatArray
     traded: FloatArray
+    levels: NDArray[np.int8] | None = None
 
 
 class Legs:

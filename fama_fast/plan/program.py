@@ -77,6 +77,7 @@ class Plan:
         peak_arrays: most buffers and results at once; of a program with sinks, whose results are small, buffers alone.
         sink: whether outputs are figures per date of each expression, not its values.
         every: whether these are all figures (`sinks.daily`), not RankIC and number of values alone (`sinks.rank_ic`).
+        levels: whether the ranks of sampled dates in 8 bits come behind them (`sinks.daily_levels`).
         blocked: whether outputs are blocked arrays (blocks, dates, 8) like buffers, not (dates, symbols).
         lookback: rows before a date that its results need, for programs that run on some dates only.
     """
@@ -89,6 +90,7 @@ class Plan:
     peak_arrays: int
     sink: bool = False
     every: bool = False
+    levels: bool = False
     blocked: bool = False
     lookback: int = 0
 
@@ -96,6 +98,10 @@ class Plan:
         """Doubles a date that a sink gives of each expression: RankIC and number of values; with `every` IC and spread,
         too, and the bits of the top and the bottom leg."""
         return 4 + 2 * ((symbols + 63) // 64) if self.every else 2
+
+    def sink_rows(self, dates: int, sampled: int, symbols: int) -> int:
+        """Rows of a sink's result for so many dates: with `levels` those of the sampled ones lie behind the figures."""
+        return dates + (-(-sampled * symbols // (8 * self.figures(symbols))) if self.levels else 0)
 
     @functools.cached_property
     def most_buffers(self) -> list[int]:

@@ -216,7 +216,7 @@ class _Stager:
             yield from flush(node)
 
     def _sink(self, node: Node) -> None:
-        external = tuple(Slot(Space.EXTERNAL, i) for i in range(4))
+        external = tuple(Slot(Space.EXTERNAL, i) for i in range(5 if self.plan.levels else 4))
         for index in self.plan.outputs_of.pop(node):
             inputs = (self._operand(node), *external)
             self.instructions.append(
@@ -258,9 +258,11 @@ class _Draft:
 class _Planner:
     """Builds a plan group by group. What a `_Stager` may read of it describes the group at hand."""
 
-    def __init__(self, roots: Sequence[Node], *, sink: bool, blocked: bool, min_pairs: int, every: bool) -> None:
-        self.sink, self.blocked, self.min_pairs, self.every = sink, blocked, min_pairs, every
-        self.kernel = "sinks.daily" if every else "sinks.rank_ic"
+    def __init__(
+        self, roots: Sequence[Node], *, sink: bool, blocked: bool, min_pairs: int, every: bool, levels: bool
+    ) -> None:
+        self.sink, self.blocked, self.min_pairs, self.every, self.levels = sink, blocked, min_pairs, every, levels
+        self.kernel = "sinks.daily_levels" if levels else "sinks.daily" if every else "sinks.rank_ic"
         self.fields: dict[str, int] = {}
         self.outputs_of: dict[Node, list[int]] = defaultdict(list)  # results not written yet
         for i, root in enumerate(roots):
@@ -363,20 +365,29 @@ class _Planner:
             most,
             sink=self.sink,
             every=self.every,
+            levels=self.levels,
             blocked=self.blocked,
             lookback=lookback,
         )
 
 
 def make_plan(
-    roots: Sequence[Node], *, sink: bool = False, blocked: bool = False, min_pairs: int = 3, every: bool = False
+    roots: Sequence[Node],
+    *,
+    sink: bool = False,
+    blocked: bool = False,
+    min_pairs: int = 3,
+    every: bool = False,
+    levels: bool = False,
 ) -> Plan:
     """The program that computes lowered expressions `roots`; the i-th is output i.
 
     With `blocked`, outputs are blocked arrays (blocks, dates, 8): nothing turns them into rows of dates. With `sink`,
     output i is (dates, 2): the daily RankIC of root i with labels that are brought when it runs (missing
     with fewer than `min_pairs` pairs), and how many values it has that date; with `every` all figures, see
-    `Plan.figures`.
+    `Plan.figures`, and with `levels` behind them ranks in 8 bits.
     """
     lookback = max((passes.lookback(r) for r in roots), default=0)
-    return _Planner(roots, sink=sink, blocked=blocked, min_pairs=min_pairs, every=every).plan(len(roots), lookback)
+    return _Planner(roots, sink=sink, blocked=blocked, min_pairs=min_pairs, every=every, levels=levels).plan(
+        len(roots), lookback
+    )

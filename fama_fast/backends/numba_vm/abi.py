@@ -116,6 +116,16 @@ def as_small(typingctx: Any, address: Any) -> Any:
 
 
 @intrinsic
+def as_bytes(typingctx: Any, address: Any) -> Any:
+    """The address as a pointer to int8."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+
+    return types.CPointer(types.int8)(address), codegen
+
+
+@intrinsic
 def address_of(typingctx: Any, pointer: Any) -> Any:
     """The pointer as an address."""
 

@@ -307,6 +307,7 @@ def execute(
     dtype: DTypeLike = np.float64,
     first: int = 0,
     wanted: int = 0,
+    sampled: IntArray | None = None,
 ) -> list[FloatArray]:
     """The plan's outputs on `panel`, each (T, N) of `dtype` with NaN where missing.
 
@@ -324,6 +325,7 @@ def execute(
         dtype: of the outputs: float64, or float32, to which they are rounded as they are written.
         first: the row that work begins at, as if the panel began there. wanted: the first row of the results, which
             have no row before it; neither a blocked plan nor one with a sink has a use for them.
+        sampled: dates whose ranks in 8 bits a plan with `levels` gives, ascending.
 
     Raises:
         DataError: `out` has the wrong shape, type or layout. ConfigError: `threads` or `tile_rows` is no whole number.
@@ -334,7 +336,7 @@ def execute(
     if np.float32 in (panel.dtype, results):
         plan = narrowed(plan, fields=panel.dtype == np.float32, results=results == np.float32)
     codes = _codes(plan)
-    memory = RunMemory(plan, panel, out, labels, results, first, wanted)
+    memory = RunMemory(plan, panel, out, labels, results, first, wanted, sampled=sampled)
     try:
         for job in _jobs(plan, codes, memory, threads, tile_rows, origin, rows):
             _run(job)

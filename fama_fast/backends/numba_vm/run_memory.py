@@ -121,6 +121,7 @@ class RunMemory:
         first: int = 0,
         wanted: int = 0,
         keeps: bool = False,
+        sampled: IntArray | None = None,
     ) -> None:
         t, n = panel.shape
         self.dtype, self.first, self.wanted = np.dtype(dtype), first, wanted
@@ -133,7 +134,11 @@ class RunMemory:
         self.keeps = keeps  # whether the run comes again, and needs them all
         self.blocked = plan.blocked
         self.most = plan.most_buffers
-        self.shape = (t, plan.figures(n)) if plan.sink else (self.blocks, t, LANES) if plan.blocked else (t - wanted, n)
+        places = np.zeros(0, dtype=np.int64) if sampled is None else sampled
+        rows = plan.sink_rows(t, len(places), n)
+        self.shape = (
+            (rows, plan.figures(n)) if plan.sink else (self.blocks, t, LANES) if plan.blocked else (t - wanted, n)
+        )
         self.outputs: dict[int, FloatArray] = {}
         if out is not None:
             if len(out) != plan.n_outputs:
@@ -149,7 +154,9 @@ class RunMemory:
             order = np.ascontiguousarray(labels.order, dtype=np.int32)
             values = np.ascontiguousarray(labels.values, dtype=np.float64)
             count = labels.count.astype(np.float64)
-            self.external = [(a, address(a)) for a in (values, order, count, labels.tied)]
+            place = np.full(t, -1.0)
+            place[places] = np.arange(len(places))
+            self.external = [(a, address(a)) for a in (values, order, count, labels.tied, place)]
         for array in self.outputs.values():
             plain = isinstance(array, np.ndarray) and array.flags.carray
             if not plain or array.shape != self.shape or array.dtype != self.dtype:

@@ -15,11 +15,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fama_fast.types import BoolArray, FloatArray, IntArray
+    from fama_fast.types import BoolArray, IntArray
 
     Levels = NDArray[np.int8]
 
-TOP = 63
 MOST_CELLS = 65_536  # of a formula
 LEAST_DATES = 24
 _SEED = 8  # of the stream of draws, beside the run's seed
@@ -70,10 +69,10 @@ class LevelCells:
         """Cells of a formula."""
         return len(self.rows) * self.symbols if self.cells is None else len(self.cells)
 
-    def of_ranks(self, shares: FloatArray) -> Levels:
-        """(count,) levels of RANK values r / n (S, N), NaN where missing."""
-        flat = levels_of(shares).ravel()
-        return flat if self.cells is None else flat[self.cells]
+    def taken(self, levels: Levels) -> Levels:
+        """(K, count) of levels (K, S, N)."""
+        flat = levels.reshape(len(levels), -1)
+        return flat if self.cells is None else flat[:, self.cells]
 
 
 class SampledMembers:
@@ -96,13 +95,3 @@ class SampledMembers:
     def cells(self) -> LevelCells:
         """The cells that levels are taken on, once all dates were seen."""
         return LevelCells.of(self.rows, self._members, self.symbols)
-
-
-def levels_of(shares: FloatArray) -> Levels:
-    """Levels (S, N) of RANK values r / n, NaN where missing: 63 (2 r - n - 1) / n to the nearest whole number."""
-    there = np.isfinite(shares)
-    count = there.sum(axis=1, keepdims=True).astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        doubled = np.rint(np.where(there, 2.0 * count * shares, 0.0)) - count - 1.0
-    levels = np.rint(TOP * doubled / np.maximum(count, 1.0))
-    return np.where(there, levels, 0.0).astype(np.int8)

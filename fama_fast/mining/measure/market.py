@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from fama_fast.mining.measure.levels import Levels
     from fama_fast.panel.source import Source
     from fama_fast.target import LabelRows, Target
-    from fama_fast.types import FloatArray
+    from fama_fast.types import FloatArray, IntArray
 
 
 class Market:
@@ -120,8 +120,7 @@ class Market:
         self.yardstick = Yardstick.of(
             config.objective, cost_bps=config.cost_bps, scale=self.scale, horizon=self.horizon
         )
-        shape, seed, settings = self.panel.shape, config.run.seed, config.racing
-        asked = race_of(settings, shape, self.score_parts, self.rows.train, self.members, seed)
+        asked = race_of(config, self.panel.shape, self.score_parts, self.rows.train, self.members)
         self.race = asked if first is None else None
         self._cuts: dict[tuple[int, int], tuple[Panel, GivenLabels]] = {}
         self._asked: list[Alpha] = []
@@ -219,24 +218,26 @@ class Market:
 
         Values are never materialised. A symbol that does not trade but has a value counts too, up to everyone.
         """
-        return over_markets(self.every, [market._measured(alphas) for market in self.every])
+        return over_markets(self.every, [market._measured(alphas)[0] for market in self.every])
 
-    def _measured(self, alphas: Sequence[Alpha]) -> Measured:
-        """The same at the own horizon alone."""
-        found = daily_measures(alphas, self.panel, self.label_rows, span=self.span, **self._memory, **self._options)
+    def _measured(self, alphas: Sequence[Alpha], sampled: IntArray | None = None) -> tuple[Measured, Levels | None]:
+        """The same at the own horizon alone, with the levels of sampled rows (K, rows, N) if they are asked for."""
+        options: dict[str, Any] = {"span": self.span, "sampled": sampled, **self._memory, **self._options}
+        found = daily_measures(alphas, self.panel, self.label_rows, **options)
         covered = np.minimum(found.count / np.maximum(self.members, 1.0), 1.0)
-        return Measured(found.rank_ic, found.ic, found.spread, found.traded, covered)
+        return Measured(found.rank_ic, found.ic, found.spread, found.traded, covered), found.levels
 
     def measure_levels(self, alphas: Sequence[Alpha]) -> tuple[Measured, Levels]:
         """`measure`, and the levels (K, cells) on the sampled training dates, as proposed."""
         size = self.budget.vectors_a_pass(len(self.levels.rows) * self.panel.shape[1]) or max(1, len(alphas))
-        out = np.empty((len(alphas), self.levels.count), dtype=np.int8)
-        for at in range(0, len(alphas), size):
+        parts, out = [], np.empty((len(alphas), self.levels.count), dtype=np.int8)
+        for at in range(0, max(1, len(alphas)), size):
             some = alphas[at : at + size]
-            ranks = ranks_on(some, self.panel, self.levels.rows, **self._memory, **self._options)
-            for i, shares in enumerate(ranks, start=at):
-                out[i] = self.levels.of_ranks(shares)
-        return self.measure(alphas), out
+            own, levels = self._measured(some, self.levels.rows)
+            assert levels is not None
+            out[at : at + size] = self.levels.taken(levels)
+            parts.append(over_markets(self.every, [own, *(market._measured(some)[0] for market in self.further)]))
+        return Measured.joined(parts), out
 
     def score_parts(self, parts: Sequence[Sequence[Alpha]], block: slice) -> Iterator[BlockSeries]:
         """The objective's series on a block of dates, part by part: a race's rung."""

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from fama_fast.engine import Alpha
-    from fama_fast.mining.config import RacingSettings
+    from fama_fast.mining.config import MiningConfig
     from fama_fast.types import FloatArray
 
     ScoreParts = Callable[[Sequence[Sequence[Alpha]], slice], Iterable["BlockSeries"]]
@@ -271,26 +271,14 @@ class Race:
 
 
 def race_of(
-    settings: RacingSettings,
-    shape: tuple[int, int],
-    score_parts: ScoreParts,
-    train: slice,
-    present: FloatArray,
-    seed: int,
+    config: MiningConfig, shape: tuple[int, int], score_parts: ScoreParts, train: slice, present: FloatArray
 ) -> Race | None:
     """The race that the configuration asks for, if it does; arguments as of `Race`."""
-    if not settings.enabled or settings.rungs >= settings.blocks:
+    asked = config.racing
+    if not asked.enabled or asked.rungs >= asked.blocks:
         return None
-    return Race(
-        shape,
-        score_parts,
-        train,
-        present,
-        error=settings.error,
-        blocks=settings.blocks,
-        rungs=settings.rungs,
-        seed=seed,
-    )
+    seed, error = config.run.seed, asked.error
+    return Race(shape, score_parts, train, present, error=error, blocks=asked.blocks, rungs=asked.rungs, seed=seed)
 
 
 def _after_costs(gross: FloatArray, cost: FloatArray) -> tuple[int, FloatArray]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 import fama_fast as ff
 from fama_fast.data import SimulationSpec, simulate
@@ -77,3 +80,54 @@ def test_a_block_of_dates_is_part_of_all_but_for_what_its_first_ones_trade(panel
 
 def test_without_expressions_there_is_nothing(panel: Panel, labels: SortedRows) -> None:
     assert daily_measures([], panel, labels, span=1).rank_ic.shape == (0, DATES)
+
+
+def levels_of(values: Any, universe: Any) -> Any:
+    """Ranks in 63 steps either side of the middle, one symbol at a time."""
+    out = np.zeros(values.shape, dtype=np.int8)
+    for t, row in enumerate(values):
+        there = np.flatnonzero(~np.isnan(row) if universe is None else ~np.isnan(row) & universe[t])
+        for place, rank in zip(there, rankdata(row[there]), strict=True):
+            out[t, place] = round(63 * (2 * rank - len(there) - 1) / len(there))
+    return out
+
+
+SAMPLED = np.array([0, 1, 9, 40, 41, 100, 148, 149])
+
+
+@pytest.mark.parametrize("more", [{}, {"threads": 2}, {"budget": 700_000}, {"budget": 900_000, "threads": 2}])
+def test_ranks_in_8_bits_come_in_the_same_pass(
+    panel: Panel, labels: SortedRows, more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "_FIXED", 0)
+    plain = daily_measures(TEXTS, panel, labels, span=SPAN)
+    found = daily_measures(TEXTS, panel, labels, span=SPAN, sampled=SAMPLED, **more)
+    for name in (*SERIES, "count"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(plain, name))
+    assert plain.levels is None
+    assert found.levels is not None
+    assert found.levels.shape == (len(TEXTS), len(SAMPLED), SYMBOLS)
+    for text, own in zip(TEXTS, found.levels, strict=True):
+        values = ff.compile(text).evaluate(panel)[SAMPLED]
+        universe = None if panel.universe is None else panel.universe[SAMPLED]
+        np.testing.assert_array_equal(own, levels_of(values, universe), err_msg=text)
+    turned = daily_measures([f"0 - ({t})" for t in TEXTS], panel, labels, span=SPAN, sampled=SAMPLED)
+    np.testing.assert_array_equal(turned.levels, -found.levels)
+    assert not found.levels[3].any()  # constant
+    none = daily_measures(TEXTS, panel, labels, span=SPAN, sampled=np.zeros(0, dtype=int))
+    assert none.levels is not None
+    assert none.levels.shape == (len(TEXTS), 0, SYMBOLS)
+
+
+@pytest.mark.parametrize("symbols", [3, 8, 200])
+def test_ranks_in_8_bits_of_few_and_many_symbols_and_of_float32(symbols: int) -> None:
+    panel = simulate(SimulationSpec(n_symbols=symbols, n_dates=40, missing=0.2, seed=2))
+    narrow = Panel(panel.dates, panel.symbols, {f: panel[f] for f in panel.supplied_fields}, dtype=np.float32)
+    for data in (panel, narrow):
+        labels = SortedRows.of(ff.forward_returns(data))
+        texts = ["VOLUME", "RET > 0 ? 1 : 0", "CLOSE / DELAY(CLOSE, 39)"]
+        found = daily_measures(texts, data, labels, span=1, sampled=np.arange(40))
+        for text, own in zip(texts, found.levels, strict=True):
+            np.testing.assert_array_equal(own, levels_of(ff.compile(text).evaluate(data), None), err_msg=text)
+    wide = daily_measures(["VOLUME"], panel, labels, span=1, sampled=np.arange(40)).levels
+    assert np.abs(wide).max() <= 63

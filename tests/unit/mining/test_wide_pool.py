@@ -20,7 +20,7 @@ from fama_fast.ledger.records import AS_PROPOSED
 from fama_fast.library import make_factor
 from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.measure.levels import LevelCells, level_rows, levels_of
+from fama_fast.mining.measure.levels import LevelCells, level_rows
 from fama_fast.mining.measure.market import Market
 from fama_fast.mining.pools.correlations import BLOCK, GrowingCorrelations, among
 from fama_fast.mining.pools.slopes import RidgeSlopes
@@ -109,16 +109,6 @@ def test_levels_are_centred_ranks_in_63_steps(market: Market, panel: Panel) -> N
         np.testing.assert_array_equal(found, want)
         assert found.dtype == np.int8
     np.testing.assert_array_equal(levels[0], -levels[3])
-
-
-def test_levels_of_odd_rows() -> None:
-    nan = math.nan
-    shares = np.array([[nan] * 4, [1.0, nan, nan, nan], [0.625] * 4, [0.25, 1.0, 0.5, 0.75]])
-    want = [[0] * 4, [0] * 4, [0] * 4, [-47, 47, -16, 16]]
-    np.testing.assert_array_equal(levels_of(shares), want)
-    wide = (np.arange(5000) + 1.0)[None] / 5000
-    assert (levels_of(wide).min(), levels_of(wide).max()) == (-63, 63)
-    np.testing.assert_array_equal(levels_of(wide), -levels_of(wide)[:, ::-1])
 
 
 def test_sampled_dates_are_spread_and_no_more_than_cells_allow() -> None:

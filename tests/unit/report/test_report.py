@@ -370,3 +370,20 @@ def test_the_command(panel, tmp_path, capsys, monkeypatch):
         capsys.readouterr()
         assert main(arguments) == 2, arguments
         assert words in capsys.readouterr().err
+
+
+def test_each_pool_is_a_row_of_the_four_measures(document):
+    valid = {"rank_ic": 0.0613, "ic": 0.0441, "spread": 0.00171, "net": 0.00102, "spread_interval": [0.0004, 0.0031]}
+    wide = {"formulas": 1234, "seeds": 34, "valid": valid, "test": {**valid, "rank_ic": 0.0587}}
+    verdict = {**document["verdict"], "wide": wide}
+    html = render(from_document({**document, "verdict": verdict}, None))
+    row = html[html.index(">wide pool, validation<") :].split("</tr>")[0]
+    for figure in ("+0.0613", "+0.0441", "+17.1", "+4.0 to +31.0", "+10.2"):
+        assert figure in row
+    assert "+0.0587" in html[html.index(">wide pool, test<") :].split("</tr>")[0]
+    assert ">new factors, validation<" in html
+    closed = {**document["verdict"], "pool": {"valid": {}, "test": {}}, "wide": {**wide, "test": {}}}
+    html = render(from_document({**document, "verdict": closed}, None))
+    assert ">wide pool, validation<" in html
+    assert ">wide pool, test<" not in html
+    assert "wide pool" not in render(from_document(document, None))

@@ -8,11 +8,13 @@ import numpy as np
 
 from fama_fast.backends.numba_vm.abi import (
     COLUMNS,
+    DATES,
     FIRST_DATE,
     ROWS,
     SCRATCH,
     WIDTH,
     address_of,
+    as_bytes,
     as_doubles,
     as_small,
     as_unsigned,
@@ -218,3 +220,52 @@ def daily(slots, dims, params):
             row_of(out, date, results),
             dims[SCRATCH],
         )
+
+
+TOP_LEVEL = 63
+
+
+@helper
+def levels_row(row, columns, levels, scratch):
+    """Ranks of one date's values in 8 bits, to `levels` (int8): 63 (2 r - n - 1) / n to the nearest whole number.
+
+    r is the average rank among the n values; 0 where there is no value.
+    """
+    for c in range(columns):
+        levels[c] = 0
+    n, order_at, mask = order_row(row, columns, scratch)
+    order = as_unsigned(order_at)
+    start = 0
+    while start < n:
+        end = tie_end(row, order, start, n, mask)
+        level = np.int8(np.rint(float(TOP_LEVEL * (start + end - n)) / float(n)))
+        for i in range(start, end):
+            levels[np.int64(order[i] & mask)] = level
+        start = end
+
+
+def daily_levels(slots, dims, params):
+    """The figures of `daily`, and levels (`levels_row`) on sampled dates.
+
+    Slots and params as of `daily`, then the place of each date among the sampled ones (dates,), as float64; below 0 of
+    one that is not. The levels (sampled dates, symbols), int8, lie behind the figures of all dates.
+    """
+    out, x, place = as_doubles(slots[0]), as_doubles(slots[1]), as_doubles(slots[6])
+    width, columns = dims[WIDTH], dims[COLUMNS]
+    results = 4 + 2 * leg_words(columns)
+    for r in range(dims[ROWS]):
+        date = dims[FIRST_DATE] + r
+        daily_row(
+            row_of(x, r, width),
+            columns,
+            as_doubles(slots[2] + 8 * date * columns),
+            as_small(slots[3] + 4 * date * columns),
+            int(as_doubles(slots[4])[date]),
+            as_doubles(slots[5])[date] != 0.0,
+            params[0],
+            row_of(out, date, results),
+            dims[SCRATCH],
+        )
+        if place[date] >= 0.0:
+            at = slots[0] + 8 * dims[DATES] * results + np.int64(place[date]) * columns
+            levels_row(row_of(x, r, width), columns, as_bytes(at), dims[SCRATCH])
