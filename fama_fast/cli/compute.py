@@ -178,7 +178,7 @@ def wide_frame(panel: Panel | Dataset, values: FloatArray) -> pl.DataFrame:
     """
     import polars as pl
 
-    from fama_fast.engine.outputs import plain_dates
+    from fama_fast.panel.labelled import plain_dates
 
     symbols = [str(s) for s in panel.symbols]
     if "date" in symbols:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fama_fast.data.simulator.simulate import SimulationSpec
     from fama_fast.panel import GroupField, Panel
     from fama_fast.panel.dataset import Dataset
-    from fama_fast.panel.io.frames import MarketData
+    from fama_fast.panel.market_data import MarketData
     from fama_fast.panel.reading import Reading
     from fama_fast.types import FloatArray
 
@@ -100,7 +100,7 @@ def load_market_data(
         from fama_fast.data.join import columns_of_data
         from fama_fast.panel.columns import known_names
         from fama_fast.panel.ingest import collect_schema, panel_from_scan
-        from fama_fast.panel.io.frames import is_path
+        from fama_fast.panel.market_data import is_path
         from fama_fast.panel.scan import scan
 
         scanned = scan(path, how)
@@ -158,8 +158,8 @@ def scan_market_data(
     from fama_fast.data.join import columns_of_data
     from fama_fast.panel.columns import known_names
     from fama_fast.panel.dataset import Dataset
-    from fama_fast.panel.io.frames import is_path
     from fama_fast.panel.io.open import open_rows
+    from fama_fast.panel.market_data import is_path
 
     if not is_path(path):
         raise ConfigError("only data on disk can be read part by part: give data in memory to load_market_data")
@@ -225,8 +225,8 @@ def _membership(path: MarketData | None, universe: str | Path | None) -> str | P
     Raises:
         DataError: neither an index of a qlib folder nor one of its fields.
     """
-    from fama_fast.panel.io.frames import is_path
     from fama_fast.panel.io.qlib_bin import index_file, is_field, is_qlib, no_index
+    from fama_fast.panel.market_data import is_path
 
     if universe is None:
         return None

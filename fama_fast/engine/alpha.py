@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 from fama_fast import lang, passes
 from fama_fast.errors import LimitError, ParseError
@@ -14,10 +14,14 @@ from fama_fast.ops.registry import on_unregister
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    import pandas as pd
     import polars as pl
 
     from fama_fast.engine.stream import Stream
     from fama_fast.panel import Panel
+    from fama_fast.panel.labelled import Library
+    from fama_fast.panel.market_data import MarketData
+    from fama_fast.panel.source import Source
     from fama_fast.types import FloatArray
 
 
@@ -118,11 +122,47 @@ class Alpha:
         node = passes.oriented(self.node, sign)
         return Alpha(lang.to_text(node), "fama", node)
 
-    def evaluate(self, panel: Panel, *, threads: int | None = None) -> FloatArray:
-        """Values on a panel, (T, N) float64, NaN where missing."""
+    @overload
+    def evaluate(
+        self, panel: Source | MarketData, *, threads: int | None = ..., frame: None = ..., name: str | None = ...
+    ) -> FloatArray: ...
+    @overload
+    def evaluate(
+        self,
+        panel: Source | MarketData,
+        *,
+        threads: int | None = ...,
+        frame: Literal["polars"],
+        name: str | None = ...,
+    ) -> pl.DataFrame: ...
+    @overload
+    def evaluate(
+        self,
+        panel: Source | MarketData,
+        *,
+        threads: int | None = ...,
+        frame: Literal["pandas"],
+        name: str | None = ...,
+    ) -> pd.DataFrame: ...
+    def evaluate(
+        self,
+        panel: Source | MarketData,
+        *,
+        threads: int | None = None,
+        frame: Library | None = None,
+        name: str | None = None,
+    ) -> FloatArray | pl.DataFrame | pd.DataFrame:
+        """Values on a panel, (T, N) float64, NaN where missing; with `frame` a labelled frame of them.
+
+        Args:
+            panel, threads, frame: as for `fama_fast.evaluate`: a panel, a path, or frames. name: of the frame's column
+                of values, by default the canonical text.
+        """
         from fama_fast.engine.evaluate import evaluate
 
-        return evaluate([self], panel, threads=threads)[0]
+        if frame is None:
+            return evaluate([self], panel, threads=threads)[0]
+        return evaluate([self], panel, threads=threads, frame=frame, names=None if name is None else [name])
 
     def stream(self, panel: Panel, *, min_coverage: float | None = None, threads: int = 1) -> Stream:
         """Continue from a panel's last date, one new date at a time (`Stream.push`), bit-identical to `evaluate`."""

@@ -23,42 +23,46 @@ from fama_fast.engine.alpha import Alpha, compile
 from fama_fast.engine.budget import DEFAULT_BUDGET, Demand, Schedule, make_schedule, parse_bytes
 from fama_fast.engine.chunks import chunks, compute
 from fama_fast.engine.outputs import Chunk, Output, Writer, Written, about
-from fama_fast.errors import ConfigError, DataError, UnknownName, nearest_name
+from fama_fast.errors import ConfigError, UnknownName, nearest_name
 from fama_fast.ir import FIELD, GROUP, Node, postorder
 from fama_fast.ops.registry import on_unregister
 from fama_fast.panel import Panel
+from fama_fast.panel.labelled import check_names, long_frame, pandas_long, read_library
 from fama_fast.panel.panel import read_dtype
 from fama_fast.panel.presence import trading
+from fama_fast.panel.source import source_of
 from fama_fast.plan import UNIVERSE, make_plan, mask_members, set_min_coverage
 from fama_fast.types import derived_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import pandas as pd
+    import polars as pl
+
+    from fama_fast.panel.labelled import Library
+    from fama_fast.panel.market_data import MarketData
     from fama_fast.panel.source import Source
     from fama_fast.plan import Plan
     from fama_fast.types import FloatArray
 
 
-def _compiled(items: Sequence[str | Alpha], panel: Source) -> list[Alpha]:
-    return [
-        item if isinstance(item, Alpha) else compile(item, fields=panel.fields, groups=panel.groups) for item in items
-    ]
+def _compiled(items: Sequence[str | Alpha], panel: Source, dialect: str = "fama") -> list[Alpha]:
+    fields, groups = panel.fields, panel.groups
+    return [i if isinstance(i, Alpha) else compile(i, dialect=dialect, fields=fields, groups=groups) for i in items]
 
 
-def _checked(items: Any, panel: Source) -> list[Alpha]:
-    """The compiled items, after a look at what was given.
+def _listed(items: Any) -> list[Any]:
+    """The items of a list of expressions.
 
     Raises:
-        TypeError: one expression in place of a list of them. DataError: no data.
+        TypeError: one expression in place of a list of them. ConfigError: no list.
     """
     if isinstance(items, str | Alpha):
         raise TypeError("evaluate takes a list of expressions; for one, use Alpha.evaluate or [expression]")
-    if not hasattr(panel, "supplied_fields"):
-        raise DataError(f"the data must be a Panel or a Dataset, not {shown(panel)}")
     if not isinstance(items, Iterable) or not getattr(items, "ndim", 1):
         raise ConfigError(f"give a list of expressions, not {shown(items)}")
-    return _compiled(list(items), panel)
+    return list(items)
 
 
 def _check_names(alpha: Alpha, root: Node, panel: Source) -> None:
@@ -204,7 +208,7 @@ def _fits(roots: Sequence[Node], panel: Panel, budget: int) -> bool:
 @overload
 def evaluate(
     items: Sequence[str | Alpha],
-    panel: Source,
+    panel: Source | MarketData,
     *,
     threads: int | None = ...,
     min_coverage: float | None = ...,
@@ -215,11 +219,13 @@ def evaluate(
     layout: Literal["dates", "blocks"] = ...,
     tile_rows: int | None = ...,
     optimise: bool = ...,
+    dialect: str = ...,
+    frame: None = ...,
 ) -> list[FloatArray]: ...
 @overload
 def evaluate(
     items: Sequence[str | Alpha],
-    panel: Source,
+    panel: Source | MarketData,
     *,
     threads: int | None = ...,
     min_coverage: float | None = ...,
@@ -230,10 +236,63 @@ def evaluate(
     layout: Literal["dates", "blocks"] = ...,
     tile_rows: int | None = ...,
     optimise: bool = ...,
+    dialect: str = ...,
+    frame: None = ...,
 ) -> Written: ...
+@overload
 def evaluate(
     items: Sequence[str | Alpha],
-    panel: Source,
+    panel: Source | MarketData,
+    *,
+    threads: int | None = ...,
+    min_coverage: float | None = ...,
+    memory_budget: int | float | str | None = ...,
+    output: None = ...,
+    names: Sequence[str] | None = ...,
+    dtype: Any = ...,
+    layout: Literal["dates", "blocks"] = ...,
+    tile_rows: int | None = ...,
+    optimise: bool = ...,
+    dialect: str = ...,
+    frame: Literal["polars"],
+) -> pl.DataFrame: ...
+@overload
+def evaluate(
+    items: Sequence[str | Alpha],
+    panel: Source | MarketData,
+    *,
+    threads: int | None = ...,
+    min_coverage: float | None = ...,
+    memory_budget: int | float | str | None = ...,
+    output: None = ...,
+    names: Sequence[str] | None = ...,
+    dtype: Any = ...,
+    layout: Literal["dates", "blocks"] = ...,
+    tile_rows: int | None = ...,
+    optimise: bool = ...,
+    dialect: str = ...,
+    frame: Literal["pandas"],
+) -> pd.DataFrame: ...
+@overload
+def evaluate(
+    items: Sequence[str | Alpha],
+    panel: Source | MarketData,
+    *,
+    threads: int | None = ...,
+    min_coverage: float | None = ...,
+    memory_budget: int | float | str | None = ...,
+    output: None = ...,
+    names: Sequence[str] | None = ...,
+    dtype: Any = ...,
+    layout: Literal["dates", "blocks"] = ...,
+    tile_rows: int | None = ...,
+    optimise: bool = ...,
+    dialect: str = ...,
+    frame: Library,
+) -> pl.DataFrame | pd.DataFrame: ...
+def evaluate(
+    items: Sequence[str | Alpha],
+    panel: Source | MarketData,
     *,
     threads: int | None = None,
     min_coverage: float | None = None,
@@ -244,15 +303,19 @@ def evaluate(
     layout: Literal["dates", "blocks"] = "dates",
     tile_rows: int | None = None,
     optimise: bool = True,
-) -> list[FloatArray] | Written:
+    dialect: str = "fama",
+    frame: Library | None = None,
+) -> list[FloatArray] | Written | pl.DataFrame | pd.DataFrame:
     """Values of expressions on a panel, in order, each (T, N) of `dtype` with NaN where missing.
 
     Common subexpressions are computed once. The bits do not depend on threads, tiles, budget or company. A panel of
     float32 fields is computed in float64 all the same: what differs is the rounding of the data, relative 6e-8.
 
     Args:
-        items: texts in the default dialect, or compiled alphas.
-        panel: data in memory, or a `Dataset` of which parts are read.
+        items: texts, or compiled alphas.
+        panel: a `Panel`, or a `Dataset` of which parts are read; or data that a panel is made of, as
+            `load_market_data` takes them: a path, a frame, wide frames by field. With a memory budget the data at a
+            path are read in parts.
         threads: default `FAMA_THREADS`, else all processors.
         min_coverage: share of a window that must be present where an operator gives no `min_periods` (default: all).
         memory_budget: bytes, or "800MB", for what is read, intermediates and the results of one pass; a panel in
@@ -260,12 +323,16 @@ def evaluate(
             windows need. Default: none for a panel, `budget.DEFAULT_BUDGET` for a data set.
         output: writes the values instead of returning them: a .parquet or .csv file, a new folder of Parquet files, or
             a function called with each `Chunk` in the order of dates. Files and folders appear whole or not at all.
-        names: of the columns written; by default each one's canonical text. What a column holds is said in the file
-            (Parquet, `outputs.ABOUT`) or beside it (`values.csv.json`).
+        names: of the columns written, or of the frame; by default each one's canonical text. What a column holds is
+            said in the file (Parquet, `outputs.ABOUT`) or beside it (`values.csv.json`).
         dtype: of the values: float64, or float32, rounded once at the end, in half the memory; beyond 3.4e38 infinite.
         layout: "dates" for (T, N) arrays; "blocks" for the engine's own (ceil(N / 8), T, 8): eight symbols wide, all
             their dates contiguous, NaN behind the last symbol. That costs less to write and suits work along time;
             `values.transpose(1, 0, 2).reshape(T, -1)[:, :N]` turns it round. Only for a panel in memory.
+        dialect: of the texts: "fama"; "alpha101", "qlib" or "brain" for the conventions of those systems.
+        frame: "polars" or "pandas" returns one labelled frame in place of arrays: of Polars with columns date, symbol
+            and one an expression, of pandas with an index of dates and symbols. Rows are the cells where the data have
+            a symbol or an expression has a value.
         tile_rows, optimise: for tests: dates a cross-sectional tile, and whether lowered work is shared again.
 
     Raises:
@@ -273,15 +340,27 @@ def evaluate(
         ConfigError: a budget too small for one chunk; the message says the least that would do.
         OutputError: a place that cannot be written. DataError: from reading.
     """
-    alphas = _checked(items, panel)
+    texts = _listed(items)
+    library = read_library(frame)
     kept_as = read_dtype(dtype)
     thread_count(threads)
     if tile_rows is not None:
         whole(tile_rows, "tile_rows", 1)
-    in_memory = isinstance(panel, Panel)
-    budget = parse_bytes(memory_budget) if memory_budget is not None else None if in_memory else DEFAULT_BUDGET
+    given = parse_bytes(memory_budget) if memory_budget is not None else None
+    panel = source_of(panel, in_parts=given is not None)
+    budget = given if given is not None else None if isinstance(panel, Panel) else DEFAULT_BUDGET
+    alphas = _compiled(texts, panel, dialect)
     if names is not None and len(names) != len(alphas):
         raise ConfigError(f"names has {len(names)} names for {len(alphas)} expressions")
+    columns = tuple(names) if names is not None else ()
+    if names is None and (output is not None or library is not None):
+        columns = tuple(a.canonical for a in alphas)
+    if library is not None:
+        if output is not None or layout != "dates":
+            raise ConfigError('frame= returns a labelled frame: it goes neither with output= nor with layout="blocks"')
+        if not alphas:
+            raise ConfigError("there is no expression to make a frame of")
+        check_names(columns)
     if layout not in ("dates", "blocks"):
         raise ConfigError(f'layout must be "dates" or "blocks", not {layout!r}')
     blocks = layout == "blocks"
@@ -289,7 +368,6 @@ def evaluate(
         raise ConfigError('layout="blocks" is for values of a panel in memory that are returned, not written or read')
     writer = None
     if output is not None:
-        columns = tuple(a.canonical for a in alphas) if names is None else tuple(names)
         said = about(columns, alphas, panel, min_coverage)
         writer = Writer(output, columns, days=_are_days(panel), about=said)
     roots = lowered_roots(alphas, panel, min_coverage, optimise)
@@ -300,15 +378,51 @@ def evaluate(
         with writer:
             _in_chunks(roots, panel, budget, writer, kept_as, options)
             return writer.finish()
-    if not alphas:
-        return []
-    if isinstance(panel, Panel) and (budget is None or _fits(roots, panel, budget)):
+    if library is not None:
+        chunked = not isinstance(panel, Panel) or (budget is not None and not _fits(roots, panel, budget))
+        if chunked:
+            return _in_library(_frame_in_chunks(roots, panel, budget, columns, kept_as, options), library)
+    values: list[FloatArray] = []
+    if alphas and isinstance(panel, Panel) and (budget is None or _fits(roots, panel, budget)):
         from fama_fast.backends.numba_vm.run import execute
 
-        return execute(_plan(tuple(roots), blocks), panel, threads=threads, tile_rows=tile_rows, dtype=kept_as)
-    if blocks:
+        values = execute(_plan(tuple(roots), blocks), panel, threads=threads, tile_rows=tile_rows, dtype=kept_as)
+    elif blocks and alphas:
         raise ConfigError('layout="blocks" needs all dates at once: memory_budget is too small for that')
-    return _into_arrays(roots, panel, budget, kept_as, options)
+    elif alphas:
+        values = _into_arrays(roots, panel, budget, kept_as, options)
+    if library is None:
+        return values
+    assert isinstance(panel, Panel)
+    return _in_library(panel.to_polars(dict(zip(columns, values, strict=True))), library)
+
+
+def _frame_in_chunks(
+    roots: Sequence[Node],
+    source: Source,
+    budget: int | None,
+    names: tuple[str, ...],
+    dtype: np.dtype[Any],
+    options: dict[str, Any],
+) -> pl.DataFrame:
+    """Values chunk by chunk as one long frame."""
+    import polars as pl
+
+    days = _are_days(source)
+    parts: list[pl.DataFrame] = []
+
+    def take(chunk: Chunk) -> None:
+        named = dict(zip(names, chunk.values, strict=True))
+        parts.append(long_frame(chunk.dates, chunk.symbols, named, chunk.present, days=days))
+
+    writer = Writer(take, names, days=days)
+    with writer:
+        _in_chunks(roots, source, budget, writer, dtype, options)
+    return pl.concat(parts)
+
+
+def _in_library(frame: pl.DataFrame, library: Library) -> pl.DataFrame | pd.DataFrame:
+    return frame if library == "polars" else pandas_long(frame)
 
 
 def evaluate_from(
@@ -332,7 +446,7 @@ def evaluate_from(
     from fama_fast.backends.numba_vm.run import execute
 
     row = whole(row, "row", 0, len(panel.dates))
-    alphas = _checked(items, panel)
+    alphas = _compiled(_listed(items), panel)
     if not alphas:
         return []
     roots = lowered_roots(alphas, panel, min_coverage)
@@ -346,11 +460,19 @@ def _are_days(source: Source) -> bool:
 
 
 def compute_factor_values(
-    expressions: Sequence[str | Alpha], data: Panel, *, threads: int | None = None
+    expressions: Sequence[str | Alpha],
+    data: Source | MarketData,
+    *,
+    threads: int | None = None,
+    dialect: str = "fama",
 ) -> dict[str, FloatArray]:
-    """Values by expression text: `{text: (T, N) float64}`, in order; repeated texts appear once."""
-    texts = [e.text if isinstance(e, Alpha) else e for e in expressions]
-    return dict(zip(texts, evaluate(expressions, data, threads=threads), strict=True))
+    """Values by expression text: `{text: (T, N) float64}`, in order; repeated texts appear once.
+
+    Args:
+        data, threads, dialect: as for `evaluate`.
+    """
+    texts = [e.text if isinstance(e, Alpha) else e for e in _listed(expressions)]
+    return dict(zip(texts, evaluate(expressions, data, threads=threads, dialect=dialect), strict=True))
 
 
 def lowered(items: Sequence[str | Alpha], panel: Source, min_coverage: float | None = None) -> tuple[Node, ...]:

@@ -16,10 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fama_fast.atomic import atomic_write, ensure_writable
-from fama_fast.errors import ConfigError, OutputError
+from fama_fast.errors import OutputError
+from fama_fast.panel.labelled import check_names, long_frame
 
 if TYPE_CHECKING:
     import polars as pl
@@ -124,36 +123,6 @@ def _json_text(said: Mapping[str, Any]) -> str:
     return json.dumps(said, indent=2, ensure_ascii=False) + "\n"
 
 
-def plain_dates(dates: Any) -> Any:
-    """The dates for Polars: days where all are midnights, else microseconds."""
-    days = dates.astype("datetime64[D]")
-    return days if bool((days == dates).all()) else dates.astype("datetime64[us]")
-
-
-def long_frame(
-    dates: Any, symbols: Sequence[Any], values: dict[str, FloatArray], present: BoolArray, *, days: bool | None = None
-) -> pl.DataFrame:
-    """The values as a long frame: columns date, symbol and one an expression, by date and symbol.
-
-    Rows are the cells where the data have a symbol or an expression has a value. days: dates are days (None: see).
-    """
-    import polars as pl
-
-    keep = present
-    for array in values.values():
-        keep = keep | np.isfinite(array)
-    row, column = np.nonzero(keep)
-    when = plain_dates(dates) if days is None else dates.astype("datetime64[D]" if days else "datetime64[us]")
-    # Codes of an Enum, not gathered texts: each name is written once.
-    return pl.DataFrame(
-        {
-            "date": pl.Series("date", when).gather(row),
-            "symbol": pl.Series("symbol", [str(s) for s in symbols], dtype=pl.String).gather(column),
-            **{name: pl.Series(name, array[keep], nan_to_null=True) for name, array in values.items()},
-        }
-    )
-
-
 @dataclass
 class Writer:
     """Writes chunks; use it as a context manager, and `finish` it at the end. `about` is the metadata of the columns.
@@ -171,9 +140,7 @@ class Writer:
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
-        twice = next((n for i, n in enumerate(self.names) if n in self.names[:i] or n in ("date", "symbol")), None)
-        if twice is not None:
-            raise ConfigError(f"two columns would be called {twice!r}: give every expression a name of its own")
+        check_names(self.names)
         self._parquet: Any = None
         self._csv: Any = None
         self._folder: Path | None = None

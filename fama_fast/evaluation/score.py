@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from fama_fast.engine import Alpha
     from fama_fast.evaluation.daily import Daily
+    from fama_fast.panel.market_data import MarketData
     from fama_fast.panel.source import Source
     from fama_fast.target import Target
 
@@ -53,7 +54,7 @@ DEFAULT_FRACTIONS = (0.6, 0.2, 0.2)
 
 def score(
     expressions: str | Alpha | Sequence[str | Alpha],
-    panel: Source,
+    panel: Source | MarketData,
     *,
     horizon: Horizon | Sequence[Horizon] | None = None,
     entry_lag: int | None = None,
@@ -79,7 +80,8 @@ def score(
 
     Args:
         expressions: texts or compiled alphas; one alone may be given bare.
-        panel: the data, in memory or a `Dataset` of which parts are read.
+        panel: a `Panel`, or a `Dataset` of which parts are read; or what a panel is made of: a path, a frame, wide
+            frames by field (see `load_market_data`). With a memory budget the data at a path are read in parts.
         horizon: days held (bars of intraday data), or sessions such as "1 session"; or several of them: one row each.
             1 by default.
         entry_lag: days (bars) between knowing and entering; 1 by default, 0 is the same close.
@@ -111,12 +113,14 @@ def score(
     """
     import polars as pl
 
+    from fama_fast.panel.source import source_of
     from fama_fast.target import Target
 
     given = None if horizon is None else _horizons(horizon)
     if entry_lag is not None:
         _check_lag(entry_lag)
     chosen = Target.read(target).with_short_form(given, entry_lag)
+    panel = source_of(panel, in_parts=memory_budget is not None)
     ahead = chosen.ahead(panel.sessions)
     windows = score_windows(panel, ahead, split=split, splits=splits, start=start, end=end)
     alphas = compile_all(expressions, panel, dialect=dialect)

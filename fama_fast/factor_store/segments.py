@@ -11,9 +11,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fama_fast.engine.outputs import long_frame
 from fama_fast.errors import OutputError, StoreError
 from fama_fast.factor_store.manifest import Segment
+from fama_fast.panel.labelled import long_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,6 @@ import polars as pl
 
 from fama_fast.engine.alpha import Alpha, compile
 from fama_fast.engine.budget import DEFAULT_BUDGET, parse_bytes
-from fama_fast.engine.outputs import long_frame
 from fama_fast.errors import ConfigError, OutputError, StoreError
 from fama_fast.factor_store.factors import Factors
 from fama_fast.factor_store.history import (
@@ -50,6 +49,7 @@ from fama_fast.factor_store.partitions import Written, made_partitions, merged, 
 from fama_fast.factor_store.reading import FactorStore
 from fama_fast.factor_store.segments import MonthFiles
 from fama_fast.factor_store.values import values_from
+from fama_fast.panel.labelled import long_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

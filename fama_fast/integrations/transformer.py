@@ -26,6 +26,7 @@ from fama_fast.integrations.named import named_alphas
 from fama_fast.panel import Panel
 from fama_fast.panel.columns import assign_columns
 from fama_fast.panel.grid import lay_out
+from fama_fast.panel.io.frames import polars_frame
 from fama_fast.panel.keys import read_dates, read_symbols
 from fama_fast.panel.reading import reading_of
 from fama_fast.passes import comparing_operator
@@ -48,9 +49,9 @@ class AlphaTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
     Args:
         alphas: `{name: expression}`, or expressions whose text becomes the column's name.
         dialect: of the expressions.
-        date, symbol: the key columns of a long frame (polars or pandas, also as pandas index levels); both None: rows
-            are consecutive dates of one symbol, fields are the columns' names, or X0, X1, ... of an array, and no alpha
-            compares symbols.
+        date, symbol: the key columns of a long frame (of Polars, pandas or Arrow, also as pandas index levels); both
+            None: rows are consecutive dates of one symbol, fields are the columns' names, or X0, X1, ... of an array,
+            and no alpha compares symbols.
         columns: column by field, where it is not the field's name in any case: `{"CLOSE": "px_last"}`.
         universe: boolean column of membership for cross-sectional and group operators.
         min_coverage: share of a window that must be present where an operator gives no `min_periods` (default: all).
@@ -162,8 +163,7 @@ class AlphaTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         """Names that alphas may use of data like `X`."""
         if isinstance(X, Panel):
             return (*X.fields, *X.groups)
-        own = X.collect_schema().names() if isinstance(X, pl.LazyFrame) else getattr(X, "columns", ())
-        return (*map(str, own), *(self.columns or {}))
+        return (*_names(X), *(self.columns or {}))
 
     def _field_names(self, n: int) -> list[str]:
         written = getattr(self, "feature_names_in_", None)
@@ -182,16 +182,13 @@ class AlphaTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
     def _frame(self, X: Any) -> pl.LazyFrame:
         """A long frame of either library, fields under their own names."""
         keys = (self.date, self.symbol)
-        if isinstance(X, pl.DataFrame | pl.LazyFrame):
-            frame = X.lazy()
-        elif type(X).__module__.partition(".")[0] == "pandas" and hasattr(X, "columns"):
-            levels = [n for n in X.index.names if n in keys and n not in X.columns]
-            frame = pl.from_pandas(X.reset_index(level=levels) if levels else X).lazy()
-        else:
+        read = polars_frame(X, reading_of(date=self.date, symbol=self.symbol))
+        if read is None:
             raise DataError(
                 f"AlphaTransformer takes a long frame with the columns {self.date} and {self.symbol}, or a Panel, not "
                 f"{type(X).__name__}; for an array of one symbol's rows make it with date=None, symbol=None"
             )
+        frame = read.lazy()
         names = frame.collect_schema().names()
         for key in keys:
             if key not in names:
@@ -209,7 +206,11 @@ class AlphaTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
 
 
 def _names(X: Any) -> list[str]:
-    return X.collect_schema().names() if isinstance(X, pl.LazyFrame) else [str(c) for c in X.columns]
+    """Names of a frame's columns; of pandas without those of its index, of what is no frame none."""
+    if isinstance(X, pl.LazyFrame):
+        return X.collect_schema().names()
+    names = getattr(X, "column_names", None)
+    return [str(c) for c in (getattr(X, "columns", ()) if names is None else names)]
 
 
 def _check(alphas: Mapping[str, Alpha], fields: Collection[str], groups: Collection[str]) -> None:

@@ -19,6 +19,7 @@ from fama_fast.panel.columns import Columns, assign_columns
 from fama_fast.panel.groups import GroupField
 from fama_fast.panel.io.unreadable import UNREADABLE
 from fama_fast.panel.keys import Locate, dates_to_numpy, plain_row
+from fama_fast.panel.market_data import is_path
 from fama_fast.panel.noticed import unpriced, value_warnings
 from fama_fast.panel.panel import Panel, read_dtype
 from fama_fast.panel.reading import Reading, ReadingOptions, reading_of
@@ -29,10 +30,10 @@ from fama_fast.panel.values import numbers as numbers  # noqa: PLC0414  (part of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from fama_fast.panel.grid import Grid
     from fama_fast.panel.io.source import Scan
+    from fama_fast.panel.market_data import MarketData
     from fama_fast.types import BoolArray, FloatArray
 
 _COLUMNS, _CELLS = 400, 4_000_000  # of groups that are read at a time
@@ -120,15 +121,22 @@ def panel_from_frame(
     )
 
 
-def panel_from_parquet(path: str | Path, **options: Any) -> Panel:
-    """A dense panel from a long Parquet (or CSV) file, directory or glob; options as in `panel_from_frame`.
+def panel_from_data(data: MarketData, **options: Any) -> Panel:
+    """A dense panel from market data of any kind: a path, or frames in memory; options as in `panel_from_frame`.
+
+    Args:
+        data: a file, directory, glob or URI; a long frame of Polars (lazy or not), of pandas (its keys as columns or
+            index levels, in either order) or of anything with the Arrow PyCapsule interface; or a dict of wide frames
+            by field, dates down and symbols across.
 
     Raises:
-        DataError: also for a file that is missing, empty, corrupt or of another kind.
+        DataError: also for a file that is missing, empty, corrupt or of another kind, and for data of a kind that
+            cannot be read: the message says how to give them.
     """
     own = {k: options.pop(k) for k in ("fields", "universe", "groups", "source", "dtype") if k in options}
     how = options.pop("reading", None) or reading_of(**options)
-    return panel_from_scan(scan(path, how), how, **{"source": str(path), **own})
+    source = str(data) if is_path(data) else "frame"
+    return panel_from_scan(scan(data, how), how, **{"source": source, **own})
 
 
 def panel_from_scan(found: Scan, reading: Reading, **options: Any) -> Panel:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    import pandas as pd
     import polars as pl
 
+    from fama_fast.panel.market_data import MarketData
     from fama_fast.types import BoolArray, FloatArray, IntArray
 
 
@@ -183,18 +185,21 @@ class Panel:
         self._hash: str | None = None
 
     @classmethod
-    def from_frame(cls, frame: pl.DataFrame | pl.LazyFrame, **options: Any) -> Panel:
-        """A panel from a long frame (`date`, `symbol`, fields); options and errors: `ingest.panel_from_frame`."""
-        from fama_fast.panel.ingest import panel_from_frame
+    def from_frame(cls, frame: MarketData, **options: Any) -> Panel:
+        """A panel from a long frame (`date`, `symbol`, fields), of Polars, pandas or Arrow, or wide frames by field.
 
-        return panel_from_frame(frame, **options)
+        Options and errors: `ingest.panel_from_data`, which also takes a path.
+        """
+        from fama_fast.panel.ingest import panel_from_data
+
+        return panel_from_data(frame, **options)
 
     @classmethod
     def from_parquet(cls, path: str | Path, **options: Any) -> Panel:
-        """A panel from a long Parquet file, directory or glob; options and errors: `ingest.panel_from_frame`."""
-        from fama_fast.panel.ingest import panel_from_parquet
+        """A panel from a long Parquet file, directory or glob; options and errors: `ingest.panel_from_data`."""
+        from fama_fast.panel.ingest import panel_from_data
 
-        return panel_from_parquet(path, **options)
+        return panel_from_data(path, **options)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -337,6 +342,61 @@ class Panel:
             dtype=self.dtype,
             copy=copy,
         )
+
+    @overload
+    def to_polars(self, values: Any = ..., *, wide: Literal[False] = ...) -> pl.DataFrame: ...
+    @overload
+    def to_polars(self, values: None = ..., *, wide: Literal[True]) -> dict[str, pl.DataFrame]: ...
+    @overload
+    def to_polars(self, values: Mapping[str, Any], *, wide: Literal[True]) -> dict[str, pl.DataFrame]: ...
+    @overload
+    def to_polars(self, values: Any, *, wide: Literal[True]) -> pl.DataFrame: ...
+    def to_polars(self, values: Any = None, *, wide: bool = False) -> pl.DataFrame | dict[str, pl.DataFrame]:
+        """The panel, or values computed on it, as a Polars frame with dates and symbols.
+
+        Args:
+            values: a (T, N) array, whose column is called `value`, or a mapping from names of columns to such arrays.
+                None: the panel's own fields and groups, in lower case, with the universe as `in_universe`.
+            wide: False: a row a date and symbol. True: a column a symbol; of one array that frame, otherwise a
+                dictionary of such frames by name, which `load_market_data` takes back.
+
+        Returns:
+            Long frames sorted by date and symbol; rows are the cells where the data have a symbol or there is a value.
+            Missing is null.
+
+        Raises:
+            DataError: an array of another shape. ConfigError: names that clash.
+        """
+        from fama_fast.panel import labelled
+
+        if not wide:
+            return labelled.panel_frame(self) if values is None else labelled.values_frame(self, values)
+        frames = labelled.wide_frames(self, values)
+        return frames if values is None or isinstance(values, Mapping) else frames[labelled.VALUE]
+
+    @overload
+    def to_pandas(self, values: Any = ..., *, wide: Literal[False] = ...) -> pd.DataFrame: ...
+    @overload
+    def to_pandas(self, values: None = ..., *, wide: Literal[True]) -> dict[str, pd.DataFrame]: ...
+    @overload
+    def to_pandas(self, values: Mapping[str, Any], *, wide: Literal[True]) -> dict[str, pd.DataFrame]: ...
+    @overload
+    def to_pandas(self, values: Any, *, wide: Literal[True]) -> pd.DataFrame: ...
+    def to_pandas(self, values: Any = None, *, wide: bool = False) -> pd.DataFrame | dict[str, pd.DataFrame]:
+        """The panel, or values computed on it, as a pandas frame: what `to_polars` gives, with keys in the index.
+
+        Long frames have an index of `date` and `symbol`; wide ones dates in the index and columns called `symbol`.
+        Missing is NaN.
+
+        Raises:
+            ConfigError: pandas is not installed. Others: as `to_polars`.
+        """
+        from fama_fast.panel import labelled
+
+        if not wide:
+            return labelled.pandas_long(self.to_polars(values))
+        named = {name: labelled.pandas_wide(f) for name, f in labelled.wide_frames(self, values).items()}
+        return named if values is None or isinstance(values, Mapping) else named[labelled.VALUE]
 
     def __repr__(self) -> str:
         t, n = self.shape

@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from fama_fast.panel.panel import Panel
-    from fama_fast.types import BoolArray
+    from fama_fast.panel.groups import GroupField
+    from fama_fast.types import BoolArray, FloatArray
 
 
-def trading(panel: Panel) -> BoolArray:
+class DensePanel(Protocol):
+    """Protocol of a panel, as far as those that stand below it read one."""
+
+    @property
+    def dates(self) -> Any:
+        """(T,) datetime64."""
+
+    @property
+    def symbols(self) -> Any:
+        """(N,) str."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(T dates, N symbols)."""
+
+    @property
+    def supplied_fields(self) -> tuple[str, ...]:
+        """Numeric fields that the data carries."""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the group fields."""
+
+    @property
+    def universe(self) -> BoolArray | None:
+        """(T, N) members, or None."""
+
+    def group(self, name: str) -> GroupField:
+        """Codes and labels of a group field."""
+
+    def __getitem__(self, name: str) -> FloatArray:
+        """(T, N) values of a field."""
+
+
+def trading(panel: DensePanel) -> BoolArray:
     """(T, N) bool: symbols present in the data that date: with a close, or any field if there is none."""
     if "CLOSE" in panel.supplied_fields:
         return np.isfinite(panel["CLOSE"])

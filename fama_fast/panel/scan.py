@@ -11,6 +11,7 @@ from fama_fast.errors import DataError
 from fama_fast.panel.io.source import Scan, locator
 from fama_fast.panel.io.unreadable import UNREADABLE
 from fama_fast.panel.keys import plain_row
+from fama_fast.panel.market_data import is_path
 from fama_fast.panel.reading import PLAIN, Reading
 
 if TYPE_CHECKING:
@@ -18,21 +19,21 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from fama_fast.panel.io.frames import MarketData
+    from fama_fast.panel.market_data import MarketData
 
 
 def scan(data: MarketData, reading: Reading = PLAIN) -> Scan:
     """Open market data of any layout (see `io.open`) lazily as one frame of rows.
 
     Args:
-        data: a path or URI, a long frame of polars or pandas, or a dict of wide ones (see `io.frames`).
+        data: a path or URI, or data in memory (see `market_data.MarketData` and `io.frames`).
         reading: how they are read, where they do not say so themselves.
 
     Raises:
         DataError: see `io.folder.list_files` and `io.layout.layout_of`; a file that cannot be read, or whose columns
             are not the others'.
     """
-    from fama_fast.panel.io.frames import is_path, scan_frames
+    from fama_fast.panel.io.frames import scan_frames
     from fama_fast.panel.io.open import open_rows
 
     if not is_path(data):

@@ -17,7 +17,7 @@ from fama_fast.errors import ConfigError, DataError
 from fama_fast.panel.choose import choose_rows
 from fama_fast.panel.columns import assign_columns
 from fama_fast.panel.ingest import collect_schema, group_fields
-from fama_fast.panel.io.frames import MarketData, is_path
+from fama_fast.panel.market_data import MarketData, is_path
 from fama_fast.panel.reading import ReadingOptions, reading_of
 from fama_fast.panel.scan import collect, scan
 from fama_fast.panel.values import field_values

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from fama_fast.errors import ExpressionError, ParseError
 from fama_fast.lang.diagnostics import placed
+from fama_fast.lang.dialects.dialect import DIALECTS
 from fama_fast.lang.dialects.quotes import hide
 from fama_fast.lang.parser import parse_syntax
 
@@ -31,12 +32,25 @@ def syntax_of(text: str, dialect: Dialect) -> Expr:
             plain = hide(plain)
         if dialect.sigil:
             plain = _unmarked(plain, dialect.sigil)
-    if plain is text:
-        return parse_syntax(text)
     try:
         return parse_syntax(plain)
     except ExpressionError as error:
-        raise placed(error, text, error.start, error.end) from None
+        foreign = _with_mark(text, error.start)
+        if foreign is not None:
+            raise ParseError(
+                f"fields are written {foreign.sigil}name in the {foreign.name} dialect, and this is read as "
+                f"{dialect.name}: say dialect={foreign.name!r} (on the command line --dialect {foreign.name})",
+                text=text,
+                start=error.start,
+            ) from None
+        raise (error if plain is text else placed(error, text, error.start, error.end)) from None
+
+
+def _with_mark(text: object, at: int | None) -> Dialect | None:
+    """The dialect that marks its fields with the character at a place of a text, where a name follows."""
+    if not isinstance(text, str) or at is None or not (text[at + 1 : at + 2].isalpha() or text[at + 1 : at + 2] == "_"):
+        return None
+    return next((d for d in DIALECTS.values() if d.sigil and d.sigil == text[at]), None)
 
 
 def _unmarked(text: str, mark: str) -> str:

@@ -1,54 +1,31 @@
-"""Opens market data in memory: a long frame of polars or pandas, or wide ones, one a field.
+"""Opens market data in memory: a long frame, or wide ones, one a field, of Polars, of pandas or of what speaks Arrow.
 
-A pandas frame may have its keys in the index, and columns in two levels, fields and symbols, as yfinance gives several
-tickers: that is a set of wide tables.
+`polars_frame` is the one place where a frame of another library becomes one of Polars. What gives its columns through
+the Arrow PyCapsule interface (a table of pyarrow, DuckDB, ibis, cuDF, ...) is read by Arrow; pandas alone has an index,
+of which `pandas_frames` makes columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from fama_fast.errors import DataError, listed
+from fama_fast.panel.io.arrow_types import polars_table
 from fama_fast.panel.io.cells import WHOLE_CELLS
-from fama_fast.panel.io.layout import known_field
+from fama_fast.panel.io.pandas_frames import by_field, is_pandas, with_columns_alone
 from fama_fast.panel.io.source import locator
 from fama_fast.panel.io.wide import WideTables, held_table
 from fama_fast.panel.key_columns import key_column
 from fama_fast.panel.keys import plain_row
+from fama_fast.panel.market_data import TAKEN
 
 if TYPE_CHECKING:
     from fama_fast.panel.io.source import Scan
     from fama_fast.panel.reading import Reading
-
-
-class PandasFrame(Protocol):
-    """Protocol of a pandas data frame, as far as it is used here."""
-
-    @property
-    def columns(self) -> Any:
-        """The names."""
-
-    @property
-    def index(self) -> Any:
-        """The rows' labels."""
-
-
-MarketData = str | Path | pl.DataFrame | pl.LazyFrame | PandasFrame | Mapping[str, Any]
-"""A path or URI, a long frame, or wide frames by the names of their fields."""
-
-
-def is_path(data: MarketData | None) -> TypeGuard[str | Path]:
-    """Whether data are given by a path or URI, rather than in memory."""
-    return isinstance(data, str | Path)
-
-
-def is_pandas(data: Any) -> bool:
-    """Whether an object is a pandas data frame; pandas is not imported for it."""
-    return type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "columns")
 
 
 def scan_frames(data: Any, reading: Reading) -> Scan:
@@ -59,18 +36,15 @@ def scan_frames(data: Any, reading: Reading) -> Scan:
     """
     from fama_fast.panel.io.source import Scan
 
-    if isinstance(data, pl.LazyFrame):
-        return Scan(data, plain_row)
     if isinstance(data, Mapping):
         return _wide({str(name): _table(name, frame) for name, frame in data.items()}, reading)
-    if is_pandas(data) and getattr(data.columns, "nlevels", 1) == 2:
-        return _wide(_by_field(data, reading), reading)
-    frame = _polars(data)
+    if is_pandas(data) and getattr(getattr(data, "columns", None), "nlevels", 1) == 2:
+        return _wide({name: _table(name, frame) for name, frame in by_field(data, reading).items()}, reading)
+    frame = polars_frame(data, reading)
     if frame is None:
-        raise DataError(
-            "market data must be a path, a polars or pandas data frame, or a dict of wide ones by their fields, not "
-            f"{type(data).__name__}"
-        )
+        raise DataError(f"market data must be {TAKEN}, not {type(data).__name__}{_advice(data)}")
+    if isinstance(frame, pl.LazyFrame):
+        return Scan(frame, plain_row)
     dates = key_column(frame.columns, "date", reading.date)
     if reading.symbol is None and key_column(frame.columns, "symbol") is None and dates is not None and frame.width > 1:
         raise DataError(
@@ -78,6 +52,45 @@ def scan_frames(data: Any, reading: Reading) -> Scan:
             "table), say which field it holds: {'close': frame}"
         )
     return Scan(frame.lazy(), plain_row)
+
+
+def polars_frame(data: Any, reading: Reading | None = None) -> pl.DataFrame | pl.LazyFrame | None:
+    """A data frame of any library as one of Polars, its rows in their order; None for what is no frame.
+
+    Args:
+        data: a frame of Polars, which is returned as it is, or of pandas, whose index becomes columns in front; or
+            anything with the Arrow PyCapsule interface.
+        reading: how its key columns are called, where a pandas index has levels whose names do not say it.
+
+    Raises:
+        DataError: columns that cannot be read, or two of one name.
+    """
+    if isinstance(data, pl.DataFrame | pl.LazyFrame):
+        return data
+    if is_pandas(data):
+        plain = with_columns_alone(data, reading)
+        return None if plain is None else pl.from_pandas(plain)
+    if isinstance(data, pl.Series) or not (hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__")):
+        return None
+    return _from_arrow(data, universal=reading is not None and reading.timezone is not None)
+
+
+def _from_arrow(data: Any, *, universal: bool) -> pl.DataFrame:
+    import pyarrow as pa
+
+    try:
+        table = pa.table(data)
+    except (pa.ArrowException, TypeError, ValueError, NotImplementedError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DataError(
+            f"{type(data).__name__}: Arrow cannot read it as a table: {first} (a stream is read once: give a table, or "
+            "a new reader)"
+        ) from error
+    names = table.schema.names
+    twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
+    if twice is not None:
+        raise DataError(f"the frame has two columns {twice!r}")
+    return polars_table(table, "frame", universal=universal)
 
 
 def _wide(frames: Mapping[str, pl.DataFrame], reading: Reading) -> Scan:
@@ -92,35 +105,27 @@ def _wide(frames: Mapping[str, pl.DataFrame], reading: Reading) -> Scan:
 
 
 def _table(name: Any, data: Any) -> pl.DataFrame:
-    frame = _polars(data.collect() if isinstance(data, pl.LazyFrame) else data)
+    frame = polars_frame(data)
     if frame is None:
-        raise DataError(f"{name}: a wide table must be a polars or pandas data frame, not {type(data).__name__}")
-    return frame
-
-
-def _polars(data: Any) -> pl.DataFrame | None:
-    """A data frame of polars or pandas as one of polars, the index in front; None for anything else."""
-    if isinstance(data, pl.DataFrame):
-        return data
-    if not is_pandas(data):
-        return None
-    # Row numbers that nobody named say nothing.
-    numbered = type(data.index).__name__ == "RangeIndex" and data.index.name is None
-    plain = data if numbered else data.reset_index()
-    plain = plain.set_axis([str(c) for c in plain.columns], axis=1)
-    if not plain.columns.is_unique:
-        raise DataError(f"the frame has two columns {plain.columns[plain.columns.duplicated()][0]!r}")
-    return pl.from_pandas(plain)
-
-
-def _by_field(data: Any, reading: Reading) -> dict[str, pl.DataFrame]:
-    """The wide tables of a frame whose columns are pairs of a field and a symbol, in either order."""
-    levels = [data.columns.get_level_values(i).unique() for i in (0, 1)]
-    known = [sum(known_field(str(name), reading) is not None for name in level) for level in levels]
-    level = 0 if known[0] >= known[1] else 1
-    if not known[level]:
         raise DataError(
-            f"frame: the columns have two levels, and neither names a field such as close (the first has "
-            f"{listed(map(str, levels[0]), 5)})"
+            f"{name}: a wide table must be a Polars or pandas data frame or an Arrow table, dates down and symbols "
+            f"across, not {type(data).__name__}{_advice(data, name)}"
         )
-    return {str(name): _table(name, data.xs(name, axis=1, level=level)) for name in levels[level]}
+    return frame.collect() if isinstance(frame, pl.LazyFrame) else frame
+
+
+def _advice(data: Any, name: str = "CLOSE") -> str:
+    """A way to give data of this kind after all, for messages; empty where none is known."""
+    if hasattr(data, "supplied_fields"):
+        return ": it is made already, and needs no reading"
+    if isinstance(data, PathLike):
+        return ": give str(path) or a pathlib.Path"
+    if getattr(data, "ndim", 0) == 2 and hasattr(data, "__array__"):
+        return f": an array has no dates and no symbols; say them with ff.Panel(dates, symbols, {{{name!r}: array}})"
+    if is_pandas(data) or isinstance(data, pl.Series):
+        return (
+            ": a series of one field needs a name and an index of dates and symbols (series.rename('close').to_frame())"
+        )
+    if isinstance(data, list | tuple) or (hasattr(data, "dtype") and getattr(data.dtype, "names", None)):
+        return ": make a frame of rows or columns with polars.DataFrame(data)"
+    return ""

@@ -79,9 +79,14 @@ def test_frames_that_are_none(frame: pl.DataFrame) -> None:
     for data in (table, table.to_pandas().set_index("date")):
         with pytest.raises(DataError, match=r"say which field it holds: \{'close': frame\}"):
             ff.load_market_data(data)
-    with pytest.raises(DataError, match=r"must be a path, a polars or pandas data frame, or a dict .*, not list"):
+    with pytest.raises(
+        DataError,
+        match=r"must be a path, a Polars or pandas data frame, an Arrow table, or a dict .*, not list: make a frame",
+    ):
         ff.load_market_data([1, 2])  # type: ignore[arg-type]
-    with pytest.raises(DataError, match=r"close: a wide table must be a polars or pandas data frame, not int"):
+    with pytest.raises(
+        DataError, match=r"close: a wide table must be a Polars or pandas data frame or an Arrow table, .*, not int$"
+    ):
         ff.load_market_data({"close": 3})
     with pytest.raises(DataError, match=r"a dict of wide frames holds none"):
         ff.load_market_data({})
