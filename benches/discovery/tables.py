@@ -110,7 +110,12 @@ def _study(study: str, of: Mapping[tuple[str, int], Cells]) -> str:
 
 def whole(cells: Cells, measure: str) -> dict[tuple[int, int], float]:
     """The figure of the largest pool of each year and seed."""
-    return {key: float(row["pools"][-1][measure]) for key, row in cells.items()}
+    return {key: _figure(row["pools"][-1], measure) for key, row in cells.items()}
+
+
+def _figure(pool: Row, measure: str) -> float:
+    """A figure of a pool; one that has none, such as the spread of a formula whose tenths are empty, earns nothing."""
+    return float(np.nan_to_num(pool[measure]))
 
 
 def as_many(cells: Cells, beside: Cells, measure: str) -> dict[tuple[int, int], float]:
@@ -124,7 +129,7 @@ def as_many(cells: Cells, beside: Cells, measure: str) -> dict[tuple[int, int], 
             own = beside.get((year, seed))
             size = own["pools"][-1]["size"] if own else float(np.mean(sizes[year]))
             curve = row["pools"]
-            out[year, seed] = at_size([p["size"] for p in curve], [p[measure] for p in curve], size)
+            out[year, seed] = at_size([p["size"] for p in curve], [_figure(p, measure) for p in curve], size)
     return out
 
 
@@ -136,7 +141,7 @@ def _means(arms: Mapping[str, Cells]) -> str:
             name_of(arm),
             _count(float(np.mean([r["pools"][-1]["size"] for r in cells.values()]))),
             str(len({s for _, s in cells})),
-            *(f"{np.nanmean(list(figures[m].values())):.{DIGITS[m]}f}" for m in SHOWN),
+            *(f"{np.mean(list(figures[m].values())):.{DIGITS[m]}f}" for m in SHOWN),
         ]
         for other in (BASE, LUCK):
             for m in ("rank_ic", "spread"):
@@ -147,9 +152,7 @@ def _means(arms: Mapping[str, Cells]) -> str:
                 theirs = whole(beside, m) if other == BASE else as_many(beside, cells, m)
                 line.append(_said(interval(paired(figures[m], theirs)), DIGITS[m]))
         if LUCK in arms and arm != LUCK:
-            line += [
-                _matching(arms[LUCK], float(np.nanmean(list(figures[m].values()))), m) for m in ("rank_ic", "spread")
-            ]
+            line += [_matching(arms[LUCK], float(np.mean(list(figures[m].values()))), m) for m in ("rank_ic", "spread")]
         else:
             line += ["", ""]
         lines.append(line)
@@ -177,12 +180,12 @@ def curve_of(cells: Cells, measure: str) -> dict[int, float]:
     by_size: dict[int, list[float]] = {}
     for row in cells.values():
         for pool in row["pools"]:
-            by_size.setdefault(pool["size"], []).append(float(pool[measure]))
-    out = {n: float(np.nanmean(v)) for n, v in sorted(by_size.items()) if len(v) == len(cells) and n in SIZES}
+            by_size.setdefault(pool["size"], []).append(_figure(pool, measure))
+    out = {n: float(np.mean(v)) for n, v in sorted(by_size.items()) if len(v) == len(cells) and n in SIZES}
     ends = [row["pools"][-1] for row in cells.values()]
     size = round(float(np.mean([p["size"] for p in ends])))
     if size >= max(out, default=0):
-        out[size] = float(np.nanmean([p[measure] for p in ends]))
+        out[size] = float(np.mean([_figure(p, measure) for p in ends]))
     return out
 
 
