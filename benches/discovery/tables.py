@@ -101,7 +101,9 @@ def _study(study: str, of: Mapping[tuple[str, int], Cells]) -> str:
     horizons = sorted({h for _, h in of})
     years = sorted({y for cells in of.values() for y, _ in cells})
     span = f"{years[0]}" if len(years) == 1 else f"{years[0]} to {years[-1]}"
-    parts = [f"### {study}\n\n{STUDIES[study].about}; test years {span}."]
+    asked = sorted({r["candidates_asked"] for cells in of.values() for r in cells.values()} - {0})
+    budget = f"; {' or '.join(_count(n) for n in asked)} candidates of an arm" if asked else ""
+    parts = [f"### {study}\n\n{STUDIES[study].about}; test years {span}{budget}."]
     for h in horizons:
         arms = {arm: of[arm, h] for arm in sorted({a for a, k in of if k == h}, key=_order)}
         parts += [f"#### {h} day{'' if h == 1 else 's'}", _means(arms), _curves(arms), _by_year(arms, years)]

@@ -13,13 +13,11 @@ and w'm / sqrt(w'Rw) over the block, the correlation that the pool has there, is
 cells of levels than formulas the same weights come of the smaller system (Woodbury).
 
 All solving is on one thread, so that the bits do not depend on the machine's cores. For many formulas the walk forward
-is
-solved in float32: its error, about 1e-3 of a score, chooses between neighbours at most. The weights themselves are not.
+is solved in float32: its error, about 1e-3 of a score, chooses between neighbours at most. The weights are not.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
 
 PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01)  # the strongest first: it wins a tie
 POWERS = (0.0, 1.0)
-BLOCKS = 5  # of the first part of the rows; the first of them only teaches
+BLOCKS = 8  # of the first part of the rows; the last of them is forecast, the others only teach
 _LEAST = 2  # rows of a block
 _EXACT = 1000  # formulas up to which the walk forward is solved in float64 too
 _FACTORS = 512  # whose daily figures are widened to float64 at a time
@@ -72,14 +70,17 @@ class Fold:
 
 
 def folds_of(parts: Sequence[slice], reach: int) -> list[Fold]:
-    """The blocks to walk forward over: the first part in `BLOCKS`, every further part whole.
+    """The blocks to walk forward over: the last of `BLOCKS` of the first part, every further part whole.
+
+    A block that little is known before asks for more shrinkage than all rows need, so earlier ones are not forecast
+    (docs/decisions/039-what-a-wide-pool-fits.md).
 
     Args:
         parts: stretches of rows in order. reach: rows that a label looks ahead, which are left out before a block.
     """
     first, *further = parts
-    edges = [first.start + (first.stop - first.start) * i // BLOCKS for i in range(BLOCKS + 1)]
-    blocks = [*itertools.pairwise(edges[1:]), *((p.start, p.stop) for p in further)]
+    begin = first.start + (first.stop - first.start) * (BLOCKS - 1) // BLOCKS
+    blocks = [(begin, first.stop), *((p.start, p.stop) for p in further)]
     out = []
     for start, stop in blocks:
         known = tuple((p.start, min(p.stop, start - reach)) for p in parts if p.start < start - reach)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -191,8 +190,8 @@ def test_weights_are_those_of_the_formula(cells: int) -> None:
 def walked(r: Any, series: Any, parts: Any, reach: int) -> Any:
     """The score of each choice and its daily figures, with loops."""
     first = parts[0]
-    edges = [first.start + (first.stop - first.start) * i // BLOCKS for i in range(BLOCKS + 1)]
-    blocks = [slice(a, b) for a, b in itertools.pairwise(edges[1:])] + list(parts[1:])
+    begin = first.start + (first.stop - first.start) * (BLOCKS - 1) // BLOCKS
+    blocks = [slice(begin, first.stop), *parts[1:]]
     out = {}
     for p in POWERS:
         for a in PENALTIES:
