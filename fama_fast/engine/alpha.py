@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, overload
 
 from fama_fast import lang, passes
-from fama_fast.errors import LimitError, ParseError
+from fama_fast.errors import LimitError, ParseError, shortened
 from fama_fast.ir import FIELD, GROUP, Node, count_nodes, postorder
 from fama_fast.ops.registry import on_unregister
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fama_fast.types import FloatArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Alpha:
     """A checked expression in canonical form. Make one with `compile`.
 
@@ -192,6 +192,25 @@ class Alpha:
         from fama_fast.backends.polars_expr import to_expr
 
         return to_expr(self.node, columns=columns, universe=universe, check_grid=check_grid, allow_single=allow_single)
+
+    def __repr__(self) -> str:
+        dialect = "" if self.dialect == "fama" else f", dialect={self.dialect!r}"
+        return f"Alpha({shortened(self.text, 100)!r}{dialect})"
+
+    def _repr_html_(self) -> str:
+        from fama_fast import notebook_html as html
+
+        text = str(self)
+        facts = {
+            "fields": ", ".join(self.fields) or None,
+            "groups": ", ".join(self.groups) or None,
+            "looks back": f"{self.lookback:,} rows",
+            "unit": self.unit,
+            "size": f"{self.n_nodes:,} nodes, {self.depth} deep",
+            f"as written ({self.dialect})": None if text == self.text else self.text,
+            "fingerprint": self.fingerprint,
+        }
+        return html.card("Alpha", facts, html.code(text), html.notes(self.warnings))
 
     def __str__(self) -> str:
         try:

@@ -30,7 +30,6 @@ from fama_fast.panel import Panel
 from fama_fast.panel.labelled import check_names, long_frame, pandas_long, read_library
 from fama_fast.panel.panel import read_dtype
 from fama_fast.panel.presence import trading
-from fama_fast.panel.source import source_of
 from fama_fast.plan import UNIVERSE, make_plan, mask_members, set_min_coverage
 from fama_fast.types import derived_field
 
@@ -340,6 +339,8 @@ def evaluate(
         ConfigError: a budget too small for one chunk; the message says the least that would do.
         OutputError: a place that cannot be written. DataError: from reading.
     """
+    from fama_fast.panel.source import source_of
+
     texts = _listed(items)
     library = read_library(frame)
     kept_as = read_dtype(dtype)

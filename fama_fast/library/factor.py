@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fama_fast.errors import shortened
+from fama_fast.number_text import is_known, signed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -22,7 +25,7 @@ def score_of(scores: Mapping[str, Mapping[str, float]]) -> float:
     return train.get("score", train.get("rank_ic", float("nan")))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Factor:
     """An admitted or seed factor with its identity, scores and provenance.
 
@@ -56,3 +59,7 @@ class Factor:
         A search varies and ranks this form, so that what it finds does not hang on which way round a factor is kept.
         """
         return (self.proposed, -1) if self.proposed else (self.canonical, 1)
+
+    def __repr__(self) -> str:
+        scored = f", train {signed(self.score)}" if is_known(self.score) else ""
+        return f"Factor({shortened(self.expression, 100)!r}{scored})"

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from fama_fast.errors import StoreError, nearest_name
+from fama_fast import notebook_html as html
+from fama_fast.errors import StoreError, nearest_name, shortened
 from fama_fast.library.codec import OnMismatch, check_keys, factor_from_dict, factor_to_dict
 from fama_fast.library.factor import Factor
 from fama_fast.library.strict_yaml import dump, load
+from fama_fast.number_text import signed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 _KEYS = ("schema", "factors")
+_SHOWN = 50  # factors of a table in a notebook
 
 
 class FactorSet:
@@ -118,7 +121,19 @@ class FactorSet:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"FactorSet({len(self)} factors)"
+        return f"FactorSet({len(self)} factor{'s' * (len(self) != 1)})"
+
+    def _repr_html_(self) -> str:
+        shown = self[:_SHOWN]
+        splits = [s for s in ("train", "valid", "test") if any("rank_ic" in f.scores.get(s, {}) for f in shown)]
+        ideas = any(f.hypothesis for f in shown)
+        rows = []
+        for at, factor in enumerate(shown):
+            texts = [str(at), shortened(factor.expression, 200)]
+            texts += [shortened(factor.hypothesis, 120)] if ideas else []
+            rows.append([*texts, *(signed(factor.scores.get(s, {}).get("rank_ic")) for s in splits)])
+        head = ["", "factor", *(["idea"] if ideas else []), *(f"RankIC, {s}" for s in splits)]
+        return html.card(repr(self), {}, html.table(head, rows, texts=2 + ideas, more=len(self) - _SHOWN))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: `schema` and `factors`, each an entry with the keys of `codec.KEYS`."""

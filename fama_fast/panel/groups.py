@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from fama_fast.arguments import frozen, numbers, shown
-from fama_fast.errors import DataError
+from fama_fast.errors import DataError, listed
 
 if TYPE_CHECKING:
     from fama_fast.types import FloatArray
@@ -32,6 +32,10 @@ class GroupField:
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", _labels(self.labels))
         object.__setattr__(self, "codes", group_codes(self.codes, len(self.labels), "group codes"))
+
+    def __repr__(self) -> str:
+        t, n = self.codes.shape
+        return f"GroupField({t} dates x {n} symbols, labels {listed(self.labels, 8)})"
 
     @property
     def n(self) -> int:

@@ -1,6 +1,6 @@
 """Values with their labels: dense arrays as frames with dates and symbols, long or wide, of Polars or of pandas.
 
-pandas is imported only where a frame of pandas is asked for.
+Polars is imported when a frame is made, pandas only where a frame of pandas is asked for.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import polars as pl
 
 from fama_fast.arguments import numbers, shown
 from fama_fast.errors import ConfigError, DataError
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+    import polars as pl
 
     from fama_fast.panel.presence import DensePanel
     from fama_fast.types import BoolArray, FloatArray
@@ -71,6 +71,8 @@ def long_frame(
 
     Rows are the cells where the data have a symbol or an expression has a value. days: dates are days (None: see).
     """
+    import polars as pl
+
     keep = present
     for array in values.values():
         keep = keep | np.isfinite(array)
@@ -92,6 +94,8 @@ def panel_frame(panel: DensePanel) -> pl.DataFrame:
     Missing is null. Cells in which every supplied field is missing have no row. A universe becomes
     `in_universe`.
     """
+    import polars as pl
+
     n_dates, n_symbols = panel.shape
     fields = {name: panel[name].ravel() for name in panel.supplied_fields}
     keep = np.ones(n_dates * n_symbols, dtype=bool)
@@ -113,6 +117,8 @@ def panel_frame(panel: DensePanel) -> pl.DataFrame:
 
 def _labels(panel: DensePanel, name: str, keep: BoolArray) -> pl.Series:
     """A group's labels of the cells to keep, of (T * N)."""
+    import polars as pl
+
     group = panel.group(name)
     codes = group.codes.ravel()[keep]
     index = pl.Series(np.where(np.isnan(codes), -1, codes).astype(np.int64)).replace(-1, None)
@@ -145,6 +151,8 @@ def wide_frames(panel: DensePanel, values: Any = None) -> dict[str, pl.DataFrame
     Raises:
         DataError: an array of another shape.
     """
+    import polars as pl
+
     when = pl.Series("date", plain_dates(panel.dates))
     symbols = [str(s) for s in panel.symbols]
     if "date" in symbols:

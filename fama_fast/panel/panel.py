@@ -398,6 +398,11 @@ class Panel:
         named = {name: labelled.pandas_wide(f) for name, f in labelled.wide_frames(self, values).items()}
         return named if values is None or isinstance(values, Mapping) else named[labelled.VALUE]
 
+    def _repr_html_(self) -> str:
+        from fama_fast.panel.card import panel_card
+
+        return panel_card(self)
+
     def __repr__(self) -> str:
         t, n = self.shape
         span = f"{self.dates[0]}..{self.dates[-1]}"

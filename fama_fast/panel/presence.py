@@ -31,6 +31,26 @@ class DensePanel(Protocol):
         """Numeric fields that the data carries."""
 
     @property
+    def fields(self) -> tuple[str, ...]:
+        """Supplied fields, then those that can be derived from them."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the fields."""
+
+    @property
+    def source(self) -> str:
+        """Where the data came from."""
+
+    @property
+    def layout(self) -> str:
+        """How they lay there."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What ingestion counted and let pass."""
+
+    @property
     def groups(self) -> tuple[str, ...]:
         """Names of the group fields."""
 
