@@ -4,16 +4,17 @@ For correlations R (K, K) and mean daily figures m (K,) of K formulas the weight
 
     w = S (S R S + a I)^-1 S m,    S = diag((|m| / mean |m|)^p)
 
-which is ridge regression (Hoerl and Kennard 1970) on standardised ranks where p is 0; with p = 1 the prior deviation of
-a weight is in proportion to its formula's strength. The source of R^-1 m is Grinold and Kahn, Active Portfolio
+which is ridge regression (Hoerl and Kennard 1970) on standardised ranks where p is 0; with p = 1 the prior deviation
+of a weight is in proportion to its formula's strength. The source of R^-1 m is Grinold and Kahn, Active Portfolio
 Management (2000), chapter 11. R has no label in it, so that another stretch of dates is another m and nothing else.
 
-a and p are chosen by walking forward: the rows are cut into blocks, each block is forecast by what was known before it,
-and w'm / sqrt(w'Rw) over the block, the correlation that the pool has there, is what counts. Where there are fewer
-cells of levels than formulas the same weights come of the smaller system (Woodbury).
+a and p are chosen by walking forward: the rows are cut into blocks, each block is forecast by what was known before
+it, and w'm / sqrt(w'Rw) over the block, the correlation that the pool has there, is what counts. Where there are
+fewer cells of levels than formulas the same weights come of the smaller system (Woodbury).
 
-All solving is on one thread, so that the bits do not depend on the machine's cores. For many formulas the walk forward
-is solved in float32: its error, about 1e-3 of a score, chooses between neighbours at most. The weights are not.
+All solving is on one thread, so that the bits do not depend on the machine's cores. For many formulas the walk
+forward is solved in float32 (an error of 1e-7 of a score, docs/decisions/040-wide-pool.md). The weights themselves
+are not.
 """
 
 from __future__ import annotations

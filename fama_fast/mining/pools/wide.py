@@ -1,12 +1,11 @@
 """The wide pool: every measured formula that is no copy of another, weighed into one forecast.
 
 Of a formula it keeps its objective's daily figures over the mining rows (before costs, in the direction of training)
-and its levels on sampled training dates; never its values. Weights are those of `pools.weights`. What a candidate would
-add
-follows from the same two: the daily figures that the pool's ridge leaves of its own (`contribution`).
+and its levels on sampled training dates; never its values. Weights are those of `pools.weights`. What a candidate
+would add follows from the same two: the daily figures that the pool's ridge leaves of its own (`contribution`).
 
 Memory: about 2 K^2 bytes of correlations, K times the cells of a formula (at most 64 KB, more on very wide universes)
-and 4 K T bytes of daily figures, and 8 K^2 while weights are solved for.
+and 4 K T bytes of daily figures, and 8 K^2 while weights are solved for; `run.memory_budget` does not count it.
 """
 
 from __future__ import annotations
