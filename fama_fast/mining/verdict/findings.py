@@ -119,9 +119,9 @@ class WidePoolFindings:
 
     Attributes:
         formulas: how many it has; seeds: of them, those that the run began with. penalty, power: of its weights, chosen
-            in training (`pools.weights`). expected: mean of its objective over the blocks of training that it walked
-            forward over, counted as a RankIC; error: standard error of that, which is that of the forecast; NaN where
-            it could not walk. valid: on validation, weights fitted in training; test: refitted on both.
+            in training (`pools.weights`). expected: mean of its objective over the block of training that they were
+            chosen on, counted as a RankIC; error: standard error of that, which is that of the forecast; NaN where
+            there was none. valid: on validation, weights fitted in training; test: refitted on both.
         level: one-sided, at which it stands on validation.
     """
 
