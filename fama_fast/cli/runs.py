@@ -179,8 +179,9 @@ def export(run: RunId, ledger: LedgerPath = None, config: ConfigPath = None, out
     """Export a run.
 
     To a .yaml file (or printed): its new factors as a factor set, which score, compute and a factor cache read. To a
-    .csv, .parquet or .json file: every candidate that was ever proposed, with its gate, scores and parents. Scores are
-    of the formula under `canonical`; `text` is what was proposed, of which that may be the negative.
+    .csv, .parquet or .json file: every candidate that was ever proposed, with its gate, scores and parents, and its
+    place among the factors that the run ended with. Scores are of the formula under `canonical`; `text` is what was
+    proposed, of which that may be the negative.
     """
     from fama_fast.cli.common import check_ending
 
@@ -197,9 +198,15 @@ def _export_candidates(run: str, ledger: str | None, config: Path | None, output
     import polars as pl
 
     from fama_fast.atomic import atomic_write
+    from fama_fast.ledger.records import FACTORS
 
     with _open(ledger, config) as store:
-        rows = store.candidates(store.get_run(run).id)
+        record = store.get_run(run)
+        rows = [{**row, "place": None} for row in store.candidates(record.id)]
+    places = {f["fingerprint"]: i for i, f in enumerate((record.state or {}).get(FACTORS, ()), start=1)}
+    for row in rows:
+        if "train" in row["scores"]:
+            row["place"] = places.pop(row["fingerprint"], None)
     ending = output.suffix.lower()
     with atomic_write(output) as temporary:
         if ending == ".json":
@@ -307,12 +314,10 @@ def _link_row(chain: ChainPath, link: ChainLink) -> dict[str, Any]:
 
 
 def _export_factors(run: str, ledger: str | None, config: Path | None, output: Path | None) -> None:
-    from dataclasses import replace
-
     from fama_fast.errors import StoreError
     from fama_fast.library import FactorSet
-    from fama_fast.library.codec import factor_from_dict
     from fama_fast.library.strict_yaml import dump
+    from fama_fast.mining.run.factor_source import run_factors
 
     with _open(ledger, config) as store:
         record = store.get_run(run)
@@ -320,13 +325,8 @@ def _export_factors(run: str, ledger: str | None, config: Path | None, output: P
     if record.state is None:
         raise StoreError(f"run {record.id} has no committed round: nothing to export")
     factors = FactorSet()
-    for entry in record.state["library"]:
-        if entry["mined"]:
-            factor = factor_from_dict(entry["factor"], where=f"run {record.id}")
-            test = results.get(factor.fingerprint, {}).get("test")
-            if test is not None:
-                factor = replace(factor, scores={**factor.scores, "test": test})
-            factors.add(factor)
+    for factor in run_factors(record, results):
+        factors.add(factor)
     if output is None:
         text = dump(factors.to_dict())
         if ascii_only() or printable(text, keep="\n") != text:  # what is printed must read back as it was

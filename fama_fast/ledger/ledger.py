@@ -18,6 +18,7 @@ from fama_fast.ledger.column_types import complete
 from fama_fast.ledger.earlier_versions import oriented_document, oriented_figures, oriented_identity, oriented_row
 from fama_fast.ledger.ownership import FINISHED, RUNNING, owner_text, status_now, this_process
 from fama_fast.ledger.records import (
+    FACTORS,
     CandidateRecord,
     ChainStep,
     ExchangeRecord,
@@ -103,6 +104,17 @@ class Ledger(Store):
         with self.transaction(write=True) as c:
             if self._is_ours(c, run_id):
                 c.execute(t.update().where(t.c.id == run_id).values(seen_at=now()))
+
+    def keep_factors(self, run_id: str, factors: Sequence[Mapping[str, Any]]) -> None:
+        """Write the factors that a run ends with, as they are stored, beside its state, until it commits another round.
+
+        Nothing happens to a run that another process goes on with.
+        """
+        t = schema.runs
+        with self.transaction(write=True) as c:
+            state = c.execute(sa.select(t.c.state).where(t.c.id == run_id)).scalar()
+            if state is not None and self._is_ours(c, run_id):
+                c.execute(t.update().where(t.c.id == run_id).values(state={**state, FACTORS: plain(list(factors))}))
 
     def leave_run(self, run_id: str, status: str, reason: str) -> None:
         """Record that this process no longer works on a run: it was `interrupted`, or `failed`, and why.

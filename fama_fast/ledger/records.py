@@ -128,6 +128,8 @@ class StartingFactor:
     score: float | None = None
 
 
+FACTORS = "factors"  # in a run's state: what it ends with, once its search is over
+LISTABLE = "listable"  # in `extra`: it may be in the run's short list
 AS_PROPOSED = "as_proposed"  # where a candidate's extra keeps the form that training turned round
 
 

@@ -58,7 +58,8 @@ class Candidate:
         scores: by split. vector: unit rank vector on sampled training dates. wide_series: (T,) daily figures, and
             levels: (cells,) ranks in 8 bits, oriented, as the wide pool takes them; none where there is no such pool.
         replaces: fingerprints of the library members that it takes the place of.
-        gate, reason: what stopped it; gate is None when nothing did.
+        gate, reason: what stopped it; gate is None when nothing did. listable: it may be in the short list, admitted or
+            not; None where that was not asked.
     """
 
     position: int
@@ -80,6 +81,7 @@ class Candidate:
     gate: str | None = None
     reason: str = ""
     admitted: bool = False
+    listable: bool | None = None
     seconds: float = 0.0
     _turned: tuple[Alpha, Alpha] | None = field(default=None, repr=False, compare=False)
 

@@ -231,12 +231,17 @@ class VerdictSettings(Section):
 
 
 class PoolSettings(Section):
-    """The combined forecast of all new factors; its RankIC on validation decides `run.patience`."""
+    """The combined forecast of all new factors, which decides `run.patience`, and the short list that a run ends with;
+    see `pools.short_list`."""
 
     model: Literal["ridge", "equal"] = "ridge"  # which one decides and is taken to the test; both are shown
     ridge: Annotated[float, Field(gt=0.0)] | Literal["auto"] = "auto"  # penalty, as a share of the mean variance of the
     # ranks; auto: chosen by walking forward over earlier dates
     refit: Count = 21  # dates that weights are kept for when they walk forward over the validation rows
+    short_list: bool = True  # choose the factors at the end, of all that was measured; false: those that were admitted,
+    # and the search ends when there are `u`
+    min_t: Annotated[float, Field(ge=0.0)] = 1.0  # |t| in training of a factor of the short list by itself, in place of
+    # `gates.min_t`
 
     @field_validator("ridge", mode="before")
     @classmethod
@@ -325,7 +330,7 @@ class MiningConfig(Section):
 
     k: Count = 7  # clusters of CSS
     l: Count = 5  # noqa: E741  (the paper's name)  exemplars shown; never more than one a cluster
-    u: Count = 20  # new factors wanted
+    u: Count = 20  # factors wanted: of the short list at most; the search ends by its other limits
     proposer: Annotated[str, AfterValidator(check_kind)] = "evolve"
     mix: dict[Annotated[str, AfterValidator(_share_of)], Positive] = {}  # shares of `mixed`
     library: Annotated[str, AfterValidator(check_library)] = SEEDS  # that the search starts from where no cache has one
@@ -380,6 +385,11 @@ class MiningConfig(Section):
         from fama_fast.target import Target
 
         return Target.of_settings(self.target.model_dump(), self.splits.horizon, self.splits.entry_lag)
+
+    @property
+    def lists(self) -> bool:
+        """Whether a run ends with a short list: where there is a wide pool to choose it from, and no front instead."""
+        return self.pool.short_list and self.wide.enabled and not self.objectives
 
     @property
     def batch_size(self) -> int:

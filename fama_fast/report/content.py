@@ -120,7 +120,9 @@ def from_run(
         title=f"Mining run {run.id}",
         no_panel=no_panel,
         target=target,
-        lineage={r["fingerprint"]: r for r in rows if r["fingerprint"] and r["gate"] is None},
+        lineage={
+            r["fingerprint"]: r for r in rows if r["fingerprint"] and (r["gate"] is None or "train" in r["scores"])
+        },
         texts={f.fingerprint: f.canonical for f in ledger.starting_factors(run.id)}
         | {r["fingerprint"]: r["canonical"] for r in rows if r["fingerprint"]},
     )
@@ -183,7 +185,7 @@ def from_document(
     """The content for a result document, as `mine --output` wrote it or the ledger keeps it; also of earlier versions.
 
     Args:
-        lineage: rows of the ledger by fingerprint of an admitted factor. texts: formulas of whatever may be a parent.
+        lineage: rows of the ledger by fingerprint of a measured factor. texts: formulas of whatever may be a parent.
         target: what the figures measure the factors against, in place of what the run predicted.
 
     Raises:

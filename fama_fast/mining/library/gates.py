@@ -11,7 +11,7 @@ import enum
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -52,7 +52,7 @@ class GateContext:
     library: LibraryView
     tried: dict[str, str]
     measures: Measures
-    wanted: int  # new factors asked for in the whole run
+    wanted: int | None  # new factors that the library may hold; None: any number
     ranking_hashes: set[str] = field(default_factory=set)
     objective: str = "RankIC"
 
@@ -326,6 +326,8 @@ def check_admission(candidate: Candidate, context: GateContext) -> str | None:
 
 def check_quota(candidate: Candidate, context: GateContext) -> str | None:
     """Stops new factors once there are as many as wanted; a replacement of a new factor may still pass."""
+    if context.wanted is None:
+        return None
     replaced = [m for m in map(context.library.get, candidate.replaces) if m is not None]
     if len(context.library.mined) >= context.wanted and not any(m.mined for m in replaced):
         return f"{context.wanted} new factors are in already"
@@ -354,6 +356,10 @@ GATES: tuple[Gate, ...] = (
     Gate("quota", GateCost.ADMISSION, "enough new factors are in", check_quota, Lesson.NOTHING),
 )
 
+# Of those of training, all but the gate that remembers what it saw: whoever it let pass has passed it.
+_ON_FIGURES = [g for g in GATES if g.stage is GateCost.TRAINING and g.check is not check_fingerprint]
+_BEFORE_TRAINING = {g.name for g in GATES if g.stage in (GateCost.TEXT, GateCost.SAMPLE)} | {"fingerprint"}
+PASSED_TRAINING = {None, *(g.name for g in GATES if g.stage is GateCost.ADMISSION)}
 DROPPED = "answer"  # the gate that parts of an answer count under which no proposal could be read from
 
 
@@ -365,6 +371,17 @@ def run_gates(candidate: Candidate, stage: GateCost, context: GateContext) -> bo
             if reason is not None:
                 candidate.gate, candidate.reason = gate.name, reason
     return not candidate.stopped
+
+
+def may_be_listed(candidate: Candidate, context: GateContext, min_t: float) -> bool:
+    """Whether a candidate that was measured passes every gate on its own training figures, with another bar for its t.
+
+    What is like a member of the library, or not worth its place there, may still be in the short list.
+    """
+    if candidate.series is None or candidate.gate in _BEFORE_TRAINING:
+        return False
+    own = replace(context, settings=context.settings.model_copy(update={"min_t": min_t}))
+    return all(gate.check(candidate, own) is None for gate in _ON_FIGURES)
 
 
 def funnel(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -371,12 +371,15 @@ class Market:
         difference = coverage_adjusted(1.0, candidate.scored_coverage) * candidate.series - theirs
         return newey_west_t(difference[self.rows.train], horizon=self.horizon)
 
+    def share_pass(self, alphas: Sequence[Alpha]) -> None:
+        """The figures of these will be asked for one after another: where data are read in parts they take one pass."""
+        if not isinstance(self.panel, Panel):
+            self._asked, self._figures = list(alphas), {}
+
     def vectors(self, alphas: Sequence[Alpha]) -> Iterator[NDArray[np.float32]]:
         """Unit rank vectors on the sampled training dates; the engine does the ranking."""
         size = self.budget.vectors_a_pass(len(self.vector_rows) * self.panel.shape[1])
-        if size is not None:
-            # Whose vectors are asked for are those whose figures may be, one after another: they will share a pass.
-            self._asked, self._figures = list(alphas), {}
+        self.share_pass(alphas)  # whose vectors are asked for are those whose figures may be
         step = size or max(1, len(alphas))
         for at in range(0, len(alphas), step):
             some = alphas[at : at + step]

@@ -15,7 +15,7 @@ import numpy as np
 from fama_fast.evaluation.rank_correlation import one_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -123,6 +123,17 @@ class GrowingCorrelations:
             part = self.rows(places)
             out[places, : places.stop] = part
             out[: places.start, places] = part[:, : places.start].T
+        return out
+
+    def among(self, places: Sequence[int]) -> FloatArray:
+        """(n, n) correlations of the formulas at some places, ascending."""
+        wanted = np.asarray(places, dtype=np.int64)
+        out = np.empty((len(wanted), len(wanted)))
+        for block in self.blocks():
+            first, last = np.searchsorted(wanted, (block.start, block.stop))
+            part = self.rows(block)[np.ix_(wanted[first:last] - block.start, wanted[:last])]
+            out[first:last, :last] = part
+            out[:last, first:last] = part.T
         return out
 
     def system(self, scale: FloatArray, penalty: float, dtype: Any) -> NDArray[Any]:

@@ -137,6 +137,10 @@ class WidePool:
         """(K, K) mean cross-sectional rank correlations on the sampled training dates."""
         return self._correlations.matrix()
 
+    def correlations_among(self, places: Sequence[int]) -> FloatArray:
+        """(n, n) the same of the formulas at some places, ascending."""
+        return self._correlations.among(places)
+
     def correlations_with(self, levels: Levels) -> FloatArray:
         """(n, K) the same of levels (n, cells) with the pool's formulas."""
         return self._correlations.with_each(levels)

@@ -1,6 +1,7 @@
 """The null controls of a run: random formulas and shuffled labels passed through the same gates as its candidates.
 
-The random formulas' pool is chosen as the run's own was: what holds on validation against the same correction, of the
+The random formulas' pool is chosen as the run's own was. Their short list is as long as the run's; where it is shorter
+the head of the run's is beside it. Without short lists: what holds on validation against the same correction, of the
 run's number. Where fewer hold it is topped up by training score; where fewer passed the gates at all, the run's pool
 beside it is cut to their number, by training score too.
 """
@@ -16,6 +17,7 @@ from fama_fast.evaluation.inference import mean
 from fama_fast.ledger.records import as_proposed
 from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.measure.combination import FactorPool
+from fama_fast.mining.run.listing import listing_of, short_list
 from fama_fast.mining.run.wide_judgement import interval, wide_control
 from fama_fast.mining.verdict.control import Control, random_formulas, sizes_of
 from fama_fast.mining.verdict.measures import judged_series
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from fama_fast.mining.measure.combination import PoolScores
     from fama_fast.mining.measure.market import Market
     from fama_fast.mining.pools.wide import WidePool
+    from fama_fast.mining.run.listing import Listing
     from fama_fast.mining.run.stopping import StopRequest
 
 _DRAWS = 12  # of which random formulas there are, beside the one that is compared
@@ -37,9 +40,10 @@ _DRAWS = 12  # of which random formulas there are, beside the one that is compar
 
 @dataclass(frozen=True)
 class Selected:
-    """The outcome of a selection: its factors in order of admission, their pool on validation, its candidates.
+    """The outcome of a selection: its factors as a run has them, their pool on validation, its candidates.
 
-    `measured` has (fingerprint, scores) of every candidate, in the direction of training; `wide` is their wide pool.
+    `measured` has (fingerprint, scores) of every candidate, in the direction of training; `wide` is their wide pool,
+    `listing` what their short list was chosen from, where there is one.
     """
 
     factors: tuple[Factor, ...]
@@ -48,6 +52,7 @@ class Selected:
     funnel: dict[str, int]
     measured: tuple[tuple[str | None, dict[str, dict[str, float]]], ...] = ()
     wide: WidePool | None = None
+    listing: Listing | None = None
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ class Compared:
     """The run's factors that the control is held against.
 
     Attributes:
-        factors: those that hold; all new ones where none does. pool: the run's. elsewhere: fingerprints that only
-            earlier runs measured on the same data.
+        factors: the short list; without one those that hold, all new ones where none does. pool: the run's.
+            elsewhere: fingerprints that only earlier runs measured on the same data.
     """
 
     factors: tuple[Factor, ...]
@@ -95,11 +100,12 @@ def select(
         pass_gates(candidates, state, config, market, number, "control")
         rows.extend({"gate": c.gate} for c in candidates)
         measured.extend((None if c.alpha is None else c.fingerprint, c.scores) for c in candidates)
-        if not config.objectives and len(state.new_factors) >= config.u:
+        if not config.objectives and not config.lists and len(state.new_factors) >= config.u:
             break
-    new = state.new_factors
+    new = short_list(state, market, config, "control")
+    listing = listing_of(state.wide, state.listable, config) if config.lists and state.wide is not None else None
     pool = FactorPool(market, config.pool).valid(new) if new else None
-    return Selected(tuple(new), pool, len(rows), funnel(rows), tuple(measured), state.wide)
+    return Selected(new, pool, len(rows), funnel(rows), tuple(measured), state.wide, listing)
 
 
 def batches(texts: Sequence[str], size: int) -> list[Sequence[str]]:
@@ -140,7 +146,8 @@ def run_controls(
         sizes = sizes_of((as_proposed(c)[1] for c in candidates), market.vocabulary)
         texts = random_formulas(market.vocabulary, sizes, config.run.seed, config.gates.limits.level_free)
         found = select(market, config, library, batches(texts, config.batch_size), stop)
-        control = replace(control, candidates=len(texts), admitted=len(found.factors))
+        passed = found.factors if found.listing is None or not found.factors else found.listing.members
+        control = replace(control, candidates=len(texts), admitted=len(passed))
         if found.factors:
             control, chosen, own = _against(market, config, found, compared, control)
         if wide is not None and wide.size and found.wide is not None:
@@ -152,9 +159,8 @@ def run_controls(
         null = []
         for i in range(asked.shuffle):
             rng = np.random.default_rng([config.run.seed, i])
-            again = select(
-                market.shuffled(rng, asked.shuffle_block), config, library, rounds.values(), stop, wide=False
-            )
+            dealt = market.shuffled(rng, asked.shuffle_block)
+            again = select(dealt, config, library, rounds.values(), stop, wide=config.lists)
             null.append(0.0 if again.pool is None else again.pool.scores[model].get("objective", 0.0))
         best = 0.0 if pool is None else pool.scores[model].get("objective", 0.0)
         p = (1 + sum(1 for value in null if value >= best)) / (1 + len(null))
@@ -169,17 +175,22 @@ def _against(
     elsewhere = () if compared is None else compared.elsewhere
     judged, _ = judge_factors(found.factors, found.measured, config.verdict.fdr, elsewhere=elsewhere)
     holds = {f.fingerprint for f in judged if f.holds}
-    ranked = sorted(found.factors, key=lambda f: (f.fingerprint not in holds, -f.score, f.fingerprint))
+    ranked = list(found.factors)
+    if found.listing is None:
+        ranked.sort(key=lambda f: (f.fingerprint not in holds, -f.score, f.fingerprint))
     count = len(ranked) if compared is None else min(len(ranked), len(compared.factors))
     chosen = tuple(ranked[:count])
     model = config.pool.model
+    # Which formulas were drawn is luck too: draws of as many from those that passed, with replacement, chosen alike.
+    draws = [] if compared is None else _drawn(found, ranked, count, config)
     pool = FactorPool(market, config.pool, forgets=False)
-    pool.valid(ranked)  # parts of them cost little then
+    everyone = {f.fingerprint: f for some in (*draws, ranked) for f in some}
+    pool.valid(list(everyone.values()))  # parts of them cost little then
     theirs = pool.valid(chosen)
     control = replace(
         control,
         chosen=count,
-        topped_up=sum(f.fingerprint not in holds for f in chosen),
+        topped_up=0 if found.listing is not None else sum(f.fingerprint not in holds for f in chosen),
         best_train=max(f.score for f in found.factors),
         best_valid=max(f.scores.get("valid", {}).get("rank_ic", -1.0) for f in found.factors),
         pool_valid=theirs.scores[model],
@@ -188,17 +199,28 @@ def _against(
         return control, chosen, ()
     own = compared.factors
     if count < len(own):
-        own = tuple(sorted(own, key=lambda f: (-f.score, f.fingerprint))[:count])
+        own = own[:count] if config.lists else tuple(sorted(own, key=lambda f: (-f.score, f.fingerprint))[:count])
     ours = compared.pool.valid(own)
-    # Which formulas were drawn is luck too: draws of as many from those that passed, with replacement, chosen alike.
-    rng = np.random.default_rng([config.run.seed, len(ranked), count])
-    drawn = []
-    for _ in range(_DRAWS if len(ranked) > 1 else 0):
-        places = sorted(set(rng.integers(0, len(ranked), size=len(ranked)).tolist()))[:count]
-        drawn.append(pool.valid([ranked[i] for i in places]).daily[model])
+    drawn = [pool.valid(some).daily[model] for some in draws]
     gains = []
     for name in (config.objective, "spread"):
         series = [judged_series(d, name, config) for d in (ours.daily[model], theirs.daily[model], *drawn)]
         gains.append(interval(series[0] - series[1], market.horizon, [mean(x) for x in series[2:]]))
     control = replace(control, own_valid=ours.scores[model], gain=gains[0], spread_gain=gains[1], draws=len(drawn))
     return control, chosen, own
+
+
+def _drawn(found: Selected, ranked: Sequence[Factor], count: int, config: MiningConfig) -> list[list[Factor]]:
+    """Pools of `count` factors at most, of other draws of the formulas that passed."""
+    listing = found.listing
+    size = len(ranked) if listing is None else len(listing.members)
+    rng = np.random.default_rng([config.run.seed, size, count])
+    drawn: list[list[Factor]] = []
+    for _ in range(_DRAWS if size > 1 else 0):
+        places = sorted(set(rng.integers(0, size, size=size).tolist()))
+        if listing is None:
+            drawn.append([ranked[i] for i in places[:count]])
+        else:
+            some = listing.chosen(config, np.isin(np.arange(size), places))
+            drawn.append(listing.unscored(some[:count]))
+    return [some for some in drawn if some]

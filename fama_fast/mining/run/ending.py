@@ -18,6 +18,7 @@ from fama_fast.library.starting import save_factors, starting_factors
 from fama_fast.mining.library.gates import funnel
 from fama_fast.mining.library.pareto import front_rows
 from fama_fast.mining.run.controls import Compared, run_controls
+from fama_fast.mining.run.listing import short_list
 from fama_fast.mining.run.luck import luck_among, measure_again, shown_by_panel
 from fama_fast.mining.run.to_records import PLACES, deciding_settings, described, split_days
 from fama_fast.mining.run.wide_judgement import wide_findings, wide_scores, with_test
@@ -63,18 +64,25 @@ class Ending:
         self.began, self.started_at = time.perf_counter(), now()
         self.candidates, self.seconds = 0, 0.0
         self.doing = ""
+        self._listed: tuple[int, tuple[Factor, ...]] | None = None  # the factors after so many rounds
 
     def found(self, run: RunRecord, state: LoopState, stop: str, stopped_at: Mapping[str, int]) -> MiningResult:
-        """The result of the search alone: no verdict, the test closed. It needs nothing that could fail."""
+        """The result of the search alone: no verdict, the test closed."""
         verdict = not_judged(self.config.verdict.fdr, self.config.verdict.test_level)
         return self._result(run, state, verdict, dict(stopped_at), stop)
+
+    def factors(self, state: LoopState) -> tuple[Factor, ...]:
+        """The factors that the run ends with after so many rounds: its short list, or what it admitted."""
+        if self._listed is None or self._listed[0] != state.round:
+            self._listed = state.round, short_list(state, self.market, self.config, self.proposer)
+        return self._listed[1]
 
     def _result(
         self, run: RunRecord, state: LoopState, verdict: Verdict, funnel: dict[str, int], stop: str
     ) -> MiningResult:
         """The result with the parts that do not depend on the verdict."""
         return MiningResult(
-            factors=tuple(state.new_factors),
+            factors=self.factors(state),
             library=tuple(m.factor for m in state.library.members),
             verdict=verdict,
             funnel=funnel,
@@ -96,19 +104,22 @@ class Ending:
         config, bar = self.config, self.config.verdict
         self.doing = "the verdict"
         rows = self.ledger.candidates(run.id)
-        new = state.new_factors
+        new = self.factors(state)
         before = earlier_runs(self.ledger, run)
         judged, tried = judge_factors(
             new, [(r["fingerprint"], r["scores"]) for r in rows], bar.fdr, elsewhere=before.not_among(rows)
         )
         valid = self.pool.valid(new) if new else None
         holds = {f.fingerprint for f in judged if f.holds}
-        holding = tuple(f for f in new if f.fingerprint in holds)
+        # A short list was chosen to be one pool, and goes to the test as one; of what was admitted what holds does.
+        pooled = new if config.lists else tuple(f for f in new if f.fingerprint in holds)
         self.doing = "the wide pool"
         self.progress.phase("the wide pool: every formula that was measured, weighed into one forecast")
         assert state.wide is not None
         wide = wide_findings(state.wide, config)
-        tested_names = holds | ({state.wide.identity} if wide is not None and wide.stands else set())
+        tested_names = ({f.fingerprint for f in pooled} if holds else set()) | (
+            {state.wide.identity} if wide is not None and wide.stands else set()
+        )
         openings = before.openings(tested_names)
         test_level = spent_level(bar.test_level, openings)
         self.doing = "the tests of the best candidate"
@@ -116,7 +127,7 @@ class Ending:
         again = measure_again(self.market, rows, new, self.asked)
         luck = luck_among(self.market, again)
         could_show = shown_by_panel(self.market, again, trials=tried.total, test_level=test_level)
-        compared = Compared(holding or tuple(new), self.pool, before.not_among(rows)) if new else None
+        compared = Compared(pooled or new, self.pool, before.not_among(rows)) if new else None
         control, rivals, own = self._controls(run, state, rows, valid, compared)
         model, horizon = config.pool.model, self.market.horizon
         test: dict[str, dict[str, float]] = {}
@@ -128,11 +139,11 @@ class Ending:
             self.ledger.open_test(run)
             wide = None if wide is None else with_test(wide, state.wide, config)
         if holds:
-            test = {k: known_figures(v) for k, v in self.market.open_test(holding).items()}
-            tested = self.pool.test(holding)
+            test = {k: known_figures(v) for k, v in self.market.open_test(pooled).items()}
+            tested = self.pool.test(pooled)
             test["pool"] = tested.scores[model]
             if rivals:
-                beside = tested if len(own) == len(holding) else self.pool.test(own)
+                beside = tested if len(own) == len(pooled) else self.pool.test(own)
                 theirs = self.pool.test(rivals)
                 control = replace(control, pool_test=theirs.scores[model], own_test=beside.scores[model])
         self.doing = "the verdict"
@@ -178,7 +189,7 @@ class Ending:
         bar = self.config.verdict
         rows = self.ledger.candidates(run.id)
         judged, tried = judge_factors(
-            state.new_factors,
+            self.factors(state),
             [(r["fingerprint"], r["scores"]) for r in rows],
             bar.fdr,
             elsewhere=earlier_runs(self.ledger, run).not_among(rows),

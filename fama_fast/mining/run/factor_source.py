@@ -151,7 +151,8 @@ def _of_run(name: str, ledger: str | None) -> FactorSource:
 
 
 def run_factors(run: RunRecord, results: Mapping[str, Mapping[str, Any]]) -> list[Factor]:
-    """The factors that a run found and keeps, in order of admission, with the test's figures where it opened the test.
+    """The factors that a run ended with, with the test's figures where it opened the test; while it searches those that
+    it admitted so far.
 
     Args:
         results: of the run, as `Ledger.results` gives them.
@@ -161,18 +162,21 @@ def run_factors(run: RunRecord, results: Mapping[str, Mapping[str, Any]]) -> lis
     """
     from dataclasses import replace
 
+    from fama_fast.ledger.records import FACTORS
     from fama_fast.library.codec import factor_from_dict
 
     if run.state is None:
         raise StoreError(f"run {run.id} has no committed round: nothing was found yet")
+    kept = run.state.get(FACTORS)
+    if kept is None:
+        kept = [entry["factor"] for entry in run.state["library"] if entry["mined"]]
     out = []
-    for entry in run.state["library"]:
-        if entry["mined"]:
-            factor = factor_from_dict(entry["factor"], where=f"run {run.id}")
-            test = results.get(factor.fingerprint, {}).get("test")
-            if test is not None:
-                factor = replace(factor, scores={**factor.scores, "test": dict(test)})
-            out.append(factor)
+    for entry in kept:
+        factor = factor_from_dict(entry, where=f"run {run.id}")
+        test = results.get(factor.fingerprint, {}).get("test")
+        if test is not None:
+            factor = replace(factor, scores={**factor.scores, "test": dict(test)})
+        out.append(factor)
     return out
 
 
@@ -258,7 +262,9 @@ def _table(path: Path) -> list[dict[str, Any]]:
             f"{path} holds no factors: a table of them has a column 'canonical', this one has "
             f"{listed(frame.columns, 8)} (market data are named with --data)"
         )
-    columns = [c for c in ("canonical", "expression", "text", "fingerprint", "gate", "sign") if c in frame.columns]
+    columns = [
+        c for c in ("canonical", "expression", "text", "fingerprint", "gate", "place", "sign") if c in frame.columns
+    ]
     return frame.select(columns).to_dicts()
 
 
@@ -281,22 +287,38 @@ def _columns_of_values(path: Path) -> list[dict[str, Any]] | None:
 
 
 def _of_table(rows: Iterable[Mapping[str, Any]], source: str) -> FactorSource:
-    """Factors of the rows of `runs export`: the candidates that were admitted; or of a table that `score` wrote: each
-    expression."""
+    """Factors of the rows of `runs export`: the candidates that the run ended with, in their order, or that were
+    admitted, where none has a place; or of a table that `score` wrote: each expression."""
     from fama_fast.library.factor_set import FactorSet
 
     factors, left = FactorSet(), 0
-    for number, row in enumerate(rows, start=1):
+    numbered = list(enumerate(rows, start=1))
+    places = {number: _place(row, f"{source}, row {number}") for number, row in numbered}
+    ended = any(place is not None for place in places.values())
+    if ended:
+        numbered.sort(key=lambda item: (places[item[0]] is None, places[item[0]] or 0))
+    for number, row in numbered:
         if "canonical" not in row:
             raise StoreError(f"{source}, row {number}: the column 'canonical' is missing")
-        if row.get("gate"):
+        if places[number] is None if ended else row.get("gate"):
             left += 1
             continue
         factor = _row_factor(row, f"{source}, row {number}")
         if factor not in factors:
             factors.add(factor)
-    note = f"{source}: the {len(factors)} candidates that were admitted; {left} were not" if left else ""
+    which = "that the run ended with; {left} are none of them" if ended else "that were admitted; {left} were not"
+    note = f"{source}: the {len(factors)} candidates {which.format(left=left)}" if left else ""
     return FactorSource(source, tuple(factors), note=note)
+
+
+def _place(row: Mapping[str, Any], where: str) -> int | None:
+    """Place of a candidate among the factors that its run ended with, from 1."""
+    place = row.get("place")
+    if place in (None, ""):
+        return None
+    if isinstance(place, bool) or not re.fullmatch(r"[1-9][0-9]{0,9}(\.0)?", str(place)):
+        raise StoreError(f"{where}: place must be a number from 1 on, found {quoted(place)}")
+    return int(float(place))
 
 
 def _row_factor(row: Mapping[str, Any], where: str) -> Factor:

@@ -28,6 +28,7 @@ from fama_fast._version import __version__
 from fama_fast.errors import FamaError, OutputError, ProposerError, RunError, StoreError
 from fama_fast.ledger.ownership import FAILED, INTERRUPTED, Heartbeat, in_words
 from fama_fast.ledger.records import RunRecord, now
+from fama_fast.library.codec import factor_to_dict
 from fama_fast.library.starting import starting_factors
 from fama_fast.mining.config_file import document
 from fama_fast.mining.library.gates import funnel_of
@@ -120,13 +121,16 @@ class Miner:
             pass
         assert self.asked.reason is not None
         result = self.ending.interrupted(run, state, self.asked.reason)
+        self.ledger.keep_factors(run.id, [factor_to_dict(f) for f in result.factors])
         self.ledger.leave_run(run.id, INTERRUPTED, self.asked.reason)
         return result
 
     def _write_found(self, run: RunRecord, state: LoopState, stop: str) -> None:
         """Write the search result to the output; the ledger has it already, and no later failure may cost it."""
         self.ending.doing = "the end of the run"
-        new = len(state.new_factors)
+        factors = self.ending.factors(state)
+        new = len(factors)
+        self.ledger.keep_factors(run.id, [factor_to_dict(f) for f in factors])
         self._safe = f"the search is over and kept, {new} new factor{'' if new == 1 else 's'} in the ledger"
         if self.output is None:
             return
@@ -225,7 +229,7 @@ class Miner:
         run, new = self.config.run, len(state.new_factors)
         if state.round == 0:
             return None
-        if new >= self.config.u:
+        if not self.config.lists and new >= self.config.u:
             return f"{new} new factors, as many as were wanted"
         used_up = spent(self.config, tokens=state.tokens, cost=state.cost, began=self.budget_began)
         if used_up is not None:

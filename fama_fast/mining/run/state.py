@@ -23,7 +23,7 @@ from fama_fast.mining.library.residuals import ResidualArchive
 from fama_fast.mining.library.view import LibraryView
 from fama_fast.mining.measure.race import Account
 from fama_fast.mining.pools.wide import WidePool
-from fama_fast.mining.run.wide_filling import measure_again, measured, measured_texts, offer
+from fama_fast.mining.run.wide_filling import listable_of, measure_again, measured, measured_texts, offer
 from fama_fast.passes import ranking_hash
 from fama_fast.proposals.admissible import admissible, level_fault
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fama_fast.ledger.records import StartingFactor
     from fama_fast.mining.candidate import Candidate
     from fama_fast.mining.measure.market import Market
+    from fama_fast.proposals.protocol import Proposal
     from fama_fast.types import IntArray
 
 # Of a stored state. 2: texts and figures are oriented; before, a sign stood beside them.
@@ -62,7 +63,8 @@ class LoopState:
             equal runs otherwise have equal states.
         exhausted: the proposer had nothing more to say. races: what races cost and saved so far.
         clusters: of the library as it was when they were last asked for, see `steps`; they follow from it.
-        wide: every formula that was measured; it follows from the run's candidates.
+        wide: every formula that was measured; it follows from the run's candidates. listable: those that may be in the
+            short list, by fingerprint, with the round in which they were proposed first, and how; likewise.
     """
 
     library: LibraryView
@@ -86,6 +88,7 @@ class LoopState:
     races: Account = field(default_factory=Account)
     clusters: tuple[object, IntArray] | None = None
     wide: WidePool | None = None
+    listable: dict[str, tuple[int, Proposal]] = field(default_factory=dict)
 
     @property
     def new_factors(self) -> list[Factor]:
@@ -249,6 +252,7 @@ def restored_state(
             exhausted=_of_kind(data["exhausted"], bool),
             races=Account(*(_of_kind(v, float, int) for v in data.get("races", ()))),
             wide=state_pool(market),
+            listable=listable_of(candidates) if market.config.lists else {},
         )
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(f"the stored state of the run is damaged: {error!r}") from error

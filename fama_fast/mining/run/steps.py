@@ -17,10 +17,10 @@ from fama_fast.mining.coe import ChainBook, Failure, Outcome
 from fama_fast.mining.css import CorrelationTable, cluster_correlations, select_from_clusters
 from fama_fast.mining.library import pareto as objectives
 from fama_fast.mining.library.archive import series_hash
-from fama_fast.mining.library.gates import GATES, GateContext, GateCost, Lesson, run_gates
+from fama_fast.mining.library.gates import GATES, GateContext, GateCost, Lesson, may_be_listed, run_gates
 from fama_fast.mining.measure.race import controls_of
 from fama_fast.mining.run.state import IN_LIBRARY, factor_of
-from fama_fast.mining.run.wide_filling import daily_figures, measured, take_in
+from fama_fast.mining.run.wide_filling import as_kept, daily_figures, measured, take_in
 from fama_fast.proposals.admissible import admissible
 from fama_fast.proposals.protocol import ProposalRequest
 
@@ -168,7 +168,7 @@ def pass_gates(
         tried=state.tried,
         measures=market,
         objective=market.yardstick.objective.label,
-        wanted=config.u,
+        wanted=None if config.lists else config.u,
         ranking_hashes=state.archive.ranking_hashes,
     )
     readable = [c for c in candidates if run_gates(c, GateCost.TEXT, context)]
@@ -177,6 +177,11 @@ def pass_gates(
     running = [c for c in readable if run_gates(c, GateCost.SAMPLE, context)]
     _measure(running, market, state)
     passed = [c for c in running if run_gates(c, GateCost.SAMPLE, context) and run_gates(c, GateCost.TRAINING, context)]
+    if config.lists:
+        for candidate in running:
+            candidate.listable = may_be_listed(candidate, context, config.pool.min_t)
+            if candidate.listable:
+                state.listable.setdefault(candidate.fingerprint, (number, as_kept(candidate.proposal)))
     for candidate, vector in zip(passed, market.vectors([c.compiled for c in passed]), strict=True):
         candidate.vector = vector * np.float32(candidate.sign)
     vectors = state.library.vectors

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from fama_fast.ledger.records import AS_PROPOSED, CandidateRecord, ExchangeRecord, StartingFactor
+from fama_fast.ledger.records import AS_PROPOSED, LISTABLE, CandidateRecord, ExchangeRecord, StartingFactor
 from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.config import MiningConfig
 from fama_fast.mining.config_file import document
@@ -56,7 +56,7 @@ def record_of(
     the language model that is asked, `timings` its shares of the round's seconds.
     """
     proposal, alpha = candidate.proposal, candidate.alpha
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = {} if candidate.listable is None else {LISTABLE: candidate.listable}
     named = None if alpha is None else (alpha.fingerprint, alpha.canonical)
     if alpha is not None and turned and alpha.fingerprint in turned:
         named = turned[alpha.fingerprint]

@@ -6,13 +6,16 @@ same pool to the bit.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fama_fast.ledger.records import as_proposed
+from fama_fast.ledger.records import LISTABLE, as_proposed
 from fama_fast.mining.library.archive import series_hash
+from fama_fast.mining.library.gates import PASSED_TRAINING
 from fama_fast.mining.pools.wide import PoolMember
+from fama_fast.proposals.protocol import Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -97,3 +100,27 @@ def offer(
 def measured_texts(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Canonical texts, as proposed, of the ledger's candidates that were measured on all dates, in their order."""
     return [as_proposed(row)[1] for row in rows if row["fingerprint"] and "train" in row["scores"]]
+
+
+def listable_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, Proposal]]:
+    """Round and proposal, by fingerprint, of the ledger's candidates that may be in a short list."""
+    found: dict[str, tuple[int, Proposal]] = {}
+    for row in rows:
+        said = (row["extra"] or {}).get(LISTABLE)
+        # Runs of earlier versions did not say so: what passed every gate of training.
+        if row["fingerprint"] and (row["gate"] in PASSED_TRAINING if said is None else said):
+            proposal = Proposal(
+                row["text"],
+                hypothesis=row["hypothesis"] or "",
+                explanation=row["explanation"] or "",
+                parents=tuple(row["parents"]),
+                origin=row["origin"] or "",
+                prompt_hash=row["prompt_hash"],
+            )
+            found.setdefault(row["fingerprint"], (row["round"], as_kept(proposal)))
+    return found
+
+
+def as_kept(proposal: Proposal) -> Proposal:
+    """A proposal as the ledger gives it back: its parents by name."""
+    return replace(proposal, parents=tuple(sorted(set(proposal.parents))), proposer="", node=None)

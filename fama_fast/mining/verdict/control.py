@@ -63,8 +63,8 @@ class Control:
     """The controls of a run, for its verdict and its result.
 
     Attributes:
-        candidates: random formulas tried. admitted: of them. best_train, best_valid: highest oriented RankIC among
-            the admitted, each on its own.
+        candidates: random formulas tried. admitted: of them, or where there are short lists those that may be in one.
+            best_train, best_valid: highest oriented RankIC among the factors that they gave, each on its own.
         chosen: how many of them their pool is made of, as many as the run's pool beside it; topped_up: of those, how
             many do not hold by the rule of the run's own and are there for their training score.
         pool_valid, pool_test: scores of their pool. own_valid, own_test: of the run's pool beside it.

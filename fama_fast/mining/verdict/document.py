@@ -159,7 +159,9 @@ def _contradictions(
     yield from _in_the_search(read, data["settings"])
     yield from _in_factors(read, tested="test" in pools)
     known = {factor.fingerprint for factor in read.factors}
-    pooled = {"valid": known, "test": set(read.verdict.holding)}
+    # To the test goes a short list, or of what was admitted what holds.
+    whole = "test" in pools and not set(pools["test"].weights) <= set(read.verdict.holding)
+    pooled = {"valid": known, "test": known if whole else set(read.verdict.holding)}
     yield from _differing("verdict.holding", set(read.verdict.holding) - known, "is none of the factors")
     for split, wanted in pooled.items():
         if split not in read.verdict.pool:

@@ -83,8 +83,11 @@ def test_selection_passes_the_gates_and_stops_when_there_are_enough(market: Mark
     assert (found.candidates, found.funnel["arguments"], found.funnel["answer"]) == (3, 1, 1)
     assert found.pool is not None
     assert found.pool.scores["equal"]["rank_ic"] > 0.05
-    enough = select(market, config(u=1), library, [[SIGNAL], ["RANK(TS_MEAN(VOLUME, 3))"]])
+    rounds = [[SIGNAL], ["RANK(TS_MEAN(VOLUME, 3))"]]
+    enough = select(market, config(u=1, pool={"short_list": False}), library, rounds)
     assert enough.candidates == 1
+    shortest = select(market, config(u=1), library, rounds)
+    assert (shortest.candidates, len(shortest.factors)) == (2, 1)
     none = select(market, config(), library, [["RANK(CLOZE)"]])
     assert (none.factors, none.pool) == ((), None)
 
@@ -128,12 +131,12 @@ def test_the_difference_to_random_formulas_is_taken_date_by_date(market: Market,
 
 def wide_open(**rest: Any) -> Any:
     limits = {"min_rank_ic": 0.0, "min_t": 0.0, "complexity_penalty": 0.0, "max_correlation": 0.99}
-    return config(u=20, gates=limits, **rest)
+    return config(u=20, gates=limits, pool={"min_t": 0.0, **rest.pop("pool", {})}, **rest)
 
 
 def test_random_formulas_are_chosen_by_the_run_s_rule_and_number(market: Market, monkeypatch: Any) -> None:
     monkeypatch.setattr("fama_fast.mining.run.controls.random_formulas", lambda *_: [*OTHERS, SIGNAL])
-    settings = wide_open()
+    settings = wide_open(pool={"short_list": False})
     run = select(market, settings, [], [[SIGNAL, OTHERS[0]]])
     assert len(run.factors) == 2
     rows = [{"round": 1, "text": SIGNAL, "canonical": SIGNAL, "fingerprint": "s"}]

@@ -248,7 +248,8 @@ def test_fields_that_the_data_lacks_shrink_the_library(tmp_path: Path, planted: 
 @pytest.mark.parametrize("seed", range(4))
 def test_on_noise_nothing_is_found(tmp_path: Path, seed: int) -> None:
     limits = {"min_rank_ic": 0.0, "min_t": 0.0, "complexity_penalty": 0.0}
-    result = mine(settings(tmp_path, gates=limits), panel=market_of(seed=seed), proposer=Scripted())
+    listed = {"min_t": 0.0}
+    result = mine(settings(tmp_path, gates=limits, pool=listed), panel=market_of(seed=seed), proposer=Scripted())
     assert result.factors  # the gates were wide open
     assert result.verdict.status.value == "nothing found"
     assert result.exit_code == 1
@@ -266,7 +267,9 @@ def test_no_proposal_at_all_ends_the_run(tmp_path: Path, planted: Panel) -> None
 
 
 def test_stopping_rules(tmp_path: Path, planted: Panel) -> None:
-    wanted = mine(settings(tmp_path, u=1), panel=planted, proposer=Scripted())
+    enough = mine(settings(tmp_path, u=1), panel=planted, proposer=Scripted())
+    assert (enough.stop, len(enough.factors)) == ("3 rounds done", 1)
+    wanted = mine(settings(tmp_path, u=1, pool={"short_list": False}), panel=planted, proposer=Scripted())
     assert wanted.stop == "1 new factors, as many as were wanted"
     assert len(wanted.factors) == 1
     budget = mine(settings(tmp_path, run={"max_candidates": 5}), panel=planted, proposer=Scripted())
