@@ -71,7 +71,7 @@ class LevelCells:
 
     def taken(self, levels: Levels) -> Levels:
         """(K, count) of levels (K, S, N)."""
-        flat = levels.reshape(len(levels), -1)
+        flat = levels.reshape(len(levels), len(self.rows) * self.symbols)  # -1 would not do for none
         return flat if self.cells is None else flat[:, self.cells]
 
 
