@@ -34,6 +34,8 @@ if TYPE_CHECKING:
         UnknownName,
         WindowError,
     )
+    from fama_fast.evaluation.alphalens import to_alphalens
+    from fama_fast.evaluation.anywhere import study
     from fama_fast.evaluation.ic import ic, rank_ic
     from fama_fast.evaluation.score import score
     from fama_fast.factor_store import open_store, update_store
@@ -84,6 +86,8 @@ _HOME = {
     "rank_ic": "evaluation",
     "score": "evaluation",
     "simulate": "data",
+    "study": "evaluation.anywhere",
+    "to_alphalens": "evaluation.alphalens",
     "update_store": "factor_store",
 }
 
@@ -127,6 +131,8 @@ __all__ = [
     "scan_market_data",
     "score",
     "simulate",
+    "study",
+    "to_alphalens",
     "update_store",
 ]
 

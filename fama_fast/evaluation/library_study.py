@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast.errors import DataError
+from fama_fast import notebook_html as html
+from fama_fast.errors import DataError, listed, shortened
 from fama_fast.evaluation import inference
 from fama_fast.evaluation.overfitting import overfitting_probability
 from fama_fast.evaluation.rank_correlation import CorrelationClusters, clustered, correlations
 from fama_fast.evaluation.ranks import rank_vectors, sample_rows
 from fama_fast.evaluation.study import StudyData, groups_of, study
 from fama_fast.evaluation.study_settings import StudySettings
+from fama_fast.number_text import decimal, percent, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,10 +27,11 @@ if TYPE_CHECKING:
     from fama_fast.types import Rows
 
 
+_SHOWN = 50  # factors of a table in a notebook
 CORRELATION_DATES = 250  # correlations of ranks settle long before that
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LibraryStudy:
     """Studies of many factors, and their correlations.
 
@@ -45,6 +48,66 @@ class LibraryStudy:
     overfitting: Overfitting | None
     deflated_sharpe: float | None
     not_supplied: dict[str, str]
+
+    def table(self) -> pl.DataFrame:
+        """One row a factor: its figures at the shortest horizon, and those of its portfolios before costs.
+
+        Columns: factor, sign, horizon, rank_ic, rank_icir, rank_ic_t, ic, hit_rate, n_days, turnover, half_life (days),
+        long_short_return and long_short_sharpe (annualised), top_return.
+        """
+        import polars as pl
+
+        rows = []
+        for name, found in zip(self.names, self.studies, strict=True):
+            first = found.figures["horizons"][0]
+            long_short = found.figures["long_short"]["costs"][0]
+            rows.append(
+                {
+                    "factor": name,
+                    "sign": found.sign,
+                    **{
+                        k: first[k]
+                        for k in ("horizon", "rank_ic", "rank_icir", "rank_ic_t", "ic", "hit_rate", "n_days")
+                    },
+                    "turnover": found.figures["turnover"],
+                    "half_life": found.figures["decay"]["half_life"],
+                    "long_short_return": long_short["annual_return"],
+                    "long_short_sharpe": long_short["sharpe"],
+                    "top_return": found.figures["top_k"]["costs"][0]["annual_return"],
+                }
+            )
+        return pl.DataFrame(rows, schema_overrides={"half_life": pl.Float64})
+
+    def __repr__(self) -> str:
+        return f"LibraryStudy({len(self.names)} factor{'s' * (len(self.names) != 1)}: {listed(self.names, 5)})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [
+                shortened(r["factor"], 120),
+                f"{r['sign']:+d}",
+                str(r["horizon"]),
+                signed(r["rank_ic"]),
+                decimal(r["rank_ic_t"]),
+                signed(r["rank_icir"], 3),
+                percent(r["long_short_return"]),
+                decimal(r["long_short_sharpe"]),
+                decimal(r["turnover"], 3),
+            ]
+            for r in self.table().head(_SHOWN).iter_rows(named=True)
+        ]
+        head = ["factor", "sign", "days", "RankIC", "t", "RankICIR", "long-short a year", "Sharpe", "turnover"]
+        grown = {
+            name: np.nancumsum(found.daily["rank_ic"]).tolist()
+            for name, found in zip(self.names, self.studies, strict=True)
+        }
+        return html.card(
+            f"Study of {len(self.names)} factor{'s' * (len(self.names) != 1)}",
+            {"picked by luck (PBO)": None if self.overfitting is None else f"{self.overfitting.probability:.0%}"},
+            html.table(head, rows, more=len(self.names) - _SHOWN),
+            html.lines(grown, "sum of daily RankIC so far"),
+            html.notes(f"{what}: {why}" for what, why in self.not_supplied.items()),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, series excluded."""

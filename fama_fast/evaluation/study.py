@@ -36,6 +36,7 @@ from fama_fast.evaluation.rows import SortedRows, chosen_rows, mask_matrix, matr
 from fama_fast.evaluation.score import trading
 from fama_fast.evaluation.study_settings import StudySettings
 from fama_fast.evaluation.turnover import rank_autocorrelation, share
+from fama_fast.number_text import signed
 from fama_fast.types import STANDARD_GROUPS
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from fama_fast.types import BoolArray, FloatArray, Rows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StudyData:
     """The market data that factors are measured against, prepared once.
 
@@ -75,6 +76,10 @@ class StudyData:
     settings: StudySettings = field(default_factory=StudySettings)
     threads: int | None = None
     not_supplied: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        held = ", ".join(map(str, self.labels))
+        return f"StudyData({len(self.dates)} dates x {len(self.symbols)} symbols, horizons {held})"
 
     @classmethod
     def from_panel(
@@ -201,7 +206,7 @@ def groups_of(panel: Panel, settings: StudySettings) -> tuple[Groups | None, str
     return Groups.view(groups.codes, groups.labels), ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FactorStudy:
     """All figures of one factor, oriented by `sign`; see `study` for what each part is.
 
@@ -213,6 +218,10 @@ class FactorStudy:
     sign: int
     figures: dict[str, Any]
     daily: dict[str, FloatArray]
+
+    def __repr__(self) -> str:
+        first = self.figures["horizons"][0]
+        return f"FactorStudy(sign {self.sign:+d}, RankIC {signed(first['rank_ic'])} at {first['horizon']} days)"
 
 
 def study(values: Any, data: StudyData, *, rows: Rows | None = None, sign: int = 1) -> FactorStudy:
