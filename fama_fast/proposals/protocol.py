@@ -76,11 +76,25 @@ class ResidualPair:
 
 
 @dataclass(frozen=True)
+class Earner:
+    """A formula of the wide pool, as it was proposed, and what the pool earns by it out of fold (`WidePool.earnings`).
+
+    `fingerprint` is the factor's.
+    """
+
+    fingerprint: str
+    canonical: str
+    earning: float
+
+
+@dataclass(frozen=True)
 class SearchView:
     """The state of the search that a proposer may read.
 
     Attributes:
-        elites: the best of every niche, best first. rates: how often each move (`Proposal.origin`) paid lately.
+        elites: the best of every niche, best first. earners: formulas of the wide pool that earn, in order of arrival;
+            empty where the search is paid for a formula's own score. rates: how often each move (`Proposal.origin`)
+            paid lately.
         residuals: rejected candidates with something new in them, best first.
         stuck: nothing better was found for long. ranking_hashes: rankings that were met (`passes.ranking_hash`).
     """
@@ -90,6 +104,7 @@ class SearchView:
     stuck: bool = False
     ranking_hashes: frozenset[str] = frozenset()
     residuals: tuple[ResidualPair, ...] = ()
+    earners: tuple[Earner, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ CAPACITY = 60  # elites kept
 NICHE = 0.7  # |correlation| of daily RankICs above which two candidates share a niche
 PER_NICHE = 4  # elites of one niche
 _MEMORY_OF_MOVES = 0.9  # decay a round of the record of a move
+_MOST_PAID = 5.0  # times the usual earning that one child credits its move with: one find is no rate
 _PARSIMONY = 3.0  # a parent pays this many times what admission charges a node: long ones mostly fit noise
 # Standard errors that a parent's RankIC is held below its mean: what has few distinct values a date (a sector's mean)
 # has RankICs that vary much, and the best of many such is chance.
@@ -67,7 +68,7 @@ def unit_series(series: FloatArray) -> FloatArray:
 
 @dataclass
 class _Record:
-    """Counts, decayed by round, of how often a move was made and how often its child was admitted."""
+    """Counts, decayed by round, of how often a move was made, and what it was credited with."""
 
     tried: float = 0.0
     paid: float = 0.0
@@ -125,9 +126,21 @@ class SearchArchive:
         self.elites.remove(elite)
         del self.series[elite.fingerprint]
 
-    def learn(self, candidates: Sequence[Candidate], train: slice, penalty: float) -> None:
+    def learn(
+        self,
+        candidates: Sequence[Candidate],
+        train: slice,
+        penalty: float,
+        earnings: Mapping[str, float] | None = None,
+    ) -> None:
         """Update with a round's candidates: measured ones are considered for the archive, and the moves that made them
-        are credited."""
+        are credited.
+
+        Args:
+            earnings: what the wide pool earns by each of its formulas, by fingerprint; a move is credited with its
+                children's, as multiples of the usual one. None: with those that were admitted.
+        """
+        usual = 0.0 if not earnings else math.fsum(earnings.values()) / len(earnings)
         for record in self.records.values():
             record.tried *= _MEMORY_OF_MOVES
             record.paid *= _MEMORY_OF_MOVES
@@ -142,7 +155,10 @@ class SearchArchive:
                 self.consider(elite, series)
             record = self.records.setdefault(candidate.proposal.origin, _Record())
             record.tried += 1.0
-            record.paid += candidate.admitted
+            if earnings is None:
+                record.paid += candidate.admitted
+            elif usual > 0.0:
+                record.paid += min(_MOST_PAID, earnings.get(candidate.fingerprint, 0.0) / usual)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; the series follow from the elites and the data."""

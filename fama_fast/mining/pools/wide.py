@@ -73,6 +73,9 @@ class WidePool:
         self._fitter = WeightFitter(self._correlations, self._figures, market.horizon, market.reach, settings.penalty)
         self._slopes = RidgeSlopes(self._correlations, settings.penalty or CONTRIBUTION_PENALTY)
 
+        self._known: set[str] = set()
+        self._earned: FloatArray | None = None
+
     @property
     def size(self) -> int:
         """K, how many formulas it has."""
@@ -180,6 +183,24 @@ class WidePool:
             known = self.size, fit, summed_up(self.market, {"ridge": self.forecast(fit, split)}, weights)
             self._judged[split] = known
         return known[1], known[2]
+
+    def earnings(self) -> FloatArray:
+        """(K,) what the pool earns by each formula out of fold, as a share of all that it earns; 0 of what loses.
+
+        Each half of the training rows gives ridge weights, which earn in the other: formula j has w_j m_j, for its
+        weight w_j from one half and its mean daily figure m_j in the other. So a formula is paid for what is there in
+        both halves and is no other formula's already.
+        """
+        if self._earned is None or len(self._earned) != self.size:
+            train, reach = self.market.rows.train, self.market.reach
+            middle = (train.start + train.stop) // 2
+            halves = slice(train.start, max(train.start + 1, middle - reach)), slice(middle, train.stop)
+            means = np.stack([self._figures.means([half]) for half in halves])
+            weights = self._slopes.of(means) if self.size else means
+            earned = np.maximum(weights[0] * means[1] + weights[1] * means[0], 0.0)
+            total = float(np.add.reduce(earned))
+            self._earned = earned / total if total > 0.0 else earned
+        return self._earned
 
     def forecast(self, fit: Fit, split: str) -> SeriesByHorizon:
         """Daily figures of the pool's forecast over the validation or the test rows; the latter opens the test.

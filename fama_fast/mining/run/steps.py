@@ -22,7 +22,7 @@ from fama_fast.mining.measure.race import controls_of
 from fama_fast.mining.run.state import IN_LIBRARY, factor_of
 from fama_fast.mining.run.wide_filling import as_kept, daily_figures, measured, take_in
 from fama_fast.proposals.admissible import admissible
-from fama_fast.proposals.protocol import ProposalRequest
+from fama_fast.proposals.protocol import Earner, ProposalRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,8 +148,17 @@ def make_request(
         limits=config.gates.limits,
         round=number,
         seed=config.run.seed,
-        search=replace(state.archive.view(), residuals=state.residuals.shown),
+        search=replace(state.archive.view(), residuals=state.residuals.shown, earners=_earners(state, config)),
     )
+
+
+def _earners(state: LoopState, config: MiningConfig) -> tuple[Earner, ...]:
+    """The formulas of the wide pool that earn, for a search that is paid for that."""
+    wide = state.wide
+    if wide is None or config.run.reward != "pool":
+        return ()
+    earned = zip(wide.members, wide.earnings().tolist(), strict=True)
+    return tuple(Earner(m.fingerprint, m.proposed, earning) for m, earning in earned if earning > 0.0)
 
 
 def pass_gates(
@@ -213,13 +222,16 @@ def pass_gates(
         state.tried[candidate.compiled.fingerprint] = state.tried[factor.fingerprint] = IN_LIBRARY
         candidate.admitted = True
         admitted.append(factor)
-    state.archive.learn(candidates, market.rows.train, config.gates.complexity_penalty)
+    assert state.wide is not None
+    take_in(state.wide, candidates)
+    earnings: dict[str, float] | None = None
+    if config.run.reward == "pool" and state.wide.size:
+        earnings = dict(zip((m.fingerprint for m in state.wide.members), state.wide.earnings().tolist(), strict=True))
+    state.archive.learn(candidates, market.rows.train, config.gates.complexity_penalty, earnings)
     before = set(state.residuals.kept)
     state.residuals.update(candidates, state.library, market.rows.train, config)
     refused = {c.fingerprint for c in passed if not c.admitted}
     vectors.forget((before | refused) - set(state.residuals.kept))
-    assert state.wide is not None
-    take_in(state.wide, candidates)
     for candidate in candidates:
         candidate.series = candidate.vector = candidate.wide_series = candidate.levels = None
     return admitted

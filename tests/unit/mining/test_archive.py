@@ -108,3 +108,33 @@ def test_it_comes_back_from_plain_data_also_of_earlier_versions() -> None:
 )
 def test_the_search_restarts_for_150_candidates_after_every_400_without_a_better_best(since: int, stuck: bool) -> None:
     assert SearchArchive(since_gain=since).view().stuck is stuck
+
+
+def test_a_move_is_credited_with_what_the_pool_earns_by_its_children() -> None:
+    def child(number: int, move: str) -> Candidate:
+        candidate = Candidate(number, Proposal(f"DELAY(CLOSE, {number + 1})", origin=move))
+        candidate.alpha = ff.compile(candidate.proposal.expression)
+        candidate.sign, candidate.admitted = 1, move == "wrap"
+        return candidate
+
+    poor, rich, luck = child(0, "wrap"), child(1, "fresh"), child(2, "graft")
+    others = {f"other {i}": 0.01 for i in range(97)}
+    earnings = {rich.fingerprint: 0.02, luck.fingerprint: 0.5, **others}
+    memory = SearchArchive()
+    memory.learn([poor, rich, luck], slice(0, DAYS), 0.0, earnings)
+    usual = sum(earnings.values()) / len(earnings)
+    paid = {name: record.paid for name, record in memory.records.items()}
+    # What was admitted earns nothing here, what earns is counted in usual earnings, and one find is no rate.
+    assert paid == {"wrap": 0.0, "fresh": pytest.approx(0.02 / usual), "graft": 5.0}
+    own = SearchArchive()
+    own.learn([poor, rich, luck], slice(0, DAYS), 0.0)
+    assert {name: record.paid for name, record in own.records.items()} == {"wrap": 1.0, "fresh": 0.0, "graft": 0.0}
+
+
+def test_where_nothing_earns_no_move_is_credited() -> None:
+    candidate = Candidate(0, Proposal("DELAY(CLOSE, 3)", origin="fresh"))
+    candidate.alpha, candidate.sign = ff.compile("DELAY(CLOSE, 3)"), 1
+    memory = SearchArchive()
+    memory.learn([candidate], slice(0, DAYS), 0.0, {candidate.fingerprint: 0.0})
+    assert memory.records["fresh"].paid == 0.0
+    assert memory.records["fresh"].tried == 1.0

@@ -28,6 +28,7 @@ from fama_fast.mining.proposers.random_tree import (
 from fama_fast.passes import canonicalise, depends_on_level, identity, lookback
 from fama_fast.proposals.operators import proposable_specs
 from fama_fast.proposals.protocol import (
+    Earner,
     Elite,
     Limits,
     ProposalRequest,
@@ -126,6 +127,35 @@ def test_parents_that_the_data_lacks_are_named() -> None:
     assert len(batch.proposals) == 5
     assert batch.dropped[0].expression == "RANK(PE)"
     assert "no parent here" in batch.dropped[0].reason
+
+
+def test_parents_are_drawn_in_proportion_to_what_the_pool_earns_by_them() -> None:
+    earning = {"few": 0.1, "many": 0.3, "none": 0.0, "unread": 0.6}
+    texts = {
+        "few": "RANK(DELTA(VOLUME, 10) / TS_MEAN(VOLUME, 40))",
+        "many": "RANK(CORREL(RET, DELTA(VOLUME, 5), 20))",
+        "none": "RANK(HIGH / LOW)",
+        "unread": "RANK(NO_SUCH_FIELD)",
+    }
+    earners = tuple(Earner(name, texts[name], earning[name]) for name in texts)
+    drawn: Counter[str] = Counter()
+    for number in range(20, 40):
+        batch = EvolveProposer(1).propose(
+            request(40, exemplars=(), chain=(), round=number, search=SearchView(earners=earners))
+        )
+        assert len(batch.proposals) == 40  # a parent that cannot be read costs a try, no more
+        drawn.update(p for proposal in batch.proposals for p in proposal.parents)
+    assert set(drawn) == {"few", "many"}
+    assert 2.0 < drawn["many"] / drawn["few"] < 4.0
+
+
+def test_without_a_pool_that_earns_the_elites_are_parents() -> None:
+    elites = tuple(Elite(f"e{i}", text, 0.02, 5, 0.01) for i, text in enumerate(EXEMPLARS[:2]))
+    nothing = (Earner("idle", "RANK(HIGH / LOW)", 0.0),)
+    asked = request(40, exemplars=(), chain=(), round=20, search=SearchView(elites=elites, earners=nothing))
+    batch = EvolveProposer(1).propose(asked)
+    parents = {p for proposal in batch.proposals for p in proposal.parents}
+    assert parents == {"e0", "e1"}
 
 
 def test_an_exhausted_vocabulary_is_said_and_ends() -> None:

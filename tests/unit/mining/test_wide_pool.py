@@ -301,6 +301,33 @@ def test_what_a_candidate_adds_is_what_ridge_leaves_of_it(market: Market) -> Non
     assert np.abs(mine).mean() < 0.2 * np.nanmean(np.abs(figures[0, train]))
 
 
+@pytest.mark.parametrize("batch", [1, 3, 7])
+def test_a_formula_earns_what_the_weights_of_one_half_are_paid_in_the_other(market: Market, batch: int) -> None:
+    pool = filled(market, batch=batch)
+    train, reach = market.rows.train, market.reach
+    middle = (train.start + train.stop) // 2
+    halves = slice(train.start, middle - reach), slice(middle, train.stop)
+    series = np.stack([pool._figures.of(i).astype(float) for i in range(pool.size)])
+    first, second = (np.nanmean(series[:, half], axis=1) for half in halves)
+    inverse = np.linalg.inv(pool.correlations() + 0.1 * np.eye(pool.size))
+    each = np.maximum((inverse @ first) * second + (inverse @ second) * first, 0.0)
+    found = pool.earnings()
+    assert found == pytest.approx(each / each.sum(), rel=1e-6, abs=1e-12)
+    assert found.sum() == pytest.approx(1.0)
+    strongest = [m.canonical for m in pool.members][int(found.argmax())]
+    assert "VOLUME" in strongest  # the planted one
+    assert found.tobytes() == filled(market, batch=2).earnings().tobytes()
+
+
+def test_an_empty_pool_earns_nothing_and_what_it_takes_in_later_counts(market: Market) -> None:
+    pool = filled(market, TEXTS[:0])
+    assert pool.earnings().shape == (0,)
+    pool = filled(market, TEXTS[:2])
+    before = pool.earnings()
+    more = filled(market, TEXTS)
+    assert len(before) == pool.size < more.size == len(more.earnings())
+
+
 def test_what_is_no_copy_and_defined_is_taken_in_once(market: Market) -> None:
     pool = filled(market)
     sizes = pool.size

@@ -5,16 +5,19 @@ The embedded default: it needs no model, no key and no network, and equal reques
 no operator (the registry does) and never sees data; what is good is for the loop's gates to say, and the
 archive it breeds from is the loop's (`LoopState.archive`).
 
-Parents are drawn by tournament (Goldberg and Deb 1991). Moves are drawn by what was admitted of their children lately,
-with a floor for each (probability matching: Thierens 2005). A search that is stuck begins anew from fresh
-expressions and doubly mutated parents of every niche.
-Drawing parents by what they would add to the pool did not pay: docs/decisions/004-parents-of-the-search.md.
+Parents are formulas of the wide pool, drawn in proportion to what it earns by them, which keeps breadth where a climb
+would crowd (in the spirit of GFlowNets: Bengio et al. 2021); the others are elites, drawn by tournament (Goldberg and
+Deb 1991), exemplars and chains. Moves are drawn by what their children earned lately, with a floor for each
+(probability matching: Thierens 2005). A search that is stuck begins anew from fresh expressions and doubly mutated
+parents of every niche. What was tried: docs/decisions/040-what-the-search-is-paid-for.md.
 """
 
 from __future__ import annotations
 
+import bisect
 import random
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from fama_fast.errors import ArgumentError, FamaError
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from fama_fast.ir import Node
     from fama_fast.library.factor import Factor
     from fama_fast.mining.proposers.random_tree import TreeMaker
-    from fama_fast.proposals.protocol import ProposalRequest, SearchView, Vocabulary
+    from fama_fast.proposals.protocol import Earner, ProposalRequest, SearchView, Vocabulary
 
 MAX_DEPTH = 9
 MAX_NODES = 30
@@ -65,6 +68,7 @@ _STUCK = {"fresh": 3.0, "double mutation": 3.0}  # what a restart favours
 # A search begins wide: one that breeds from its first few finds stays with those that chance favoured.
 _EARLY_ROUNDS, _EARLY = 10, {"fresh": 6.0}
 _TOURNAMENT, _SWEEP_TOURNAMENT = 4, 8
+_SHARE_OF_EARNERS = 0.75  # parents that come from the wide pool, where it earns; of the others:
 _SHARE_OF_ELITES = 0.75  # parents that come from the archive rather than from exemplars and chain
 _LONGEST_CACHE = 4096
 
@@ -79,13 +83,14 @@ class _Parent:
 
 @dataclass(frozen=True)
 class _Stock:
-    """The expressions that may be parents: exemplars, the chain, and the run's elites (best first)."""
+    """The expressions that may be parents: exemplars, the chain, the run's elites (best first), its wide pool."""
 
     exemplars: Sequence[_Parent]
     chain: Sequence[_Parent]
     elites: Sequence[_Parent]
     residuals: Sequence[tuple[_Parent, _Parent]] = ()
     stuck: bool = False
+    earners: _Earners | None = None
 
     @property
     def shown(self) -> list[_Parent]:
@@ -93,15 +98,38 @@ class _Stock:
         return [*self.exemplars, *self.chain[-1:], *self.chain]
 
     def draw(self, rng: random.Random) -> _Parent:
-        """A parent: an elite that wins its tournament, or one of those shown."""
+        """A parent: a formula of the wide pool, an elite that wins its tournament, or one of those shown."""
         shown = self.shown
+        if self.earners and (rng.random() < _SHARE_OF_EARNERS or not (shown or self.elites)):
+            return self.earners.draw(rng)
         if self.elites and (not shown or rng.random() < _SHARE_OF_ELITES):
             entrants = 1 if self.stuck else _TOURNAMENT
             return self.elites[min(rng.randrange(len(self.elites)) for _ in range(entrants))]
         return rng.choice(shown)
 
     def distinct(self) -> int:
-        return len({p.node for p in (*self.shown, *self.elites)})
+        return max(len({p.node for p in (*self.shown, *self.elites)}), len(self.earners or ()))
+
+
+class _Earners:
+    """Formulas of the wide pool, drawn in proportion to what it earns by them.
+
+    Args:
+        earners: of the search. parent: makes a parent of a text and a fingerprint, raises where it cannot be one.
+    """
+
+    def __init__(self, earners: Sequence[Earner], parent: Callable[[Earner], _Parent]) -> None:
+        self._earners = [e for e in earners if e.earning > 0.0]
+        self._sums = list(accumulate(e.earning for e in self._earners))
+        self._parent = parent
+
+    def __len__(self) -> int:
+        return len(self._earners)
+
+    def draw(self, rng: random.Random) -> _Parent:
+        """One of them; there must be one. Only those drawn are read: there are thousands."""
+        place = bisect.bisect(self._sums, rng.random() * self._sums[-1])
+        return self._parent(self._earners[min(place, len(self._earners) - 1)])
 
 
 class _Sweep:
@@ -176,7 +204,7 @@ class EvolveProposer:
                 node = canonicalise(node)
                 if not maker.fits(node, MAX_DEPTH, MAX_NODES) or not is_scorable(node):
                     continue
-            except FamaError:  # parameters that do not go together
+            except FamaError:  # parameters that do not go together, or a parent that cannot be one here
                 continue
             except NothingToDrawError:
                 break
@@ -219,7 +247,11 @@ class EvolveProposer:
                 [(left.canonical, left.fingerprint, left.fitness), (left.beside_canonical, left.beside, 0.0)]
             )
             pairs += [(both[0], both[1])] if len(both) == 2 else []
-        return _Stock(of(request.exemplars), of(request.chain), elites, pairs, request.search.stuck), bad
+        earners = _Earners(
+            request.search.earners, lambda e: self._parent(e.canonical, e.fingerprint, e.earning, request)
+        )
+        search = request.search
+        return _Stock(of(request.exemplars), of(request.chain), elites, pairs, search.stuck, earners), bad
 
     def _parent(self, text: str, fingerprint: str, fitness: float, request: ProposalRequest) -> _Parent:
         from fama_fast.lang import to_text
