@@ -72,8 +72,6 @@ class WidePool:
         self._judged: dict[str, tuple[int, Fit, PoolScores]] = {}
         self._fitter = WeightFitter(self._correlations, self._figures, market.horizon, market.reach, settings.penalty)
         self._slopes = RidgeSlopes(self._correlations, settings.penalty or CONTRIBUTION_PENALTY)
-
-        self._known: set[str] = set()
         self._earned: FloatArray | None = None
 
     @property

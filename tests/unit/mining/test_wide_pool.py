@@ -319,6 +319,12 @@ def test_a_formula_earns_what_the_weights_of_one_half_are_paid_in_the_other(mark
     assert found.tobytes() == filled(market, batch=2).earnings().tobytes()
 
 
+def test_a_run_may_begin_with_no_formula_at_all(market: Market) -> None:
+    found, levels = market.measure_levels([])
+    assert len(list(found)) == 0
+    assert levels.shape == (0, market.levels.count)
+
+
 def test_an_empty_pool_earns_nothing_and_what_it_takes_in_later_counts(market: Market) -> None:
     pool = filled(market, TEXTS[:0])
     assert pool.earnings().shape == (0,)
