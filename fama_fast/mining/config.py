@@ -79,9 +79,7 @@ class RunSettings(Section):
     use_coe: bool = True
     rounds: Annotated[Count, Role.LENGTH] = 3
     candidates: Count = 40  # asked for in each round
-    reward: Literal["pool", "own"] = (
-        "pool"  # what evolve is paid for: what the wide pool earns by a formula, or its own
-    )
+    reward: Literal["own", "pool"] = "own"  # what evolve is paid for: own score, or what the wide pool earns by it
     patience: Count = 3  # rounds without gain of the pool's validation RankIC before stopping
     min_gain: Annotated[float, Field(ge=0.0)] = 0.0  # what counts as gain
     max_candidates: Annotated[Count | None, Role.LENGTH] = None  # budgets over the whole run

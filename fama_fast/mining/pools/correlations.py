@@ -109,6 +109,11 @@ class GrowingCorrelations:
         """(K,) roots of the sums of squares of the formulas' levels."""
         return np.concatenate([np.zeros(0), *self._lengths])[: self.size]
 
+    def breadths(self) -> FloatArray:
+        """(K,) share of each formula's cells that are off the middle: about its coverage, less what it ties there."""
+        counts = [np.count_nonzero(block, axis=1) / max(1, self.cells) for block in self._levels]
+        return np.concatenate([np.zeros(0), *counts])[: self.size]
+
     def rows(self, places: slice) -> NDArray[np.float32]:
         """(n, stop) of the matrix: the rows of some places of one block, as far as their last column."""
         block = self._rows[places.start // BLOCK]

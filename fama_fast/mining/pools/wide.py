@@ -187,7 +187,8 @@ class WidePool:
 
         Each half of the training rows gives ridge weights, which earn in the other: formula j has w_j m_j, for its
         weight w_j from one half and its mean daily figure m_j in the other. So a formula is paid for what is there in
-        both halves and is no other formula's already.
+        both halves and is no other formula's already. What ranks too few members apart (`gates.min_coverage`) earns
+        nothing: its figures are those of few, the highest of all, and its like would crowd in.
         """
         if self._earned is None or len(self._earned) != self.size:
             train, reach = self.market.rows.train, self.market.reach
@@ -196,6 +197,7 @@ class WidePool:
             means = np.stack([self._figures.means([half]) for half in halves])
             weights = self._slopes.of(means) if self.size else means
             earned = np.maximum(weights[0] * means[1] + weights[1] * means[0], 0.0)
+            earned[self._correlations.breadths() < self.market.config.gates.min_coverage] = 0.0
             total = float(np.add.reduce(earned))
             self._earned = earned / total if total > 0.0 else earned
         return self._earned

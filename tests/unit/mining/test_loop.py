@@ -18,10 +18,19 @@ from fama_fast.mining.config import MiningConfig
 from fama_fast.mining.config_file import config_from_dict, document, leaves
 from fama_fast.mining.measure.market import Market
 from fama_fast.mining.progress.plain import NoProgress, RoundReport
+from fama_fast.mining.proposers.kinds.evolve import EvolveProposer
 from fama_fast.mining.run.mine import mine
 from fama_fast.mining.run.to_records import deciding_settings
 from fama_fast.panel import Panel
-from fama_fast.proposals.protocol import Capabilities, Proposal, ProposalBatch, ProposalRequest, Rejection, Usage
+from fama_fast.proposals.protocol import (
+    Capabilities,
+    Earner,
+    Proposal,
+    ProposalBatch,
+    ProposalRequest,
+    Rejection,
+    Usage,
+)
 from fama_fast.proposals.setting_roles import Role, keys_of
 
 SIGNAL = "RANK(TS_MEAN(VOLUME, 5) / TS_MEAN(VOLUME, 20)) * -1"
@@ -176,6 +185,40 @@ def test_a_resumed_run_ends_like_one_that_was_never_stopped(tmp_path: Path, plan
     assert deterministic(resumed.to_dict()) == deterministic(whole.to_dict())
     with pytest.raises(ConfigError, match="is finished"):
         mine(config, panel=planted, proposer=Scripted(), resume="last")
+
+
+class Watched(EvolveProposer):
+    """`evolve`, which keeps what the wide pool was said to earn, and breaks down in one round."""
+
+    def __init__(self, fails_in: int = 0) -> None:
+        super().__init__(1)
+        self.fails_in = fails_in
+        self.earned: dict[int, tuple[Earner, ...]] = {}
+
+    def propose(self, request: ProposalRequest) -> ProposalBatch:
+        self.earned[request.round] = request.search.earners
+        if request.round == self.fails_in:
+            raise ProposerError("out of words")
+        return super().propose(request)
+
+
+def test_a_search_paid_for_what_the_pool_earns_goes_on_where_it_was(tmp_path: Path, planted: Panel) -> None:
+    def config(name: str, reward: str = "pool") -> dict[str, Any]:
+        return settings(tmp_path / name, run={"reward": reward, "rounds": 4, "patience": 9}, control={"random": False})
+
+    first, again = Watched(), Watched()
+    whole = mine(config("a"), panel=planted, proposer=first)
+    with pytest.raises(ProposerError, match="out of words"):
+        mine(config("b"), panel=planted, proposer=Watched(fails_in=3))
+    resumed = mine(config("b"), panel=planted, proposer=again, resume="last")
+    assert deterministic(resumed.to_dict()) == deterministic(whole.to_dict())
+    assert again.earned == {number: first.earned[number] for number in (3, 4)}  # to the bit
+    assert len(first.earned[4]) > len(first.earned[1]) > 0
+    assert sum(e.earning for e in first.earned[4]) == pytest.approx(1.0)
+    own = Watched()
+    alone = mine(config("c", "own"), panel=planted, proposer=own)
+    assert set(own.earned.values()) == {()}
+    assert deterministic(alone.to_dict())["factors"] != deterministic(whole.to_dict())["factors"]
 
 
 def test_the_time_budget_counts_what_earlier_parts_of_the_run_took(tmp_path: Path, planted: Panel) -> None:

@@ -319,6 +319,19 @@ def test_a_formula_earns_what_the_weights_of_one_half_are_paid_in_the_other(mark
     assert found.tobytes() == filled(market, batch=2).earnings().tobytes()
 
 
+def test_what_few_members_have_a_value_of_earns_nothing(market: Market) -> None:
+    seldom = "RET > 0.02 ? VOLUME / TS_MEAN(VOLUME, 10) : 0 / 0"
+    pool = filled(market, (*TEXTS, seldom))
+    at = [m.proposed for m in pool.members].index(market.compiled([seldom])[0].canonical)
+    _, levels = market.measure_levels(market.compiled([seldom]))
+    breadth = np.count_nonzero(levels) / levels.size
+    assert pool._correlations.breadths()[at] == pytest.approx(breadth)
+    assert breadth < market.config.gates.min_coverage
+    earned = pool.earnings()
+    assert earned[at] == 0.0
+    assert earned.sum() == pytest.approx(1.0)
+
+
 def test_a_run_may_begin_with_no_formula_at_all(market: Market) -> None:
     found, levels = market.measure_levels([])
     assert len(list(found)) == 0

@@ -5,11 +5,12 @@ The embedded default: it needs no model, no key and no network, and equal reques
 no operator (the registry does) and never sees data; what is good is for the loop's gates to say, and the
 archive it breeds from is the loop's (`LoopState.archive`).
 
-Parents are formulas of the wide pool, drawn in proportion to what it earns by them, which keeps breadth where a climb
-would crowd (in the spirit of GFlowNets: Bengio et al. 2021); the others are elites, drawn by tournament (Goldberg and
-Deb 1991), exemplars and chains. Moves are drawn by what their children earned lately, with a floor for each
-(probability matching: Thierens 2005). A search that is stuck begins anew from fresh expressions and doubly mutated
-parents of every niche. What was tried: docs/decisions/040-what-the-search-is-paid-for.md.
+Parents are elites, drawn by tournament (Goldberg and Deb 1991), exemplars and chains. A search that is paid for what
+the wide pool earns (`run.reward: pool`) draws most of them from that pool, in proportion to what it earns by each (in
+the spirit of GFlowNets: Bengio et al. 2021). Moves are drawn by what their children earned or were admitted lately,
+with a floor for each (probability matching: Thierens 2005). A search that is stuck begins anew from fresh expressions
+and doubly mutated parents of every niche. What was tried: docs/decisions/004-parents-of-the-search.md and
+040-what-the-search-is-paid-for.md.
 """
 
 from __future__ import annotations
