@@ -35,7 +35,8 @@ class TimeLeft:
         """Seconds until the first of the run's limits is reached: rounds, candidates, tokens, money, time.
 
         Rounds are expected to take what the latest took, and to spend what the run's rounds spent on average. The
-        search may end sooner, by `u` or `run.patience`, which no rate predicts; controls and verdict follow it.
+        search may end sooner, by `run.patience` or, without a short list, `u`, which no rate predicts; controls and
+        verdict follow it.
 
         Args:
             elapsed: seconds of search, earlier parts of a resumed run included, which `run.max_seconds` counts.

@@ -91,7 +91,7 @@ class RoundReport:
             )
         return (
             f"round {self.number}/{self.of}: {self.proposed} proposed, {self.admitted} admitted, "
-            f"{self.new_factors} new of {self.wanted} wanted, best training RankIC {best}, "
+            f"{self.new_factors} new ({self.wanted} wanted), best training RankIC {best}, "
             f"pool on validation {pool}, {alike}{self.rate:.0f} candidates/s{self._spent()}{self._left()}; "
             f"stopped so far: {stopped or 'none'}"
         )

@@ -6,9 +6,11 @@
 3. Each round: exemplars and a chain (`steps.choose_context`), proposals, gates and admission
    (`steps.pass_gates`), chains (`steps.grow_chains`), failures, the pool's validation score
    (`steps.update_pool`), one ledger transaction, beside the next round (`writer`).
-4. Rounds end by number, wanted factors, budget, patience on validation, or an exhausted proposer (`_stop`).
-5. What was found is written (`ending.found`). Then the null controls are run (`control`), the verdict counts every
-   candidate, of earlier runs on the same data too, and what holds is scored on the test split, once (`ending`).
+4. Rounds end by number, budget, patience on validation, or an exhausted proposer (`_stop`); without a short list by
+   wanted factors too.
+5. The short list is chosen of everything that was measured (`listing.short_list`) and written (`ending.found`). Then
+   the null controls are run (`control`), the verdict counts every candidate, of earlier runs on the same data too, and
+   where something holds the test split is opened, once (`ending`).
 6. A run that fails, wherever it is, is recorded as failed with the reason, and can be resumed (`_left`).
 
 Equal configuration, data and seed give equal factors and scores, bit for bit: no decision reads the clock,

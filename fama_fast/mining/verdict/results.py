@@ -29,7 +29,8 @@ class MiningResult:
     """The factors, verdict and facts of a finished run.
 
     Attributes:
-        factors: new factors in order of admission. library: all members at the end.
+        factors: the short list in the order chosen; without one the new factors in order of admission. library: all
+            members at the end.
         verdict: see `verdict`. funnel: candidates by the gate that stopped them, and "admitted".
         stop: why the search ended. data, splits, settings: what it ran on and with, plain data.
         rivals: the random control's factors; not in the document.

@@ -3,7 +3,8 @@
 A new factor holds when the run's objective is significant in training and, in the same direction, on validation, each
 after Benjamini-Hochberg over every different candidate that was ever measured on these data: those of this run
 and, as tests without success, those of earlier runs in the ledger. So running again with another seed buys no free
-shots. Only what holds is taken to the test, as one pool; each opening of the test by another set of factors leaves
+shots. The test is opened where a factor holds, for the short list as one pool, or for what holds where there is no
+short list; each opening of the test by another set of factors leaves
 less of the level to the next (`spent_level`). What the test agrees with must
 also pay, with the 95% interval of its spread above zero there and on validation, and be better on validation than
 random formulas of the same number, chosen by the same rule. Words follow the test, never the hope. Files are unknown

@@ -98,7 +98,7 @@ def test_a_clock(seconds: float, text: str) -> None:
 
 def test_a_round_is_one_line_with_everything() -> None:
     assert REPORT.line() == (
-        "round 2/5: 40 proposed, 2 admitted, 3 new of 20 wanted, best training RankIC 0.0312, pool on validation "
+        "round 2/5: 40 proposed, 2 admitted, 3 new (20 wanted), best training RankIC 0.0312, pool on validation "
         "+0.0213, exemplars' mean |correlation| 0.21 (library 0.42), 40 candidates/s, 12,345 tokens for 0.0421, "
         "at most 2:05 left; stopped so far: parse 3, training 30"
     )
