@@ -15,6 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fama_fast.panel.source import Source
     from fama_fast.types import BoolArray, IntArray
 
     Levels = NDArray[np.int8]
@@ -85,6 +86,11 @@ class SampledMembers:
     def __init__(self, rows: IntArray, symbols: int, universe: bool) -> None:
         self.rows, self.symbols = rows, symbols
         self._members = np.zeros((len(rows), symbols), dtype=np.bool_) if universe else None
+
+    @classmethod
+    def of(cls, data: Source, train: slice, a_year: int, seed: int) -> SampledMembers:
+        """For rows sampled of the training rows of some data, see `level_rows`."""
+        return cls(level_rows(data.dates, train, a_year, seed), data.shape[1], data.has_universe)
 
     def see(self, start: int, universe: BoolArray | None) -> None:
         """The members (dates, N) of the dates from row `start` on."""

@@ -22,7 +22,7 @@ from fama_fast.lang import writable
 from fama_fast.mining.css import sample_rows
 from fama_fast.mining.measure.horizons import averaged, over_longest, over_markets
 from fama_fast.mining.measure.label_pass import label_chunks
-from fama_fast.mining.measure.levels import SampledMembers, level_rows
+from fama_fast.mining.measure.levels import SampledMembers
 from fama_fast.mining.measure.market_rows import no_labels, split_rows
 from fama_fast.mining.measure.pass_budget import PassBudget
 from fama_fast.mining.measure.race import BlockSeries, first_row, race_of
@@ -67,7 +67,7 @@ class Market:
     Attributes:
         further: a market for each further horizon. horizon: rows over which labels overlap, of the longest. span: rows
             that the own label is held; weight: of the longest, so many times that. own_scale: mean over training dates
-            of the labels' standard deviation; scale: of what is averaged over horizons.
+            of the labels' standard deviation; scale: of what is averaged over horizons. levels: cells of 8-bit ranks.
 
     Raises:
         DataError: too few dates or symbols to mine on; the message has the numbers; from reading.
@@ -95,8 +95,7 @@ class Market:
         # Labels of the last validation dates reach to the test's first row at most: the purge sees to that.
         self.panel: Source = data.slice_dates(0, self.rows.test.start) if first is None else first.panel
         self.vector_rows = sample_rows(self.rows.train, config.css.n_dates, config.run.seed)
-        own_rows = level_rows(self.panel.dates, self.rows.train, config.wide.dates_a_year, config.run.seed)
-        self._sampled = SampledMembers(own_rows, self.panel.shape[1], self.panel.has_universe)
+        self._sampled = SampledMembers.of(self.panel, self.rows.train, config.wide.dates_a_year, config.run.seed)
         given = [] if labels is None else [labels] if isinstance(labels, np.ndarray) else list(labels)
         self.label_rows: LabelRows = GivenLabels(given[0]) if given else self.returns(self.panel)
         self._options: dict[str, Any] = {"threads": config.run.threads, "min_coverage": config.run.min_coverage}
