@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fama_fast.backends.numba_vm.memory import aligned
 from fama_fast.backends.numba_vm.run import Bound
 from fama_fast.backends.numba_vm.simd import LANES
-from fama_fast.engine.evaluate import lowered
+from fama_fast.engine.prepare import lowered
 from fama_fast.plan import make_plan
 
 if TYPE_CHECKING:

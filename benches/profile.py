@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import fama_fast as ff
 from benches.panels import SIZES, make_panel
 from fama_fast.backends.numba_vm import run, run_memory
-from fama_fast.engine.evaluate import lowered
+from fama_fast.engine.prepare import lowered
 from fama_fast.plan import make_plan
 
 if TYPE_CHECKING:

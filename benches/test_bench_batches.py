@@ -14,7 +14,7 @@ from benches.duel import Yardstick
 from benches.ours import Prepared
 from benches.panels import with_alpha101_inputs
 from benches.peers.alpha101 import SHIPPED_BY_KUNQUANT
-from fama_fast.engine.evaluate import lowered
+from fama_fast.engine.prepare import lowered
 from fama_fast.plan import make_plan
 
 if TYPE_CHECKING:

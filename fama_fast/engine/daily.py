@@ -17,8 +17,8 @@ from fama_fast.arguments import shown, whole
 from fama_fast.backends.numba_vm.memory import SPARE_BYTES
 from fama_fast.engine.chunk_labels import labels_by_chunk, padded_labels, part_of_labels
 from fama_fast.engine.chunks import chunks
-from fama_fast.engine.evaluate import lowered, plan_chunks, read_names
 from fama_fast.engine.legs import DailyMeasures, Legs
+from fama_fast.engine.prepare import lowered, plan_chunks, read_names
 from fama_fast.errors import DataError
 from fama_fast.ir import Node, field
 from fama_fast.ops import build

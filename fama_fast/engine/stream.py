@@ -27,7 +27,7 @@ import numpy as np
 from fama_fast import lang, passes
 from fama_fast.arguments import numbers, shown, truths, whole
 from fama_fast.backends.numba_vm.threads import thread_count
-from fama_fast.engine.evaluate import lowered_roots
+from fama_fast.engine.prepare import lowered_roots
 from fama_fast.engine.stream_schedule import Cut, History, Schedule
 from fama_fast.errors import DataError, FamaError, StoreError, UnknownName, nearest_name, shortened
 from fama_fast.ir import CONST, FIELD, GROUP, Node, postorder

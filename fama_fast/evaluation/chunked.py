@@ -15,7 +15,7 @@ import numpy as np
 from fama_fast.data.labels import MIN_MEMBERS
 from fama_fast.engine.budget import DEFAULT_BUDGET, parse_bytes
 from fama_fast.engine.chunks import chunks, compute
-from fama_fast.engine.evaluate import lowered_roots, plan_chunks, read_names
+from fama_fast.engine.prepare import lowered_roots, plan_chunks, read_names
 from fama_fast.evaluation.daily import SERIES, Daily, daily_by_horizon
 from fama_fast.evaluation.ic import MIN_PAIRS
 from fama_fast.panel import Panel

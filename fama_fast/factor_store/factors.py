@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fama_fast import passes
 from fama_fast.engine.alpha import compile
-from fama_fast.engine.evaluate import lowered_roots, read_names
+from fama_fast.engine.prepare import lowered_roots, read_names
 from fama_fast.errors import ConfigError
 from fama_fast.factor_store.history import check_names, names_read
 from fama_fast.factor_store.manifest import StoredFactor

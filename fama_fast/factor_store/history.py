@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast.engine.evaluate import read_names
+from fama_fast.engine.prepare import read_names
 from fama_fast.errors import StoreError
 from fama_fast.factor_store.checks import (
     UNIVERSE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.engine.chunks import Loaded, chunks, compute
-from fama_fast.engine.evaluate import plan_chunks
+from fama_fast.engine.prepare import plan_chunks
 from fama_fast.errors import StoreError
 from fama_fast.factor_store.history import names_read
 from fama_fast.panel.presence import trading

@@ -24,6 +24,11 @@ def key_column(
     return candidates[0] if len(candidates) == 1 else None
 
 
+def may_have_key(names: Collection[str], what: Literal["date", "symbol"]) -> bool:
+    """Whether some column could hold the dates or symbols, even where several could."""
+    return bool(_key_columns(names, what, None, fallbacks=True))
+
+
 def _key_columns(names: Collection[str], what: str, chosen: str | None, *, fallbacks: bool) -> list[str]:
     """The candidate columns of a key, or the certain one alone."""
     if chosen is not None:

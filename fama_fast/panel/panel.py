@@ -16,6 +16,7 @@ import numpy as np
 
 from fama_fast.arguments import frozen, numbers, shown, truths
 from fama_fast.errors import ConfigError, DataError, UnknownName, listed, nearest_name
+from fama_fast.panel.axes import by_upper_name, read_panel_dates, read_panel_symbols
 from fama_fast.panel.groups import GroupField
 from fama_fast.types import DERIVED_FIELDS
 
@@ -91,37 +92,6 @@ def derive(name: str, get: Mapping[str, FloatArray]) -> FloatArray:
     return _dense(name, out, (len(out), close.shape[1]), close.dtype)
 
 
-def _read_dates(dates: Any) -> Any:
-    array = np.array(dates, copy=True)
-    if not np.issubdtype(array.dtype, np.datetime64):
-        raise DataError(f"panel dates must be datetime64, not {array.dtype}")
-    if array.ndim != 1:
-        raise DataError(f"panel dates must be a list of dates, not of shape {array.shape}")
-    if bool(np.isnat(array).any()):
-        raise DataError(f"panel dates must be dates: {np.count_nonzero(np.isnat(array))} are missing (NaT)")
-    if array.size > 1 and not bool(np.all(array[1:] > array[:-1])):
-        raise DataError("panel dates must ascend without repeats")
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    array.flags.writeable = False
-    return array
-
-
-def _read_symbols(symbols: Any) -> Any:
-    if isinstance(symbols, str) or not hasattr(symbols, "__iter__"):
-        raise DataError(f"panel symbols must be a list of names, not {shown(symbols)}")
-    array = np.asarray([str(s) for s in symbols], dtype=object)
-    if len(set(array)) != array.size:
-        raise DataError("panel symbols must be unique")
-    return array
-
-
-def _named(values: Any, what: str) -> dict[str, Any]:
-    """The mapping with its names in upper case."""
-    if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
-        raise DataError(f"panel {what} must be a mapping from names, such as {{'CLOSE': array}}, not {shown(values)}")
-    return {name.upper(): value for name, value in values.items()}
-
-
 class Panel:
     """Market data as dense arrays.
 
@@ -157,16 +127,16 @@ class Panel:
         C-contiguous, of `dtype`, without infinities, and nobody may write to them any more.
         """
         self.dtype = read_dtype(dtype)
-        self.dates = _read_dates(dates)
-        self.symbols = _read_symbols(symbols)
+        self.dates = read_panel_dates(dates)
+        self.symbols = read_panel_symbols(symbols)
         if self.dates.size == 0 or self.symbols.size == 0:
             raise DataError(f"{source}: no rows: a panel needs at least one date and one symbol")
         self._fields: dict[str, FloatArray] = {}
         take = _dense if copy else _as_it_is
-        for name, values in _named(fields, "fields").items():
+        for name, values in by_upper_name(fields, "fields").items():
             self._fields[name] = take(name, values, self.shape, self.dtype)
         self._derived: dict[str, FloatArray] = {}
-        self._groups: dict[str, GroupField] = _named(groups or {}, "groups")
+        self._groups: dict[str, GroupField] = by_upper_name(groups or {}, "groups")
         for name, g in self._groups.items():
             if not isinstance(g, GroupField):
                 raise DataError(f"group {name} must be a GroupField of codes and labels, not {shown(g)}")

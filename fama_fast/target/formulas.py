@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fama_fast import passes
-from fama_fast.engine.evaluate import lowered_roots, read_names
+from fama_fast.engine.prepare import lowered_roots, read_names
 from fama_fast.plan import make_plan
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from benches.measurements import Measurement, Session, from_pytest_benchmark, jo
 from benches.panels import make_panel, with_alpha101_inputs
 from benches.peers import CASES, check_equal, numpy_peer, polars_peer
 from fama_fast import ops
-from fama_fast.engine.evaluate import lowered
+from fama_fast.engine.prepare import lowered
 from fama_fast.errors import DataError
 
 MACHINE = {"cpu": "Some CPU", "cores": 2, "memory_gb": 8, "python": "3.11.0", "polars": "2.0"}

@@ -19,7 +19,7 @@ from fama_fast.panel.io.cells import WHOLE_CELLS
 from fama_fast.panel.io.pandas_frames import by_field, is_pandas, with_columns_alone
 from fama_fast.panel.io.source import locator
 from fama_fast.panel.io.wide import WideTables, held_table
-from fama_fast.panel.key_columns import key_column
+from fama_fast.panel.key_columns import key_column, may_have_key
 from fama_fast.panel.keys import plain_row
 from fama_fast.panel.market_data import TAKEN
 
@@ -46,7 +46,8 @@ def scan_frames(data: Any, reading: Reading) -> Scan:
     if isinstance(frame, pl.LazyFrame):
         return Scan(frame, plain_row)
     dates = key_column(frame.columns, "date", reading.date)
-    if reading.symbol is None and key_column(frame.columns, "symbol") is None and dates is not None and frame.width > 1:
+    no_symbols = reading.symbol is None and not may_have_key(frame.columns, "symbol")
+    if no_symbols and dates is not None and frame.width > 1:
         raise DataError(
             f"frame: there is no symbol column (columns: {listed(frame.columns)}); if its columns are symbols (a wide "
             "table), say which field it holds: {'close': frame}"

@@ -26,8 +26,9 @@ from fama_fast.engine import budget
 from fama_fast.engine.alpha import Alpha
 from fama_fast.engine.budget import Demand, parse_bytes, show_bytes
 from fama_fast.engine.chunks import chunks
-from fama_fast.engine.evaluate import evaluate_from, lowered_roots, plan_chunks, read_names
+from fama_fast.engine.evaluate import evaluate_from
 from fama_fast.engine.outputs import Chunk
+from fama_fast.engine.prepare import lowered_roots, plan_chunks, read_names
 from fama_fast.errors import ConfigError, DataError, OutputError
 from fama_fast.panel import Panel
 from fama_fast.panel.dataset import Dataset

@@ -7,7 +7,7 @@ import pytest
 
 from fama_fast.backends.numba_vm.run import execute
 from fama_fast.backends.numba_vm.single import apply
-from fama_fast.engine.evaluate import lowered
+from fama_fast.engine.prepare import lowered
 from fama_fast.panel import Panel
 from fama_fast.plan import make_plan
 from tests.support.oracle import Array

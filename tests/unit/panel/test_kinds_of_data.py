@@ -243,6 +243,14 @@ def test_empty_frames_and_missing_fields(frame: pl.DataFrame) -> None:
             ff.load_market_data(data, fields=["OPEN"])
 
 
+def test_two_columns_that_could_be_the_symbol(frame: pl.DataFrame) -> None:
+    two = frame.rename({"symbol": "ticker"}).with_columns(code=pl.lit("x"))
+    for data in (two, two.to_pandas(), two.to_arrow()):
+        for load in (ff.load_market_data, Panel.from_frame):
+            with pytest.raises(DataError, match=r"which column is the symbol, 'ticker' or 'code'"):
+                load(data)
+
+
 def test_a_column_and_a_level_of_one_name(frame: pl.DataFrame) -> None:
     table = frame.to_pandas().set_index("date", drop=False)
     with pytest.raises(DataError, match=r"'date' is a column and a level of the index: drop one of them"):
