@@ -102,7 +102,7 @@ def test_equal_commands_write_equal_results(here: Path, capsys: pytest.CaptureFi
 
 
 def test_what_random_formulas_do_as_well_is_exit_code_1(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command("mine", "--config", "small.yaml", "--seed", "1", "-q") == 1
+    assert command("mine", "--config", "small.yaml", "--seed", "3", "-q") == 1
     out = capsys.readouterr().out
     assert "\nfound, but no better than random formulas: " in out
     assert "random formulas chosen by the same rule do as well: the difference is " in out
