@@ -45,8 +45,9 @@ def load_market_data(
     Args:
         path: data with one row a date and symbol (see `panel.ingest.panel_from_frame` for the columns), one file a
             symbol, wide tables or a qlib folder (see `panel.io.open`); `Panel.layout` says which it was. Or data in
-            memory: a long frame of polars or pandas, or a dict of wide ones (dates down, symbols across) by the names
-            of their fields.
+            memory: a long frame of Polars, of pandas (keys as columns or levels of the index, in either order) or of
+            anything with the Arrow PyCapsule interface; or a dict of such frames, wide (dates down, symbols across), by
+            the names of their fields.
             None asks for the simulator, and `Panel.source` says so ("simulator (seed ...)"): show it in the
             first line of a run.
         fields: fields to load (RET, VWAP, ADV{d} stand for what they derive from); None loads every numeric

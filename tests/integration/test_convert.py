@@ -64,8 +64,13 @@ def test_what_cannot_be_written_is_said_before_the_work(tmp_path: Path, capsys: 
     assert not list(tmp_path.iterdir())
 
 
-def test_the_examples_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_examples_of_the_page_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to_frame(simulate(SimulationSpec(n_symbols=6, n_dates=30, seed=1))).write_parquet(tmp_path / "prices.parquet")
+    monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {"__name__": "page"}
     for code in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
-        exec(compile(code, "docs/data.md", "exec"), {"__name__": "page"})
+        exec(compile(code, "docs/data.md", "exec"), names)
     assert capsys.readouterr().out == "wide tables: close, volume\n"
