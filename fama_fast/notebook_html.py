@@ -17,12 +17,17 @@ _WIDTH, _HEIGHT = 360, 60
 _MOST_POINTS = 720  # of a line: two a pixel
 _BOX = "border:1px solid rgba(128,128,128,.4);border-radius:4px;padding:8px 12px;max-width:900px;overflow-x:auto"
 _CELL = "padding:1px 10px 1px 0;vertical-align:top;border:0"
+_TABLE = "border-collapse:collapse;border:0;font-size:inherit"
 _FAINT = "opacity:.7"
 _COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5")
 
 
-def card(title: str, facts: Mapping[str, Any], *parts: str) -> str:
-    """A box with a title, a line for each fact (None is left out), and parts that are HTML already."""
+def card(title: str, facts: Mapping[str, Any], *parts: str, lead: str = "") -> str:
+    """A box with a title, a line for each fact (None is left out), and parts that are HTML already.
+
+    Args:
+        lead: a part that comes before the facts.
+    """
     shown = {name: value for name, value in facts.items() if value is not None}
     lines = "".join(
         f'<tr style="background:none"><td style="{_CELL};{_FAINT};text-align:left">{escape(name)}</td>'
@@ -30,8 +35,8 @@ def card(title: str, facts: Mapping[str, Any], *parts: str) -> str:
         for name, value in shown.items()
     )
     return (
-        f'<div style="{_BOX}"><div><strong>{escape(title)}</strong></div>'
-        f'<table style="border-collapse:collapse;border:0">{lines}</table>{"".join(parts)}</div>'
+        f'<div style="{_BOX}"><div><strong>{escape(title)}</strong></div>{lead}'
+        f'<table style="{_TABLE}">{lines}</table>{"".join(parts)}</div>'
     )
 
 
@@ -66,7 +71,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, texts: int = 1,
     body = "".join(line(row, "td") for row in rows)
     below = f'<div style="{_FAINT}">and {more:,} more</div>' if more > 0 else ""
     return (
-        '<table style="border-collapse:collapse;border:0;margin-top:6px;font-variant-numeric:tabular-nums">'
+        f'<table style="{_TABLE};margin-top:6px;font-variant-numeric:tabular-nums">'
         f"<thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>{below}"
     )
 

@@ -210,7 +210,7 @@ class Alpha:
             f"as written ({self.dialect})": None if text == self.text else self.text,
             "fingerprint": self.fingerprint,
         }
-        return html.card("Alpha", facts, html.code(text), html.notes(self.warnings))
+        return html.card("Alpha", facts, html.notes(self.warnings), lead=html.code(text))
 
     def __str__(self) -> str:
         try:

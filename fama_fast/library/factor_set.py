@@ -133,7 +133,8 @@ class FactorSet:
             texts += [shortened(factor.hypothesis, 120)] if ideas else []
             rows.append([*texts, *(signed(factor.scores.get(s, {}).get("rank_ic")) for s in splits)])
         head = ["", "factor", *(["idea"] if ideas else []), *(f"RankIC, {s}" for s in splits)]
-        return html.card(repr(self), {}, html.table(head, rows, texts=2 + ideas, more=len(self) - _SHOWN))
+        table = html.table(head, rows, texts=2 + ideas, more=len(self) - _SHOWN) if rows else ""
+        return html.card(repr(self), {}, table)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: `schema` and `factors`, each an entry with the keys of `codec.KEYS`."""

@@ -53,4 +53,6 @@ def panel_card(panel: DensePanel) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.4g}" if value and (abs(value) < 0.01 or abs(value) >= 1e9) else decimal(value)
+    if value and (abs(value) < 0.01 or abs(value) >= 1e9):
+        return f"{value:.4g}"
+    return decimal(value, 0 if abs(value) >= 10_000 else 2)

@@ -75,7 +75,7 @@ def test_an_alpha() -> None:
     alpha = ff.compile("RANK(DELTA(CLOSE, 5)) * -1")
     assert repr(alpha) == "Alpha('RANK(DELTA(CLOSE, 5)) * -1')"
     said = words(alpha)
-    assert f"Alpha fields CLOSE looks back {alpha.lookback} rows" in said
+    assert f"Alpha {alpha.canonical} fields CLOSE looks back {alpha.lookback} rows" in said
     assert alpha.canonical in said
     assert f"as written (fama) {alpha.text}" in said
     qlib = ff.compile("Mean($close, 5)", dialect="qlib")
@@ -98,7 +98,7 @@ def test_factors() -> None:
 
     none = ff.FactorSet()
     assert repr(none) == "FactorSet(0 factors)"
-    assert markup(none) is not None
+    assert words(none) == "FactorSet(0 factors)"
     plain = ff.FactorSet([factor("RANK(CLOSE)", None)])
     assert repr(plain) == "FactorSet(1 factor)"
     assert "RankIC" not in words(plain)
