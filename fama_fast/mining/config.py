@@ -258,6 +258,9 @@ class WideSettings(Section):
 
     enabled: bool = True
     dates_a_year: Count = 48  # training dates, sampled, on which formulas are held against each other
+    near_copy: Annotated[float, Field(gt=0.0, le=1.0)] = (
+        0.9  # |correlation| with an earlier formula on a few dates that leaves a proposal out, unmeasured; 1: none is
+    )
     penalty: Annotated[float | None, Field(gt=0.0)] = None  # of its weights; none: chosen by walking forward
     level: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.01  # one-sided level on validation at which it opens the test
 

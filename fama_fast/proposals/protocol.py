@@ -213,6 +213,7 @@ class Capabilities:
     deterministic: bool = False  # equal requests, equal answers
     uses_prompt: bool = False  # reads exemplars and chain as text
     costs_money: bool = False
+    has_more: bool = False  # a longer answer costs next to nothing
 
 
 @runtime_checkable

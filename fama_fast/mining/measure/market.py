@@ -382,8 +382,12 @@ class Market:
         step = size or max(1, len(alphas))
         for at in range(0, len(alphas), step):
             some = alphas[at : at + step]
-            for found in ranks_on(some, self.panel, self.vector_rows, **self._memory, **self._options):
+            for found in self.ranks(some, self.vector_rows):
                 yield unit_vector(found)
+
+    def ranks(self, alphas: Sequence[Alpha], rows: IntArray) -> Iterator[FloatArray]:
+        """Cross-sectional ranks in (0, 1] (len(rows), N) of each alpha in turn on some mining rows, ascending."""
+        yield from ranks_on(alphas, self.panel, rows, **self._memory, **self._options)
 
     def open_test(self, factors: Sequence[Factor]) -> dict[str, dict[str, float]]:
         """Scores of each factor on the test rows, by fingerprint. Only the verdict may call this, once."""

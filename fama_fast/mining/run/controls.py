@@ -18,6 +18,7 @@ from fama_fast.ledger.records import as_proposed
 from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.run.listing import listing_of, short_list
+from fama_fast.mining.run.near_copies import MORE, first_new
 from fama_fast.mining.run.wide_judgement import interval, wide_control
 from fama_fast.mining.verdict.control import Control, random_formulas, sizes_of
 from fama_fast.mining.verdict.measures import judged_series
@@ -122,6 +123,7 @@ def run_controls(
     compared: Compared | None = None,
     *,
     wide: WidePool | None = None,
+    looked: bool = False,
     stop: StopRequest | None = None,
 ) -> tuple[Control, tuple[Factor, ...], tuple[Factor, ...]]:
     """Run the controls that the configuration asks for.
@@ -129,7 +131,8 @@ def run_controls(
     Args:
         library: what the run started from. candidates: the run's, as the ledger has them.
         pool: of the run's new factors on validation; None without any. compared: those that hold, for the random
-            formulas; None without any. wide: the run's wide pool, for theirs. stop: whether to.
+            formulas; None without any. wide: the run's wide pool, for theirs. looked: whether the run left near-copies
+            out, so that theirs are. stop: whether to.
 
     Returns:
         The figures, the random formulas that were chosen and the run's factors beside them: both are measured on the
@@ -144,7 +147,10 @@ def run_controls(
     own: tuple[Factor, ...] = ()
     if asked.random and candidates:
         sizes = sizes_of((as_proposed(c)[1] for c in candidates), market.vocabulary)
-        texts = random_formulas(market.vocabulary, sizes, config.run.seed, config.gates.limits.level_free)
+        more = {n: MORE * count for n, count in sizes.items()} if looked else sizes
+        texts = random_formulas(market.vocabulary, more, config.run.seed, config.gates.limits.level_free)
+        if looked:
+            texts = first_new(market, config, library, texts, sum(sizes.values()))
         found = select(market, config, library, batches(texts, config.batch_size), stop)
         passed = found.factors if found.listing is None or not found.factors else found.listing.members
         control = replace(control, candidates=len(texts), admitted=len(passed))

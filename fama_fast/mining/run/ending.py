@@ -216,7 +216,8 @@ class Ending:
             Factor(f.canonical, f.canonical, f.fingerprint, proposed=state.begun_as.get(f.fingerprint, ""))
             for f in begun_with
         ]
-        return run_controls(self.market, config, library, rows, valid, compared, wide=state.wide, stop=self.asked)
+        more: dict[str, Any] = {"wide": state.wide, "looked": state.near is not None, "stop": self.asked}
+        return run_controls(self.market, config, library, rows, valid, compared, **more)
 
     def _save(self, new: Sequence[Factor]) -> str:
         """Save the new factors in the factor cache; returns why that failed, empty where it did not or was not asked

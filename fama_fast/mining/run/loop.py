@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from fama_fast._version import __version__
 from fama_fast.errors import FamaError, OutputError, ProposerError, RunError, StoreError
 from fama_fast.ledger.ownership import FAILED, INTERRUPTED, Heartbeat, in_words
-from fama_fast.ledger.records import RunRecord, now
+from fama_fast.ledger.records import RunRecord, as_proposed, now
 from fama_fast.library.codec import factor_to_dict
 from fama_fast.library.starting import starting_factors
 from fama_fast.mining.config_file import document
@@ -37,7 +37,7 @@ from fama_fast.mining.library.gates import funnel_of
 from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.progress.eta import TimeLeft
 from fama_fast.mining.progress.plain import RoundReport, RunStart
-from fama_fast.mining.run import steps
+from fama_fast.mining.run import near_copies, steps
 from fama_fast.mining.run.background_writer import LEAVING, STOPPING, BackgroundWriter, on_thread
 from fama_fast.mining.run.budget import allowance, spent
 from fama_fast.mining.run.ending import Ending
@@ -85,6 +85,7 @@ class Miner:
         self.pool = FactorPool(market, config.pool)
         self.ending = Ending(config, market, ledger, progress, proposer.name, self.pool, self.asked, data)
         self._safe = ""  # what of a result is written before its end
+        self._looks = near_copies.looks(config, proposer.capabilities)
         self._stopped_at: Counter[str | None] = Counter()  # candidates of the whole run by gate
 
     def run(self) -> MiningResult:
@@ -117,6 +118,8 @@ class Miner:
                 stop = self._stop(state)
         try:
             if stop is not None:
+                if state.near_copies:
+                    self.progress.note(f"{state.near_copies:,} proposals were near-copies, left out unmeasured")
                 self._write_found(run, state, stop)
                 return self.ending.conclude(run, state, stop)
         except Stopped:
@@ -194,13 +197,21 @@ class Miner:
             raise StoreError(f"run {run.id} has no stored state to go on from: start a new one")
         start = self.ledger.starting_factors(run.id)
         self._stopped_at.update(self.ledger.gate_counts(run.id))
-        state = restored_state(self.market, run.state, self.ledger.candidates(run.id), start)
+        rows = self.ledger.candidates(run.id)
+        state = restored_state(self.market, run.state, rows, start)
+        if self._looks:
+            begun = [state.begun_as.get(f.fingerprint) or f.canonical for f in start]
+            met = [as_proposed(row)[1] for row in rows if row["fingerprint"]]
+            state.near = near_copies.look_again(self.market, self.config, [*begun, *met])
         self.budget_began -= state.seconds  # what earlier parts of the run took is spent
         return state
 
     def _begin(self) -> tuple[RunRecord, LoopState]:
         factors, where = starting_factors(self.config.paths.factor_cache, self.config.library)
         state, notes = first_state(self.market, factors)
+        if self._looks:
+            begun = [m.factor.as_proposed[0] for m in state.library.members]
+            state.near = near_copies.look_again(self.market, self.config, begun)
         for text in notes:
             self.progress.note(text)
         best = max((m.factor for m in state.library.members), key=lambda f: f.score, default=None)
@@ -258,13 +269,17 @@ class Miner:
         self.progress.phase(f"round {number}: asking {self.proposer.name} for {count} candidates")
         asked = time.perf_counter()
         left = allowance(config, tokens=state.tokens, cost=state.cost, began=self.budget_began)
-        request = replace(steps.make_request(state, config, market, context, number, count), allowance=left)
+        asked_for = count if state.near is None else near_copies.MORE * count
+        request = replace(steps.make_request(state, config, market, context, number, asked_for), allowance=left)
         batch = self._propose(run, request, number)
         for text in batch.notes:
             self.progress.note(text)
         writer.begin()  # not before: proposing leaves the interpreter to nobody, kernels do
         candidates = candidates_of(batch)
+        state.exhausted = not candidates
         answered = (time.perf_counter() - asked) / max(1, len(candidates))
+        if state.near is not None:
+            candidates = near_copies.left_of(candidates, count, state, market)
         self.progress.phase(f"round {number}: {len(candidates)} candidates at the gates")
         evaluated = time.perf_counter()
         admitted = steps.pass_gates(candidates, state, config, market, number, self.proposer.name)
@@ -278,7 +293,6 @@ class Miner:
         state.cost += batch.usage.cost
         if config.run.max_seconds is not None:
             state.seconds = round(time.monotonic() - self.budget_began, 3)
-        state.exhausted = not candidates
         for candidate in candidates:
             candidate.seconds = each
         timings = {"propose": round(answered, 6), "gates": round(each, 6)}

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fama_fast.ledger.records import StartingFactor
     from fama_fast.mining.candidate import Candidate
     from fama_fast.mining.measure.market import Market
+    from fama_fast.mining.pools.near_copies import NearCopies
     from fama_fast.proposals.protocol import Proposal
     from fama_fast.types import IntArray
 
@@ -65,6 +66,8 @@ class LoopState:
         clusters: of the library as it was when they were last asked for, see `steps`; they follow from it.
         wide: every formula that was measured; it follows from the run's candidates. listable: those that may be in the
             short list, by fingerprint, with the round in which they were proposed first, and how; likewise.
+        near: what knows everything that was measured on a few dates; it follows too, and is None where near-copies are
+            not left out. near_copies: how many were.
     """
 
     library: LibraryView
@@ -89,6 +92,8 @@ class LoopState:
     clusters: tuple[object, IntArray] | None = None
     wide: WidePool | None = None
     listable: dict[str, tuple[int, Proposal]] = field(default_factory=dict)
+    near: NearCopies | None = None
+    near_copies: int = 0
 
     @property
     def new_factors(self) -> list[Factor]:
@@ -115,6 +120,7 @@ class LoopState:
             "seconds": self.seconds,
             "exhausted": self.exhausted,
             "races": [self.races.spent, self.races.saved],
+            "near_copies": self.near_copies,
         }
 
 
@@ -251,6 +257,7 @@ def restored_state(
             begun_as=dict(data["begun_as"]),
             exhausted=_of_kind(data["exhausted"], bool),
             races=Account(*(_of_kind(v, float, int) for v in data.get("races", ()))),
+            near_copies=_of_kind(data.get("near_copies", 0), int),
             wide=state_pool(market),
             listable=listable_of(candidates) if market.config.lists else {},
         )

@@ -152,7 +152,8 @@ def test_a_planted_signal_is_in_the_wide_pool_and_the_record(tmp_path: Path) -> 
     assert len(set(weights) - measured) == found.seeds
     (name,) = [name for name in stored if name.startswith("wide:")]
     assert stored[name]["test"]["rank_ic"] == found.test.scores["rank_ic"]
-    assert tested == (frozenset({name, *result.verdict.holding}),)
+    listed = [f.fingerprint for f in result.factors] if result.verdict.holding else []
+    assert tested == (frozenset({name, *listed}),)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -162,7 +162,7 @@ class EvolveProposer:
     """Seeded evolutionary proposer."""
 
     name = "evolve"
-    capabilities = Capabilities(deterministic=True)
+    capabilities = Capabilities(deterministic=True, has_more=True)
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
