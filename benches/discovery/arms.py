@@ -38,7 +38,7 @@ DATES_A_YEAR, MOST_CELLS, LEAST_DATES = 48, 196_608, 24  # of the correlations o
 
 @dataclass(frozen=True)
 class Job:
-    """What one process does: an arm of a study with a seed; of an arm that mines also one horizon and year."""
+    """What one process does: an arm of a study with a seed; of an arm that mines also one year."""
 
     study: str
     arm: str
@@ -273,11 +273,15 @@ def fixed(job: Job, said: Callable[[str], None]) -> Iterator[dict[str, Any]]:
 
 
 def mined(job: Job, said: Callable[[str], None]) -> Iterator[dict[str, Any]]:
-    """An arm that searches before each test year: its measured candidates, in order of proposal."""
+    """An arm that searches before a test year: its measured candidates, in order of proposal.
+
+    It searches once, at the study's middle horizon; its formulas are pooled at every horizon.
+    """
     from benches.discovery.searches import SEARCHES
 
     bench = Bench(job.study, Path(job.cache), job.threads)
-    (horizon,), (year,) = job.horizons, job.years
+    (year,) = job.years
+    horizon = bench.of.horizons[len(bench.of.horizons) // 2]
     origin, began = bench.origin(year), time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="fama_fast-discovery-") as place:
         found = SEARCHES[job.arm](bench, origin, horizon, job.seed, job.candidates, Path(place))
@@ -294,10 +298,10 @@ def mined(job: Job, said: Callable[[str], None]) -> Iterator[dict[str, Any]]:
         listed = np.array([place_of[i] for i in found.listed if i in place_of], dtype=np.int64)
         if len(listed):
             asked.append(Pool(f"{job.arm}{LISTED}", {len(listed): listed}))
-        figures = bench.figures(levels, [horizon], stop)
+        figures = bench.figures(levels, job.horizons, stop)
         at = bench.cells.on(bench.sampled(0, stop))
-        wanted = {horizon: [p for p in asked if (p.arm, horizon, year) not in job.done]}
-        head = {"formulas": len(parts[1][1]), **found.facts}
+        wanted = {h: [p for p in asked if (p.arm, h, year) not in job.done] for h in job.horizons}
+        head = {"formulas": len(parts[1][1]), "searched_at": horizon, **found.facts}
         for row in at_origin(bench, levels, (products(levels, at), len(at)), figures, origin, wanted):
             yield {
                 **row,

@@ -49,7 +49,7 @@ def jobs_of(
     cache: Path,
     results: Iterable[dict[str, Any]],
 ) -> list[Job]:
-    """What is left to do: of fixed arms a job a seed, of those that search one also a horizon and year.
+    """What is left to do: of fixed arms a job a seed, of those that search one also a year.
 
     Published sets come first and have one seed; then seed by seed, so that a run that is stopped has compared whole
     seeds.
@@ -64,9 +64,7 @@ def jobs_of(
     for seed in seeds:
         wanted += [replace(first, arm=a, seed=seed) for a in arms if a in formulas.RANDOM]
         for y in years:
-            for h in horizons:
-                searched = [a for a in arms if a in SEARCHED]
-                wanted += [replace(first, arm=a, seed=seed, horizons=(h,), years=(y,)) for a in searched]
+            wanted += [replace(first, arm=a, seed=seed, years=(y,)) for a in arms if a in SEARCHED]
     out = [replace(j, done=frozenset(done.get((j.arm, j.seed), ()))) for j in wanted]
     return [j for j in out if not set(rows_of(j)) <= j.done]
 
@@ -165,8 +163,7 @@ def label(job: AnyJob) -> str:
     """Which job it is, in words."""
     if isinstance(job, LadderJob):
         return f"{job.rung} {job.arm} seed {job.seed}"
-    one = len(job.horizons) == len(job.years) == 1
-    return f"{job.study} {job.arm} seed {job.seed}" + (f", {job.horizons[0]} days, {job.years[0]}" if one else "")
+    return f"{job.study} {job.arm} seed {job.seed}" + (f", {job.years[0]}" if len(job.years) == 1 else "")
 
 
 def headline(job: AnyJob, row: dict[str, Any]) -> str:

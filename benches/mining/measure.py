@@ -38,8 +38,7 @@ def settings(seed: int, candidates: int, threads: int, place: str, **rest: Any) 
         "threads": threads,
         **rest.pop("run", {}),
     }
-    # So many factors may be kept that the budget is spent.
-    return config_from_dict({"u": candidates, "paths": {"output_dir": place}, "run": run, **rest})
+    return config_from_dict({"paths": {"output_dir": place}, "run": run, **rest})
 
 
 def mined(panel: Panel, seed: int, candidates: int, threads: int, **rest: Any) -> tuple[MiningResult, MiningConfig]:

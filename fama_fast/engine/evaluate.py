@@ -23,9 +23,6 @@ from fama_fast.engine.budget import DEFAULT_BUDGET, parse_bytes
 from fama_fast.engine.chunked_values import are_days, arrays_in_chunks, frame_in_chunks, write_in_chunks
 from fama_fast.engine.outputs import Output, Writer, Written, about
 from fama_fast.engine.prepare import compiled, fits, lowered_roots, plan_of
-from fama_fast.engine.prepare import lowered as lowered  # noqa: PLC0414  (part of this module's interface)
-from fama_fast.engine.prepare import plan_chunks as plan_chunks  # noqa: PLC0414
-from fama_fast.engine.prepare import read_names as read_names  # noqa: PLC0414
 from fama_fast.errors import ConfigError
 from fama_fast.panel import Panel
 from fama_fast.panel.labelled import check_names, pandas_long, read_library

@@ -25,7 +25,7 @@ import numpy as np
 
 from fama_fast.arguments import frozen
 from fama_fast.engine.chunks import chunks, compute
-from fama_fast.engine.evaluate import lowered, plan_chunks, read_names
+from fama_fast.engine.prepare import lowered, plan_chunks, read_names
 from fama_fast.evaluation.rank_correlation import one_thread
 from fama_fast.evaluation.ranks import Ranks, centred_ranks, oriented_ranks, tamed_labels
 from fama_fast.evaluation.rows import over_rows

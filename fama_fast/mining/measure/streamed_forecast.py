@@ -10,7 +10,7 @@ import numpy as np
 from fama_fast import passes
 from fama_fast.arguments import frozen
 from fama_fast.engine.chunks import chunks, compute
-from fama_fast.engine.evaluate import lowered, plan_chunks, read_names
+from fama_fast.engine.prepare import lowered, plan_chunks, read_names
 from fama_fast.evaluation.daily import SERIES, Daily, daily
 from fama_fast.evaluation.ranks import oriented_ranks
 from fama_fast.evaluation.rows import over_rows

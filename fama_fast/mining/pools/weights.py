@@ -13,7 +13,7 @@ it, and w'm / sqrt(w'Rw) over the block, the correlation that the pool has there
 fewer cells of levels than formulas the same weights come of the smaller system (Woodbury).
 
 All solving is on one thread, so that the bits do not depend on the machine's cores. For many formulas the walk
-forward is solved in float32 (an error of 1e-7 of a score, docs/decisions/040-wide-pool.md). The weights themselves
+forward is solved in float32 (an error of 1e-7 of a score, docs/decisions/043-wide-pool.md). The weights themselves
 are not.
 """
 
@@ -27,6 +27,7 @@ import numpy as np
 
 from fama_fast.evaluation import level
 from fama_fast.evaluation.rank_correlation import one_thread
+from fama_fast.mining.measure.ridge_penalty import PENALTIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from fama_fast.mining.pools.correlations import GrowingCorrelations
     from fama_fast.types import FloatArray
 
-PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01)  # the strongest first: it wins a tie
 POWERS = (0.0, 1.0)
 BLOCKS = 8  # of the first part of the rows; the last of them is forecast, the others only teach
 _LEAST = 2  # rows of a block
