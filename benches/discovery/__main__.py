@@ -22,7 +22,7 @@ from benches.discovery.origins import origins
 from benches.discovery.planted import ladder_jobs
 from benches.discovery.runner import ARMS, USUAL, jobs_of, run_jobs, run_ladder
 from benches.discovery.studies import FIRST_YEAR, STUDIES
-from benches.mining.runner import finished
+from benches.mining.runner import finished, positive
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     run = commands.add_parser("run", help="rolling origins of one study")
     run.add_argument("--study", choices=STUDIES, default="csi300")
     run.add_argument("--arms", nargs="+", choices=ARMS, default=list(USUAL), help="default %(default)s")
-    run.add_argument("--horizons", nargs="+", type=_positive, default=None, help="days, default those of the study")
+    run.add_argument("--horizons", nargs="+", type=positive, default=None, help="days, default those of the study")
     run.add_argument("--years", nargs="+", type=int, default=None, help="test years, default all of the data")
     _common(run, "discovery-origins.jsonl", seeds=10, candidates=3000)
     run.add_argument("--cache", type=Path, default=_cache(), help="folder of measured formulas (default %(default)s)")
@@ -76,24 +76,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _common(parser: argparse.ArgumentParser, out: str, *, seeds: int, candidates: int) -> None:
-    parser.add_argument("--seeds", type=_positive, default=seeds, help="how many (default %(default)s)")
+    parser.add_argument("--seeds", type=positive, default=seeds, help="how many (default %(default)s)")
     parser.add_argument("--first-seed", type=int, default=0, help="the first of them (default %(default)s)")
-    parser.add_argument("--candidates", type=_positive, default=candidates, help="of an arm (default %(default)s)")
-    parser.add_argument("--jobs", type=_positive, default=1, help="processes at a time (default %(default)s)")
-    parser.add_argument("--threads", type=_positive, default=None, help="of each, default its share of the cores")
+    parser.add_argument("--candidates", type=positive, default=candidates, help="of an arm (default %(default)s)")
+    parser.add_argument("--jobs", type=positive, default=1, help="processes at a time (default %(default)s)")
+    parser.add_argument("--threads", type=positive, default=None, help="of each, default its share of the cores")
     parser.add_argument("--out", type=Path, default=Path(out), help="default %(default)s")
 
 
 def _cache() -> Path:
     """Outside the repository."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fama-fast" / "discovery"
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return value
 
 
 if __name__ == "__main__":

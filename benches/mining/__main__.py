@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from benches.mining import tables
-from benches.mining.runner import run_suite
+from benches.mining.runner import positive, run_suite
 from benches.mining.suites import SUITES
 
 
@@ -24,10 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="suite", required=True)
     for name, suite in SUITES.items():
         one = commands.add_parser(name, help=suite.about)
-        one.add_argument("--seeds", type=_positive, default=suite.seeds, help="how many (default %(default)s)")
+        one.add_argument("--seeds", type=positive, default=suite.seeds, help="how many (default %(default)s)")
         one.add_argument("--first-seed", type=int, default=0, help="the first of them (default %(default)s)")
-        one.add_argument("--candidates", type=_positive, default=suite.candidates, help="budget (default %(default)s)")
-        one.add_argument("--jobs", type=_positive, default=1, help="seeds at a time, each on its share of the cores")
+        one.add_argument("--candidates", type=positive, default=suite.candidates, help="budget (default %(default)s)")
+        one.add_argument("--jobs", type=positive, default=1, help="seeds at a time, each on its share of the cores")
         one.add_argument("--out", type=Path, default=Path(f"mining-{name}.jsonl"), help="default %(default)s")
         if suite.arms != ("",):
             one.add_argument("--arms", nargs="+", choices=suite.arms, default=list(suite.arms))
@@ -47,13 +47,6 @@ def main(arguments: list[str] | None = None) -> int:
     failed = run_suite(suite, seeds, arms, options.candidates, options.jobs, options.out)
     print(tables.render([options.out]))
     return 1 if failed else 0
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return value
 
 
 if __name__ == "__main__":

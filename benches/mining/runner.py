@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -104,3 +105,11 @@ def one(name: str, arm: str, seed: int, candidates: int, threads: int) -> dict[s
         return {"error": traceback.format_exc()}
     head = {"suite": name, "arm": arm, "seed": seed, "candidates_asked": candidates, "threads": threads}
     return {**head, "seconds": round(time.perf_counter() - began, 1), **found}
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on, of an option."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value

@@ -25,16 +25,15 @@ import numpy as np
 
 from fama_fast.arguments import frozen
 from fama_fast.engine.chunks import chunks, compute
-from fama_fast.engine.prepare import lowered, plan_chunks, read_names
+from fama_fast.engine.prepare import lowered
 from fama_fast.evaluation.rank_correlation import one_thread
 from fama_fast.evaluation.ranks import Ranks, centred_ranks, oriented_ranks, tamed_labels
 from fama_fast.evaluation.rows import over_rows
 from fama_fast.ledger.records import known_figures
-from fama_fast.mining.measure.rank_moments import RankMoments, pass_bytes, whole_ranks
+from fama_fast.mining.measure.rank_moments import RankMoments, whole_ranks
 from fama_fast.mining.measure.ridge_penalty import blocks_of, ridge_weights, walked_penalty
-from fama_fast.mining.measure.streamed_forecast import SeriesByHorizon
+from fama_fast.mining.measure.streamed_forecast import SeriesByHorizon, planned
 from fama_fast.panel import Panel
-from fama_fast.target.rows import LABEL_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -342,22 +341,8 @@ class FactorPool:
         every = [labels, *further]
         forms = [f.as_proposed for f in factors]
         roots = lowered([f"RANK({text})" for text, _ in forms], source, run.min_coverage)
-        fields, groups = read_names(roots, source)
-        fields = list(dict.fromkeys([*fields, *(name for y in every for name in y.fields)]))
-        groups = list(dict.fromkeys([*groups, *(name for y in every for name in y.groups)]))
-        schedule = plan_chunks(
-            roots,
-            source,
-            market.budget.total,
-            fields=fields,
-            groups=groups,
-            rows_before=market.horizon + max(y.rows_before for y in every),
-            rows_after=max(y.rows_after for y in every),
-            warm=market.horizon,
-            extra=pass_bytes(len(factors)) + sum(y.cell_bytes for y in every) - LABEL_BYTES,
-            walked=last - first,
-            held=market.budget.held,
-        )
+        rows = slice(first, last)
+        schedule, fields, groups = planned(market, roots, source, every, rows, kept=len(factors))
         for loaded in chunks(source, schedule, fields, groups, first, last):
             begin = max(0, loaded.start - market.horizon)
             ranks: list[Any] = [None] * len(factors)

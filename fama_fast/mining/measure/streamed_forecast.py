@@ -21,8 +21,12 @@ from fama_fast.target.rows import LABEL_BYTES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fama_fast.engine.budget import Schedule
     from fama_fast.evaluation.ranks import Ranks
+    from fama_fast.ir import Node
     from fama_fast.mining.measure.market import Market
+    from fama_fast.panel.source import Source
+    from fama_fast.target.rows import LabelRows
     from fama_fast.types import BoolArray, FloatArray
 
 
@@ -59,6 +63,33 @@ class SeriesByHorizon:
         return over_markets(self.market.every, self.each())
 
 
+def planned(
+    market: Market, roots: Sequence[Node], source: Source, labels: Sequence[LabelRows], rows: slice, *, kept: int
+) -> tuple[Schedule, list[str], list[str]]:
+    """How the values of some roots and the labels are read over some rows: the schedule, the fields and the groups.
+
+    Args:
+        kept: factors whose ranks stay in memory at once.
+    """
+    fields, groups = read_names(roots, source)
+    fields = list(dict.fromkeys([*fields, *(name for y in labels for name in y.fields)]))
+    groups = list(dict.fromkeys([*groups, *(name for y in labels for name in y.groups)]))
+    schedule = plan_chunks(
+        roots,
+        source,
+        market.budget.total,
+        fields=fields,
+        groups=groups,
+        rows_before=market.horizon + max(y.rows_before for y in labels),
+        rows_after=max(y.rows_after for y in labels),
+        warm=market.horizon,
+        extra=pass_bytes(kept) + sum(y.cell_bytes for y in labels) - LABEL_BYTES,
+        walked=rows.stop - rows.start,
+        held=market.budget.held,
+    )
+    return schedule, fields, groups
+
+
 def weighted_forecast(
     market: Market, forms: Sequence[tuple[str, int]], weights: FloatArray, rows: slice, *, whole: bool = False
 ) -> SeriesByHorizon:
@@ -85,22 +116,7 @@ def weighted_forecast(
     back = [passes.lookback(root, available) for root in roots]
     order = sorted(range(len(roots)), key=lambda i: (back[i], i))
     roots = tuple(roots[i] for i in order)
-    fields, groups = read_names(roots, source)
-    fields = list(dict.fromkeys([*fields, *(name for y in every for name in y.fields)]))
-    groups = list(dict.fromkeys([*groups, *(name for y in every for name in y.groups)]))
-    schedule = plan_chunks(
-        roots,
-        source,
-        market.budget.total,
-        fields=fields,
-        groups=groups,
-        rows_before=market.horizon + max(y.rows_before for y in every),
-        rows_after=max(y.rows_after for y in every),
-        warm=market.horizon,
-        extra=pass_bytes(1) + sum(y.cell_bytes for y in every) - LABEL_BYTES,
-        walked=rows.stop - rows.start,
-        held=market.budget.held,
-    )
+    schedule, fields, groups = planned(market, roots, source, every, rows, kept=1)
     for loaded in chunks(source, schedule, fields, groups, rows.start, rows.stop):
         begin = max(0, loaded.start - market.horizon)
         warm = max(begin, rows.start)

@@ -170,14 +170,19 @@ class GrowingCorrelations:
 
 def among(levels: Levels) -> FloatArray:
     """(n, n) correlations of levels (n, cells), none of them 0 everywhere."""
-    products = np.zeros((len(levels), len(levels)))
-    with one_thread():
-        for at in range(0, levels.shape[1], _CELLS):
-            own = levels[:, at : at + _CELLS].astype(np.float32)
-            products += own @ own.T
     own_lengths = lengths(levels)
-    found: FloatArray = products / own_lengths[:, None] / own_lengths
+    found: FloatArray = level_products(levels, levels) / own_lengths[:, None] / own_lengths
     return found
+
+
+def level_products(a: Levels, b: Levels) -> FloatArray:
+    """(n, m) sums of products of levels (n, cells) and (m, cells): exact, whatever adds them up."""
+    out = np.zeros((len(a), len(b)))
+    with one_thread():
+        for at in range(0, a.shape[1], _CELLS):
+            part = slice(at, at + _CELLS)
+            out += a[:, part].astype(np.float32) @ b[:, part].astype(np.float32).T
+    return out
 
 
 def lengths(levels: Levels) -> FloatArray:

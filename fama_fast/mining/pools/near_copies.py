@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fama_fast.evaluation.rank_correlation import one_thread
-from fama_fast.mining.pools.correlations import lengths
+from fama_fast.mining.pools.correlations import lengths, level_products
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 MOST_DATES, APART = 8, 4  # so many dates, so many rows from one to the next: near enough to share their windows
 _MOST_CELLS = 16_384  # symbols times dates: fewer dates of wide universes
-_EXACT = 4096  # products of levels that float32 adds up without rounding
 _BLOCK = 512  # formulas whose levels are kept together
 
 
@@ -90,7 +88,7 @@ class NearCopies:
     def _alike(self, a: Levels, lengths_of_a: FloatArray, b: Levels, lengths_of_b: FloatArray) -> BoolArray:
         """(n, m) whether each is a near-copy of each. What has no ranks on these dates is like nothing."""
         bar = self.most * np.outer(lengths_of_a, lengths_of_b)
-        return np.asarray((np.abs(_products(a, b)) >= bar) & (bar > 0.0))
+        return np.asarray((np.abs(level_products(a, b)) >= bar) & (bar > 0.0))
 
     def _keep(self, levels: Levels) -> None:
         for own in levels:
@@ -100,13 +98,3 @@ class NearCopies:
                 self._blocks.append(np.zeros((_BLOCK, len(own)), dtype=np.int8))
             self._blocks[-1][self._size % _BLOCK] = own
             self._size += 1
-
-
-def _products(a: Levels, b: Levels) -> FloatArray:
-    """(n, m) sums of products of levels (n, cells) and (m, cells): exact, whatever adds them up."""
-    out = np.zeros((len(a), len(b)))
-    with one_thread():
-        for at in range(0, a.shape[1], _EXACT):
-            part = slice(at, at + _EXACT)
-            out += a[:, part].astype(np.float32) @ b[:, part].astype(np.float32).T
-    return out
