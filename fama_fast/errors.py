@@ -29,6 +29,20 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
     return by_folded[hits[0]] if hits else None
 
 
+def one_of(name: str, known: Iterable[str]) -> str:
+    """The name, if it is among the known ones.
+
+    Raises:
+        ValueError: it is not; the message lists them and has the nearest.
+    """
+    names = list(known)
+    if name not in names:
+        near = nearest_name(name, names)
+        hint = f"; did you mean {near}?" if near else ""
+        raise ValueError(f"must be one of {', '.join(names)}, not {name!r}{hint}")
+    return name
+
+
 def shortened(text: str, width: int = 60) -> str:
     """A text for a message: control characters as spaces, and cut where it is longer than `width`."""
     # Cut first: a cell may hold a megabyte.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from fama_fast.errors import nearest_name
+from fama_fast.errors import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -86,8 +86,4 @@ def check_library(name: str) -> str:
     Raises:
         ValueError: it is not; the message has the nearest.
     """
-    if name not in LIBRARIES:
-        near = nearest_name(name, LIBRARIES)
-        hint = f"; did you mean {near}?" if near else ""
-        raise ValueError(f"must be one of {', '.join(LIBRARIES)}, not {name!r}{hint}")
-    return name
+    return one_of(name, LIBRARIES)

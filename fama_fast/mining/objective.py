@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast.errors import nearest_name
+from fama_fast.errors import one_of
 from fama_fast.evaluation import level, mean
 from fama_fast.evaluation.spread import BPS
 
@@ -65,11 +65,7 @@ def check_objective(name: str) -> str:
     Raises:
         ValueError: it is not; the message has the nearest.
     """
-    if name not in OBJECTIVES:
-        near = nearest_name(name, OBJECTIVES)
-        hint = f"; did you mean {near}?" if near else ""
-        raise ValueError(f"must be one of {', '.join(OBJECTIVES)}, not {name!r}{hint}")
-    return name
+    return one_of(name, OBJECTIVES)
 
 
 @dataclass(frozen=True)

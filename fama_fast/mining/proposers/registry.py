@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from fama_fast.errors import ConfigError, nearest_name
+from fama_fast.errors import ConfigError, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -74,13 +74,7 @@ def check_kind(kind: str, *, mixes: bool = False) -> str:
     Raises:
         ValueError: there is no such kind; it names those that there are and the nearest.
     """
-    known = [name for name, entry in PROPOSERS.items() if entry.mixes or not mixes]
-    if kind not in known:
-        near = nearest_name(kind, known)
-        raise ValueError(
-            f"must be one of {', '.join(known)}, not {kind!r}" + (f"; did you mean {near}?" if near else "")
-        )
-    return kind
+    return one_of(kind, [name for name, entry in PROPOSERS.items() if entry.mixes or not mixes])
 
 
 def _evolve(settings: ProposerSettings) -> Proposer:
