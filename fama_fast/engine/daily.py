@@ -23,6 +23,7 @@ from fama_fast.errors import DataError
 from fama_fast.ir import Node, field
 from fama_fast.ops import build
 from fama_fast.ops.registry import on_unregister
+from fama_fast.panel import Panel
 from fama_fast.plan import UNIVERSE, make_plan, mask_members
 
 if TYPE_CHECKING:
@@ -35,13 +36,13 @@ if TYPE_CHECKING:
     from fama_fast.engine.budget import Batch
     from fama_fast.engine.chunk_labels import ChunkLabels
     from fama_fast.engine.chunks import Loaded
-    from fama_fast.panel import Panel
     from fama_fast.panel.source import Source
     from fama_fast.plan import Plan
     from fama_fast.types import FloatArray, IntArray
 
 BATCH = 64  # expressions a plan: enough to share work, few enough that intermediates stay small
 _BATCH_BYTES = 512 * 2**20  # of values at a time
+_MOST_OF = 0.75  # of a panel's dates: computing the rest costs less than copying the fields of these
 _PADDED = 8 + 4  # bytes a cell of a batch's rows: labels and their order, with rows before the chunk
 
 
@@ -232,6 +233,7 @@ def ranks_on(
     threads: int | None = None,
     budget: int | None = None,
     held: int = 0,
+    before: int = 0,
 ) -> Iterator[FloatArray]:
     """Cross-sectional ranks in (0, 1] on some dates (len(rows), N) for each expression in turn, NaN where missing.
 
@@ -240,13 +242,14 @@ def ranks_on(
 
     Args:
         items, source, min_coverage, threads, budget, held: as for `daily_rank_ic`. rows: ascending row indices.
+        before: rows of the whole data before the first of the source, for the bits of the whole.
     """
     roots = rank_roots(items, source, min_coverage)
     dates, symbols = source.shape
     rows = row_numbers(rows, dates)
     size = max(1, len(roots) if budget is not None else min(BATCH, _BATCH_BYTES // (8 * dates * symbols)))
     for at in range(0, len(roots), size):
-        yield from _ranks(roots[at : at + size], source, rows, threads, budget, held)
+        yield from _ranks(roots[at : at + size], source, rows, threads, budget, held, before)
 
 
 def _ranks(
@@ -256,6 +259,7 @@ def _ranks(
     threads: int | None,
     budget: int | None,
     held: int,
+    before: int,
 ) -> list[FloatArray]:
     """In one pass over the dates."""
     from fama_fast.backends.numba_vm.run import execute
@@ -266,6 +270,8 @@ def _ranks(
         return out
     fields, groups = read_names(roots, source)
     first, last = int(rows[0]), int(rows[-1]) + 1
+    if budget is None and isinstance(source, Panel) and last > _MOST_OF * len(source.dates):
+        last = len(source.dates)  # what the engine made of the panel's fields serves again
     schedule = plan_chunks(
         roots,
         source,
@@ -282,7 +288,7 @@ def _ranks(
             continue
         for batch, begin, view in _views(loaded, schedule.batches, int(rows[asked[0]])):
             here = rows[asked] - begin
-            found = execute(batch.plan, view, threads=threads, origin=begin, rows=here)
+            found = execute(batch.plan, view, threads=threads, origin=before + begin, rows=here)
             for index, values in zip(batch.indices, found, strict=True):
                 out[index][asked] = values[here]
             del found, values, view

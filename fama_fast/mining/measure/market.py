@@ -20,6 +20,7 @@ from fama_fast.evaluation.ranks import unit_vector
 from fama_fast.evaluation.score import compile_all
 from fama_fast.lang import writable
 from fama_fast.mining.css import sample_rows
+from fama_fast.mining.measure.cuts import Cuts
 from fama_fast.mining.measure.horizons import averaged, over_longest, over_markets
 from fama_fast.mining.measure.label_pass import label_chunks
 from fama_fast.mining.measure.levels import SampledMembers
@@ -121,7 +122,7 @@ class Market:
         )
         asked = race_of(config, self.panel.shape, self.score_parts, self.rows.train, self.members)
         self.race = asked if first is None else None
-        self._cuts: dict[tuple[int, int], tuple[Panel, GivenLabels]] = {}
+        self._cuts = Cuts()
         self._asked: list[Alpha] = []
         self._figures: dict[str, tuple[Daily, dict[int, FloatArray]]] = {}
 
@@ -252,12 +253,8 @@ class Market:
         source: Source = self.panel
         labels, before = self.label_rows, 0
         if isinstance(source, Panel):
-            # A cut is kept, with what the engine makes of its fields: many candidates are scored on the same one.
-            if (first, block.stop) not in self._cuts:
-                assert isinstance(labels, GivenLabels)
-                self._cuts[first, block.stop] = source.slice_dates(first, block.stop), labels.cut(first, block.stop)
-            source, labels = self._cuts[first, block.stop]
-            before = first
+            assert isinstance(labels, GivenLabels)
+            source, labels, before = self._cuts.of(source, first, block.stop), labels.cut(first, block.stop), first
         rows = {"first": block.start - before, "last": block.stop - before, "floor": first - before}
         if yardstick.objective.name == "rank_ic":
             return BlockSeries(*daily_rank_ic(alphas, source, labels, **rows, **self._memory, **self._options))
@@ -388,6 +385,14 @@ class Market:
     def ranks(self, alphas: Sequence[Alpha], rows: IntArray) -> Iterator[FloatArray]:
         """Cross-sectional ranks in (0, 1] (len(rows), N) of each alpha in turn on some mining rows, ascending."""
         yield from ranks_on(alphas, self.panel, rows, **self._memory, **self._options)
+
+    def ranks_nearby(self, alphas: Sequence[Alpha], rows: IntArray) -> Iterator[FloatArray]:
+        """The same, with the same bits, where the rows lie near to each other: of data in memory no more is computed
+        than what an alpha looks back on from there."""
+        if isinstance(self.panel, Panel):
+            yield from self._cuts.ranks(self.panel, alphas, rows, **self._options)
+        else:
+            yield from self.ranks(alphas, rows)
 
     def open_test(self, factors: Sequence[Factor]) -> dict[str, dict[str, float]]:
         """Scores of each factor on the test rows, by fingerprint. Only the verdict may call this, once."""

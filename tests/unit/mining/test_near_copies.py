@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import fama_fast as ff
+from fama_fast.data import to_frame
+from fama_fast.engine import budget as budgets
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.measure.market import Market
+from fama_fast.mining.pools import near_copies
 from fama_fast.mining.pools.near_copies import NearCopies
 from fama_fast.mining.run.mine import mine
 from fama_fast.panel import Panel
@@ -84,6 +89,78 @@ def test_batches_do_not_matter(panel: Panel) -> None:
     near = NearCopies(market, 0.9)
     kept = [i + j for i in range(len(alphas)) for j in near.new_among(alphas[i : i + 1], 1)[0]]
     assert kept == whole[0]
+
+
+@pytest.mark.parametrize("piece", [1, 2, 5, 64])
+@pytest.mark.parametrize("wanted", [1, 4, 100])
+def test_how_many_are_looked_at_together_does_not_matter(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch, piece: int, wanted: int
+) -> None:
+    market = _market(panel)
+    monkeypatch.setattr(NearCopies, "_piece", lambda *_: piece)
+    found = NearCopies(market, 0.9).new_among([ff.compile(t) for t in TEXTS], wanted)
+    assert found == _slow(panel, market, TEXTS, 0.9, wanted)
+
+
+def test_what_stands_behind_the_last_wanted_is_not_computed(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    market = _market(panel)
+    looked: list[str] = []
+    ranks = Market.ranks_nearby
+
+    def counted(self: Market, alphas: list[ff.Alpha], rows: np.ndarray) -> object:
+        looked.extend(a.canonical for a in alphas)
+        return ranks(self, alphas, rows)
+
+    monkeypatch.setattr(Market, "ranks_nearby", counted)
+    many = [ff.compile(f"TS_MEAN(VOLUME, {n}) - TS_MEAN(CLOSE, {m})") for n in range(2, 12) for m in range(2, 12)]
+    kept, copies = NearCopies(market, 1.0).new_among(many, 10)
+    assert kept == list(range(10))
+    assert not copies
+    assert len(looked) == 16
+
+
+def test_more_than_a_block_of_them_are_known(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    market = _market(panel)
+    monkeypatch.setattr(near_copies, "_BLOCK", 2)
+    monkeypatch.setattr(near_copies, "_LEAST", 1)
+    found = NearCopies(market, 0.9).new_among([ff.compile(t) for t in TEXTS * 2], 8)
+    assert found == _slow(panel, market, TEXTS * 2, 0.9, 8)
+
+
+WINDOWS = (
+    "CLOSE",
+    "RET",  # of the row before, whatever of it is cut off
+    "TS_STD(RET, 20) / TS_MEAN(VOLUME, 31)",
+    "TS_CORR(CLOSE, VOLUME, 33)",
+    "TS_MEAN(CLOSE, 32)",
+    "EMA(DELTA(VOLUME, 3), 9)",
+    "TS_RANK(VWAP, 100)",
+    "TS_ZSCORE(CLOSE, 250)",  # further back than there are rows
+    "CLOSE - CLOSE",
+    "LOG(-CLOSE)",  # nowhere defined
+)
+
+
+@pytest.mark.parametrize("where", [(150, 154, 158), (3, 7), (0,), (10, 99)])
+def test_ranks_of_rows_near_to_each_other_have_the_bits_of_all(
+    panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(budgets, "_FIXED", 0)
+    file = tmp_path / "data.parquet"
+    to_frame(panel).write_parquet(file)
+    gates = {"max_lookback": 60}
+    parts = Market(ff.scan_market_data(str(file)), config_from_dict({"run": {"memory_budget": "6MB"}, "gates": gates}))
+    rows = np.array(where)
+    alphas = [ff.compile(t) for t in WINDOWS]
+    whole = Market(ff.load_market_data(str(file)), config_from_dict({"gates": gates}))
+    assert panel.universe is not None
+    every = [a.evaluate(panel) for a in alphas]
+    for i, (near, all_, apart) in enumerate(
+        zip(whole.ranks_nearby(alphas, rows), whole.ranks(alphas, rows), parts.ranks_nearby(alphas, rows), strict=True)
+    ):
+        np.testing.assert_array_equal(near, all_)
+        np.testing.assert_array_equal(near, apart)
+        np.testing.assert_array_equal(np.isfinite(near), np.isfinite(every[i][rows]) & panel.universe[rows])
 
 
 def test_what_was_added_is_known(panel: Panel) -> None:
