@@ -28,7 +28,7 @@ class Run:
     """A run with the figures of its rounds.
 
     Attributes:
-        pool_valid: validation RankIC of the pool of new factors after the last round. pool_test: of the pool on the
+        pool_valid: validation RankIC of the pool after the last round. pool_test: of the pool on the
             test split; None unless the run opened it. control_valid: validation RankIC of the random control's pool.
         status, owner, seen_at, reason: see `mining.ownership`, which says how the run stands.
         headline: of the verdict; empty before there is one. wanted, rounds_of: what the search was set to; None is no

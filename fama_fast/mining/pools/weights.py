@@ -100,6 +100,7 @@ class DailyFigures:
     def __init__(self, rows: int) -> None:
         self.rows_of_all, self.size = rows, 0
         self._blocks: list[NDArray[np.float32]] = []
+        self._means: dict[tuple[tuple[int, int], ...], FloatArray] = {}  # of the formulas so far, by stretches of rows
 
     def add(self, series: FloatArray) -> None:
         """Add (n, T)."""
@@ -117,13 +118,18 @@ class DailyFigures:
 
     def means(self, parts: Sequence[slice]) -> FloatArray:
         """(K,) mean of each over the rows of these slices on which it is known; 0 where there is none."""
+        key = tuple((part.start, part.stop) for part in parts)
+        known = self._means.get(key, np.zeros(0))
         out = np.zeros(self.size)
+        out[: len(known)] = known
         for at, block in self._known():
-            own = np.concatenate([block[:, part] for part in parts], axis=1).astype(np.float64)
+            new = slice(max(0, len(known) - at), None)
+            own = np.concatenate([block[new, part] for part in parts], axis=1).astype(np.float64)
             there = np.isfinite(own)
             total = np.add.reduce(np.where(there, own, 0.0), axis=1)
-            out[at : at + len(block)] = total / np.maximum(there.sum(axis=1), 1)
-        return out
+            out[at + new.start : at + len(block)] = total / np.maximum(there.sum(axis=1), 1)
+        self._means[key] = out
+        return out.copy()
 
     def weighted(self, weights: FloatArray, rows: slice) -> FloatArray:
         """(m, rows) sums of the daily figures times weights (K, m), what is missing as 0; NaN on dates that no formula

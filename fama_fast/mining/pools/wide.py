@@ -11,6 +11,7 @@ and 4 K T bytes of daily figures, and 8 K^2 while weights are solved for; `run.m
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -181,6 +182,21 @@ class WidePool:
             known = self.size, fit, summed_up(self.market, {"ridge": self.forecast(fit, split)}, weights)
             self._judged[split] = known
         return known[1], known[2]
+
+    def outlook(self) -> float:
+        """What the pool would have on validation, as the figures of its formulas say without a pass over any data:
+        w'm / sqrt(w'Rw), counted as a RankIC, for ridge weights w of training and mean figures m on validation.
+
+        NaN where no formula has a figure there.
+        """
+        if not self.size:
+            return math.nan
+        rows = self.market.rows
+        taught, found = self.means(rows.train), self.means(rows.valid)
+        weights = self._slopes.of(taught[None, :])[0]
+        # (R + a I) w = m, so that w'Rw needs no R.
+        variance = float(weights @ taught) - self._slopes.penalty * float(weights @ weights)
+        return float(weights @ found) / math.sqrt(variance) if variance > 0.0 else math.nan
 
     def earnings(self) -> FloatArray:
         """(K,) what the pool earns by each formula out of fold, as a share of all that it earns; 0 of what loses.

@@ -19,7 +19,7 @@ figures are null. Text is ASCII with JSON escapes, so that a line is a line to e
     candidates              proposed in the run so far
     funnel                  candidates stopped so far by gate, and "admitted"
     best_train              best oriented training RankIC among new factors
-    pool_valid              validation RankIC of the pool
+    pool_valid              validation RankIC of the wide pool, by what is known of its formulas
     exemplar_correlation, library_correlation       mean |correlation| inside each
     seconds, candidates_per_second                  of this round
     tokens, cost            of the run's model answers so far

@@ -51,7 +51,8 @@ class RoundReport:
         number, of: this round and how many there may be. proposed, admitted: in this round.
         funnel: candidates stopped so far, by gate, in the gates' order. new_factors: found so far.
         best_train: best oriented training RankIC among new factors; None before there is one.
-        pool_valid: validation RankIC of the pool; None before there is one.
+        pool_valid: validation RankIC of the wide pool by what is known of its formulas, or without short lists of the
+            pool of new factors; None before there is one.
         exemplar_correlation: mean |correlation| inside the exemplar set; None with fewer than two.
         library_correlation: the same over the whole library, for comparison.
         seconds: of this round, wall clock. rate: candidates a second, of this round.

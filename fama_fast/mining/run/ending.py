@@ -173,8 +173,8 @@ class Ending:
         scores = {f.fingerprint: dict(f.scores) for f in new}
         for fingerprint, figures in test.items():
             scores.setdefault(fingerprint, {})["test"] = figures
-        if state.pool:
-            scores.setdefault("pool", {})["valid"] = state.pool
+        if valid is not None:
+            scores.setdefault("pool", {})["valid"] = valid.scores[model]
         for name, by_split in wide_scores(state.wide, wide).items():
             scores[name] = {**scores.get(name, {}), **by_split}
         # Before the run is closed, for a run that is killed in between saves again when it is resumed.

@@ -80,15 +80,16 @@ def short_list(state: LoopState, market: Market, config: MiningConfig, proposer:
     assert state.wide is not None
     listing = listing_of(state.wide, state.listable, config)
     chosen = [listing.members[i] for i in listing.chosen(config)]
-    admitted = {f.fingerprint: f for f in state.new_factors}
-    missing = [m for m in chosen if m.fingerprint not in admitted]
-    alphas = market.compiled(m.proposed for m in missing)
+    alphas = market.compiled(m.proposed for m in chosen)
     market.share_pass(alphas)
-    for member, alpha in zip(missing, alphas, strict=True):
+    found = []
+    for member, alpha in zip(chosen, alphas, strict=True):
         number, proposal = state.listable[member.fingerprint]
         candidate = Candidate(0, proposal, alpha=alpha, sign=member.sign)
         candidate.scores = market.full_scores(alpha, member.sign)
-        admitted[member.fingerprint] = factor_of(
-            candidate, proposer=proposer, number=number, seed=config.run.seed, data_hash=market.whole.data_hash
+        found.append(
+            factor_of(
+                candidate, proposer=proposer, number=number, seed=config.run.seed, data_hash=market.whole.data_hash
+            )
         )
-    return tuple(admitted[m.fingerprint] for m in chosen)
+    return tuple(found)

@@ -286,7 +286,7 @@ class Miner:
         each = (time.perf_counter() - evaluated) / max(1, len(candidates))
         chain_steps = steps.grow_chains(state, config, context.chain, admitted)
         steps.remember_failures(state, candidates)
-        steps.update_pool(state, self.pool, config.run.min_gain)
+        steps.update_pool(state, self.pool, config)
         state.round = number
         state.proposed += len(candidates)
         state.tokens += batch.usage.prompt_tokens + batch.usage.completion_tokens

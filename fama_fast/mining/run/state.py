@@ -58,7 +58,8 @@ class LoopState:
         the
             fingerprint of what was proposed. begun_as: what the starting factors among them were proposed as, by
             fingerprint.
-        pool: validation scores of the equal-weight pool of new factors; empty before there is one.
+        pool: validation RankIC of the wide pool by what is known of its formulas, or without short lists scores of the
+            pool of new factors; empty before there is one.
         best_pool: best validation RankIC of the pool so far. stale: rounds since it was reached.
         seconds: of search so far, in every part of a run that was resumed; counted only where time is a budget, so that
             equal runs otherwise have equal states.

@@ -204,7 +204,8 @@ def pass_gates(
                 continue
         elif not run_gates(candidate, GateCost.ADMISSION, context):
             continue
-        candidate.scores |= market.full_scores(candidate.compiled, candidate.sign)
+        if not config.lists:  # those of a short list are measured in full when it is chosen
+            candidate.scores |= market.full_scores(candidate.compiled, candidate.sign)
         factor = factor_of(
             candidate,
             proposer=proposer,
@@ -360,12 +361,21 @@ def remember_failures(state: LoopState, candidates: Sequence[Candidate]) -> None
     state.failures = state.failures.record(failed, [c.compiled.node for c in candidates if c.admitted])
 
 
-def update_pool(state: LoopState, pool: FactorPool, min_gain: float) -> None:
-    """Score the pool of new factors on validation, and count rounds without gain of the model that decides."""
+def update_pool(state: LoopState, pool: FactorPool, config: MiningConfig) -> None:
+    """Score the pool on validation, and count rounds without gain.
+
+    It is the wide pool by what is known of its formulas, where a run chooses its factors from that at its end;
+    otherwise the pool of new factors, by the model that decides.
+    """
     new = state.new_factors
-    state.pool = pool.valid(new).scores[pool.settings.model] if new else {}
-    level = state.pool.get("score", state.pool.get("rank_ic", math.nan))
-    if not math.isnan(level) and (state.best_pool is None or level > state.best_pool + min_gain):
+    if config.lists:
+        assert state.wide is not None
+        level = state.wide.outlook() if state.wide.size > state.wide.seeds else math.nan
+        state.pool = {} if math.isnan(level) else {"rank_ic": level}
+    else:
+        state.pool = pool.valid(new).scores[pool.settings.model] if new else {}
+        level = state.pool.get("score", state.pool.get("rank_ic", math.nan))
+    if not math.isnan(level) and (state.best_pool is None or level > state.best_pool + config.run.min_gain):
         state.best_pool, state.stale = level, 0
     else:
         state.stale += 1

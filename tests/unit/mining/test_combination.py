@@ -176,16 +176,17 @@ def test_patience_counts_rounds_without_gain(market: Market) -> None:
 
     state = LoopState(LibraryView())
     pool = FactorPool(market, config().pool)
-    update_pool(state, pool, 0.0)
+    admits, slow = (config(pool={"short_list": False}, run={"min_gain": gain}) for gain in (0.0, 0.5))
+    update_pool(state, pool, admits)
     assert (state.stale, state.pool, state.best_pool) == (1, {}, None)
     nothing = np.zeros(4, np.float32)
     state.library.admit(Member(FACTORS[0], field("CLOSE"), nothing, mined=True))
-    update_pool(state, pool, 0.0)
+    update_pool(state, pool, admits)
     assert (state.stale, state.best_pool) == (0, state.pool["rank_ic"])
-    update_pool(state, pool, 0.0)
+    update_pool(state, pool, admits)
     assert state.stale == 1
     state.library.admit(Member(FACTORS[2], field("OPEN"), nothing, mined=True))
-    update_pool(state, pool, 0.5)  # no such gain
+    update_pool(state, pool, slow)  # no such gain
     assert state.stale == 2
 
 

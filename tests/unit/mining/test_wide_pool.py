@@ -319,6 +319,37 @@ def test_a_formula_earns_what_the_weights_of_one_half_are_paid_in_the_other(mark
     assert found.tobytes() == filled(market, batch=2).earnings().tobytes()
 
 
+@pytest.mark.parametrize("batch", [1, 3, 100])
+def test_the_outlook_is_what_ridge_weights_of_training_have_on_validation(market: Market, batch: int) -> None:
+    pool = WidePool(market, config().wide)
+    assert np.isnan(pool.outlook())
+    pool = filled(market, batch=batch)
+    r, rows = np.array(pool.correlations()), market.rows
+    m, found = (
+        np.array([np.nanmean(pool._figures.of(i)[part].astype(float)) for i in range(pool.size)])
+        for part in (rows.train, rows.valid)
+    )
+    w = np.linalg.solve(r + 0.1 * np.eye(len(r)), m)
+    assert pool.outlook() == pytest.approx(w @ found / np.sqrt(w @ r @ w), rel=1e-6)
+    assert pool.outlook() == filled(market, batch=2).outlook()
+
+
+def test_means_are_the_same_however_the_formulas_came() -> None:
+    rng = np.random.default_rng(3)
+    series = rng.normal(size=(1100, 60)).astype(np.float32)
+    series[rng.random(series.shape) < 0.2] = np.nan
+    series[7] = np.nan
+    parts = slice(0, 25), slice(40, 60)
+    grown = DailyFigures(60)
+    for start, stop in ((0, 3), (3, 515), (515, 516), (516, 1100)):
+        grown.add(series[start:stop])
+        grown.means(parts)
+    own = series[:, np.r_[0:25, 40:60]].astype(float)
+    own[7] = 0.0  # of what has no figure
+    np.testing.assert_allclose(grown.means(parts), np.nanmean(own, axis=1), rtol=1e-12)
+    np.testing.assert_allclose(grown.means([parts[1]]), np.nanmean(own[:, 25:], axis=1), rtol=1e-12)
+
+
 def test_what_few_members_have_a_value_of_earns_nothing(market: Market) -> None:
     seldom = "RET > 0.02 ? VOLUME / TS_MEAN(VOLUME, 10) : 0 / 0"
     pool = filled(market, (*TEXTS, seldom))
