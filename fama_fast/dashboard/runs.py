@@ -32,7 +32,7 @@ class Run:
             test split; None unless the run opened it. control_valid: validation RankIC of the random control's pool.
         status, owner, seen_at, reason: see `mining.ownership`, which says how the run stands.
         headline: of the verdict; empty before there is one. wanted, rounds_of: what the search was set to; None is no
-            bound. tokens, cost: of language models so far.
+            bound. tokens, cost: of language models so far. logged_tokens, logged_cost: of these, from the log.
     """
 
     id: str
@@ -50,6 +50,8 @@ class Run:
     verdict: dict[str, Any] = field(default_factory=dict)
     pool_valid: float | None = None
     tokens: int = 0
+    logged_tokens: int = 0
+    logged_cost: float = 0.0
     cost: float = 0.0
     rounds: tuple[Round, ...] = ()
     totals: Totals = field(default_factory=Totals)
@@ -211,6 +213,8 @@ class Runs:
             pool_valid=None if row.pool_valid is None else float(row.pool_valid),
             tokens=int(row.tokens or 0),
             cost=float(row.cost or 0.0),
+            logged_tokens=int(row.logged_tokens or 0),
+            logged_cost=float(row.logged_cost or 0.0),
             rounds=rounds,
             totals=totals(rounds),
             owner=row.owner,
@@ -227,6 +231,8 @@ def _query() -> sa.Select[Any]:
         t.state[("pool", "rank_ic")].as_float().label("pool_valid"),
         t.state["tokens"].as_float().label("tokens"),
         t.state["cost"].as_float().label("cost"),
+        t.state["logged_tokens"].as_float().label("logged_tokens"),
+        t.state["logged_cost"].as_float().label("logged_cost"),
     )
 
 

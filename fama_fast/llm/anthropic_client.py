@@ -7,17 +7,17 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import ConfigError
-from fama_fast.llm.chat import AttemptFailed, Fault, Reply, Secret, whole
+from fama_fast.llm.chat import Reply
+from fama_fast.llm.faults import AttemptFailed, Fault, whole
 from fama_fast.llm.sdk_client import SDKClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fama_fast.llm.chat import Constraint
+    from fama_fast.llm.keys import Secret
     from fama_fast.llm.prompt import Message
     from fama_fast.llm.settings import LLMSettings
-
-OFFICIAL_URL = "https://api.anthropic.com"
 
 
 class AnthropicClient(SDKClient):
@@ -42,7 +42,7 @@ class AnthropicClient(SDKClient):
             raise ConfigError("llm.seed: the Anthropic API takes none; leave it out")
         client = sdk.Anthropic(
             api_key=secret.reveal() or "none",
-            base_url=settings.base_url or OFFICIAL_URL,
+            base_url=settings.address,
             timeout=settings.timeout_s,
             max_retries=0,
         )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import ProposerError
+from fama_fast.llm.chat import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +28,8 @@ FILE_NAME = "exchanges.jsonl"
 
 @dataclass(frozen=True)
 class Exchange:
-    """One recorded exchange. `request` holds model, sampling and messages as they were sent."""
+    """One recorded exchange. `request` holds server, model, sampling and messages as they were sent; logs of versions
+    before have no server there."""
 
     prompt_hash: str
     text: str
@@ -35,21 +37,60 @@ class Exchange:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     request: Mapping[str, Any] = field(default_factory=dict)
+    cached_tokens: int = 0
+    written_tokens: int = 0
+
+    @classmethod
+    def of(cls, prompt_hash: str, reply: Reply, request: Mapping[str, Any]) -> Exchange:
+        """The exchange of a reply."""
+        return cls(
+            prompt_hash,
+            reply.text,
+            reply.finish,
+            reply.prompt_tokens,
+            reply.completion_tokens,
+            request,
+            reply.cached_tokens,
+            reply.written_tokens,
+        )
+
+    def reply(self) -> Reply:
+        """The reply as it came, of no request."""
+        return Reply(
+            self.text,
+            self.finish,
+            self.prompt_tokens,
+            self.completion_tokens,
+            requests=0,
+            cached_tokens=self.cached_tokens,
+            written_tokens=self.written_tokens,
+        )
+
+    @property
+    def server(self) -> Mapping[str, Any] | None:
+        """Provider and address; None where they were not recorded."""
+        server = self.request.get("server")
+        return server if isinstance(server, dict) else None
 
     def as_line(self) -> str:
+        usage = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}
+        cache = {"cached_tokens": self.cached_tokens, "written_tokens": self.written_tokens}
         record = {
             "prompt_hash": self.prompt_hash,
             "text": self.text,
             "finish": self.finish,
-            "usage": {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens},
+            "usage": usage | {k: v for k, v in cache.items() if v},
             "request": dict(self.request),
         }
         return json.dumps(record, ensure_ascii=True, separators=(",", ":")) + "\n"
 
 
-def request_record(messages: Sequence[Message], model: str, sampling: Mapping[str, Any]) -> dict[str, Any]:
+def request_record(
+    messages: Sequence[Message], model: str, sampling: Mapping[str, Any], server: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """The content of a prompt hash, as it is recorded."""
     return {
+        **({} if server is None else {"server": dict(server)}),
         "model": model,
         "sampling": dict(sampling),
         "messages": [{"role": m.role, "content": m.content} for m in messages],
@@ -65,6 +106,8 @@ def _exchange(record: Any) -> Exchange:
         int(usage.get("prompt_tokens", 0)),
         int(usage.get("completion_tokens", 0)),
         record.get("request") or {},
+        int(usage.get("cached_tokens", 0)),
+        int(usage.get("written_tokens", 0)),
     )
     if not isinstance(out.prompt_hash, str) or not isinstance(out.text, str):
         raise TypeError("prompt_hash and text must be text")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from fama_fast.llm.chat import AttemptFailed, Fault, Reply, Secret, whole
+from fama_fast.llm.chat import Reply
+from fama_fast.llm.faults import AttemptFailed, Fault, whole
 from fama_fast.llm.sdk_client import SDKClient
-from fama_fast.llm.settings import OPENAI_URL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fama_fast.llm.chat import Constraint
+    from fama_fast.llm.keys import Secret
     from fama_fast.llm.prompt import Message
     from fama_fast.llm.settings import LLMSettings
 
@@ -26,7 +27,7 @@ class OpenAIClient(SDKClient):
         # The address is always explicit: a variable such as OPENAI_BASE_URL must not redirect the key.
         client = openai.OpenAI(
             api_key=secret.reveal() or "none",
-            base_url=settings.base_url or OPENAI_URL,
+            base_url=settings.address,
             timeout=settings.timeout_s,
             max_retries=0,
         )

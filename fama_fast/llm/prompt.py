@@ -249,9 +249,16 @@ def render_repair(
     )
 
 
-def prompt_hash(messages: Sequence[Message], model: str, sampling: Mapping[str, Any]) -> str:
-    """Hash (blake2b, 32 hex digits) of messages, model and everything else that decides the answer."""
-    content = {
+def prompt_hash(
+    messages: Sequence[Message],
+    model: str,
+    sampling: Mapping[str, Any],
+    server: Mapping[str, Any] | None = None,
+) -> str:
+    """Hash (blake2b, 32 hex digits) of messages, model, server and everything else that decides the answer; without a
+    server, that of versions which did not tell servers apart."""
+    content: dict[str, Any] = {
+        **({} if server is None else {"server": dict(server)}),
         "messages": [[m.role, m.content] for m in messages],
         "model": model,
         "sampling": dict(sampling),

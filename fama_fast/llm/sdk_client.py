@@ -12,11 +12,9 @@ import abc
 import time
 from typing import TYPE_CHECKING, Any
 
-from fama_fast.llm.chat import (
+from fama_fast.llm.faults import (
     AttemptFailed,
     Fault,
-    Reply,
-    Secret,
     bounded,
     decode_object,
     read_bounded,
@@ -29,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
 
-    from fama_fast.llm.chat import Constraint
+    from fama_fast.llm.chat import Constraint, Reply
+    from fama_fast.llm.keys import Secret
     from fama_fast.llm.prompt import Message
     from fama_fast.llm.settings import LLMSettings
 
@@ -49,6 +48,11 @@ class SDKClient(abc.ABC):
         self.settings = settings
         self._secret, self._sdk, self._client, self._sleep = secret, sdk, client, sleep
         self._broken = transport_errors()
+
+    @property
+    def key_mark(self) -> str:
+        """What tells this key from another one, and no more; see `Secret.mark`."""
+        return self._secret.mark(f"{self.settings.server} {self.settings.model}")
 
     @abc.abstractmethod
     def body(self, messages: Sequence[Message], constraint: Constraint | None) -> dict[str, Any]:
@@ -71,6 +75,7 @@ class SDKClient(abc.ABC):
         deadline: float | None = None,
         max_tokens: int | None = None,
         draw: int = 0,
+        stopped: Callable[[], bool] | None = None,
     ) -> Reply:
         """One reply; see `ChatClient`."""
         body = self.body(messages, constraint)
@@ -80,7 +85,13 @@ class SDKClient(abc.ABC):
             body["seed"] += draw
         who = f"llm {self.settings.model}"
         return with_retries(
-            lambda seconds: self._attempt(body, seconds), self.settings, self._secret, self._sleep, who, deadline
+            lambda seconds: self._attempt(body, seconds),
+            self.settings,
+            self._secret,
+            self._sleep,
+            who,
+            deadline,
+            stopped,
         )
 
     def _attempt(self, body: dict[str, Any], seconds: float) -> Reply:
@@ -97,13 +108,21 @@ class SDKClient(abc.ABC):
             fault = Fault(f"no answer within {seconds:.3g} s", retryable=True)
         except self._sdk.APIConnectionError as error:
             cause = type(error.__cause__).__name__ if error.__cause__ else "no connection"
-            fault = Fault(f"the server at {self._client.base_url} cannot be reached ({cause})", retryable=True)
+            key = " (llm.base_url)" if self.settings.base_url else ""
+            where = f"the server at {self._client.base_url}{key}"
+            fault = Fault(f"{where} cannot be reached ({cause})", retryable=True)
         except self._sdk.APIStatusError as error:
-            hint = f"check {self.settings.api_key_env}" if self.settings.api_key_env else ""
             said = self._secret.redact(error.response.text)
-            fault = status_fault(error.status_code, error.response.headers, said, hint)
+            fault = status_fault(error.status_code, error.response.headers, said, self._hints())
         except self._sdk.APIError as error:
             fault = Fault(f"the request failed ({type(error).__name__})")
         except self._broken as error:
             fault = Fault(f"the connection broke off ({type(error).__name__})", retryable=True)
         raise AttemptFailed(fault)
+
+    def _hints(self) -> dict[int, str]:
+        """What to look at after a status."""
+        settings = self.settings
+        key = f"check {settings.api_key_env}" if settings.api_key_env else ""
+        where = f"check llm.model ({settings.model}) and llm.base_url ({settings.address})"
+        return {401: key, 403: key, 404: where}

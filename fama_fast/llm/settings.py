@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from fama_fast.proposals.setting_roles import Role
 
 OPENAI_URL = "https://api.openai.com/v1"
+ANTHROPIC_URL = "https://api.anthropic.com"
 
 Price = Annotated[float, Field(ge=0.0, le=10_000.0)]
 
@@ -46,6 +47,8 @@ class LLMSettings(BaseModel):
             another name for that constraint.
         concurrency: requests under way at once. per_prompt: proposals asked for in one prompt.
         price_in, price_out: of a million prompt and answer tokens, in the currency of max_cost.
+        price_cached, price_cache_write: of a million prompt tokens that the server reads from its cache of prompts, and
+            that it writes there; None: they cost what others cost.
         max_cost: the run stops asking when its answers have cost this much; what is under way then (at most
             `concurrency` dialogues) is finished and used.
         seed: sent to the server when given. Determinism comes from the exchange log, not from this.
@@ -76,6 +79,8 @@ class LLMSettings(BaseModel):
     per_prompt: Annotated[int, Field(ge=1, le=100)] = 10
     price_in: Price | None = None
     price_out: Price | None = None
+    price_cached: Price | None = None
+    price_cache_write: Price | None = None
     max_cost: Annotated[Annotated[float, Field(gt=0.0)] | None, Role.LENGTH] = None
     seed: int | None = None
     instructions_path: str | None = None
@@ -119,9 +124,21 @@ class LLMSettings(BaseModel):
         return self
 
     @property
+    def address(self) -> str:
+        """The server's address: `base_url`, or the provider's own."""
+        return self.base_url or (ANTHROPIC_URL if self.provider == "anthropic" else OPENAI_URL)
+
+    @property
+    def server(self) -> dict[str, Any]:
+        """Provider and address, as they identify a recorded exchange."""
+        scheme, _, rest = self.address.rstrip("/").partition("://")
+        host, slash, path = rest.partition("/")
+        return {"provider": self.provider, "address": f"{scheme.lower()}://{host.lower()}{slash}{path}"}
+
+    @property
     def is_official(self) -> bool:
         """Whether the server is OpenAI's own."""
-        return self.provider == "openai" and (self.base_url or OPENAI_URL).startswith(OPENAI_URL)
+        return self.provider == "openai" and self.address.startswith(OPENAI_URL)
 
     @property
     def wanted_constraint(self) -> str:
@@ -130,9 +147,21 @@ class LLMSettings(BaseModel):
             return "json_schema" if self.response_format == "json_schema" else "none"
         return self.constraint
 
-    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """The cost of so many tokens; 0 where prices are not known."""
-        return (prompt_tokens * (self.price_in or 0.0) + completion_tokens * (self.price_out or 0.0)) / 1e6
+    def cost(
+        self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0, written_tokens: int = 0
+    ) -> float:
+        """The cost of so many tokens; 0 where prices are not known.
+
+        Args:
+            prompt_tokens: all of the prompt's. cached_tokens, written_tokens: those of them that were read from the
+                server's cache of prompts, and written to it.
+        """
+        plain = self.price_in or 0.0
+        cached = plain if self.price_cached is None else self.price_cached
+        written = plain if self.price_cache_write is None else self.price_cache_write
+        rest = max(0, prompt_tokens - cached_tokens - written_tokens)
+        paid = rest * plain + cached_tokens * cached + written_tokens * written
+        return (paid + completion_tokens * (self.price_out or 0.0)) / 1e6
 
     def sampling(self) -> dict[str, Any]:
         """The settings that, besides messages, model and constraint, decide the answer: part of the prompt hash."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fama_fast.ir import Node
     from fama_fast.library.factor import Factor
 
@@ -109,12 +111,18 @@ class SearchView:
 
 @dataclass(frozen=True)
 class Usage:
-    """The cost of a batch: requests that were sent, tokens and money of the answers that were used."""
+    """The cost of a batch: requests that were sent, tokens and money of the answers that were used.
+
+    `logged_tokens` and `logged_cost` are the part of answers that came from a log of earlier exchanges: it was paid for
+    then, not now.
+    """
 
     requests: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0
+    logged_tokens: int = 0
+    logged_cost: float = 0.0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -122,6 +130,8 @@ class Usage:
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.cost + other.cost,
+            self.logged_tokens + other.logged_tokens,
+            self.logged_cost + other.logged_cost,
         )
 
 
@@ -131,15 +141,18 @@ class Allowance:
 
     Attributes:
         tokens: of prompts and answers together. cost: in the currency of `llm.max_cost`.
-        deadline: on the monotonic clock.
+        deadline: on the monotonic clock. stopped: whether the run was asked to stop.
     """
 
     tokens: int | None = None
     cost: float | None = None
     deadline: float | None = None
+    stopped: Callable[[], bool] | None = None
 
     def used_up(self, usage: Usage) -> str | None:
-        """The budget that `usage` has used up, in words, or None."""
+        """The budget that `usage` has used up, or that the run shall stop, in words; or None."""
+        if self.is_stopped:
+            return "the run was asked to stop"
         if self.tokens is not None and usage.prompt_tokens + usage.completion_tokens >= self.tokens:
             return "the token budget (run.max_tokens) is used up"
         if self.cost is not None and usage.cost >= self.cost:
@@ -147,6 +160,11 @@ class Allowance:
         if self.deadline is not None and time.monotonic() >= self.deadline:
             return "the time budget (run.max_seconds) is used up"
         return None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the run was asked to stop: nothing may be sent any more."""
+        return self.stopped is not None and self.stopped()
 
 
 @dataclass(frozen=True)
@@ -198,12 +216,13 @@ class Proposal:
 @dataclass(frozen=True)
 class ProposalBatch:
     """A proposer's answer; `dropped` says which parts of it could not be used and why, `notes` what else the user
-    should know."""
+    should know. `stopped`: the run was asked to stop before all of it was asked for, so it is no whole round."""
 
     proposals: tuple[Proposal, ...]
     dropped: tuple[Rejection, ...] = ()
     usage: Usage = Usage()
     notes: tuple[str, ...] = ()
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -225,3 +244,11 @@ class Proposer(Protocol):
 
     def propose(self, request: ProposalRequest) -> ProposalBatch:
         """Up to `request.count` proposals. Raises ProposerError when it cannot go on."""
+
+
+@runtime_checkable
+class AsksServer(Protocol):
+    """A proposer that needs a server, and can find out whether it will answer."""
+
+    def check_server(self, stopped: Callable[[], bool] | None = None) -> None:
+        """Ask it once, before anything else costs time. Raises ProposerError: a key, model or address is wrong."""

@@ -156,10 +156,16 @@ def _tiles(run: Run) -> dict[str, str]:
         "pool on validation": typeset(run.pool_valid),
         "random control's pool": run.control_text,
         "candidates/s, last round": DASH if rate is None else f"{rate:,.1f}",
-        "model tokens": number(run.tokens),
-        "model cost": DASH if not run.cost else f"{run.cost:.2f}",
+        "model tokens": number(run.tokens) + _logged(run.logged_tokens and number(run.logged_tokens)),
+        "model cost": (DASH if not run.cost else f"{run.cost:.2f}")
+        + _logged(run.logged_cost and f"{run.logged_cost:.2f}"),
         "pool on test": run.test_text,
     }
+
+
+def _logged(part: str | float) -> str:
+    """What of a figure came from the log of exchanges, and was not paid for again."""
+    return f" ({part} of it from the log)" if part else ""
 
 
 def _verdict(run: Run) -> None:

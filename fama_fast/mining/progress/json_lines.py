@@ -23,6 +23,7 @@ figures are null. Text is ASCII with JSON escapes, so that a line is a line to e
     exemplar_correlation, library_correlation       mean |correlation| inside each
     seconds, candidates_per_second                  of this round
     tokens, cost            of the run's model answers so far
+    logged_tokens, logged_cost      of these, from the log of exchanges: not paid for again
     elapsed, left           seconds of search in this process; seconds that it may still take at most
 
 `end`, once, last:
@@ -110,6 +111,8 @@ class JsonProgress(NoProgress):
                 "candidates_per_second": round(report.rate, 1),
                 "tokens": report.tokens,
                 "cost": report.cost,
+                "logged_tokens": report.logged_tokens,
+                "logged_cost": report.logged_cost,
                 "elapsed": round(report.elapsed, 3),
                 "left": None if report.left is None else round(report.left, 3),
             },

@@ -108,7 +108,7 @@ class RichProgress(NoProgress):
         if last.left is not None and self._started:
             parts.append(f"at most {clock_text(max(0.0, last.left - gone))} left")
         if last.tokens or last.cost:
-            parts.append(spent_text(last.tokens, last.cost))
+            parts.append(spent_text(last))
         return "  ".join(parts)
 
 

@@ -193,6 +193,8 @@ def round_metrics(report: RoundReport) -> dict[str, float]:
         "round_seconds": report.seconds,
         "tokens": report.tokens,
         "cost": report.cost,
+        "logged_tokens": report.logged_tokens,
+        "logged_cost": report.logged_cost,
         **{f"stopped.{gate}": n for gate, n in report.funnel.items() if gate != "admitted"},
     }
     return {name: float(v) for name, v in figures.items() if v is not None and math.isfinite(v)}

@@ -57,6 +57,7 @@ class RoundReport:
         library_correlation: the same over the whole library, for comparison.
         seconds: of this round, wall clock. rate: candidates a second, of this round.
         candidates, tokens, cost: of the whole run so far; tokens and cost of the answers that were used.
+        logged_tokens, logged_cost: of these, what came from the log of exchanges and was not paid for again.
         elapsed: seconds of search in this process. left: seconds that the search may still take, see `eta`.
     """
 
@@ -76,6 +77,8 @@ class RoundReport:
     candidates: int = 0
     tokens: int = 0
     cost: float = 0.0
+    logged_tokens: int = 0
+    logged_cost: float = 0.0
     elapsed: float = 0.0
     left: float | None = None
 
@@ -98,7 +101,7 @@ class RoundReport:
         )
 
     def _spent(self) -> str:
-        return f", {spent_text(self.tokens, self.cost)}" if self.tokens or self.cost else ""
+        return f", {spent_text(self)}" if self.tokens or self.cost else ""
 
     def _left(self) -> str:
         return "" if self.left is None else f", at most {clock_text(self.left)} left"
@@ -229,6 +232,14 @@ def stopped_by_gate(funnel: Mapping[str, int], between: str) -> str:
     return between.join(f"{gate} {n}" for gate, n in funnel.items() if n and gate != "admitted")
 
 
-def spent_text(tokens: int, cost: float) -> str:
-    """Tokens of the answers, and their cost where the model has a price."""
+def spent_text(report: RoundReport) -> str:
+    """Tokens that were paid for, with their cost where the model has a price, and apart those from the log."""
+    paid, cost = report.tokens - report.logged_tokens, report.cost - report.logged_cost
+    if not report.logged_tokens:
+        return _tokens(paid, cost)
+    said = _tokens(paid, cost) if paid else "no tokens paid for"
+    return f"{said}, from the log of exchanges {_tokens(report.logged_tokens, report.logged_cost)}"
+
+
+def _tokens(tokens: int, cost: float) -> str:
     return f"{tokens:,} tokens" + (f" for {cost:.4f}" if cost else "")

@@ -268,12 +268,15 @@ class Miner:
             writer.finish()  # nobody pays for a round whose ledger is gone, nor waits for an answer to hear of the last
         self.progress.phase(f"round {number}: asking {self.proposer.name} for {count} candidates")
         asked = time.perf_counter()
-        left = allowance(config, tokens=state.tokens, cost=state.cost, began=self.budget_began)
+        stopped = lambda: self.asked.reason is not None  # noqa: E731
+        left = allowance(config, tokens=state.tokens, cost=state.cost, began=self.budget_began, stopped=stopped)
         asked_for = count if state.near is None else near_copies.MORE * count
         request = replace(steps.make_request(state, config, market, context, number, asked_for), allowance=left)
         batch = self._propose(run, request, number)
         for text in batch.notes:
             self.progress.note(text)
+        if batch.stopped:
+            return  # no whole round: going on later asks for it again, and finds in the log what came
         writer.begin()  # not before: proposing leaves the interpreter to nobody, kernels do
         candidates = candidates_of(batch)
         state.exhausted = not candidates
@@ -291,6 +294,8 @@ class Miner:
         state.proposed += len(candidates)
         state.tokens += batch.usage.prompt_tokens + batch.usage.completion_tokens
         state.cost += batch.usage.cost
+        state.logged_tokens += batch.usage.logged_tokens
+        state.logged_cost += batch.usage.logged_cost
         if config.run.max_seconds is not None:
             state.seconds = round(time.monotonic() - self.budget_began, 3)
         for candidate in candidates:
@@ -354,6 +359,8 @@ class Miner:
             candidates=state.proposed,
             tokens=state.tokens,
             cost=state.cost,
+            logged_tokens=state.logged_tokens,
+            logged_cost=state.logged_cost,
             elapsed=elapsed,
             left=self.eta.seconds_left(state, time.monotonic() - self.budget_began),
         )

@@ -29,6 +29,7 @@ from fama_fast.mining.run.setup import (
 )
 from fama_fast.mining.run.to_records import data_record
 from fama_fast.mining.verdict.results import MiningResult, write_document
+from fama_fast.proposals.protocol import AsksServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -90,6 +91,9 @@ def mine(
         if panel is None and record is not None:
             given = _given_before(settings, record)
         check_budget(settings, given)
+        proposer = proposer or configured_proposer(settings)
+        if isinstance(proposer, AsksServer):
+            proposer.check_server(None if stop is None else lambda: stop.reason is not None)
         data = given if given is not None else open_data(settings)
         read_through(data, settings)
         say_source(data, reporter)
@@ -101,7 +105,6 @@ def mine(
         known = _known_data(data, settings, record, given=given is not None)
         reporter.note(quality_line(known["quality"], data.source))
         opened.enter_context(_clustering_made_ready(settings))
-        proposer = proposer or configured_proposer(settings)
         market = opened.enter_context(
             open_market(data, settings, given=given is not None, note=lambda text: reporter.note(f"warning: {text}"))
         )

@@ -87,6 +87,8 @@ class LoopState:
     proposed: int = 0
     tokens: int = 0
     cost: float = 0.0
+    logged_tokens: int = 0
+    logged_cost: float = 0.0
     seconds: float = 0.0
     exhausted: bool = False
     races: Account = field(default_factory=Account)
@@ -118,6 +120,8 @@ class LoopState:
             "proposed": self.proposed,
             "tokens": self.tokens,
             "cost": self.cost,
+            "logged_tokens": self.logged_tokens,
+            "logged_cost": self.logged_cost,
             "seconds": self.seconds,
             "exhausted": self.exhausted,
             "races": [self.races.spent, self.races.saved],
@@ -254,6 +258,8 @@ def restored_state(
             proposed=_of_kind(data["proposed"], int),
             tokens=_of_kind(data["tokens"], int),
             cost=_of_kind(data.get("cost", 0.0), float, int),
+            logged_tokens=_of_kind(data.get("logged_tokens", 0), int),
+            logged_cost=_of_kind(data.get("logged_cost", 0.0), float, int),
             seconds=_of_kind(data.get("seconds", 0.0), float, int),
             begun_as=dict(data["begun_as"]),
             exhausted=_of_kind(data["exhausted"], bool),

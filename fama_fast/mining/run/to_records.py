@@ -97,6 +97,8 @@ def exchange_of(batch: ProposalBatch, context: Context) -> ExchangeRecord:
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,
             "cost": usage.cost,
+            "logged_tokens": usage.logged_tokens,
+            "logged_cost": usage.logged_cost,
         },
         chain_id=None if context.chain is None else context.chain.id,
         selection=None if context.selection is None else context.selection.as_dict(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
 import threading
@@ -20,12 +21,15 @@ from fama_fast.errors import ConfigError, ProposerError
 from fama_fast.ledger.ledger import Ledger
 from fama_fast.library.factor import Factor
 from fama_fast.llm.exchange_log import Exchange, ExchangeLog, read_exchanges
-from fama_fast.llm.prompt import load_templates, render_prompt, without_markers
+from fama_fast.llm.prompt import Message, load_templates, prompt_hash, render_prompt, without_markers
 from fama_fast.llm.settings import LLMSettings
 from fama_fast.mining.config_file import config_from_dict
+from fama_fast.mining.progress.plain import NoProgress, Progress, RoundReport, spent_text
 from fama_fast.mining.proposers.kinds.llm import LLMProposer, make_client
 from fama_fast.mining.proposers.kinds.replay import ReplayProposer
 from fama_fast.mining.run.mine import mine
+from fama_fast.mining.run.stopping import StopRequest
+from fama_fast.mining.verdict.findings import Status
 from fama_fast.panel import Panel
 from fama_fast.proposals.protocol import Allowance, ProposalRequest, Rejection, Vocabulary
 
@@ -55,12 +59,21 @@ class Model:
         self.url = http.url_for("/v1")
         self.sent: list[dict[str, Any]] = []
         self.handler: Handler = lambda _: answer("RANK(CLOSE / OPEN)")
+        self.greetings: list[dict[str, Any]] = []
+        self.greeting: Response | None = None
         self.running = self.most = 0
         self._lock = threading.Lock()
         http.expect_request("/v1/chat/completions", method="POST").respond_with_handler(self._handle)
 
     def _handle(self, request: Request) -> Response:
         body = json.loads(request.get_data())
+        if (
+            body["messages"][0]["content"] == "Say hello in one word."
+            and "max_tokens" in body
+            and body["max_tokens"] > 99
+        ):
+            self.greetings.append(body)  # what a run finds out first: whether the server answers
+            return self.greeting or chat("Hello!", prompt=8, completion=2)
         with self._lock:
             self.sent.append(body)
             self.running += 1
@@ -270,6 +283,186 @@ def test_a_run_ends_cleanly_on_money(model: Model, tmp_path: Path) -> None:
         config_from_dict({"llm": {"max_cost": 1.0}})
 
 
+# The server is asked before the data are measured
+
+
+def measured(*_: Any, **__: Any) -> Any:
+    raise AssertionError("the data were measured")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (401, "no such key", r"the key was refused\): no such key; check LLM_API_KEY"),
+        (403, "not for you", r"access was refused\): not for you; check LLM_API_KEY"),
+        (404, "gone", r"no such model or address\): gone; check llm\.model \(m\) and llm\.base_url \(http://"),
+        (400, "Model Not Exist", "Model Not Exist"),
+    ],
+)
+def test_a_wrong_key_or_model_is_met_before_the_data_are_measured(
+    model: Model, tmp_path: Path, panel: Panel, monkeypatch: pytest.MonkeyPatch, status: int, body: str, said: str
+) -> None:
+    model.greeting = Response(body, status=status)
+    monkeypatch.setattr("fama_fast.mining.run.mine.open_market", measured)
+    monkeypatch.setattr("fama_fast.mining.run.mine.quality_of", measured)
+    with pytest.raises(ProposerError, match=said) as caught:
+        run(model, tmp_path, panel=panel, max_retries=0)
+    assert KEY not in str(caught.value)
+    assert len(model.greetings) == 1
+    assert not model.sent
+    assert not (tmp_path / "runs" / "ledger.sqlite").exists()
+
+
+def test_a_wrong_address_is_met_before_the_data_are_measured(
+    model: Model, tmp_path: Path, panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fama_fast.mining.run.mine.open_market", measured)
+    with pytest.raises(ProposerError, match=r"http://127\.0\.0\.1:9/v1/ \(llm\.base_url\) cannot be reached"):
+        run(model, tmp_path, panel=panel, base_url="http://127.0.0.1:9/v1", max_retries=0)
+
+
+def test_a_mixed_run_does_not_begin_without_its_model(model: Model, tmp_path: Path, panel: Panel) -> None:
+    model.greeting = Response("no", status=401)
+    document = {
+        "proposer": "mixed",
+        "mix": {"llm": 0.5, "evolve": 0.5},
+        "llm": settings(model, max_retries=0).model_dump(exclude_none=True),
+        "paths": {"output_dir": str(tmp_path / "runs")},
+    }
+    with pytest.raises(ProposerError, match="the key was refused"):
+        mine(config_from_dict(document), panel=panel)
+
+
+def test_a_server_is_greeted_once_and_again_with_another_key(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "x"
+    for _ in range(2):
+        proposer(model, ExchangeLog(log)).check_server()
+    assert len(model.greetings) == 1
+    monkeypatch.setenv("LLM_API_KEY", KEY + "2")
+    proposer(model, ExchangeLog(log)).check_server()
+    proposer(model, ExchangeLog(log), temperature=0.3).check_server()
+    assert len(model.greetings) == 3
+    assert model.greetings[-1]["temperature"] == 0.3  # under the settings of the run
+    greeted = proposer(model, ExchangeLog(log))
+    greeted.check_server()
+    usage = greeted.propose(ProposalRequest(1, vocabulary=PRICES)).usage
+    assert (usage.prompt_tokens, usage.requests, usage.logged_tokens) == (108, 1, 10)  # with the first batch
+
+
+# Whose answers a log holds
+
+
+def test_no_server_answers_for_another(model: Model, threaded: HTTPServer, tmp_path: Path) -> None:
+    log = tmp_path / "x"
+    first = proposer(model, ExchangeLog(log)).propose(REQUEST)
+    model.handler = lambda _: answer("RANK(OPEN / LOW)")
+    elsewhere = threaded.url_for("/other/v1")
+    threaded.expect_request("/other/v1/chat/completions", method="POST").respond_with_handler(model._handle)
+    other = proposer(model, ExchangeLog(log), base_url=elsewhere, max_tries=1).propose(REQUEST)
+    assert expressions(other) == ["RANK(OPEN / LOW)"]
+    again = proposer(model, ExchangeLog(log), base_url=model.url + "/").propose(REQUEST)
+    assert expressions(again) == expressions(first)
+    assert again.usage.requests == 0
+    assert ExchangeLog(log).path.read_text().count('"server":{"provider":"openai","address":"http://') >= 2
+
+
+def without_servers(path: Path) -> None:
+    """The log as versions wrote it that told no servers apart."""
+    lines = []
+    for exchange in read_exchanges(path):
+        request = dict(exchange.request)
+        del request["server"]
+        messages = [Message(m["role"], m["content"]) for m in request["messages"]]
+        key = prompt_hash(messages, request["model"], request["sampling"])
+        lines.append(dataclasses.replace(exchange, prompt_hash=key, request=request).as_line())
+    path.write_text("".join(lines))
+
+
+def test_a_log_of_before_is_read_and_replayed_but_answers_no_server(model: Model, tmp_path: Path) -> None:
+    log = ExchangeLog(tmp_path / "x")
+    first = proposer(model, log, max_tries=1).propose(REQUEST)
+    without_servers(log.path)
+    for match in ("hash", "order"):
+        replayed = ReplayProposer(log.path, match=match, settings=settings(model, max_tries=1)).propose(REQUEST)
+        assert expressions(replayed) == expressions(first)
+    asked = len(model.sent)
+    proposer(model, ExchangeLog(log.path), max_tries=1).propose(REQUEST)
+    assert len(model.sent) == asked + 1
+
+
+# What was paid, and what came from the log
+
+
+def test_a_rerun_that_sends_nothing_says_what_came_from_the_log(model: Model, tmp_path: Path, panel: Panel) -> None:
+    lines: list[str] = []
+
+    class Lines(NoProgress):
+        def round_done(self, report: RoundReport) -> None:
+            lines.append(spent_text(report))
+
+    model.handler = lambda _: answer("RANK(CLOSE / OPEN)")
+    for _ in range(2):
+        run(model, tmp_path, rounds=2, panel=panel, max_tries=1, price_in=1_000.0, price_out=1_000.0, progress=Lines())
+    assert lines[1] == "310 tokens for 0.3100"  # a greeting of 10 tokens and two answers of 150
+    assert lines[3] == "no tokens paid for, from the log of exchanges 310 tokens for 0.3100"
+    assert (len(model.sent), len(model.greetings)) == (2, 1)
+    run(model, tmp_path, rounds=3, panel=panel, max_tries=1, price_in=1_000.0, price_out=1_000.0, progress=Lines())
+    assert lines[-1] == "150 tokens for 0.1500, from the log of exchanges 310 tokens for 0.3100"
+
+
+# Ctrl-C
+
+
+def test_after_a_stop_nothing_is_sent_and_going_on_gives_the_same(model: Model, tmp_path: Path, panel: Panel) -> None:
+    """A run that was stopped while it asked, and resumed, finds what one finds that nobody stopped."""
+    texts = ["RANK(CLOSE / OPEN)", "RANK(DELTA(VOLUME, 3))", "RANK(TS_ZSCORE(CLOSE, 10))", "RANK(HIGH / LOW)"]
+
+    def by_seed(body: dict[str, Any]) -> str:
+        return answer(texts[body["seed"] % 1_000])
+
+    llm = {"per_prompt": 1, "concurrency": 1, "seed": 0, "max_tries": 1, "max_new_factors": 4}
+    model.handler = by_seed
+    whole = run(model, tmp_path / "whole", rounds=2, panel=panel, **llm)
+    asked, stop = len(model.sent), StopRequest()
+
+    def stopping(body: dict[str, Any]) -> str:
+        if body["seed"] == 2_001:
+            stop.ask("Ctrl-C")
+        return by_seed(body)
+
+    model.handler = stopping
+    first = run(model, tmp_path / "cut", rounds=2, panel=panel, stop=stop, **llm)
+    assert first.verdict.status is Status.INTERRUPTED
+    assert first.rounds == 1
+    assert len(model.sent) == asked + 4 + 2  # the round before, and two of the four prompts of this one
+    model.handler = by_seed
+    resumed = run(model, tmp_path / "cut", rounds=2, panel=panel, resume=first.run_id, **llm)
+    assert len(model.sent) == asked + 8  # what had come was not asked for again
+    names = "ledger.sqlite"
+    rows = []
+    for folder, result in (("whole", whole), ("cut", resumed)):
+        with Ledger.open(str(tmp_path / folder / "runs" / names), create=False) as ledger:
+            rows.append([(r["round"], r["text"], r["gate"], r["scores"]) for r in ledger.candidates(result.run_id)])
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == 8
+
+
+def test_a_wait_between_attempts_ends_with_a_stop(model: Model) -> None:
+    model.handler = lambda _: Response("busy", status=503)
+    chosen = settings(model, max_retries=5, backoff_s=30.0)
+    asked = threading.Event()
+    threading.Timer(0.3, asked.set).start()
+    began = time.monotonic()
+    request = ProposalRequest(4, vocabulary=PRICES, allowance=Allowance(stopped=asked.is_set))
+    batch = LLMProposer(chosen, make_client(chosen)).propose(request)
+    assert time.monotonic() - began < 10.0
+    assert batch.stopped
+    assert len(model.sent) == 1
+    assert batch.notes == ("the run was asked to stop: 4 of 4 proposals were asked for",)
+
+
 # Faults in whole runs
 
 
@@ -278,7 +471,17 @@ def panel() -> Panel:
     return simulate(SimulationSpec(n_symbols=25, n_dates=220, seed=4))
 
 
-def run(model: Model, folder: Path, *, rounds: int = 2, panel: Panel | None = None, **llm: Any) -> Any:
+def run(
+    model: Model,
+    folder: Path,
+    *,
+    rounds: int = 2,
+    panel: Panel | None = None,
+    progress: Progress | None = None,
+    stop: StopRequest | None = None,
+    resume: str | None = None,
+    **llm: Any,
+) -> Any:
     document = {
         "proposer": "llm",
         "llm": settings(model, **llm).model_dump(exclude_none=True),
@@ -287,7 +490,8 @@ def run(model: Model, folder: Path, *, rounds: int = 2, panel: Panel | None = No
         "control": {"random": False},
         "logging": {"log_file": str(folder / "log.txt"), "level": "DEBUG"},
     }
-    return mine(config_from_dict(document), panel=panel or simulate(SimulationSpec(n_symbols=25, n_dates=220, seed=4)))
+    given = panel or simulate(SimulationSpec(n_symbols=25, n_dates=220, seed=4))
+    return mine(config_from_dict(document), panel=given, progress=progress, stop=stop, resume=resume)
 
 
 def test_a_run_survives_what_servers_do(model: Model, tmp_path: Path, panel: Panel) -> None:

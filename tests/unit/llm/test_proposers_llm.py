@@ -17,9 +17,10 @@ from werkzeug import Request, Response
 
 from fama_fast.errors import ConfigError, ProposerError
 from fama_fast.library.factor import Factor
-from fama_fast.llm import chat as client_module
-from fama_fast.llm.chat import Secret, load_key, read_bounded, retry_after
+from fama_fast.llm import faults as client_module
 from fama_fast.llm.exchange_log import ExchangeLog
+from fama_fast.llm.faults import read_bounded, retry_after
+from fama_fast.llm.keys import Secret, load_key
 from fama_fast.llm.settings import LLMSettings
 from fama_fast.mining.proposers import ProposerSettings, make_proposer
 from fama_fast.mining.proposers.kinds.llm import LLMProposer, make_client
@@ -423,10 +424,20 @@ def test_the_key_shows_nowhere(server: Server, tmp_path: Path, caplog: pytest.Lo
 
 
 def test_secret_is_shy() -> None:
-    secret = Secret('a"b/c')
+    secret = Secret('a"b/c-1234')
     assert "a" not in repr(secret).removeprefix("Secret")
-    assert secret.redact('x a"b/c a%22b%2Fc a\\"b/c y') == "x [key] [key] [key] y"
+    assert secret.redact('x a"b/c-1234 a%22b%2Fc-1234 a\\"b/c-1234 y') == "x [key] [key] [key] y"
     assert Secret("").redact("untouched") == "untouched"
+    assert secret.mark("m") == secret.mark("m") != Secret("another key").mark("m")
+    assert len(secret.mark("m")) == 4
+
+
+@pytest.mark.parametrize("key", ["test", "EMPTY", "RANK", "1234567"])
+def test_a_short_key_is_a_word_and_stays_in_answers(server: Server, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("LLM_API_KEY", key)
+    server.script = [json.dumps({"hypothesis": f"a {key} of it", "expression": "RANK(CLOSE / OPEN)"})]
+    batch = proposer(server, max_tries=1).propose(REQUEST)
+    assert [(p.hypothesis, p.expression) for p in batch.proposals] == [(f"a {key} of it", "RANK(CLOSE / OPEN)")]
 
 
 def test_key_from_dotenv_leaves_the_environment_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

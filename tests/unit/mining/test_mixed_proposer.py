@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -66,8 +66,32 @@ def test_each_is_asked_for_its_share_and_marked() -> None:
 def test_a_share_of_nothing_asks_nobody() -> None:
     a, b = Fixed("a"), Fixed("b", fails=True)
     MixedProposer({"a": (a, 1.0), "b": (b, 0.01)}).propose(ProposalRequest(3))
+    assert a.asked == [3]
+
+
+def test_goes_on_without_a_model_that_fails_and_says_so() -> None:
+    a, b = Fixed("a"), Fixed("b", fails=True)
+    mixed = MixedProposer({"a": (a, 1.0), "b": (b, 1.0)})
+    batch = mixed.propose(ProposalRequest(4))
+    assert [p.proposer for p in batch.proposals] == ["a", "a"]
+    assert "warning: gone: this round goes on without the 2 proposals of b" in batch.notes
+    b.fails = False
+    assert len(mixed.propose(ProposalRequest(4)).proposals) == 4  # asked again in the next round
+    a.fails = b.fails = True
     with pytest.raises(ProposerError, match="gone"):
-        MixedProposer({"a": (a, 1.0), "b": (b, 1.0)}).propose(ProposalRequest(3))
+        mixed.propose(ProposalRequest(4))
+
+
+def test_a_stop_ends_the_round_for_all() -> None:
+    @dataclass
+    class Stopped(Fixed):
+        def propose(self, request: ProposalRequest) -> ProposalBatch:
+            return replace(super().propose(request), stopped=True)
+
+    a, b = Stopped("a"), Fixed("b")
+    batch = MixedProposer({"a": (a, 1.0), "b": (b, 1.0)}).propose(ProposalRequest(4))
+    assert batch.stopped
+    assert b.asked == []
 
 
 def test_configuration() -> None:

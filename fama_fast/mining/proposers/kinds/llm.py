@@ -17,29 +17,27 @@ from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import ConfigError, FamaError, ProposerError
 from fama_fast.llm.answers import CUT, Answer, parse_answer
-from fama_fast.llm.chat import Constraint, ConstraintName, OutOfTime, Reply, RequestRefused, load_key
-from fama_fast.llm.constraint import probe, probe_request
+from fama_fast.llm.chat import Constraint, ConstraintName, Halted, OutOfTime, Reply, RequestRefused
 from fama_fast.llm.decoding import decoding_grammar
-from fama_fast.llm.exchange_log import Exchange, request_record
-from fama_fast.llm.prompt import load_templates, prompt_hash, render_prompt, render_repair
+from fama_fast.llm.keys import load_key
+from fama_fast.llm.prompt import load_templates, render_prompt, render_repair
+from fama_fast.llm.recorded import RecordedModel
 from fama_fast.mining.proposers.check import checked
 from fama_fast.proposals.protocol import Capabilities, Proposal, ProposalBatch, Rejection, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from fama_fast.llm.chat import ChatClient
     from fama_fast.llm.decoding import DecodingGrammar
-    from fama_fast.llm.exchange_log import ExchangeLog
     from fama_fast.llm.prompt import Message
+    from fama_fast.llm.recorded import Log
     from fama_fast.llm.settings import LLMSettings
     from fama_fast.llm.templates import Templates
     from fama_fast.proposals.protocol import ProposalRequest, Vocabulary
 
 _TOO_LONG = "the answer was cut off at the token limit: answer more briefly"
-_CHARACTERS_A_TOKEN = 4  # for servers that report no usage; errs on the dear side for formulas
-_REFUSED = "refused "
 
 
 def make_client(
@@ -100,16 +98,28 @@ class LLMProposer:
         client: ChatClient,
         *,
         templates: Templates | None = None,
-        log: ExchangeLog | None = None,
+        log: Log | None = None,
+        server: Mapping[str, Any] | None = None,
     ) -> None:
-        """`client` answers what `log` does not hold already; see `make_client`."""
+        """`client` answers what `log` does not hold already; see `make_client`. `server` identifies whose answers those
+        are: that of the settings where it is not given; empty, of no server that was recorded."""
         self.settings = settings
-        self._client = client
+        self._model = RecordedModel(
+            settings, client, log, server=(settings.server if server is None else server) or None
+        )
         self._templates = templates or load_templates(None, settings.instructions_path)
-        self._log = log
         wanted = settings.wanted_constraint
         self._constraint: ConstraintName | None = None if wanted == "auto" else wanted  # type: ignore[assignment]
         self._said: set[str] = set()
+        self._owed = Usage()  # for answers of a batch that never came about
+
+    def check_server(self, stopped: Callable[[], bool] | None = None) -> None:
+        """Find out whether the server answers with this key, model, address and these settings.
+
+        Raises:
+            ProposerError: it does not; which of them to look at.
+        """
+        self._owed += self._model.check(stopped)
 
     def propose(self, request: ProposalRequest) -> ProposalBatch:
         """Up to `request.count` proposals that compile against `request.vocabulary`, in at most `max_tries`
@@ -119,7 +129,8 @@ class LLMProposer:
             ProposerError: the server cannot be reached, refuses, or keeps failing. Answers that came are in the
                 exchange log and are not paid for again.
         """
-        batch = _Batch()
+        batch = _Batch(usage=self._owed)
+        self._owed = Usage()
         dialogues: list[_Dialogue] = []
         sizes = _shares(request.count, self.settings.per_prompt)
         width = self.settings.concurrency
@@ -138,14 +149,19 @@ class LLMProposer:
                 self._converse(wave, batch)
                 if batch.over:
                     break
-        except OutOfTime as error:
+        except (OutOfTime, Halted) as error:
             batch.over = str(error)
+        except ProposerError:
+            self._owed = batch.usage
+            raise
         asked = sum(d.request.count for d in dialogues)
         if batch.over:
             batch.notes.append(f"{batch.over}: {asked} of {request.count} proposals were asked for")
         good = [p for d in dialogues for p in d.good]
         dropped = [r for d in dialogues for r in (*d.dropped, *d.failures)]
-        return ProposalBatch(tuple(good), tuple(dropped), batch.usage, tuple(batch.notes))
+        whole = asked == request.count and not any(d.pending for d in dialogues)
+        stopped = batch.over is not None and request.allowance.is_stopped and not whole
+        return ProposalBatch(tuple(good), tuple(dropped), batch.usage, tuple(batch.notes), stopped)
 
     def _converse(self, wave: list[_Dialogue], batch: _Batch) -> None:
         """Run the prompts and repairs of one wave, all answers of a step before the next step."""
@@ -154,9 +170,7 @@ class LLMProposer:
             if not pending:
                 return
             for dialogue, (key, reply) in zip(pending, self._answers(pending, batch), strict=True):
-                if reply is None:
-                    dialogue.pending = False
-                else:
+                if reply is not None:
                     self._take(dialogue, key, reply, batch)
             batch.over = batch.over or wave[0].request.allowance.used_up(batch.usage)
             if batch.over:
@@ -236,7 +250,7 @@ class LLMProposer:
                 if depth < self.settings.grammar_depth:
                     self._note(batch, f"expressions are held to depth {depth}: deeper ones could be too long to answer")
             answers = self._ask_all(pending, constraint)
-            errors = [f for f in answers if isinstance(f, ProposerError) and not isinstance(f, OutOfTime)]
+            errors = [f for f in answers if isinstance(f, ProposerError) and not isinstance(f, OutOfTime | Halted)]
             if not errors:
                 break
             refused = next((e for e in errors if isinstance(e, RequestRefused)), None)
@@ -247,11 +261,14 @@ class LLMProposer:
             self._constraint = self._probe(batch, pending[0].request, after=constraint)
         out: list[tuple[str, Reply | None]] = []
         for dialogue, answer in zip(pending, answers, strict=True):
-            if isinstance(answer, ProposerError):
+            if isinstance(answer, Halted):
+                batch.over = "the run was asked to stop"
+                out.append(("", None))
+            elif isinstance(answer, ProposerError):
                 batch.over = "the time budget (run.max_seconds) is used up"
                 out.append(("", None))
             else:
-                batch.usage += self._usage(answer[1], dialogue.messages, batch)
+                batch.usage += self._model.usage(answer[1], dialogue.messages, lambda text: self._note(batch, text))
                 out.append(answer)
         return out
 
@@ -267,8 +284,8 @@ class LLMProposer:
         with ThreadPoolExecutor(min(len(pending), self.settings.concurrency), thread_name_prefix="llm") as pool:
             return list(pool.map(one, pending))
 
-    def _identity(self, dialogue: _Dialogue, constraint: Constraint) -> tuple[str, str, dict[str, Any]]:
-        """Prompt hash, model and sampling settings of a prompt."""
+    def _sampling(self, dialogue: _Dialogue, constraint: Constraint) -> dict[str, Any]:
+        """What besides messages, model and server decides the answer to a prompt."""
         s, request = self.settings, dialogue.request
         # The draw is part of the identity: a later round may show the same prompt and wants another answer.
         sampling = {**s.sampling(), "draw": [request.seed, request.round, dialogue.index, dialogue.tries]}
@@ -279,52 +296,23 @@ class LLMProposer:
                 "grammar_depth": s.grammar_depth,
                 "operators": s.operators,
             }
-        model = s.model or ""
-        return prompt_hash(dialogue.messages, model, sampling), model, sampling
+        return sampling
 
     def _exchange(self, dialogue: _Dialogue, name: ConstraintName) -> tuple[str, Reply]:
-        """One answer: from the log when this prompt was sent before, else from the model, recorded before
-        use.
-        """
+        """One answer, from the log or from the model."""
         request = dialogue.request
         grammar = None
         if name in ("lark", "tool", "gbnf"):
             grammar = self._grammar(request.vocabulary, dialogue.wanted)
         constraint = Constraint(name, grammar)
-        key, model, sampling = self._identity(dialogue, constraint)
-        exchange = self._recorded(key)
-        if exchange is not None:
-            return key, exchange
         draw = request.round * 1_000 + dialogue.index
-        reply = self._client.complete(dialogue.messages, constraint, deadline=request.allowance.deadline, draw=draw)
-        self._record(key, reply, request_record(dialogue.messages, model, sampling))
-        return key, reply
+        sampling = self._sampling(dialogue, constraint)
+        return self._model.ask(dialogue.messages, constraint, sampling, request.allowance, draw)
 
     def _grammar(self, vocabulary: Vocabulary, count: int) -> DecodingGrammar:
         s = self.settings
         operators = None if s.operators is None else tuple(s.operators)
         return decoding_grammar(vocabulary, count, s.grammar_depth, operators)
-
-    def _recorded(self, key: str) -> Reply | None:
-        exchange = self._log.find(key) if self._log is not None else None
-        if exchange is None:
-            return None
-        return Reply(exchange.text, exchange.finish, exchange.prompt_tokens, exchange.completion_tokens, requests=0)
-
-    def _record(self, key: str, reply: Reply, request: dict[str, Any]) -> None:
-        if self._log is not None:
-            self._log.append(
-                Exchange(key, reply.text, reply.finish, reply.prompt_tokens, reply.completion_tokens, request)
-            )
-
-    def _usage(self, reply: Reply, messages: Sequence[Message], batch: _Batch) -> Usage:
-        """Cost of an answer; estimated, and noted as such, where the server does not report it."""
-        prompt, completion = reply.prompt_tokens, reply.completion_tokens
-        if not prompt and not completion:
-            self._note(batch, f"llm {self.settings.model}: no token counts reported; estimated from the text's length")
-            prompt = sum(len(m.content) for m in messages) // _CHARACTERS_A_TOKEN + 1
-            completion = len(reply.text) // _CHARACTERS_A_TOKEN + 1
-        return Usage(reply.requests, prompt, completion, self.settings.cost(prompt, completion))
 
     def _note(self, batch: _Batch, text: str) -> None:
         if text not in self._said:
@@ -340,32 +328,8 @@ class LLMProposer:
 
     def _probe(self, batch: _Batch, request: ProposalRequest, after: ConstraintName | None = None) -> ConstraintName:
         """Ask the server which constraints it enforces; an earlier answer is taken from the log."""
-
-        def ask(name: ConstraintName) -> Reply:
-            messages, constraint, limit = probe_request(name)
-            sampling = {"probe": name, "base_url": self.settings.base_url}
-            model = self.settings.model or ""
-            key = prompt_hash(messages, model, sampling)
-            reply = self._recorded(key)
-            if reply is None:
-                try:
-                    reply = self._client.complete(
-                        messages, constraint, deadline=request.allowance.deadline, max_tokens=limit
-                    )
-                except RequestRefused as error:
-                    reply = Reply(str(error), f"{_REFUSED}{error.status}")
-                self._record(key, reply, request_record(messages, model, sampling))
-            batch.usage += Usage(
-                reply.requests,
-                reply.prompt_tokens,
-                reply.completion_tokens,
-                self.settings.cost(reply.prompt_tokens, reply.completion_tokens),
-            )
-            if reply.finish.startswith(_REFUSED):
-                raise RequestRefused(reply.text, int(reply.finish.removeprefix(_REFUSED)))
-            return reply
-
-        name, sentence = probe(self.settings, ask, after)
+        name, sentence, usage = self._model.probe(request.allowance, after)
+        batch.usage += usage
         self._note(batch, sentence)
         return name
 

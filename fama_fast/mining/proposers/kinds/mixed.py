@@ -1,7 +1,8 @@
 """Several proposers in fixed shares: a language model for ideas, evolution for working them out.
 
 A round's candidates are divided by largest remainder, so shares hold over rounds of any size; each proposer answers its
-own part, in the order of the shares' names. What one of them does not find is missing, not made up by another.
+own part, in the order of the shares' names. What one of them does not find, or a model that fails does not answer, is
+missing, not made up by another.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING
 
-from fama_fast.errors import ConfigError
-from fama_fast.proposals.protocol import Capabilities, ProposalBatch, Usage
+from fama_fast.errors import ConfigError, ProposerError
+from fama_fast.proposals.protocol import AsksServer, Capabilities, ProposalBatch, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from fama_fast.proposals.protocol import Proposal, ProposalRequest, Proposer, Rejection
 
@@ -37,25 +38,49 @@ class MixedProposer:
         )
 
     def propose(self, request: ProposalRequest) -> ProposalBatch:
-        """The members' proposals together, each marked with its proposer.
+        """The members' proposals together, each marked with its proposer. Where one of them fails the others go on, and
+        a note says so; it is asked again in the next round.
 
         Raises:
-            ProposerError: of the first member that cannot go on.
+            ProposerError: of the first member that cannot go on, where none can.
         """
         counts = shares({n: w for n, (_, w) in self._members.items()}, request.count, request.round)
         proposals: list[Proposal] = []
         dropped: list[Rejection] = []
         notes: list[str] = []
         usage = Usage()
+        failed: list[ProposerError] = []
+        answered = stopped = False
         for name, (proposer, _) in self._members.items():
             if not counts[name]:
                 continue
-            batch = proposer.propose(dataclasses.replace(request, count=counts[name]))
+            try:
+                batch = proposer.propose(dataclasses.replace(request, count=counts[name]))
+            except ProposerError as error:
+                failed.append(error)
+                notes.append(f"warning: {error}: this round goes on without the {counts[name]} proposals of {name}")
+                continue
+            answered = True
             proposals += [dataclasses.replace(p, proposer=name) for p in batch.proposals]
             dropped += batch.dropped
             notes += batch.notes
             usage += batch.usage
-        return ProposalBatch(tuple(proposals), tuple(dropped), usage, tuple(notes))
+            if batch.stopped:
+                stopped = True
+                break
+        if failed and not answered:
+            raise failed[0]
+        return ProposalBatch(tuple(proposals), tuple(dropped), usage, tuple(notes), stopped)
+
+    def check_server(self, stopped: Callable[[], bool] | None = None) -> None:
+        """Ask the server of each member that needs one.
+
+        Raises:
+            ProposerError: a key, model or address is wrong. A run does not begin without a model that it was given.
+        """
+        for proposer, _ in self._members.values():
+            if isinstance(proposer, AsksServer):
+                proposer.check_server(stopped)
 
 
 def shares(weights: Mapping[str, float], count: int, turn: int = 0) -> dict[str, int]:

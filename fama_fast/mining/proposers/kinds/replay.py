@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fama_fast.errors import ConfigError, ProposerError
-from fama_fast.llm.chat import Reply
 from fama_fast.llm.exchange_log import FILE_NAME, Exchange, read_exchanges
 from fama_fast.llm.settings import LLMSettings
 from fama_fast.mining.proposers.kinds.llm import LLMProposer
@@ -16,11 +15,12 @@ from fama_fast.proposals.protocol import Capabilities, Proposal, ProposalBatch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fama_fast.llm.chat import Constraint
+    from fama_fast.llm.chat import Constraint, Reply
     from fama_fast.llm.prompt import Message
     from fama_fast.llm.templates import Templates
     from fama_fast.proposals.protocol import ProposalRequest
 
+_ASIDE = frozenset({"probe", "check"})  # in the sampling of exchanges that ask for no proposals
 _LISTS = ("factors", "alphas", "expressions", "proposals")
 
 
@@ -38,27 +38,29 @@ class _RecordedClient:
             raise ProposerError(f"{self._source}: all {len(self._exchanges)} recorded answers have been replayed")
         exchange = self._exchanges[self._next]
         self._next += 1
-        return Reply(exchange.text, exchange.finish, exchange.prompt_tokens, exchange.completion_tokens, requests=0)
+        return exchange.reply()
 
 
-class _HashedProposer(LLMProposer):
-    """A proposer that finds each recorded answer by the hash of the prompt that this request makes."""
+class _ByHash:
+    """A log of recorded answers, in which each prompt that is asked must be; implements `recorded.Log`."""
 
-    def __init__(
-        self, settings: LLMSettings, exchanges: Sequence[Exchange], source: Path, templates: Templates | None
-    ) -> None:
-        super().__init__(settings, _RecordedClient((), source), templates=templates)
+    def __init__(self, exchanges: Sequence[Exchange], source: Path) -> None:
         self._found = {e.prompt_hash: e for e in exchanges}
         self._source = source
 
-    def _recorded(self, key: str) -> Reply:
-        exchange = self._found.get(key)
+    def find(self, prompt_hash: str) -> Exchange:
+        """The recorded exchange."""
+        exchange = self._found.get(prompt_hash)
         if exchange is None:
             raise ProposerError(
-                f"{self._source}: no exchange with prompt hash {key} was recorded: templates, data, settings "
+                f"{self._source}: no exchange with prompt hash {prompt_hash} was recorded: templates, data, settings "
                 "or library differ from the recorded run"
             )
-        return Reply(exchange.text, exchange.finish, exchange.prompt_tokens, exchange.completion_tokens, requests=0)
+        return exchange
+
+    def append(self, exchange: Exchange) -> None:
+        """Nothing is new in a replay."""
+        raise AssertionError(exchange.prompt_hash)
 
 
 def _sampling(exchange: Exchange) -> dict[str, Any]:
@@ -67,11 +69,11 @@ def _sampling(exchange: Exchange) -> dict[str, Any]:
 
 
 def _in_order(exchanges: Sequence[Exchange]) -> list[Exchange]:
-    """Exchanges in the order of a run without concurrency, without the probes of constraints.
+    """Exchanges in the order of a run without concurrency, without the greetings and probes of constraints.
 
     Answers of one round are recorded as they come. Runs of several seeds in one file stay one after the other.
     """
-    answers = [e for e in exchanges if "probe" not in _sampling(e)]
+    answers = [e for e in exchanges if not _ASIDE.intersection(_sampling(e))]
     seeds: dict[Any, int] = {}
     keyed = []
     for n, exchange in enumerate(answers):
@@ -118,7 +120,10 @@ class ReplayProposer:
             exchanges = read_exchanges(path)
             llm = settings if settings is not None and settings.model else _recorded_settings(exchanges, settings)
             if match == "hash":
-                self._dialogue = _HashedProposer(llm, exchanges, path, templates)
+                # The server is that of the record: whoever replays it may have another, or none.
+                recorded = _first(exchanges).server or {} if exchanges else {}
+                client, found = _RecordedClient((), path), _ByHash(exchanges, path)
+                self._dialogue = LLMProposer(llm, client, templates=templates, log=found, server=recorded)
             else:
                 # One dialogue after the other, so that each finds its own repairs next.
                 plain = llm.model_copy(update={"constraint": "none", "response_format": "text", "concurrency": 1})
@@ -137,11 +142,15 @@ class ReplayProposer:
         return ProposalBatch(tuple(batch))
 
 
+def _first(exchanges: Sequence[Exchange]) -> Exchange:
+    """The first exchange that is an answer; of none, an empty one."""
+    return next((e for e in exchanges if not _ASIDE.intersection(_sampling(e))), Exchange("", ""))
+
+
 def _recorded_settings(exchanges: Sequence[Exchange], settings: LLMSettings | None) -> LLMSettings:
     """The settings that decide prompt hashes, as recorded with the first exchange."""
     base = (settings or LLMSettings()).model_dump()
-    first = next((e for e in exchanges if "probe" not in _sampling(e)), None)
-    request, sampling = ({}, {}) if first is None else (first.request, _sampling(first))
+    request, sampling = _first(exchanges).request, _sampling(_first(exchanges))
     base |= {k: v for k, v in sampling.items() if k in base}
     base["model"] = request.get("model") or base["model"]
     try:
