@@ -55,8 +55,9 @@ class Candidate:
             hash of the rankings behind its values. coverage: mean share of members with a value over the training
             rows, an estimate while only a sample was looked at. scored_coverage: the same over the training dates in
             its series, for what a window needs before its first value is no lack of breadth.
-        scores: by split. vector: unit rank vector on sampled training dates. wide_series: (T,) daily figures, and
-            levels: (cells,) ranks in 8 bits, oriented, as the wide pool takes them; none where there is no such pool.
+        scores: by split. vector: unit rank vector on sampled training dates, of vector_levels, oriented ranks in
+            8 bits. wide_series: (T,) daily figures, and levels: (cells,) ranks in 8 bits, oriented, as the wide pool
+            takes them; none where there is no such pool.
         replaces: fingerprints of the library members that it takes the place of.
         gate, reason: what stopped it; gate is None when nothing did. listable: it may be in the short list, admitted or
             not; None where that was not asked.
@@ -74,6 +75,7 @@ class Candidate:
     scored_coverage: float = 1.0
     sign: int = 1
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    vector_levels: NDArray[np.int8] | None = None
     vector: NDArray[np.float32] | None = None
     wide_series: FloatArray | None = None
     levels: NDArray[np.int8] | None = None

@@ -149,12 +149,13 @@ class ClusterMarket(Market):
         found = self._pool.map(self._kept, _measure, [(part,) for part in self._parts(alphas)], describe)
         return Measured.joined(list(found))
 
-    def measure_levels(self, alphas: Sequence[Alpha]) -> tuple[Measured, Levels]:
+    def measure_levels(self, alphas: Sequence[Alpha]) -> tuple[Measured, Levels, Levels]:
         """As `Market.measure_levels`; candidates are tasks."""
         if not alphas:
             return super().measure_levels(alphas)
         found = list(self._pool.map(self._kept, _measure_levels, [(part,) for part in self._parts(alphas)], describe))
-        return Measured.joined([figures for figures, _ in found]), np.concatenate([levels for _, levels in found])
+        figures, levels, vectors = zip(*found, strict=True)
+        return Measured.joined(list(figures)), np.concatenate(levels), np.concatenate(vectors)
 
     def vectors(self, alphas: Sequence[Alpha]) -> Iterator[NDArray[np.float32]]:
         """As `Market.vectors`; candidates are tasks."""
@@ -195,7 +196,7 @@ def _measure(market: Market, texts: Sequence[str]) -> Measured:
     return market.measure(market.compiled(texts))
 
 
-def _measure_levels(market: Market, texts: Sequence[str]) -> tuple[Measured, Levels]:
+def _measure_levels(market: Market, texts: Sequence[str]) -> tuple[Measured, Levels, Levels]:
     return market.measure_levels(market.compiled(texts))
 
 

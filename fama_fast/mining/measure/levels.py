@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fama_fast.panel.source import Source
-    from fama_fast.types import BoolArray, IntArray
+    from fama_fast.types import BoolArray, FloatArray, IntArray
 
     Levels = NDArray[np.int8]
 
@@ -40,6 +40,13 @@ def level_rows(dates: Any, train: slice, a_year: int, seed: int) -> IntArray:
     edges = train.start + np.arange(count + 1, dtype=np.int64) * rows // count
     rng = np.random.default_rng([seed, _SEED])
     return np.asarray(edges[:-1] + rng.integers(0, np.diff(edges)), dtype=np.int64)
+
+
+def unit_vector(levels: Levels) -> NDArray[np.float32]:
+    """Levels of a formula, of any shape, as one vector of length 1; zeros where all are in the middle."""
+    flat: FloatArray = levels.reshape(-1).astype(np.float64)
+    length = float(np.sqrt(flat @ flat))  # a sum of whole numbers: exact
+    return (flat / length if length > 0.0 else flat).astype(np.float32)
 
 
 @dataclass(frozen=True)

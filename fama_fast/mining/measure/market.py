@@ -16,14 +16,13 @@ from fama_fast.engine import daily_measures, daily_rank_ic, ranks_on
 from fama_fast.evaluation import SortedRows, mean, newey_west_t, trading
 from fama_fast.evaluation.chunked import daily_by_labels
 from fama_fast.evaluation.ic import coverage_adjusted
-from fama_fast.evaluation.ranks import unit_vector
 from fama_fast.evaluation.score import compile_all
 from fama_fast.lang import writable
 from fama_fast.mining.css import sample_rows
 from fama_fast.mining.measure.cuts import Cuts
 from fama_fast.mining.measure.horizons import averaged, over_longest, over_markets
 from fama_fast.mining.measure.label_pass import label_chunks
-from fama_fast.mining.measure.levels import SampledMembers
+from fama_fast.mining.measure.levels import SampledMembers, unit_vector
 from fama_fast.mining.measure.market_rows import no_labels, split_rows
 from fama_fast.mining.measure.pass_budget import PassBudget
 from fama_fast.mining.measure.race import BlockSeries, first_row, race_of
@@ -104,6 +103,10 @@ class Market:
         self._memory: dict[str, Any] = {"budget": self.budget.total, "held": self.budget.held}
         self.own_scale = self._survey()
         self.levels = self._sampled.cells()
+        # Rows that are ranked in the pass that measures, with the places of either sample among them.
+        self._ranked = np.union1d(self.levels.rows, self.vector_rows)
+        samples = self.levels.rows, self.vector_rows
+        self._of_levels, self._of_vectors = (np.searchsorted(self._ranked, rows) for rows in samples)
         self.further = tuple(
             Market(
                 data,
@@ -227,17 +230,21 @@ class Market:
         covered = np.minimum(found.count / np.maximum(self.members, 1.0), 1.0)
         return Measured(found.rank_ic, found.ic, found.spread, found.traded, covered), found.levels
 
-    def measure_levels(self, alphas: Sequence[Alpha]) -> tuple[Measured, Levels]:
-        """`measure`, and the levels (K, cells) on the sampled training dates, as proposed."""
-        size = self.budget.vectors_a_pass(len(self.levels.rows) * self.panel.shape[1]) or max(1, len(alphas))
+    def measure_levels(self, alphas: Sequence[Alpha]) -> tuple[Measured, Levels, Levels]:
+        """`measure`, and ranks in 8 bits on sampled training dates, as proposed: the levels (K, cells) that the wide
+        pool takes, and those (K, dates times N) that a rank vector is made of (`levels.unit_vector`)."""
+        symbols = self.panel.shape[1]
+        size = self.budget.vectors_a_pass(len(self._ranked) * symbols) or max(1, len(alphas))
         parts, out = [], np.empty((len(alphas), self.levels.count), dtype=np.int8)
+        vectors = np.empty((len(alphas), len(self.vector_rows), symbols), dtype=np.int8)
         for at in range(0, max(1, len(alphas)), size):
             some = alphas[at : at + size]
-            own, levels = self._measured(some, self.levels.rows)
+            own, levels = self._measured(some, self._ranked)
             assert levels is not None
-            out[at : at + size] = self.levels.taken(levels)
+            out[at : at + size] = self.levels.taken(levels[:, self._of_levels])
+            vectors[at : at + size] = levels[:, self._of_vectors]
             parts.append(over_markets(self.every, [own, *(market._measured(some)[0] for market in self.further)]))
-        return Measured.joined(parts), out
+        return Measured.joined(parts), out, vectors.reshape(len(alphas), len(self.vector_rows) * symbols)
 
     def score_parts(self, parts: Sequence[Sequence[Alpha]], block: slice) -> Iterator[BlockSeries]:
         """The objective's series on a block of dates, part by part: a race's rung."""
@@ -373,14 +380,13 @@ class Market:
             self._asked, self._figures = list(alphas), {}
 
     def vectors(self, alphas: Sequence[Alpha]) -> Iterator[NDArray[np.float32]]:
-        """Unit rank vectors on the sampled training dates; the engine does the ranking."""
-        size = self.budget.vectors_a_pass(len(self.vector_rows) * self.panel.shape[1])
-        self.share_pass(alphas)  # whose vectors are asked for are those whose figures may be
-        step = size or max(1, len(alphas))
+        """Unit rank vectors on the sampled training dates, in a pass of their own; see `measure_levels`."""
+        step = self.budget.vectors_a_pass(len(self.vector_rows) * self.panel.shape[1]) or max(1, len(alphas))
         for at in range(0, len(alphas), step):
-            some = alphas[at : at + step]
-            for found in self.ranks(some, self.vector_rows):
-                yield unit_vector(found)
+            _, levels = self._measured(alphas[at : at + step], self.vector_rows)
+            assert levels is not None
+            for own in levels:
+                yield unit_vector(own)
 
     def ranks(self, alphas: Sequence[Alpha], rows: IntArray) -> Iterator[FloatArray]:
         """Cross-sectional ranks in (0, 1] (len(rows), N) of each alpha in turn on some mining rows, ascending."""

@@ -21,6 +21,7 @@ from fama_fast.mining.coe import ChainBook, FailureLog
 from fama_fast.mining.library.archive import SearchArchive, elite_of, series_hash
 from fama_fast.mining.library.residuals import ResidualArchive
 from fama_fast.mining.library.view import LibraryView
+from fama_fast.mining.measure.levels import unit_vector
 from fama_fast.mining.measure.race import Account
 from fama_fast.mining.pools.wide import WidePool
 from fama_fast.mining.run.wide_filling import listable_of, measure_again, measured, measured_texts, offer
@@ -165,12 +166,10 @@ def first_state(market: Market, factors: Sequence[Factor], *, wide: bool = True)
         )
     pool = state_pool(market, wide=wide)
     state = LoopState(LibraryView(), wide=pool)
-    known = list(measured(market, alphas, pool))
+    known = list(measured(market, alphas))
     penalty = market.config.gates.complexity_penalty
     begun: list[tuple[str, int]] = []
-    for i, (factor, alpha, (found, _), vector) in enumerate(
-        zip(usable, alphas, known, market.vectors(alphas), strict=True)
-    ):
+    for i, (factor, alpha, (found, _, of_vector)) in enumerate(zip(usable, alphas, known, strict=True)):
         sign = market.yardstick.direction(found, market.rows.train)
         series = market.yardstick.series(found, sign)
         own_factor = replace(
@@ -184,9 +183,10 @@ def first_state(market: Market, factors: Sequence[Factor], *, wide: bool = True)
             continue
         begun.append((own_factor.fingerprint, i))
         scored_coverage = market.scored_coverage(series, found.covered)
+        vector = unit_vector(of_vector * np.int8(sign))
         _put(
             state,
-            Member(own_factor, alpha.node, vector * np.float32(sign), series=series, scored_coverage=scored_coverage),
+            Member(own_factor, alpha.node, vector, series=series, scored_coverage=scored_coverage),
             alpha,
         )
         if own_factor.proposed:
@@ -297,9 +297,11 @@ def restored_state(
     everyone = [(f, bool(mined), True) for f, mined in entries] + [(f, False, False) for f in gone]
     forms = [f.as_proposed for f, _, _ in everyone]
     alphas = market.compiled(text for text, _ in forms)
-    figures = zip(market.measure(alphas), market.vectors(alphas), strict=True)
-    for (factor, mined, member), (_, sign), alpha, (found, unit) in zip(everyone, forms, alphas, figures, strict=True):
-        series, vector = market.yardstick.series(found, sign), unit * np.float32(sign)
+    figures = measured(market, alphas)
+    for (factor, mined, member), (_, sign), alpha, (found, _, of_vector) in zip(
+        everyone, forms, alphas, figures, strict=True
+    ):
+        series, vector = market.yardstick.series(found, sign), unit_vector(of_vector * np.int8(sign))
         if member:
             scored_coverage = market.scored_coverage(series, found.covered)
             _put(state, Member(factor, alpha.node, vector, mined, series, scored_coverage), alpha)

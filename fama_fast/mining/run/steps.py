@@ -18,6 +18,7 @@ from fama_fast.mining.css import CorrelationTable, cluster_correlations, select_
 from fama_fast.mining.library import pareto as objectives
 from fama_fast.mining.library.archive import series_hash
 from fama_fast.mining.library.gates import GATES, GateContext, GateCost, Lesson, may_be_listed, run_gates
+from fama_fast.mining.measure.levels import unit_vector
 from fama_fast.mining.measure.race import controls_of
 from fama_fast.mining.run.state import IN_LIBRARY, factor_of
 from fama_fast.mining.run.wide_filling import as_kept, daily_figures, measured, take_in
@@ -191,8 +192,11 @@ def pass_gates(
             candidate.listable = may_be_listed(candidate, context, config.pool.min_t)
             if candidate.listable:
                 state.listable.setdefault(candidate.fingerprint, (number, as_kept(candidate.proposal)))
-    for candidate, vector in zip(passed, market.vectors([c.compiled for c in passed]), strict=True):
-        candidate.vector = vector * np.float32(candidate.sign)
+    for candidate in passed:
+        assert candidate.vector_levels is not None
+        candidate.vector = unit_vector(candidate.vector_levels)
+    if not config.lists:
+        market.share_pass([c.compiled for c in passed])  # whose figures in full may be asked for
     vectors = state.library.vectors
     vectors.add({c.fingerprint: c.vector for c in passed if c.vector is not None}, config.run.threads)
     admitted = []
@@ -234,7 +238,8 @@ def pass_gates(
     refused = {c.fingerprint for c in passed if not c.admitted}
     vectors.forget((before | refused) - set(state.residuals.kept))
     for candidate in candidates:
-        candidate.series = candidate.vector = candidate.wide_series = candidate.levels = None
+        candidate.series = candidate.vector = candidate.wide_series = None
+        candidate.levels = candidate.vector_levels = None
     return admitted
 
 
@@ -266,13 +271,14 @@ def _measure(candidates: Sequence[Candidate], market: Market, state: LoopState) 
         return
     train, yardstick = market.rows.train, market.yardstick
     assert state.wide is not None
-    figures = measured(market, [c.compiled for c in candidates], state.wide)
-    for candidate, (found, levels) in zip(candidates, figures, strict=True):
+    figures = measured(market, [c.compiled for c in candidates])
+    for candidate, (found, levels, of_vector) in zip(candidates, figures, strict=True):
         candidate.sign = sign = yardstick.direction(found, train)
         if candidate.sign < 0:
             state.turned[candidate.compiled.fingerprint] = candidate.fingerprint, candidate.oriented.canonical
         candidate.series = series = yardstick.series(found, sign)
-        if levels is not None:
+        candidate.vector_levels = of_vector * np.int8(sign)
+        if state.wide.settings.enabled:
             candidate.wide_series = daily_figures(market, found, sign)
             candidate.levels = levels * np.int8(sign)
         candidate.ranking = series_hash(found.rank_ic)

@@ -7,7 +7,7 @@ same pool to the bit.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -32,13 +32,18 @@ if TYPE_CHECKING:
 _BATCH = 64  # formulas measured again at a time
 
 
-def measured(market: Market, alphas: Sequence[Alpha], pool: WidePool) -> Iterator[tuple[Measured, Levels | None]]:
-    """What is measured of each alpha, with its levels as proposed where the pool takes them."""
-    if not pool.settings.enabled:
-        yield from ((found, None) for found in market.measure(alphas))
-        return
-    found, levels = market.measure_levels(alphas)
-    yield from zip(found, levels, strict=True)
+class Figures(NamedTuple):
+    """What one pass finds of a formula, as proposed: its daily figures, the levels (cells,) that the wide pool takes,
+    and those that its rank vector is made of."""
+
+    daily: Measured
+    levels: Levels
+    of_vector: Levels
+
+
+def measured(market: Market, alphas: Sequence[Alpha]) -> Iterator[Figures]:
+    """What is measured of each alpha."""
+    return map(Figures._make, zip(*market.measure_levels(alphas), strict=True))
 
 
 def daily_figures(market: Market, found: Measured, sign: int) -> FloatArray:
@@ -69,22 +74,20 @@ def measure_again(pool: WidePool, market: Market, texts: Sequence[str], *, begun
         return
     for at in range(0, len(texts), _BATCH):
         alphas = market.compiled(texts[at : at + _BATCH])
-        offer(pool, market, alphas, list(measured(market, alphas, pool)), begun_with=begun_with)
+        offer(pool, market, alphas, list(measured(market, alphas)), begun_with=begun_with)
 
 
 def offer(
     pool: WidePool,
     market: Market,
     alphas: Sequence[Alpha],
-    figures: Sequence[tuple[Measured, Levels | None]],
+    figures: Sequence[Figures],
     *,
     begun_with: bool = False,
 ) -> None:
     """Add formulas with what `measured` found of them."""
     members, series, own = [], [], []
-    for alpha, (found, levels) in zip(alphas, figures, strict=True):
-        if levels is None:
-            continue
+    for alpha, (found, levels, _) in zip(alphas, figures, strict=True):
         sign = market.yardstick.direction(found, market.rows.train)
         oriented = alpha if sign > 0 else alpha.oriented(-1)
         members.append(

@@ -15,11 +15,12 @@ import fama_fast as ff
 from fama_fast.data import PlantedSignal, SimulationSpec, simulate, to_frame
 from fama_fast.engine import budget as budgets
 from fama_fast.evaluation.ranks import centred_ranks
+from fama_fast.evaluation.ranks import unit_vector as of_ranks
 from fama_fast.ledger.records import AS_PROPOSED
 from fama_fast.library import make_factor
 from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.config_file import config_from_dict
-from fama_fast.mining.measure.levels import LevelCells, level_rows
+from fama_fast.mining.measure.levels import LevelCells, level_rows, unit_vector
 from fama_fast.mining.measure.market import Market
 from fama_fast.mining.pools.correlations import BLOCK, GrowingCorrelations, among
 from fama_fast.mining.pools.slopes import RidgeSlopes
@@ -76,7 +77,7 @@ def filled(market: Market, texts: Any = TEXTS, batch: int = 3) -> WidePool:
     pool = WidePool(market, market.config.wide)
     for at in range(0, len(texts), batch):
         alphas = market.compiled(texts[at : at + batch])
-        found, levels = market.measure_levels(alphas)
+        found, levels, _ = market.measure_levels(alphas)
         members, series, own = [], [], []
         for alpha, one, level in zip(alphas, found, levels, strict=True):
             sign = market.yardstick.direction(one, market.rows.train)
@@ -99,7 +100,7 @@ def dense_levels(values: Any, universe: Any) -> Any:
 
 
 def test_levels_are_centred_ranks_in_63_steps(market: Market, panel: Panel) -> None:
-    _, levels = market.measure_levels(market.compiled(TEXTS))
+    _, levels, _ = market.measure_levels(market.compiled(TEXTS))
     rows = market.levels.rows
     assert len(rows) == 32  # 48 a year
     for text, found in zip(TEXTS, levels, strict=True):
@@ -108,6 +109,19 @@ def test_levels_are_centred_ranks_in_63_steps(market: Market, panel: Panel) -> N
         np.testing.assert_array_equal(found, want)
         assert found.dtype == np.int8
     np.testing.assert_array_equal(levels[0], -levels[3])
+
+
+def test_a_rank_vector_is_that_of_the_ranks_to_within_their_63_steps(market: Market, panel: Panel) -> None:
+    alphas = market.compiled((*TEXTS, "CLOSE * 0"))
+    _, _, levels = market.measure_levels(alphas)
+    found = [unit_vector(own) for own in levels]
+    for one, alone in zip(found, market.vectors(alphas), strict=True):
+        np.testing.assert_array_equal(one, alone)
+    shares = list(market.ranks(alphas, market.vector_rows))
+    exact = [of_ranks(own) for own in shares]
+    want = np.array([[float(a @ b) for a in exact] for b in exact])
+    np.testing.assert_allclose([[float(a @ b) for a in found] for b in found], want, atol=2e-3)
+    assert not found[-1].any()  # a constant has no vector
 
 
 def test_sampled_dates_are_spread_and_no_more_than_cells_allow() -> None:
@@ -130,7 +144,7 @@ def test_sampled_dates_are_spread_and_no_more_than_cells_allow() -> None:
 @pytest.mark.parametrize("batch", [1, 3, 7])
 def test_correlations_are_those_of_whole_numbers(market: Market, batch: int) -> None:
     pool = filled(market, batch=batch)
-    _, levels = market.measure_levels(market.compiled(TEXTS))
+    _, levels, _ = market.measure_levels(market.compiled(TEXTS))
     kept = [i for i in range(len(TEXTS)) if i != 3]  # a copy by its levels
     assert [m.proposed for m in pool.members] == [market.compiled([TEXTS[i]])[0].canonical for i in kept]
     signs = np.array([m.sign for m in pool.members])
@@ -288,7 +302,7 @@ def test_slopes_are_ridge_slopes_however_the_pool_grew() -> None:
 def test_what_a_candidate_adds_is_what_ridge_leaves_of_it(market: Market) -> None:
     train = market.rows.train
     pool = filled(market, TEXTS[:5])
-    found, levels = market.measure_levels(market.compiled(TEXTS[5:]))
+    found, levels, _ = market.measure_levels(market.compiled(TEXTS[5:]))
     series = np.stack([market.yardstick.gross(one) for one in found])
     known = np.nan_to_num(series[:, train])
     np.testing.assert_array_equal(filled(market, ()).contribution(series, levels), known)
@@ -354,7 +368,7 @@ def test_what_few_members_have_a_value_of_earns_nothing(market: Market) -> None:
     seldom = "RET > 0.02 ? VOLUME / TS_MEAN(VOLUME, 10) : 0 / 0"
     pool = filled(market, (*TEXTS, seldom))
     at = [m.proposed for m in pool.members].index(market.compiled([seldom])[0].canonical)
-    _, levels = market.measure_levels(market.compiled([seldom]))
+    _, levels, _ = market.measure_levels(market.compiled([seldom]))
     breadth = np.count_nonzero(levels) / levels.size
     assert pool._correlations.breadths()[at] == pytest.approx(breadth)
     assert breadth < market.config.gates.min_coverage
@@ -364,7 +378,7 @@ def test_what_few_members_have_a_value_of_earns_nothing(market: Market) -> None:
 
 
 def test_a_run_may_begin_with_no_formula_at_all(market: Market) -> None:
-    found, levels = market.measure_levels([])
+    found, levels, _ = market.measure_levels([])
     assert len(list(found)) == 0
     assert levels.shape == (0, market.levels.count)
 
