@@ -81,6 +81,8 @@ def select(
 ) -> Selected:
     """Pass rounds of expressions through the gates into a copy of the starting library, without search or ledger.
 
+    Where there are short lists nothing is admitted: they are chosen from what passed the gates on its own figures.
+
     Args:
         wide: whether they make a wide pool too.
 
@@ -98,7 +100,7 @@ def select(
         if stop is not None:
             stop.check()
         candidates = [Candidate(i, Proposal(text, origin="control")) for i, text in enumerate(texts)]
-        pass_gates(candidates, state, config, market, number, "control")
+        pass_gates(candidates, state, config, market, number, "control", admits=not config.lists)
         rows.extend({"gate": c.gate} for c in candidates)
         measured.extend((None if c.alpha is None else c.fingerprint, c.scores) for c in candidates)
         if not config.objectives and not config.lists and len(state.new_factors) >= config.u:

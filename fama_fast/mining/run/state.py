@@ -70,6 +70,7 @@ class LoopState:
             short list, by fingerprint, with the round in which they were proposed first, and how; likewise.
         near: what knows everything that was measured on a few dates; it follows too, and is None where near-copies are
             not left out. near_copies: how many were.
+        best_passed: best training score of what passed the gates, where nothing is admitted.
     """
 
     library: LibraryView
@@ -98,6 +99,7 @@ class LoopState:
     listable: dict[str, tuple[int, Proposal]] = field(default_factory=dict)
     near: NearCopies | None = None
     near_copies: int = 0
+    best_passed: float = 0.0
 
     @property
     def new_factors(self) -> list[Factor]:

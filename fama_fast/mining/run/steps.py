@@ -169,8 +169,10 @@ def pass_gates(
     market: Market,
     number: int,
     proposer: str,
+    *,
+    admits: bool = True,
 ) -> list[Factor]:
-    """Run all gates over a batch, admitting to the library what passes. Returns the new factors as admitted."""
+    """Run all gates over a batch, admitting to the library what passes, if it `admits`. Returns what was admitted."""
     context = GateContext(
         settings=config.gates,
         vocabulary=market.vocabulary,
@@ -192,6 +194,12 @@ def pass_gates(
             candidate.listable = may_be_listed(candidate, context, config.pool.min_t)
             if candidate.listable:
                 state.listable.setdefault(candidate.fingerprint, (number, as_kept(candidate.proposal)))
+    assert state.wide is not None
+    if not admits:
+        state.best_passed = max([state.best_passed, *(c.score for c in passed)])
+        take_in(state.wide, candidates)
+        _let_go(candidates)
+        return []
     for candidate in passed:
         assert candidate.vector_levels is not None
         candidate.vector = unit_vector(candidate.vector_levels)
@@ -227,7 +235,6 @@ def pass_gates(
         state.tried[candidate.compiled.fingerprint] = state.tried[factor.fingerprint] = IN_LIBRARY
         candidate.admitted = True
         admitted.append(factor)
-    assert state.wide is not None
     take_in(state.wide, candidates)
     earnings: dict[str, float] | None = None
     if config.run.reward == "pool" and state.wide.size:
@@ -237,10 +244,14 @@ def pass_gates(
     state.residuals.update(candidates, state.library, market.rows.train, config)
     refused = {c.fingerprint for c in passed if not c.admitted}
     vectors.forget((before | refused) - set(state.residuals.kept))
-    for candidate in candidates:
-        candidate.series = candidate.vector = candidate.wide_series = None
-        candidate.levels = candidate.vector_levels = None
+    _let_go(candidates)
     return admitted
+
+
+def _let_go(candidates: Sequence[Candidate]) -> None:
+    """Drop the arrays of a round that is over."""
+    for candidate in candidates:
+        candidate.series = candidate.vector = candidate.wide_series = candidate.levels = candidate.vector_levels = None
 
 
 def _race(candidates: Sequence[Candidate], state: LoopState, config: MiningConfig, market: Market, number: int) -> None:
@@ -251,7 +262,7 @@ def _race(candidates: Sequence[Candidate], state: LoopState, config: MiningConfi
         for candidate in candidates:
             candidate.coverage = 1.0  # not measured yet: the gate looks again when it is
         return
-    limits, best = config.gates, max((f.score for f in state.new_factors), default=0.0)
+    limits, best = config.gates, max((f.score for f in state.new_factors), default=state.best_passed)
     floor = max(limits.min_rank_ic, config.racing.share_of_best * best)
     bars = [floor + limits.complexity_penalty * c.nodes for c in candidates]
     known = [m.series for m in state.library.members if m.series is not None]

@@ -15,8 +15,10 @@ from fama_fast.engine import compile as compile_alpha
 from fama_fast.ir import count_nodes
 from fama_fast.library import seed_factors
 from fama_fast.mining.config_file import config_from_dict
+from fama_fast.mining.library.view import LibraryView
 from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.measure.market import Market
+from fama_fast.mining.run import steps
 from fama_fast.mining.run.controls import Compared, batches, run_controls, select
 from fama_fast.mining.verdict.control import random_formulas, sizes_of
 from fama_fast.proposals.protocol import Vocabulary
@@ -90,6 +92,41 @@ def test_selection_passes_the_gates_and_stops_when_there_are_enough(market: Mark
     assert (shortest.candidates, len(shortest.factors)) == (2, 1)
     none = select(market, config(), library, [["RANK(CLOZE)"]])
     assert (none.factors, none.pool) == ((), None)
+
+
+def test_a_short_list_needs_no_library(market: Market, monkeypatch: Any) -> None:
+    exact = config(racing={"enabled": False})  # a race knows the library's series
+    market = Market(market.whole, exact)
+    library = seed_factors()[:3]
+    texts = random_formulas(market.vocabulary, dict.fromkeys(range(3, 10), 8), 2)
+    rounds = batches([SIGNAL, *texts], 10)
+    took: list[str] = []
+    admit = LibraryView.admit
+
+    def noted(self: LibraryView, member: Any, replaces: Any = ()) -> None:
+        took.extend([member.factor.canonical] * member.mined)
+        admit(self, member, replaces)
+
+    monkeypatch.setattr(LibraryView, "admit", noted)
+    found = select(market, exact, library, rounds)
+    assert not took
+    assert found.funnel["admitted"] > 0
+    assert found.funnel["correlation"] == found.funnel["admission"] == 0
+    gates = steps.pass_gates
+    monkeypatch.setattr(steps, "pass_gates", lambda *args, **_: gates(*args))
+    admitting = select(market, exact, library, rounds)
+    assert took
+    assert found.factors == admitting.factors
+    assert found.pool is not None
+    assert admitting.pool is not None
+    assert found.pool.scores == admitting.pool.scores
+    assert found.wide is not None
+    assert admitting.wide is not None
+    assert found.wide.members == admitting.wide.members
+    assert found.listing is not None
+    assert admitting.listing is not None
+    assert found.listing.members == admitting.listing.members
+    assert repr(found.measured) == repr(admitting.measured)  # NaN is nothing's equal
 
 
 def test_controls_find_less_than_the_signal_and_say_how_sure_that_is(market: Market) -> None:
