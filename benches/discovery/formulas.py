@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fama_fast.engine import compile as compile_alpha
 from fama_fast.errors import FamaError
 from fama_fast.lang import to_text
 from fama_fast.library.published import PUBLISHED as SETS
+from fama_fast.mining.config_file import config_from_dict
+from fama_fast.mining.proposers.kinds.evolve import EvolveProposer
 from fama_fast.mining.proposers.random_tree import random_expression
-from fama_fast.passes import canonicalise
-from fama_fast.proposals.protocol import Vocabulary
+from fama_fast.passes import canonicalise, ranking_hash
+from fama_fast.proposals.admissible import admissible
+from fama_fast.proposals.protocol import ProposalRequest, SearchView, Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +28,9 @@ if TYPE_CHECKING:
 MAX_LOOKBACK = 120  # rows that a random formula may need before a date
 _DEPTHS = (3, 4, 4, 4, 5)
 PUBLISHED = {name: known.dialect for name, known in SETS.items()}
-RANDOM = {"random": False, "random-free": True}  # whether what hangs on price levels is refused
+SEARCHERS = "random-search"
+RANDOM = ("random", "random-free", SEARCHERS)
+_ROUND = 100  # formulas that the searcher is asked for at a time
 
 
 def published(name: str, panel: Panel) -> list[str]:
@@ -58,11 +64,37 @@ def drawn(panel: Panel, seed: int, count: int, *, level_free: bool) -> list[str]
     return texts
 
 
+def fresh(panel: Panel, seed: int, count: int) -> list[str]:
+    """So many fresh formulas of the searcher, which has nothing to breed from, that its gates let read: distinct
+    rankings, level-free, with a lookback of up to theirs. The first n do not depend on how many there are."""
+    config = config_from_dict({})
+    limits = config.gates.limits
+    asked = ProposalRequest(
+        _ROUND, vocabulary=Vocabulary(panel.fields, (), min(limits.max_lookback + 1, 250)), limits=limits, seed=seed
+    )
+    proposer, known = EvolveProposer(7 + seed), frozenset[str]()
+    rankings: frozenset[str] = frozenset()
+    texts: list[str] = []
+    number = 0
+    while len(texts) < count:
+        number += 1
+        found = proposer.propose(
+            replace(asked, round=number, known=known, search=SearchView(ranking_hashes=rankings))
+        ).proposals
+        nodes = [compile_alpha(p.expression, fields=panel.fields).node for p in found]
+        texts += [p.expression for p, node in zip(found, nodes, strict=True) if admissible(node, limits) is None]
+        known |= {p.expression for p in found}
+        rankings |= {ranking_hash(node) for node in nodes}
+    return texts[:count]
+
+
 def texts_of(arm: str, panel: Panel, seed: int, count: int) -> list[str]:
     """The formulas of a fixed arm."""
     if arm in PUBLISHED:
         return published(arm, panel)
-    return drawn(panel, seed, count, level_free=RANDOM[arm])
+    if arm == SEARCHERS:
+        return fresh(panel, seed, count)
+    return drawn(panel, seed, count, level_free=arm == "random-free")
 
 
 def reader(arm: str, panel: Panel) -> Reader:

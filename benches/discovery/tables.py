@@ -31,6 +31,7 @@ NAMES = {
     "gtja191": "GTJA191",
     "random": "random, no gate",
     "random-free": "random, level-free",
+    "random-search": "random, as the search draws them",
     "mined": "mined",
     "mined-alpha158": "mined from Alpha158",
     "mined-alpha101": "mined from Alpha101",

@@ -14,7 +14,7 @@ import pytest
 import fama_fast as ff
 from benches.discovery import arms, intervals, levels, planted, pools, runner, studies, tables
 from benches.discovery.__main__ import main
-from benches.discovery.formulas import drawn, published, reader
+from benches.discovery.formulas import drawn, fresh, published, reader
 from benches.discovery.levels import MISSING, Bank, Cells
 from benches.discovery.origins import Origin, origins, years_of
 from benches.discovery.runner import jobs_of, rows, rows_of
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fama_fast.panel import Panel
+from fama_fast.passes import ranking_hash
 
 SIGNAL = "RANK(CLOSE / TS_MEAN(CLOSE, 10))"
 
@@ -169,6 +170,17 @@ def test_a_bank_goes_on_where_it_was_and_refuses_other_formulas(panel: Panel, tm
         again.extend([*texts[:3], "RANK(CLOSE)"], read, panel, 1)
     with pytest.raises(SystemExit, match="cells"):
         Bank(tmp_path / "parts", cells.until(100))
+
+
+def test_fresh_formulas_are_those_that_the_gates_let_read(panel: Panel) -> None:
+    texts = fresh(panel, 0, 120)
+    assert texts[:50] == fresh(panel, 0, 50)
+    assert texts != fresh(panel, 1, 120)
+    alphas = [ff.compile(text, fields=panel.fields) for text in texts]
+    assert len({ranking_hash(a.node) for a in alphas}) == 120
+    assert not any(a.level_dependence for a in alphas)
+    lookbacks = [a.lookback for a in alphas]
+    assert 120 < max(lookbacks) <= 250
 
 
 def oracle_weights(r: Any, m: Any, a: float, p: float) -> Any:
