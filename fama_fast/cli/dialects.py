@@ -6,11 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fama_fast.cli.operator_text import first_sentence
 from fama_fast.errors import UnknownName, nearest_name
 from fama_fast.lang import DIALECTS, parse, to_text
 from fama_fast.ops import find, names
 from fama_fast.passes import lookback
+from fama_fast.proposals.operator_text import first_sentence
 from fama_fast.types import Kind
 
 if TYPE_CHECKING:

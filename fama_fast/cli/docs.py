@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fama_fast.cli.operator_text import describe, first_sentence, parameter_line
 from fama_fast.cli.picture import picture
+from fama_fast.proposals.operator_text import describe, first_sentence, parameter_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

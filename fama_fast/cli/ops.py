@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from fama_fast.cli.common import AsJson  # noqa: TC001  (typer reads annotations)
-from fama_fast.cli.operator_text import describe, first_sentence, parameter_line
 from fama_fast.errors import ConfigError
+from fama_fast.proposals.operator_text import describe, first_sentence, parameter_line
 from fama_fast.terminal import say_json
 
 

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from fama_fast.cli.operator_text import first_sentence
+from fama_fast.proposals.operator_text import first_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,6 +17,7 @@ from fama_fast.errors import NotRecorded, StoreError, nearest_name
 from fama_fast.ledger import schema
 from fama_fast.ledger.earlier_versions import negative, oriented_text
 from fama_fast.ledger.kin import ChainLink, ChainPath, Kin, canonical_of, kin_of
+from fama_fast.ledger.rows import standing_row
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -244,7 +245,7 @@ class Lineage:
             StoreError: it is neither.
         """
         c_, s_ = _CANDIDATES.c, schema.starting_factors.c
-        query = sa.select(sa.func.min(c_.id)).where(c_.run_id == self._run, c_.fingerprint == fingerprint)
+        query = sa.select(standing_row()).where(c_.run_id == self._run, c_.fingerprint == fingerprint)
         row = c.execute(query).scalar()
         start = sa.select(s_.fingerprint).where(s_.run_id == self._run, s_.fingerprint == fingerprint)
         if c.execute(start).first() is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fama_fast.library.factor import score_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,8 @@ class StartingFactor:
 
 FACTORS = "factors"  # in a run's state: what it ends with, once its search is over
 LISTABLE = "listable"  # in `extra`: it may be in the run's short list
+AGENT = "agent"  # the proposer of a run that is an agent's session
+REPEATED = "repeated"  # in `extra`: the row completes an earlier one of the same formula, and is no trial of its own
 AS_PROPOSED = "as_proposed"  # where a candidate's extra keeps the form that training turned round
 
 
@@ -138,6 +140,25 @@ def as_proposed(row: Mapping[str, Any]) -> tuple[str, str]:
     proposed = (row.get("extra") or {}).get(AS_PROPOSED)
     source = row if proposed is None else proposed
     return source["fingerprint"], source["canonical"]
+
+
+def trials_of(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Each trial once: a formula that was scored and proposed later is where it was scored, with what became of it."""
+    out: list[Mapping[str, Any]] = []
+    place: dict[str, int] = {}
+    for row in rows:
+        name = row["fingerprint"]
+        if (row["extra"] or {}).get(REPEATED) and name in place:
+            at = place[name]
+            out[at] = {**row, **{key: out[at][key] for key in _OF_ITS_FIRST}}
+            continue
+        if name:
+            place[name] = len(out)
+        out.append(row)
+    return out
+
+
+_OF_ITS_FIRST = ("id", "round", "position", "occurrence", "scores", "score")  # of the row in which it was measured
 
 
 def now() -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from fama_fast.ledger import schema
-from fama_fast.ledger.records import CandidateRecord, ChainStep, RunRecord, plain, storable
+from fama_fast.ledger.records import REPEATED, CandidateRecord, ChainStep, RunRecord, plain, storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,9 +37,18 @@ def insert_candidates(c: sa.Connection, run: RunRecord, number: int, records: Se
             for parent in dict.fromkeys(record.parents)
         ]
         if record.fingerprint:
+            if record.extra.get(REPEATED):
+                first[record.fingerprint] = int(row_id)
             first.setdefault(record.fingerprint, int(row_id))
     if links:
         c.execute(schema.parents.insert(), links)
+
+
+def standing_row() -> sa.ColumnElement[int]:
+    """The id of the row that stands for a fingerprint: its first, or the last that completes it (`REPEATED`)."""
+    t = schema.candidates.c
+    completed = sa.case((t.extra[REPEATED].as_string().is_not(None), t.id))
+    return sa.func.coalesce(sa.func.max(completed), sa.func.min(t.id))
 
 
 def _known(c: sa.Connection, run_id: str, fingerprints: Iterable[str]) -> tuple[dict[str, int], dict[str, int]]:
@@ -50,7 +59,7 @@ def _known(c: sa.Connection, run_id: str, fingerprints: Iterable[str]) -> tuple[
     for start in range(0, len(listed), _MANY):
         part = listed[start : start + _MANY]
         rows = c.execute(
-            sa.select(t.c.fingerprint, sa.func.min(t.c.id), sa.func.max(t.c.occurrence))
+            sa.select(t.c.fingerprint, standing_row(), sa.func.max(t.c.occurrence))
             .where(t.c.run_id == run_id, t.c.fingerprint.in_(part))
             .group_by(t.c.fingerprint)
         )

@@ -82,7 +82,7 @@ def test_the_command_prints_the_page(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_lookbacks_in_words_are_the_rules() -> None:
-    from fama_fast.cli.operator_text import describe
+    from fama_fast.proposals.operator_text import describe
 
     words = {name: describe(spec)["lookback"] for name, spec in SPECS.items()}
     assert words["DELAY"] == "d"

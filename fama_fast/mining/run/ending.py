@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import OutputError, StoreError
 from fama_fast.ledger.prior_runs import earlier_runs
-from fama_fast.ledger.records import known_figures, now
+from fama_fast.ledger.records import known_figures, now, trials_of
 from fama_fast.library.factor import Factor
 from fama_fast.library.starting import save_factors, starting_factors
 from fama_fast.mining.library.gates import funnel
@@ -103,7 +103,7 @@ class Ending:
         """
         config, bar = self.config, self.config.verdict
         self.doing = "the verdict"
-        rows = self.ledger.candidates(run.id)
+        rows = trials_of(self.ledger.candidates(run.id))
         new = self.factors(state)
         before = earlier_runs(self.ledger, run)
         judged, tried = judge_factors(
@@ -187,7 +187,7 @@ class Ending:
     def interrupted(self, run: RunRecord, state: LoopState, reason: str) -> MiningResult:
         """The result after the rounds so far. Nothing is closed: the run stays open for `resume`."""
         bar = self.config.verdict
-        rows = self.ledger.candidates(run.id)
+        rows = trials_of(self.ledger.candidates(run.id))
         judged, tried = judge_factors(
             self.factors(state),
             [(r["fingerprint"], r["scores"]) for r in rows],

@@ -79,7 +79,7 @@ def mine(
     reporter: Progress = progress or NoProgress()
     record = None
     opened = ExitStack()
-    opened.enter_context(_old_objects_left_alone())
+    opened.enter_context(old_objects_left_alone())
     # Last, and in any case, for it has the terminal; whichever `reporter` is by then.
     opened.callback(lambda: reporter.close())  # noqa: PLW0108
     try:
@@ -170,7 +170,7 @@ def _hand_over(result: MiningResult, reporter: Progress, output: str | Path | No
 
 
 @contextmanager
-def _old_objects_left_alone() -> Iterator[None]:
+def old_objects_left_alone() -> Iterator[None]:
     """Inside the block garbage collection runs seldom, and skips the objects that existed before it.
 
     A search makes many expressions and hardly a cycle (docs/decisions/005-time-outside-kernels.md).

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fama_fast.errors import ConfigError, DataError
 from fama_fast.lang import writable
 from fama_fast.ledger.ownership import FINISHED
-from fama_fast.ledger.records import to_the_second
+from fama_fast.ledger.records import AGENT, to_the_second
 from fama_fast.mining.config import MiningConfig
 from fama_fast.mining.config_file import config_from_dict, differences, document
 from fama_fast.mining.configured_data import open_panel, reading_settings
@@ -166,6 +166,8 @@ def resumable(ledger: Ledger, run_id: str, config: MiningConfig) -> RunRecord:
             f"run {record.id} is finished ({to_the_second(record.finished_at)}): start a new one; "
             f"'fama-fast runs show {record.id}' has its result"
         )
+    if record.proposer == AGENT:
+        raise ConfigError(f"run {record.id} is an agent's session: fama-fast mcp --resume {record.id} goes on with it")
     # What the run's version had no key for is at its default.
     theirs = document(config_from_dict(record.config, source=f"the settings of run {record.id}"))
     changed = differences(document(config), theirs, MAY_CHANGE)

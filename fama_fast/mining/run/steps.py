@@ -187,7 +187,7 @@ def pass_gates(
     state.known.update(c.alpha.canonical for c in candidates if c.alpha is not None)
     _race(readable, state, config, market, number)
     running = [c for c in readable if run_gates(c, GateCost.SAMPLE, context)]
-    _measure(running, market, state)
+    measure_candidates(running, market, state)
     passed = [c for c in running if run_gates(c, GateCost.SAMPLE, context) and run_gates(c, GateCost.TRAINING, context)]
     if config.lists:
         for candidate in running:
@@ -275,7 +275,7 @@ def _race(candidates: Sequence[Candidate], state: LoopState, config: MiningConfi
         candidate.coverage = 1.0 if race_result is None else race_result.coverage
 
 
-def _measure(candidates: Sequence[Candidate], market: Market, state: LoopState) -> None:
+def measure_candidates(candidates: Sequence[Candidate], market: Market, state: LoopState) -> None:
     """Compute exact daily series, of which the objective's decides the direction, with their summaries over training
     and validation in it."""
     if not candidates:

@@ -86,7 +86,7 @@ def judge_factors(
     place: dict[str, int] = {}
     ts: list[tuple[float, float]] = []
     for i, (fingerprint, scores) in enumerate(measured):
-        t_train, t_valid = (_objective_t(scores, split) for split in ("train", "valid"))
+        t_train, t_valid = (objective_t(scores, split) for split in ("train", "valid"))
         ts.append((t_train, t_valid))
         train[i] = p_value(t_train) if math.isfinite(t_train) else 1.0
         valid[i] = one_sided(t_valid)
@@ -117,7 +117,7 @@ def _figure(scores: Scores, split: str, name: str) -> float:
     return NAN if value is None else float(value)
 
 
-def _objective_t(scores: Scores, split: str) -> float:
+def objective_t(scores: Scores, split: str) -> float:
     """t of the objective; of the RankIC in scores that know no objective."""
     t = _figure(scores, split, "objective_t")
     return t if math.isfinite(t) else _figure(scores, split, "rank_ic_t")
@@ -190,7 +190,7 @@ def conclude(
             f.valid_t,
             f.valid_p,
             f.holds,
-            _objective_t(test, f.fingerprint) if f.fingerprint in test else None,
+            objective_t(test, f.fingerprint) if f.fingerprint in test else None,
         )
         for f in judged
     )
