@@ -17,8 +17,8 @@ import tempfile
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from fama_fast.agents.opening import open_session
 from fama_fast.agents.server import build_server
-from fama_fast.agents.session import open_session
 from fama_fast.data import SimulationSpec, simulate
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.verdict.control import random_formulas
@@ -108,7 +108,8 @@ def main() -> int:
         said[verdict["status"]] += 1
         opened += bool(verdict["test_opened"])
         print(f"seed {seed}: {verdict['headline']}", flush=True)
-    print(f"{asked.sessions} sessions of {asked.formulas} formulas, agent {asked.agent}: {dict(said)}; test opened {opened}")
+    what = f"{asked.sessions} sessions of {asked.formulas} formulas, agent {asked.agent}"
+    print(f"{what}: {dict(said)}; test opened {opened}")
     return 1 if said[CLAIM] else 0
 
 

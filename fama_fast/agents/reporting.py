@@ -38,7 +38,7 @@ def report(session: AgentSession) -> dict[str, Any]:
             "admitted": [_line(t) for t in ranked if t.admitted],
             "best_in_training": [_line(t) for t in ranked[:_BEST]],
             "library": [m.factor.canonical for m in session.state.library.members],
-            "pool_of_admitted_on_validation": figures(dict(session.state.pool)),
+            "pool_on_validation": figures(dict(session.state.pool)),
             "verdict": None if run.verdict is None else recorded_verdict(run),
             "read_it": f"fama-fast runs show {run.id}; with a verdict: fama-fast report {run.id}",
         }

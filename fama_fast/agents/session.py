@@ -1,8 +1,5 @@
 """A session of an agent: formulas from outside, measured one by one as the candidates of one run of the ledger.
 
-    with open_session(config) as session:
-        answer = session.score("RANK(DELTA(CLOSE, 5)) * -1")
-
 Each score is one round of the run, committed before it is answered, so a server that is killed has lost nothing that it
 said, and the next one on the same data and settings goes on with the session. Training and validation are all that an
 answer is made of: the test split is read by `verdict` alone, which is the end of every mining run (`run.ending`).
@@ -13,7 +10,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,98 +19,33 @@ from fama_fast.agents.answers import trial_answer
 from fama_fast.agents.looks import Looks
 from fama_fast.agents.measuring import Refused, gate_context, measure, refusal
 from fama_fast.agents.trial import ASKED, HELD, NEAREST, PROPOSE, SCORE, Trial
-from fama_fast.errors import ConfigError, StoreError
-from fama_fast.ledger.ledger import Ledger
-from fama_fast.ledger.ownership import INTERRUPTED, RUNNING, Heartbeat, status_now
+from fama_fast.errors import StoreError
+from fama_fast.ledger.ownership import INTERRUPTED
 from fama_fast.ledger.prior_runs import earlier_runs
 from fama_fast.ledger.records import AGENT, REPEATED, ExchangeRecord, RunRecord, as_proposed, now
 from fama_fast.library.codec import factor_to_dict
-from fama_fast.library.starting import check_cache, starting_factors
+from fama_fast.library.starting import starting_factors
 from fama_fast.mining.candidate import Candidate
-from fama_fast.mining.config_file import config_from_dict, differences, document
-from fama_fast.mining.measure.cluster_scorer import open_market
+from fama_fast.mining.config_file import document
 from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.progress.plain import NoProgress
 from fama_fast.mining.run import steps
-from fama_fast.mining.run.data_quality import quality_of
 from fama_fast.mining.run.ending import Ending
-from fama_fast.mining.run.mine import old_objects_left_alone
-from fama_fast.mining.run.setup import MAY_CHANGE, check_budget, ledger_place, open_data, read_through
 from fama_fast.mining.run.state import PROPOSED, first_state, restored_state
 from fama_fast.mining.run.stopping import StopRequest
-from fama_fast.mining.run.to_records import data_record, record_of, start_of
+from fama_fast.mining.run.to_records import record_of, start_of
 from fama_fast.proposals.protocol import Proposal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from fama_fast.engine import Alpha
+    from fama_fast.ledger.ledger import Ledger
     from fama_fast.ledger.records import CandidateRecord
     from fama_fast.mining.config import MiningConfig
     from fama_fast.mining.measure.market import Market
     from fama_fast.mining.run.state import LoopState
     from fama_fast.mining.verdict.results import MiningResult
-    from fama_fast.panel import Panel
-    from fama_fast.panel.dataset import Dataset
-
-
-def session_settings(config: MiningConfig) -> MiningConfig:
-    """The settings of a session: those of a run, without the steps that an agent does for itself.
-
-    Nobody is shown exemplars and chains, and each formula is measured in full rather than raced: an agent asks for few,
-    and wants their figures.
-    """
-    racing = config.racing.model_copy(update={"enabled": False})
-    run = config.run.model_copy(update={"use_css": False, "use_coe": False})
-    return config.model_copy(update={"racing": racing, "run": run})
-
-
-@contextmanager
-def open_session(
-    config: MiningConfig,
-    *,
-    panel: Panel | Dataset | None = None,
-    resume: str | None = None,
-    fresh: bool = False,
-    note: Callable[[str], None] | None = None,
-) -> Iterator[AgentSession]:
-    """A session on the data that the configuration names, open as long as the block.
-
-    It goes on with the newest session on the same data and settings that its process left unfinished, if there is one.
-
-    Args:
-        panel: the data, in place of what `config.paths` names. resume: id of the session to go on with, or "last".
-        fresh: begin a new one in any case. note: is told what one should know.
-
-    Raises:
-        ConfigError: wrong settings, or a session that cannot be resumed with them. DataError: data that cannot be
-            mined. StoreError: the ledger.
-    """
-    settings, say = session_settings(config), note or (lambda _: None)
-    if fresh and resume is not None:
-        raise ConfigError(f"a new session, or {resume} resumed: ask for one of them")
-    check_budget(settings, panel)
-    data = panel if panel is not None else open_data(settings)
-    read_through(data, settings)
-    for warning in data.warnings:
-        say(f"warning: {warning}")
-    known = data_record(data, quality_of(data, settings), given=panel is not None)
-    with ExitStack() as opened:
-        opened.enter_context(old_objects_left_alone())
-        market = opened.enter_context(open_market(data, settings, given=panel is not None, note=say))
-        for text in market.warnings:
-            say(f"warning: {text}")
-        if settings.paths.factor_cache is not None and settings.run.update_cache:
-            check_cache(settings.paths.factor_cache)
-        ledger = opened.enter_context(Ledger.open(ledger_place(settings)))
-        session = AgentSession(settings, market, ledger, known)
-        record = None if fresh else session.unfinished(resume)
-        session.begin(record)
-        opened.callback(session.leave)
-        opened.enter_context(Heartbeat(lambda: ledger.beat(session.run.id)))
-        what = "a new session" if record is None else f"going on with {session.looks.session} trials of session"
-        say(f"{what} {session.run.id}; ledger {ledger.place}")
-        yield session
 
 
 class AgentSession:
@@ -135,36 +67,6 @@ class AgentSession:
         self._damaged = self._finished = False
 
     # Life
-
-    def unfinished(self, wanted: str | None) -> RunRecord | None:
-        """The session to go on with: the one asked for, or the newest unfinished one on these data and settings that no
-        process is working on.
-
-        Raises:
-            StoreError: there is no such run. ConfigError: it is no session, is finished, or is on other data or
-                settings.
-        """
-        if wanted is not None:
-            record = self.ledger.get_run(wanted)
-            why = self._why_not(record)
-            if why is not None:
-                raise ConfigError(f"run {record.id} cannot be gone on with: {why}")
-            return record
-        return next((r for r in reversed(self.ledger.list_runs()) if self._why_not(r) is None), None)
-
-    def _why_not(self, record: RunRecord) -> str | None:
-        """The reason not to go on with a run, or None."""
-        if record.proposer != AGENT:
-            return f"it is a search by {record.proposer}, no session of an agent"
-        if record.summary is not None:
-            return "it has its verdict"
-        if status_now(record) == RUNNING:
-            return "another process is working on it"
-        if record.data_hash != self.market.whole.data_hash:
-            return f"it is on other data: {record.source} with hash {record.data_hash}"
-        theirs = document(config_from_dict(record.config, source=f"the settings of run {record.id}"))
-        changed = differences(document(self.config), theirs, MAY_CHANGE)
-        return f"it has other settings: {'; '.join(changed)}" if changed else None
 
     def begin(self, record: RunRecord | None = None) -> None:
         """Begin a session, or go on with the unfinished one of `record`."""
@@ -372,7 +274,7 @@ class AgentSession:
         state, config = self.state, self.config
         self._damaged = True
         if steps.pass_gates([candidate], state, config, self.market, state.round + 1, AGENT):
-            steps.update_pool(state, self.pool, config.run.min_gain)
+            steps.update_pool(state, self.pool, config)
         candidate.seconds = time.perf_counter() - began
         gate, reason = candidate.gate, candidate.reason
         if "train" not in candidate.scores:  # stopped before it was measured again

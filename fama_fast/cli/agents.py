@@ -73,7 +73,7 @@ def mcp(
     counted trial in the ledger; the test split is opened by verdict alone. A session that was left, or killed, goes on
     where it was. docs/llm.md shows how clients are told of it.
     """
-    from fama_fast.agents.session import open_session
+    from fama_fast.agents.opening import open_session
     from fama_fast.errors import ConfigError
     from fama_fast.mining.config_file import load_config
 

@@ -44,10 +44,11 @@ def write_config(folder: Path, *, rounds: int = 5, candidates: int = 6, clustere
 def start(*arguments: str, folder: Path, code: str | None = None, **options: Any) -> subprocess.Popen[str]:
     """`fama-fast ...` (or `code` with these arguments) in a process of its own, in `folder`."""
     program = ["-c", code] if code is not None else ["-m", "fama_fast"]
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
         [sys.executable, *program, *arguments],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))), "PYTHONUNBUFFERED": "1"},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

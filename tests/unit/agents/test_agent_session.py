@@ -13,7 +13,8 @@ import pytest
 from fama_fast.agents import describing, reporting
 from fama_fast.agents.looks import Looks
 from fama_fast.agents.measuring import Refused
-from fama_fast.agents.session import AgentSession, open_session
+from fama_fast.agents.opening import open_session
+from fama_fast.agents.session import AgentSession
 from fama_fast.agents.studying import Studies
 from fama_fast.data import PlantedSignal, SimulationSpec, scan_market_data, simulate, to_frame, write_frame
 from fama_fast.errors import ConfigError, FamaError, ParseError, StoreError, UnknownName
@@ -299,8 +300,9 @@ def test_a_new_session_can_be_asked_for(panel: Panel, tmp_path: Path) -> None:
     with open_session(settings(tmp_path), panel=panel, resume=first) as session:
         assert session.run.id == first
         assert session.looks.session == 1
-    with pytest.raises(ConfigError, match="ask for one of them"), open_session(
-        settings(tmp_path), panel=panel, resume=first, fresh=True
+    with (
+        pytest.raises(ConfigError, match="ask for one of them"),
+        open_session(settings(tmp_path), panel=panel, resume=first, fresh=True),
     ):
         pass
 
@@ -317,8 +319,9 @@ def test_a_session_is_gone_on_with_on_its_own_data_and_settings_alone(
 ) -> None:
     with open_session(settings(tmp_path), panel=panel) as session:
         first = session.run.id
-    with pytest.raises(ConfigError, match=said), open_session(
-        settings(tmp_path, **more), panel=market(data), resume=first
+    with (
+        pytest.raises(ConfigError, match=said),
+        open_session(settings(tmp_path, **more), panel=market(data), resume=first),
     ):
         pass
     with open_session(settings(tmp_path, **more), panel=market(data)) as session:
@@ -334,8 +337,9 @@ def test_a_session_is_no_search_to_resume_and_a_search_is_no_session(panel: Pane
         assert ledger.get_run(run).status == "interrupted"
     search = {"run": {"threads": 1, "rounds": 1, "candidates": 3}, "control": {"random": False}}
     found = mine(config_from_dict({"paths": {"output_dir": str(tmp_path)}, **search}), panel=panel)
-    with pytest.raises(ConfigError, match="no session of an agent"), open_session(
-        settings(tmp_path), panel=panel, resume=found.run_id
+    with (
+        pytest.raises(ConfigError, match="no session of an agent"),
+        open_session(settings(tmp_path), panel=panel, resume=found.run_id),
     ):
         pass
 
