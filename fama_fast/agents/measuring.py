@@ -12,6 +12,7 @@ import numpy as np
 from fama_fast.agents.trial import Nearest
 from fama_fast.errors import FamaError
 from fama_fast.mining.library.gates import GateContext, GateCost, run_gates
+from fama_fast.mining.measure.levels import unit_vector
 from fama_fast.mining.run.steps import measure_candidates
 from fama_fast.mining.run.wide_filling import take_in
 
@@ -65,14 +66,15 @@ def measure(candidate: Candidate, state: LoopState, market: Market, context: Gat
     candidate.gate, candidate.reason = first
     run_gates(candidate, GateCost.SAMPLE, context)
     if run_gates(candidate, GateCost.TRAINING, context):
-        (unit,) = market.vectors([candidate.compiled])
-        candidate.vector = unit * np.float32(candidate.sign)
+        assert candidate.vector_levels is not None
+        candidate.vector = unit_vector(candidate.vector_levels)
         known = candidate.fingerprint in state.library.vectors
         run_gates(candidate, GateCost.ADMISSION, context)
         if not known:
             state.library.vectors.forget({candidate.fingerprint})
     candidate.replaces = ()
-    candidate.series = candidate.vector = candidate.wide_series = candidate.levels = None
+    candidate.series = candidate.vector = candidate.wide_series = None
+    candidate.levels = candidate.vector_levels = None
     return nearest
 
 
