@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fama_fast.llm.expression_text import Shape, clean_expression, pieces, shape_of
+from fama_fast.llm.expression_text import Shape, clean_expression, pieces, plain_letters, shape_of, without_remark
 from fama_fast.llm.loose_json import Cut, Members, read_values
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MAX_EXPRESSION = 4_000
 _MAX_CHECKS = 300
 _MAX_LINE = 8_000
+_MAX_WRAPS = 8  # texts of JSON within the JSON that are read
+_FULL_WIDTH = str.maketrans("\uff5b\uff5d\uff3b\uff3d\uff02\uff07\uff1a\uff0c", "{}[]\"':,")
 
 # Keys by role, the surest first: {"alpha": "Momentum", "expression": "RANK(...)"} has one expression.
 _KEYS: dict[str, tuple[str, ...]] = {
@@ -55,7 +57,8 @@ class Item:
 
 def _role(key: str) -> tuple[str, int] | None:
     """The role of a key (expression, hypothesis, ...) and its rank of certainty (0 is surest), or None."""
-    folded = key.strip().strip("*_`\"'").casefold().replace(" ", "_").replace("-", "_").rstrip("0123456789_#")
+    folded = plain_letters(key).strip().strip("*_`\"'").casefold()
+    folded = folded.replace(" ", "_").replace("-", "_").rstrip("0123456789_#")
     for role, keys in _KEYS.items():
         if folded in keys:
             return role, keys.index(folded)
@@ -66,20 +69,22 @@ def _looks_right(text: str) -> bool:
     return shape_of(clean_expression(text)) is not Shape.PROSE
 
 
-def _json_items(value: object) -> Iterator[Item]:
-    """Items anywhere inside a value, in document order."""
+def _json_items(value: object, wraps: list[str]) -> Iterator[Item]:
+    """Items anywhere inside a value, in document order. Texts that are JSON themselves are added to `wraps`, read last,
+    while there are few."""
     if isinstance(value, list):
         for v in value:
-            if isinstance(v, str):
-                if _looks_right(v):
-                    yield Item(v, cut=isinstance(v, Cut))
+            if isinstance(v, str) and _looks_right(v):
+                yield Item(v, cut=isinstance(v, Cut))
             else:
-                yield from _json_items(v)
+                yield from _json_items(v, wraps)
     elif isinstance(value, Members):
-        yield from _object_items(value)
+        yield from _object_items(value, wraps)
+    elif isinstance(value, str) and value.lstrip()[:1] in ("{", "[") and len(wraps) < _MAX_WRAPS:
+        wraps.append(value)
 
 
-def _object_items(members: Members) -> Iterator[Item]:
+def _object_items(members: Members, wraps: list[str]) -> Iterator[Item]:
     best: dict[str, tuple[int, list[str]]] = {}
     nested: list[object] = []
     named: list[tuple[str, str]] = []
@@ -91,7 +96,7 @@ def _object_items(members: Members) -> Iterator[Item]:
                 best[role[0]] = (role[1], ["" if value is None else value])
             elif role[1] == rank:
                 texts.append("" if value is None else value)
-        elif isinstance(value, str):
+        elif isinstance(value, str) and value.lstrip()[:1] not in ("{", "["):
             named.append((key, value))
         else:
             nested.append(value)
@@ -104,19 +109,51 @@ def _object_items(members: Members) -> Iterator[Item]:
             if _looks_right(text):
                 yield Item(text, key, cut=isinstance(text, Cut))
     for value in nested:
-        yield from _json_items(value)
+        yield from _json_items(value, wraps)
 
 
-def from_json(text: str) -> list[Item]:
+def from_json(text: str, *, outermost: bool = True) -> tuple[list[Item], bool]:
+    """Items of all JSON in the text, and whether the text ends inside a proposal whose expression is missing.
+
+    Where there is none it may be in a text within the JSON, or its quotes be escaped (a text of JSON that is broken) or
+    full-width.
+    """
     items: list[Item] = []
+    wraps: list[str] = []
+    cut = False
 
     def useful(value: object) -> bool:
+        nonlocal cut
         before = len(items)
-        items.extend(_json_items(value))
+        items.extend(_json_items(value, wraps))
+        cut = cut or _lacks_expression(value)
         return len(items) > before
 
     read_values(text, useful, budget=1_000 + 6 * len(text))
-    return items
+    if not items and outermost:
+        for inner in wraps:
+            items += from_json(inner, outermost=False)[0]
+    if not items and outermost:
+        plain = text.replace('\\"', '"').replace("\\n", "\n") if '\\"' in text else text
+        plain = plain.translate(_FULL_WIDTH)
+        if plain != text:
+            return from_json(plain, outermost=False)
+    return items, cut
+
+
+def _lacks_expression(value: object) -> bool:
+    """Whether the text ends inside this value, and its last object is a proposal without its expression."""
+    while isinstance(value, list):
+        if not value:
+            return False
+        value = value[-1]
+    if not isinstance(value, Members) or not value.cut:
+        return False
+    roles = {role[0] for key, _ in value.items if (role := _role(key))}
+    last = value.items[-1][1] if value.items else None
+    if "expression" in roles:
+        return False
+    return bool(roles) or _lacks_expression(last) or (isinstance(last, list) and not last)
 
 
 def from_blocks(lines: list[str]) -> list[Item]:
@@ -203,6 +240,9 @@ def from_lines(lines: list[str], is_expression: Callable[[str], bool]) -> list[I
                 break
             if shape is Shape.CALL and chosen is None:  # wrong, but meant: the model can be told why
                 chosen = Item(candidate, beside)
+        if chosen is None and checks < _MAX_CHECKS and (parts := without_remark(cleaned)) is not None:
+            checks += 1
+            chosen = Item(*parts)
         if chosen:
             items.append(chosen)
     return items

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ _TYPOGRAPHY = str.maketrans(
         "\u00b7": "*",
         "\u00f7": "/",
         "\u2215": "/",
+        "\u2044": "/",
+        "\uff0d": "-",
         "\u2264": "<=",
         "\u2265": ">=",
         "\u2260": "!=",
@@ -32,6 +35,14 @@ _TYPOGRAPHY = str.maketrans(
         "\u2060": "",
     }
 )
+_RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+")
+_REMARK = re.compile(
+    r"\s*(?:(?P<sign>[-\u2013\u2014]{1,2}|[:;,.]|\u2192|=>|->)\s+|\s(?=\()|\s(?=(?:which|that|because|captures?|measures?|to|as"
+    r"|since|so|is|this|it|i\.e\.|e\.g\.|means?|shows?|buys?|signals?|reflects?|identif(?:y|ies)|ranks?)\s))"
+    r"(?P<remark>\(?\s*[A-Za-z\u00c0-\u024f].*)\Z",
+    re.DOTALL,
+)
+_CALL = re.compile(r"[A-Za-z_]\w*\(")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_ ]{0,40}(?::=|=)(?!=)\s*(?=[A-Za-z(\-0-9])")
 _COMMENT = re.compile(r"\s(?:#|//|--\s).*", re.DOTALL)
 _TOKEN = re.compile(
@@ -40,6 +51,7 @@ _TOKEN = re.compile(
 )
 _WORD_OPERATORS = frozenset({"AND", "OR", "NOT"})
 _SHAPE_LIMIT = 8_000
+_MAX_REMARKS = 50  # places in one text where a remark might begin
 _QUOTES = "`\"'\u201c\u201d\u2018\u2019$"
 _SEPARATOR = re.compile(r" [-\u2013\u2014]{1,2} | ?[:;\uff1a] | (?:#|//) ?| \| | ?(?:\u2192|=>|->) ?")
 _TICKED = re.compile(r"`([^`]{3,4000})`")
@@ -56,11 +68,21 @@ class Shape(enum.Enum):
     PROSE = "prose"  # anything else
 
 
+def plain_letters(text: str) -> str:
+    """`text` with full-width, mathematical and other letters and digits as the plain ones that they stand for (NFKC).
+
+    Raised digits are powers: the plain `2` in place of one would be another formula.
+    """
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFKC", _RAISED.sub(lambda m: "^" + m[0], text)).translate(_TYPOGRAPHY)
+
+
 def clean_expression(text: str) -> str:
     """`text` on one line, without quotes, backticks, an assignment, a trailing comment, typographic signs."""
     if len(text) > _SHAPE_LIMIT:
         return text[: _SHAPE_LIMIT + 1]
-    out = " ".join(text.translate(_TYPOGRAPHY).split())
+    out = " ".join(plain_letters(text.translate(_TYPOGRAPHY)).split())
     out = _COMMENT.sub("", out)
     before = None
     while before != out:
@@ -123,6 +145,36 @@ def shape_of(text: str) -> Shape:
     if call:
         return Shape.CALL_SPACED if spaced else Shape.CALL
     return Shape.INFIX if infix else Shape.PROSE
+
+
+def without_remark(text: str) -> tuple[str, str] | None:
+    """A cleaned text as a formula and the remark that follows it, or None where it does not end in one.
+
+    A remark is prose: words side by side, no call, after a formula with its parentheses closed and a sign of
+    punctuation, an opening parenthesis or a word that no formula goes on with (`which`, `captures`).
+    """
+    depth = 0
+    tries = 0
+    for i, c in enumerate(text[:_SHAPE_LIMIT]):
+        depth += (c == "(") - (c == ")")
+        after = text[i + 1 : i + 2]
+        if depth or not (c == ")" or c.isalnum()) or (after and (after.isalnum() or after == "_")):
+            continue
+        m = _REMARK.match(text, i + 1)
+        if m is None:
+            continue
+        tries += 1
+        if tries > _MAX_REMARKS:
+            return None
+        formula, remark = text[: i + 1], m["remark"].strip()
+        bracketed = remark.startswith("(") and remark.endswith((")", ").")) and not m["sign"]
+        if bracketed:
+            remark = remark.rstrip(".")[1:-1].strip()
+        words = remark.split()
+        prose = shape_of(remark) is Shape.PROSE and (len(words) > 1 or (bracketed and remark.islower()))
+        if prose and not _CALL.search(remark) and shape_of(formula) in (Shape.CALL, Shape.INFIX):
+            return formula, remark
+    return None
 
 
 def pieces(line: str) -> Iterator[tuple[str, str]]:

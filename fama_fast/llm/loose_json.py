@@ -37,12 +37,15 @@ class Cut(str):
 
 
 class Members:
-    """A parsed object: its members in order; keys may repeat in a broken answer, a missing key is ''."""
+    """A parsed object: its members in order; keys may repeat in a broken answer, a missing key is ''. `cut`: the text
+    ended before the object did.
+    """
 
-    __slots__ = ("items",)
+    __slots__ = ("cut", "items")
 
     def __init__(self) -> None:
         self.items: list[tuple[str, object]] = []
+        self.cut = False
 
 
 class _ExhaustedError(Exception):
@@ -113,6 +116,7 @@ class Reader:
                 self.pos += 1
                 return out
             if c in ("", "]"):
+                out.cut = c == ""
                 return out
             if c in "{[:":
                 if c == ":":

@@ -265,3 +265,162 @@ def test_what_a_terminal_or_a_store_would_act_on_is_taken_out() -> None:
     assert proposal.explanation == ""
     dropped = parse_answer("\x1b]0;owned\x07 nothing here \ud800", 3).dropped[0]
     assert dropped.expression.isprintable()
+
+
+# Drafts
+
+ANSWER = '{"alphas":[{"hypothesis":"h","expression":"RANK(CLOSE)","explanation":"e"}]}'
+DRAFT = 'try {"expression":"RANK(OPEN)"} or `RANK(LOW)`\nRANK(HIGH)\n'
+DRAFTS = {
+    "thinking": f"<thinking>{DRAFT}</thinking>{ANSWER}",
+    "reasoning, case": f"<Reasoning>\n{DRAFT}</REASONING >\n{ANSWER}",
+    "triangles": f"\u25c1think\u25b7{DRAFT}\u25c1/think\u25b7{ANSWER}",
+    "brackets": f"[THINK]{DRAFT}[/THINK]{ANSWER}",
+    "harmony": f"<|channel|>analysis<|message|>{DRAFT}<|end|><|start|>assistant<|channel|>final<|message|>{ANSWER}<|return|>",
+    "harmony, several": (
+        f"<|channel|>analysis<|message|>{DRAFT}<|end|><|channel|>commentary<|message|>{DRAFT}<|end|>"
+        f"<|start|>assistant<|channel|>final <|constrain|>json<|message|>{ANSWER}"
+    ),
+    "harmony, markers gone": f"analysisWe {DRAFT}assistantfinal{ANSWER}",
+    "two drafts": f"<think>{DRAFT}</think>\n<think>{DRAFT}</think>\n{ANSWER}",
+    "opened by the template": f"well, {DRAFT}</think>\n{ANSWER}",
+    "spoke of its own end": f"<think>then I close </think> and\n{DRAFT}</think>\n{ANSWER}",
+    "in tags of an answer": f"<think>{DRAFT}</think><answer>{ANSWER}</answer>",
+    "literal, fenced": "```json\n" + ANSWER.replace('"e"', '"ends the </think> of it"') + "\n```",
+    "literal, broken": ANSWER.replace('"e"', '"ends the </think> of it",')[:-3],
+    "literal, behind a draft": f"<think>{DRAFT}</think>"
+    + ANSWER.replace('"e"', '"the </think> part, the <think> part"'),
+    "a stray tag behind it": f"<think>{DRAFT}</think>{ANSWER}\n</think>",
+}
+
+
+@pytest.mark.parametrize("name", DRAFTS)
+def test_a_draft_is_no_proposal_and_a_literal_tag_no_draft(name: str) -> None:
+    answer = parse_answer(DRAFTS[name], 9, is_expression=known)
+    assert [p.expression for p in answer.proposals] == ["RANK(CLOSE)"]
+    assert not any("thinking" in r.reason for r in answer.dropped)
+
+
+def test_a_tag_in_the_middle_of_a_sentence_ends_nothing() -> None:
+    answer = parse_answer("1. RANK(CLOSE) - the </think> effect\n2. RANK(OPEN)", 9, is_expression=known)
+    assert [p.expression for p in answer.proposals] == ["RANK(CLOSE)", "RANK(OPEN)"]
+
+
+@pytest.mark.parametrize(
+    "text", [f"<reasoning>{DRAFT}", f"<|channel|>analysis<|message|>{DRAFT}", f"analysisWe {DRAFT}"]
+)
+def test_a_draft_without_end_is_a_cut_answer(text: str) -> None:
+    answer = parse_answer(text, 9, is_expression=known)
+    assert answer.proposals == ()
+    assert answer.truncated
+    assert [r.reason for r in answer.dropped] == ["the answer ended before the model finished thinking"]
+
+
+# Wrapped, in other letters, in parts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(ANSWER),
+        json.dumps(json.dumps(ANSWER)),
+        '{"result": ' + json.dumps(ANSWER) + "}",
+        "```json\n" + json.dumps(ANSWER) + "\n```",
+        json.dumps(ANSWER)[:-1],
+        ANSWER.replace("RANK(CLOSE)", "\uff32\uff21\uff2e\uff2b\uff08\uff23\uff2c\uff2f\uff33\uff25\uff09"),
+        ANSWER.replace("RANK", "\U0001d411\U0001d400\U0001d40d\U0001d40a"),  # mathematical bold
+        ANSWER.translate(str.maketrans('{}[]":,', "\uff5b\uff5d\uff3b\uff3d\uff02\uff1a\uff0c")),
+    ],
+)
+def test_json_in_a_text_and_letters_of_other_widths(text: str) -> None:
+    assert [p.expression for p in parse_answer(text, 9, is_expression=known).proposals] == ["RANK(CLOSE)"]
+
+
+def test_raised_digits_are_powers() -> None:
+    assert clean_expression("RANK(CLOSE\u00b2 / OPEN\u00b9\u2070)") == "RANK(CLOSE^2 / OPEN^10)"
+
+
+_MOM = "DELTA(CLOSE, 5) / DELAY(CLOSE, 5)"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"mom = {_MOM}\nvol = TS_MEAN(ABS(RET), 20)\nRANK(mom / vol)", [f"RANK(({_MOM}) / (TS_MEAN(ABS(RET), 20)))"]),
+        (f"```\nmom := {_MOM}\nsmooth = TS_MEAN(mom, 5)\nalpha = RANK(smooth)\n```", [f"RANK((TS_MEAN(({_MOM}), 5)))"]),
+        (json.dumps({"expression": f"mom = {_MOM}; RANK(mom)"}), [f"RANK(({_MOM}))"]),
+        (json.dumps({"expression": f"mom = {_MOM}\nRANK(\n  mom\n)"}), [f"RANK( ({_MOM}) )"]),
+        (
+            json.dumps({"expression": f"RANK(mom / v), where mom = {_MOM}, v = ABS(RET)"}),
+            [f"RANK(({_MOM}) / (ABS(RET)))"],
+        ),
+        ("alpha_1 = RANK(CLOSE)\nalpha_2 = RANK(OPEN)", ["RANK(CLOSE)", "RANK(OPEN)"]),
+        ("alpha_1 = RANK(CLOSE)\nalpha_2 = ABS(alpha_1)", ["RANK(CLOSE)", "ABS((RANK(CLOSE)))"]),
+        ("1. RANK(CLOSE)\n2. TS_MEAN(CLOSE, d=5) > OPEN", ["RANK(CLOSE)", "TS_MEAN(CLOSE, d=5) > OPEN"]),
+    ],
+)
+def test_names_of_parts_are_put_back(text: str, expected: list[str]) -> None:
+    answer = parse_answer(text, 9, is_expression=lambda t: "mom" not in t and "alpha" not in t and "(" in t)
+    assert [p.expression for p in answer.proposals] == expected
+
+
+def test_parts_of_parts_of_parts_stay_short() -> None:
+    lines = ["a0 = RANK(CLOSE)", *(f"a{n} = a{n - 1} + a{n - 1}" for n in range(1, 60)), "RANK(a59)"]
+    answer = parse_answer("\n".join(lines), 99, is_expression=lambda _: True)
+    assert max(len(p.expression) for p in answer.proposals) <= 4_000
+
+
+@pytest.mark.parametrize(
+    "remark",
+    [
+        " (captures momentum)",
+        " - captures momentum",
+        " \u2014 buys what fell",
+        " captures short-term momentum",
+        ", which is momentum",
+        "; the market reverts",
+        ". It is about momentum.",
+        ": a measure of strength",
+        " (momentum)",
+    ],
+)
+@pytest.mark.parametrize("form", ['{{"expression": "{}"}}', "1. {}", "Expression: {}\nHypothesis: x", "- `{}`"])
+def test_a_remark_behind_a_formula_is_none_of_it(remark: str, form: str) -> None:
+    answer = parse_answer(form.format("RANK(CLOSE / OPEN)" + remark), 9, is_expression=known)
+    assert [p.expression for p in answer.proposals] == ["RANK(CLOSE / OPEN)"]
+
+
+@pytest.mark.parametrize(
+    "more", [" times the mean", " times RANK(OPEN)", " RANK(OPEN)", " - captures", " - RANK(OPN) of it", " (CLOSE)"]
+)
+def test_what_may_be_a_part_of_a_formula_is_not_cut_away(more: str) -> None:
+    text = "RANK(CLOSE / OPEN)" + more
+    answer = parse_answer(json.dumps({"expression": text}), 9, is_expression=lambda _: False)
+    assert [p.expression for p in answer.proposals] == [text]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"alphas": [{"hypothesis": "Stocks that ro',
+        '{"alphas": [{"hypothesis": "Stocks that rose", ',
+        '{"alphas": [{"hypothesis": "h", "explanation": "e", "expre',
+        '```json\n[{"hypothesis": "Stocks that rose"',
+        '{"alphas": [',
+    ],
+)
+def test_a_cut_before_the_expression_is_a_cut(text: str) -> None:
+    answer = parse_answer(text, 9, is_expression=known)
+    assert answer.truncated
+    assert [r.reason for r in answer.dropped] == [answers.CUT_BEFORE]
+
+
+def test_what_came_whole_before_a_cut_is_kept() -> None:
+    answer = parse_answer(ANSWER[:-2] + ', {"hypothesis": "Stocks that', 9, is_expression=known)
+    assert [p.expression for p in answer.proposals] == ["RANK(CLOSE)"]
+    assert answer.truncated
+    assert [r.reason for r in answer.dropped] == [answers.CUT_BEFORE]
+
+
+def test_an_open_bracket_in_prose_is_no_cut() -> None:
+    assert not parse_answer("I cannot (see [1", 9, is_expression=known).truncated
