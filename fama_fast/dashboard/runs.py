@@ -101,6 +101,15 @@ class Run:
         return _figure(self.verdict, "control", "random_formulas", "pool", "valid", "rank_ic")
 
     @property
+    def wide_text(self) -> str:
+        """The wide pool in words: what it has on validation, and on the test where that was opened."""
+        valid, test = (_figure(self.verdict, "wide", split, "rank_ic") for split in ("valid", "test"))
+        if valid is None:
+            return "none" if self.finished else "at the end"
+        opened = self.test_opened_at is not None and test is not None
+        return f"{typeset(valid)}, test {typeset(test)}" if opened else typeset(valid)
+
+    @property
     def control_text(self) -> str:
         """The random control's pool in a word."""
         if self.control_valid is None:

@@ -76,6 +76,7 @@ def _figures(runs: list[Run]) -> list[tuple[str, list[Any]]]:
         row("factors that hold", lambda r: r.holding),
         row("best training RankIC", lambda r: typeset(r.totals.best)),
         row("pool on validation", lambda r: typeset(r.pool_valid)),
+        row("wide pool, validation", lambda r: r.wide_text),
         row("random control's pool, validation", lambda r: r.control_text),
         row("pool on test", lambda r: r.test_text),
         row("candidates/s of evaluation", lambda r: DASH if r.totals.rate is None else f"{r.totals.rate:,.1f}"),

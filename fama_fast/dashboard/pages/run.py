@@ -154,6 +154,7 @@ def _tiles(run: Run) -> dict[str, str]:
         "admitted": f"{run.totals.admitted}" + (f" (wanted {run.wanted})" if run.wanted else ""),
         "best training RankIC": typeset(run.totals.best),
         "pool on validation": typeset(run.pool_valid),
+        "wide pool": run.wide_text,
         "random control's pool": run.control_text,
         "candidates/s, last round": DASH if rate is None else f"{rate:,.1f}",
         "model tokens": number(run.tokens) + _logged(run.logged_tokens and number(run.logged_tokens)),

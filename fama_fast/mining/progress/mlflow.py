@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 TAG = "fama_run_id"
 _VALUE_ROOM = 500  # characters of a parameter that every MLflow version takes
 _TAG_ROOM = 5000
+_SPLITS = ("valid", "test")
 _BATCH = 100  # parameters in one request: MLflow's limit
 _METRICS = 1000
 _PRIVATE = ("tracking.", "ledger", "llm.api_key_env", "logging.", "paths.output_dir")
@@ -200,19 +201,25 @@ def round_metrics(report: RoundReport) -> dict[str, float]:
     return {name: float(v) for name, v in figures.items() if v is not None and math.isfinite(v)}
 
 
-def final_metrics(document: Mapping[str, Any]) -> dict[str, float]:
-    """Metrics of a result document: how many factors hold, the pool on validation and, where it was opened, on the test
-    split, and the null controls."""
-    verdict = document["verdict"]
-    pool = {
+def _in_short(pool: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The figures of a pool by split, without those of its members and its parts."""
+    return {
         split: {name: value for name, value in figures.items() if name not in ("weights", "other_models", "horizons")}
-        for split, figures in verdict.get("pool", {}).items()
+        for split, figures in pool.items()
     }
+
+
+def final_metrics(document: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics of a result document: how many factors hold, both pools on validation and, where it was opened, on the
+    test split, and the null controls."""
+    verdict = document["verdict"]
+    pool, wide = _in_short(verdict.get("pool", {})), verdict.get("wide", {})
+    wide = wide and {**_in_short({s: wide[s] for s in _SPLITS}), **{k: v for k, v in wide.items() if k not in _SPLITS}}
     metrics = {
         "factors": len(document["factors"]),
         "factors_holding": len(verdict.get("holding", ())),
         "seconds": document["record"].get("seconds"),
-        **dict(leaves({"final": {"pool": pool, "control": verdict.get("control", {})}})),
+        **dict(leaves({"final": {"pool": pool, "wide": wide, "control": verdict.get("control", {})}})),
     }
     numbers = {k: v for k, v in metrics.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
     return {name: float(value) for name, value in numbers.items() if math.isfinite(value)}

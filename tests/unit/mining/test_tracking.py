@@ -295,11 +295,21 @@ def test_figures_that_are_not_defined_are_left_out() -> None:
         "holding": [],
         "pool": {"valid": {"rank_ic": float("nan"), "ic": 0.02, "weights": {"f": 1.0}}, "test": {}},
         "control": {"random_formulas": {"admitted": 3, "pool": {"valid": {"rank_ic": 0.01}}}},
+        "wide": {
+            "formulas": 40,
+            "expected": {"mean": 0.05},
+            "stands": True,
+            "valid": {"rank_ic": 0.04, "net": float("nan"), "horizons": {"1": {"ic": 0.1}}},
+            "test": {},
+        },
     }
     assert final_metrics({"factors": [], "verdict": verdict, "record": {}}) == {
         "factors": 0.0,
         "factors_holding": 0.0,
         "final.pool.valid.ic": 0.02,
+        "final.wide.formulas": 40.0,
+        "final.wide.expected.mean": 0.05,
+        "final.wide.valid.rank_ic": 0.04,
         "final.control.random_formulas.admitted": 3.0,
         "final.control.random_formulas.pool.valid.rank_ic": 0.01,
     }

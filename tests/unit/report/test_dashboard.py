@@ -123,6 +123,7 @@ def fill(place, many: int = MANY) -> None:
             "holding": [_fingerprint(4)],
             "pool": {"valid": {"rank_ic": 0.031}, "test": {"rank_ic": 0.0291}},
             "control": {"random_formulas": {"pool": {"valid": {"rank_ic": 0.004}}}},
+            "wide": {"valid": {"rank_ic": 0.041}, "test": {"rank_ic": 0.0376}},
         }
         listed = [{"fingerprint": _fingerprint(4), "verdict": {"holds": True, "valid_t": 3.25}}]
         test = {_fingerprint(4): {"test": {"rank_ic": 0.0777, "n_days": 60}}}
@@ -133,7 +134,13 @@ def fill(place, many: int = MANY) -> None:
         empty = {"status": "nothing found", "headline": "nothing found", "holding": []}
         # A figure of the test in a run that never opened it would be a fault elsewhere; here it must stay unseen.
         leak = {_fingerprint(4): {"test": {"rank_ic": 0.0555}}}
-        ledger.finish_run(SMALL, verdict=empty | {"pool": leak[_fingerprint(4)]}, summary={}, scores=leak)
+        ledger.finish_run(
+            SMALL,
+            verdict=empty
+            | {"pool": leak[_fingerprint(4)], "wide": {"valid": {"rank_ic": 0.02}, **leak[_fingerprint(4)]}},
+            summary={},
+            scores=leak,
+        )
         live = _run(LIVE)
         ledger.start_run(live, start=known, steps=steps)
         commit(ledger, live, 1, 25)
@@ -289,6 +296,8 @@ def test_runs_tell_of_the_test_only_what_they_opened(store):
     big, small = Runs(store).get(BIG), Runs(store).get(SMALL)
     assert (big.pool_test, big.control_valid, big.holding) == (0.0291, 0.004, 1)
     assert small.pool_test is None
+    assert big.wide_text == "+0.0410, test +0.0376"
+    assert small.wide_text == "+0.0200"
     assert factor.by_fingerprint(store, BIG, _fingerprint(4)).scores["test"] == {"rank_ic": 0.0777, "n_days": 60}
     closed = factor.by_fingerprint(store, SMALL, _fingerprint(4))
     assert "test" not in closed.scores
