@@ -20,7 +20,7 @@ from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.run.listing import listing_of, short_list
 from fama_fast.mining.run.near_copies import MORE, first_new
 from fama_fast.mining.run.wide_judgement import interval, wide_control
-from fama_fast.mining.verdict.control import Control, random_formulas, sizes_of
+from fama_fast.mining.verdict.control import Control, random_formulas, random_parts, sizes_of
 from fama_fast.mining.verdict.measures import judged_series
 from fama_fast.mining.verdict.verdict import judge_factors
 from fama_fast.proposals.protocol import Proposal
@@ -149,10 +149,12 @@ def run_controls(
     own: tuple[Factor, ...] = ()
     if asked.random and candidates:
         sizes = sizes_of((as_proposed(c)[1] for c in candidates), market.vocabulary)
-        more = {n: MORE * count for n, count in sizes.items()} if looked else sizes
-        texts = random_formulas(market.vocabulary, more, config.run.seed, config.gates.limits.level_free)
+        drawn = market.vocabulary, sizes, config.run.seed, config.gates.limits.level_free
         if looked:
-            texts = first_new(market, config, library, texts, sum(sizes.values()))
+            parts = random_parts(*drawn, most=MORE)
+            texts = first_new(market, config, library, parts, sum(sizes.values()))
+        else:
+            texts = random_formulas(*drawn)
         found = select(market, config, library, batches(texts, config.batch_size), stop)
         passed = found.factors if found.listing is None or not found.factors else found.listing.members
         control = replace(control, candidates=len(texts), admitted=len(passed))

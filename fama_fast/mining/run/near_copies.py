@@ -9,7 +9,7 @@ from fama_fast.mining.pools.near_copies import NearCopies
 from fama_fast.passes import ranking_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from fama_fast.engine import Alpha
     from fama_fast.library.factor import Factor
@@ -67,13 +67,16 @@ def _alpha(proposal: Proposal, vocabulary: Vocabulary) -> Alpha:
 
 
 def first_new(
-    market: Market, config: MiningConfig, library: Sequence[Factor], texts: Sequence[str], wanted: int
+    market: Market, config: MiningConfig, library: Sequence[Factor], parts: Iterable[Sequence[str]], wanted: int
 ) -> list[str]:
-    """The first `wanted` of some canonical texts that are near-copies of nothing before them, nor of the library."""
+    """The first `wanted` of some canonical texts that are near-copies of nothing before them, nor of the library.
+
+    Args:
+        parts: the texts; no further part is asked for than what is needed.
+    """
     near = look_again(market, config, [f.as_proposed[0] for f in library])
     found: list[str] = []
-    for at in range(0, len(texts), _BATCH):
-        some = texts[at : at + _BATCH]
+    for some in (texts[at : at + _BATCH] for texts in parts for at in range(0, len(texts), _BATCH)):
         kept, _ = near.new_among(market.compiled(some), wanted - len(found))
         found += [some[i] for i in kept]
         if len(found) == wanted:

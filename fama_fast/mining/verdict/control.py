@@ -17,7 +17,7 @@ from fama_fast.errors import FamaError
 from fama_fast.ir import count_nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from fama_fast.proposals.protocol import Vocabulary
 
@@ -141,48 +141,74 @@ def random_formulas(vocabulary: Vocabulary, sizes: Mapping[int, int], seed: int,
     A size that the grammar hardly ever draws is made up for by the nearest sizes that it does; fewer come back
     only when the vocabulary has no more to offer.
     """
-    from fama_fast.lang import to_text
-    from fama_fast.mining.proposers.level_free import tree_maker
-    from fama_fast.mining.proposers.random_tree import is_scorable
-    from fama_fast.passes import canonicalise
+    return next(random_parts(vocabulary, sizes, seed, level_free), [])
 
+
+def random_parts(
+    vocabulary: Vocabulary, sizes: Mapping[int, int], seed: int, level_free: bool = False, *, most: int = 1
+) -> Iterator[list[str]]:
+    """`random_formulas`, then half as many more and again, all different, until there are `most` times as many: for who
+    has no use for some of them. Each part is drawn when it is asked for."""
     wanted = {n: k for n, k in sizes.items() if k > 0}
-    total = sum(wanted.values())
-    if not total:
-        return []
-    rng = random.Random(f"random formulas {seed}")  # noqa: S311  (no secret)
-    maker, largest = tree_maker(rng, vocabulary, level_free=level_free), max(3, *wanted)
-    drawn: dict[int, list[str]] = {}
-    seen: set[str] = set()
-    for _ in range(total * _DRAWS_PER_FORMULA + _MORE_DRAWS):
-        if all(len(drawn.get(n, ())) >= k for n, k in wanted.items()):
-            break
-        try:
-            node = maker.expression(rng.randint(3, _MAX_DEPTH))
-            node = canonicalise(node)
-        except FamaError:  # parameters that do not go together
-            continue
-        text = to_text(node)
-        if text not in seen and maker.fits(node, _MAX_DEPTH, largest) and is_scorable(node):
-            seen.add(text)
-            drawn.setdefault(count_nodes(node), []).append(text)
-    out: list[str] = []
-    short: dict[int, int] = {}
-    for n in sorted(wanted):
-        exact = drawn.get(n, [])[: wanted[n]]
-        out += exact
-        short[n] = wanted[n] - len(exact)
-        if len(exact) == len(drawn.get(n, ())):
-            drawn.pop(n, None)
-        else:
-            del drawn[n][: len(exact)]
-    for n, missing in short.items():
-        for _ in range(missing):
-            if not drawn:
+    if not wanted:
+        return
+    draws = _Draws(vocabulary, max(3, *wanted), seed, level_free)
+    yield draws.some(wanted)
+    for part in range(2, 2 * most):
+        yield draws.some({n: (part + 1) * k // 2 - part * k // 2 for n, k in wanted.items()})
+
+
+class _Draws:
+    """Random formulas of at most `largest` nodes, no two alike."""
+
+    def __init__(self, vocabulary: Vocabulary, largest: int, seed: int, level_free: bool) -> None:
+        from fama_fast.mining.proposers.level_free import tree_maker
+
+        self._rng = random.Random(f"random formulas {seed}")  # noqa: S311  (no secret)
+        self._maker = tree_maker(self._rng, vocabulary, level_free=level_free)
+        self._largest = largest
+        self._left: dict[int, list[str]] = {}  # that nobody took yet, by size
+        self._seen: set[str] = set()
+
+    def some(self, wanted: Mapping[int, int]) -> list[str]:
+        """So many more of each size, in random order."""
+        left, total = self._left, sum(wanted.values())
+        for _ in range(total * _DRAWS_PER_FORMULA + _MORE_DRAWS):
+            if all(len(left.get(n, ())) >= k for n, k in wanted.items()):
                 break
-            nearest = min(drawn, key=lambda size: (abs(size - n), size))
-            out.append(drawn[nearest].pop(0))
-            if not drawn[nearest]:
-                del drawn[nearest]
-    rng.shuffle(out)
-    return out
+            self._draw()
+        out: list[str] = []
+        missing: dict[int, int] = {}
+        for n in sorted(wanted):
+            exact = left.get(n, [])[: wanted[n]]
+            out += exact
+            missing[n] = wanted[n] - len(exact)
+            self._take(n, len(exact))
+        for n, count in missing.items():
+            for _ in range(count):
+                if not left:
+                    break
+                nearest = min(left, key=lambda size: (abs(size - n), size))
+                out.append(left[nearest][0])
+                self._take(nearest, 1)
+        self._rng.shuffle(out)
+        return out
+
+    def _draw(self) -> None:
+        from fama_fast.lang import to_text
+        from fama_fast.mining.proposers.random_tree import is_scorable
+        from fama_fast.passes import canonicalise
+
+        try:
+            node = canonicalise(self._maker.expression(self._rng.randint(3, _MAX_DEPTH)))
+        except FamaError:  # parameters that do not go together
+            return
+        text = to_text(node)
+        if text not in self._seen and self._maker.fits(node, _MAX_DEPTH, self._largest) and is_scorable(node):
+            self._seen.add(text)
+            self._left.setdefault(count_nodes(node), []).append(text)
+
+    def _take(self, size: int, count: int) -> None:
+        self._left[size] = self._left.get(size, [])[count:]
+        if not self._left[size]:
+            del self._left[size]

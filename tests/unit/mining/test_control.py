@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,15 @@ from fama_fast.data import PlantedSignal, SimulationSpec, simulate
 from fama_fast.data.labels import shuffled_labels
 from fama_fast.engine import compile as compile_alpha
 from fama_fast.ir import count_nodes
-from fama_fast.library import seed_factors
+from fama_fast.library import make_factor, seed_factors
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.library.view import LibraryView
 from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.measure.market import Market
 from fama_fast.mining.run import steps
 from fama_fast.mining.run.controls import Compared, batches, run_controls, select
-from fama_fast.mining.verdict.control import random_formulas, sizes_of
+from fama_fast.mining.run.near_copies import first_new
+from fama_fast.mining.verdict.control import random_formulas, random_parts, sizes_of
 from fama_fast.proposals.protocol import Vocabulary
 
 VOCABULARY = Vocabulary(("OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "RET", "VWAP"), ("SECTOR",), max_window=60)
@@ -51,6 +53,34 @@ def test_random_formulas_have_the_sizes_asked_for_and_follow_from_the_seed() -> 
     assert texts != random_formulas(VOCABULARY, sizes, 4)
     assert {count_nodes(compile_alpha(t).node) for t in texts[:15]} == set(sizes)  # in random order
     assert random_formulas(VOCABULARY, {}, 3) == []
+
+
+def test_more_of_them_come_in_parts_as_they_are_asked_for() -> None:
+    sizes = {1: 1, 4: 5, 7: 20, 11: 8}
+    parts = list(random_parts(VOCABULARY, sizes, 3, most=3))
+    assert parts[0] == random_formulas(VOCABULARY, sizes, 3)
+    assert [len(part) for part in parts] == [34, 16, 18, 16, 18]
+    every = [text for part in parts for text in part]
+    assert len(set(every)) == 3 * 34
+    assert {n: k for n, k in nodes(every).items() if n in (7, 11)} == {7: 60, 11: 24}
+    assert list(random_parts(VOCABULARY, {}, 3, most=3)) == []
+    assert parts[0] != next(random_parts(VOCABULARY, sizes, 4, most=3))
+
+
+def test_no_part_is_drawn_that_nobody_needs(market: Market) -> None:
+    asked: list[int] = []
+
+    def parts() -> Iterator[list[str]]:
+        for i, part in enumerate([["CLOSE", "2 * CLOSE", "VOLUME"], ["-VOLUME", "RET"], ["VWAP / OPEN"]]):
+            asked.append(i)
+            yield [compile_alpha(text).canonical for text in part]
+
+    library = [make_factor("RANK(RET)", sign=1)]
+    assert first_new(market, config(), [], parts(), 2) == ["CLOSE", "VOLUME"]
+    assert asked == [0]
+    assert first_new(market, config(), [], parts(), 3) == ["CLOSE", "VOLUME", "RET"]
+    assert asked == [0, 0, 1]
+    assert first_new(market, config(), library, parts(), 9) == ["CLOSE", "VOLUME", "VWAP / OPEN"]
 
 
 def test_sizes_that_do_not_come_up_are_made_up_for_by_the_nearest() -> None:
