@@ -9,7 +9,7 @@ beside it is cut to their number, by training score too.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -54,6 +54,20 @@ class Selected:
     measured: tuple[tuple[str | None, dict[str, dict[str, float]]], ...] = ()
     wide: WidePool | None = None
     listing: Listing | None = None
+
+
+class Controls(NamedTuple):
+    """The controls of a run, and what is measured on the test if that is opened.
+
+    Attributes:
+        control: the figures. rivals: the random formulas that were chosen, and own: the run's factors beside them.
+            wide: the random formulas' wide pool; None without one.
+    """
+
+    control: Control
+    rivals: tuple[Factor, ...]
+    own: tuple[Factor, ...]
+    wide: WidePool | None
 
 
 @dataclass(frozen=True)
@@ -127,7 +141,7 @@ def run_controls(
     wide: WidePool | None = None,
     looked: bool = False,
     stop: StopRequest | None = None,
-) -> tuple[Control, tuple[Factor, ...], tuple[Factor, ...]]:
+) -> Controls:
     """Run the controls that the configuration asks for.
 
     Args:
@@ -136,10 +150,6 @@ def run_controls(
             formulas; None without any. wide: the run's wide pool, for theirs. looked: whether the run left near-copies
             out, so that theirs are. stop: whether to.
 
-    Returns:
-        The figures, the random formulas that were chosen and the run's factors beside them: both are measured on the
-        test if that is opened.
-
     Raises:
         Stopped: it was asked to.
     """
@@ -147,6 +157,7 @@ def run_controls(
     control = Control()
     chosen: tuple[Factor, ...] = ()
     own: tuple[Factor, ...] = ()
+    theirs: WidePool | None = None
     if asked.random and candidates:
         sizes = sizes_of((as_proposed(c)[1] for c in candidates), market.vocabulary)
         drawn = market.vocabulary, sizes, config.run.seed, config.gates.limits.level_free
@@ -161,7 +172,8 @@ def run_controls(
         if found.factors:
             control, chosen, own = _against(market, config, found, compared, control)
         if wide is not None and wide.size and found.wide is not None:
-            control = replace(control, wide=wide_control(wide, found.wide, config))
+            theirs = found.wide
+            control = replace(control, wide=wide_control(wide, theirs, config))
     if asked.shuffle and candidates:
         rounds: dict[int, list[str]] = {}
         for c in candidates:
@@ -175,7 +187,7 @@ def run_controls(
         best = 0.0 if pool is None else pool.scores[model].get("objective", 0.0)
         p = (1 + sum(1 for value in null if value >= best)) / (1 + len(null))
         control = replace(control, null=tuple(null), null_p=p)
-    return control, chosen, own
+    return Controls(control, chosen, own, theirs)
 
 
 def _against(

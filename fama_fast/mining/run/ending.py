@@ -17,11 +17,11 @@ from fama_fast.library.factor import Factor
 from fama_fast.library.starting import save_factors, starting_factors
 from fama_fast.mining.library.gates import funnel
 from fama_fast.mining.library.pareto import front_rows
-from fama_fast.mining.run.controls import Compared, run_controls
+from fama_fast.mining.run.controls import Compared, Controls, run_controls
 from fama_fast.mining.run.listing import short_list
 from fama_fast.mining.run.luck import luck_among, measure_again, shown_by_panel
 from fama_fast.mining.run.to_records import PLACES, deciding_settings, described, split_days
-from fama_fast.mining.run.wide_judgement import wide_findings, wide_scores, with_test
+from fama_fast.mining.run.wide_judgement import wide_control_on_test, wide_findings, wide_scores, with_test
 from fama_fast.mining.verdict.control import Control
 from fama_fast.mining.verdict.results import MiningResult
 from fama_fast.mining.verdict.verdict import conclude, evidence, interrupted, judge_factors, not_judged, spent_level
@@ -128,7 +128,7 @@ class Ending:
         luck = luck_among(self.market, again)
         could_show = shown_by_panel(self.market, again, trials=tried.total, test_level=test_level)
         compared = Compared(pooled or new, self.pool, before.not_among(rows)) if new else None
-        control, rivals, own = self._controls(run, state, rows, valid, compared)
+        control, rivals, own, random_wide = self._controls(run, state, rows, valid, compared)
         model, horizon = config.pool.model, self.market.horizon
         test: dict[str, dict[str, float]] = {}
         tested: PoolScores | None = None
@@ -138,6 +138,8 @@ class Ending:
             self.progress.phase("opening the test split")
             self.ledger.open_test(run)
             wide = None if wide is None else with_test(wide, state.wide, config)
+            if control.wide is not None and random_wide is not None and wide is not None and wide.stands:
+                control = replace(control, wide=wide_control_on_test(control.wide, state.wide, random_wide, config))
         if holds:
             test = {k: known_figures(v) for k, v in self.market.open_test(pooled).items()}
             tested = self.pool.test(pooled)
@@ -204,10 +206,10 @@ class Ending:
         rows: Sequence[Mapping[str, Any]],
         valid: PoolScores | None,
         compared: Compared | None,
-    ) -> tuple[Control, tuple[Factor, ...], tuple[Factor, ...]]:
+    ) -> Controls:
         config = self.config
         if not (config.control.random or config.control.shuffle):
-            return Control(), (), ()
+            return Controls(Control(), (), (), None)
         self.doing = "the control"
         self.progress.phase("what luck finds: the same gates for random formulas and shuffled labels")
         # Not the factor cache as it is now: it has what this run, or another, added meanwhile.

@@ -72,12 +72,28 @@ def wide_control(ours: WidePool, theirs: WidePool, config: MiningConfig) -> Wide
     count = min(ours.size - ours.seeds, theirs.size - theirs.seeds)
     if not count:
         return WideControl(0)
-    own, random = (pool.first(count).judged("valid")[1] for pool in (ours, theirs))
+    random, own, (gain, spread_gain) = _beside(ours, theirs, count, "valid", config)
+    return WideControl(count, random, own, gain, spread_gain)
+
+
+def wide_control_on_test(control: WideControl, ours: WidePool, theirs: WidePool, config: MiningConfig) -> WideControl:
+    """The same with the test, both pools refitted on training and validation. This opens the test split."""
+    if not control.formulas:
+        return control
+    random, own, (gain, spread_gain) = _beside(ours, theirs, control.formulas, "test", config)
+    return replace(control, pool_test=random, own_test=own, test_gain=gain, test_spread_gain=spread_gain)
+
+
+def _beside(
+    ours: WidePool, theirs: WidePool, count: int, split: str, config: MiningConfig
+) -> tuple[dict[str, float], dict[str, float], list[tuple[float, ...]]]:
+    """Scores of random formulas and of the run's, and the intervals of the difference in objective and spread."""
+    own, random = (pool.first(count).judged(split)[1] for pool in (ours, theirs))
     gains = []
     for name in (config.objective, "spread"):
         a, b = (judged_series(scored.daily["ridge"], name, config) for scored in (own, random))
         gains.append(interval(a - b, ours.market.horizon))
-    return WideControl(count, random.scores["ridge"], own.scores["ridge"], gains[0], gains[1])
+    return random.scores["ridge"], own.scores["ridge"], gains
 
 
 def interval(difference: FloatArray, horizon: int, draws: Sequence[float] = ()) -> tuple[float, ...]:

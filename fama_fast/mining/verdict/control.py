@@ -31,9 +31,10 @@ class WideControl:
     """The wide pool of random formulas beside the run's, of as many: the first ones of each that were measured.
 
     Attributes:
-        formulas: of each, beside the starting library that both have. pool_valid: scores of theirs; own_valid: of the
-            run's. gain, spread_gain: 95% interval of the run's less theirs over validation dates, in the objective and
-            in the spread; empty where there is none.
+        formulas: of each, beside the starting library that both have. pool_valid, pool_test: scores of theirs;
+            own_valid, own_test: of the run's. gain, spread_gain: 95% interval of the run's less theirs over validation
+            dates, in the objective and in the spread; empty where there is none. test_gain, test_spread_gain: over test
+            dates, where the test was opened.
     """
 
     formulas: int
@@ -41,6 +42,10 @@ class WideControl:
     own_valid: dict[str, float] = field(default_factory=dict)
     gain: tuple[float, ...] = ()
     spread_gain: tuple[float, ...] = ()
+    pool_test: dict[str, float] = field(default_factory=dict)
+    own_test: dict[str, float] = field(default_factory=dict)
+    test_gain: tuple[float, ...] = ()
+    test_spread_gain: tuple[float, ...] = ()
 
     @property
     def beaten(self) -> bool:
@@ -49,11 +54,18 @@ class WideControl:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for the result file."""
-        intervals = {"gain_interval": self.gain, "spread_gain_interval": self.spread_gain}
+        intervals = {
+            "gain_interval": self.gain,
+            "spread_gain_interval": self.spread_gain,
+            "test_gain_interval": self.test_gain,
+            "test_spread_gain_interval": self.test_spread_gain,
+        }
+        on_test = {"pool_test": dict(self.pool_test), "run_pool_test": dict(self.own_test)}
         return {
             "formulas": self.formulas,
             "pool": dict(self.pool_valid),
             "run_pool": dict(self.own_valid),
+            **{name: figures for name, figures in on_test.items() if figures},
             **{name: list(bounds) for name, bounds in intervals.items() if bounds},
         }
 

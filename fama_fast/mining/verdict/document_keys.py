@@ -102,8 +102,12 @@ class WideControlFigures(Part):
     formulas: Count
     pool: Figures
     run_pool: Figures
+    pool_test: Figures | None = None  # only where the test was opened
+    run_pool_test: Figures | None = None
     gain_interval: Interval | None = None
     spread_gain_interval: Interval | None = None
+    test_gain_interval: Interval | None = None
+    test_spread_gain_interval: Interval | None = None
 
 
 class WideFigures(Part):

@@ -209,6 +209,13 @@ def _wide(wide: WidePoolFindings, control: WideControl | None, test_level: float
             f"{in_units(objective, control.own_valid.get(objective), horizon)} (95% interval of the difference over "
             f"dates: {interval_in_units(objective, control.gain, horizon)})"
         )
+        if control.pool_test:
+            text += (
+                f"; on the test they have {in_units(objective, control.pool_test.get(objective), horizon)}, the run's "
+                f"{in_units(objective, control.own_test.get(objective), horizon)} (difference "
+                f"{interval_in_units(objective, control.test_gain, horizon)}, of the spread "
+                f"{interval_in_units('spread', control.test_spread_gain, horizon)} bp a day)"
+            )
     return text + "."
 
 

@@ -164,7 +164,7 @@ def test_controls_find_less_than_the_signal_and_say_how_sure_that_is(market: Mar
     settings = config(control={"random": True, "shuffle": 3})
     run = select(market, settings, [], [[SIGNAL]])
     compared = Compared(run.factors, FactorPool(market, settings.pool))
-    control, rivals, own = run_controls(market, settings, [], rows, run.pool, compared)
+    control, rivals, own, _ = run_controls(market, settings, [], rows, run.pool, compared)
     assert control.candidates == 2
     assert len(rivals) == control.chosen == len(own) <= control.admitted
     assert len(control.null) == 3
@@ -174,7 +174,7 @@ def test_controls_find_less_than_the_signal_and_say_how_sure_that_is(market: Mar
     assert control.null_p == 0.25
     assert control.as_dict()["shuffled_labels"]["p"] == 0.25
     assert "random_formulas" in control.as_dict()
-    again, _, _ = run_controls(market, settings, [], rows, run.pool, compared)
+    again, _, _, _ = run_controls(market, settings, [], rows, run.pool, compared)
     assert again == control
 
 
@@ -187,7 +187,7 @@ def test_the_difference_to_random_formulas_is_taken_date_by_date(market: Market,
     run = select(market, settings, [], [[SIGNAL]])
     rows = [{"round": 1, "text": SIGNAL, "canonical": compile_alpha(SIGNAL).canonical, "fingerprint": "s"}]
     compared = Compared(run.factors, FactorPool(market, settings.pool))
-    control, chosen, own = run_controls(market, settings, [], rows, run.pool, compared)
+    control, chosen, own, _ = run_controls(market, settings, [], rows, run.pool, compared)
     assert control.gain == control.spread_gain == (0.0, 0.0)
     assert control.beaten is False
     assert run.pool is not None
@@ -208,7 +208,7 @@ def test_random_formulas_are_chosen_by_the_run_s_rule_and_number(market: Market,
     assert len(run.factors) == 2
     rows = [{"round": 1, "text": SIGNAL, "canonical": SIGNAL, "fingerprint": "s"}]
     compared = Compared(run.factors, FactorPool(market, settings.pool))
-    control, chosen, own = run_controls(market, settings, [], rows, run.pool, compared)
+    control, chosen, own, _ = run_controls(market, settings, [], rows, run.pool, compared)
     assert (control.admitted, control.chosen, len(chosen), len(own)) == (4, 2, 2, 2)
     # What holds comes first; then it is topped up by training score.
     assert "TS_MEAN(VOLUME, 5)" in chosen[0].canonical
@@ -226,12 +226,12 @@ def test_the_run_s_pool_is_cut_to_the_number_of_random_formulas(market: Market, 
     run = select(market, settings, [], [[SIGNAL, OTHERS[1], OTHERS[2]]])
     rows = [{"round": 1, "text": SIGNAL, "canonical": SIGNAL, "fingerprint": "s"}]
     compared = Compared(run.factors, FactorPool(market, settings.pool))
-    control, _, own = run_controls(market, settings, [], rows, run.pool, compared)
+    control, _, own, _ = run_controls(market, settings, [], rows, run.pool, compared)
     assert (control.chosen, len(own), control.draws) == (1, 1, 0)
     assert own[0].score == max(f.score for f in run.factors)
     assert control.own_valid == FactorPool(market, settings.pool).valid(own).scores["ridge"]
     # Without a factor of the run's own there is nothing beside them, and they are all there.
-    alone, _, nobody = run_controls(market, settings, [], rows, None)
+    alone, _, nobody, _ = run_controls(market, settings, [], rows, None)
     assert (alone.chosen, alone.gain, nobody, alone.beaten) == (1, (), (), False)
 
 
@@ -249,7 +249,7 @@ def test_a_pool_that_forgets_nothing_gives_the_same(market: Market) -> None:
 def test_controls_can_be_switched_off(market: Market) -> None:
     settings = config(control={"random": False})
     rows = [{"round": 1, "text": SIGNAL, "canonical": SIGNAL, "fingerprint": "s"}]
-    control, rivals, own = run_controls(market, settings, [], rows, None)
+    control, rivals, own, _ = run_controls(market, settings, [], rows, None)
     assert (control.as_dict(), rivals, own) == ({}, (), ())
     assert control.beaten is None
 

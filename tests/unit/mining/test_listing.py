@@ -249,7 +249,7 @@ def test_random_formulas_are_listed_alike(market: Market, monkeypatch: Any) -> N
     pool = FactorPool(market, settings.pool)
     compared = Compared(own, pool)
     rows = [{**row, "canonical": row["canonical"] or ""} for row in rows]
-    control, chosen, beside = run_controls(market, settings, [], rows, pool.valid(own), compared)
+    control, chosen, beside, _ = run_controls(market, settings, [], rows, pool.valid(own), compared)
     assert {f.fingerprint for f in chosen} == {f.fingerprint for f in own}
     assert control.chosen == len(beside) == len(own) == 4
     assert control.admitted == len(listing_of(state.wide, state.listable, settings).members)  # type: ignore[arg-type]
@@ -259,5 +259,5 @@ def test_random_formulas_are_listed_alike(market: Market, monkeypatch: Any) -> N
     assert low <= 0.0 <= high
     # Of a longer list its head is beside the shorter one of the random formulas.
     monkeypatch.setattr("fama_fast.mining.run.controls.random_formulas", lambda *_: [SIGNAL, "HIGH / LOW"])
-    control, chosen, beside = run_controls(market, settings, [], rows, pool.valid(own), compared)
+    control, chosen, beside, _ = run_controls(market, settings, [], rows, pool.valid(own), compared)
     assert beside == own[: len(chosen)]

@@ -107,6 +107,19 @@ def test_the_sentence_has_what_was_expected_found_and_what_random_formulas_have(
         "1,200 random formulas pooled alike have RankIC +0.0400 on validation, as many of the run's +0.0600 (95% "
         "interval of the difference over dates: +0.0040 to +0.0300)" in words
     )
+    assert "on the test they" not in words
+    tested = replace(
+        RANDOM,
+        pool_test={"rank_ic": 0.03},
+        own_test={"rank_ic": 0.05},
+        test_gain=(-0.001, 0.04),
+        test_spread_gain=(-0.0001, 0.0003),
+    )
+    words = "\n".join(ended(wide(5.0, 4.0), replace(BETTER, wide=tested)).statements)
+    assert (
+        "on the test they have +0.0300, the run's +0.0500 (difference -0.0010 to +0.0400, of the spread -1.0 to +3.0 "
+        "bp a day)" in words
+    )
 
 
 def settings(folder: Path, **rest: Any) -> dict[str, Any]:
@@ -132,6 +145,10 @@ def test_a_planted_signal_is_in_the_wide_pool_and_the_record(tmp_path: Path) -> 
     control = result.verdict.control.wide
     assert control is not None
     assert 0 < control.formulas <= found.formulas - found.seeds
+    assert control.own_test["rank_ic"] > control.pool_test["rank_ic"]
+    assert len(control.test_gain) == len(control.test_spread_gain) == 2
+    if control.formulas == found.formulas - found.seeds:
+        assert control.own_test == found.test.scores
     document = result.to_dict()
     read, _ = read_document(document, "run")
     assert read["verdict"]["wide"] == document["verdict"]["wide"]

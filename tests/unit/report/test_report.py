@@ -382,6 +382,18 @@ def test_each_pool_is_a_row_of_the_four_measures(document):
         assert figure in row
     assert "+0.0587" in html[html.index(">wide pool, test<") :].split("</tr>")[0]
     assert ">new factors, validation<" in html
+    beside = {
+        "formulas": 1200,
+        "pool": {"rank_ic": 0.0411},
+        "run_pool": {"rank_ic": 0.0522},
+        "pool_test": {"rank_ic": 0.0311},
+        "run_pool_test": {"rank_ic": 0.0322},
+    }
+    random = {"candidates": 1500, "admitted": 20, "pool": {"valid": {}, "test": {}}, "wide": beside}
+    html = render(from_document({**document, "verdict": {**verdict, "control": {"random_formulas": random}}}, None))
+    for split, ours, theirs in (("validation", "+0.0522", "+0.0411"), ("test", "+0.0322", "+0.0311")):
+        row = html[html.index(f">wide pool of 1,200, {split}<") :].split("</tr>")[0]
+        assert row.index(ours) < row.index(theirs)
     closed = {**document["verdict"], "pool": {"valid": {}, "test": {}}, "wide": {**wide, "test": {}}}
     html = render(from_document({**document, "verdict": closed}, None))
     assert ">wide pool, validation<" in html
