@@ -11,19 +11,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from fama_fast.llm.brief import brief_text, operators_text
+from fama_fast.llm.one_line import one_line, without_markers
 from fama_fast.llm.templates import Template, Templates, load_templates
-from fama_fast.proposals.operators import proposable_specs
-from fama_fast.types import DERIVED_FIELDS, Family, Kind
+from fama_fast.llm.tokens import tokens_of
+from fama_fast.types import DERIVED_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fama_fast.library.factor import Factor
-    from fama_fast.ops import OpSpec
     from fama_fast.proposals.protocol import ProposalRequest, Rejection, Vocabulary
 
 __all__ = [
@@ -42,6 +42,8 @@ MAX_HYPOTHESIS_SHOWN = 240
 MAX_REASON_SHOWN = 600
 MAX_ANSWER_SHOWN = 12_000
 MAX_AVOID = 20
+_SURE = 0.97  # share of the tokens wanted that is filled, for `tokens_of` estimates
+_MANY = 12  # fields that share a line
 
 _FIELD_DOCS = {
     "OPEN": "opening price",
@@ -57,12 +59,6 @@ _LEVEL_FREE = (
     "units or comparison with a number, divide by a price of the same stock, or take returns "
     "(DELTA(CLOSE, 5) / DELAY(CLOSE, 5), never DELTA(CLOSE, 5) alone)."
 )
-_FAMILIES = {
-    Family.ELEMENT: "Cell by cell",
-    Family.TIME_SERIES: "Over a symbol's own past",
-    Family.CROSS_SECTION: "Across all stocks of a date",
-    Family.GROUP: "Within a group of a date",
-}
 
 
 @dataclass(frozen=True)
@@ -71,28 +67,6 @@ class Message:
 
     role: Literal["system", "user", "assistant"]
     content: str
-
-
-# What chat templates put around turns. A server that reads them in a message would take text for a turn of its own.
-_MARKER = re.compile(
-    r"<(?=[|\uff5c/<])|(?<=[|\uff5c])>|\[(?=/?(?:INST|SYS|TOOL|AVAILABLE_TOOLS)\b)"
-    r"|<(?=(?:s|bos|eos|start_of_turn|end_of_turn|start_header_id|end_header_id|eot_id|im_start|im_end)>)",
-    re.IGNORECASE,
-)
-
-
-def without_markers(text: str) -> str:
-    """`text` with the brackets of turn markers replaced by parentheses-like characters that no tokeniser reads so."""
-    return _MARKER.sub(lambda m: "\u2039" if m[0] in "<[" else "\u203a", text)
-
-
-def one_line(text: str, limit: int) -> str:
-    """Untrusted text as data: printable, one line, at most `limit` characters, unable to close its own
-    quotation.
-    """
-    flat = "".join(c if c.isprintable() else " " for c in text[: limit * 8])
-    flat = " ".join(without_markers(flat.replace("`", "'")).split())
-    return flat if len(flat) <= limit else flat[: limit - 3].rstrip() + "..."
 
 
 def _score(value: float) -> str:
@@ -135,46 +109,20 @@ def _failures(rejections: Sequence[Rejection]) -> str:
     )
 
 
-def _card(spec: OpSpec) -> str:
-    parameters = [
-        p.name if p.required else f"{p.name}={_literal(p.default)}" for p in spec.parameters if not p.keyword_only
-    ]
-    names = [p.name for p in spec.operands]
-    infix = ""
-    if spec.symbol == "?":
-        infix = f", also {names[0]} ? {names[1]} : {names[2]}" if len(names) == 3 else ""
-    elif spec.symbol and len(names) <= 2:
-        infix = f", also {f' {spec.symbol} '.join(names) if len(names) == 2 else spec.symbol + names[0]}"
-    least = [
-        f"{p.name} at least {p.minimum:g}"
-        for p in spec.statics
-        if p.kind is Kind.WINDOW and not p.keyword_only and (p.minimum or 1) > 1
-    ]
-    return f"- {spec.name}({', '.join(parameters)}){infix}: {' '.join([spec.doc, *(f'({x})' for x in least)])}"
-
-
-def _literal(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def operator_cards(vocabulary: Vocabulary, only: Sequence[str] | None = None) -> str:
-    """One line an operator that the data can serve (of `only`, where given), by family, in the registry's order."""
-    specs = [s for s in proposable_specs(vocabulary) if only is None or s.name in only]
-    parts = []
-    for family, title in _FAMILIES.items():
-        cards = [_card(s) for s in specs if s.family is family]
-        if cards:
-            parts.append("\n".join([f"{title}:", *cards]))
-    return "\n".join(parts)
-
-
 def field_list(vocabulary: Vocabulary) -> str:
-    """The fields and groups of the data, one a line."""
-    lines = []
+    """The fields and groups of the data, one a line; many that are not known by name share one."""
+    lines, unknown = [], []
     for name in vocabulary.fields:
         shown = one_line(name, 64)
         doc = _FIELD_DOCS.get(name.upper())
-        lines.append(f"- {shown}: {doc}" if doc else f"- {shown}")
+        if doc:
+            lines.append(f"- {shown}: {doc}")
+        else:
+            unknown.append(shown)
+    if len(unknown) > _MANY:
+        lines.append(f"- {', '.join(unknown)}")
+    else:
+        lines += [f"- {name}" for name in unknown]
     if {"CLOSE", "VOLUME"} <= {f.upper() for f in vocabulary.fields}:
         lines.append("- ADV20 (or another whole number of days): mean of CLOSE * VOLUME over 20 days")
     if vocabulary.groups:
@@ -201,23 +149,34 @@ def _constraints(vocabulary: Vocabulary, count: int, *, level_free: bool) -> str
     )
 
 
-def _values(request: ProposalRequest, count: int, only: Sequence[str] | None) -> dict[str, str]:
-    return {
+def _values(
+    request: ProposalRequest, templates: Templates, count: int, only: Sequence[str] | None, most: int | None
+) -> dict[str, str]:
+    """What the placeholders stand for. `most`: tokens of the system message, whose operators make up the rest."""
+    values = {
+        "brief": brief_text(request.brief),
         "css_examples": _examples(request.exemplars),
         "coe_path": _path(request.chain),
         "constraints": _constraints(request.vocabulary, count, level_free=request.limits.level_free),
-        "operators": operator_cards(request.vocabulary, only),
+        "operators": "",
         "fields": field_list(request.vocabulary),
         "avoid": _failures(request.avoid) or "(nothing yet)",
         "count": str(count),
     }
+    room = None if most is None else max(0, int(most * _SURE) - tokens_of(templates.system.fill(values)))
+    return values | {"operators": operators_text(request.vocabulary, only, room)}
 
 
 def render_prompt(
-    request: ProposalRequest, templates: Templates, only: Sequence[str] | None = None
+    request: ProposalRequest, templates: Templates, only: Sequence[str] | None = None, most: int | None = None
 ) -> tuple[Message, ...]:
-    """The system and user message of a request; `only` limits the operators that are shown."""
-    values = _values(request, request.count, only)
+    """The system and user message of a request.
+
+    Args:
+        only: the operators that are shown, all of them with a card. most: tokens of the system message, as
+            `tokens_of` estimates them: as many operators have a card as fit, the rest are named. None: all have one.
+    """
+    values = _values(request, templates, request.count, only, most)
     return (
         Message("system", templates.system.fill(values)),
         Message("user", templates.propose.fill(values)),
@@ -231,6 +190,7 @@ def render_repair(
     failures: Sequence[Rejection],
     count: int,
     only: Sequence[str] | None = None,
+    most: int | None = None,
 ) -> tuple[Message, ...]:
     """The dialogue that sends what was wrong in `answer` back: the prompt, the answer, the errors."""
     errors = "\n".join(
@@ -241,9 +201,9 @@ def render_repair(
     )
     said = "".join(c for c in answer[:MAX_ANSWER_SHOWN] if c.isprintable() or c in "\n\t").strip()
     said = without_markers(said)
-    values = {**_values(request, count, only), "errors": errors}
+    values = {**_values(request, templates, count, only, most), "errors": errors}
     return (
-        *render_prompt(request, templates, only),
+        *render_prompt(request, templates, only, most),
         Message("assistant", said or "(no answer)"),
         Message("user", templates.repair.fill(values)),
     )

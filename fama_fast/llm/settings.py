@@ -15,6 +15,7 @@ from fama_fast.proposals.setting_roles import Role
 OPENAI_URL = "https://api.openai.com/v1"
 ANTHROPIC_URL = "https://api.anthropic.com"
 
+Idea = Annotated[str, Field(min_length=3, max_length=1000)]
 Price = Annotated[float, Field(ge=0.0, le=10_000.0)]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
@@ -43,6 +44,9 @@ class LLMSettings(BaseModel):
         grammar_depth: nested operations at most in an expression of a grammar.
         operators: the only operators shown and allowed; None means all that the data can serve. Models with
             a short context need few.
+        system_tokens: tokens of the system message at most, as they are estimated: as many operators have a line that
+            says what they do as fit, the most used first, the rest are named; null: all have one.
+        direction: what to look for, a sentence or several in rotation; None leaves it to the run.
         response_format: `json_object` asks for any JSON where there is no constraint; `json_schema` is
             another name for that constraint.
         concurrency: requests under way at once. per_prompt: proposals asked for in one prompt.
@@ -74,6 +78,8 @@ class LLMSettings(BaseModel):
     constraint: Literal["auto", "lark", "tool", "gbnf", "json_schema", "none"] = "auto"
     grammar_depth: Annotated[int, Field(ge=2, le=8)] = 5
     operators: Annotated[list[str], Field(min_length=1)] | None = None
+    system_tokens: Annotated[int, Field(ge=200, le=1_000_000)] | None = 2500
+    direction: Idea | list[Idea] | None = None
     response_format: Literal["text", "json_object", "json_schema"] = "text"
     concurrency: Annotated[int, Field(ge=1, le=64), Role.PLACE] = 4
     per_prompt: Annotated[int, Field(ge=1, le=100)] = 10
@@ -122,6 +128,13 @@ class LLMSettings(BaseModel):
         if self.response_format != "text" and self.constraint not in ("auto", "none", self.response_format):
             raise ValueError("constraint and response_format ask for different things: keep one")
         return self
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """The user's directions; none where the run chooses them."""
+        if self.direction is None:
+            return ()
+        return (self.direction,) if isinstance(self.direction, str) else tuple(self.direction)
 
     @property
     def address(self) -> str:

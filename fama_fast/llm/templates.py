@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _PLACEHOLDER = re.compile(r"\{\{([A-Za-z_][A-Za-z0-9_]*)\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _MAX_TEMPLATE = 200_000
 
-COMMON = frozenset({"css_examples", "coe_path", "constraints", "operators", "fields", "avoid", "count"})
+COMMON = frozenset({"css_examples", "coe_path", "constraints", "operators", "fields", "brief", "avoid", "count"})
 REQUIRED: dict[str, frozenset[str]] = {
     "system": frozenset({"operators", "fields"}),
     "propose": frozenset({"css_examples", "coe_path", "constraints"}),

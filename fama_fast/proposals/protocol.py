@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from fama_fast.ir import Node
     from fama_fast.library.factor import Factor
+    from fama_fast.proposals.brief import Brief
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,7 @@ class ProposalRequest:
         search: the run's own good candidates and what paid, for proposers that search.
         allowance: tokens, money and time that an answer may still cost; no part of the request's identity.
         limits: of size, history and price levels, which a formula is to keep to.
+        brief: what is asked and measured, for proposers that prompt; None where nobody told it.
         round, seed: identify the request; equal requests to a deterministic proposer give equal answers.
     """
 
@@ -195,6 +197,7 @@ class ProposalRequest:
     search: SearchView = field(default_factory=SearchView)
     allowance: Allowance = field(default_factory=Allowance, compare=False)
     limits: Limits = field(default_factory=Limits)
+    brief: Brief | None = None
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from fama_fast.mining.progress.eta import TimeLeft
 from fama_fast.mining.progress.plain import RoundReport, RunStart
 from fama_fast.mining.run import near_copies, steps
 from fama_fast.mining.run.background_writer import LEAVING, STOPPING, BackgroundWriter, on_thread
+from fama_fast.mining.run.brief import brief_of
 from fama_fast.mining.run.budget import allowance, spent
 from fama_fast.mining.run.ending import Ending
 from fama_fast.mining.run.state import first_state, restored_state
@@ -79,6 +80,7 @@ class Miner:
         self.config, self.market, self.proposer = config, market, proposer
         self.ledger, self.progress, self.resumed = ledger, progress, resumed
         self.asked, self.output, self.data = asked or StopRequest(), output, data
+        self.brief = brief_of(config, market)
         self.started_at = now()
         self.clock = self.budget_began = time.monotonic()
         self.eta = TimeLeft(config)
@@ -271,7 +273,9 @@ class Miner:
         stopped = lambda: self.asked.reason is not None  # noqa: E731
         left = allowance(config, tokens=state.tokens, cost=state.cost, began=self.budget_began, stopped=stopped)
         asked_for = count if state.near is None else near_copies.MORE * count
-        request = replace(steps.make_request(state, config, market, context, number, asked_for), allowance=left)
+        request = replace(
+            steps.make_request(state, config, market, context, number, asked_for), allowance=left, brief=self.brief
+        )
         batch = self._propose(run, request, number)
         for text in batch.notes:
             self.progress.note(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,20 @@ import pytest
 from fama_fast import ops
 from fama_fast.errors import ConfigError
 from fama_fast.library.factor import Factor
+from fama_fast.llm.brief import brief_text, operators_text
 from fama_fast.llm.prompt import (
     Message,
     field_list,
     load_templates,
     one_line,
-    operator_cards,
     prompt_hash,
     render_prompt,
     render_repair,
 )
+from fama_fast.llm.settings import LLMSettings
+from fama_fast.llm.tokens import tokens_of
+from fama_fast.proposals.brief import Brief
+from fama_fast.proposals.operators import proposable_specs
 from fama_fast.proposals.protocol import ProposalRequest, Rejection, Vocabulary
 
 PRICES = Vocabulary(("OPEN", "CLOSE", "VOLUME", "PE_RATIO"), (), 60)
@@ -75,12 +80,84 @@ def test_empty_sections_are_said_to_be_empty() -> None:
 
 
 def test_cards_come_from_the_registry_and_the_data() -> None:
-    plain, grouped = operator_cards(PRICES), operator_cards(Vocabulary(("CLOSE",), ("SECTOR",)))
+    plain, grouped = operators_text(PRICES), operators_text(Vocabulary(("CLOSE",), ("SECTOR",)))
     shown = {line[2:].split("(")[0] for line in grouped.split("\n") if line.startswith("- ")}
     assert shown == {s.name for s in ops.specs()} - {s.name for s in ops.specs() if s.internal}
     assert "GROUP_RANK" not in plain
     assert "GROUP_RANK(x, group)" in grouped
     assert all("min_periods" not in line.split("):")[0] for line in grouped.split("\n"))
+
+
+BRIEF = Brief(
+    market="prices.parquet",
+    bars="daily bars",
+    symbols=503,
+    members=487.6,
+    dates=756,
+    first="2014-01-02",
+    last="2016-12-30",
+    target="the close's return over 5 rows, entered 1 row after the values are known",
+    objective="net spread",
+    cost_bps=10.0,
+    min_score=0.01,
+    min_t=2.0,
+    periods=3,
+    periods_share=1.0,
+    max_correlation=0.7,
+    max_overlap=0.9,
+    min_coverage=0.5,
+    complexity_penalty=0.00005,
+    max_nodes=40,
+    max_depth=12,
+    max_lookback=250,
+)
+MARKET = Vocabulary(("OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "VWAP", "CAP", "PE", "PB", "ROE"), ("INDUSTRY",), 250)
+
+
+def test_the_brief_says_market_target_gates_and_limits_in_numbers() -> None:
+    text = render_prompt(request(brief=BRIEF), load_templates())[0].content
+    for said in (
+        "(prices.parquet): 503 symbols, daily bars; 488 are scored on a date",
+        "756 rows, 2014-01-02 to 2016-12-30",
+        "the close's return over 5 rows, entered 1 row after",
+        "net spread, after 10 basis points",
+        "at least 0.01 of it",
+        "|t| of 2,",
+        "values for 50% of the stocks",
+        "at most 0.7 with every formula",
+        "in 100% of 3 parts of training",
+        "40 nodes, depth 12, 250 rows of history",
+        "5e-05 of RankIC",
+        "at most 90% of a formula",
+    ):
+        assert said in text
+    silent = render_prompt(request(brief=dataclasses.replace(BRIEF, market="", first="", periods=1)), load_templates())
+    assert not any(word in silent[0].content for word in ("prices.parquet", "2014", "parts of training"))
+    assert brief_text(None) == "(not told)"
+
+
+def test_the_system_message_has_few_tokens_and_every_operator() -> None:
+    asked = request(vocabulary=MARKET, brief=BRIEF)
+    system = render_prompt(asked, load_templates(), None, LLMSettings().system_tokens)[0].content
+    assert tokens_of(system) <= 2500
+    shown = {s.name for s in proposable_specs(MARKET) if not s.symbol}
+    assert shown <= set(re.findall(r"[A-Z][A-Z_0-9]+", system))
+    cards = set(re.findall(r"^- ([A-Z_0-9]+)\(", system, re.MULTILINE))
+    assert {"RANK", "DELTA", "TS_MEAN", "TS_STDDEV", "CORREL", "TS_RANK", "DECAY_LINEAR"} <= cards
+    most = {s.name: s.usage for s in proposable_specs(MARKET)}
+    assert min(most[name] for name in cards) >= max(most[n] for n in shown - cards)
+    assert tokens_of(render_prompt(asked, load_templates())[0].content) > 4500  # a card for every operator
+    tight = render_prompt(asked, load_templates(), None, 200)[0].content
+    assert shown <= set(re.findall(r"[A-Z][A-Z_0-9]+", tight))  # names are never left out
+    few = render_prompt(asked, load_templates(), ["RANK", "DELTA"], 200)[0].content
+    assert "TS_MEAN" not in few
+    assert "- DELTA(x, d): x minus" in few
+
+
+def test_many_fields_share_a_line() -> None:
+    names = tuple(f"F{n}" for n in range(40))
+    text = field_list(Vocabulary(("CLOSE", *names)))
+    assert text.split("\n") == ["- CLOSE: closing price", f"- {', '.join(names)}"]
 
 
 def test_field_list_is_the_data() -> None:

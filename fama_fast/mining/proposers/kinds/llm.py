@@ -143,7 +143,9 @@ class LLMProposer:
                 wave = []
                 for i, size in enumerate(sizes[first : first + width], first):
                     part = dataclasses.replace(request, count=size)
-                    messages = render_prompt(part, self._templates, self.settings.operators)
+                    messages = render_prompt(
+                        part, self._templates, self.settings.operators, self.settings.system_tokens
+                    )
                     wave.append(_Dialogue(i, part, messages, size))
                 dialogues += wave
                 self._converse(wave, batch)
@@ -162,6 +164,10 @@ class LLMProposer:
         whole = asked == request.count and not any(d.pending for d in dialogues)
         stopped = batch.over is not None and request.allowance.is_stopped and not whole
         return ProposalBatch(tuple(good), tuple(dropped), batch.usage, tuple(batch.notes), stopped)
+
+    def first_messages(self, request: ProposalRequest) -> Sequence[Message]:
+        """The dialogue that a prompt begins with."""
+        return render_prompt(request, self._templates, self.settings.operators, self.settings.system_tokens)
 
     def _converse(self, wave: list[_Dialogue], batch: _Batch) -> None:
         """Run the prompts and repairs of one wave, all answers of a step before the next step."""
@@ -186,8 +192,9 @@ class LLMProposer:
         d.wanted = min(len(d.failures), request.count - len(d.good)) if d.good else request.count
         d.pending = bool(d.failures) and d.wanted > 0 and d.tries < self.settings.max_tries
         if d.pending:
-            operators = self.settings.operators
-            d.messages = render_repair(request, self._templates, reply.text, d.failures, d.wanted, operators)
+            s = self.settings
+            shown = s.operators, s.system_tokens
+            d.messages = render_repair(request, self._templates, reply.text, d.failures, d.wanted, *shown)
 
     @staticmethod
     def _is_expression(text: str, request: ProposalRequest) -> bool:
