@@ -41,7 +41,7 @@ def gplearn_arm(panel: Panel, seed: int, candidates: int, threads: int) -> dict[
     """What mining's result file has for this arm: pool RankICs, factors, seconds."""
     config, began = config_from_dict({"run": {"seed": seed, "threads": threads}}), time.perf_counter()
     market, found, programs = evolved(panel, config, candidates)
-    factors = market.admit(found, config.u)
+    factors = market.admit(found, config.run.wanted)
     if not factors:
         return {"headline": "no program", "candidates": programs, "factors": [], "pool_test": {}, "admitted": 0}
     pool = _Pool(market, config.pool)

@@ -64,6 +64,9 @@ def mine(
     rounds: Annotated[
         int | None, typer.Option("--rounds", metavar="N", help="Rounds at most.", show_default=False)
     ] = None,
+    new: Annotated[
+        int | None, typer.Option("--new", metavar="N", help="New factors wanted.", show_default=False)
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option("--seed", metavar="S", help="Equal seeds, equal results.", show_default=False),
@@ -129,6 +132,7 @@ def mine(
             "proposer": proposer,
             "library": library,
             "run.rounds": rounds,
+            "run.wanted": new,
             "run.seed": seed,
             "run.use_css": False if skip_css else None,
             "run.use_coe": False if skip_coe else None,
@@ -223,7 +227,7 @@ def _run_of(known: list[Progress]) -> str:
 
 
 def _settings(config: Path | None, overrides: dict[str, Any], resume: str | None) -> MiningConfig:
-    from fama_fast.mining.config_file import config_from_dict, load_config
+    from fama_fast.mining.config_file import load_config, stored_config
 
     settings = load_config(config, overrides)
     if resume is None or config is not None:
@@ -235,7 +239,7 @@ def _settings(config: Path | None, overrides: dict[str, Any], resume: str | None
     place = ledger_place(settings)
     with Ledger.open(place, create=False) as store:
         stored = store.get_run(resume)
-    return config_from_dict(
+    return stored_config(
         stored.config, source=f"the settings of run {stored.id}", overrides={**overrides, "ledger": place}
     )
 
@@ -247,7 +251,7 @@ def _ended_before(settings: MiningConfig, resume: str) -> tuple[str, dict[str, A
     """
     from fama_fast.errors import EXIT_NOTHING_FOUND, EXIT_OK
     from fama_fast.ledger.ledger import Ledger
-    from fama_fast.mining.config_file import config_from_dict, differences, document
+    from fama_fast.mining.config_file import differences, document, stored_config
     from fama_fast.mining.run.setup import WHERE_IT_RUNS, ledger_place
     from fama_fast.mining.verdict.findings import Status
 
@@ -255,7 +259,7 @@ def _ended_before(settings: MiningConfig, resume: str) -> tuple[str, dict[str, A
         run = store.get_run(resume)
     if run.summary is None:
         return None
-    theirs = document(config_from_dict(run.config, source=f"the settings of run {run.id}"))
+    theirs = document(stored_config(run.config, source=f"the settings of run {run.id}"))
     if differences(document(settings), theirs, WHERE_IT_RUNS):
         return None
     success = run.summary["verdict"]["status"] == Status.FOUND.value

@@ -141,7 +141,7 @@ def _summary(content: Content, output: Path | None) -> None:
 def _content(target: str, ledger: str | None, config: Path | None, options: dict[str, Any]) -> Content:
     from fama_fast.ledger.ledger import Ledger
     from fama_fast.ledger.store import understood
-    from fama_fast.mining.config_file import config_from_dict, load_config
+    from fama_fast.mining.config_file import load_config, stored_config
     from fama_fast.mining.run.factor_source import is_file
     from fama_fast.mining.run.setup import data_again, ledger_place
     from fama_fast.report import from_run
@@ -154,7 +154,9 @@ def _content(target: str, ledger: str | None, config: Path | None, options: dict
         if run.test_opened_at is not None:
             _log_look(store, run)
         predicted = options["target"](None if run.summary is None else run.summary["settings"])
-        again = partial(data_again, config_from_dict(run.config), run.data, run.source)
+        again = partial(
+            data_again, stored_config(run.config, source=f"the settings of run {run.id}"), run.data, run.source
+        )
         panel, why = _panel(options, run.data_hash, run.source, again)
         return from_run(store, run, panel, no_panel=why, target=predicted)
 

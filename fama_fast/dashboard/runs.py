@@ -84,7 +84,8 @@ class Run:
 
     @property
     def wanted(self) -> int | None:
-        return _whole(self.config.get("u"))
+        wanted = _whole(_at(self.config, "run", "wanted"))
+        return _whole(self.config.get("u")) if wanted is None else wanted  # earlier versions had it there
 
     @property
     def rounds_of(self) -> int | None:

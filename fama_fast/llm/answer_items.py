@@ -29,6 +29,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
         *("alpha", "factor", "code"),
     ),
     "hypothesis": ("hypothesis", "idea", "intuition", "title", "name"),
+    "builds_on": ("builds_on", "based_on", "develops", "parent"),
     "explanation": ("explanation", "rationale", "reasoning", "reason", "description", "why", "comment"),
 }
 _KEY_LINE = re.compile(
@@ -53,6 +54,7 @@ class Item:
     hypothesis: str = ""
     explanation: str = ""
     cut: bool = False
+    builds_on: str = ""  # label of what it develops, where one was given
 
 
 def _role(key: str) -> tuple[str, int] | None:
@@ -100,10 +102,10 @@ def _object_items(members: Members, wraps: list[str]) -> Iterator[Item]:
             named.append((key, value))
         else:
             nested.append(value)
-    hypothesis, explanation = (best.get(r, (0, [""]))[1][0] for r in ("hypothesis", "explanation"))
+    hypothesis, explanation, label = (best.get(r, (0, [""]))[1][0] for r in ("hypothesis", "explanation", "builds_on"))
     if "expression" in best:
         for text in best["expression"][1]:
-            yield Item(text, hypothesis, explanation, isinstance(text, Cut))
+            yield Item(text, hypothesis, explanation, isinstance(text, Cut), label)
     else:
         for key, text in named:  # {"momentum": "RANK(...)"}
             if _looks_right(text):

@@ -104,7 +104,8 @@ class _Collector:
             hypothesis, explanation = (
                 printable(t[: 8 * MAX_PROSE])[:MAX_PROSE] for t in (item.hypothesis, item.explanation)
             )
-            self.proposals.append(Proposal(printable(text), hypothesis, explanation))
+            label = printable(item.builds_on[:64])[:16]
+            self.proposals.append(Proposal(printable(text), hypothesis, explanation, builds_on=label))
 
     def answer(self) -> Answer:
         surplus = len(self.dropped) - _MAX_DROPPED

@@ -10,20 +10,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from fama_fast.llm.brief import brief_text, operators_text
+from fama_fast.llm.experience_text import (
+    MAX_AVOID,
+    MAX_REASON_SHOWN,
+    examples_text,
+    expression_shown,
+    failures_text,
+    idea_text,
+    library_text,
+    parents_text,
+    path_text,
+    results_text,
+)
 from fama_fast.llm.one_line import one_line, without_markers
 from fama_fast.llm.templates import Template, Templates, load_templates
 from fama_fast.llm.tokens import tokens_of
+from fama_fast.proposals.protocol import PathStep, PromptContext
 from fama_fast.types import DERIVED_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fama_fast.library.factor import Factor
     from fama_fast.proposals.protocol import ProposalRequest, Rejection, Vocabulary
 
 __all__ = [
@@ -37,11 +48,7 @@ __all__ = [
     "render_repair",
 ]
 
-MAX_EXPRESSION_SHOWN = 400
-MAX_HYPOTHESIS_SHOWN = 240
-MAX_REASON_SHOWN = 600
 MAX_ANSWER_SHOWN = 12_000
-MAX_AVOID = 20
 _SURE = 0.97  # share of the tokens wanted that is filled, for `tokens_of` estimates
 _MANY = 12  # fields that share a line
 
@@ -67,46 +74,6 @@ class Message:
 
     role: Literal["system", "user", "assistant"]
     content: str
-
-
-def _score(value: float) -> str:
-    return "not scored" if math.isnan(value) else f"{value:+.4f}"
-
-
-def _factor_line(n: int, factor: Factor, extra: str = "") -> str:
-    shown = one_line(factor.canonical, MAX_EXPRESSION_SHOWN)
-    line = f"{n}. `{shown}` (RankIC {_score(factor.score)}{extra})"
-    hypothesis = one_line(factor.hypothesis, MAX_HYPOTHESIS_SHOWN)
-    return f"{line}: {hypothesis}" if hypothesis else line
-
-
-def _examples(factors: Sequence[Factor]) -> str:
-    if not factors:
-        return "(none this time)"
-    return "\n".join(_factor_line(i, f) for i, f in enumerate(factors, 1))
-
-
-def _path(chain: Sequence[Factor]) -> str:
-    if not chain:
-        return "(none this time)"
-    lines = []
-    before = math.nan
-    for i, factor in enumerate(chain, 1):
-        gain = factor.score - before
-        lines.append(_factor_line(i, factor, "" if math.isnan(gain) else f", {gain:+.4f} on the step before"))
-        before = factor.score
-    lines.append(
-        "Each step improved on the one before. Extend the path: find what the last step still misses. Or "
-        "split it: go back to an earlier step and develop its idea in another direction."
-    )
-    return "\n".join(lines)
-
-
-def _failures(rejections: Sequence[Rejection]) -> str:
-    shown = rejections[-MAX_AVOID:]
-    return "\n".join(
-        f"- `{one_line(r.expression, MAX_EXPRESSION_SHOWN)}`: {one_line(r.reason, MAX_REASON_SHOWN)}" for r in shown
-    )
 
 
 def field_list(vocabulary: Vocabulary) -> str:
@@ -149,18 +116,31 @@ def _constraints(vocabulary: Vocabulary, count: int, *, level_free: bool) -> str
     )
 
 
+def context_of(request: ProposalRequest) -> PromptContext:
+    """What the prompt of a request shows: its own context, or the request's exemplars and chain where it has none."""
+    if request.contexts:
+        return request.contexts[0]
+    return PromptContext(exemplars=request.exemplars, path=tuple(PathStep(f) for f in request.chain))
+
+
 def _values(
     request: ProposalRequest, templates: Templates, count: int, only: Sequence[str] | None, most: int | None
 ) -> dict[str, str]:
     """What the placeholders stand for. `most`: tokens of the system message, whose operators make up the rest."""
+    context, experience = context_of(request), request.experience
     values = {
         "brief": brief_text(request.brief),
-        "css_examples": _examples(request.exemplars),
-        "coe_path": _path(request.chain),
+        "css_examples": examples_text(context.exemplars, request.round),
+        "coe_path": path_text(context.path),
+        "library": library_text(experience),
+        "results": results_text(experience.results),
+        "idea": idea_text(context.thread),
+        "parents": parents_text(context),
+        "direction": one_line(context.direction, 400) or "any",
         "constraints": _constraints(request.vocabulary, count, level_free=request.limits.level_free),
         "operators": "",
         "fields": field_list(request.vocabulary),
-        "avoid": _failures(request.avoid) or "(nothing yet)",
+        "avoid": failures_text(request.avoid),
         "count": str(count),
     }
     room = None if most is None else max(0, int(most * _SURE) - tokens_of(templates.system.fill(values)))
@@ -194,7 +174,7 @@ def render_repair(
 ) -> tuple[Message, ...]:
     """The dialogue that sends what was wrong in `answer` back: the prompt, the answer, the errors."""
     errors = "\n".join(
-        f"{i}. `{one_line(r.expression, MAX_EXPRESSION_SHOWN)}`\n   {one_line(r.reason, MAX_REASON_SHOWN)}"
+        f"{i}. `{expression_shown(r.expression)}`\n   {one_line(r.reason, MAX_REASON_SHOWN)}"
         if r.expression
         else f"{i}. {one_line(r.reason, MAX_REASON_SHOWN)}"
         for i, r in enumerate(failures[:MAX_AVOID], 1)

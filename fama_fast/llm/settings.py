@@ -58,6 +58,7 @@ class LLMSettings(BaseModel):
         seed: sent to the server when given. Determinism comes from the exchange log, not from this.
         instructions_path: a template in place of `propose.md`.
         max_new_factors: proposals asked for in a round; None leaves it to the run.
+        refine: turns in which an idea is sent back with its scores to be refined; 0: none is.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
@@ -91,6 +92,7 @@ class LLMSettings(BaseModel):
     seed: int | None = None
     instructions_path: str | None = None
     max_new_factors: Annotated[int, Field(ge=1, le=1000)] | None = None
+    refine: Annotated[int, Field(ge=0, le=10)] = 2
 
     @field_validator("api_key_env")
     @classmethod

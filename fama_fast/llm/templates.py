@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 _PLACEHOLDER = re.compile(r"\{\{([A-Za-z_][A-Za-z0-9_]*)\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _MAX_TEMPLATE = 200_000
 
-COMMON = frozenset({"css_examples", "coe_path", "constraints", "operators", "fields", "brief", "avoid", "count"})
+# What is of one prompt or one round; the system message stays equal.
+_CHANGING = frozenset({"css_examples", "coe_path", "avoid", "library", "results", "idea", "parents", "direction"})
+COMMON = frozenset({"constraints", "operators", "fields", "brief", "count"}) | _CHANGING
 REQUIRED: dict[str, frozenset[str]] = {
     "system": frozenset({"operators", "fields"}),
     "propose": frozenset({"css_examples", "coe_path", "constraints"}),
     "repair": frozenset({"errors"}),
 }
 ALLOWED: dict[str, frozenset[str]] = {
-    "system": COMMON - {"css_examples", "coe_path", "avoid"},  # the system message stays equal from round to round
+    "system": COMMON - _CHANGING,
     "propose": COMMON,
     "repair": COMMON | {"errors"},
 }

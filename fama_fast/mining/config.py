@@ -59,6 +59,7 @@ class CSSSettings(Section):
     """Cross-Sample Selection."""
 
     draw: Literal["random", "centroid"] = "random"  # from each cluster: at random (the paper), or the most central
+    min_t: Annotated[float, Field(ge=0.0)] = 2.0  # of the objective in training, of a factor that is an example
     n_dates: Count = 64  # dates of the training rows that rank vectors are taken on
     similarity_metric: Literal["spearman"] = "spearman"  # rank vectors make it Spearman's
 
@@ -66,9 +67,10 @@ class CSSSettings(Section):
 class CoESettings(Section):
     """Chain-of-Experience."""
 
-    max_length: Count = 5  # members of a chain that are shown, the best ones
+    max_length: Count = 5  # steps of a path that are shown, the last ones
     visit_penalty: Annotated[float, Field(ge=0.0)] = 0.25  # what being shown often costs a chain
-    min_edge_score: Share = 0.0  # least |correlation| that ties an exemplar to a chain it is not in
+    min_edge_score: Share = 0.3  # least |correlation| of a step with its parent, and that ties a factor to a chain
+    min_t: Annotated[float, Field(ge=0.0)] = 1.0  # of a step's lead on its parent, day by day, on the objective
     split_threshold: Share = 0.0  # a chain splits only when the better parent is closer by this much
 
 
@@ -78,6 +80,7 @@ class RunSettings(Section):
     use_css: bool = True
     use_coe: bool = True
     rounds: Annotated[Count, Role.LENGTH] = 3
+    wanted: Count = 20  # new factors: of the short list at most; the search ends by its other limits
     candidates: Count = 40  # asked for in each round
     reward: Literal["own", "pool"] = "own"  # what evolve is paid for: own score, or what the wide pool earns by it
     patience: Count = 3  # rounds without gain of the pool's validation RankIC before stopping
@@ -240,7 +243,7 @@ class PoolSettings(Section):
     # ranks; auto: chosen by walking forward over earlier dates
     refit: Count = 21  # dates that weights are kept for when they walk forward over the validation rows
     short_list: bool = True  # choose the factors at the end, of all that was measured; false: those that were admitted,
-    # and the search ends when there are `u`
+    # and the search ends when there are `run.wanted`
     min_t: Annotated[float, Field(ge=0.0)] = 1.0  # |t| in training of a factor of the short list by itself, in place of
     # `gates.min_t`
 
@@ -332,9 +335,9 @@ class ClusterSettings(Section):
 class MiningConfig(Section):
     """All settings of one mining run."""
 
-    k: Count = 7  # clusters of CSS
+    k: Count = 7  # clusters of Cross-Sample Selection
     l: Count = 5  # noqa: E741  (the paper's name)  exemplars shown; never more than one a cluster
-    u: Count = 20  # factors wanted: of the short list at most; the search ends by its other limits
+    u: Annotated[int, Field(ge=0)] = 20  # chains are extended or split only once the library holds so many factors
     proposer: Annotated[str, AfterValidator(check_kind)] = "evolve"
     mix: dict[Annotated[str, AfterValidator(_share_of)], Positive] = {}  # shares of `mixed`
     library: Annotated[str, AfterValidator(check_library)] = SEEDS  # that the search starts from where no cache has one

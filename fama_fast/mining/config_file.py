@@ -112,6 +112,32 @@ def config_from_dict(
         raise ConfigError(_message(error, source)) from error
 
 
+def stored_config(data: Mapping[str, Any], *, source: str, overrides: Mapping[str, Any] | None = None) -> MiningConfig:
+    """The configuration that was stored with a run, in today's meaning: what its version had no key for is at its
+    default.
+
+    Documents of versions without `run.wanted` had the number of factors wanted under `u`, and 0 as the least edge of a
+    chain, which decided something else.
+    """
+    own = _copy(data)
+    run, coe = own.get("run"), own.get("coe")
+    if isinstance(run, dict) and "wanted" not in run and "u" in own:
+        run["wanted"] = own.pop("u")
+        if isinstance(coe, dict) and coe.get("min_edge_score") == 0.0:
+            del coe["min_edge_score"]
+    return config_from_dict(own, source=source, overrides=overrides)
+
+
+def other_meaning(config: MiningConfig) -> str | None:
+    """A line for whoever seems to mean by `u` the number of factors wanted; None where nothing looks like that."""
+    if config.u <= MiningConfig.model_fields["u"].default or "wanted" in config.run.model_fields_set:
+        return None
+    return (
+        f"u: {config.u} is how many factors the library must hold before chains are extended or split; new factors "
+        f"wanted are run.wanted (--new {config.u}), now {config.run.wanted}"
+    )
+
+
 def document(config: MiningConfig) -> dict[str, Any]:
     """The configuration as plain data: what is stored with a run. It holds no secret, only the key's name."""
     return config.model_dump(mode="json")

@@ -6,6 +6,7 @@ sees the panel and never decides what is admitted.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -169,6 +170,89 @@ class Allowance:
 
 
 @dataclass(frozen=True)
+class PathStep:
+    """One step of an improvement path: a factor, and what it gains on the step before, which is beyond noise.
+
+    gain: difference of the scores; t: of the daily series' difference; correlation: of the rankings. NaN for the first.
+    """
+
+    factor: Factor
+    gain: float = math.nan
+    t: float = math.nan
+    correlation: float = math.nan
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a model proposed once, and what became of it on the training dates.
+
+    Attributes:
+        expression: canonical and, once it is measured, in the direction of training. hypothesis: as it was given.
+        fingerprint: of the factor; empty where it could not be read. round: in which it was proposed. turned: training
+            turned it round, so its hypothesis is contradicted.
+        gate, reason: what stopped it; gate is None when it was admitted.
+        score, t, traded, coverage: the objective counted as a RankIC, its t, share traded a day, members with a value;
+            NaN where it was not measured.
+        nearest: canonical text of the library's member most like it, and correlation: with that; empty and NaN where
+            that is not known.
+        weakest: what holds it back most, in words.
+    """
+
+    expression: str
+    hypothesis: str = ""
+    fingerprint: str = ""
+    round: int = 0
+    turned: bool = False
+    gate: str | None = None
+    reason: str = ""
+    score: float = math.nan
+    t: float = math.nan
+    traded: float = math.nan
+    coverage: float = math.nan
+    nearest: str = ""
+    correlation: float = math.nan
+    weakest: str = ""
+
+
+@dataclass(frozen=True)
+class PromptContext:
+    """What one prompt shows that no other prompt of the run does: its own draw, its own path, its own direction.
+
+    Attributes:
+        number: of the prompt in the run, from 0.
+        exemplars: diverse factors (Cross-Sample Selection). path: steps of a chain, each an improvement on the one
+            before (Chain-of-Experience). direction: what this prompt is to look for, a sentence.
+        thread: what became of an idea so far, oldest first, where the prompt is to refine one; thread_id: of it, or -1.
+        parents: good candidates that are not in the library. pairs: rejected ones with something new beside a member.
+    """
+
+    number: int = 0
+    exemplars: tuple[Factor, ...] = ()
+    path: tuple[PathStep, ...] = ()
+    direction: str = ""
+    thread: tuple[Attempt, ...] = ()
+    thread_id: int = -1
+    parents: tuple[Elite, ...] = ()
+    pairs: tuple[ResidualPair, ...] = ()
+
+
+@dataclass(frozen=True)
+class Experience:
+    """What a model is told of the run in every prompt.
+
+    Attributes:
+        library: members in order of admission; what is one of them is a duplicate. results: what became of the model's
+            own proposals, latest last. overused: (part, members that have it) of the library, most frequent first.
+        contradicted: factors whose hypothesis training contradicted, for which another is asked once.
+    """
+
+    library: tuple[Factor, ...] = ()
+    results: tuple[Attempt, ...] = ()
+    overused: tuple[tuple[str, int], ...] = ()
+    contradicted: tuple[Factor, ...] = ()
+
+
+@dataclass(frozen=True)
 class ProposalRequest:
     """One request for new expressions.
 
@@ -183,6 +267,8 @@ class ProposalRequest:
         allowance: tokens, money and time that an answer may still cost; no part of the request's identity.
         limits: of size, history and price levels, which a formula is to keep to.
         brief: what is asked and measured, for proposers that prompt; None where nobody told it.
+        contexts: one for each prompt, for proposers that prompt; where there are none, prompts show `exemplars` and
+            `chain`. experience: what the run knows, for them too.
         round, seed: identify the request; equal requests to a deterministic proposer give equal answers.
     """
 
@@ -198,12 +284,16 @@ class ProposalRequest:
     allowance: Allowance = field(default_factory=Allowance, compare=False)
     limits: Limits = field(default_factory=Limits)
     brief: Brief | None = None
+    contexts: tuple[PromptContext, ...] = ()
+    experience: Experience = field(default_factory=Experience)
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """One proposed expression. `parents` are fingerprints; `origin` is the move that made it (mutation, llm, ...);
-    `proposer` its proposer, where several work together. `node` is the canonical node on the data of the run, from a
+    """One proposed expression. `parents` are fingerprints of what it was built on; `origin` is the move that made it
+    (mutation, llm, ...); `proposer` its proposer, where several work together. `thread` is the id of the idea that it
+    refines, -1 where it is a new one; `builds_on` the label of what it develops, as a model gave it. `node` is
+    the canonical node on the data of the run, from a
     proposer that knows it: it spares the parsing and is no part of the proposal."""
 
     expression: str
@@ -213,6 +303,8 @@ class Proposal:
     origin: str = ""
     prompt_hash: str | None = None
     proposer: str = ""
+    thread: int = -1
+    builds_on: str = ""
     node: Node | None = field(default=None, compare=False, repr=False)
 
 

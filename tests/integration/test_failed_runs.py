@@ -39,8 +39,7 @@ data:
     signals: [{expression: "RANK(TS_MEAN(VOLUME, 5)) * -1", rank_ic: 0.25}]
 k: 4
 l: 2
-run: {rounds: 3, candidates: 6, patience: 100, seed: 2, threads: 1}
-u: 1000
+run: {wanted: 1000, rounds: 3, candidates: 6, patience: 100, seed: 2, threads: 1}
 paths: {factor_cache: cache.yaml}
 """
 
@@ -109,7 +108,7 @@ SEARCH = [  # what raises, at which call, what, and the rounds that are kept
     (COMMIT, 3, MemoryError, 2),
     (COMMIT, 2, SystemExit, 1),
     (COMMIT, 3, KeyboardInterrupt, 2),
-    ("fama_fast.mining.run.steps.choose_context", 2, RuntimeError, 1),
+    ("fama_fast.mining.run.contexts.choose_contexts", 2, RuntimeError, 1),
     ("fama_fast.mining.run.steps.pass_gates", 1, MemoryError, 0),
     ("fama_fast.mining.run.steps.pass_gates", 3, KeyboardInterrupt, 2),
     ("fama_fast.mining.run.steps.update_pool", 2, SystemExit, 1),

@@ -92,8 +92,7 @@ def settings(data: Path, output: Path, **more: Any) -> dict[str, Any]:
     out: dict[str, Any] = {
         "k": 4,
         "l": 2,
-        "u": 6,
-        "run": {"rounds": 2, "candidates": 20, "seed": 5, "threads": 2},
+        "run": {"wanted": 6, "rounds": 2, "candidates": 20, "seed": 5, "threads": 2},
         "gates": {"max_lookback": 60},
         "css": {"n_dates": 16},
         "paths": {"market_data": str(data), "output_dir": str(output)},
@@ -304,7 +303,7 @@ def _factors(market: Market, texts: list[str]) -> list[Factor]:
 @pytest.mark.parametrize("layout", ["file", "members"])
 def test_a_pool_in_parts_grows_shrinks_and_is_tested_as_one_in_memory(layout: str, folder: Path) -> None:
     path = str(place(folder, layout))
-    config = config_from_dict({"gates": {"max_lookback": 60}, "u": 5, "run": {"memory_budget": SMALL}})
+    config = config_from_dict({"gates": {"max_lookback": 60}, "run": {"wanted": 5, "memory_budget": SMALL}})
     one, two = Market(ff.load_market_data(path), config), Market(ff.scan_market_data(path), config)
     pools = FactorPool(one, config.pool), FactorPool(two, config.pool)
     a, b, c, d = _factors(one, ["TS_MEAN(VOLUME, 5)", "DELTA(CLOSE, 3)", "CLOSE / TS_MAX(CLOSE, 30)", "RANK(VOLUME)"])
@@ -323,7 +322,7 @@ def test_a_pool_in_parts_grows_shrinks_and_is_tested_as_one_in_memory(layout: st
 
 
 def test_only_the_opening_of_the_test_reads_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = config_from_dict({"gates": {"max_lookback": 60}, "u": 2, "run": {"memory_budget": SMALL}})
+    config = config_from_dict({"gates": {"max_lookback": 60}, "run": {"wanted": 2, "memory_budget": SMALL}})
     data = ff.scan_market_data(str(place(folder, "file")))
     last: list[np.datetime64] = []
     read = Reader.read

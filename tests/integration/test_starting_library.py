@@ -25,8 +25,7 @@ SIGNAL = PlantedSignal("-RANK(TS_MEAN(VOLUME, 5))", 0.15)
 SETTINGS: dict[str, Any] = {
     "k": 4,
     "l": 2,
-    "u": 1000,
-    "run": {"rounds": 2, "candidates": 6, "patience": 100, "seed": 5, "threads": 1},
+    "run": {"wanted": 1000, "rounds": 2, "candidates": 6, "patience": 100, "seed": 5, "threads": 1},
     "control": {"random": True},
 }
 MEASURED = {"alpha101": 19, "alpha158": 158, "alpha360": 358, "gtja191": 89}

@@ -109,9 +109,8 @@ def test_a_whole_run_whose_accepted_expressions_the_model_wrote(
     monkeypatch.chdir(tmp_path)
     document = {
         "proposer": "llm",
-        "u": 50,
         "llm": settings(address),
-        "run": {"rounds": 2, "candidates": 2, "patience": 9, "seed": 3},
+        "run": {"wanted": 50, "rounds": 2, "candidates": 2, "patience": 9, "seed": 3},
         "paths": {"output_dir": str(tmp_path / "runs"), "prompts_dir": str(short_prompts(tmp_path))},
         "racing": {"enabled": False},
         "control": {"random": False},

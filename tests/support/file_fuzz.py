@@ -371,7 +371,7 @@ paths:
   market_data: prices.parquet
   output_dir: runs
 data: {start: 2015-01-01, columns: {close: px_last}}
-run: {rounds: 10, candidates: 40, seed: 1}
+run: {rounds: 10, wanted: 20, candidates: 40, seed: 1}
 splits: {fractions: [0.6, 0.2, 0.2], horizon: 5}
 gates: {max_nodes: 30, min_t: 2.5}
 llm: {model: none, temperature: 0.7}

@@ -21,8 +21,7 @@ data:
     signals: [{expression: "RANK(TS_MEAN(VOLUME, 5)) * -1", rank_ic: 0.15}]
 k: 4
 l: 2
-run: {rounds: %(rounds)d, candidates: %(candidates)d, patience: 100, seed: 5, threads: 1%(more)s}
-u: 1000
+run: {wanted: 1000, rounds: %(rounds)d, candidates: %(candidates)d, patience: 100, seed: 5, threads: 1%(more)s}
 control: {random: false}
 """
 

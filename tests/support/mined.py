@@ -11,8 +11,7 @@ from fama_fast.cli import main
 CONFIG = """
 k: 4
 l: 2
-run: {rounds: 4, candidates: 25, patience: 100, seed: 3, min_coverage: 0.9}
-u: 40
+run: {wanted: 40, rounds: 4, candidates: 25, patience: 100, seed: 3, min_coverage: 0.9}
 gates: {min_t: 1.0, min_rank_ic: 0.005}
 splits: {horizon: 2, fractions: [0.5, 0.25, 0.25]}
 """

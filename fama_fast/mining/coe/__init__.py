@@ -3,6 +3,7 @@
 from fama_fast.mining.coe.book import ChainBook, ChainEvent, Match, Outcome
 from fama_fast.mining.coe.chain import Chain
 from fama_fast.mining.coe.failures import Failure, FailureLog, Pattern
+from fama_fast.mining.coe.path import improvement_path, parents_of
 
 __all__ = [
     "Chain",
@@ -13,4 +14,6 @@ __all__ = [
     "Match",
     "Outcome",
     "Pattern",
+    "improvement_path",
+    "parents_of",
 ]

@@ -37,10 +37,11 @@ _CHAIN_KEYS = ("id", "members", "visits", "cluster", "parent")
 class Outcome(enum.Enum):
     """Kinds of change that an admitted factor makes to the chains."""
 
-    EXTEND = "extend"  # it follows the chain's best, which is what it is most like
-    SPLIT = "split"  # it is most like an earlier member: a new chain branches off there, the old one stays
-    START = "start"  # there was no chain: it begins one
-    UNCHANGED = "unchanged"  # it does not beat its chain's best, or is in a chain already
+    EXTEND = "extend"  # it improves on its nearest relative, the last of a chain, and follows it
+    SPLIT = "split"  # it improves on an earlier member: a new chain branches off there, the old one stays
+    START = "start"  # nothing is like it: it begins a chain
+    INSERT = "insert"  # it is like a member and does not improve on it: it takes its place by score
+    UNCHANGED = "unchanged"  # it is in a chain already
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,8 @@ class ChainEvent:
     """The change that an admitted factor made to the chains, and the book after it.
 
     Attributes:
-        outcome: what happened. book: the chains afterwards. chain: the one that ends in the factor now, or
-            the one it was measured against when nothing changed. pivot: the member most correlated with the
-            factor, or None.
+        outcome: what happened. book: the chains afterwards. chain: the one that holds the factor now. pivot: its
+            nearest relative, the member that it was compared with, or None.
     """
 
     outcome: Outcome
@@ -99,12 +99,18 @@ class ChainBook:
 
     @classmethod
     def build(
-        cls, factors: Sequence[Factor], clusters: ArrayLike, *, visit_penalty: float = VISIT_PENALTY
+        cls,
+        factors: Sequence[Factor],
+        clusters: ArrayLike,
+        *,
+        visit_penalty: float = VISIT_PENALTY,
+        first_id: int = 0,
     ) -> ChainBook:
         """One chain a cluster, its members by ascending score.
 
         Args:
-            factors: the library. clusters: (n,) labels, as `mining.css.cluster` gives them.
+            factors: the library. clusters: (n,) labels, as `mining.css.cluster` gives them. first_id: of the first
+                chain; a book that is built anew goes on counting.
         """
         import numpy as np
 
@@ -114,8 +120,8 @@ class ChainBook:
         grouped: dict[int, list[Factor]] = {}
         for label, factor in zip(labels.tolist(), factors, strict=True):
             grouped.setdefault(label, []).append(factor)
-        chains = tuple(Chain.of(i, grouped[label], cluster=label) for i, label in enumerate(sorted(grouped)))
-        return cls(chains, visit_penalty, len(chains))
+        chains = tuple(Chain.of(i, grouped[label], cluster=label) for i, label in enumerate(sorted(grouped), first_id))
+        return cls(chains, visit_penalty, first_id + len(chains))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: each factor once, chains naming their members by fingerprint."""
@@ -174,54 +180,102 @@ class ChainBook:
             holders = self.holding(_most_correlated(exemplar, members, correlations))
         return self._favourite(holders)
 
-    def choose(self, exemplars: Iterable[Factor], correlations: Correlations | None = None) -> Match | None:
+    def choose(
+        self,
+        exemplars: Iterable[Factor],
+        correlations: Correlations | None = None,
+        *,
+        leave_out: Collection[int] = (),
+    ) -> Match | None:
         """The exemplar whose chain has the highest claim, scores less a penalty for visits, among every exemplar's
         chain.
 
         A chain's claim is its best score, laid on [0, 1] between the worst and the best of those that
         compete, minus `visit_penalty * log(1 + visits)`. So the strongest chain is shown first, gives way
         after some visits without growth, and no chain is forgotten; ties go to fewer visits, then to the
-        older chain. None without chains.
+        older chain. None without chains. `leave_out`: ids of chains that other prompts show.
         """
         known = correlations if correlations is not None else {}
         matched = [(e, self.match(e, known)) for e in exemplars]
-        pairs = [Match(e, c) for e, c in matched if c is not None]
+        pairs = [Match(e, c) for e, c in matched if c is not None and c.id not in leave_out]
         if not pairs:
             return None
         favourite = self._favourite([p.chain for p in pairs])
         return next(p for p in pairs if p.chain is favourite)
 
-    def pick(self) -> Chain | None:
+    def pick(self, *, leave_out: Collection[int] = ()) -> Chain | None:
         """The chain with the highest claim among all, by the rule of `choose`; for runs without exemplars."""
-        return self._favourite(self.chains) if self.chains else None
+        free = [c for c in self.chains if c.id not in leave_out]
+        return self._favourite(free) if free else None
 
     def visit(self, chain: Chain) -> ChainBook:
         """The book with one more visit counted for the chain."""
         return self._with(self.get(chain.id).visited())
 
-    def update(self, new: Factor, chain: Chain | None, correlations: Correlations) -> ChainEvent:
-        """The chains after `new` was admitted, having been proposed from `chain`.
+    def admit(
+        self,
+        new: Factor,
+        correlations: Correlations,
+        improves_on: Callable[[Factor], bool],
+        *,
+        floor: float = 0.3,
+        named: str | None = None,
+        split_threshold: float = 0.0,
+        may_grow: bool = True,
+    ) -> ChainEvent:
+        """The chains after `new` was admitted to the library.
 
-        If it beats the chain's best, let p be the member most correlated with it: p last, it extends the
-        chain; p earlier, the prefix through p is copied, `new` is appended to the copy, and the old chain
-        stays. Otherwise nothing changes. Without a chain (None) it starts one.
+        Let p be its nearest relative, the member of largest |correlation|; or the member that its author named, where
+        that is a relative too. Where no |correlation| reaches `floor`, it starts a chain. Where it is better than p
+        beyond noise it extends the chain that p ends, or, with p in the middle, the prefix through p is copied, `new`
+        is appended to the copy, and the old chain stays. Otherwise it takes its place by score in a chain of p's.
+
+        Args:
+            improves_on: whether `new` is better than a member beyond noise. named: fingerprint of the member that it
+                builds on. split_threshold: where p leads the last of its chain by no more than this, and `new` improves
+                on that too, the chain is extended rather than split. may_grow: chains may be extended and split.
 
         Raises:
-            DataError: the chain is not in this book, or a correlation that is needed is not known.
+            DataError: a correlation that is needed is not known.
         """
-        if chain is None:
+        holders = self.holding(new)
+        if holders:
+            return ChainEvent(Outcome.UNCHANGED, self, holders[0])
+        near = self._relative(new, correlations, floor, named)
+        if near is None:
             begun = Chain(self.next_id, (new,))
             return ChainEvent(Outcome.START, self._with(begun), begun)
-        current = self.get(chain.id)
-        if new in current or not strength(new) > strength(current.best):
-            return ChainEvent(Outcome.UNCHANGED, self, current)
-        pivot = _most_correlated(new, current.members, correlations)
-        place = current.members.index(pivot)
+        holders = self.holding(near)
+        current = next((c for c in holders if c.best.fingerprint == near.fingerprint), self._favourite(holders))
+
+        def better(member: Factor) -> bool:
+            return strength(new) > strength(member) and improves_on(member)
+
+        if not may_grow or not better(near):
+            grown = current.inserted(new)
+            return ChainEvent(Outcome.INSERT, self._with(grown), grown, near)
+        last = current.best
+        place = [m.fingerprint for m in current.members].index(near.fingerprint)
+        if last.fingerprint != near.fingerprint and split_threshold > 0.0:
+            own, ends = _absolute(new, near, correlations), _absolute(new, last, correlations)
+            if ends >= floor and own - ends <= split_threshold and better(last):
+                near, place = last, len(current.members) - 1
         if place == len(current.members) - 1:
             grown = current.extended(new)
-            return ChainEvent(Outcome.EXTEND, self._with(grown), grown, pivot)
+            return ChainEvent(Outcome.EXTEND, self._with(grown), grown, near)
         branch = current.split_after(place, new, self.next_id)
-        return ChainEvent(Outcome.SPLIT, self._with(branch), branch, pivot)
+        return ChainEvent(Outcome.SPLIT, self._with(branch), branch, near)
+
+    def _relative(self, new: Factor, correlations: Correlations, floor: float, named: str | None) -> Factor | None:
+        """The member that a new factor is compared with; None where nothing is like it."""
+        members = self.members()
+        own = next((m for m in members if m.fingerprint == named), None)
+        if own is not None and _absolute(new, own, correlations) >= floor:
+            return own
+        if not members:
+            return None
+        near = _most_correlated(new, members, correlations)
+        return near if _absolute(new, near, correlations) >= floor else None
 
     def _with(self, chain: Chain) -> ChainBook:
         chains = {c.id: c for c in self.chains} | {chain.id: chain}
@@ -240,19 +294,24 @@ class ChainBook:
         return min(chains, key=lambda c: (-claim(c), c.visits, c.id))
 
 
+def _absolute(factor: Factor, member: Factor, correlations: Correlations) -> float:
+    """|correlation| of two factors, 0 where it is not defined.
+
+    Raises:
+        DataError: it is not known.
+    """
+    if isinstance(correlations, Mapping):
+        if member.fingerprint not in correlations:
+            raise DataError(f"the correlation of {factor.expression} with {member.expression} is not known")
+        value = correlations[member.fingerprint]
+    else:
+        value = correlations(factor, member)
+    return 0.0 if math.isnan(value) else abs(value)
+
+
 def _most_correlated(factor: Factor, members: Sequence[Factor], correlations: Correlations) -> Factor:
     """The member of largest |correlation| with `factor`; among equal ones the strongest, then the latest."""
-
-    def absolute_correlation(member: Factor) -> float:
-        if isinstance(correlations, Mapping):
-            if member.fingerprint not in correlations:
-                raise DataError(f"the correlation of {factor.expression} with {member.expression} is not known")
-            value = correlations[member.fingerprint]
-        else:
-            value = correlations(factor, member)
-        return 0.0 if math.isnan(value) else abs(value)
-
-    ranked = [(absolute_correlation(m), strength(m), place) for place, m in enumerate(members)]
+    ranked = [(_absolute(factor, m, correlations), strength(m), place) for place, m in enumerate(members)]
     return members[max(ranked)[2]]
 
 

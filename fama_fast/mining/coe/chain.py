@@ -22,7 +22,7 @@ def strength(factor: Factor) -> float:
 
 @dataclass(frozen=True)
 class Chain:
-    """A path of improvement: factors of one idea, each better than the one before.
+    """Factors of one idea by score. Which of them improve on which beyond noise: see `coe.path`.
 
     Attributes:
         id: unique in its book. members: by ascending score, weakest first, at least one.
@@ -69,6 +69,11 @@ class Chain:
     def extended(self, factor: Factor) -> Chain:
         """This chain with a stronger factor at its end. It has grown, so its visits start anew."""
         return replace(self, members=(*self.members, factor), visits=0)
+
+    def inserted(self, factor: Factor) -> Chain:
+        """This chain with a factor in its place by score, behind those of equal score."""
+        place = sum(strength(m) <= strength(factor) for m in self.members)
+        return replace(self, members=(*self.members[:place], factor, *self.members[place:]))
 
     def split_after(self, place: int, factor: Factor, id: int) -> Chain:  # noqa: A002
         """A new chain: the prefix through the member at `place`, then `factor`."""

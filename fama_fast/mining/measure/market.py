@@ -366,8 +366,9 @@ class Market:
             dealt[self.members < self.config.splits.min_members] = np.nan
         return dealt
 
-    def lead(self, candidate: Candidate, member: Member) -> float:
-        """Newey-West t of how far a candidate's daily series is above a member's in training, each for its breadth."""
+    def lead(self, candidate: Candidate | Member, member: Member) -> float:
+        """Newey-West t of how far a candidate's, or a member's, daily series is above a member's in training, each for
+        its breadth."""
         assert candidate.series is not None
         assert member.series is not None
         theirs = coverage_adjusted(1.0, member.scored_coverage) * member.series

@@ -61,7 +61,7 @@ class PassBudget:
         """
         asked, (dates, symbols) = config.run.memory_budget, part.shape
         total = DEFAULT_BUDGET if asked is None else parse_bytes(asked)
-        found = min(config.u, config.run.rounds * config.batch_size)
+        found = min(config.run.wanted, config.run.rounds * config.batch_size)
         ranks = 4 * sampled * symbols
         vectors = (len(library) + found) * _VECTOR_COPIES * ranks
         # The widest chunk that can come up, while the pool of as many factors as can be found is scored.

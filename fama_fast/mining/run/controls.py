@@ -117,7 +117,7 @@ def select(
         pass_gates(candidates, state, config, market, number, "control", admits=not config.lists)
         rows.extend({"gate": c.gate} for c in candidates)
         measured.extend((None if c.alpha is None else c.fingerprint, c.scores) for c in candidates)
-        if not config.objectives and not config.lists and len(state.new_factors) >= config.u:
+        if not config.objectives and not config.lists and len(state.new_factors) >= config.run.wanted:
             break
     new = short_list(state, market, config, "control")
     listing = listing_of(state.wide, state.listable, config) if config.lists and state.wide is not None else None

@@ -44,7 +44,7 @@ class Listing:
         """Places of the short list, in the order chosen; of those that are `allowed` (n,), or of all."""
         every = np.ones(len(self.members), dtype=np.bool_) if allowed is None else allowed
         bound = config.gates.max_correlation
-        return choose(self.correlations, self.means, every, wanted=config.u, bound=bound)
+        return choose(self.correlations, self.means, every, wanted=config.run.wanted, bound=bound)
 
     def unscored(self, places: Iterable[int]) -> list[Factor]:
         """The factors at some places, without figures and origins."""

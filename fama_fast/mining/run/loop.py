@@ -2,9 +2,10 @@
 
 1. `open_data` loads the data, or simulates it when no file is named; with `run.memory_budget` it stays on disk.
 2. The library starts from the factor cache or the seeds, measured on training rows (`state.first_state`); its
-   clusters become chains (`steps.build_chains`).
-3. Each round: exemplars and a chain (`steps.choose_context`), proposals, gates and admission
-   (`steps.pass_gates`), chains (`steps.grow_chains`), failures, the pool's validation score
+   clusters become chains (`chains.build_chains`).
+3. Each round: exemplars, a path and a direction for each prompt (`contexts.choose_contexts`), proposals, gates and
+   admission (`steps.pass_gates`), chains (`chains.grow_chains`), what a model learns from its results
+   (`experience.learn_results`), failures, the pool's validation score
    (`steps.update_pool`), one ledger transaction, beside the next round (`writer`).
 4. Rounds end by number, budget, patience on validation, or an exhausted proposer (`_stop`); without a short list by
    wanted factors too.
@@ -32,12 +33,12 @@ from fama_fast.ledger.ownership import FAILED, INTERRUPTED, Heartbeat, in_words
 from fama_fast.ledger.records import RunRecord, as_proposed, now
 from fama_fast.library.codec import factor_to_dict
 from fama_fast.library.starting import starting_factors
-from fama_fast.mining.config_file import document
+from fama_fast.mining.config_file import document, other_meaning
 from fama_fast.mining.library.gates import funnel_of
 from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.progress.eta import TimeLeft
 from fama_fast.mining.progress.plain import RoundReport, RunStart
-from fama_fast.mining.run import near_copies, steps
+from fama_fast.mining.run import chains, contexts, experience, near_copies, steps
 from fama_fast.mining.run.background_writer import LEAVING, STOPPING, BackgroundWriter, on_thread
 from fama_fast.mining.run.brief import brief_of
 from fama_fast.mining.run.budget import allowance, spent
@@ -179,7 +180,7 @@ class Miner:
             proposer=self.proposer.name,
             seed=run.seed,
             rounds=self.config.run.rounds,
-            wanted=self.config.u,
+            wanted=self.config.run.wanted,
             done=state.round,
             data=described(self.data),
             settings=document(self.config),
@@ -190,6 +191,9 @@ class Miner:
             self.progress.note(f"run {run.id}: going on after {state.round} rounds, ledger {self.ledger.place}")
         else:
             self.progress.note(f"run {run.id}: proposer {self.proposer.name}; ledger {self.ledger.place}")
+            meant = other_meaning(self.config)
+            if meant is not None:
+                self.progress.note(meant)
             if self.config.proposer == "evolve" and self.config.llm != type(self.config.llm)():
                 self.progress.note("the llm settings are not used: set 'proposer: llm' to ask a language model")
         self.progress.run_started(self._start(run, state))
@@ -219,7 +223,7 @@ class Miner:
         best = max((m.factor for m in state.library.members), key=lambda f: f.score, default=None)
         known = f", best training RankIC {best.score:+.4f}: {best.canonical}" if best else ""
         self.progress.note(f"scored {len(state.library)} factors from {where}{known}")
-        return self._new_run(state, steps.build_chains(state, self.config)), state
+        return self._new_run(state, chains.build_chains(state, self.config, self.market)), state
 
     def _new_run(self, state: LoopState, chains: Sequence[ChainStep]) -> RunRecord:
         stamp = self.started_at.replace("-", "").replace(":", "")[:15]
@@ -244,7 +248,7 @@ class Miner:
         run, new = self.config.run, len(state.new_factors)
         if state.round == 0:
             return None
-        if not self.config.lists and new >= self.config.u:
+        if not self.config.lists and new >= self.config.run.wanted:
             return f"{new} new factors, as many as were wanted"
         used_up = spent(self.config, tokens=state.tokens, cost=state.cost, began=self.budget_began)
         if used_up is not None:
@@ -262,10 +266,10 @@ class Miner:
     def _round(self, run: RunRecord, state: LoopState, writer: BackgroundWriter) -> None:
         number, began = state.round + 1, time.perf_counter()
         config, market = self.config, self.market
-        context = steps.choose_context(state, config, number)
         count = config.batch_size
         if config.run.max_candidates is not None:
             count = min(count, config.run.max_candidates - state.proposed)
+        shown = contexts.choose_contexts(state, config, market, number, contexts.prompts_of(config, count, number))
         if self.proposer.capabilities.costs_money:
             writer.finish()  # nobody pays for a round whose ledger is gone, nor waits for an answer to hear of the last
         self.progress.phase(f"round {number}: asking {self.proposer.name} for {count} candidates")
@@ -274,7 +278,7 @@ class Miner:
         left = allowance(config, tokens=state.tokens, cost=state.cost, began=self.budget_began, stopped=stopped)
         asked_for = count if state.near is None else near_copies.MORE * count
         request = replace(
-            steps.make_request(state, config, market, context, number, asked_for), allowance=left, brief=self.brief
+            contexts.make_request(state, config, market, shown, number, asked_for), allowance=left, brief=self.brief
         )
         batch = self._propose(run, request, number)
         for text in batch.notes:
@@ -291,7 +295,8 @@ class Miner:
         evaluated = time.perf_counter()
         admitted = steps.pass_gates(candidates, state, config, market, number, self.proposer.name)
         each = (time.perf_counter() - evaluated) / max(1, len(candidates))
-        chain_steps = steps.grow_chains(state, config, context.chain, admitted)
+        chain_steps = chains.grow_chains(state, config, market, admitted, experience.named_parents(candidates))
+        experience.learn_results(state, config, market, candidates, number)
         steps.remember_failures(state, candidates)
         steps.update_pool(state, self.pool, config)
         state.round = number
@@ -309,7 +314,7 @@ class Miner:
         # As they are now: the next round goes on with the state.
         name, turned = self.proposer.name, state.turned
         records = [record_of(c, name, turned=turned, model=model, timings=timings) for c in candidates]
-        exchange, after = exchange_of(batch, context), state.to_dict()
+        exchange, after = exchange_of(batch, shown), state.to_dict()
 
         def write() -> None:
             try:
@@ -321,8 +326,8 @@ class Miner:
         self.ending.candidates += len(candidates)
         self.ending.seconds += each * len(candidates)
         report = self._report(run, state, len(candidates), len(admitted), began, each)
-        if context.selection is not None:
-            chosen = context.selection.diversity()
+        if shown[0].selection is not None:
+            chosen = shown[0].selection.diversity()
             report = replace(
                 report,
                 exemplar_correlation=chosen["exemplar_correlation"],
@@ -354,7 +359,7 @@ class Miner:
             proposed=proposed,
             admitted=admitted,
             new_factors=len(new),
-            wanted=self.config.u,
+            wanted=self.config.run.wanted,
             funnel=funnel_of(self._stopped_at),
             best_train=max((f.score for f in new), default=None),
             pool_valid=state.pool.get("rank_ic"),

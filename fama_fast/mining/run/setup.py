@@ -13,7 +13,7 @@ from fama_fast.lang import writable
 from fama_fast.ledger.ownership import FINISHED
 from fama_fast.ledger.records import AGENT, to_the_second
 from fama_fast.mining.config import MiningConfig
-from fama_fast.mining.config_file import config_from_dict, differences, document
+from fama_fast.mining.config_file import differences, document, stored_config
 from fama_fast.mining.configured_data import open_panel, reading_settings
 from fama_fast.proposals.setting_roles import Role, keys_of
 
@@ -169,7 +169,7 @@ def resumable(ledger: Ledger, run_id: str, config: MiningConfig) -> RunRecord:
     if record.proposer == AGENT:
         raise ConfigError(f"run {record.id} is an agent's session: fama-fast mcp --resume {record.id} goes on with it")
     # What the run's version had no key for is at its default.
-    theirs = document(config_from_dict(record.config, source=f"the settings of run {record.id}"))
+    theirs = document(stored_config(record.config, source=f"the settings of run {record.id}"))
     changed = differences(document(config), theirs, MAY_CHANGE)
     if changed:
         raise ConfigError(f"run {record.id} was made with other settings: {'; '.join(changed)}")

@@ -24,6 +24,7 @@ from fama_fast.mining.library.view import LibraryView
 from fama_fast.mining.measure.levels import unit_vector
 from fama_fast.mining.measure.race import Account
 from fama_fast.mining.pools.wide import WidePool
+from fama_fast.mining.run.model_memory import ModelMemory
 from fama_fast.mining.run.wide_filling import listable_of, measure_again, measured, measured_texts, offer
 from fama_fast.passes import ranking_hash
 from fama_fast.proposals.admissible import admissible, level_fault
@@ -68,6 +69,10 @@ class LoopState:
         clusters: of the library as it was when they were last asked for, see `steps`; they follow from it.
         wide: every formula that was measured; it follows from the run's candidates. listable: those that may be in the
             short list, by fingerprint, with the round in which they were proposed first, and how; likewise.
+        relatives: members of chains with their series, of those that have left the library too; they follow from the
+            book and the library. leads: t of how far one is above another, as far as it was asked for. built_of:
+            members that the library had when its chains were built. prompts: that were sent so far. model: what became
+            of a language model's proposals.
         near: what knows everything that was measured on a few dates; it follows too, and is None where near-copies are
             not left out. near_copies: how many were.
         best_passed: best training score of what passed the gates, where nothing is admitted.
@@ -100,6 +105,11 @@ class LoopState:
     near: NearCopies | None = None
     near_copies: int = 0
     best_passed: float = 0.0
+    relatives: dict[str, Member] = field(default_factory=dict)
+    leads: dict[tuple[str, str], float] = field(default_factory=dict)
+    built_of: int = 0
+    prompts: int = 0
+    model: ModelMemory = field(default_factory=ModelMemory)
 
     @property
     def new_factors(self) -> list[Factor]:
@@ -129,6 +139,9 @@ class LoopState:
             "exhausted": self.exhausted,
             "races": [self.races.spent, self.races.saved],
             "near_copies": self.near_copies,
+            "built_of": self.built_of,
+            "prompts": self.prompts,
+            "model": self.model.to_dict(),
         }
 
 
@@ -267,6 +280,9 @@ def restored_state(
             exhausted=_of_kind(data["exhausted"], bool),
             races=Account(*(_of_kind(v, float, int) for v in data.get("races", ()))),
             near_copies=_of_kind(data.get("near_copies", 0), int),
+            built_of=_of_kind(data.get("built_of", len(entries)), int),
+            prompts=_of_kind(data.get("prompts", 0), int),
+            model=ModelMemory.from_dict(data.get("model", {})),
             wide=state_pool(market),
             listable=listable_of(candidates) if market.config.lists else {},
         )
@@ -304,11 +320,13 @@ def restored_state(
         everyone, forms, alphas, figures, strict=True
     ):
         series, vector = market.yardstick.series(found, sign), unit_vector(of_vector * np.int8(sign))
+        scored_coverage = market.scored_coverage(series, found.covered)
+        restored = Member(factor, alpha.node, vector, mined, series, scored_coverage)
         if member:
-            scored_coverage = market.scored_coverage(series, found.covered)
-            _put(state, Member(factor, alpha.node, vector, mined, series, scored_coverage), alpha)
+            _put(state, restored, alpha)
         else:
             state.library.vectors.add({factor.fingerprint: vector})
+            state.relatives[factor.fingerprint] = restored
     rejected = state.residuals.kept
     left = market.vectors(market.compiled(k.canonical for k in rejected.values()))
     state.library.vectors.add(

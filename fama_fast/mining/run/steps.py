@@ -1,20 +1,18 @@
-"""The steps of one round, each a function of the state: select exemplars, request, gates, chains, pool.
+"""The steps of one round that judge its candidates, each a function of the state: gates, failures, pool.
 
-`loop` puts them in order and commits; nothing here reads the clock or writes anywhere.
+What is shown to proposers is chosen in `contexts`, chains grow in `chains`. `loop` puts them in order and commits;
+nothing here reads the clock or writes anywhere.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fama_fast.ledger.records import ChainStep
 from fama_fast.mining.candidate import Candidate, Member
-from fama_fast.mining.coe import ChainBook, Failure, Outcome
-from fama_fast.mining.css import CorrelationTable, cluster_correlations, select_from_clusters
+from fama_fast.mining.coe import Failure
 from fama_fast.mining.library import pareto as objectives
 from fama_fast.mining.library.archive import series_hash
 from fama_fast.mining.library.gates import GATES, GateContext, GateCost, Lesson, may_be_listed, run_gates
@@ -22,144 +20,17 @@ from fama_fast.mining.measure.levels import unit_vector
 from fama_fast.mining.measure.race import controls_of
 from fama_fast.mining.run.state import IN_LIBRARY, factor_of
 from fama_fast.mining.run.wide_filling import as_kept, daily_figures, measured, take_in
-from fama_fast.proposals.admissible import admissible
-from fama_fast.proposals.protocol import Earner, ProposalRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fama_fast.library.factor import Factor
-    from fama_fast.mining.coe import Chain
     from fama_fast.mining.config import MiningConfig
-    from fama_fast.mining.css import Selection
     from fama_fast.mining.measure.combination import FactorPool
     from fama_fast.mining.measure.market import Market
     from fama_fast.mining.run.state import LoopState
-    from fama_fast.types import IntArray
 
 BY_NAME = {gate.name: gate for gate in GATES}
-
-
-@dataclass(frozen=True)
-class Context:
-    """The exemplars of a round, and the chain with the members of it that a proposer is shown.
-
-    `selection` says how the exemplars were chosen and how diverse they are; None without Cross-Sample Selection.
-    """
-
-    exemplars: tuple[Factor, ...] = ()
-    chain: Chain | None = None
-    shown: tuple[Factor, ...] = ()
-    selection: Selection | None = None
-
-
-def clusters_of(state: LoopState, config: MiningConfig) -> IntArray:
-    """(n,) cluster of each member of the library, computed again when the library has changed."""
-    factors = [m.factor for m in state.library.members]
-    made_of = tuple(f.fingerprint for f in factors)
-    if state.clusters is None or state.clusters[0] != made_of:
-        vectors = state.library.vectors
-        clusters = cluster_correlations(vectors.among(factors), vectors.distinct(factors), config.k, config.run.seed)
-        state.clusters = made_of, clusters
-    return state.clusters[1]
-
-
-def build_chains(state: LoopState, config: MiningConfig) -> list[ChainStep]:
-    """One chain a cluster of the starting library, when Chain-of-Experience is on; its members, for the ledger."""
-    if not config.run.use_coe:
-        return []
-    factors = [m.factor for m in state.library.members]
-    state.book = ChainBook.build(factors, clusters_of(state, config), visit_penalty=config.coe.visit_penalty)
-    return [
-        _step(factor, "build", None if before is None else before.fingerprint, chain)
-        for chain in state.book
-        for before, factor in zip((None, *chain.members), chain.members, strict=False)
-    ]
-
-
-def _step(factor: Factor, action: str, parent: str | None, chain: Chain) -> ChainStep:
-    return ChainStep(
-        factor.fingerprint, action, parent, chain.id, factor.score if math.isfinite(factor.score) else None
-    )
-
-
-def choose_context(state: LoopState, config: MiningConfig, number: int) -> Context:
-    """Cross-Sample Selection, then the chain that matches; counts the visit of the chain."""
-    members = state.library.members
-    unfit = unfit_to_show(state, config)
-    fit = [i for i, m in enumerate(members) if m.factor.fingerprint not in unfit]
-    exemplars: tuple[Factor, ...] = ()
-    selection: Selection | None = None
-    if config.run.use_css and fit:
-        factors = [members[i].factor for i in fit]
-        selection = select_from_clusters(
-            state.library.vectors.among(factors),
-            np.unique(clusters_of(state, config)[fit], return_inverse=True)[1],
-            factors,
-            l=config.l,
-            draw=config.css.draw,
-            rng=np.random.default_rng([config.run.seed, number]),
-        )
-        exemplars = selection.exemplars
-    book = state.book
-    if book is None or not len(book):
-        return Context(exemplars, selection=selection)
-    match = book.choose(*_tied(state, book, exemplars, config.coe.min_edge_score)) if exemplars else None
-    chain = match.chain if match is not None else book.pick()
-    if chain is None:
-        return Context(exemplars, selection=selection)
-    state.book = book.visit(chain)
-    shown = tuple(f for f in chain.members if f.fingerprint not in unfit)
-    return Context(exemplars, chain, shown[-config.coe.max_length :], selection)
-
-
-def unfit_to_show(state: LoopState, config: MiningConfig) -> frozenset[str]:
-    """Fingerprints of members that are no formula which could be proposed: too large, a condition, too far back.
-
-    A starting library may have such; new factors must differ from them, but none can be like them.
-    """
-    limits = config.gates.limits
-    return frozenset(
-        m.factor.fingerprint for m in state.library.members if not m.mined and admissible(m.node, limits) is not None
-    )
-
-
-def _tied(
-    state: LoopState, book: ChainBook, exemplars: Sequence[Factor], least: float
-) -> tuple[list[Factor], CorrelationTable]:
-    """Exemplars that are in a chain, or close enough to one; and the correlations that matching needs."""
-    members = book.members()
-    everyone = list({f.fingerprint: f for f in (*members, *exemplars)}.values())
-    table = CorrelationTable(tuple(f.fingerprint for f in everyone), state.library.vectors.among(everyone))
-    tied = [e for e in exemplars if book.holding(e) or max((abs(table(e, m)) for m in members), default=0.0) >= least]
-    return tied, table
-
-
-def make_request(
-    state: LoopState, config: MiningConfig, market: Market, context: Context, number: int, count: int
-) -> ProposalRequest:
-    """The request to the proposer for this round."""
-    return ProposalRequest(
-        count=count,
-        exemplars=context.exemplars,
-        chain=context.shown,
-        avoid=state.failures.avoid(),
-        known=frozenset(state.known),
-        vocabulary=market.vocabulary,
-        limits=config.gates.limits,
-        round=number,
-        seed=config.run.seed,
-        search=replace(state.archive.view(), residuals=state.residuals.shown, earners=_earners(state, config)),
-    )
-
-
-def _earners(state: LoopState, config: MiningConfig) -> tuple[Earner, ...]:
-    """The formulas of the wide pool that earn, for a search that is paid for that."""
-    wide = state.wide
-    if wide is None or config.run.reward != "pool":
-        return ()
-    earned = zip(wide.members, wide.earnings().tolist(), strict=True)
-    return tuple(Earner(m.fingerprint, m.proposed, earning) for m, earning in earned if earning > 0.0)
 
 
 def pass_gates(
@@ -180,7 +51,7 @@ def pass_gates(
         tried=state.tried,
         measures=market,
         objective=market.yardstick.objective.label,
-        wanted=None if config.lists else config.u,
+        wanted=None if config.lists else config.run.wanted,
         ranking_hashes=state.archive.ranking_hashes,
     )
     readable = [c for c in candidates if run_gates(c, GateCost.TEXT, context)]
@@ -315,53 +186,12 @@ def _place_on_front(
                 return None
     names = config.objectives
     figures = objectives.measure(market, candidate, state.library, names, without=candidate.replaces)
-    refusal, leaving = objectives.place(state.new_factors, figures, names, config.u, rivals=candidate.replaces)
+    refusal, leaving = objectives.place(state.new_factors, figures, names, config.run.wanted, rivals=candidate.replaces)
     if refusal is not None:
         candidate.gate, candidate.reason = "admission", refusal
         return None
     state.library.members = [m for m in state.library.members if m.factor.fingerprint not in leaving]
     return figures
-
-
-def grow_chains(
-    state: LoopState, config: MiningConfig, chain: Chain | None, admitted: Sequence[Factor]
-) -> list[ChainStep]:
-    """Extend or split the shown chain with each new factor; returns the changes for the ledger.
-
-    By ascending score, so that a batch that improves twice leaves both steps on the path.
-    """
-    steps: list[ChainStep] = []
-    begun: Chain | None = None
-    for factor in sorted(admitted, key=lambda f: (f.score, f.fingerprint)):
-        book = state.book
-        if book is None:
-            break
-        # What a run without chains admits at once begins one chain, not one each.
-        shown = chain or begun
-        current = None if shown is None else book.get(shown.id)
-        near = {} if current is None else _chain_correlations(state, factor, current, config.coe.split_threshold)
-        event = book.update(factor, current, near)
-        state.book = event.book
-        if event.outcome is not Outcome.UNCHANGED:
-            pivot = event.pivot.fingerprint if event.pivot is not None else None
-            steps.append(_step(factor, event.outcome.value, pivot, event.chain))
-            begun = event.chain if event.outcome is Outcome.START else begun
-    return steps
-
-
-def _chain_correlations(state: LoopState, factor: Factor, chain: Chain, threshold: float) -> dict[str, float]:
-    """Correlation of a factor with each chain member.
-
-    Where the closest member leads the last one by no more than `threshold` the last one draws level, so that
-    the chain is extended rather than split.
-    """
-    own = state.library.vectors.among([factor, *chain.members])[0, 1:]
-    correlations = {m.fingerprint: float(r) for m, r in zip(chain.members, own, strict=True)}
-    closest = max(abs(v) for v in correlations.values())
-    last = chain.best.fingerprint
-    if closest - abs(correlations[last]) <= threshold:
-        correlations[last] = closest
-    return correlations
 
 
 def remember_failures(state: LoopState, candidates: Sequence[Candidate]) -> None:

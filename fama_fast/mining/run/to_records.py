@@ -17,11 +17,11 @@ from fama_fast.proposals.protocol import Proposal
 from fama_fast.proposals.setting_roles import Role, keys_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from fama_fast.mining.measure.market import Market
+    from fama_fast.mining.run.contexts import Context
     from fama_fast.mining.run.state import LoopState
-    from fama_fast.mining.run.steps import Context
     from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
     from fama_fast.proposals.protocol import ProposalBatch
@@ -84,8 +84,10 @@ def record_of(
     )
 
 
-def exchange_of(batch: ProposalBatch, context: Context) -> ExchangeRecord:
-    """Record of what the round's request showed and cost."""
+def exchange_of(batch: ProposalBatch, shown: Sequence[Context]) -> ExchangeRecord:
+    """Record of what the round's request showed and cost; of several prompts what the first one showed, and in `extra`
+    what each did."""
+    context = shown[0]
     hashes = dict.fromkeys(p.prompt_hash for p in batch.proposals if p.prompt_hash is not None)
     usage = batch.usage
     return ExchangeRecord(
@@ -102,7 +104,30 @@ def exchange_of(batch: ProposalBatch, context: Context) -> ExchangeRecord:
         },
         chain_id=None if context.chain is None else context.chain.id,
         selection=None if context.selection is None else context.selection.as_dict(),
+        extra={"prompts": [_prompt_record(one) for one in shown]} if context.prompt.direction else {},
     )
+
+
+def _prompt_record(context: Context) -> dict[str, Any]:
+    prompt = context.prompt
+    return {
+        "number": prompt.number,
+        "exemplars": [f.fingerprint for f in context.exemplars],
+        "chain_id": None if context.chain is None else context.chain.id,
+        "path": [
+            {
+                "fingerprint": step.factor.fingerprint,
+                "gain": step.gain if math.isfinite(step.gain) else None,
+                "t": step.t if math.isfinite(step.t) else None,
+                "correlation": step.correlation if math.isfinite(step.correlation) else None,
+            }
+            for step in prompt.path
+        ],
+        "direction": prompt.direction,
+        "thread": prompt.thread_id,
+        "parents": [e.fingerprint for e in prompt.parents],
+        "pairs": [[p.fingerprint, p.beside] for p in prompt.pairs],
+    }
 
 
 def start_of(state: LoopState) -> list[StartingFactor]:

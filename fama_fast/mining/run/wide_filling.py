@@ -126,4 +126,6 @@ def listable_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, Propo
 
 def as_kept(proposal: Proposal) -> Proposal:
     """A proposal as the ledger gives it back: its parents by name."""
-    return replace(proposal, parents=tuple(sorted(set(proposal.parents))), proposer="", node=None)
+    return replace(
+        proposal, parents=tuple(sorted(set(proposal.parents))), proposer="", thread=-1, builds_on="", node=None
+    )

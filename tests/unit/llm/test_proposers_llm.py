@@ -110,7 +110,7 @@ def test_success_and_what_is_sent(server: Server) -> None:
     assert isinstance(p, Proposer)
     assert expressions(batch) == ["RANK(CLOSE / OPEN)", "RANK(DELTA(CLOSE, 5))"]
     first = batch.proposals[0]
-    assert (first.hypothesis, first.explanation, first.origin, first.parents) == ("h", "e", "llm", ("abc",))
+    assert (first.hypothesis, first.explanation, first.origin, first.parents) == ("h", "e", "llm", ())
     assert first.prompt_hash is not None
     assert len(first.prompt_hash) == 32
     assert (batch.usage.requests, batch.usage.prompt_tokens, batch.usage.completion_tokens) == (1, 11, 7)

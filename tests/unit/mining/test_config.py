@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,8 @@ from fama_fast.mining.config_file import (
     document,
     known_keys,
     load_config,
+    other_meaning,
+    stored_config,
 )
 
 SCAFFOLD = """
@@ -47,6 +50,43 @@ logging:
   level: "INFO"
   log_file: "./logs/fama.log"
 """
+
+
+# What a version that kept the number of factors wanted under `u` stored with a run.
+EARLIER: dict[str, Any] = {
+    "u": 40,
+    "coe": {"max_length": 5, "visit_penalty": 0.25, "min_edge_score": 0.0, "split_threshold": 0.0},
+    "run": {"rounds": 3},
+}
+
+
+def test_u_is_the_guard_of_chains_and_wanted_the_number_of_factors() -> None:
+    config = config_from_dict({"u": 3, "run": {"wanted": 7}})
+    assert (config.u, config.run.wanted) == (3, 7)
+    assert config_from_dict({"u": 0}).u == 0
+    assert MiningConfig().run.wanted == 20
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [({"u": 21}, True), ({"u": 20}, False), ({"u": 500, "run": {"wanted": 20}}, False), ({}, False), ({"u": 2}, False)],
+)
+def test_whoever_seems_to_mean_the_number_wanted_is_told_so(settings: dict[str, Any], told: bool) -> None:
+    line = other_meaning(config_from_dict(settings))
+    assert (line is not None) == told
+    if line is not None:
+        assert line.count("\n") == 0
+        assert "run.wanted (--new 21), now 20" in line
+
+
+def test_a_stored_configuration_of_before_means_what_it_meant() -> None:
+    config = stored_config(EARLIER, source="a run")
+    assert (config.run.wanted, config.u, config.coe.min_edge_score) == (40, 20, 0.3)
+    assert other_meaning(config) is None
+    assert EARLIER["u"] == 40, "the record is left as it is"
+    today = document(config_from_dict({"u": 9, "run": {"wanted": 5}, "coe": {"min_edge_score": 0.0}}))
+    again = document(stored_config(today, source="a run"))
+    assert (again["u"], again["run"], again["coe"]) == (today["u"], today["run"], today["coe"])
 
 
 def write(folder: Path, text: str) -> Path:

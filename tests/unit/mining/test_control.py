@@ -30,7 +30,8 @@ SIGNAL = "RANK(TS_MEAN(VOLUME, 5) / TS_MEAN(VOLUME, 20))"
 
 
 def config(**rest: Any) -> Any:
-    return config_from_dict({"u": 3, "run": {"candidates": 8, "seed": 1}, **rest})
+    run = {"wanted": rest.pop("wanted", 3), "candidates": 8, "seed": 1}
+    return config_from_dict({"run": run, **rest})
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +117,9 @@ def test_selection_passes_the_gates_and_stops_when_there_are_enough(market: Mark
     assert found.pool is not None
     assert found.pool.scores["equal"]["rank_ic"] > 0.05
     rounds = [[SIGNAL], ["RANK(TS_MEAN(VOLUME, 3))"]]
-    enough = select(market, config(u=1, pool={"short_list": False}), library, rounds)
+    enough = select(market, config(wanted=1, pool={"short_list": False}), library, rounds)
     assert enough.candidates == 1
-    shortest = select(market, config(u=1), library, rounds)
+    shortest = select(market, config(wanted=1), library, rounds)
     assert (shortest.candidates, len(shortest.factors)) == (2, 1)
     none = select(market, config(), library, [["RANK(CLOZE)"]])
     assert (none.factors, none.pool) == ((), None)
@@ -198,7 +199,7 @@ def test_the_difference_to_random_formulas_is_taken_date_by_date(market: Market,
 
 def wide_open(**rest: Any) -> Any:
     limits = {"min_rank_ic": 0.0, "min_t": 0.0, "complexity_penalty": 0.0, "max_correlation": 0.99}
-    return config(u=20, gates=limits, pool={"min_t": 0.0, **rest.pop("pool", {})}, **rest)
+    return config(wanted=20, gates=limits, pool={"min_t": 0.0, **rest.pop("pool", {})}, **rest)
 
 
 def test_random_formulas_are_chosen_by_the_run_s_rule_and_number(market: Market, monkeypatch: Any) -> None:

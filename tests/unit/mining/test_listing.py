@@ -47,7 +47,7 @@ TEXTS = (
 
 
 def config(**rest: Any) -> Any:
-    return config_from_dict({"u": 4, "run": {"seed": 1, "threads": 1}, **rest})
+    return config_from_dict({"run": {"wanted": 4, "seed": 1, "threads": 1}, **rest})
 
 
 @pytest.fixture(scope="module")
@@ -194,12 +194,12 @@ ROUNDS = (TEXTS[:4], TEXTS[4:8], TEXTS[8:])
 
 
 def run_settings(folder: Path, **rest: Any) -> dict[str, Any]:
-    run = {"rounds": 3, "seed": 1, **rest.pop("run", {})}
-    return {"paths": {"output_dir": str(folder)}, "run": run, "u": 3, **rest}
+    run = {"wanted": 3, "rounds": 3, "seed": 1, **rest.pop("run", {})}
+    return {"paths": {"output_dir": str(folder)}, "run": run, **rest}
 
 
 def test_a_run_goes_to_its_other_limits_and_ends_with_the_list(tmp_path: Path, panel: Panel) -> None:
-    result = mine(run_settings(tmp_path, u=2), panel=panel, proposer=Scripted(ROUNDS))
+    result = mine(run_settings(tmp_path, run={"wanted": 2}), panel=panel, proposer=Scripted(ROUNDS))
     assert result.stop == "3 rounds done"
     assert len(result.factors) == 2
     assert result.verdict.holding

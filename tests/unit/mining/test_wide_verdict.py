@@ -175,7 +175,7 @@ def test_a_planted_signal_is_in_the_wide_pool_and_the_record(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_on_noise_nothing_is_found_and_the_test_stays_closed(seed: int, tmp_path: Path) -> None:
-    result = mine(settings(tmp_path, control={"random": False}), panel=market_of(50 + seed))
+    result = mine(settings(tmp_path, control={"random": False}), panel=market_of(200 + seed))
     assert result.verdict.status is Status.NOTHING_FOUND
     found = result.verdict.wide
     assert found is not None

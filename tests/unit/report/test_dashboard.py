@@ -45,7 +45,7 @@ def _run(name: str, **more) -> RunRecord:
         "seed": 5,
         "proposer": "evolve",
         "version": "0",
-        "config": {"u": 20, "run": {"rounds": 9, "seed": 5}, "gates": {"min_rank_ic": 0.01}},
+        "config": {"u": 20, "run": {"wanted": 20, "rounds": 9, "seed": 5}, "gates": {"min_rank_ic": 0.01}},
         "started_at": f"{name[:4]}-{name[4:6]}-{name[6:8]}T00:00:00+00:00",
     }
     return RunRecord(id=name, **(base | more))
@@ -128,7 +128,11 @@ def fill(place, many: int = MANY) -> None:
         listed = [{"fingerprint": _fingerprint(4), "verdict": {"holds": True, "valid_t": 3.25}}]
         test = {_fingerprint(4): {"test": {"rank_ic": 0.0777, "n_days": 60}}}
         ledger.finish_run(BIG, verdict=verdict, summary={"factors": listed}, scores=test)
-        small = _run(SMALL, config={"u": 20, "run": {"rounds": 9, "seed": 6}, "gates": {"min_rank_ic": 0.02}}, seed=6)
+        small = _run(
+            SMALL,
+            config={"u": 20, "run": {"wanted": 20, "rounds": 9, "seed": 6}, "gates": {"min_rank_ic": 0.02}},
+            seed=6,
+        )
         ledger.start_run(small)
         commit(ledger, small, 1, 30)
         empty = {"status": "nothing found", "headline": "nothing found", "holding": []}

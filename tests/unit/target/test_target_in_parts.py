@@ -111,7 +111,9 @@ def test_scores_on_a_cluster_are_those_here(panel: Panel, tmp_path: Path) -> Non
 def config(name: str, **run: Any) -> Any:
     settings = {k: v for k, v in TARGETS[name].items() if k != "horizons"}
     splits = {"horizon": 3} if name == "close" else {}
-    return config_from_dict({"target": settings, "splits": splits, "gates": {"max_lookback": 30}, "u": 3, "run": run})
+    return config_from_dict(
+        {"target": settings, "splits": splits, "gates": {"max_lookback": 30}, "run": {"wanted": 3, **run}}
+    )
 
 
 @pytest.mark.parametrize("name", TARGETS)

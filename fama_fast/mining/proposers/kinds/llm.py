@@ -19,9 +19,11 @@ from fama_fast.errors import ConfigError, FamaError, ProposerError
 from fama_fast.llm.answers import CUT, Answer, parse_answer
 from fama_fast.llm.chat import Constraint, ConstraintName, Halted, OutOfTime, Reply, RequestRefused
 from fama_fast.llm.decoding import decoding_grammar
+from fama_fast.llm.experience_text import labelled
 from fama_fast.llm.keys import load_key
-from fama_fast.llm.prompt import load_templates, render_prompt, render_repair
+from fama_fast.llm.prompt import context_of, load_templates, render_prompt, render_repair
 from fama_fast.llm.recorded import RecordedModel
+from fama_fast.mining.proposers.built_on import built_on
 from fama_fast.mining.proposers.check import checked
 from fama_fast.proposals.protocol import Capabilities, Proposal, ProposalBatch, Rejection, Usage
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from fama_fast.llm.templates import Templates
     from fama_fast.proposals.protocol import ProposalRequest, Vocabulary
 
+_KNOWN = "it is in the library already, or was proposed before in this run: give another"
 _TOO_LONG = "the answer was cut off at the token limit: answer more briefly"
 
 
@@ -142,7 +145,7 @@ class LLMProposer:
                     break
                 wave = []
                 for i, size in enumerate(sizes[first : first + width], first):
-                    part = dataclasses.replace(request, count=size)
+                    part = _part(request, i, size)
                     messages = render_prompt(
                         part, self._templates, self.settings.operators, self.settings.system_tokens
                     )
@@ -216,7 +219,7 @@ class LLMProposer:
         """Add the sound proposals to `good`; returns those that the model can mend, and notes about the others."""
         failures: list[Rejection] = []
         notes: list[Rejection] = []
-        parents = tuple(dict.fromkeys(f.fingerprint for f in (*request.exemplars, *request.chain)))
+        repeats: list[Proposal] = []
         before = len(good)
         for proposal in answer.proposals:
             try:
@@ -224,11 +227,17 @@ class LLMProposer:
             except FamaError as error:
                 failures.append(Rejection(proposal.expression, str(error)))
                 continue
-            if canonical in texts:
+            if canonical in request.known:
+                repeats.append(_placed(proposal, request, key))
+            elif canonical in texts:
                 notes.append(Rejection(proposal.expression, "proposed twice for the same request"))
             else:
                 texts.add(canonical)
-                good.append(dataclasses.replace(proposal, parents=parents, origin="llm", prompt_hash=key))
+                good.append(_placed(proposal, request, key))
+        if failures or len(good) == before:  # it is asked again in any case
+            failures += [Rejection(p.expression, _KNOWN) for p in repeats]
+        else:
+            good += repeats  # for the gates to count
         if len(good) == before and not failures:
             # Nothing at all came of this answer: say why, so that the next one differs.
             failures = [Rejection(r.expression, r.reason) for r in answer.dropped]
@@ -339,6 +348,30 @@ class LLMProposer:
         batch.usage += usage
         self._note(batch, sentence)
         return name
+
+
+def _part(request: ProposalRequest, index: int, size: int) -> ProposalRequest:
+    """The request of one prompt, with the context that is its own."""
+    own = request.contexts[index : index + 1] or request.contexts[-1:]
+    return dataclasses.replace(request, count=size, contexts=own)
+
+
+def _placed(proposal: Proposal, request: ProposalRequest, key: str) -> Proposal:
+    """A sound proposal with what it was built on, the idea that it refines, and the prompt that it answers.
+
+    A formula is built on what its author named, or on what its own largest part is taken from; often on nothing.
+    """
+    context = context_of(request)
+    shown = labelled(context)
+    label = proposal.builds_on.strip().strip("`[]().").upper()
+    if label not in shown:
+        found = built_on(proposal.expression, {name: text for name, (_, text) in shown.items()}, request.vocabulary)
+        label, named = found or "", ""
+    else:
+        named = label
+    parents = (shown[label][0],) if label and shown[label][0] else ()
+    thread = context.thread_id if label.startswith("I") else -1
+    return dataclasses.replace(proposal, parents=parents, origin="llm", prompt_hash=key, thread=thread, builds_on=named)
 
 
 def _shares(count: int, most: int) -> list[int]:
