@@ -7,9 +7,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import ConfigError
-from fama_fast.llm.chat import Reply
+from fama_fast.llm.chat import REFUSAL, Reply
+from fama_fast.llm.decoding.answer import ANSWER_SCHEMA
 from fama_fast.llm.faults import AttemptFailed, Fault, whole
-from fama_fast.llm.sdk_client import SDKClient
+from fama_fast.llm.sdk_client import SDKClient, headers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from fama_fast.llm.keys import Secret
     from fama_fast.llm.prompt import Message
     from fama_fast.llm.settings import LLMSettings
+
+
+_FINISH = {"max_tokens": "length", "model_context_window_exceeded": "length", "refusal": REFUSAL}
 
 
 class AnthropicClient(SDKClient):
@@ -33,10 +37,10 @@ class AnthropicClient(SDKClient):
                 f"llm.response_format: {settings.response_format} is for OpenAI-compatible servers; "
                 "with anthropic leave it at text"
             )
-        if settings.constraint not in ("auto", "none"):
+        if settings.constraint not in ("auto", "json_schema", "none"):
             raise ConfigError(
                 f"llm.constraint: {settings.constraint} is for OpenAI-compatible servers; "
-                "with anthropic leave it at auto"
+                "with anthropic leave it at auto, or ask for json_schema"
             )
         if settings.seed is not None:
             raise ConfigError("llm.seed: the Anthropic API takes none; leave it out")
@@ -45,20 +49,33 @@ class AnthropicClient(SDKClient):
             base_url=settings.address,
             timeout=settings.timeout_s,
             max_retries=0,
+            default_headers=headers_of(settings, secret),
         )
         super().__init__(settings, secret, sdk, client, sleep)
 
     def body(self, messages: Sequence[Message], constraint: Constraint | None) -> dict[str, Any]:
-        """The request; the API takes no grammar."""
+        """The request; of constraints the API takes a schema."""
         s = self.settings
         body: dict[str, Any] = {
             "model": s.model or "",
             "max_tokens": s.max_tokens,
-            "system": "\n\n".join(m.content for m in messages if m.role == "system"),
             "messages": [{"role": m.role, "content": m.content} for m in messages if m.role != "system"],
         }
-        # Sampling settings go beside the SDK's own arguments: some of its versions know them, some do not.
-        extra = {k: v for k in ("temperature", "top_p") if (v := getattr(s, k)) is not None}
+        system = "\n\n".join(m.content for m in messages if m.role == "system")
+        if system:
+            # It is the same in every prompt of a run: what comes before the mark is read from the server's cache.
+            block: dict[str, Any] = {"type": "text", "text": system}
+            body["system"] = [block | {"cache_control": {"type": "ephemeral"}}] if s.prompt_cache else system
+        # These go beside the SDK's own arguments: some of its versions know them, some do not.
+        extra: dict[str, Any] = {k: v for k in ("temperature", "top_p") if (v := getattr(s, k)) is not None}
+        if s.thinking_tokens is not None:
+            extra["thinking"] = {"type": "enabled", "budget_tokens": s.thinking_tokens}
+        output: dict[str, Any] = {} if s.reasoning_effort is None else {"effort": s.reasoning_effort}
+        if constraint is not None and constraint.name == "json_schema":
+            output["format"] = {"type": "json_schema", "schema": constraint.schema or ANSWER_SCHEMA}
+        if output:
+            extra["output_config"] = output
+        extra = {**s.extra_body, **extra}
         return body | ({"extra_body": extra} if extra else {})
 
     def stream(self, body: dict[str, Any]) -> Any:
@@ -78,5 +95,12 @@ class AnthropicClient(SDKClient):
         )
         usage = data.get("usage")
         usage = usage if isinstance(usage, dict) else {}
-        finish = {"max_tokens": "length"}.get(str(data.get("stop_reason")), "stop")
-        return Reply(text, finish, whole(usage.get("input_tokens")), whole(usage.get("output_tokens")))
+        cached, written = (whole(usage.get(f"cache_{kind}_input_tokens")) for kind in ("read", "creation"))
+        return Reply(
+            text,
+            _FINISH.get(str(data.get("stop_reason")), "stop"),
+            whole(usage.get("input_tokens")) + cached + written,  # theirs are those beside the cache
+            whole(usage.get("output_tokens")),
+            cached_tokens=cached,
+            written_tokens=written,
+        )

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from fama_fast.llm.prompt import Message
 
 TOOL_NAME = "propose"
+REFUSAL = "refusal"  # `Reply.finish` of a model that would not answer
+FILTERED = "content_filter"  # and of an answer, or a prompt, that the server's filter held back
 _LLGUIDANCE = "%llguidance {}\n"
 
 

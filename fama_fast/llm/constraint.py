@@ -34,7 +34,7 @@ _NAMES = {
 def candidates(settings: LLMSettings) -> tuple[ConstraintName, ...]:
     """Constraints to ask this provider for, the strongest first."""
     if settings.provider == "anthropic":
-        return ()
+        return ("json_schema",)
     if settings.is_official:
         return ("tool", "json_schema")
     return ("lark", "gbnf", "tool", "json_schema")

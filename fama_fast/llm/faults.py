@@ -54,6 +54,7 @@ RETRYABLE_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 # own: that is a refusal only where it names what it cannot take.
 REFUSED_STATUS = frozenset({400, 404, 405, 415, 422, 501})
 _SERVER_ERROR = 500
+_FILTER_CODES = ("content_filter", "content_policy_violation", "invalid_prompt")
 _CONSTRAINT_WORDS = ("grammar", "schema", "response_format", "structured", "tool")
 
 
@@ -99,6 +100,18 @@ def _server_message(body: str) -> str:
         if isinstance(data, dict):
             data = data.get("message", data.get("error", data.get("detail", body)))
     return data if isinstance(data, str) else body
+
+
+def filter_message(body: str) -> str | None:
+    """The server's message where a refused request was stopped by its content filter, else None."""
+    try:
+        data = json.loads(body[:100_000])
+    except (ValueError, RecursionError):
+        return None
+    error = data.get("error") if isinstance(data, dict) else None
+    if not isinstance(error, dict) or error.get("code") not in _FILTER_CODES:
+        return None
+    return str(error.get("message") or "")[:_MAX_DETAIL]
 
 
 def bounded(call: Callable[[], Reply], seconds: float) -> Reply:
@@ -170,13 +183,15 @@ def with_retries(
     who: str,
     deadline: float | None = None,
     stopped: Callable[[], bool] | None = None,
+    pace: Callable[[], float] | None = None,
 ) -> Reply:
     """Run `attempt`, repeated after retryable faults: exponential waits with seeded jitter, or what the server asks
     for.
 
     Args:
         attempt: one request within the seconds that it is given. deadline: on the monotonic clock; nothing is
-            started or waited for beyond it. stopped: once it says so nothing is sent any more.
+            started or waited for beyond it. stopped: once it says so nothing is sent any more. pace: 0.0 when
+            an attempt may begin, else the seconds to wait; `Pace.take`.
 
     Raises:
         RequestRefused: a status that another request might not get. OutOfTime: the deadline. Halted: `stopped`.
@@ -185,8 +200,15 @@ def with_retries(
     """
     rng = random.Random(f"{who} {settings.seed}")  # noqa: S311  (jitter, not cryptography)
     for n in range(settings.max_retries + 1):
-        if stopped is not None and stopped():
-            raise Halted(f"{who}: the run was asked to stop")
+        while True:
+            if stopped is not None and stopped():
+                raise Halted(f"{who}: the run was asked to stop")
+            held = 0.0 if pace is None else pace()
+            if not held:
+                break
+            if deadline is not None and time.monotonic() + held >= deadline:
+                raise OutOfTime(f"{who}: the run's time is used up waiting for the limits a minute")
+            _pause(held, sleep, stopped)
         left = math.inf if deadline is None else deadline - time.monotonic()
         if left <= 0.0:
             raise OutOfTime(f"{who}: the run's time is used up")

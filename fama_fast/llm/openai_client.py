@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from fama_fast.llm.chat import Reply
+from fama_fast.llm.chat import REFUSAL, Reply
 from fama_fast.llm.faults import AttemptFailed, Fault, whole
-from fama_fast.llm.sdk_client import SDKClient
+from fama_fast.llm.sdk_client import SDKClient, headers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,12 +25,22 @@ class OpenAIClient(SDKClient):
         import openai
 
         # The address is always explicit: a variable such as OPENAI_BASE_URL must not redirect the key.
-        client = openai.OpenAI(
-            api_key=secret.reveal() or "none",
-            base_url=settings.address,
-            timeout=settings.timeout_s,
-            max_retries=0,
-        )
+        shared: dict[str, Any] = {
+            "api_key": secret.reveal() or "none",
+            "timeout": settings.timeout_s,
+            "max_retries": 0,
+            "default_headers": headers_of(settings, secret),
+        }
+        client: openai.OpenAI
+        if settings.api_version is None:
+            client = openai.OpenAI(base_url=settings.address, **shared)
+        elif "/openai/v1" in settings.address:
+            query = {"api-version": settings.api_version}
+            client = openai.OpenAI(base_url=settings.address, default_query=query, **shared)
+        else:  # its path names the deployment, and the key has a header of its own
+            address = settings.address.rstrip("/")
+            address = address if "/openai" in address else f"{address}/openai"
+            client = openai.AzureOpenAI(base_url=address, api_version=settings.api_version, **shared)
         super().__init__(settings, secret, openai, client, sleep)
 
     def body(self, messages: Sequence[Message], constraint: Constraint | None) -> dict[str, Any]:
@@ -44,11 +54,14 @@ class OpenAIClient(SDKClient):
             "messages": [{"role": m.role, "content": m.content} for m in messages],
             key: s.max_tokens,
         }
-        body |= {k: v for k in ("temperature", "top_p", "seed") if (v := getattr(s, k)) is not None}
+        given = ("temperature", "top_p", "seed", "reasoning_effort")
+        body |= {k: v for k in given if (v := getattr(s, k)) is not None}
         if constraint is not None and constraint.name != "none":
             body |= constraint.extra()
         elif s.response_format == "json_object":
             body["response_format"] = {"type": "json_object"}
+        if s.extra_body:
+            body["extra_body"] = {**s.extra_body, **body.get("extra_body", {})}
         return body
 
     def stream(self, body: dict[str, Any]) -> Any:
@@ -74,12 +87,24 @@ class OpenAIClient(SDKClient):
         usage = data.get("usage")
         usage = usage if isinstance(usage, dict) else {}
         finish = choice.get("finish_reason")
+        text = _tool_input(message) or (content if isinstance(content, str) else "")
+        refusal = message.get("refusal")
+        if isinstance(refusal, str) and refusal.strip() and not text.strip():
+            text, finish = refusal, REFUSAL
         return Reply(
-            _tool_input(message) or (content if isinstance(content, str) else ""),
+            text,
             finish if isinstance(finish, str) else "stop",
             whole(usage.get("prompt_tokens")),
             whole(usage.get("completion_tokens")),
+            cached_tokens=min(_cached(usage), whole(usage.get("prompt_tokens"))),
         )
+
+
+def _cached(usage: dict[str, Any]) -> int:
+    """Tokens of the prompt that came from the server's cache; the second name is DeepSeek's."""
+    details = usage.get("prompt_tokens_details")
+    found = details.get("cached_tokens") if isinstance(details, dict) else None
+    return whole(found if found is not None else usage.get("prompt_cache_hit_tokens"))
 
 
 def _tool_input(message: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from fama_fast.llm.constraint import probe, probe_request
 from fama_fast.llm.exchange_log import Exchange, request_record
 from fama_fast.llm.prompt import Message, prompt_hash
 from fama_fast.llm.sdk_client import SDKClient
+from fama_fast.llm.tokens import tokens_of
 from fama_fast.proposals.protocol import Usage
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from fama_fast.llm.settings import LLMSettings
     from fama_fast.proposals.protocol import Allowance
 
-CHARACTERS_A_TOKEN = 4  # for servers that report no usage; errs on the dear side for formulas
 _REFUSED = "refused "
 _HELLO = (Message("user", "Say hello in one word."),)
 
@@ -127,8 +127,8 @@ class RecordedModel:
         prompt, completion = reply.prompt_tokens, reply.completion_tokens
         if not prompt and not completion:
             note(f"llm {self.settings.model}: no token counts reported; estimated from the text's length")
-            prompt = sum(len(m.content) for m in messages) // CHARACTERS_A_TOKEN + 1
-            completion = len(reply.text) // CHARACTERS_A_TOKEN + 1
+            prompt = sum(tokens_of(m.content) for m in messages)
+            completion = tokens_of(reply.text)
         return self._price(reply, prompt, completion)
 
     def _price(self, reply: Reply, prompt: int, completion: int) -> Usage:

@@ -12,25 +12,36 @@ import abc
 import time
 from typing import TYPE_CHECKING, Any
 
+from fama_fast.llm.chat import FILTERED, Reply
 from fama_fast.llm.faults import (
     AttemptFailed,
     Fault,
     bounded,
     decode_object,
+    filter_message,
     read_bounded,
     status_fault,
     transport_errors,
     with_retries,
 )
+from fama_fast.llm.pace import Pace
+from fama_fast.llm.settings import FROM_ENV
+from fama_fast.llm.tokens import tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
 
-    from fama_fast.llm.chat import Constraint, Reply
+    from fama_fast.llm.chat import Constraint
     from fama_fast.llm.keys import Secret
     from fama_fast.llm.prompt import Message
     from fama_fast.llm.settings import LLMSettings
+
+
+def headers_of(settings: LLMSettings, secret: Secret) -> dict[str, str]:
+    """The headers of the settings, the secret ones among them."""
+    plain = {k: v for k, v in settings.headers.items() if not v.startswith(FROM_ENV)}
+    return plain | secret.reveal_headers()
 
 
 class SDKClient(abc.ABC):
@@ -48,6 +59,7 @@ class SDKClient(abc.ABC):
         self.settings = settings
         self._secret, self._sdk, self._client, self._sleep = secret, sdk, client, sleep
         self._broken = transport_errors()
+        self._pace = Pace(settings.requests_per_minute, settings.tokens_per_minute)
 
     @property
     def key_mark(self) -> str:
@@ -84,7 +96,8 @@ class SDKClient(abc.ABC):
         if "seed" in body:
             body["seed"] += draw
         who = f"llm {self.settings.model}"
-        return with_retries(
+        size = sum(tokens_of(m.content) for m in messages)
+        reply = with_retries(
             lambda seconds: self._attempt(body, seconds),
             self.settings,
             self._secret,
@@ -92,7 +105,10 @@ class SDKClient(abc.ABC):
             who,
             deadline,
             stopped,
+            lambda: self._pace.take(size),
         )
+        self._pace.add(reply.completion_tokens or tokens_of(reply.text))
+        return reply
 
     def _attempt(self, body: dict[str, Any], seconds: float) -> Reply:
         """One request within `seconds` in all, however slowly the server drips."""
@@ -113,6 +129,9 @@ class SDKClient(abc.ABC):
             fault = Fault(f"{where} cannot be reached ({cause})", retryable=True)
         except self._sdk.APIStatusError as error:
             said = self._secret.redact(error.response.text)
+            filtered = filter_message(said)
+            if filtered is not None:
+                return Reply(filtered, FILTERED)
             fault = status_fault(error.status_code, error.response.headers, said, self._hints())
         except self._sdk.APIError as error:
             fault = Fault(f"the request failed ({type(error).__name__})")

@@ -5,6 +5,7 @@ Secrets are not settings: `api_key_env` names the variable that holds the key.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,31 @@ ANTHROPIC_URL = "https://api.anthropic.com"
 Idea = Annotated[str, Field(min_length=3, max_length=1000)]
 Price = Annotated[float, Field(ge=0.0, le=10_000.0)]
 
+FROM_ENV = "env:"
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~-]{1,100}\Z")
+_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
+_OWN_KEYS = frozenset(
+    {
+        "model",
+        "messages",
+        "system",
+        "stream",
+        "n",
+        "max_tokens",
+        "max_completion_tokens",
+        "temperature",
+        "top_p",
+        "seed",
+    }
+    | {"reasoning_effort", "response_format"}
+)
+_OWN_KEYS_SAY = {
+    "stream": "is not read",
+    "n": "is not read: llm.per_prompt and run.candidates say how much is asked for",
+    "messages": "is what the prompts are",
+    "system": "is what the prompts are",
+    "max_completion_tokens": "is llm.max_tokens, sent under llm.max_tokens_key",
+}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 
 
@@ -30,6 +56,18 @@ class LLMSettings(BaseModel):
         base_url: the server, `https://...` or for a local one `http://...`; None is the provider's own.
         api_key_env: variable, in the environment or in `.env` of the working directory, that holds the
             key. null says that the server asks for none, which only a server named by `base_url` may do.
+        api_version: sent as `api-version`, as Azure wants it: with the address of a resource
+            (https://NAME.openai.azure.com) `model` is the name of a deployment; its v1 endpoint
+            (https://NAME.openai.azure.com/openai/v1) needs none.
+        headers: sent with every request. `env:NAME` is the value of a variable, from where the key comes from too, and
+            is as secret; a header that carries a secret must be one.
+        extra_body: further keys of a request, as the server knows them: {top_k: 20, chat_template_kwargs: {...}}.
+        reasoning_effort: how much a reasoning model thinks: none, minimal, low, medium, high, xhigh or max, as far as
+            the model knows them. thinking_tokens: most tokens of Anthropic's extended thinking, which are of
+            `max_tokens`; others bound it by `max_tokens` or a key of their own in `extra_body`.
+        prompt_cache: ask Anthropic to keep the system message, which is the same in every prompt, in its cache. Other
+            servers keep it unasked.
+        requests_per_minute, tokens_per_minute: what the server allows; requests wait until they are within.
         timeout_s: bound in seconds on one whole request, and on each wait for the network within it.
         max_retries: attempts after the first when the server is busy, failing or out of reach.
         backoff_s, max_backoff_s: first wait and longest wait between attempts; a Retry-After header above
@@ -67,6 +105,14 @@ class LLMSettings(BaseModel):
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     base_url: str | None = None
     api_key_env: str | None = "LLM_API_KEY"
+    api_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{1,40}$")] | None = None
+    headers: dict[str, str] = {}
+    extra_body: dict[str, Any] = {}
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    thinking_tokens: Annotated[int, Field(ge=1024, le=1_000_000)] | None = None
+    prompt_cache: Annotated[bool, Role.PLACE] = True
+    requests_per_minute: Annotated[Annotated[int, Field(ge=1)] | None, Role.PLACE] = None
+    tokens_per_minute: Annotated[Annotated[int, Field(ge=1)] | None, Role.PLACE] = None
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
@@ -108,6 +154,32 @@ class LLMSettings(BaseModel):
             raise ValueError("must be http(s)://host[:port][/path], without user, password, query or fragment")
         return value
 
+    @field_validator("headers")
+    @classmethod
+    def _are_headers(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not _HEADER.match(name):
+                raise ValueError(f"{name[:40]!r} is no name of a header")
+            if text.startswith(FROM_ENV):
+                if not _VARIABLE.match(text.removeprefix(FROM_ENV)):
+                    raise ValueError(f"{name}: env: wants the name of a variable, such as env:MY_TOKEN")
+            elif _SECRET_HEADER.search(name):
+                raise ValueError(f"{name}: carries a secret, which is no setting: write env:NAME and set that variable")
+            elif not text.isprintable() or not text.isascii():
+                raise ValueError(f"{name}: its value has characters that no header has")
+        return value
+
+    @field_validator("extra_body")
+    @classmethod
+    def _is_no_key_of_ours(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in sorted(_OWN_KEYS.intersection(value)):
+            raise ValueError(f"{name} {_OWN_KEYS_SAY.get(name, 'is a setting of its own')}: leave it out")
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise ValueError("must be what JSON can hold: no dates, no infinities") from None
+        return value
+
     @field_validator("operators")
     @classmethod
     def _are_operators(cls, value: list[str] | None) -> list[str] | None:
@@ -127,9 +199,29 @@ class LLMSettings(BaseModel):
     def _go_together(self) -> LLMSettings:
         if self.max_cost is not None and (self.price_in is None or self.price_out is None):
             raise ValueError("max_cost needs price_in and price_out, the prices of a million tokens")
+        if self.provider == "anthropic":
+            self._fit_anthropic()
+        elif self.thinking_tokens is not None:
+            raise ValueError(
+                "thinking_tokens is Anthropic's: elsewhere set reasoning_effort, or the server's own key in extra_body"
+            )
         if self.response_format != "text" and self.constraint not in ("auto", "none", self.response_format):
             raise ValueError("constraint and response_format ask for different things: keep one")
         return self
+
+    def _fit_anthropic(self) -> None:
+        if self.api_version is not None:
+            raise ValueError("api_version is Azure's, of provider openai")
+        if self.reasoning_effort in ("none", "minimal"):
+            raise ValueError(
+                f"reasoning_effort: {self.reasoning_effort}: Anthropic has low, medium, high, xhigh and max"
+            )
+        if self.thinking_tokens is not None and self.thinking_tokens >= self.max_tokens:
+            raise ValueError(
+                f"thinking_tokens {self.thinking_tokens} leaves nothing of max_tokens {self.max_tokens} for the answer"
+            )
+        if self.thinking_tokens is not None and self.temperature not in (None, 1.0):
+            raise ValueError("temperature: with thinking_tokens Anthropic takes none but 1: leave it out")
 
     @property
     def directions(self) -> tuple[str, ...]:
@@ -148,7 +240,8 @@ class LLMSettings(BaseModel):
         """Provider and address, as they identify a recorded exchange."""
         scheme, _, rest = self.address.rstrip("/").partition("://")
         host, slash, path = rest.partition("/")
-        return {"provider": self.provider, "address": f"{scheme.lower()}://{host.lower()}{slash}{path}"}
+        out = {"provider": self.provider, "address": f"{scheme.lower()}://{host.lower()}{slash}{path}"}
+        return out if self.api_version is None else {**out, "api_version": self.api_version}
 
     @property
     def is_official(self) -> bool:
@@ -180,10 +273,17 @@ class LLMSettings(BaseModel):
 
     def sampling(self) -> dict[str, Any]:
         """The settings that, besides messages, model and constraint, decide the answer: part of the prompt hash."""
-        return {
+        always = {
             "max_tokens": self.max_tokens,
             "response_format": self.response_format,
             "seed": self.seed,
             "temperature": self.temperature,
             "top_p": self.top_p,
         }
+        given = {
+            "extra_body": self.extra_body,
+            "headers": self.headers,
+            "reasoning_effort": self.reasoning_effort,
+            "thinking_tokens": self.thinking_tokens,
+        }
+        return always | {name: value for name, value in given.items() if value}

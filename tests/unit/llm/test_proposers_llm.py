@@ -22,6 +22,7 @@ from fama_fast.llm.exchange_log import ExchangeLog
 from fama_fast.llm.faults import read_bounded, retry_after
 from fama_fast.llm.keys import Secret, load_key
 from fama_fast.llm.settings import LLMSettings
+from fama_fast.llm.tokens import tokens_of
 from fama_fast.mining.proposers import ProposerSettings, make_proposer
 from fama_fast.mining.proposers.kinds.llm import LLMProposer, make_client
 from fama_fast.proposals.protocol import ProposalRequest, Proposer, Vocabulary
@@ -329,9 +330,8 @@ def test_usage_that_is_not_reported_is_estimated_and_said(server: Server) -> Non
     server.script = [reply, reply]
     p = proposer(server)
     batch = p.propose(REQUEST)
-    shown = sum(len(m["content"]) for m in server.sent[0]["messages"])
-    assert batch.usage.prompt_tokens == shown // 4 + 1
-    assert batch.usage.completion_tokens == len(GOOD) // 4 + 1
+    assert batch.usage.prompt_tokens == sum(tokens_of(m["content"]) for m in server.sent[0]["messages"])
+    assert batch.usage.completion_tokens == tokens_of(GOOD)
     assert batch.notes == ("llm m: no token counts reported; estimated from the text's length",)
     assert p.propose(REQUEST).notes == ()
 
@@ -548,7 +548,7 @@ def test_anthropic_success(claude: Server) -> None:
     sent = claude.sent[0]
     assert sent["temperature"] == 0.4
     assert sent["max_tokens"] == 4096
-    assert sent["system"].startswith("You are")
+    assert sent["system"][0]["text"].startswith("You are")
     assert [m["role"] for m in sent["messages"]] == ["user"]
     headers = {k.lower(): v for k, v in claude.headers[0].items()}
     assert KEY in (headers.get("x-api-key"), headers.get("authorization", "").removeprefix("Bearer "))

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import ConfigError, FamaError, ProposerError
-from fama_fast.llm.answers import CUT, Answer, parse_answer
-from fama_fast.llm.chat import Constraint, ConstraintName, Halted, OutOfTime, Reply, RequestRefused
+from fama_fast.llm.answers import CUT, Answer, parse_answer, printable
+from fama_fast.llm.chat import FILTERED, REFUSAL, Constraint, ConstraintName, Halted, OutOfTime, Reply, RequestRefused
 from fama_fast.llm.decoding import decoding_grammar
 from fama_fast.llm.experience_text import labelled
 from fama_fast.llm.keys import load_key
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from fama_fast.proposals.protocol import ProposalRequest, Vocabulary
 
 _KNOWN = "it is in the library already, or was proposed before in this run: give another"
+_HELD_BACK = {REFUSAL: "the model refused to answer", FILTERED: "the server's content filter held the answer back"}
 _TOO_LONG = "the answer was cut off at the token limit: answer more briefly"
 
 
@@ -87,6 +89,7 @@ class _Batch:
     usage: Usage = field(default_factory=Usage)
     notes: list[str] = field(default_factory=list)
     over: str | None = None  # the budget that is used up
+    held_back: Counter[str] = field(default_factory=Counter)  # prompts that got no answer, by the reason
 
 
 class LLMProposer:
@@ -146,10 +149,7 @@ class LLMProposer:
                 wave = []
                 for i, size in enumerate(sizes[first : first + width], first):
                     part = _part(request, i, size)
-                    messages = render_prompt(
-                        part, self._templates, self.settings.operators, self.settings.system_tokens
-                    )
-                    wave.append(_Dialogue(i, part, messages, size))
+                    wave.append(_Dialogue(i, part, self.first_messages(part), size))
                 dialogues += wave
                 self._converse(wave, batch)
                 if batch.over:
@@ -162,6 +162,8 @@ class LLMProposer:
         asked = sum(d.request.count for d in dialogues)
         if batch.over:
             batch.notes.append(f"{batch.over}: {asked} of {request.count} proposals were asked for")
+        for why, times in batch.held_back.items():
+            batch.notes.append(f"warning: llm {self.settings.model}: {why} ({times} of {len(dialogues)} prompts)")
         good = [p for d in dialogues for p in d.good]
         dropped = [r for d in dialogues for r in (*d.dropped, *d.failures)]
         whole = asked == request.count and not any(d.pending for d in dialogues)
@@ -189,7 +191,13 @@ class LLMProposer:
         """Sort the proposals of an answer, and prepare the repair prompt if some of them can be mended."""
         request, d = dialogue.request, dialogue
         d.tries += 1
+        why = _HELD_BACK.get(reply.finish)
         answer = parse_answer(reply.text, d.wanted, is_expression=lambda t: self._is_expression(t, request))
+        if why is not None and not answer.proposals:  # asked again it would only refuse again
+            batch.held_back[why] += 1
+            d.dropped.append(Rejection(printable(reply.text)[:200], why))
+            d.pending = False
+            return
         d.failures, notes = self._sort(answer, reply, request, key, d.good, batch.texts)
         d.dropped += notes
         d.wanted = min(len(d.failures), request.count - len(d.good)) if d.good else request.count
