@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benches.discovery.planted import ARMS, FOUND, RUNGS
-from benches.mining.tables import _table, share_interval
+from benches.mining.intervals import table
+from benches.mining.tables import share_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ def ladder(rows: Sequence[dict[str, Any]]) -> str:
                 line.append(_share(sum(v > FOUND for v in near), len(near)))
             lines.append(line)
     head = ("depth", "RankIC", "signals", "candidates", "mined: found", "mined: in the short list", "random: found")
-    return "### Planted signals\n\n" + _table(head, lines)
+    return "### Planted signals\n\n" + table(head, lines)
 
 
 def _share(hits: int, n: int) -> str:

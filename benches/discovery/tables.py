@@ -12,8 +12,8 @@ from benches.discovery.arms import CHOSEN, LISTED, SIZES, WITH
 from benches.discovery.intervals import at_size, interval, paired, to_match
 from benches.discovery.ladder_table import ladder
 from benches.discovery.studies import STUDIES
+from benches.mining.intervals import table
 from benches.mining.runner import finished
-from benches.mining.tables import _table
 from fama_fast.atomic import atomic_write
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _means(arms: Mapping[str, Cells]) -> str:
         "features to match: RankIC",
         "spread",
     )
-    return _table(head, lines)
+    return table(head, lines)
 
 
 def curve_of(cells: Cells, measure: str) -> dict[int, float]:
@@ -210,7 +210,7 @@ def _curves(arms: Mapping[str, Cells]) -> str:
         lines.append((name_of(arm), *cells, f"{last:,}: {ranks[last]:.4f} / {spreads[last]:.1f}"))
     if not lines:
         return ""
-    return _table(("RankIC / spread by formulas", *(f"{n:,}" for n in sizes), "all"), lines)
+    return table(("RankIC / spread by formulas", *(f"{n:,}" for n in sizes), "all"), lines)
 
 
 def _by_year(arms: Mapping[str, Cells], years: Sequence[int]) -> str:
@@ -222,7 +222,7 @@ def _by_year(arms: Mapping[str, Cells], years: Sequence[int]) -> str:
             own = [[v for (year, _), v in f.items() if year == y] for f in figures]
             line.append(f"{np.mean(own[0]):.3f} / {np.mean(own[1]):.0f}" if own[0] else "")
         lines.append(line)
-    return _table(("RankIC / spread by year", *map(str, years)), lines)
+    return table(("RankIC / spread by year", *map(str, years)), lines)
 
 
 def _said(found: tuple[float, float, float], digits: int) -> str:

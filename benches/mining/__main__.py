@@ -1,6 +1,7 @@
 """Run a suite seed by seed, or print the tables of finished ones.
 
     python -m benches.mining noise --seeds 40 --jobs 2 --out noise.jsonl
+    python -m benches.mining arms --config run.yaml --candidates 400 --money 0.5
     python -m benches.mining table noise.jsonl planted.jsonl
 
 A seed's result is appended to the file the moment it is there; seeds that are in the file already are skipped, so a run
@@ -13,9 +14,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from benches.mining import tables
+from benches.mining import arms, panels, tables
 from benches.mining.runner import positive, run_suite
 from benches.mining.suites import SUITES
+from fama_fast.errors import ConfigError, FamaError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,20 +33,36 @@ def main(arguments: list[str] | None = None) -> int:
         one.add_argument("--out", type=Path, default=Path(f"mining-{name}.jsonl"), help="default %(default)s")
         if suite.arms != ("",):
             one.add_argument("--arms", nargs="+", choices=suite.arms, default=list(suite.arms))
+    arms.add_options(commands.add_parser("arms", help="what a language model is worth to a search"))
     shown = commands.add_parser("table", help="print the tables of result files")
     shown.add_argument("files", type=Path, nargs="+")
     options = parser.parse_args(arguments)
     if options.suite == "table":
         print(tables.render(options.files))
         return 0
+    if options.suite == "arms":
+        return _arms(options)
     suite = SUITES[options.suite]
     missing = suite.missing()
     if missing:
         print(f"error: {missing}", file=sys.stderr)
         return 2
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    arms = getattr(options, "arms", [""])
-    failed = run_suite(suite, seeds, arms, options.candidates, options.jobs, options.out)
+    chosen = getattr(options, "arms", [""])
+    failed = run_suite(suite, seeds, chosen, options.candidates, options.jobs, options.out)
+    print(tables.render([options.out]))
+    return 1 if failed else 0
+
+
+def _arms(options: argparse.Namespace) -> int:
+    missing = panels.missing(options.panel) if options.panel in panels.REAL else None
+    try:
+        if missing:
+            raise ConfigError(missing)
+        failed = arms.run(options)
+    except FamaError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     print(tables.render([options.out]))
     return 1 if failed else 0
 

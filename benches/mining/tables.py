@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benches.mining.arms_table import arms_table
+from benches.mining.intervals import mean_text, table
 from benches.mining.runner import finished
 
 if TYPE_CHECKING:
@@ -21,25 +23,20 @@ def render(files: Iterable[Path]) -> str:
     """All tables that the files have results for, one a suite and budget. A seed that is there twice counts once, the
     later one."""
     latest: dict[tuple[str, int, str, int], dict[str, Any]] = {}
+    arms: dict[tuple[str, str, int, str], dict[str, Any]] = {}
     for path in files:
         for row in finished(path):
+            if row["suite"] == "arms":
+                arms[row["panel"], row["budget"], row["seed"], row["arm"]] = row
+                continue
             latest[row["suite"], row["candidates_asked"], row["arm"], row["seed"]] = row
     asked: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for (name, budget, _, _), row in sorted(latest.items()):
         asked.setdefault((name, budget), []).append(row)
     parts = [TABLES[name](rows) for (name, _), rows in asked.items()]
+    if arms:
+        parts.append(arms_table(list(arms.values())))
     return "\n\n".join(parts) if parts else "no results yet"
-
-
-def mean_interval(values: Iterable[float | None]) -> tuple[float, float, float]:
-    """Mean with its 95% t interval; bounds are NaN with fewer than two values."""
-    from scipy import stats
-
-    x = np.array([v for v in values if v is not None and math.isfinite(v)])
-    if x.size < 2:
-        return (float(x.mean()) if x.size else math.nan), math.nan, math.nan
-    half = float(stats.t.ppf(0.975, x.size - 1) * x.std(ddof=1) / math.sqrt(x.size))
-    return float(x.mean()), float(x.mean()) - half, float(x.mean()) + half
 
 
 def share_interval(hits: int, n: int) -> tuple[float, float]:
@@ -51,22 +48,10 @@ def share_interval(hits: int, n: int) -> tuple[float, float]:
     return max(0.0, (centre - half) / (1 + z * z / n)), (centre + half) / (1 + z * z / n)
 
 
-def _mean(values: Iterable[float | None], digits: int = 4) -> str:
-    centre, low, high = mean_interval(values)
-    if math.isnan(centre):
-        return "-"
-    return f"{centre:.{digits}f}" + ("" if math.isnan(low) else f" ({low:.{digits}f} to {high:.{digits}f})")
-
-
 def _share(rows: Rows, key: str = "right") -> str:
     hits = sum(1 for r in rows if r[key])
     low, high = share_interval(hits, len(rows))
     return f"{hits} of {len(rows)} ({low:.0%} to {high:.0%})"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
 def _budget(rows: Rows) -> str:
@@ -75,7 +60,7 @@ def _budget(rows: Rows) -> str:
 
 def _noise(rows: Rows) -> str:
     opened = sum(1 for r in rows if r["holding"])
-    return _table(
+    return table(
         (
             "pure noise, 500 x 1260",
             "seeds that end with nothing found",
@@ -88,7 +73,7 @@ def _noise(rows: Rows) -> str:
                 f"{_budget(rows)} candidates",
                 _share(rows),
                 str(opened),
-                _mean((r["admitted"] for r in rows), 1),
+                mean_text((r["admitted"] for r in rows), 1),
                 _minutes(rows),
             )
         ],
@@ -96,7 +81,7 @@ def _noise(rows: Rows) -> str:
 
 
 def _planted(rows: Rows) -> str:
-    return _table(
+    return table(
         (
             "planted RankIC .03",
             "seeds with a factor of 80% of it on test",
@@ -109,8 +94,8 @@ def _planted(rows: Rows) -> str:
             (
                 f"{_budget(rows)} candidates",
                 _share(rows),
-                _mean((r["share_of_best"] for r in rows), 2),
-                _mean((r["share_of_first"] for r in rows), 2),
+                mean_text((r["share_of_best"] for r in rows), 2),
+                mean_text((r["share_of_first"] for r in rows), 2),
                 f"{sum(r['status'] == 'found' for r in rows)} of {len(rows)}",
                 _minutes(rows),
             )
@@ -127,7 +112,7 @@ def _verdicts(rows: Rows) -> str:
             said = "; ".join(f"{status} {count}" for status, count in endings.most_common())
             lines.append((arm, _budget(own), _share(own), _share(own, "pays"), said, _minutes(own)))
     head = ("market, 300 x 750", "candidates", "right", 'no "found" without a spread above zero', "endings", "minutes")
-    return _table(head, lines)
+    return table(head, lines)
 
 
 def _real(rows: Rows) -> str:
@@ -149,19 +134,19 @@ def _real(rows: Rows) -> str:
         "admitted",
         "minutes",
     )
-    parts = [_table(head, lines)]
+    parts = [table(head, lines)]
     differences = [("random formulas", [_gap(r["pool_test"], r["random_pool_test"]) for r in ours])]
     others = {r["seed"]: r for r in gp}
     differences.append(
         ("gplearn", [_gap(r["pool_test"], others[r["seed"]]["pool_test"]) for r in ours if r["seed"] in others])
     )
-    shown = [(f"mined pool less {name}, ridge", _mean(d)) for name, d in differences if d]
+    shown = [(f"mined pool less {name}, ridge", mean_text(d)) for name, d in differences if d]
     if ours:
         states = [r["status"] for r in ours]
         counted = ", ".join(f"{s} {states.count(s)}" for s in dict.fromkeys(states))
         shown.append(("verdicts", counted))
         shown.append(("verdicts that the test contradicts", f"{sum(r['contradicted'] for r in ours)} of {len(ours)}"))
-    return "\n\n".join([f"{rows[0]['suite']}, {_budget(rows)} candidates", *parts, _table(("", ""), shown)])
+    return "\n\n".join([f"{rows[0]['suite']}, {_budget(rows)} candidates", *parts, table(("", ""), shown)])
 
 
 def _gap(a: dict[str, float], b: dict[str, float]) -> float:
@@ -172,10 +157,10 @@ def _pool_row(name: str, rows: Rows, pool: str, ratio: str, admitted: str) -> tu
     return (
         name,
         str(len(rows)),
-        _mean((r[pool].get("ridge") or 0.0) for r in rows),
-        _mean((r[pool].get("equal") or 0.0) for r in rows),
-        _mean((r.get(ratio) for r in rows), 2),
-        _mean((r[admitted] for r in rows), 1),
+        mean_text((r[pool].get("ridge") or 0.0) for r in rows),
+        mean_text((r[pool].get("equal") or 0.0) for r in rows),
+        mean_text((r.get(ratio) for r in rows), 2),
+        mean_text((r[admitted] for r in rows), 1),
         _minutes(rows),
     )
 
@@ -189,9 +174,9 @@ def _ablation(rows: Rows) -> str:
                 (
                     arm,
                     str(len(mine)),
-                    _mean((r["per_1000"] for r in mine), 1),
-                    _mean((r.get("mean_abs_correlation") for r in mine), 3),
-                    _mean((r["pool_test"].get("ridge") or 0.0) for r in mine),
+                    mean_text((r["per_1000"] for r in mine), 1),
+                    mean_text((r.get("mean_abs_correlation") for r in mine), 3),
+                    mean_text((r["pool_test"].get("ridge") or 0.0) for r in mine),
                 )
             )
     head = (
@@ -201,7 +186,7 @@ def _ablation(rows: Rows) -> str:
         "mean |correlation| of admitted",
         "pool's test RankIC",
     )
-    return _table(head, lines)
+    return table(head, lines)
 
 
 def _scoring(row: dict[str, Any]) -> float:
@@ -216,12 +201,12 @@ def _racing(rows: Rows) -> str:
         (
             {"race": "racing", "exact": "exact scoring of everything"}[arm],
             str(len(found)),
-            _mean((r["wall"] for r in found.values()), 1),
-            _mean((r["per_second"] for r in found.values()), 1),
-            _mean((1000.0 * _scoring(r) for r in found.values()), 1),
-            _mean((r["admitted"] for r in found.values()), 1),
-            _mean((r["pool_valid"].get("ridge") or 0.0) for r in found.values()),
-            _mean((r["pool_test"].get("ridge") or 0.0) for r in found.values()),
+            mean_text((r["wall"] for r in found.values()), 1),
+            mean_text((r["per_second"] for r in found.values()), 1),
+            mean_text((1000.0 * _scoring(r) for r in found.values()), 1),
+            mean_text((r["admitted"] for r in found.values()), 1),
+            mean_text((r["pool_valid"].get("ridge") or 0.0) for r in found.values()),
+            mean_text((r["pool_test"].get("ridge") or 0.0) for r in found.values()),
         )
         for arm, found in arms.items()
         if found
@@ -241,11 +226,11 @@ def _racing(rows: Rows) -> str:
     shown = []
     if both:
         faster = (arms["exact"][s]["wall"] / arms["race"][s]["wall"] for s in both)
-        shown.append(("exact scoring's seconds / racing's", _mean(faster, 2)))
+        shown.append(("exact scoring's seconds / racing's", mean_text(faster, 2)))
         dearer = (_scoring(arms["exact"][s]) / _scoring(arms["race"][s]) for s in both)
-        shown.append(("the same of the seconds of scoring a candidate", _mean(dearer, 2)))
+        shown.append(("the same of the seconds of scoring a candidate", mean_text(dearer, 2)))
         gaps = (_gap(arms["race"][s]["pool_test"], arms["exact"][s]["pool_test"]) for s in both)
-        shown.append(("racing's pool less exact scoring's on test, ridge", _mean(gaps)))
+        shown.append(("racing's pool less exact scoring's on test, ridge", mean_text(gaps)))
     if admitted:
         low, high = share_interval(missed, admitted)
         shown.append(
@@ -254,11 +239,11 @@ def _racing(rows: Rows) -> str:
     if exact:
         # The arms propose different candidates from the first one on that a race loses; these are the same ones.
         saved = (r["scoring"] / (r["watched"] + r["scoring"] * (1.0 - r["lost"] / max(1, r["raced"]))) for r in exact)
-        shown.append(("the same of the same candidates' scores, had races dropped theirs", _mean(saved, 2)))
+        shown.append(("the same of the same candidates' scores, had races dropped theirs", mean_text(saved, 2)))
     if raced := sum(r["raced"] for r in exact):
         shown.append(("candidates that a race drops", f"{sum(r['lost'] for r in exact) / raced:.0%} of {raced:,}"))
-    parts = [f"{rows[0]['suite']}, {_budget(rows)} candidates", _table(head, lines)]
-    return "\n\n".join([*parts, _table(("", ""), shown)] if shown else parts)
+    parts = [f"{rows[0]['suite']}, {_budget(rows)} candidates", table(head, lines)]
+    return "\n\n".join([*parts, table(("", ""), shown)] if shown else parts)
 
 
 def _throughput(rows: Rows) -> str:
@@ -271,9 +256,9 @@ def _throughput(rows: Rows) -> str:
             f"{rows[0]['candidates_asked']:,}",
             str(threads),
             str(len(some)),
-            _mean((r["per_second"] for r in some), 0),
-            _mean((100.0 * r["kernel_share"] for r in some), 0),
-            _mean((r["wall"] for r in some), 0),
+            mean_text((r["per_second"] for r in some), 0),
+            mean_text((100.0 * r["kernel_share"] for r in some), 0),
+            mean_text((r["wall"] for r in some), 0),
         )
         for (arm, threads), some in of.items()
     ]
@@ -286,7 +271,7 @@ def _throughput(rows: Rows) -> str:
         "% of wall time in kernels",
         "seconds",
     )
-    return _table(head, lines)
+    return table(head, lines)
 
 
 def _objective(rows: Rows) -> str:
@@ -302,9 +287,9 @@ def _objective(rows: Rows) -> str:
                 measure,
                 days,
                 str(len(mine)),
-                *(_mean((p.get(key) or 0.0) for p in pools) for key in ("rank_ic", "ic")),
-                *(_mean((1e4 * (p.get(key) or 0.0) / int(days) for p in pools), 1) for key in ("spread", "net")),
-                _mean((r["admitted"] for r in mine), 1),
+                *(mean_text((p.get(key) or 0.0) for p in pools) for key in ("rank_ic", "ic")),
+                *(mean_text((1e4 * (p.get(key) or 0.0) / int(days) for p in pools), 1) for key in ("spread", "net")),
+                mean_text((r["admitted"] for r in mine), 1),
                 _minutes(mine),
             )
         )
@@ -319,7 +304,7 @@ def _objective(rows: Rows) -> str:
         "admitted",
         "minutes",
     )
-    return "\n\n".join([f"{rows[0]['suite']}, {_budget(rows)} candidates", _table(head, lines)])
+    return "\n\n".join([f"{rows[0]['suite']}, {_budget(rows)} candidates", table(head, lines)])
 
 
 def _minutes(rows: Rows) -> str:

@@ -17,7 +17,7 @@ from numba import njit
 from scipy import stats
 
 import fama_fast as ff
-from benches.mining import panels, runner, suites, tables
+from benches.mining import intervals, panels, runner, suites, tables
 from benches.mining.__main__ import main
 from benches.mining.kernel_time import KernelTime, kernel_seconds
 from benches.mining.measure import mined
@@ -122,10 +122,10 @@ def test_tables_give_wilson_and_t_intervals(tmp_path: Path) -> None:
     text = tables.render([path])
     low, high = stats.binomtest(39, 40).proportion_ci(method="wilson")
     assert f"39 of 40 ({low:.0%} to {high:.0%})" in text
-    centre, left, right = tables.mean_interval([0.1, 0.2, 0.4, None, math.nan])
+    centre, left, right = intervals.mean_interval([0.1, 0.2, 0.4, None, math.nan])
     want = stats.t.interval(0.95, 2, loc=7 / 30, scale=stats.sem([0.1, 0.2, 0.4]))
     assert (centre, left, right) == pytest.approx((7 / 30, *want))
-    assert math.isnan(tables.mean_interval([0.1])[1])
+    assert math.isnan(intervals.mean_interval([0.1])[1])
     assert tables.render([tmp_path / "none.jsonl"]) == "no results yet"
 
 
