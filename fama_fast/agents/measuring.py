@@ -46,7 +46,7 @@ def gate_context(state: LoopState, config: MiningConfig, market: Market) -> Gate
         tried={},
         measures=market,
         objective=market.yardstick.objective.label,
-        wanted=None if config.lists else config.u,
+        wanted=None if config.lists else config.run.wanted,
         ranking_hashes=set(),
     )
 

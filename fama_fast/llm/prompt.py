@@ -26,6 +26,7 @@ from fama_fast.llm.experience_text import (
     path_text,
     results_text,
 )
+from fama_fast.llm.memory_text import memory_section
 from fama_fast.llm.one_line import one_line, without_markers
 from fama_fast.llm.templates import Template, Templates, load_templates
 from fama_fast.llm.tokens import tokens_of
@@ -141,6 +142,7 @@ def _values(
         "operators": "",
         "fields": field_list(request.vocabulary),
         "avoid": failures_text(request.avoid),
+        "memory": memory_section(request.memory),
         "count": str(count),
     }
     room = None if most is None else max(0, int(most * _SURE) - tokens_of(templates.system.fill(values)))

@@ -95,6 +95,7 @@ class LLMSettings(BaseModel):
             `concurrency` dialogues) is finished and used.
         seed: sent to the server when given. Determinism comes from the exchange log, not from this.
         instructions_path: a template in place of `propose.md`.
+        memory: show what earlier runs of the ledger on the same kind of data have learnt in training.
         max_new_factors: proposals asked for in a round; None leaves it to the run.
         refine: turns in which an idea is sent back with its scores to be refined; 0: none is.
     """
@@ -137,6 +138,7 @@ class LLMSettings(BaseModel):
     max_cost: Annotated[Annotated[float, Field(gt=0.0)] | None, Role.LENGTH] = None
     seed: int | None = None
     instructions_path: str | None = None
+    memory: bool = False
     max_new_factors: Annotated[int, Field(ge=1, le=1000)] | None = None
     refine: Annotated[int, Field(ge=0, le=10)] = 2
 

@@ -22,7 +22,9 @@ _PLACEHOLDER = re.compile(r"\{\{([A-Za-z_][A-Za-z0-9_]*)\}\}|\{([A-Za-z_][A-Za-z
 _MAX_TEMPLATE = 200_000
 
 # What is of one prompt or one round; the system message stays equal.
-_CHANGING = frozenset({"css_examples", "coe_path", "avoid", "library", "results", "idea", "parents", "direction"})
+_CHANGING = frozenset(
+    {"css_examples", "coe_path", "avoid", "library", "results", "idea", "parents", "direction", "memory"}
+)
 COMMON = frozenset({"constraints", "operators", "fields", "brief", "count"}) | _CHANGING
 REQUIRED: dict[str, frozenset[str]] = {
     "system": frozenset({"operators", "fields"}),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fama_fast.ir import Node
     from fama_fast.library.factor import Factor
     from fama_fast.proposals.brief import Brief
+    from fama_fast.proposals.memory import Memory
 
 
 @dataclass(frozen=True)
@@ -265,6 +266,7 @@ class ProposalRequest:
         vocabulary: fields and groups of the loaded data.
         search: the run's own good candidates and what paid, for proposers that search.
         allowance: tokens, money and time that an answer may still cost; no part of the request's identity.
+        memory: what earlier runs on this kind of data have learnt; None where it is switched off (`llm.memory`).
         limits: of size, history and price levels, which a formula is to keep to.
         brief: what is asked and measured, for proposers that prompt; None where nobody told it.
         contexts: one for each prompt, for proposers that prompt; where there are none, prompts show `exemplars` and
@@ -286,6 +288,7 @@ class ProposalRequest:
     brief: Brief | None = None
     contexts: tuple[PromptContext, ...] = ()
     experience: Experience = field(default_factory=Experience)
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ from fama_fast.mining.run.budget import allowance, spent
 from fama_fast.mining.run.ending import Ending
 from fama_fast.mining.run.state import first_state, restored_state
 from fama_fast.mining.run.stopping import Stopped, StopRequest
-from fama_fast.mining.run.to_records import candidates_of, described, exchange_of, record_of, start_of
+from fama_fast.mining.run.themes import earlier_themes
+from fama_fast.mining.run.to_records import candidates_of, described, exchange_of, record_of, split_days, start_of
 from fama_fast.mining.verdict.results import MiningResult, write_document
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from fama_fast.mining.measure.market import Market
     from fama_fast.mining.progress.plain import Progress
     from fama_fast.mining.run.state import LoopState
+    from fama_fast.proposals.memory import Memory
     from fama_fast.proposals.protocol import ProposalBatch, Proposer
 
 _LONG_ROUND = 2.0  # seconds; a longer one is written and reported at once rather than beside the next one
@@ -87,6 +89,7 @@ class Miner:
         self.eta = TimeLeft(config)
         self.pool = FactorPool(market, config.pool)
         self.ending = Ending(config, market, ledger, progress, proposer.name, self.pool, self.asked, data)
+        self._memory: Memory | None = None
         self._safe = ""  # what of a result is written before its end
         self._looks = near_copies.looks(config, proposer.capabilities)
         self._stopped_at: Counter[str | None] = Counter()  # candidates of the whole run by gate
@@ -105,6 +108,8 @@ class Miner:
                 if state is None:
                     state = self._go_on(run)
                 self._say_run(run, state)
+                if self.config.llm.memory and self.proposer.capabilities.uses_prompt:
+                    self._memory = earlier_themes(self.ledger, run, split_days(self.market)["test"]["first"])
                 return self._search(run, state)
         except BaseException as error:
             failure = self._left(run, rounds if state is None else state.round, error)
@@ -278,7 +283,10 @@ class Miner:
         left = allowance(config, tokens=state.tokens, cost=state.cost, began=self.budget_began, stopped=stopped)
         asked_for = count if state.near is None else near_copies.MORE * count
         request = replace(
-            contexts.make_request(state, config, market, shown, number, asked_for), allowance=left, brief=self.brief
+            contexts.make_request(state, config, market, shown, number, asked_for),
+            allowance=left,
+            brief=self.brief,
+            memory=self._memory,
         )
         batch = self._propose(run, request, number)
         for text in batch.notes:
