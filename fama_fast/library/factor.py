@@ -15,6 +15,13 @@ from fama_fast.number_text import is_known, signed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+CONTRADICTED = "contradicted"  # in the provenance: the hypothesis that training contradicted
+
+
+def contradicted(hypothesis: str, provenance: Mapping[str, Any]) -> bool:
+    """Whether a hypothesis is the one that training contradicted, and not another that was given since."""
+    return bool(hypothesis) and provenance.get(CONTRADICTED) == hypothesis
+
 
 def score_of(scores: Mapping[str, Mapping[str, float]]) -> float:
     """The objective of the run in training, counted as a RankIC; the RankIC of scores that name no objective.
@@ -59,6 +66,11 @@ class Factor:
         A search varies and ranks this form, so that what it finds does not hang on which way round a factor is kept.
         """
         return (self.proposed, -1) if self.proposed else (self.canonical, 1)
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether its hypothesis says the opposite of what training found, which turned the expression round."""
+        return contradicted(self.hypothesis, self.provenance)
 
     def __repr__(self) -> str:
         scored = f", train {signed(self.score)}" if is_known(self.score) else ""

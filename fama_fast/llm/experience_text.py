@@ -60,12 +60,22 @@ def _factor_line(label: str, factor: Factor, figures: str) -> str:
     if not hypothesis:
         return line
     # The data are the judge: what was thought is shown with what was found.
-    return f"{line}: {'contradicted by the data, which turned its sign: ' if contradicted(factor) else ''}{hypothesis}"
+    return f"{line}: {'contradicted by the data, which turned its sign: ' if factor.contradicted else ''}{hypothesis}"
 
 
-def contradicted(factor: Factor) -> bool:
-    """Whether training turned a factor round, so that its hypothesis says the opposite of what was found."""
-    return bool(factor.hypothesis) and factor.provenance.get("contradicted") == factor.hypothesis
+def contradicted_text(factors: Sequence[Factor]) -> str:
+    """Factors whose hypothesis training contradicted, for which another is asked."""
+    if not factors:
+        return _NONE
+    lines = [
+        f"- `{expression_shown(f.canonical)}`, thought for its negative: {one_line(f.hypothesis, MAX_HYPOTHESIS_SHOWN)}"
+        for f in factors
+    ]
+    ask = (
+        "Training turned these round, which contradicts what was thought. Beside your new alphas give each of them "
+        "once more, exactly as it is written here, with a hypothesis that fits it."
+    )
+    return "\n".join([*lines, ask])
 
 
 def _figures(factor: Factor, round_: int) -> str:
@@ -168,6 +178,8 @@ def attempt_line(attempt: Attempt, label: str = "-") -> str:
     line += f"; {_gate(attempt)}"
     if attempt.weakest:
         line += f"; weakest side: {one_line(attempt.weakest, MAX_REASON_SHOWN)}"
+    if attempt.doubt:
+        line += f"; {one_line(attempt.doubt, MAX_REASON_SHOWN)}"
     if attempt.turned:
         line += "; its sign was turned, which contradicts its hypothesis"
     return line

@@ -17,6 +17,7 @@ from fama_fast.llm.brief import brief_text, operators_text
 from fama_fast.llm.experience_text import (
     MAX_AVOID,
     MAX_REASON_SHOWN,
+    contradicted_text,
     examples_text,
     expression_shown,
     failures_text,
@@ -137,6 +138,7 @@ def _values(
         "results": results_text(experience.results),
         "idea": idea_text(context.thread),
         "parents": parents_text(context),
+        "contradicted": contradicted_text(context.contradicted),
         "direction": one_line(context.direction, 400) or "any",
         "constraints": _constraints(request.vocabulary, count, level_free=request.limits.level_free),
         "operators": "",

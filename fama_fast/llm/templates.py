@@ -23,7 +23,18 @@ _MAX_TEMPLATE = 200_000
 
 # What is of one prompt or one round; the system message stays equal.
 _CHANGING = frozenset(
-    {"css_examples", "coe_path", "avoid", "library", "results", "idea", "parents", "direction", "memory"}
+    {
+        "css_examples",
+        "coe_path",
+        "avoid",
+        "library",
+        "results",
+        "idea",
+        "parents",
+        "direction",
+        "contradicted",
+        "memory",
+    }
 )
 COMMON = frozenset({"constraints", "operators", "fields", "brief", "count"}) | _CHANGING
 REQUIRED: dict[str, frozenset[str]] = {

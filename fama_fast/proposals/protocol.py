@@ -196,7 +196,7 @@ class Attempt:
             NaN where it was not measured.
         nearest: canonical text of the library's member most like it, and correlation: with that; empty and NaN where
             that is not known.
-        weakest: what holds it back most, in words.
+        weakest: what holds it back most, in words. doubt: what its hypothesis says and it does not, in words.
     """
 
     expression: str
@@ -213,6 +213,7 @@ class Attempt:
     nearest: str = ""
     correlation: float = math.nan
     weakest: str = ""
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -225,6 +226,7 @@ class PromptContext:
             before (Chain-of-Experience). direction: what this prompt is to look for, a sentence.
         thread: what became of an idea so far, oldest first, where the prompt is to refine one; thread_id: of it, or -1.
         parents: good candidates that are not in the library. pairs: rejected ones with something new beside a member.
+        contradicted: factors whose hypothesis training contradicted, for which this prompt asks another.
     """
 
     number: int = 0
@@ -235,6 +237,7 @@ class PromptContext:
     thread_id: int = -1
     parents: tuple[Elite, ...] = ()
     pairs: tuple[ResidualPair, ...] = ()
+    contradicted: tuple[Factor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -244,13 +247,11 @@ class Experience:
     Attributes:
         library: members in order of admission; what is one of them is a duplicate. results: what became of the model's
             own proposals, latest last. overused: (part, members that have it) of the library, most frequent first.
-        contradicted: factors whose hypothesis training contradicted, for which another is asked once.
     """
 
     library: tuple[Factor, ...] = ()
     results: tuple[Attempt, ...] = ()
     overused: tuple[tuple[str, int], ...] = ()
-    contradicted: tuple[Factor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -314,13 +315,15 @@ class Proposal:
 @dataclass(frozen=True)
 class ProposalBatch:
     """A proposer's answer; `dropped` says which parts of it could not be used and why, `notes` what else the user
-    should know. `stopped`: the run was asked to stop before all of it was asked for, so it is no whole round."""
+    should know. `stopped`: the run was asked to stop before all of it was asked for, so it is no whole round.
+    `hypotheses`: (canonical text, hypothesis) that were given for factors whose own was contradicted."""
 
     proposals: tuple[Proposal, ...]
     dropped: tuple[Rejection, ...] = ()
     usage: Usage = Usage()
     notes: tuple[str, ...] = ()
     stopped: bool = False
+    hypotheses: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 from fama_fast.errors import DataError, ExpressionError
 from fama_fast.evaluation import LibraryStudy, StudyData, StudySettings, by_period, study, study_library
 from fama_fast.ledger.earlier_versions import oriented_document, oriented_identity
+from fama_fast.library.factor import contradicted
 from fama_fast.report.recorded import horizons_shown, predicted_by, ranked_by, split_rows
 from fama_fast.report.statistics import STATISTICS, Measured
 from fama_fast.target import Target
@@ -37,7 +38,8 @@ class Entry:
     """One factor of a report.
 
     Attributes:
-        name: short, such as F3. scores: RankIC by split. holds: the run's judgement; None without one.
+        name: short, such as F3. contradicted: training turned the expression round, against its hypothesis.
+        scores: RankIC by split. holds: the run's judgement; None without one.
         verdict: its t and adjusted p. parents: names or formulas. figures: of its study; empty when not supplied.
         statistics: by the title of its column; likewise. studied: the dates that these are of.
     """
@@ -47,6 +49,7 @@ class Entry:
     canonical: str
     fingerprint: str
     hypothesis: str = ""
+    contradicted: bool = False
     explanation: str = ""
     origin: str = ""
     parents: tuple[str, ...] = ()
@@ -267,6 +270,7 @@ def _entry(name: str, entry: Mapping[str, Any], row: Mapping[str, Any]) -> Entry
         canonical=entry["canonical"],
         fingerprint=entry["fingerprint"],
         hypothesis=entry.get("hypothesis", ""),
+        contradicted=contradicted(entry.get("hypothesis", ""), provenance),
         explanation=provenance.get("explanation", "") or row.get("explanation", ""),
         origin=f"{provenance.get('origin', '')} (round {provenance['round']})" if "round" in provenance else "",
         parents=tuple(provenance.get("parents", ())),
@@ -297,6 +301,7 @@ def from_factors(
             canonical=f.canonical,
             fingerprint=f.fingerprint,
             hypothesis=f.hypothesis,
+            contradicted=f.contradicted,
             scores={s: v["rank_ic"] for s, v in f.scores.items() if s in SPLITS and "rank_ic" in v},
         )
         for i, f in enumerate(factors, start=1)

@@ -27,6 +27,7 @@ FORGETS = 0.05  # share of its proposals for which it does not look whether they
 WRONG = 0.1  # share that is one of the typical mistakes
 _TICKED = re.compile(r"`([^`\n]{3,})`")
 _STEP = re.compile(r"^(?P<label>[ASPRI]\d+)\. `(?P<text>[^`\n]+)`(?P<rest>.*)$", re.MULTILINE)
+_THOUGHT = re.compile(r"^- `([^`]+)`, thought for its negative: (.*)$", re.MULTILINE)
 MISTAKES = (
     "RANK(RETURNS_5D)",  # a field that is not there
     "RANK(TS_ZSCORE(CLOSE))",  # a window that is missing
@@ -97,6 +98,12 @@ class StrongModel:
         # It knows its mistakes when they are sent back; it knows a formula in whichever direction it is written.
         known = {canonical(t) for t in _TICKED.findall(prompt + again)}
         known |= {negative(t) for t in known}
+        rethought = [
+            {"hypothesis": f"the other way round: {m[2]}", "expression": m[1], "explanation": "as the data say"}
+            for m in re.finditer(
+                r"^- `([^`]+)`, thought for its negative: (.*)$", "" if again else prompt, re.MULTILINE
+            )
+        ]
         out: list[dict[str, str]] = []
         ideas = [*self._refined(prompt, rng), *self._developed(prompt, rng)]
         fresh = self._textbook(prompt, rng)
@@ -110,7 +117,7 @@ class StrongModel:
             known |= {canonical(text), negative(text)}
             alpha = {"hypothesis": _hypothesis(text), "expression": text, "explanation": "as it says"}
             out.append({**alpha, "builds_on": label} if label else alpha)
-        return out
+        return [*rethought, *out]
 
     @staticmethod
     def _refined(prompt: str, rng: random.Random) -> list[tuple[str, str]]:

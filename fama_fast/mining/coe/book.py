@@ -17,6 +17,7 @@ from fama_fast.errors import DataError, FamaError, StoreError
 from fama_fast.library import FactorSet
 from fama_fast.library.codec import check_keys
 from fama_fast.mining.coe.chain import Chain, strength
+from fama_fast.mining.coe.relatives import absolute_correlation, most_correlated
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 
     from fama_fast.library.codec import OnMismatch
     from fama_fast.library.factor import Factor
-
-    Correlations = Callable[[Factor, Factor], float] | Mapping[str, float]
+    from fama_fast.mining.coe.relatives import Correlations
 
 VISIT_PENALTY = 0.5
 SCHEMA = 1
@@ -177,7 +177,7 @@ class ChainBook:
             members = self.members()
             if not members:
                 return None
-            holders = self.holding(_most_correlated(exemplar, members, correlations))
+            holders = self.holding(most_correlated(exemplar, members, correlations))
         return self._favourite(holders)
 
     def choose(
@@ -257,7 +257,7 @@ class ChainBook:
         last = current.best
         place = [m.fingerprint for m in current.members].index(near.fingerprint)
         if last.fingerprint != near.fingerprint and split_threshold > 0.0:
-            own, ends = _absolute(new, near, correlations), _absolute(new, last, correlations)
+            own, ends = absolute_correlation(new, near, correlations), absolute_correlation(new, last, correlations)
             if ends >= floor and own - ends <= split_threshold and better(last):
                 near, place = last, len(current.members) - 1
         if place == len(current.members) - 1:
@@ -266,16 +266,25 @@ class ChainBook:
         branch = current.split_after(place, new, self.next_id)
         return ChainEvent(Outcome.SPLIT, self._with(branch), branch, near)
 
+    def with_factor(self, factor: Factor) -> ChainBook:
+        """The book with this factor in place of the one with its fingerprint, whose scores it has."""
+
+        def one(chain: Chain) -> Chain:
+            members = tuple(factor if m.fingerprint == factor.fingerprint else m for m in chain.members)
+            return replace(chain, members=members)
+
+        return replace(self, chains=tuple(one(c) for c in self.chains))
+
     def _relative(self, new: Factor, correlations: Correlations, floor: float, named: str | None) -> Factor | None:
         """The member that a new factor is compared with; None where nothing is like it."""
         members = self.members()
         own = next((m for m in members if m.fingerprint == named), None)
-        if own is not None and _absolute(new, own, correlations) >= floor:
+        if own is not None and absolute_correlation(new, own, correlations) >= floor:
             return own
         if not members:
             return None
-        near = _most_correlated(new, members, correlations)
-        return near if _absolute(new, near, correlations) >= floor else None
+        near = most_correlated(new, members, correlations)
+        return near if absolute_correlation(new, near, correlations) >= floor else None
 
     def _with(self, chain: Chain) -> ChainBook:
         chains = {c.id: c for c in self.chains} | {chain.id: chain}
@@ -292,27 +301,6 @@ class ChainBook:
             return level - self.visit_penalty * math.log1p(chain.visits)
 
         return min(chains, key=lambda c: (-claim(c), c.visits, c.id))
-
-
-def _absolute(factor: Factor, member: Factor, correlations: Correlations) -> float:
-    """|correlation| of two factors, 0 where it is not defined.
-
-    Raises:
-        DataError: it is not known.
-    """
-    if isinstance(correlations, Mapping):
-        if member.fingerprint not in correlations:
-            raise DataError(f"the correlation of {factor.expression} with {member.expression} is not known")
-        value = correlations[member.fingerprint]
-    else:
-        value = correlations(factor, member)
-    return 0.0 if math.isnan(value) else abs(value)
-
-
-def _most_correlated(factor: Factor, members: Sequence[Factor], correlations: Correlations) -> Factor:
-    """The member of largest |correlation| with `factor`; among equal ones the strongest, then the latest."""
-    ranked = [(_absolute(factor, m, correlations), strength(m), place) for place, m in enumerate(members)]
-    return members[max(ranked)[2]]
 
 
 def book_to_dict(book: ChainBook) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fama_fast.proposals.protocol import Vocabulary
 
 # What a theme is about, and the fields that it takes.
@@ -48,16 +50,19 @@ _GROUPED = "relative to its group ({groups})"
 _STANDARD = frozenset({"OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "VWAP", "RET", "RETURNS"})
 
 
-def direction(number: int, vocabulary: Vocabulary) -> str:
+def direction(number: int, vocabulary: Vocabulary, own_themes: Sequence[str] = ()) -> str:
     """The direction of the prompt with this number, a sentence; it repeats after as many as there are combinations.
 
     Args:
-        number: of the prompt in the run, from 0. vocabulary: fields and groups of the data.
+        number: of the prompt in the run, from 0. vocabulary: fields and groups of the data. own_themes: of the user, in
+            place of those here.
     """
     fields = {f.upper() for f in vocabulary.fields}
     own = [f for f in vocabulary.fields if f.upper() not in _STANDARD]
     themes = [text for text, needed in _THEMES if needed <= fields]
     themes += [f"{name}: what this field of the data knows that prices do not" for name in own]
+    if own_themes:
+        themes = [" ".join(text.split()).rstrip(" .;") for text in own_themes]
     if not themes:
         themes = ["the fields of the data, and what they know of the next days"]
     forms = list(_FORMS)

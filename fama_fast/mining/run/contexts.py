@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fama_fast.mining.css import CorrelationTable, CrossSampleSelection, direction
 from fama_fast.mining.proposers.kinds.mixed import shares
 from fama_fast.mining.run.chains import clusters_of, path_of
-from fama_fast.mining.run.experience import experience_of, parents_for, threads_for
+from fama_fast.mining.run.experience import contradicted_for, experience_of, parents_for, threads_for
 from fama_fast.proposals.admissible import admissible
 from fama_fast.proposals.protocol import Earner, PromptContext, ProposalRequest
 
@@ -75,11 +75,12 @@ def choose_contexts(
             own = replace(
                 context.prompt,
                 number=at,
-                direction=direction(at, market.vocabulary),
+                direction=direction(at, market.vocabulary, config.llm.directions),
                 thread=() if thread is None else thread.attempts,
                 thread_id=-1 if thread is None else thread.id,
                 parents=parents,
                 pairs=pairs,
+                contradicted=contradicted_for(state, unfit),
             )
             context = replace(context, prompt=own)
             state.prompts += 1

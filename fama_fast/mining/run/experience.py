@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fama_fast.ir import LEAVES, count_nodes, postorder
+from fama_fast.mining.agreement import disagreement
 from fama_fast.mining.library.gates import PASSED_TRAINING
 from fama_fast.mining.run.model_memory import ModelMemory, Thread
 from fama_fast.proposals.protocol import Attempt, Experience
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
+    from fama_fast.library.factor import Factor
     from fama_fast.mining.candidate import Candidate
     from fama_fast.mining.config import GateSettings, MiningConfig
     from fama_fast.mining.measure.market import Market
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 KEPT = 120  # results of the model that are remembered
 OPEN = 8  # ideas that may be gone on with
 _PROMISING_T = 1.0  # least t of what is worth a refinement
+_ASKED = 1  # factors whose hypothesis is contradicted, of one prompt
 _OFFERED = 2  # parents, and pairs, of one prompt
 _OVERUSED_NODES, _OVERUSED_SHARE, _OVERUSED = 3, 0.12, 6
 _TRADED = 1.0  # share of the book a day beyond which trading is a weak side
@@ -93,6 +96,41 @@ def _some(values: Sequence[Any], number: int) -> tuple[Any, ...]:
         return ()
     count = min(_OFFERED, len(values))
     return tuple(values[(number * _OFFERED + i) % len(values)] for i in range(count))
+
+
+def contradicted_for(state: LoopState, unfit: Collection[str]) -> tuple[Factor, ...]:
+    """Factors whose hypothesis training contradicted, for which a prompt asks another; each is asked for once."""
+    asked = set(state.model.asked) | set(unfit)
+    mine = sorted(state.library.members, key=lambda m: not m.mined)  # what the model itself thought comes first
+    chosen = [m.factor for m in mine if m.factor.contradicted and m.factor.fingerprint not in asked][:_ASKED]
+    state.model.asked += [f.fingerprint for f in chosen]
+    return tuple(chosen)
+
+
+def take_hypotheses(state: LoopState, given: Sequence[tuple[str, str]]) -> None:
+    """Give factors the hypotheses that the model has for them now, in the library and in chains.
+
+    Args:
+        given: (canonical text, hypothesis).
+    """
+    texts = dict(given)
+    for place, member in enumerate(state.library.members):
+        if member.factor.canonical not in texts or not member.factor.contradicted:
+            continue
+        factor = dataclasses.replace(member.factor, hypothesis=texts[member.factor.canonical])
+        own = dataclasses.replace(member, factor=factor)
+        state.library.members[place] = own
+        state.model.hypotheses[factor.fingerprint] = factor.hypothesis
+        if factor.fingerprint in state.relatives:
+            state.relatives[factor.fingerprint] = own
+        if state.book is not None:
+            state.book = state.book.with_factor(factor)
+
+
+def with_own_hypothesis(state: LoopState, factor: Factor) -> Factor:
+    """A factor with the hypothesis that was given in place of a contradicted one, where there is one."""
+    text = state.model.hypotheses.get(factor.fingerprint)
+    return factor if text is None else dataclasses.replace(factor, hypothesis=text)
 
 
 def learn_results(
@@ -190,7 +228,11 @@ def _attempt_of(candidate: Candidate, config: MiningConfig, alike: tuple[str, fl
         nearest,
         correlation,
     )
-    return dataclasses.replace(attempt, weakest=weakest_side(attempt, config.gates)) if measured else attempt
+    if not measured:
+        return attempt
+    # Where training turned it round that is said already.
+    doubt = None if attempt.turned else disagreement(proposal.hypothesis, candidate.oriented)
+    return dataclasses.replace(attempt, weakest=weakest_side(attempt, config.gates), doubt=doubt or "")
 
 
 def weakest_side(attempt: Attempt, limits: GateSettings) -> str:

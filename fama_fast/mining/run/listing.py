@@ -15,6 +15,7 @@ import numpy as np
 from fama_fast.library.factor import Factor
 from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.pools.short_list import choose
+from fama_fast.mining.run.experience import with_own_hypothesis
 from fama_fast.mining.run.state import factor_of
 
 if TYPE_CHECKING:
@@ -87,9 +88,8 @@ def short_list(state: LoopState, market: Market, config: MiningConfig, proposer:
         number, proposal = state.listable[member.fingerprint]
         candidate = Candidate(0, proposal, alpha=alpha, sign=member.sign)
         candidate.scores = market.full_scores(alpha, member.sign)
-        found.append(
-            factor_of(
-                candidate, proposer=proposer, number=number, seed=config.run.seed, data_hash=market.whole.data_hash
-            )
+        factor = factor_of(
+            candidate, proposer=proposer, number=number, seed=config.run.seed, data_hash=market.whole.data_hash
         )
+        found.append(with_own_hypothesis(state, factor))
     return tuple(found)

@@ -301,6 +301,7 @@ class Miner:
             candidates = near_copies.left_of(candidates, count, state, market)
         self.progress.phase(f"round {number}: {len(candidates)} candidates at the gates")
         evaluated = time.perf_counter()
+        experience.take_hypotheses(state, batch.hypotheses)
         admitted = steps.pass_gates(candidates, state, config, market, number, self.proposer.name)
         each = (time.perf_counter() - evaluated) / max(1, len(candidates))
         chain_steps = chains.grow_chains(state, config, market, admitted, experience.named_parents(candidates))

@@ -30,7 +30,8 @@ class ModelMemory:
     Attributes:
         results: the last ones, latest last. threads: ideas that may be gone on with, latest last. next_thread: id of
             the next one. asked: fingerprints of factors for which another hypothesis was asked. under_way: ids of the
-            threads that the round's prompts refine; it follows from the round.
+            threads that the round's prompts refine; it follows from the round. hypotheses: those that were given in
+            place of contradicted ones, by fingerprint of the factor.
     """
 
     results: list[Attempt] = field(default_factory=list)
@@ -38,6 +39,7 @@ class ModelMemory:
     next_thread: int = 0
     asked: list[str] = field(default_factory=list)
     under_way: tuple[int, ...] = ()
+    hypotheses: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for the run's state; it is taken between rounds."""
@@ -46,6 +48,7 @@ class ModelMemory:
             "threads": [[t.id, t.turns, [_plain(a) for a in t.attempts]] for t in self.threads],
             "next_thread": self.next_thread,
             "asked": list(self.asked),
+            "hypotheses": dict(self.hypotheses),
         }
 
     @classmethod
@@ -61,6 +64,7 @@ class ModelMemory:
                 [Thread(int(i), tuple(map(_attempt, own)), int(turns)) for i, turns, own in data.get("threads", ())],
                 int(data.get("next_thread", 0)),
                 [str(name) for name in data.get("asked", ())],
+                hypotheses={str(name): str(text) for name, text in data.get("hypotheses", {}).items()},
             )
         except (TypeError, ValueError, AttributeError) as error:
             raise StoreError(f"the stored memory of the model's results is damaged: {error!r}") from error
@@ -75,6 +79,6 @@ def _plain(attempt: Attempt) -> list[Any]:
 
 
 def _attempt(row: Sequence[Any]) -> Attempt:
-    known: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
+    known: dict[str, Any] = dict(zip(_NAMES, row, strict=False))
     values: dict[str, Any] = {k: math.nan if v is None and k != "gate" else v for k, v in known.items()}
     return Attempt(**values)

@@ -15,6 +15,7 @@ from fama_fast.errors import ExpressionError, StoreError, listed
 from fama_fast.ledger.records import as_proposed, known_figures
 from fama_fast.library import Factor
 from fama_fast.library.codec import factor_from_dict
+from fama_fast.library.factor import CONTRADICTED
 from fama_fast.library.identity import factor_from_alpha
 from fama_fast.mining.candidate import Member
 from fama_fast.mining.coe import ChainBook, FailureLog
@@ -230,11 +231,19 @@ def _turned(factor: Factor, alpha: Alpha, sign: int) -> Factor:
     """
     if sign == factor.as_proposed[1]:
         return factor
+    provenance = {key: value for key, value in factor.provenance.items() if key != CONTRADICTED}
+    if factor.hypothesis and not factor.contradicted:  # what held for the one direction does not for the other
+        provenance[CONTRADICTED] = factor.hypothesis
     if sign > 0:
         return replace(
-            factor, expression=alpha.canonical, canonical=alpha.canonical, fingerprint=alpha.fingerprint, proposed=""
+            factor,
+            expression=alpha.canonical,
+            canonical=alpha.canonical,
+            fingerprint=alpha.fingerprint,
+            proposed="",
+            provenance=provenance,
         )
-    return factor_from_alpha(alpha, sign, scores={}, hypothesis=factor.hypothesis, provenance=factor.provenance)
+    return factor_from_alpha(alpha, sign, scores={}, hypothesis=factor.hypothesis, provenance=provenance)
 
 
 def restored_state(
@@ -363,6 +372,8 @@ def factor_of(candidate: Candidate, *, proposer: str, number: int, seed: int, da
     }
     if proposal.prompt_hash is not None:
         provenance["prompt_hash"] = proposal.prompt_hash
+    if candidate.sign < 0 and proposal.hypothesis:
+        provenance[CONTRADICTED] = proposal.hypothesis
     if proposal.explanation:
         provenance["explanation"] = proposal.explanation
     alpha = candidate.oriented

@@ -75,7 +75,7 @@ def test_equal_requests_give_equal_prompts() -> None:
 
 def test_empty_sections_are_said_to_be_empty() -> None:
     user = render_prompt(request(), load_templates())[1].content
-    assert user.count("(none this time)") == 2
+    assert user.count("(none this time)") == 3
     assert "(none: no factor of the library is significant on these data yet)" in user
     assert user.count("(nothing yet)") == 2
     assert "(empty)" in user

@@ -126,6 +126,30 @@ def test_no_refinement_where_none_is_wanted(tmp_path: Path) -> None:
     assert all("(a new one)" in section(p, "The idea to go on with") for p in prompts(model))
 
 
+def test_a_contradicted_hypothesis_is_marked_and_another_is_asked_once(run: tuple[StrongModel, Any, Any]) -> None:
+    model, result, _ = run
+    asked = [
+        m[1] for p in prompts(model) for m in re.finditer(r"^- `([^`]+)`, thought for its negative: ", p, re.MULTILINE)
+    ]
+    assert asked
+    assert len(asked) == len(set(asked)), "once each"
+    document = result.to_dict()
+    with Ledger.open(document["record"]["ledger"], create=False) as ledger:
+        state = ledger.get_run("last").state
+    assert state is not None
+    kept = {e["factor"]["canonical"]: e["factor"] for e in state["library"]}
+    mended = [kept[text] for text in asked if text in kept]
+    assert mended
+    for entry in mended:
+        assert entry["hypothesis"].startswith("the other way round: ")
+        assert entry["provenance"]["contradicted"] == entry["hypothesis"].removeprefix("the other way round: ")
+    marked = [f for f in document["factors"] if "contradicted" in f["provenance"]]
+    for entry in marked:
+        assert entry["proposed"]
+    unturned = [f for f in document["factors"] if not f.get("proposed")]
+    assert all("contradicted" not in f["provenance"] for f in unturned)
+
+
 def test_parents_outside_the_library_are_offered(run: tuple[StrongModel, Any, Any]) -> None:
     model, *_ = run
     offered = [section(p, "Parents that may be built on") for p in prompts(model)]

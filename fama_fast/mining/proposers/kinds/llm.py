@@ -9,7 +9,6 @@ language and the data have them.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -20,12 +19,11 @@ from fama_fast.errors import ConfigError, FamaError, ProposerError
 from fama_fast.llm.answers import CUT, Answer, parse_answer, printable
 from fama_fast.llm.chat import FILTERED, REFUSAL, Constraint, ConstraintName, Halted, OutOfTime, Reply, RequestRefused
 from fama_fast.llm.decoding import decoding_grammar
-from fama_fast.llm.experience_text import labelled
 from fama_fast.llm.keys import load_key
-from fama_fast.llm.prompt import context_of, load_templates, render_prompt, render_repair
+from fama_fast.llm.prompt import load_templates, render_prompt, render_repair
 from fama_fast.llm.recorded import RecordedModel
-from fama_fast.mining.proposers.built_on import built_on
 from fama_fast.mining.proposers.check import checked
+from fama_fast.mining.proposers.dialogue import Dialogue, most_alphas, part_of, placed, without_rethought
 from fama_fast.proposals.protocol import Capabilities, Proposal, ProposalBatch, Rejection, Usage
 
 if TYPE_CHECKING:
@@ -64,21 +62,6 @@ def make_client(
     from fama_fast.llm.openai_client import OpenAIClient
 
     return OpenAIClient(settings, secret, sleep=sleep)
-
-
-@dataclass
-class _Dialogue:
-    """A prompt with its repairs. `pending`: its next messages shall be sent."""
-
-    index: int
-    request: ProposalRequest
-    messages: Sequence[Message]
-    wanted: int
-    tries: int = 0
-    pending: bool = True
-    good: list[Proposal] = field(default_factory=list)
-    dropped: list[Rejection] = field(default_factory=list)
-    failures: list[Rejection] = field(default_factory=list)  # of the last answer, still to be mended
 
 
 @dataclass
@@ -137,7 +120,7 @@ class LLMProposer:
         """
         batch = _Batch(usage=self._owed)
         self._owed = Usage()
-        dialogues: list[_Dialogue] = []
+        dialogues: list[Dialogue] = []
         sizes = _shares(request.count, self.settings.per_prompt)
         width = self.settings.concurrency
         try:
@@ -148,8 +131,8 @@ class LLMProposer:
                     break
                 wave = []
                 for i, size in enumerate(sizes[first : first + width], first):
-                    part = _part(request, i, size)
-                    wave.append(_Dialogue(i, part, self.first_messages(part), size))
+                    part = part_of(request, i, size)
+                    wave.append(Dialogue(i, part, self.first_messages(part), size))
                 dialogues += wave
                 self._converse(wave, batch)
                 if batch.over:
@@ -168,13 +151,14 @@ class LLMProposer:
         dropped = [r for d in dialogues for r in (*d.dropped, *d.failures)]
         whole = asked == request.count and not any(d.pending for d in dialogues)
         stopped = batch.over is not None and request.allowance.is_stopped and not whole
-        return ProposalBatch(tuple(good), tuple(dropped), batch.usage, tuple(batch.notes), stopped)
+        rethought = tuple(h for d in dialogues for h in d.hypotheses)
+        return ProposalBatch(tuple(good), tuple(dropped), batch.usage, tuple(batch.notes), stopped, rethought)
 
     def first_messages(self, request: ProposalRequest) -> Sequence[Message]:
         """The dialogue that a prompt begins with."""
         return render_prompt(request, self._templates, self.settings.operators, self.settings.system_tokens)
 
-    def _converse(self, wave: list[_Dialogue], batch: _Batch) -> None:
+    def _converse(self, wave: list[Dialogue], batch: _Batch) -> None:
         """Run the prompts and repairs of one wave, all answers of a step before the next step."""
         for _ in range(self.settings.max_tries):
             pending = [d for d in wave if d.pending]
@@ -187,17 +171,18 @@ class LLMProposer:
             if batch.over:
                 return
 
-    def _take(self, dialogue: _Dialogue, key: str, reply: Reply, batch: _Batch) -> None:
+    def _take(self, dialogue: Dialogue, key: str, reply: Reply, batch: _Batch) -> None:
         """Sort the proposals of an answer, and prepare the repair prompt if some of them can be mended."""
         request, d = dialogue.request, dialogue
         d.tries += 1
         why = _HELD_BACK.get(reply.finish)
-        answer = parse_answer(reply.text, d.wanted, is_expression=lambda t: self._is_expression(t, request))
+        answer = parse_answer(reply.text, most_alphas(d), is_expression=lambda t: self._is_expression(t, request))
         if why is not None and not answer.proposals:  # asked again it would only refuse again
             batch.held_back[why] += 1
             d.dropped.append(Rejection(printable(reply.text)[:200], why))
             d.pending = False
             return
+        answer = without_rethought(answer, d)
         d.failures, notes = self._sort(answer, reply, request, key, d.good, batch.texts)
         d.dropped += notes
         d.wanted = min(len(d.failures), request.count - len(d.good)) if d.good else request.count
@@ -236,12 +221,12 @@ class LLMProposer:
                 failures.append(Rejection(proposal.expression, str(error)))
                 continue
             if canonical in request.known:
-                repeats.append(_placed(proposal, request, key))
+                repeats.append(placed(proposal, request, key))
             elif canonical in texts:
                 notes.append(Rejection(proposal.expression, "proposed twice for the same request"))
             else:
                 texts.add(canonical)
-                good.append(_placed(proposal, request, key))
+                good.append(placed(proposal, request, key))
         if failures or len(good) == before:  # it is asked again in any case
             failures += [Rejection(p.expression, _KNOWN) for p in repeats]
         else:
@@ -261,7 +246,7 @@ class LLMProposer:
 
     # Exchanges
 
-    def _answers(self, pending: list[_Dialogue], batch: _Batch) -> list[tuple[str, Reply | None]]:
+    def _answers(self, pending: list[Dialogue], batch: _Batch) -> list[tuple[str, Reply | None]]:
         """The answers to the pending dialogues in their order; None where the run's time ended first.
 
         Raises:
@@ -270,7 +255,7 @@ class LLMProposer:
         while True:
             constraint = self._settled(batch, pending[0].request)
             if constraint in ("lark", "tool", "gbnf"):
-                depth = self._grammar(pending[0].request.vocabulary, pending[0].wanted).depth
+                depth = self._grammar(pending[0].request.vocabulary, most_alphas(pending[0])).depth
                 if depth < self.settings.grammar_depth:
                     self._note(batch, f"expressions are held to depth {depth}: deeper ones could be too long to answer")
             answers = self._ask_all(pending, constraint)
@@ -296,8 +281,8 @@ class LLMProposer:
                 out.append(answer)
         return out
 
-    def _ask_all(self, pending: list[_Dialogue], constraint: ConstraintName) -> list[tuple[str, Reply] | ProposerError]:
-        def one(dialogue: _Dialogue) -> tuple[str, Reply] | ProposerError:
+    def _ask_all(self, pending: list[Dialogue], constraint: ConstraintName) -> list[tuple[str, Reply] | ProposerError]:
+        def one(dialogue: Dialogue) -> tuple[str, Reply] | ProposerError:
             try:
                 return self._exchange(dialogue, constraint)
             except ProposerError as error:
@@ -308,7 +293,7 @@ class LLMProposer:
         with ThreadPoolExecutor(min(len(pending), self.settings.concurrency), thread_name_prefix="llm") as pool:
             return list(pool.map(one, pending))
 
-    def _sampling(self, dialogue: _Dialogue, constraint: Constraint) -> dict[str, Any]:
+    def _sampling(self, dialogue: Dialogue, constraint: Constraint) -> dict[str, Any]:
         """What besides messages, model and server decides the answer to a prompt."""
         s, request = self.settings, dialogue.request
         # The draw is part of the identity: a later round may show the same prompt and wants another answer.
@@ -322,12 +307,12 @@ class LLMProposer:
             }
         return sampling
 
-    def _exchange(self, dialogue: _Dialogue, name: ConstraintName) -> tuple[str, Reply]:
+    def _exchange(self, dialogue: Dialogue, name: ConstraintName) -> tuple[str, Reply]:
         """One answer, from the log or from the model."""
         request = dialogue.request
         grammar = None
         if name in ("lark", "tool", "gbnf"):
-            grammar = self._grammar(request.vocabulary, dialogue.wanted)
+            grammar = self._grammar(request.vocabulary, most_alphas(dialogue))
         constraint = Constraint(name, grammar)
         draw = request.round * 1_000 + dialogue.index
         sampling = self._sampling(dialogue, constraint)
@@ -356,30 +341,6 @@ class LLMProposer:
         batch.usage += usage
         self._note(batch, sentence)
         return name
-
-
-def _part(request: ProposalRequest, index: int, size: int) -> ProposalRequest:
-    """The request of one prompt, with the context that is its own."""
-    own = request.contexts[index : index + 1] or request.contexts[-1:]
-    return dataclasses.replace(request, count=size, contexts=own)
-
-
-def _placed(proposal: Proposal, request: ProposalRequest, key: str) -> Proposal:
-    """A sound proposal with what it was built on, the idea that it refines, and the prompt that it answers.
-
-    A formula is built on what its author named, or on what its own largest part is taken from; often on nothing.
-    """
-    context = context_of(request)
-    shown = labelled(context)
-    label = proposal.builds_on.strip().strip("`[]().").upper()
-    if label not in shown:
-        found = built_on(proposal.expression, {name: text for name, (_, text) in shown.items()}, request.vocabulary)
-        label, named = found or "", ""
-    else:
-        named = label
-    parents = (shown[label][0],) if label and shown[label][0] else ()
-    thread = context.thread_id if label.startswith("I") else -1
-    return dataclasses.replace(proposal, parents=parents, origin="llm", prompt_hash=key, thread=thread, builds_on=named)
 
 
 def _shares(count: int, most: int) -> list[int]:

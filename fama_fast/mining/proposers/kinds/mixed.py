@@ -48,6 +48,7 @@ class MixedProposer:
         proposals: list[Proposal] = []
         dropped: list[Rejection] = []
         notes: list[str] = []
+        hypotheses: list[tuple[str, str]] = []
         usage = Usage()
         failed: list[ProposerError] = []
         answered = stopped = False
@@ -64,13 +65,14 @@ class MixedProposer:
             proposals += [dataclasses.replace(p, proposer=name) for p in batch.proposals]
             dropped += batch.dropped
             notes += batch.notes
+            hypotheses += batch.hypotheses
             usage += batch.usage
             if batch.stopped:
                 stopped = True
                 break
         if failed and not answered:
             raise failed[0]
-        return ProposalBatch(tuple(proposals), tuple(dropped), usage, tuple(notes), stopped)
+        return ProposalBatch(tuple(proposals), tuple(dropped), usage, tuple(notes), stopped, tuple(hypotheses))
 
     def check_server(self, stopped: Callable[[], bool] | None = None) -> None:
         """Ask the server of each member that needs one.
