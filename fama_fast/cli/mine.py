@@ -16,6 +16,7 @@ from fama_fast.cli.common import DataPath, Groups, MinMembers, Universe, note
 from fama_fast.cli.json_errors import error_as_json
 from fama_fast.cli.large import MemoryBudget  # noqa: TC001
 from fama_fast.cli.reading import options_given, takes_reading
+from fama_fast.cli.run_settings import Ideas, run_settings
 from fama_fast.cli.signals import first_asks
 from fama_fast.cli.targets import Neutralize, TargetReturns, TradableBar, Winsorize  # noqa: TC001
 from fama_fast.errors import EXIT_INTERRUPTED
@@ -61,6 +62,7 @@ def mine(
             show_default=False,
         ),
     ] = None,
+    idea: Ideas = None,
     rounds: Annotated[
         int | None, typer.Option("--rounds", metavar="N", help="Rounds at most.", show_default=False)
     ] = None,
@@ -131,6 +133,7 @@ def mine(
             "paths.groups": groups,
             "proposer": proposer,
             "library": library,
+            "llm.direction": idea or None,
             "run.rounds": rounds,
             "run.wanted": new,
             "run.seed": seed,
@@ -150,7 +153,7 @@ def mine(
             **options_given(reading),
         }
         _check_output(output, config)
-        settings = _settings(config, overrides, resume)
+        settings = run_settings(config, overrides, resume)
         run_id, document, exit_code = _mined(settings, resume, output, known, quiet=quiet, as_json=as_json)
         if as_json:
             from fama_fast.mining.progress.json_lines import end_line
@@ -224,24 +227,6 @@ def _run_of(known: list[Progress]) -> str:
     while isinstance(shown, PassedOn):
         shown = shown.shown
     return shown.run if isinstance(shown, JsonProgress) else ""
-
-
-def _settings(config: Path | None, overrides: dict[str, Any], resume: str | None) -> MiningConfig:
-    from fama_fast.mining.config_file import load_config, stored_config
-
-    settings = load_config(config, overrides)
-    if resume is None or config is not None:
-        return settings
-    # Without a file, a resumed run keeps the settings it was made with.
-    from fama_fast.ledger.ledger import Ledger
-    from fama_fast.mining.run.setup import ledger_place
-
-    place = ledger_place(settings)
-    with Ledger.open(place, create=False) as store:
-        stored = store.get_run(resume)
-    return stored_config(
-        stored.config, source=f"the settings of run {stored.id}", overrides={**overrides, "ledger": place}
-    )
 
 
 def _ended_before(settings: MiningConfig, resume: str) -> tuple[str, dict[str, Any], int] | None:

@@ -16,7 +16,7 @@ from fama_fast.proposals.setting_roles import Role
 OPENAI_URL = "https://api.openai.com/v1"
 ANTHROPIC_URL = "https://api.anthropic.com"
 
-Idea = Annotated[str, Field(min_length=3, max_length=1000)]
+Idea = Annotated[str, Field(min_length=3, max_length=300)]
 Price = Annotated[float, Field(ge=0.0, le=10_000.0)]
 
 FROM_ENV = "env:"

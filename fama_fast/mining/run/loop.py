@@ -38,9 +38,9 @@ from fama_fast.mining.library.gates import funnel_of
 from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.progress.eta import TimeLeft
 from fama_fast.mining.progress.plain import RoundReport, RunStart
-from fama_fast.mining.run import chains, contexts, experience, near_copies, steps
+from fama_fast.mining.run import chains, experience, near_copies, steps
+from fama_fast.mining.run.asking import ask, count_of
 from fama_fast.mining.run.background_writer import LEAVING, STOPPING, BackgroundWriter, on_thread
-from fama_fast.mining.run.brief import brief_of
 from fama_fast.mining.run.budget import allowance, spent
 from fama_fast.mining.run.ending import Ending
 from fama_fast.mining.run.state import first_state, restored_state
@@ -83,7 +83,6 @@ class Miner:
         self.config, self.market, self.proposer = config, market, proposer
         self.ledger, self.progress, self.resumed = ledger, progress, resumed
         self.asked, self.output, self.data = asked or StopRequest(), output, data
-        self.brief = brief_of(config, market)
         self.started_at = now()
         self.clock = self.budget_began = time.monotonic()
         self.eta = TimeLeft(config)
@@ -271,24 +270,16 @@ class Miner:
     def _round(self, run: RunRecord, state: LoopState, writer: BackgroundWriter) -> None:
         number, began = state.round + 1, time.perf_counter()
         config, market = self.config, self.market
-        count = config.batch_size
-        if config.run.max_candidates is not None:
-            count = min(count, config.run.max_candidates - state.proposed)
-        shown = contexts.choose_contexts(state, config, market, number, contexts.prompts_of(config, count, number))
+        count = count_of(state, config)
+        times = 1 if state.near is None else near_copies.MORE
+        shown, request = ask(state, config, market, number, times=times, memory=self._memory)
         if self.proposer.capabilities.costs_money:
             writer.finish()  # nobody pays for a round whose ledger is gone, nor waits for an answer to hear of the last
         self.progress.phase(f"round {number}: asking {self.proposer.name} for {count} candidates")
         asked = time.perf_counter()
         stopped = lambda: self.asked.reason is not None  # noqa: E731
         left = allowance(config, tokens=state.tokens, cost=state.cost, began=self.budget_began, stopped=stopped)
-        asked_for = count if state.near is None else near_copies.MORE * count
-        request = replace(
-            contexts.make_request(state, config, market, shown, number, asked_for),
-            allowance=left,
-            brief=self.brief,
-            memory=self._memory,
-        )
-        batch = self._propose(run, request, number)
+        batch = self._propose(run, replace(request, allowance=left), number)
         for text in batch.notes:
             self.progress.note(text)
         if batch.stopped:

@@ -154,6 +154,11 @@ class LLMProposer:
         rethought = tuple(h for d in dialogues for h in d.hypotheses)
         return ProposalBatch(tuple(good), tuple(dropped), batch.usage, tuple(batch.notes), stopped, rethought)
 
+    def prompts(self, request: ProposalRequest) -> list[Sequence[Message]]:
+        """The dialogues that a request begins with, as they are sent."""
+        sizes = _shares(request.count, self.settings.per_prompt)
+        return [self.first_messages(_part(request, i, size)) for i, size in enumerate(sizes)]
+
     def first_messages(self, request: ProposalRequest) -> Sequence[Message]:
         """The dialogue that a prompt begins with."""
         return render_prompt(request, self._templates, self.settings.operators, self.settings.system_tokens)
