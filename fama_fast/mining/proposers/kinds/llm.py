@@ -157,7 +157,7 @@ class LLMProposer:
     def prompts(self, request: ProposalRequest) -> list[Sequence[Message]]:
         """The dialogues that a request begins with, as they are sent."""
         sizes = _shares(request.count, self.settings.per_prompt)
-        return [self.first_messages(_part(request, i, size)) for i, size in enumerate(sizes)]
+        return [self.first_messages(part_of(request, i, size)) for i, size in enumerate(sizes)]
 
     def first_messages(self, request: ProposalRequest) -> Sequence[Message]:
         """The dialogue that a prompt begins with."""
