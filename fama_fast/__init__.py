@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from fama_fast.lang.define import define
     from fama_fast.library import Factor, FactorSet, list_seed_alphas
     from fama_fast.library.alpha101 import alpha101
-    from fama_fast.mining.run.mine import mine
+    from fama_fast.notebook import mine
     from fama_fast.panel import GroupField, Panel
     from fama_fast.target import Target
 
@@ -81,7 +81,7 @@ _HOME = {
     "list_seed_alphas": "library",
     "load_market_data": "data",
     "scan_market_data": "data",
-    "mine": "mining.run.mine",
+    "mine": "notebook",
     "open_store": "factor_store",
     "rank_ic": "evaluation",
     "score": "evaluation",

@@ -46,7 +46,7 @@ def planted(_arm: str, seed: int, candidates: int, threads: int) -> dict[str, An
     panel, text = panels.planted(seed)
     truth = ff.score([text], panel, split="test")["rank_ic"][0]
     result, config = mined(panel, seed, candidates, threads, control={"random": False})
-    found = scored(panel, config, result.factors)
+    found = scored(panel, config, tuple(result.factors))
     rows = found["factors"]
     best = found.get("best_test", 0.0)
     first = max(rows, key=lambda r: r["train"], default={"test": 0.0})["test"]
@@ -94,7 +94,7 @@ def _real(name: str) -> Callable[[str, int, int, int], dict[str, Any]]:
 
             return gplearn_arm(panel, seed, candidates, threads)
         result, config = mined(panel, seed, candidates, threads)
-        found = scored(panel, config, result.factors)
+        found = scored(panel, config, tuple(result.factors))
         contradicted = result.verdict.status.value == "found" and (found["pool_test"].get("ridge") or 0.0) <= 0.0
         return {**described(result), **found, "contradicted": contradicted, **_rival(panel, config, result)}
 
@@ -116,7 +116,7 @@ def ablation(arm: str, seed: int, candidates: int, threads: int) -> dict[str, An
     run = {"use_css": arm in ("css", "both"), "use_coe": arm in ("coe", "both")}
     panel = panels.real("ashare")
     result, config = mined(panel, seed, candidates, threads, run=run, control={"random": False})
-    found = scored(panel, config, result.factors)
+    found = scored(panel, config, tuple(result.factors))
     return {**described(result), **found, "per_1000": 1000.0 * len(result.factors) / max(1, result.candidates)}
 
 
@@ -140,7 +140,7 @@ def _racing(panel_of: Callable[[int], Any]) -> Callable[[str, int, int, int], di
             wall -= watch.racing
             missed = [f.canonical for f in result.factors if f.fingerprint in watch.lost]
             extra = {"missed": missed, "raced": watch.raced, "lost": len(watch.lost), "watched": watch.racing}
-        found = scored(panel, config, result.factors)
+        found = scored(panel, config, tuple(result.factors))
         rate = result.candidates / wall
         return {**described(result), **found, **extra, "wall": wall, "per_second": rate, "scoring": scoring}
 
@@ -180,7 +180,7 @@ def _objective(name: str) -> Callable[[str, int, int, int], dict[str, Any]]:
         result, config = mined(
             panel, seed, candidates, threads, objective=measure, splits=splits, control={"random": False}
         )
-        return {**described(result), **scored(panel, config, result.factors)}
+        return {**described(result), **scored(panel, config, tuple(result.factors))}
 
     return run
 

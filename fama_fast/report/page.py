@@ -45,8 +45,7 @@ def charts(content: Content) -> dict[str, Any]:
         out["chains"] = figures.chains(content.chains)
     study = content.study
     if study is not None:
-        series = {n: s.daily["rank_ic"] for n, s in zip(study.names, study.studies, strict=True)}
-        out["cumulative"] = figures.cumulative_rank_ic(series, content.dates, tested_from=content.tested_from)
+        out["cumulative"] = cumulative_chart(content)
         if len(study.names) > 1:
             alike = study.correlations
             out["correlations"] = figures.correlations(study.names, alike.matrix.tolist(), alike.order.tolist())
@@ -55,6 +54,18 @@ def charts(content: Content) -> dict[str, Any]:
                 f"{name}-{kind}": chart for kind, chart in _factor_charts(name, factor_study, content.dates).items()
             }
     return {name: chart.to_dict() for name, chart in out.items()}
+
+
+def cumulative_chart(content: Content) -> Any:
+    """The cumulative RankIC of the factors of a content that has a study, as an Altair chart."""
+    try:
+        import altair  # noqa: F401
+    except ImportError as error:
+        raise missing_library(error.name or "altair") from error
+    study = content.study
+    assert study is not None
+    series = {n: s.daily["rank_ic"] for n, s in zip(study.names, study.studies, strict=True)}
+    return figures.cumulative_rank_ic(series, content.dates, tested_from=content.tested_from)
 
 
 def _factor_charts(name: str, found: Any, dates: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fama_fast.errors import OutputError, StoreError
 from fama_fast.ledger.prior_runs import earlier_runs
 from fama_fast.ledger.records import known_figures, now, trials_of
+from fama_fast.library import FactorSet
 from fama_fast.library.factor import Factor
 from fama_fast.library.starting import save_factors, starting_factors
 from fama_fast.mining.library.gates import funnel
@@ -82,7 +83,7 @@ class Ending:
     ) -> MiningResult:
         """The result with the parts that do not depend on the verdict."""
         return MiningResult(
-            factors=self.factors(state),
+            factors=FactorSet(self.factors(state)),
             library=tuple(m.factor for m in state.library.members),
             verdict=verdict,
             funnel=funnel,

@@ -19,7 +19,7 @@ from fama_fast.mining.verdict.measures import in_units
 from fama_fast.terminal import printable
 
 if TYPE_CHECKING:
-    from fama_fast.library.factor import Factor
+    from fama_fast.library import Factor, FactorSet
 
 SCHEMA = 1
 
@@ -29,8 +29,8 @@ class MiningResult:
     """The factors, verdict and facts of a finished run.
 
     Attributes:
-        factors: the short list in the order chosen; without one the new factors in order of admission. library: all
-            members at the end.
+        factors: the short list in the order chosen; without one the new factors in order of admission; in the direction
+            of training. library: all members at the end.
         verdict: see `verdict`. funnel: candidates by the gate that stopped them, and "admitted".
         stop: why the search ended. data, splits, settings: what it ran on and with, plain data.
         rivals: the random control's factors; not in the document.
@@ -39,7 +39,7 @@ class MiningResult:
         unsaved: why the new factors are not in the factor cache that was to have them; not in the document.
     """
 
-    factors: tuple[Factor, ...]
+    factors: FactorSet
     library: tuple[Factor, ...]
     verdict: Verdict
     funnel: dict[str, int]
@@ -134,15 +134,40 @@ def measure_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
     `holds` is what the verdict says of a factor; spread and net are basis points a day. Pools come first. A split that
     was not looked at has no row; what is not known is None.
     """
-    horizon = document["verdict"].get("horizon") or document["settings"].get("splits", {}).get("horizon") or 1
-    pools = document["verdict"].get("pool", {})
-    wide = document["verdict"].get("wide", {})
-    shown = [("", split, wide[split], "the wide pool") for split in ("valid", "test") if wide.get(split)]
-    shown += [("", split, pools[split], "the pool") for split in ("valid", "test") if pools.get(split)]
+    said, horizon = {None: "", True: "yes", False: "no"}, _horizon(document)
+    return [_measured(said[holds], split, scores, horizon, name) for holds, split, scores, name in _shown(document)]
+
+
+def figures_of(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same in numbers: a pool by its name in `pool`, a factor by its `expression`; `holds` is None of a pool.
+    Spread and net are basis points a day."""
+    scale = 1e4 / _horizon(document)
+    rows: list[dict[str, Any]] = []
+    for holds, split, scores, name in _shown(document):
+        found = {key: scores.get(key) for key in ("rank_ic", "rank_ic_t", "ic", "spread", "net", "turnover")}
+        for key in ("spread", "net"):
+            value = found[key]
+            found[key] = None if value is None else value * scale
+        pool, expression = (name, None) if holds is None else (None, name)
+        rows.append({"pool": pool, "holds": holds, "split": split, **found, "expression": expression})
+    return rows
+
+
+def _horizon(document: dict[str, Any]) -> int:
+    return int(document["verdict"].get("horizon") or document["settings"].get("splits", {}).get("horizon") or 1)
+
+
+def _shown(document: dict[str, Any]) -> list[tuple[bool | None, str, dict[str, Any], str]]:
+    """Whether it holds, split, scores and name of every pool and factor on every split that was looked at."""
+    verdict = document["verdict"]
+    wide, pools = verdict.get("wide", {}), verdict.get("pool", {})
+    shown: list[tuple[bool | None, str, dict[str, Any], str]] = []
+    for name, pool in (("the wide pool", wide), ("the pool", pools)):
+        shown += [(None, split, pool[split], name) for split in ("valid", "test") if pool.get(split)]
     for entry in document["factors"]:
-        holds, scores = "yes" if entry.get("verdict", {}).get("holds") else "no", entry["scores"]
+        holds, scores = bool(entry.get("verdict", {}).get("holds")), entry["scores"]
         shown += [(holds, split, scores[split], entry["expression"]) for split in _SPLITS if split in scores]
-    return [_measured(holds, split, scores, horizon, name) for holds, split, scores, name in shown]
+    return shown
 
 
 def _measured(holds: str, split: str, scores: dict[str, Any], horizon: int, expression: str) -> dict[str, Any]:
