@@ -14,12 +14,12 @@ from fama_fast.errors import ConfigError
 from fama_fast.ledger.ledger import Ledger
 from fama_fast.ledger.ownership import RUNNING, Heartbeat, status_now
 from fama_fast.ledger.records import AGENT
-from fama_fast.library.starting import check_cache
 from fama_fast.mining.config_file import config_from_dict, differences, document
 from fama_fast.mining.measure.cluster_scorer import open_market
 from fama_fast.mining.run.data_quality import quality_of
 from fama_fast.mining.run.mine import old_objects_left_alone
 from fama_fast.mining.run.setup import MAY_CHANGE, check_budget, ledger_place, open_data, read_through
+from fama_fast.mining.run.starting import check_cache, starting_library
 from fama_fast.mining.run.to_records import data_record
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ def open_session(
     known = data_record(data, quality_of(data, settings), given=panel is not None)
     with ExitStack() as opened:
         opened.enter_context(old_objects_left_alone())
-        market = opened.enter_context(open_market(data, settings, given=panel is not None, note=say))
+        start = starting_library(settings.paths.factor_cache, settings.library)
+        library = [f.canonical for f in start.factors]
+        market = opened.enter_context(open_market(data, settings, given=panel is not None, library=library, note=say))
         for text in market.warnings:
             say(f"warning: {text}")
         if settings.paths.factor_cache is not None and settings.run.update_cache:
@@ -82,7 +84,7 @@ def open_session(
         ledger = opened.enter_context(Ledger.open(ledger_place(settings)))
         session = AgentSession(settings, market, ledger, known)
         record = None if fresh else unfinished(ledger, settings, data.data_hash, resume)
-        session.begin(record)
+        session.begin(record, start)
         opened.callback(session.leave)
         opened.enter_context(Heartbeat(lambda: ledger.beat(session.run.id)))
         what = "a new session" if record is None else f"going on with {session.looks.session} trials of session"

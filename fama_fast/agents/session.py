@@ -24,16 +24,16 @@ from fama_fast.ledger.ownership import INTERRUPTED
 from fama_fast.ledger.prior_runs import earlier_runs
 from fama_fast.ledger.records import AGENT, REPEATED, ExchangeRecord, RunRecord, as_proposed, now
 from fama_fast.library.codec import factor_to_dict
-from fama_fast.library.starting import starting_factors
 from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.config_file import document
 from fama_fast.mining.measure.combination import FactorPool
 from fama_fast.mining.progress.plain import NoProgress
 from fama_fast.mining.run import steps
 from fama_fast.mining.run.ending import Ending
+from fama_fast.mining.run.starting import starting_library
 from fama_fast.mining.run.state import PROPOSED, first_state, restored_state
 from fama_fast.mining.run.stopping import StopRequest
-from fama_fast.mining.run.to_records import record_of, start_of
+from fama_fast.mining.run.to_records import LIBRARY, record_of, start_of
 from fama_fast.proposals.protocol import Proposal
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from fama_fast.ledger.records import CandidateRecord
     from fama_fast.mining.config import MiningConfig
     from fama_fast.mining.measure.market import Market
+    from fama_fast.mining.run.starting import StartingLibrary
     from fama_fast.mining.run.state import LoopState
     from fama_fast.mining.verdict.results import MiningResult
 
@@ -68,13 +69,15 @@ class AgentSession:
 
     # Life
 
-    def begin(self, record: RunRecord | None = None) -> None:
-        """Begin a session, or go on with the unfinished one of `record`."""
+    def begin(self, record: RunRecord | None = None, start: StartingLibrary | None = None) -> None:
+        """Begin a session, or go on with the unfinished one of `record`; `start` is what a new one starts from, where
+        it was read already."""
         config, market = self.config, self.market
         rows: list[dict[str, Any]] = []
         if record is None:
-            factors, _ = starting_factors(config.paths.factor_cache, config.library)
-            self.state, _ = first_state(market, factors)
+            start = start or starting_library(config.paths.factor_cache, config.library)
+            self.data = {**self.data, LIBRARY: start.record()}
+            self.state, _ = first_state(market, start.factors)
             began = now()
             whole = market.whole
             self.run = RunRecord(
@@ -92,6 +95,8 @@ class AgentSession:
             self.ledger.start_run(self.run, start=start_of(self.state))
         else:
             self.run = self.ledger.claim_run(record)
+            if record.data is not None and LIBRARY in record.data:
+                self.data = {**self.data, LIBRARY: record.data[LIBRARY]}
             rows = self.ledger.candidates(self.run.id)
             if self.run.state is None:
                 raise StoreError(f"run {self.run.id} has no stored state to go on from: begin a new session")

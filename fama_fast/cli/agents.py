@@ -36,8 +36,8 @@ def mcp(
         str | None,
         typer.Option(
             "--library",
-            metavar="NAME",
-            help="What the session starts from, without a factor cache.",
+            metavar="NAME|PATH",
+            help="What the session starts from, without a factor cache: a packaged library, or a file or folder.",
             show_default=False,
         ),
     ] = None,

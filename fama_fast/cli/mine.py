@@ -57,8 +57,9 @@ def mine(
         str | None,
         typer.Option(
             "--library",
-            metavar="NAME",
-            help=f"What the search starts from, without a factor cache: {', '.join(LIBRARIES)}.",
+            metavar="NAME|PATH",
+            help=f"What the search starts from, without a factor cache: {', '.join(LIBRARIES)}, or a file or folder of "
+            "factors.",
             show_default=False,
         ),
     ] = None,

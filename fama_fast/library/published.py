@@ -6,6 +6,7 @@ Each is a list of texts in its system's dialect; this module alone knows which t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -81,9 +82,19 @@ LIBRARIES = (SEEDS, *PUBLISHED)
 
 
 def check_library(name: str) -> str:
-    """The name, if it is that of a library to start from.
+    """The name of a library to start from, or the path of one: what has a slash or an ending is a path.
 
     Raises:
-        ValueError: it is not; the message has the nearest.
+        ValueError: it is neither; the message has the nearest name.
     """
-    return one_of(name, LIBRARIES)
+    if looks_like_path(name):
+        return name
+    try:
+        return one_of(name, LIBRARIES)
+    except ValueError as error:
+        raise ValueError(f"{error} (a file or folder of factors is written with its ending or a slash)") from None
+
+
+def looks_like_path(library: str) -> bool:
+    """Whether `library` is written as a path, with a slash or an ending; names of libraries have neither."""
+    return any(c in library for c in "/\\") or PurePath(library).suffix != ""

@@ -340,7 +340,10 @@ class MiningConfig(Section):
     u: Annotated[int, Field(ge=0)] = 20  # chains are extended or split only once the library holds so many factors
     proposer: Annotated[str, AfterValidator(check_kind)] = "evolve"
     mix: dict[Annotated[str, AfterValidator(_share_of)], Positive] = {}  # shares of `mixed`
-    library: Annotated[str, AfterValidator(check_library)] = SEEDS  # that the search starts from where no cache has one
+    library: Annotated[str, AfterValidator(check_library)] = (
+        SEEDS  # that the search starts from where no cache has one:
+    )
+    # a name, or the path of a file or folder of factors
     ledger: Annotated[str | None, Role.PLACE] = None  # file or SQLAlchemy URL; default <paths.output_dir>/ledger.sqlite
     css: CSSSettings = CSSSettings()
     coe: CoESettings = CoESettings()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from fama_fast.errors import ConfigError, StoreError, nearest_name
+from fama_fast.library.published import LIBRARIES, looks_like_path
 from fama_fast.library.strict_yaml import load
 from fama_fast.mining.config import MiningConfig
 from fama_fast.panel.io.folder import KNOWN_ENDINGS
@@ -41,6 +42,7 @@ _INPUT_PATHS: tuple[Path_, ...] = (
     ("paths", "factor_cache"),
     ("paths", "prompts_dir"),
     ("paths", "replay"),
+    ("library",),
     ("llm", "instructions_path"),
 )
 _OUTPUT_PATHS: tuple[Path_, ...] = (("paths", "output_dir"), ("ledger",), ("logging", "log_file"))
@@ -104,7 +106,7 @@ def config_from_dict(
         if value is not None:
             key = tuple(dotted.split("."))
             is_path = key in (*_INPUT_PATHS, *_OUTPUT_PATHS) and isinstance(value, str)
-            relative = is_path and not _is_column(key, value, here)
+            relative = is_path and not _is_name(key, value, here)
             _put(raw, key, _resolved(value, here, search=False) if relative else value)
     try:
         return MiningConfig.model_validate(raw)
@@ -224,15 +226,19 @@ def _fold_aliases(raw: dict[str, Any], source: str) -> None:
 def _resolve_paths(raw: dict[str, Any], folder: Path) -> None:
     for path in (*_INPUT_PATHS, *_OUTPUT_PATHS):
         value = _get(raw, path)
-        if isinstance(value, str) and value and not _is_column(path, value, folder):
+        if isinstance(value, str) and value and not _is_name(path, value, folder):
             _put(raw, path, _resolved(value, folder, search=path in _INPUT_PATHS))
         elif isinstance(value, list):
             _put(raw, path, [_resolved(v, folder, search=True) if isinstance(v, str) else v for v in value])
 
 
-def _is_column(path: Path_, value: str, folder: Path) -> bool:
-    """`paths.universe` may name a column of the data rather than a file."""
-    if path != ("paths", "universe") or value.lower().endswith(KNOWN_ENDINGS):
+def _is_name(path: Path_, value: str, folder: Path) -> bool:
+    """Whether a key that may hold a path holds a name: `paths.universe` that of a column of the data, `library` that of
+    a packaged library."""
+    if path == ("library",):
+        if value in LIBRARIES or looks_like_path(value):
+            return value in LIBRARIES
+    elif path != ("paths", "universe") or value.lower().endswith(KNOWN_ENDINGS):
         return False
     return not (_exists(folder / value) or _exists(Path.cwd() / value))
 

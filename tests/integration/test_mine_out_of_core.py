@@ -452,7 +452,7 @@ def test_a_panel_in_memory_has_no_budget_and_a_data_set_no_need_of_one(folder: P
     with pytest.raises(ConfigError, match="the panel given is in memory already"):
         mine({"run": {"memory_budget": "1GB"}}, panel=ff.load_market_data(path))
     config = config_from_dict(settings(Path(path), tmp_path))
-    with open_market(ff.scan_market_data(path), config, given=True) as market:
+    with open_market(ff.scan_market_data(path), config, given=True, library=()) as market:
         assert isinstance(market.whole, Dataset)
         assert market.budget.total == budget.DEFAULT_BUDGET
 

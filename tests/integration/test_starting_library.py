@@ -15,7 +15,7 @@ from fama_fast.data import PlantedSignal, SimulationSpec, simulate, to_frame
 from fama_fast.engine import budget
 from fama_fast.errors import ConfigError
 from fama_fast.ledger.ledger import Ledger
-from fama_fast.library import FactorSet, gtja191
+from fama_fast.library import FactorSet, gtja191, make_factor
 from fama_fast.library.published import PUBLISHED
 from fama_fast.mining.progress.plain import NoProgress
 from fama_fast.mining.run.stopping import StopRequest
@@ -162,3 +162,77 @@ def test_a_wrong_name_is_one_message(here: Path, capsys: pytest.CaptureFixture[s
     with pytest.raises(ConfigError, match=r"library must be one of .*not 'alpha159'; did you mean alpha158\?"):
         ff.mine({"library": "alpha159"})
     assert not (here / "runs").exists()
+
+
+def test_a_folder_of_factors_is_mined_from_recorded_and_not_needed_again(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = here / "ideas"
+    folder.mkdir()
+    FactorSet([make_factor("RANK(HIGH / LOW)"), make_factor("RANK(DELTA(CLOSE, 5) / CLOSE)")]).to_yaml(
+        folder / "a.yaml"
+    )
+    (folder / "b.txt").write_text("RANK(HIGH / LOW)\nflow: RANK(VOLUME / TS_MEAN(VOLUME, 20))\n", encoding="utf-8")
+    assert main(["mine", "--config", "run.yaml", "--library", "ideas", "--output", "out.yaml"]) in (0, 1)
+    out = capsys.readouterr().out
+    assert f"scored 3 factors from 2 files of the folder {folder}, best training RankIC +" in out
+    assert "library: 1 factor that came before counts once (RANK(HIGH / LOW) of b.txt)" in out
+    document = yaml.safe_load((here / "out.yaml").read_text(encoding="utf-8"))
+    assert document["settings"]["library"] == str(folder)
+    read = document["record"]["library"]
+    assert [(f["path"], f["factors"]) for f in read["files"]] == [
+        (str(folder / "a.yaml"), 2),
+        (str(folder / "b.txt"), 1),
+    ]
+    with Ledger.open(here / "runs" / "ledger.sqlite", create=False) as ledger:
+        run = ledger.get_run("last")
+        assert run.data is not None
+        assert run.data["library"] == read
+        assert len(ledger.starting_factors(run.id)) == 3
+    assert main(["report", "out.yaml", "--output", "page.html"]) == 0
+    capsys.readouterr()
+    # The result of one run is what another starts from.
+    found = len(document["factors"])
+    assert found
+    assert main(["mine", "--config", "run.yaml", "--library", "out.yaml"]) in (0, 1)
+    assert f"scored {found} factors from the file {here / 'out.yaml'}" in capsys.readouterr().out
+
+
+def test_files_are_read_before_anything_is_recorded(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "bad.txt").write_text("RANK(CLOSE)\nRANK(CLOSE\n", encoding="utf-8")
+    assert main(["mine", "--config", "run.yaml", "--library", "bad.txt"]) == 2
+    assert "bad.txt, line 2 (RANK(CLOSE): the expression is not valid" in capsys.readouterr().err
+    assert main(["mine", "--config", "run.yaml", "--library", "dab.txt"]) == 2
+    error = capsys.readouterr().err
+    assert f"there is no file or folder {here / 'dab.txt'}" in error
+    assert "Traceback" not in error
+    assert not (here / "runs").exists()
+
+
+def test_a_library_of_files_read_in_parts_stopped_and_resumed_has_the_same_bits(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "_FIXED", 0)
+    monkeypatch.setattr(digest, "_FIXED", 0)
+    ideas = here / "ideas.txt"
+    ideas.write_text("RANK(TS_MEAN(VOLUME, 120))\nRANK(HIGH / LOW)\n", encoding="utf-8")
+
+    def settings(name: str, memory: str | None = None) -> dict[str, Any]:
+        run = SETTINGS["run"] | {"memory_budget": memory}
+        more = {
+            "library": str(ideas),
+            "paths": {"market_data": str(here / "prices.parquet")},
+            "ledger": f"{name}.sqlite",
+        }
+        return SETTINGS | more | {"run": run}
+
+    whole = ff.mine(settings("whole")).to_dict()
+    watch = _Stop()
+    assert ff.mine(settings("parts", "6500kB"), progress=watch, stop=watch.stop).verdict.status.value == "interrupted"
+    ideas.unlink()  # what the run began with is in its ledger
+    again = ff.mine(settings("parts", "7MB"), resume="last").to_dict()
+    assert again["record"]["library"] == whole["record"]["library"]
+    for document in (whole, again):
+        document.pop("record")
+        document["data"].pop("quality")  # of data that are read in parts none is made
+    assert repr(again) == repr(whole)

@@ -20,7 +20,6 @@ import numpy as np
 from fama_fast.cluster.scoring import describe, mapped
 from fama_fast.cluster.source import absolute
 from fama_fast.errors import ConfigError
-from fama_fast.library.starting import starting_factors
 from fama_fast.mining.configured_data import open_panel
 from fama_fast.mining.measure.market import Market
 from fama_fast.mining.measure.race import BlockSeries, first_row
@@ -48,12 +47,18 @@ _SHARE = 0.8  # of a worker's memory that the market may take
 
 @contextmanager
 def open_market(
-    panel: Source, config: MiningConfig, *, given: bool, note: Callable[[str], None] | None = None
+    panel: Source,
+    config: MiningConfig,
+    *,
+    given: bool,
+    library: Sequence[str],
+    note: Callable[[str], None] | None = None,
 ) -> Iterator[Market]:
     """The market that the data and the configuration ask for, with its cluster open as long as the block.
 
     Args:
-        given: the panel was handed over, and is not what the configuration names. note: is told of refused workers.
+        given: the panel was handed over, and is not what the configuration names. library: canonical texts that the
+            run starts from, for how far data that are read in parts must reach back. note: is told of refused workers.
 
     Raises:
         ConfigError: workers elsewhere cannot come by the data. ClusterError: no scheduler, or no worker that fits.
@@ -61,7 +66,6 @@ def open_market(
     """
     settings = config.cluster
     if not isinstance(panel, Panel):
-        library = [f.canonical for f in starting_factors(config.paths.factor_cache, config.library)[0]]
         yield Market(panel, config, library=library)
         return
     if settings.address is None:

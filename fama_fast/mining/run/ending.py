@@ -10,18 +10,18 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fama_fast.errors import OutputError, StoreError
+from fama_fast.errors import DataError, OutputError, StoreError
 from fama_fast.ledger.prior_runs import earlier_runs
 from fama_fast.ledger.records import known_figures, now, trials_of
 from fama_fast.library import FactorSet
 from fama_fast.library.factor import Factor
-from fama_fast.library.starting import save_factors, starting_factors
 from fama_fast.mining.library.gates import funnel
 from fama_fast.mining.library.pareto import front_rows
 from fama_fast.mining.run.controls import Compared, Controls, run_controls
 from fama_fast.mining.run.listing import short_list
 from fama_fast.mining.run.luck import luck_among, measure_again, shown_by_panel
-from fama_fast.mining.run.to_records import PLACES, deciding_settings, described, split_days
+from fama_fast.mining.run.starting import save_factors
+from fama_fast.mining.run.to_records import LIBRARY, PLACES, deciding_settings, described, split_days
 from fama_fast.mining.run.wide_judgement import wide_control_on_test, wide_findings, wide_scores, with_test
 from fama_fast.mining.verdict.control import Control
 from fama_fast.mining.verdict.results import MiningResult
@@ -230,8 +230,8 @@ class Ending:
             return ""
         self.doing = "the factor cache"
         try:
-            save_factors(cache, new, starting_factors(cache, self.config.library)[0])
-        except (StoreError, OutputError) as error:
+            save_factors(cache, new, self.config.library, self.data.get(LIBRARY))
+        except (DataError, StoreError, OutputError) as error:
             return str(error)
         self.progress.note(f"added {len(new)} new factors to the factor cache {cache}")
         return ""
@@ -248,4 +248,5 @@ class Ending:
             "seconds": round(seconds, 3),
             "candidates_per_second": round(rate, 1),
             "data": {key: self.data[key] for key in PLACES},
+            **({LIBRARY: self.data[LIBRARY]} if LIBRARY in self.data else {}),  # no run of older versions has it
         }

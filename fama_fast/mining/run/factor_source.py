@@ -81,7 +81,12 @@ def named_text(text: str) -> tuple[str | None, str]:
 
 
 def read_lines(path: Path) -> list[tuple[str | None, str]]:
-    """(name or None, expression) of each line of a text file, without `#` comments and empty lines.
+    """(name or None, expression) of each line of a text file; see `numbered_lines`."""
+    return [(name, expression) for _, name, expression in numbered_lines(path)]
+
+
+def numbered_lines(path: Path) -> list[tuple[int, str | None, str]]:
+    """(number, name or None, expression) of each line of a text file, without `#` comments and empty lines.
 
     Raises:
         DataError: there is no such file, it is no text, or holds no expression.
@@ -94,7 +99,11 @@ def read_lines(path: Path) -> list[tuple[str | None, str]]:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not a text file of expressions: {error.reason}") from error
-    expressions = [named_text(text) for line in lines if (text := line.partition("#")[0].strip())]
+    expressions = [
+        (number, *named_text(text))
+        for number, line in enumerate(lines, start=1)
+        if (text := line.partition("#")[0].strip())
+    ]
     if not expressions:
         raise DataError(f"{path} holds no expression")
     return expressions
@@ -134,7 +143,7 @@ def read_factors(target: str | Path, *, ledger: str | None = None) -> FactorSour
             the key or row is named.
     """
     if is_file(str(target)):
-        return _of_file(Path(target))
+        return read_file(Path(target))
     return _of_run(str(target), ledger)
 
 
@@ -180,14 +189,21 @@ def run_factors(run: RunRecord, results: Mapping[str, Mapping[str, Any]]) -> lis
     return out
 
 
-def _of_file(path: Path) -> FactorSource:
+def read_file(path: Path) -> FactorSource:
+    """Factors from a file, by its ending: see `read_factors`; without a known one it is text.
+
+    Raises:
+        DataError: there is no such file, or nothing in it is a factor. StoreError: it is damaged; the line, row, entry
+            or key is named.
+    """
     if not path.exists():
         raise DataError(f"the file {path} does not exist")
     suffix = path.suffix.lower()
     if suffix in TABLES:
         return _of_table(_table(path), str(path))
     if suffix not in DOCUMENTS:
-        return FactorSource(str(path), tuple(_line_factor(text, str(path)) for _, text in read_lines(path)))
+        lines = numbered_lines(path)
+        return FactorSource(str(path), tuple(_line_factor(text, f"{path}, line {at}") for at, _, text in lines))
     text = _text(path)
     if suffix == ".jsonl":
         return _of_lines(text, str(path))

@@ -1,8 +1,8 @@
 """The mining loop, from opening the data to the verdict.
 
 1. `open_data` loads the data, or simulates it when no file is named; with `run.memory_budget` it stays on disk.
-2. The library starts from the factor cache or the seeds, measured on training rows (`state.first_state`); its
-   clusters become chains (`chains.build_chains`).
+2. The library starts from the factor cache, files or the seeds (`starting.starting_library`), measured on training
+   rows (`state.first_state`); its clusters become chains (`chains.build_chains`).
 3. Each round: exemplars, a path and a direction for each prompt (`contexts.choose_contexts`), proposals, gates and
    admission (`steps.pass_gates`), chains (`chains.grow_chains`), what a model learns from its results
    (`experience.learn_results`), failures, the pool's validation score
@@ -32,7 +32,6 @@ from fama_fast.errors import FamaError, OutputError, ProposerError, RunError, St
 from fama_fast.ledger.ownership import FAILED, INTERRUPTED, Heartbeat, in_words
 from fama_fast.ledger.records import RunRecord, as_proposed, now
 from fama_fast.library.codec import factor_to_dict
-from fama_fast.library.starting import starting_factors
 from fama_fast.mining.config_file import document, other_meaning
 from fama_fast.mining.library.gates import funnel_of
 from fama_fast.mining.measure.combination import FactorPool
@@ -43,10 +42,19 @@ from fama_fast.mining.run.asking import ask, count_of
 from fama_fast.mining.run.background_writer import LEAVING, STOPPING, BackgroundWriter, on_thread
 from fama_fast.mining.run.budget import allowance, spent
 from fama_fast.mining.run.ending import Ending
+from fama_fast.mining.run.starting import starting_library
 from fama_fast.mining.run.state import first_state, restored_state
 from fama_fast.mining.run.stopping import Stopped, StopRequest
 from fama_fast.mining.run.themes import earlier_themes
-from fama_fast.mining.run.to_records import candidates_of, described, exchange_of, record_of, split_days, start_of
+from fama_fast.mining.run.to_records import (
+    LIBRARY,
+    candidates_of,
+    described,
+    exchange_of,
+    record_of,
+    split_days,
+    start_of,
+)
 from fama_fast.mining.verdict.results import MiningResult, write_document
 
 if TYPE_CHECKING:
@@ -58,6 +66,7 @@ if TYPE_CHECKING:
     from fama_fast.mining.config import MiningConfig
     from fama_fast.mining.measure.market import Market
     from fama_fast.mining.progress.plain import Progress
+    from fama_fast.mining.run.starting import StartingLibrary
     from fama_fast.mining.run.state import LoopState
     from fama_fast.proposals.memory import Memory
     from fama_fast.proposals.protocol import ProposalBatch, Proposer
@@ -79,15 +88,17 @@ class Miner:
         asked: StopRequest | None,
         output: str | Path | None,
         data: dict[str, Any],
+        start: StartingLibrary | None = None,
     ) -> None:
         self.config, self.market, self.proposer = config, market, proposer
         self.ledger, self.progress, self.resumed = ledger, progress, resumed
-        self.asked, self.output, self.data = asked or StopRequest(), output, data
+        self.asked, self.output, self.data = asked or StopRequest(), output, dict(data)
+        self.start = start  # what a new run starts from, where it was read already
         self.started_at = now()
         self.clock = self.budget_began = time.monotonic()
         self.eta = TimeLeft(config)
         self.pool = FactorPool(market, config.pool)
-        self.ending = Ending(config, market, ledger, progress, proposer.name, self.pool, self.asked, data)
+        self.ending = Ending(config, market, ledger, progress, proposer.name, self.pool, self.asked, self.data)
         self._memory: Memory | None = None
         self._safe = ""  # what of a result is written before its end
         self._looks = near_copies.looks(config, proposer.capabilities)
@@ -217,16 +228,17 @@ class Miner:
         return state
 
     def _begin(self) -> tuple[RunRecord, LoopState]:
-        factors, where = starting_factors(self.config.paths.factor_cache, self.config.library)
-        state, notes = first_state(self.market, factors)
+        start = self.start or starting_library(self.config.paths.factor_cache, self.config.library)
+        self.data[LIBRARY] = start.record()
+        state, notes = first_state(self.market, start.factors)
         if self._looks:
             begun = [m.factor.as_proposed[0] for m in state.library.members]
             state.near = near_copies.look_again(self.market, self.config, begun)
-        for text in notes:
+        for text in (*start.notes, *notes):
             self.progress.note(text)
         best = max((m.factor for m in state.library.members), key=lambda f: f.score, default=None)
         known = f", best training RankIC {best.score:+.4f}: {best.canonical}" if best else ""
-        self.progress.note(f"scored {len(state.library)} factors from {where}{known}")
+        self.progress.note(f"scored {len(state.library)} factors from {start.source}{known}")
         return self._new_run(state, chains.build_chains(state, self.config, self.market)), state
 
     def _new_run(self, state: LoopState, chains: Sequence[ChainStep]) -> RunRecord:

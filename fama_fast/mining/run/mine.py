@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from fama_fast.errors import ConfigError, DataError, FamaError, OutputError, StoreError
 from fama_fast.evaluation.rank_correlation import import_beside
 from fama_fast.ledger.ledger import Ledger
-from fama_fast.library.starting import check_cache
 from fama_fast.mining.config import MiningConfig
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.measure.cluster_scorer import open_market
@@ -27,6 +26,7 @@ from fama_fast.mining.run.setup import (
     resumable,
     say_source,
 )
+from fama_fast.mining.run.starting import check_cache, starting_library
 from fama_fast.mining.run.to_records import data_record
 from fama_fast.mining.verdict.results import MiningResult, write_document
 from fama_fast.proposals.protocol import AsksServer
@@ -77,7 +77,7 @@ def mine(
     """
     settings = config if isinstance(config, MiningConfig) else config_from_dict(config or {})
     reporter: Progress = progress or NoProgress()
-    record = None
+    record, begun = None, []
     opened = ExitStack()
     opened.enter_context(old_objects_left_alone())
     # Last, and in any case, for it has the terminal; whichever `reporter` is by then.
@@ -86,11 +86,15 @@ def mine(
         if resume is not None:
             with Ledger.open(ledger_place(settings), create=False) as ledger:
                 record = resumable(ledger, resume, settings)
+                begun = [f.canonical for f in ledger.starting_factors(record.id)]
         # Everything that can be wrong is met before the ledger is written to, or made.
         given = panel
         if panel is None and record is not None:
             given = _given_before(settings, record)
         check_budget(settings, given)
+        start = None if record is not None else starting_library(settings.paths.factor_cache, settings.library)
+        if start is not None:
+            begun = [f.canonical for f in start.factors]
         proposer = proposer or configured_proposer(settings)
         if isinstance(proposer, AsksServer):
             proposer.check_server(None if stop is None else lambda: stop.reason is not None)
@@ -106,7 +110,13 @@ def mine(
         reporter.note(quality_line(known["quality"], data.source))
         opened.enter_context(_clustering_made_ready(settings))
         market = opened.enter_context(
-            open_market(data, settings, given=given is not None, note=lambda text: reporter.note(f"warning: {text}"))
+            open_market(
+                data,
+                settings,
+                given=given is not None,
+                library=begun,
+                note=lambda text: reporter.note(f"warning: {text}"),
+            )
         )
         for text in market.warnings:
             reporter.note(f"warning: {text}")
@@ -114,7 +124,7 @@ def mine(
             check_cache(settings.paths.factor_cache)
         reporter = tracked(settings, reporter)
         with Ledger.open(ledger_place(settings)) as ledger:
-            result = Miner(settings, market, proposer, ledger, reporter, record, stop, output, known).run()
+            result = Miner(settings, market, proposer, ledger, reporter, record, stop, output, known, start).run()
         _hand_over(result, reporter, output)
         return result
     finally:

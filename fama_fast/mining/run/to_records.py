@@ -155,6 +155,7 @@ def describe(panel: Panel | Dataset) -> dict[str, Any]:
 
 
 PLACES = ("given", "origin")  # how to load the data of a run again
+LIBRARY = "library"  # beside them, what the run's library was read from
 
 
 def data_record(panel: Panel | Dataset, quality: dict[str, Any], *, given: bool) -> dict[str, Any]:
@@ -168,7 +169,7 @@ def data_record(panel: Panel | Dataset, quality: dict[str, Any], *, given: bool)
 
 def described(record: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a `data_record` about the data themselves, for the result document: equal for equal data."""
-    return {key: value for key, value in record.items() if key not in PLACES}
+    return {key: value for key, value in record.items() if key not in (*PLACES, LIBRARY)}
 
 
 def split_days(market: Market) -> dict[str, Any]:

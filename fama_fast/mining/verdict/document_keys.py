@@ -257,6 +257,21 @@ class Whereabouts(Part):
     origin: dict[str, Any] | None = None
 
 
+class FileOfFactors(Part):
+    """A file that factors were read from."""
+
+    path: str
+    hash: Hex
+    factors: Count
+
+
+class LibraryRead(Part):
+    """What the run's library was read from."""
+
+    source: str
+    files: list[FileOfFactors]
+
+
 class Record(Part):
     """The section of everything that may differ between two equal runs."""
 
@@ -268,6 +283,7 @@ class Record(Part):
     seconds: float
     candidates_per_second: float
     data: Whereabouts | None = None  # of earlier versions
+    library: LibraryRead | None = None  # of earlier versions too
 
 
 class Document(Part):

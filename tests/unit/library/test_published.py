@@ -12,7 +12,7 @@ from fama_fast.errors import UnknownName
 from fama_fast.library import FactorCache, FactorSet, alpha360, gtja191, make_factor, seed_factors
 from fama_fast.library.gtja191 import ABBREVIATIONS, LEFT_OUT, READINGS
 from fama_fast.library.published import LIBRARIES, PUBLISHED, check_library
-from fama_fast.library.starting import save_factors, starting_factors
+from fama_fast.mining.run.starting import save_factors, starting_library
 from tests.support.qlib_reference import reference
 from tests.unit.lang.test_dialect_qlib import T, make_market, stock
 
@@ -71,7 +71,9 @@ def test_gtja_has_all_but_two_and_says_why() -> None:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_library_is_a_list_of_different_factors_that_say_where_they_are_from(name: str) -> None:
-    factors, source = starting_factors(None, name)
+    begun = starting_library(None, name)
+    factors, source = begun.factors, begun.source
+    assert begun.record() == {"source": source, "files": []}
     assert len(factors) == COUNTS[name] == len({f.fingerprint for f in factors})
     assert source == PUBLISHED[name].title
     assert all(f.provenance["source"].startswith(source) for f in factors)
@@ -83,28 +85,30 @@ def test_a_library_is_a_list_of_different_factors_that_say_where_they_are_from(n
 
 
 def test_without_a_name_it_is_the_seeds() -> None:
-    factors, source = starting_factors(None)
+    begun = starting_library(None)
+    factors, source = begun.factors, begun.source
     assert [f.canonical for f in factors] == [f.canonical for f in seed_factors()]
     assert source == "the packaged seed alphas"
 
 
 def test_a_cache_with_factors_comes_first_and_says_so(tmp_path: Path) -> None:
     path = str(tmp_path / "cache.yaml")
-    empty, source = starting_factors(path, "alpha158")
-    assert len(empty) == 158
-    assert source == f"qlib's Alpha158 (the factor cache {path} holds none yet)"
+    empty = starting_library(path, "alpha158")
+    assert len(empty.factors) == 158
+    assert empty.source == f"qlib's Alpha158 (the factor cache {path} holds none yet)"
     FactorCache(path).save(FactorSet([make_factor("RANK(CLOSE / OPEN)")]))
-    kept, source = starting_factors(path, "alpha158")
-    assert [f.canonical for f in kept] == ["RANK(CLOSE / OPEN)"]
-    assert source == f"the factor cache {path}, which comes before library: alpha158"
-    assert starting_factors(path)[1] == f"the factor cache {path}"
+    kept = starting_library(path, "alpha158")
+    assert [f.canonical for f in kept.factors] == ["RANK(CLOSE / OPEN)"]
+    assert kept.source == f"the factor cache {path}, which comes before library: alpha158"
+    assert [(f.path, f.factors, len(f.hash)) for f in kept.files] == [(path, 1, 32)]
+    assert starting_library(path).source == f"the factor cache {path}"
 
 
 def test_an_empty_cache_gets_the_library_and_what_was_found(tmp_path: Path) -> None:
     path = str(tmp_path / "cache.yaml")
-    start, _ = starting_factors(path, "alpha158")
-    save_factors(path, [make_factor("RANK(CLOSE / OPEN)")], start)
-    kept, _ = starting_factors(path, "alpha158")
+    start = starting_library(path, "alpha158").factors
+    save_factors(path, [make_factor("RANK(CLOSE / OPEN)")], "alpha158")
+    kept = starting_library(path, "alpha158").factors
     assert [f.fingerprint for f in kept[:158]] == [f.fingerprint for f in start]
     assert kept[158].canonical == "RANK(CLOSE / OPEN)"
 
