@@ -11,7 +11,6 @@ from fama_fast._version import __version__
 from fama_fast.errors import ConfigError, StoreError
 from fama_fast.ledger.ledger import Ledger
 from fama_fast.ledger.records import RunRecord, now
-from fama_fast.library.starting import starting_factors
 from fama_fast.llm.prompt import load_templates
 from fama_fast.llm.tokens import tokens_of
 from fama_fast.mining.config_file import document
@@ -21,14 +20,16 @@ from fama_fast.mining.proposers.kinds.mixed import shares
 from fama_fast.mining.run.asking import ask
 from fama_fast.mining.run.chains import build_chains
 from fama_fast.mining.run.setup import check_budget, ledger_place, open_data, read_through, resumable
+from fama_fast.mining.run.starting import starting_library
 from fama_fast.mining.run.state import first_state, restored_state
 from fama_fast.mining.run.themes import earlier_themes
 from fama_fast.mining.run.to_records import describe, split_days
 from fama_fast.proposals.memory import Memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from fama_fast.library.factor import Factor
     from fama_fast.llm.chat import Reply
     from fama_fast.llm.prompt import Message
     from fama_fast.llm.settings import LLMSettings
@@ -133,8 +134,10 @@ def next_prompts(
         read_through(data, config)
         if record is not None and record.data_hash != data.data_hash:
             raise ConfigError(f"run {record.id} was made on other data: {record.source} with hash {record.data_hash}")
-        market = opened.enter_context(open_market(data, config, given=panel is not None, note=note))
-        state = _first(config, market) if record is None else _restored(market, ledger, record)
+        start = starting_library(config.paths.factor_cache, config.library) if record is None else None
+        library = _begun(ledger, record) if start is None else [f.canonical for f in start.factors]
+        market = opened.enter_context(open_market(data, config, given=panel is not None, library=library, note=note))
+        state = _restored(market, ledger, record) if start is None else _first(config, market, start.factors)
         number = state.round + 1
         memory = _memory(config, market, ledger, record) if config.llm.memory else None
         _, request = ask(state, config, market, number, memory=memory)
@@ -144,14 +147,21 @@ def next_prompts(
     return NextPrompts(number, "" if record is None else record.id, prompts, request.count, config.llm)
 
 
-def _first(config: MiningConfig, market: Market) -> LoopState:
-    state, _ = first_state(market, starting_factors(config.paths.factor_cache, config.library)[0])
+def _begun(ledger: Ledger | None, record: RunRecord | None) -> list[str]:
+    assert ledger is not None
+    assert record is not None
+    return [f.canonical for f in ledger.starting_factors(record.id)]
+
+
+def _first(config: MiningConfig, market: Market, start: Sequence[Factor]) -> LoopState:
+    state, _ = first_state(market, start)
     build_chains(state, config, market)
     return state
 
 
-def _restored(market: Market, ledger: Ledger | None, record: RunRecord) -> LoopState:
+def _restored(market: Market, ledger: Ledger | None, record: RunRecord | None) -> LoopState:
     assert ledger is not None
+    assert record is not None
     if record.state is None:
         raise StoreError(f"run {record.id} has no stored state to go on from: start a new one")
     return restored_state(market, record.state, ledger.candidates(record.id), ledger.starting_factors(record.id))
