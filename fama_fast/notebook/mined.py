@@ -16,6 +16,7 @@ from fama_fast.mining.verdict.results import MiningResult, figures_of, funnel_li
 from fama_fast.number_text import signed
 from fama_fast.panel import Panel
 from fama_fast.report.content import from_run
+from fama_fast.signal import SignalPool
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from fama_fast.mining.config import MiningConfig
     from fama_fast.panel.source import Source
     from fama_fast.report.content import Content
+    from fama_fast.types import FloatArray
 
 _SHOWN = 30  # rows of the table in a notebook
 
@@ -70,6 +72,29 @@ class Mined(MiningResult):
         place = Path(path)
         write(self._content, place)
         return place
+
+    def signal(self, data: Any = None, *, wide: bool = False, threads: int | None = None) -> FloatArray:
+        """(T, N) the combined signal of the pool that the verdict judged, on the run's data or on others.
+
+        Args:
+            data: a panel, or what one is made of (see `load_market_data`). wide: of the wide pool.
+
+        Raises:
+            DataError: there is no pool, or the run's data cannot be had again.
+        """
+        from fama_fast.data import load_market_data
+        from fama_fast.panel.dataset import Dataset
+
+        assert self.config is not None
+        with Ledger.open(ledger_place(self.config), create=False) as ledger:
+            run = ledger.get_run(self.run_id)
+            pool = SignalPool.of_run(ledger, run, "wide" if wide else "list")
+            known: Any = data if data is not None else self.source
+            if known is None:
+                known = data_again(self.config, run.data, run.source)
+        if not isinstance(known, Panel | Dataset):
+            known = load_market_data(known)
+        return pool.signal(known, threads=threads)
 
     def plot(self) -> Any:
         """The cumulative RankIC of the factors over all dates that were looked at, as an Altair chart.

@@ -218,12 +218,19 @@ class WidePool:
             self._earned = earned / total if total > 0.0 else earned
         return self._earned
 
+    def of_ranks(self, fit: Fit) -> FloatArray:
+        """(K,) the weights of centred ranks as they are: those of a fit are of ranks scaled to deviation 1, but for a
+        factor that all share."""
+        found: FloatArray = fit.weights / np.maximum(self._correlations.own_lengths(), 1.0)
+        return found
+
     def forecast(self, fit: Fit, split: str) -> SeriesByHorizon:
         """Daily figures of the pool's forecast over the validation or the test rows; the latter opens the test.
 
         Args:
             split: "valid" or "test".
         """
-        scaled = fit.weights / np.maximum(self._correlations.own_lengths(), 1.0)
         forms = [(m.proposed, m.sign) for m in self.members]
-        return weighted_forecast(self.market, forms, scaled, getattr(self.market.rows, split), whole=split == "test")
+        return weighted_forecast(
+            self.market, forms, self.of_ranks(fit), getattr(self.market.rows, split), whole=split == "test"
+        )

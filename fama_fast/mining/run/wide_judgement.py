@@ -54,8 +54,8 @@ def _evidence(pool: WidePool, config: MiningConfig, split: str) -> Evidence:
 
 
 def wide_scores(pool: WidePool, findings: WidePoolFindings | None) -> dict[str, dict[str, dict[str, float]]]:
-    """For the ledger: scores of the pool by split under the name of its set of formulas, and the weight of each formula
-    under its fingerprint, as of the last fit."""
+    """For the ledger: scores of the pool by split under the name of its set of formulas; and of each formula, under its
+    fingerprint, its weight as of the last fit, that of its ranks as they are (`scaled`), its place and its sign."""
     if findings is None:
         return {}
     last = "valid" if findings.test is None else "test"
@@ -63,8 +63,13 @@ def wide_scores(pool: WidePool, findings: WidePoolFindings | None) -> dict[str, 
     own = {split: dict(found.scores) for split, found in splits.items() if found is not None}
     if not findings.stands:
         own.pop("test", None)  # it was measured where others opened the test, and claims nothing there
-    weights = pool.judged(last)[1].weights
-    return {pool.identity: own, **{name: {"wide": {"weight": weight}} for name, weight in weights.items()}}
+    fit, judged = pool.judged(last)
+    each = zip(pool.members, judged.weights.values(), pool.of_ranks(fit).tolist(), strict=True)
+    formulas = {
+        m.fingerprint: {"wide": {"weight": weight, "scaled": scaled, "place": place, "sign": m.sign}}
+        for place, (m, weight, scaled) in enumerate(each)
+    }
+    return {pool.identity: own, **formulas}
 
 
 def wide_control(ours: WidePool, theirs: WidePool, config: MiningConfig) -> WideControl:

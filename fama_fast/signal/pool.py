@@ -1,0 +1,158 @@
+"""The pool of a run as formulas with weights, and its combined signal on any data that have their fields.
+
+The signal of a date is the sum of weight times centred rank over the formulas, a missing rank counting as the middle;
+a symbol without any rank has none. On the dates of the run's own test it is what the verdict judged, bit for bit: the
+weights are those recorded, and ranks are added in the same order.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from fama_fast import passes
+from fama_fast.arguments import frozen
+from fama_fast.engine import ranks_on
+from fama_fast.engine.prepare import lowered
+from fama_fast.errors import DataError, StoreError
+from fama_fast.evaluation.ranks import oriented_ranks
+from fama_fast.evaluation.rows import over_rows
+from fama_fast.ledger.records import as_proposed
+from fama_fast.library.codec import KEYS, factor_from_dict
+from fama_fast.mining.config_file import config_from_dict, stored_config
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fama_fast.evaluation.ranks import Ranks
+    from fama_fast.ledger.ledger import Ledger
+    from fama_fast.ledger.records import RunRecord
+    from fama_fast.panel.source import Source
+    from fama_fast.types import FloatArray
+
+Which = Literal["list", "wide"]
+POOLS: dict[str, str] = {"list": "the short list", "wide": "the wide pool"}
+
+
+@dataclass(frozen=True)
+class SignalPool:
+    """Formulas with their weights, as of one fit.
+
+    Attributes:
+        forms: (canonical text as it was proposed, its sign) of K formulas. weights: (K,), of centred ranks. name: which
+            pool, in words. fitted: the split that the weights were fitted for: "valid", or "test", where training and
+            validation taught them. run: id. min_coverage: share of a window that must be there, as the run had it.
+        by_lookback: whether ranks are added up in the order of the formulas' lookbacks, as a wide pool does.
+    """
+
+    forms: tuple[tuple[str, int], ...]
+    weights: tuple[float, ...]
+    name: str
+    fitted: str
+    run: str
+    min_coverage: float | None = None
+    by_lookback: bool = False
+
+    @classmethod
+    def of_run(cls, ledger: Ledger, run: RunRecord, which: Which = "list") -> SignalPool:
+        """The pool of a finished run: with the weights of the test where that was opened, else those of validation.
+
+        Raises:
+            DataError: the run is not finished, has no such pool, or was made by a version that kept no weights of it.
+        """
+        if run.summary is None:
+            raise DataError(f"run {run.id} is not finished: go on with 'fama-fast mine --resume {run.id}'")
+        if which == "list":
+            return cls.of_document(run.summary)
+        config = stored_config(run.config, source=f"the settings of run {run.id}")
+        more: dict[str, Any] = {"run": run.id, "min_coverage": config.run.min_coverage, "name": POOLS[which]}
+        return cls(**_wide(ledger, run), **more, by_lookback=True)
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> SignalPool:
+        """The short list's pool of a result document, likewise."""
+        run = str(document["record"].get("run", ""))
+        config = config_from_dict(document["settings"])
+        listed = _listed(document, f"run {run}", config.pool.model)
+        return cls(**listed, run=run, min_coverage=config.run.min_coverage, name=POOLS["list"])
+
+    def signal(
+        self, data: Source, first: int = 0, last: int | None = None, *, threads: int | None = None
+    ) -> FloatArray:
+        """(last - first, N) the combined signal on rows of some data; NaN for a symbol without any rank.
+
+        Raises:
+            ExpressionError: the data lack a field that a formula reads. DataError: from reading.
+        """
+        rows = np.arange(first, data.shape[0] if last is None else last)
+        sums = [np.zeros((len(rows), data.shape[1])) for _ in range(3)]
+        order = self._order(data)
+        texts = [self.forms[i][0] for i in order]
+        found = ranks_on(texts, data, rows, min_coverage=self.min_coverage, threads=threads)
+        for i, shares in zip(order, found, strict=True):
+            ranks = frozen(oriented_ranks(shares, self.forms[i][1], threads))
+            weight = np.full(len(rows), self.weights[i])
+            over_rows(functools.partial(_blend, ranks, weight, sums), ranks.shape, threads)
+        return np.where(sums[2] > 0.0, sums[0], np.nan)
+
+    def _order(self, data: Source) -> Sequence[int]:
+        if not self.by_lookback:
+            return range(len(self.forms))
+        roots = lowered([f"RANK({text})" for text, _ in self.forms], data, self.min_coverage)
+        available = frozenset(data.supplied_fields)
+        back = [passes.lookback(root, available) for root in roots]
+        return sorted(range(len(roots)), key=lambda i: (back[i], i))
+
+
+def _blend(ranks: Ranks, weight: FloatArray, sums: Sequence[FloatArray], start: int, stop: int) -> None:
+    """Add a formula's ranks to the rows [start, stop)."""
+    from fama_fast.backends.numba_vm.stats import blend_rows
+
+    blend_rows(ranks, weight, start, stop, *sums)
+
+
+def _listed(document: Mapping[str, Any], source: str, model: str) -> dict[str, Any]:
+    """Formulas, weights and split of the short list of a result document."""
+    if model != "ridge":
+        raise DataError(f"{source} weighed its pool by {model!r}: a signal is made of a ridge pool (pool.model: ridge)")
+    pools = document["verdict"].get("pool", {})
+    fitted = next((split for split in ("test", "valid") if pools.get(split, {}).get("weights")), None)
+    if fitted is None:
+        raise DataError(f"{source} has no pool: it found no factor")
+    weights = pools[fitted]["weights"]
+    entries = [{key: entry[key] for key in KEYS if key in entry} for entry in document["factors"]]
+    factors = [factor_from_dict(entry, where=source, on_mismatch="warn") for entry in entries]
+    members = [f for f in factors if f.fingerprint in weights]
+    if len(members) < len(weights):
+        raise DataError(f"{source}: its pool has {len(weights)} factors, of which only {len(members)} are listed")
+    return {
+        "forms": tuple(f.as_proposed for f in members),
+        "weights": tuple(float(weights[f.fingerprint]) for f in members),
+        "fitted": fitted,
+    }
+
+
+def _wide(ledger: Ledger, run: RunRecord) -> dict[str, Any]:
+    """The same of the wide pool, whose weights are in the ledger."""
+    summary = run.summary or {}
+    wide = summary["verdict"].get("wide")
+    if not wide:
+        raise DataError(f"run {run.id} has no wide pool")
+    kept = {name: own["wide"] for name, own in ledger.results(run.id).items() if "wide" in own}
+    if not kept or any("scaled" not in own for own in kept.values()):
+        raise DataError(f"run {run.id} was made by a version that kept no weights to make a signal of: mine again")
+    proposed = {row["fingerprint"]: as_proposed(row)[1] for row in ledger.candidates(run.id) if row["fingerprint"]}
+    begun_as = (run.state or {}).get("begun_as", {})
+    proposed |= {f.fingerprint: begun_as.get(f.fingerprint) or f.canonical for f in ledger.starting_factors(run.id)}
+    names = sorted(kept, key=lambda name: kept[name]["place"])
+    missing = [name for name in names if name not in proposed]
+    if missing:
+        raise StoreError(f"run {run.id}: {len(missing)} formulas of its wide pool are not in the ledger")
+    return {
+        "forms": tuple((proposed[name], -1 if kept[name]["sign"] < 0 else 1) for name in names),
+        "weights": tuple(float(kept[name]["scaled"]) for name in names),
+        "fitted": "test" if wide.get("test") else "valid",
+    }
