@@ -70,6 +70,10 @@ def mine(
     new: Annotated[
         int | None, typer.Option("--new", metavar="N", help="New factors wanted.", show_default=False)
     ] = None,
+    candidates: Annotated[
+        int | None,
+        typer.Option("--candidates", metavar="N", help="Candidates at most, in all.", show_default=False),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option("--seed", metavar="S", help="Equal seeds, equal results.", show_default=False),
@@ -103,6 +107,15 @@ def mine(
             "--horizon", metavar="DAYS", help="Days held; repeat for several, which are averaged.", show_default=False
         ),
     ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            "--objective",
+            metavar="NAME",
+            help="What the search climbs: rank_ic, ic, spread or net (after costs).",
+            show_default=False,
+        ),
+    ] = None,
     target: TargetReturns = None,
     neutralize: Neutralize = None,
     tradable: TradableBar = None,
@@ -110,6 +123,9 @@ def mine(
     min_members: MinMembers = None,
     cluster: Cluster = None,
     memory_budget: MemoryBudget = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print every setting of the run as YAML, and mine nothing.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only data and result.")] = False,
     as_json: Annotated[
         bool,
@@ -137,6 +153,8 @@ def mine(
             "llm.direction": idea or None,
             "run.rounds": rounds,
             "run.wanted": new,
+            "run.max_candidates": candidates,
+            "objective": objective,
             "run.seed": seed,
             "run.use_css": False if skip_css else None,
             "run.use_coe": False if skip_coe else None,
@@ -155,6 +173,9 @@ def mine(
         }
         _check_output(output, config)
         settings = run_settings(config, overrides, resume)
+        if print_config:
+            print(_as_yaml(settings), end="")
+            raise typer.Exit
         run_id, document, exit_code = _mined(settings, resume, output, known, quiet=quiet, as_json=as_json)
         if as_json:
             from fama_fast.mining.progress.json_lines import end_line
@@ -168,6 +189,14 @@ def mine(
             done = document["search"]["rounds"]
             note(f"stopped after {done} rounds, all kept; to go on: fama-fast mine --resume {run_id}")
         raise typer.Exit(exit_code)
+
+
+def _as_yaml(settings: MiningConfig) -> str:
+    """Every key of the settings with its value."""
+    from fama_fast.library.strict_yaml import dump, plain
+    from fama_fast.mining.config_file import document
+
+    return dump(plain(document(settings), "configuration"))
 
 
 def _check_output(output: Path | None, config: Path | None) -> None:

@@ -226,3 +226,28 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+
+
+def test_settings_are_printed_whole_and_read_back_as_they_are(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = ("--candidates", "25", "--objective", "net", "--horizon", "5", "--new", "3")
+    assert command("mine", "--config", "alone.yaml", *said, "--print-config") == 0
+    out, _ = capsys.readouterr()
+    printed = yaml.safe_load(out)
+    assert (printed["run"]["max_candidates"], printed["run"]["wanted"], printed["objective"]) == (25, 3, "net")
+    assert (printed["splits"]["horizon"], printed["data"]["simulator"]["symbols"]) == (5, 40)
+    assert "gates" in printed
+    assert not (here / "runs").exists()
+    (here / "printed.yaml").write_text(out, encoding="utf-8")
+    assert command("mine", "--config", "printed.yaml", "--print-config") == 0
+    again = yaml.safe_load(capsys.readouterr().out)
+    assert again["paths"].pop("output_dir") == str(here / "runs")  # beside the file, wherever the command is run
+    assert printed["paths"].pop("output_dir") == "runs"
+    assert again == printed
+    assert command("mine", "--objective", "sharp", "--print-config") == 2
+    assert "objective" in capsys.readouterr().err
+
+
+def test_candidates_bound_the_whole_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("mine", "--config", "alone.yaml", "--candidates", "9", "--json") in (0, 1)
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert last["result"]["search"]["candidates"] == 9
