@@ -29,7 +29,8 @@ def prompt(
     universe: Universe = None,
     groups: Groups = None,
     library: Annotated[
-        str | None, typer.Option("--library", metavar="NAME", help="What the search starts from.", show_default=False)
+        str | None,
+        typer.Option("--library", metavar="NAME|PATH", help="What the search starts from.", show_default=False),
     ] = None,
     idea: Ideas = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="Of the run.", show_default=False)] = None,

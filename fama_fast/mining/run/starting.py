@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from fama_fast.library.factor import Factor
 
-_ENDINGS = (*DOCUMENTS, *TABLES, ".txt")  # of the files of a folder that are read
+ENDINGS = (*DOCUMENTS, *TABLES, ".txt")  # of the files of a folder that are read
 _SHOWN = 3
 
 
@@ -130,12 +130,12 @@ def _files_of(folder: Path) -> list[Path]:
     files = [
         p
         for p in entries
-        if p.suffix.lower() in _ENDINGS
+        if p.suffix.lower() in ENDINGS
         and not p.name.startswith(".")
         and not (p.suffix == ".json" and p.name.removesuffix(".json") in names)
     ]
     if not files:
-        raise DataError(f"library: the folder {folder} has no file of factors ({', '.join(_ENDINGS)})")
+        raise DataError(f"library: the folder {folder} has no file of factors ({', '.join(ENDINGS)})")
     return files
 
 
