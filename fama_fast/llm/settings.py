@@ -98,6 +98,8 @@ class LLMSettings(BaseModel):
         memory: show what earlier runs of the ledger on the same kind of data have learnt in training.
         max_new_factors: proposals asked for in a round; None leaves it to the run.
         refine: turns in which an idea is sent back with its scores to be refined; 0: none is.
+        tune: share of a round's proposals that are the model's best formulas so far with their windows moved; they
+            cost no answer.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
@@ -141,6 +143,7 @@ class LLMSettings(BaseModel):
     memory: bool = False
     max_new_factors: Annotated[int, Field(ge=1, le=1000)] | None = None
     refine: Annotated[int, Field(ge=0, le=10)] = 2
+    tune: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
 
     @field_validator("api_key_env")
     @classmethod

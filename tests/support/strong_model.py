@@ -247,7 +247,8 @@ def figures(model: StrongModel, rows: Sequence[Any], steps: Sequence[Any]) -> di
 
     admitted = [r for r in rows if r["admitted"]]
     grown = Counter(s.action for _, s in steps if s.action not in ("build", "rebuild"))
-    in_library = [r for r in rows if r["gate"] == "duplicate" and "library" in r["reason"]]
+    # Those of which the proposer knew are sent back, and counted here too where the model had no other.
+    in_library = [r for r in rows if r["gate"] in ("duplicate", "answer") and "in the library already" in r["reason"]]
     again = [r for r in rows if r["gate"] == "duplicate"]
     prompts = [first for first, last in model.seen if first == last]
     shown = [

@@ -49,8 +49,8 @@ class ChainEvent:
     """The change that an admitted factor made to the chains, and the book after it.
 
     Attributes:
-        outcome: what happened. book: the chains afterwards. chain: the one that holds the factor now. pivot: its
-            nearest relative, the member that it was compared with, or None.
+        outcome: what happened. book: the chains afterwards. chain: the one that holds the factor now. pivot: the
+            member that it improves on, its nearest relative where it improves on none, or None.
     """
 
     outcome: Outcome
@@ -225,10 +225,11 @@ class ChainBook:
     ) -> ChainEvent:
         """The chains after `new` was admitted to the library.
 
-        Let p be its nearest relative, the member of largest |correlation|; or the member that its author named, where
-        that is a relative too. Where no |correlation| reaches `floor`, it starts a chain. Where it is better than p
-        beyond noise it extends the chain that p ends, or, with p in the middle, the prefix through p is copied, `new`
-        is appended to the copy, and the old chain stays. Otherwise it takes its place by score in a chain of p's.
+        It goes to the chain of its nearest relative, the member of largest |correlation|, or of the member that its
+        author named, where that is a relative too; where no |correlation| reaches `floor`, it starts a chain. Its
+        parent p there is the nearest relative that it improves on beyond noise, but the named one first. With p last
+        it extends the chain; with p earlier the prefix through p is copied, `new` is appended to the copy, and the old
+        chain stays. Where it improves on none it takes its place by score.
 
         Args:
             improves_on: whether `new` is better than a member beyond noise. named: fingerprint of the member that it
@@ -247,24 +248,32 @@ class ChainBook:
             return ChainEvent(Outcome.START, self._with(begun), begun)
         holders = self.holding(near)
         current = next((c for c in holders if c.best.fingerprint == near.fingerprint), self._favourite(holders))
+        alike = {m.fingerprint: absolute_correlation(new, m, correlations) for m in current.members}
 
         def better(member: Factor) -> bool:
-            return strength(new) > strength(member) and improves_on(member)
+            return alike[member.fingerprint] >= floor and strength(new) > strength(member) and improves_on(member)
 
-        if not may_grow or not better(near):
+        places = sorted(
+            range(len(current.members)),
+            key=lambda i: (
+                current.members[i].fingerprint != near.fingerprint,
+                -alike[current.members[i].fingerprint],
+                -i,
+            ),
+        )
+        place = next((i for i in places if better(current.members[i])), None) if may_grow else None
+        if place is None:
             grown = current.inserted(new)
             return ChainEvent(Outcome.INSERT, self._with(grown), grown, near)
-        last = current.best
-        place = [m.fingerprint for m in current.members].index(near.fingerprint)
-        if last.fingerprint != near.fingerprint and split_threshold > 0.0:
-            own, ends = absolute_correlation(new, near, correlations), absolute_correlation(new, last, correlations)
-            if ends >= floor and own - ends <= split_threshold and better(last):
-                near, place = last, len(current.members) - 1
+        parent, last = current.members[place], current.best
+        lead = alike[parent.fingerprint] - alike[last.fingerprint]
+        if parent is not last and split_threshold > 0.0 and lead <= split_threshold and better(last):
+            parent, place = last, len(current.members) - 1
         if place == len(current.members) - 1:
             grown = current.extended(new)
-            return ChainEvent(Outcome.EXTEND, self._with(grown), grown, near)
+            return ChainEvent(Outcome.EXTEND, self._with(grown), grown, parent)
         branch = current.split_after(place, new, self.next_id)
-        return ChainEvent(Outcome.SPLIT, self._with(branch), branch, near)
+        return ChainEvent(Outcome.SPLIT, self._with(branch), branch, parent)
 
     def with_factor(self, factor: Factor) -> ChainBook:
         """The book with this factor in place of the one with its fingerprint, whose scores it has."""

@@ -198,7 +198,7 @@ def _steps_away(maker: TreeMaker, node: Node) -> Iterator[Node]:
     yield from (n for p, n in _places(node, "series") if p and n.op not in LEAVES)
     for path, n in walk(node):
         yield from (replace(node, path, a) for a in n.args if path and sort_of(a) == sort_of(n) and a.op not in LEAVES)
-    yield from _moved_windows(maker, node)
+    yield from moved_windows(maker, node)
     fields = [field(name) for name in maker.vocabulary.fields]
     for path, n in walk(node):
         if n.op == FIELD:
@@ -216,7 +216,7 @@ def _windowed_fields(maker: TreeMaker, node: Node) -> Iterator[Node]:
                 yield from (replace(node, path, ops.build(spec.name, n, window)) for path, n in leaves)
 
 
-def _moved_windows(maker: TreeMaker, node: Node) -> Iterator[Node]:
+def moved_windows(maker: TreeMaker, node: Node) -> Iterator[Node]:
     """Each window at the two next places of the grid to either side, the nearest first."""
     for near in (1, 2):
         for path, n in walk(node):

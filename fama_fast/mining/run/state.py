@@ -188,10 +188,11 @@ def first_state(market: Market, factors: Sequence[Factor], *, wide: bool = True)
     for i, (factor, alpha, (found, _, of_vector)) in enumerate(zip(usable, alphas, known, strict=True)):
         sign = market.yardstick.direction(found, market.rows.train)
         series = market.yardstick.series(found, sign)
+        turned = _turned(factor, alpha, sign)
         own_factor = replace(
-            _turned(factor, alpha, sign),
+            turned,
             scores={"train": known_figures(market.scores(found, sign, "train"))},
-            provenance={**factor.provenance, "data_hash": market.whole.data_hash},
+            provenance={**turned.provenance, "data_hash": market.whole.data_hash},
         )
         before = state.library.get(own_factor.fingerprint)
         if before is not None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fama_fast.errors import DataError, StoreError
 from fama_fast.library.factor import Factor
 from fama_fast.mining.coe import Chain, ChainBook, Failure, FailureLog, Outcome, improvement_path
+from fama_fast.mining.coe.chain import strength
 
 
 def factor(name: str, score: float = math.nan) -> Factor:
@@ -95,7 +96,7 @@ def test_what_is_like_nothing_begins_a_chain() -> None:
 )
 def test_what_is_like_a_member_and_no_better_takes_its_place_by_score(new: Factor, place: int) -> None:
     book = ChainBook.build([A, B, C], [0, 0, 0]).visit(Chain(0, (A,)))
-    event = book.admit(new, {"fp-A": 0.4, "fp-B": 0.5, "fp-C": 0.9}, better)
+    event = book.admit(new, {"fp-A": 0.2, "fp-B": 0.1, "fp-C": 0.9}, better)
     assert event.outcome is Outcome.INSERT
     assert event.pivot == C
     expected = ["A", "B", "C"]
@@ -114,7 +115,20 @@ def test_a_lead_within_noise_is_no_improvement() -> None:
 
     event = book.admit(NEW, {"fp-A": 0.1, "fp-B": 0.4, "fp-C": 0.3}, within_noise)
     assert event.outcome is Outcome.INSERT
-    assert asked == [B]
+    assert event.pivot == B
+    assert asked == [B, C], "the nearest first; A is no relative"
+
+
+def test_the_parent_is_the_nearest_relative_that_it_improves_on() -> None:
+    book = ChainBook.build([A, B, C], [0, 0, 0])
+    event = book.admit(factor("NEW", 0.025), {"fp-A": 0.4, "fp-B": 0.5, "fp-C": 0.9}, better)
+    assert event.outcome is Outcome.SPLIT
+    assert event.pivot == B
+    assert [names(c) for c in event.book] == [["A", "B", "C"], ["A", "B", "NEW"]]
+    event = book.admit(NEW, {"fp-A": 0.4, "fp-B": 0.5, "fp-C": 0.9}, lambda m: m == A)
+    assert event.pivot == A
+    event = book.admit(NEW, {"fp-A": 0.2, "fp-B": 0.5, "fp-C": 0.9}, lambda m: m == A)
+    assert event.outcome is Outcome.INSERT, "A is no relative"
 
 
 def test_chains_may_be_held_from_growing() -> None:
@@ -303,18 +317,27 @@ def test_any_history_keeps_the_rules(data: st.DataObject) -> None:
             assert len(book) == len(before) + 1
             continue
         assert near is not None
-        assert abs(table[near.fingerprint]) == max(map(abs, table.values()))
-        beats = leads and not math.isnan(score) and (math.isnan(near.score) or score > near.score)
-        if not beats:
-            assert event.outcome is Outcome.INSERT
+        assert abs(table[near.fingerprint]) >= 0.3
+        if event.outcome is Outcome.INSERT:
+            assert abs(table[near.fingerprint]) == max(map(abs, table.values()))
             assert len(book) == len(before)
             assert near in event.chain
-        elif any(c.best == near for c in before):
+            weaker = [
+                m
+                for m in event.chain.members
+                if m != new and abs(table[m.fingerprint]) >= 0.3 and strength(m) < strength(new)
+            ]
+            assert not (leads and weaker)
+        elif any(c.best == near and c.id == event.chain.id for c in before):
             assert event.outcome is Outcome.EXTEND
+            assert leads
+            assert strength(new) > strength(near)
             assert names(event.chain)[-2:] == [near.expression, new.expression]
             assert len(book) == len(before)
         else:
             assert event.outcome is Outcome.SPLIT
+            assert leads
+            assert strength(new) > strength(near)
             assert names(event.chain)[-2:] == [near.expression, new.expression]
             assert all(c in book.chains for c in before)
             assert len(book) == len(before) + 1

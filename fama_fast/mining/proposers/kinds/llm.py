@@ -24,6 +24,7 @@ from fama_fast.llm.prompt import load_templates, render_prompt, render_repair
 from fama_fast.llm.recorded import RecordedModel
 from fama_fast.mining.proposers.check import checked
 from fama_fast.mining.proposers.dialogue import Dialogue, most_alphas, part_of, placed, without_rethought
+from fama_fast.mining.proposers.tuning import tuned
 from fama_fast.proposals.protocol import Capabilities, Proposal, ProposalBatch, Rejection, Usage
 
 if TYPE_CHECKING:
@@ -121,7 +122,9 @@ class LLMProposer:
         batch = _Batch(usage=self._owed)
         self._owed = Usage()
         dialogues: list[Dialogue] = []
-        sizes = _shares(request.count, self.settings.per_prompt)
+        variants = tuned(request, int(self.settings.tune * request.count))
+        wanted = request.count - len(variants)
+        sizes = _shares(wanted, self.settings.per_prompt)
         width = self.settings.concurrency
         try:
             for first in range(0, len(sizes), width):
@@ -144,12 +147,13 @@ class LLMProposer:
             raise
         asked = sum(d.request.count for d in dialogues)
         if batch.over:
-            batch.notes.append(f"{batch.over}: {asked} of {request.count} proposals were asked for")
+            batch.notes.append(f"{batch.over}: {asked} of {wanted} proposals were asked for")
         for why, times in batch.held_back.items():
             batch.notes.append(f"warning: llm {self.settings.model}: {why} ({times} of {len(dialogues)} prompts)")
         good = [p for d in dialogues for p in d.good]
+        good += [p for p in variants if p.expression not in batch.texts]
         dropped = [r for d in dialogues for r in (*d.dropped, *d.failures)]
-        whole = asked == request.count and not any(d.pending for d in dialogues)
+        whole = asked == wanted and not any(d.pending for d in dialogues)
         stopped = batch.over is not None and request.allowance.is_stopped and not whole
         rethought = tuple(h for d in dialogues for h in d.hypotheses)
         return ProposalBatch(tuple(good), tuple(dropped), batch.usage, tuple(batch.notes), stopped, rethought)
