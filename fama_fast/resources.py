@@ -21,6 +21,14 @@ def grammar_dir() -> Path:
     return _folder("grammar")
 
 
+def env_example() -> Path:
+    """The commented file of keys, `.env.example`."""
+    for candidate in (_PACKAGE / "_env.example", _PACKAGE.parent / ".env.example"):
+        if candidate.is_file():
+            return candidate
+    raise ConfigError("the file .env.example that belongs to fama_fast is missing: reinstall the package")
+
+
 def prompts_dir() -> Path:
     """The folder of prompt templates."""
     return _folder("prompts")

@@ -11,7 +11,21 @@ from typing import Annotated, Any
 import typer
 
 from fama_fast._version import __version__
-from fama_fast.cli import agents, check, compute, dashboard, data, mine, ops, prompt, report, run_signal, runs, score
+from fama_fast.cli import (
+    agents,
+    check,
+    compute,
+    dashboard,
+    data,
+    init,
+    mine,
+    ops,
+    prompt,
+    report,
+    run_signal,
+    runs,
+    score,
+)
 
 
 def _show_version(wanted: bool) -> None:
@@ -46,6 +60,6 @@ def build_app() -> typer.Typer:
     ) -> None:
         pass
 
-    for command in (mine, prompt, agents, report, run_signal, dashboard, score, compute, check, ops, data, runs):
+    for command in (init, mine, prompt, agents, report, run_signal, dashboard, score, compute, check, ops, data, runs):
         command.register(app)
     return app

@@ -50,9 +50,19 @@ Objective = Literal["rank_ic", "stability", "turnover", "decay", "novelty"]  # s
 
 
 class Section(BaseModel):
-    """Unknown keys are errors; a value has the type it is written with (no "5" for 5)."""
+    """Unknown keys are errors; a value has the type it is written with (no "5" for 5). A section within it without keys
+    is at its defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_sections(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        fields = cls.model_fields
+        empty = {k for k, v in data.items() if v is None and k in fields and isinstance(fields[k].default, Section)}
+        return {k: v for k, v in data.items() if k not in empty} if empty else data
 
 
 class CSSSettings(Section):
