@@ -218,7 +218,7 @@ def run(options: argparse.Namespace) -> int:
     failed = 0
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         panel = open_data(options.panel, base, seed)
-        seen = seen_before(panel, base, options.cutoff)
+        seen = seen_before(panel, base, options.cutoff or base.llm.cutoff)
         for budget in (CANDIDATES, *([MONEY] if options.money is not None else [])):
             for arm in options.arms:
                 failed += not _one(options, base, panel, arm, seed, budget, seen)
@@ -268,6 +268,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--money", type=float, help="of the runs of equal money, in the currency of the prices")
     parser.add_argument("--core-hour", type=float, default=0.04, help="what an hour of a core costs")
     parser.add_argument("--most", type=positive, default=20_000, help="candidates at most for the money")
-    parser.add_argument("--cutoff", metavar="DATE", help="to which the model was trained, as YYYY-MM-DD")
+    parser.add_argument("--cutoff", metavar="DATE", help="in place of llm.cutoff, to which the model was trained")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--out", type=Path, default=Path("mining-arms.jsonl"))

@@ -27,18 +27,20 @@ if TYPE_CHECKING:
     from fama_fast.mining.measure.market import Market
 
 
+MASKED = "masked"  # in place of the market's name, where `data.mask` hides it
+
+
 def data_description(session: AgentSession) -> dict[str, Any]:
     """Market, bars, fields, splits, target, objective, gates and limits, in figures, and the looks so far."""
     market, config = session.market, session.config
     whole, gates, splits = market.whole, config.gates, split_days(market)
     vocabulary = market.vocabulary
+    shown = ("days",) if config.data.mask else ("first", "last", "days")
     described = {
-        "source": whole.source,
+        "source": MASKED if config.data.mask else whole.source,
         "symbols": whole.shape[1],
         "dates": whole.shape[0],
-        "splits": {
-            name: {key: splits[name][key] for key in ("first", "last", "days")} for name in ("train", "valid", "test")
-        },
+        "splits": {name: {key: splits[name][key] for key in shown} for name in ("train", "valid", "test")},
         "test_split": "closed: no tool reads it but `verdict`, once, where something holds before it",
         "members_a_date": float(market.members.mean()),
         "fields": _fields(market, vocabulary.fields),
@@ -65,7 +67,7 @@ def data_description(session: AgentSession) -> dict[str, Any]:
         "run": session.run.id,
         **session.looks.as_dict(),
         "valid_t_needed": session.looks.needed(),
-        "warnings": [*whole.warnings, *market.warnings],
+        "warnings": [] if config.data.mask else [*whole.warnings, *market.warnings],
     }
     return dict(figures(described))
 

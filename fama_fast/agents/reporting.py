@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.agents.answers import figure, figures
+from fama_fast.agents.describing import MASKED
 from fama_fast.ledger.lineage import Lineage
 from fama_fast.ledger.records import trials_of
 from fama_fast.mining.library.gates import funnel
@@ -31,7 +32,7 @@ def report(session: AgentSession) -> dict[str, Any]:
         return {
             "run": run.id,
             "ledger": session.ledger.place,
-            "data": run.source,
+            "data": MASKED if session.config.data.mask else run.source,
             **session.looks.as_dict(),
             "valid_t_needed": figure(session.looks.needed()),
             "funnel": {gate: count for gate, count in funnel(rows).items() if count},

@@ -47,7 +47,9 @@ class Studies:
             data = self._studied(panel)
             (values,) = evaluate(session.market.compiled([trial.proposed[1]]), panel, threads=threads)
             parts = {
-                name: _short(study(values, data, rows=getattr(rows, name), sign=trial.direction))
+                name: _short(
+                    study(values, data, rows=getattr(rows, name), sign=trial.direction), masked=session.config.data.mask
+                )
                 for name in ("train", "valid")
             }
             return {
@@ -72,7 +74,8 @@ class Studies:
         return self._data
 
 
-def _short(found: FactorStudy) -> dict[str, Any]:
+def _short(found: FactorStudy, *, masked: bool) -> dict[str, Any]:
     """The figures that an answer has room for."""
-    own = {name: value for name, value in found.figures.items() if name not in _LEFT_OUT}
+    left_out = (*_LEFT_OUT, *(("by_year",) if masked else ()))
+    own = {name: value for name, value in found.figures.items() if name not in left_out}
     return dict(figures(own))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -95,6 +96,8 @@ class LLMSettings(BaseModel):
             `concurrency` dialogues) is finished and used.
         seed: sent to the server when given. Determinism comes from the exchange log, not from this.
         instructions_path: a template in place of `propose.md`.
+        cutoff: date to which the model was trained, as YYYY-MM-DD: it may have read of what came before it, and the run
+            says how much of validation and test that is.
         memory: show what earlier runs of the ledger on the same kind of data have learnt in training.
         max_new_factors: proposals asked for in a round; None leaves it to the run.
         refine: turns in which an idea is sent back with its scores to be refined; 0: none is.
@@ -140,6 +143,7 @@ class LLMSettings(BaseModel):
     max_cost: Annotated[Annotated[float, Field(gt=0.0)] | None, Role.LENGTH] = None
     seed: int | None = None
     instructions_path: str | None = None
+    cutoff: str | None = None
     memory: bool = False
     max_new_factors: Annotated[int, Field(ge=1, le=1000)] | None = None
     refine: Annotated[int, Field(ge=0, le=10)] = 2
@@ -183,6 +187,16 @@ class LLMSettings(BaseModel):
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError):
             raise ValueError("must be what JSON can hold: no dates, no infinities") from None
+        return value
+
+    @field_validator("cutoff")
+    @classmethod
+    def _is_a_date(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                date.fromisoformat(value)
+            except ValueError:
+                raise ValueError(f"must be a date such as 2025-06-30, not {value[:40]!r}") from None
         return value
 
     @field_validator("operators")

@@ -152,6 +152,9 @@ class DataSettings(Section):
     min_symbols: Annotated[float, Field(gt=0.0)] | None = None  # fewer symbols (a share below 1): no market day
     encoding: str | None = None  # of CSV files
     decimal: Literal[".", ","] | None = None
+    mask: bool = (
+        False  # prompts, and an agent's server, name neither the market nor a date, which a model may have read of
+    )
 
     simulator: SimulatorSettings = SimulatorSettings()
 

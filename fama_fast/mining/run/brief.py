@@ -25,15 +25,15 @@ def brief_of(config: MiningConfig, market: Market) -> Brief:
     """The facts of a run on a market."""
     train, gates = market.rows.train, config.gates
     dates = market.panel.dates
-    objective = market.yardstick.objective
+    objective, masked = market.yardstick.objective, config.data.mask
     return Brief(
-        market=_name(market.whole.source),
+        market="" if masked else _name(market.whole.source),
         bars=bars_text(dates, market.panel.sessions),
         symbols=market.whole.shape[1],
         members=float(np.mean(market.members[train])),
         dates=train.stop - train.start,
-        first=str(dates[train.start])[:10],
-        last=str(dates[train.stop - 1])[:10],
+        first="" if masked else str(dates[train.start])[:10],
+        last="" if masked else str(dates[train.stop - 1])[:10],
         target=target_text(market.target),
         objective=objective.label,
         cost_bps=config.cost_bps if objective.costed else None,

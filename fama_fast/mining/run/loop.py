@@ -51,6 +51,7 @@ from fama_fast.mining.run.to_records import (
     candidates_of,
     described,
     exchange_of,
+    read_before,
     record_of,
     split_days,
     start_of,
@@ -211,6 +212,8 @@ class Miner:
                 self.progress.note(meant)
             if self.config.proposer == "evolve" and self.config.llm != type(self.config.llm)():
                 self.progress.note("the llm settings are not used: set 'proposer: llm' to ask a language model")
+        if self.proposer.capabilities.uses_prompt and self.config.llm.cutoff is not None:
+            self.progress.note(read_before(self.market, self.config.llm.cutoff))
         self.progress.run_started(self._start(run, state))
 
     def _go_on(self, run: RunRecord) -> LoopState:

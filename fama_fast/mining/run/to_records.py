@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fama_fast.ledger.records import AS_PROPOSED, LISTABLE, CandidateRecord, ExchangeRecord, StartingFactor
 from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.config import MiningConfig
@@ -186,6 +188,18 @@ def split_days(market: Market) -> dict[str, Any]:
             "rows": [rows.start, rows.stop],
         }
     return out
+
+
+def read_before(market: Market, cutoff: str) -> str:
+    """How many validation and test dates lie before the date to which a model was trained, in words: it may have read
+    of what happened on them."""
+    dates = market.whole.dates.astype("datetime64[D]")
+    said = []
+    for name, word in (("valid", "validation"), ("test", "test")):
+        rows: slice = getattr(market.rows, name)
+        before = int(np.count_nonzero(dates[rows] < np.datetime64(cutoff)))
+        said.append(f"{before} of {rows.stop - rows.start} {word} dates")
+    return f"the model was trained on texts to {cutoff}: {' and '.join(said)} lie before it, of which it may have read"
 
 
 def deciding_settings(config: MiningConfig) -> dict[str, Any]:

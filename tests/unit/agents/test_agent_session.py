@@ -399,3 +399,23 @@ def test_data_that_are_read_in_parts_give_the_same_answers(panel: Panel, tmp_pat
                     Studies(session).of(FORMULAS[0])
                 assert describing.data_description(session)["fields"]
     assert answers[0] == answers[1]
+
+
+def test_a_masked_session_names_no_market_and_no_date(panel: Panel, tmp_path: Path) -> None:
+    told = {}
+    for mask in (False, True):
+        with open_session(settings(tmp_path, data={"mask": mask}), panel=panel) as session:
+            answers = [
+                describing.data_description(session),
+                Studies(session).of(FORMULAS[0]),
+                reporting.report(session),
+            ]
+            for answer in answers:
+                for key in ("run", "ledger", "read_it"):
+                    answer.pop(key, None)
+            told[mask] = repr(answers)
+    year = str(panel.dates[0])[:4]
+    assert year in told[False]
+    assert "simulator" in told[False]
+    assert f"'{year}" not in told[True]
+    assert "simulator" not in told[True]
