@@ -19,6 +19,7 @@ from fama_fast.ledger.earlier_versions import oriented_document, oriented_figure
 from fama_fast.ledger.ownership import FINISHED, RUNNING, owner_text, status_now, this_process
 from fama_fast.ledger.records import (
     FACTORS,
+    REPEATED,
     CandidateRecord,
     ChainStep,
     ExchangeRecord,
@@ -314,10 +315,15 @@ class Ledger(Store):
         return out
 
     def gate_counts(self, run_id: str) -> dict[str | None, int]:
-        """Number of candidates that each gate stopped; None is those admitted."""
+        """Number of trials that each gate stopped; None is those admitted. A row that another completes (`REPEATED`) is
+        none of its own."""
         t = schema.candidates
+        completes = t.c.extra[REPEATED].as_string().is_not(None)
+        completed = sa.select(t.c.fingerprint).where(t.c.run_id == run_id, completes)
+        counted = sa.or_(completes, t.c.fingerprint.is_(None), t.c.fingerprint.not_in(completed))
+        query = sa.select(t.c.gate, sa.func.count()).where(t.c.run_id == run_id, counted).group_by(t.c.gate)
         with self.transaction() as c:
-            rows = c.execute(sa.select(t.c.gate, sa.func.count()).where(t.c.run_id == run_id).group_by(t.c.gate))
+            rows = c.execute(query)
             return {gate: int(n) for gate, n in rows}
 
     def starting_factors(self, run_id: str) -> list[StartingFactor]:

@@ -83,6 +83,11 @@ def test_every_tool_answers(tmp_path: Path) -> None:
     with_client(tmp_path, talk)
 
 
+def test_the_page_has_every_tool() -> None:
+    page = (ROOT / "docs" / "llm.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)) >= TOOLS
+
+
 def test_what_is_wrong_is_a_tool_error_in_the_language_s_own_words(tmp_path: Path) -> None:
     async def talk(client: Client) -> None:
         assert "did you mean CLOSE?" in await refused(client, "score", expression="RANK(CLOZE)")

@@ -226,6 +226,7 @@ def test_what_is_proposed_passes_the_gates_and_is_counted_once(tmp_path: Path) -
         stopped = session.propose(FORMULAS[1])
         assert stopped["trial"]["counted_now"]
         assert stopped["admission"]["state"] == "proposed and stopped"
+        assert session.ledger.gate_counts(session.run.id) == {None: 1, stopped["admission"]["gate"]: 1}
         kept = trials_of(rows(session))
         assert [(r["admitted"], r["gate"] is None) for r in kept] == [(True, True), (False, False)]
         found = reporting.lineage(session, "best")
