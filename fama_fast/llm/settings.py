@@ -10,7 +10,7 @@ import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fama_fast.proposals.setting_roles import Role
 
@@ -21,6 +21,34 @@ Idea = Annotated[str, Field(min_length=3, max_length=300)]
 Price = Annotated[float, Field(ge=0.0, le=10_000.0)]
 
 FROM_ENV = "env:"
+_OWN_OF_MODELS = frozenset(
+    [
+        "model",
+        "provider",
+        "base_url",
+        "api_key_env",
+        "api_version",
+        "headers",
+        "extra_body",
+        "reasoning_effort",
+        "thinking_tokens",
+        "prompt_cache",
+        "requests_per_minute",
+        "tokens_per_minute",
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "max_tokens_key",
+        "timeout_s",
+        "constraint",
+        "response_format",
+        "price_in",
+        "price_out",
+        "price_cached",
+        "price_cache_write",
+        "seed",
+    ]
+)
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~-]{1,100}\Z")
 _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
 _OWN_KEYS = frozenset(
@@ -54,6 +82,8 @@ class LLMSettings(BaseModel):
     Attributes:
         provider: `openai` is any server of OpenAI-compatible chat completions (OpenAI, Azure's v1
             endpoint, DeepSeek, Ollama, vLLM, llama.cpp), `anthropic` the Messages API (extra `anthropic`).
+        models: in place of `model` several, each with `model` and what of these keys is its own, `name` if that is
+            not the model's; prompts go to each by what it earned lately: [{model: a}, {model: b, temperature: 1.0}].
         base_url: the server, `https://...` or for a local one `http://...`; None is the provider's own.
         api_key_env: variable, in the environment or in `.env` of the working directory, that holds the
             key. null says that the server asks for none, which only a server named by `base_url` may do.
@@ -109,6 +139,7 @@ class LLMSettings(BaseModel):
 
     provider: Literal["openai", "anthropic"] = "openai"
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    models: list[dict[str, Any]] = []
     base_url: str | None = None
     api_key_env: str | None = "LLM_API_KEY"
     api_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{1,40}$")] | None = None
@@ -216,6 +247,11 @@ class LLMSettings(BaseModel):
 
     @model_validator(mode="after")
     def _go_together(self) -> LLMSettings:
+        if self.models:
+            if self.model is not None:
+                raise ValueError("give model, or models for several, not both")
+            _ = self.each
+            return self
         if self.max_cost is not None and (self.price_in is None or self.price_out is None):
             raise ValueError("max_cost needs price_in and price_out, the prices of a million tokens")
         if self.provider == "anthropic":
@@ -241,6 +277,35 @@ class LLMSettings(BaseModel):
             )
         if self.thinking_tokens is not None and self.temperature not in (None, 1.0):
             raise ValueError("temperature: with thinking_tokens Anthropic takes none but 1: leave it out")
+
+    @property
+    def each(self) -> dict[str, LLMSettings]:
+        """The settings of each of `models`, by name: what holds for all, and what is its own.
+
+        Raises:
+            ValueError: an entry without a model, with a key that is the run's, or a name twice; or settings that make
+            no sense.
+        """
+        shared = self.model_dump(exclude={"model", "models"})
+        out: dict[str, LLMSettings] = {}
+        for n, entry in enumerate(self.models):
+            own = dict(entry)
+            name = own.pop("name", own.get("model"))
+            for key in sorted(own.keys() - _OWN_OF_MODELS):
+                raise ValueError(
+                    f"models[{n}]: {key[:40]!r} is no key of one model; it may have {sorted(_OWN_OF_MODELS)}"
+                )
+            if not isinstance(name, str) or "model" not in own:
+                raise ValueError(f"models[{n}]: needs model, and a name that is text")
+            if name in out:
+                raise ValueError(f"models[{n}]: {name[:80]!r} is there already: give it another name")
+            try:
+                out[name] = LLMSettings(**{**shared, **own})
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(map(str, first["loc"]))
+                raise ValueError(f"models[{n}]{f'.{where}' if where else ''}: {first['msg']}") from None
+        return out
 
     @property
     def directions(self) -> tuple[str, ...]:

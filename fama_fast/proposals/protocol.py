@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from fama_fast.proposals.memory import Memory
 
 
+ONE_MODEL = "llm "  # the origin of what one of several models proposes begins so, and goes on with its name
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """The fields, groups and longest window that a proposal may use."""
@@ -42,10 +45,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Rejection:
-    """A candidate that failed, with the reason that a model is shown when it is asked again."""
+    """A candidate that failed, with the reason that a model is shown when it is asked again; `origin` as a proposal's,
+    where it is known who it was."""
 
     expression: str
     reason: str
+    origin: str = "dropped"
 
 
 @dataclass(frozen=True)

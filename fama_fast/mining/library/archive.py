@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fama_fast.evaluation.ic import coverage_adjusted
-from fama_fast.proposals.protocol import Elite, SearchView
+from fama_fast.proposals.protocol import ONE_MODEL, Elite, SearchView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -146,6 +146,8 @@ class SearchArchive:
             record.paid *= _MEMORY_OF_MOVES
         for candidate in candidates:
             if candidate.alpha is None:
+                if candidate.proposal.origin.startswith(ONE_MODEL):  # what a model gets wrong it has tried
+                    self.records.setdefault(candidate.proposal.origin, _Record()).tried += 1.0
                 continue
             self.since_gain += 1
             if candidate.series is not None and candidate.gate not in _NO_PARENTS:

@@ -91,8 +91,13 @@ def _llm(settings: ProposerSettings) -> Proposer:
 
     llm = settings.llm or LLMSettings()
     templates = load_templates(settings.prompts_dir, llm.instructions_path)
-    client = make_client(llm)
     log = ExchangeLog(settings.exchange_log) if settings.exchange_log is not None else None
+    if llm.models:
+        from fama_fast.mining.proposers.kinds.several import SeveralModels
+
+        members = {n: LLMProposer(own, make_client(own), templates=templates, log=log) for n, own in llm.each.items()}
+        return SeveralModels(members, llm.per_prompt)
+    client = make_client(llm)
     return LLMProposer(llm, client, templates=templates, log=log)
 
 

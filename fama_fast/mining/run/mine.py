@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import ConfigError, DataError, FamaError, OutputError, StoreError
 from fama_fast.evaluation.rank_correlation import import_beside
 from fama_fast.ledger.ledger import Ledger
+from fama_fast.llm.chat import Halted
 from fama_fast.mining.config import MiningConfig
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.measure.cluster_scorer import open_market
@@ -97,7 +98,8 @@ def mine(
             begun = [f.canonical for f in start.factors]
         proposer = proposer or configured_proposer(settings)
         if isinstance(proposer, AsksServer):
-            proposer.check_server(None if stop is None else lambda: stop.reason is not None)
+            with suppress(Halted):  # the run begins, and ends at once
+                proposer.check_server(None if stop is None else lambda: stop.reason is not None)
         data = given if given is not None else open_data(settings)
         read_through(data, settings)
         say_source(data, reporter)

@@ -15,7 +15,7 @@ from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.config import MiningConfig
 from fama_fast.mining.config_file import document
 from fama_fast.mining.library.gates import DROPPED
-from fama_fast.proposals.protocol import Proposal
+from fama_fast.proposals.protocol import ONE_MODEL, Proposal
 from fama_fast.proposals.setting_roles import Role, keys_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def candidates_of(batch: ProposalBatch) -> list[Candidate]:
         candidates.append(
             Candidate(
                 len(candidates),
-                Proposal(dropped.expression, origin="dropped"),
+                Proposal(dropped.expression, origin=dropped.origin),
                 gate=DROPPED,
                 reason=dropped.reason,
             )
@@ -74,7 +74,7 @@ def record_of(
         hypothesis=proposal.hypothesis,
         explanation=proposal.explanation,
         prompt_hash=proposal.prompt_hash,
-        model=model if proposal.prompt_hash is not None else None,
+        model=(model or proposal.origin.removeprefix(ONE_MODEL)) if proposal.prompt_hash is not None else None,
         gate=candidate.gate,
         reason=candidate.reason,
         admitted=candidate.admitted,

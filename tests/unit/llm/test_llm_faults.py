@@ -449,6 +449,14 @@ def test_after_a_stop_nothing_is_sent_and_going_on_gives_the_same(model: Model, 
     assert len(rows[0]) == 8
 
 
+def test_a_run_that_is_stopped_before_it_begins_sends_nothing(model: Model, tmp_path: Path, panel: Panel) -> None:
+    stop = StopRequest()
+    stop.ask("Ctrl-C")
+    result = run(model, tmp_path, panel=panel, stop=stop)
+    assert result.verdict.status is Status.INTERRUPTED
+    assert not model.greetings + model.sent
+
+
 def test_a_wait_between_attempts_ends_with_a_stop(model: Model) -> None:
     model.handler = lambda _: Response("busy", status=503)
     chosen = settings(model, max_retries=5, backoff_s=30.0)

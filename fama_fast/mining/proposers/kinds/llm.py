@@ -124,7 +124,7 @@ class LLMProposer:
         dialogues: list[Dialogue] = []
         variants = tuned(request, int(self.settings.tune * request.count))
         wanted = request.count - len(variants)
-        sizes = _shares(wanted, self.settings.per_prompt)
+        sizes = sizes_of(wanted, self.settings.per_prompt)
         width = self.settings.concurrency
         try:
             for first in range(0, len(sizes), width):
@@ -160,7 +160,8 @@ class LLMProposer:
 
     def prompts(self, request: ProposalRequest) -> list[Sequence[Message]]:
         """The dialogues that a request begins with, as they are sent."""
-        sizes = _shares(request.count, self.settings.per_prompt)
+        wanted = request.count - len(tuned(request, int(self.settings.tune * request.count)))
+        sizes = sizes_of(wanted, self.settings.per_prompt)
         return [self.first_messages(part_of(request, i, size)) for i, size in enumerate(sizes)]
 
     def first_messages(self, request: ProposalRequest) -> Sequence[Message]:
@@ -352,7 +353,7 @@ class LLMProposer:
         return name
 
 
-def _shares(count: int, most: int) -> list[int]:
+def sizes_of(count: int, most: int) -> list[int]:
     """`count` split into the fewest parts of at most `most`, as even as possible."""
     parts = -(-count // most)
     return [count * (i + 1) // parts - count * i // parts for i in range(parts)]
