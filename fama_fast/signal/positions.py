@@ -68,5 +68,5 @@ def _places(signal: FloatArray) -> FloatArray:
     from fama_fast.evaluation.ranks import centred_ranks
 
     count = np.isfinite(signal).sum(axis=1, keepdims=True)
-    out: FloatArray = (count + 1) / 2.0 - centred_ranks(signal, None) * count
+    out: FloatArray = np.round(count + 1.0 - 2.0 * centred_ranks(signal, None) * count) / 2.0  # whole or half
     return out
