@@ -217,7 +217,8 @@ def mined(
     from fama_fast.mining.run.mine import mine
 
     model = model or StrongModel()
-    paths = {k: v.format(data=data) for k, v in PANELS[panel].get("paths", {}).items()}
+    named = PANELS.get(panel, {"paths": {"market_data": panel}})  # or a file
+    paths = {k: v.format(data=data) for k, v in named.get("paths", {}).items()}
     run = {"rounds": 12, "candidates": 40, "patience": 100, "seed": 1, "threads": 1}
     settings: dict[str, Any] = {
         "proposer": "llm",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -39,7 +40,7 @@ class Chain:
     def __post_init__(self) -> None:
         if not self.members:
             raise DataError(f"chain {self.id} has no members")
-        if len({f.fingerprint for f in self.members}) != len(self.members):
+        if len(self.fingerprints) != len(self.members):
             raise DataError(f"chain {self.id} holds a factor twice")
         scores = [strength(f) for f in self.members]
         if any(later < earlier for earlier, later in pairwise(scores)):
@@ -57,7 +58,12 @@ class Chain:
         return self.members[-1]
 
     def __contains__(self, factor: object) -> bool:
-        return any(getattr(factor, "fingerprint", factor) == f.fingerprint for f in self.members)
+        return getattr(factor, "fingerprint", factor) in self.fingerprints
+
+    @functools.cached_property
+    def fingerprints(self) -> frozenset[str]:
+        """Fingerprints of the members: a book asks every chain for every factor."""
+        return frozenset(f.fingerprint for f in self.members)
 
     def __len__(self) -> int:
         return len(self.members)

@@ -77,7 +77,7 @@ def grow_chains(
         if factor.fingerprint not in state.relatives:
             continue  # it has left the library in the same round
         members = state.book.members()
-        alike = state.library.vectors.among([factor, *members])[0, 1:]
+        alike = state.library.vectors.correlations(factor.fingerprint, [m.fingerprint for m in members])
         event = state.book.admit(
             factor,
             {m.fingerprint: float(r) for m, r in zip(members, alike, strict=True)},

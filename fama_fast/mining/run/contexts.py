@@ -13,7 +13,7 @@ from fama_fast.mining.proposers.kinds.mixed import shares
 from fama_fast.mining.run.chains import clusters_of, path_of
 from fama_fast.mining.run.experience import contradicted_for, experience_of, parents_for, threads_for
 from fama_fast.proposals.admissible import admissible
-from fama_fast.proposals.protocol import Earner, PromptContext, ProposalRequest
+from fama_fast.proposals.protocol import Earner, Experience, PromptContext, ProposalRequest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -162,7 +162,7 @@ def make_request(
         vocabulary=market.vocabulary,
         limits=config.gates.limits,
         contexts=prompts,
-        experience=experience_of(state),
+        experience=experience_of(state) if prompts else Experience(),
         round=number,
         seed=config.run.seed,
         search=replace(state.archive.view(), residuals=state.residuals.shown, earners=_earners(state, config)),

@@ -266,6 +266,25 @@ def test_a_run_of_a_version_that_lacked_a_key_is_resumed_at_its_default(tmp_path
     assert deterministic(resumed.to_dict()) == deterministic(whole.to_dict())
 
 
+def test_a_run_of_a_version_with_other_chains_is_resumed(tmp_path: Path, planted: Panel) -> None:
+    """Its `u` was the number of factors wanted, and its state knew no prompts, no results and no building of chains."""
+    run = {"wanted": 7}
+    whole = mine(settings(tmp_path / "a", run=run), panel=planted, proposer=Scripted())
+    with pytest.raises(ProposerError):
+        mine(settings(tmp_path / "b", run=run), panel=planted, proposer=Scripted(fails_in=3))
+    with Ledger.open(tmp_path / "b" / "ledger.sqlite", create=False) as ledger:
+        record = ledger.get_run("last")
+        assert record.state is not None
+        config = dict(record.config) | {"u": 7, "coe": dict(record.config["coe"]) | {"min_edge_score": 0.0}}
+        for section, keys in (("run", ("wanted",)), ("css", ("min_t",)), ("coe", ("min_t",))):
+            config[section] = {k: v for k, v in config[section].items() if k not in keys}
+        state = {k: v for k, v in record.state.items() if k not in ("model", "prompts", "built_of")}
+        with ledger.transaction(write=True) as c:
+            c.execute(schema.runs.update().values(config=config, state=state))
+    resumed = mine(settings(tmp_path / "b", run=run), panel=planted, proposer=Scripted(), resume="last")
+    assert deterministic(resumed.to_dict()) == deterministic(whole.to_dict())
+
+
 @pytest.mark.parametrize(("key", "role"), [("run.threads", Role.PLACE), ("run.rounds", Role.LENGTH)])
 def test_a_setting_says_what_it_has_a_say_in(key: str, role: Role) -> None:
     assert key in keys_of(MiningConfig, role)

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from fama_fast.data import PlantedSignal, SimulationSpec, simulate
+from fama_fast.data.frame import to_frame
 from fama_fast.errors import ProposerError
 from fama_fast.ledger.ledger import Ledger
 from tests.support.strong_model import StrongModel, figures, mined
@@ -192,6 +194,30 @@ def test_a_run_that_goes_on_shows_and_keeps_the_same(run: tuple[StrongModel, Any
     ]
     ours, theirs = again.to_dict(), result.to_dict()
     assert ours["factors"] == theirs["factors"]
+
+
+def test_the_same_prompts_and_chains_where_data_are_read_in_parts(tmp_path: Path) -> None:
+    """Ranks, leads and nearest members are of the same bits, so what a model reads is too."""
+    simulated = dict(SMALL["data"]["simulator"])
+    signals = tuple(PlantedSignal(s["expression"], s["rank_ic"]) for s in simulated.pop("signals"))
+    spec = SimulationSpec(simulated["symbols"], simulated["dates"], seed=simulated["seed"], signals=signals)
+    to_frame(simulate(spec)).write_parquet(tmp_path / "prices.parquet", row_group_size=997)
+    both = []
+    for name, budget in (("whole", None), ("parts", "30MB")):
+        settings = {k: v for k, v in SMALL.items() if k != "data"}
+        settings["run"] = {"rounds": 2, "candidates": 12, "memory_budget": budget}
+        settings["gates"] = {"max_lookback": 60}
+        both.append(mined(str(tmp_path / "prices.parquet"), str(tmp_path / name), **settings))
+    (whole, _, (rows, steps)), (parts, _, (other_rows, other_steps)) = both
+    assert prompts(parts) == prompts(whole)
+    assert other_steps == steps
+    assert [r["scores"] for r in other_rows] == [r["scores"] for r in rows]
+
+
+def test_chains_wait_for_a_library_of_that_size(tmp_path: Path) -> None:
+    _, _, (_, steps) = mined("simulator", str(tmp_path), **{**SMALL, "u": 1000, "run": {"rounds": 3, "candidates": 16}})
+    assert {s.action for _, s in steps} - {"build", "rebuild"} <= {"start", "insert"}
+    assert any(s.action == "insert" for _, s in steps)
 
 
 def test_chain_steps_are_improvements_by_the_ledger_too(run: tuple[StrongModel, Any, Any]) -> None:
