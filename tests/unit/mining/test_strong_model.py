@@ -1,6 +1,6 @@
 """A run with a scripted model that writes as a strong one does: what changes in its next prompt, what chains become.
 
-How it does on three panels over twelve rounds: docs/decisions/045-chains-and-prompts.md, and `tests/slow`.
+How it does on three panels over twelve rounds: docs/decisions/045-chains-and-prompts.md.
 """
 
 from __future__ import annotations
