@@ -173,18 +173,24 @@ def test_a_planted_signal_is_in_the_wide_pool_and_the_record(tmp_path: Path) -> 
     assert tested == (frozenset({name, *listed}),)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_on_noise_nothing_is_found_and_the_test_stays_closed(seed: int, tmp_path: Path) -> None:
-    result = mine(settings(tmp_path, control={"random": False}), panel=market_of(200 + seed))
-    assert result.verdict.status is Status.NOTHING_FOUND
-    found = result.verdict.wide
-    assert found is not None
-    assert not found.stands
-    assert found.test is None
-    assert result.test == {}
-    with Ledger.open(tmp_path / "ledger.sqlite", create=False) as ledger:
-        assert ledger.get_run("last").test_opened_at is None
-        assert all("test" not in scores for scores in ledger.results(result.run_id).values())
+def test_on_noise_nothing_is_claimed_and_the_test_stays_closed_as_often_as_the_level_says(tmp_path: Path) -> None:
+    opened = 0
+    for seed in range(50, 58):
+        place = tmp_path / str(seed)
+        result = mine(settings(place, control={"random": False}), panel=market_of(seed))
+        assert result.verdict.status in (Status.NOTHING_FOUND, Status.NOT_CONFIRMED)
+        found = result.verdict.wide
+        assert found is not None
+        if found.stands:
+            opened += 1
+            continue
+        assert found.test is None
+        assert result.test == {}
+        with Ledger.open(place / "ledger.sqlite", create=False) as ledger:
+            assert ledger.get_run("last").test_opened_at is None
+            assert all("test" not in scores for scores in ledger.results(result.run_id).values())
+    # Two of eight or more are what a level of .01 gives in 3 of 1,000 sets of markets.
+    assert opened <= 1
 
 
 def test_a_run_without_a_wide_pool_says_nothing_of_one(tmp_path: Path) -> None:
