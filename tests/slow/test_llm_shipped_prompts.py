@@ -27,6 +27,8 @@ from fama_fast.mining.run.mine import mine
 from fama_fast.mining.verdict.results import MiningResult
 from tests.support.llm_server import served
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # half a minute on an idle core
+
 CONTEXT = 8192
 SERVER_DOWN = "http://127.0.0.1:9/v1"
 
@@ -103,7 +105,6 @@ def run(address: str, tmp_path_factory: pytest.TempPathFactory) -> Mined:
     return Mined(result, folder, notes.said)
 
 
-@pytest.mark.slow
 def test_the_shipped_prompts_are_sent_whole_and_fit(run: Mined) -> None:
     templates = load_templates(None)
     headings = re.findall(r"^(?:\{memory\})?(# .*)$", templates.propose.text, flags=re.MULTILINE)
@@ -123,7 +124,6 @@ def test_the_shipped_prompts_are_sent_whole_and_fit(run: Mined) -> None:
     assert len({e.request["messages"][0]["content"] for e in run.asked}) == 1
 
 
-@pytest.mark.slow
 def test_the_second_round_is_told_what_became_of_the_first(run: Mined) -> None:
     first, second = run.asked
     assert parse_answer(first.text, 10).proposals
@@ -133,7 +133,6 @@ def test_the_second_round_is_told_what_became_of_the_first(run: Mined) -> None:
     assert any(a.canonical in told or a.oriented(-1).canonical in told for a in texts)
 
 
-@pytest.mark.slow
 def test_what_is_measured_is_what_the_model_wrote(run: Mined) -> None:
     assert any("answers are held to a Lark grammar (llguidance)" in n for n in run.said)
     written = {ff.compile(p.expression).canonical for e in run.asked for p in parse_answer(e.text, 10).proposals}
@@ -146,13 +145,25 @@ def test_what_is_measured_is_what_the_model_wrote(run: Mined) -> None:
     assert not [r for r in rows if r["gate"] in ("parse", "arguments")]  # the grammar knows fields and operators
 
 
-@pytest.mark.slow
-def test_the_same_run_again_asks_nobody(run: Mined) -> None:
+def decided(rows: list[dict[str, Any]]) -> list[list[Any]]:
+    return [[r[key] for key in ("round", "text", "canonical", "gate", "scores", "admitted")] for r in rows]
+
+
+def test_the_same_run_again_asks_nobody(run: Mined, address: str) -> None:
     panel = simulate(SimulationSpec(n_symbols=30, n_dates=300, seed=2))
-    again = document(SERVER_DOWN, run.folder / "again")
-    again |= {"proposer": "replay"}
-    again["paths"] |= {"replay": str(run.folder / "exchanges")}
-    replayed = mine(config_from_dict(again), panel=panel)
-    found = Mined(replayed, run.folder / "again").rows
-    decided = ("round", "position", "text", "canonical", "gate", "scores", "admitted")
-    assert [[r[key] for key in decided] for r in found] == [[r[key] for key in decided] for r in run.rows]
+    log = run.folder / "exchanges" / "exchanges.jsonl"
+    before = log.read_bytes()
+    again = Mined(mine(config_from_dict(document(address, run.folder)), panel=panel), run.folder)
+    assert again.result.record["run"] != run.result.record["run"]
+    assert decided(again.rows) == decided(run.rows)
+    assert log.read_bytes() == before
+
+
+def test_a_replay_needs_no_server(run: Mined) -> None:
+    panel = simulate(SimulationSpec(n_symbols=30, n_dates=300, seed=2))
+    offline = document(SERVER_DOWN, run.folder / "offline")
+    offline |= {"proposer": "replay"}
+    offline["paths"] |= {"replay": str(run.folder / "exchanges")}
+    replayed = Mined(mine(config_from_dict(offline), panel=panel), run.folder / "offline")
+    measured = [r for r in run.rows if "train" in r["scores"]]
+    assert decided([r for r in replayed.rows if "train" in r["scores"]]) == decided(measured)
