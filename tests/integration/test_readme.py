@@ -49,7 +49,7 @@ def test_commands_exist_and_take_these_options(folder: Path, capsys: pytest.Capt
     assert len(lines) >= 7
     for line in lines:
         command = shlex.split(line, comments=True)[1:]
-        if command[0] in ("mine", "report", "runs"):
+        if command[0] in ("mine", "report", "runs", "signal"):
             continue  # run at length by their own tests
         code = main(command)
         expected = 2 if "CLOZE" in line else 0
