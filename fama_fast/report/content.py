@@ -14,9 +14,10 @@ import numpy as np
 
 from fama_fast.errors import DataError, ExpressionError
 from fama_fast.evaluation import LibraryStudy, StudyData, StudySettings, by_period, study, study_library
-from fama_fast.ledger.earlier_versions import oriented_document, oriented_identity
+from fama_fast.ledger.earlier_versions import oriented_document
 from fama_fast.library.factor import contradicted
 from fama_fast.report.recorded import horizons_shown, predicted_by, ranked_by, split_rows
+from fama_fast.report.searched import chains, progress, proposers
 from fama_fast.report.statistics import STATISTICS, Measured
 from fama_fast.target import Target
 from fama_fast.target.words import in_words
@@ -74,7 +75,8 @@ class Content:
         horizon: days of the label that the run ranked by. predicted: what the figures are measured against, in words.
         tested_from: first test date when the test was opened.
         recorded: the ledger has the run. progress: one row a candidate. chains: paths of members. usage: what language
-            models cost. not_supplied: reason by part of the page.
+            models cost. proposers: of a run that asked one, who proposed what, see `searched.proposers`.
+        not_supplied: reason by part of the page.
     """
 
     title: str
@@ -100,6 +102,7 @@ class Content:
     progress: tuple[dict[str, Any], ...] = ()
     chains: tuple[tuple[dict[str, Any], ...], ...] = ()
     usage: dict[str, Any] = field(default_factory=dict)
+    proposers: tuple[dict[str, Any], ...] = ()
     not_supplied: dict[str, str] = field(default_factory=dict)
 
 
@@ -135,44 +138,14 @@ def from_run(
             if isinstance(value, int | float):
                 usage[key] = usage.get(key, 0) + value
     names = {e.fingerprint: e.name for e in content.entries}
-    return replace(content, recorded=True, progress=tuple(_progress(rows)), chains=_chains(run, names), usage=usage)
-
-
-def _progress(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    best, admitted, seconds = None, 0, 0.0
-    for tried, row in enumerate(rows, start=1):
-        seconds += row["seconds"] or 0.0
-        if row["gate"] is None:
-            admitted += 1
-            value = row["score"]
-            if value is not None and (best is None or value > best):
-                best = value
-        yield {"tried": tried, "best": best, "admitted": admitted, "seconds": round(seconds, 3)}
-
-
-def _chains(run: RunRecord, names: Mapping[str, str]) -> tuple[tuple[dict[str, Any], ...], ...]:
-    book = (run.state or {}).get("book")
-    if not book:
-        return ()
-    known = {f["fingerprint"]: f for f in book["factors"]}
-    out = []
-    for chain in book["chains"]:
-        members = []
-        for fingerprint in chain["members"]:
-            factor = known[fingerprint]
-            sign = factor.get("sign", 1)  # of an older run
-            raw = factor.get("scores", {}).get("train", {}).get("rank_ic")
-            name, text = oriented_identity(fingerprint, factor["canonical"], sign)
-            own = names.get(name)
-            members.append(
-                {
-                    "name": f"{own}: {text}" if own else text,
-                    "score": None if raw is None else sign * raw,
-                    "new": "found here" if own else "known before",
-                }
-            )
-        out.append(tuple(members))
-    return tuple(out)
+    return replace(
+        content,
+        recorded=True,
+        progress=tuple(progress(rows)),
+        chains=chains(run, names),
+        usage=usage,
+        proposers=tuple(proposers(rows, {e.fingerprint for e in content.entries})),
+    )
 
 
 def from_document(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from fama_fast.library import Factor, FactorSet, make_factor
 from fama_fast.panel import GroupField, Panel
 from fama_fast.report import from_document, from_factors, render, write, write_figures
 from fama_fast.report.formula import laid_out
+from fama_fast.report.searched import proposers
 from fama_fast.report.summary import markdown_summary
 from tests.support.browser import browser_page, keep_screenshot, needs_browser
 
@@ -399,3 +401,32 @@ def test_each_pool_is_a_row_of_the_four_measures(document):
     assert ">wide pool, validation<" in html
     assert ">wide pool, test<" not in html
     assert "wide pool" not in render(from_document(document, None))
+
+
+def test_a_run_that_asked_models_says_who_proposed_what(document):
+    def row(proposer, model, gate, fingerprint=None, measured=True):
+        scores = {"train": {"rank_ic": 0.01}} if measured else {}
+        return {"proposer": proposer, "model": model, "gate": gate, "fingerprint": fingerprint, "scores": scores}
+
+    rows = [
+        row("llm", "small", "parse", measured=False),
+        row("llm", "small", "admission", "a"),
+        row("llm", "large", None, "b"),
+        row("evolve", None, "correlation", "c"),
+        row("evolve", None, "correlation", "d"),
+        row("llm", "small", "parse", measured=False),
+    ]
+    found = list(proposers(rows, {"b", "d"}))
+    assert [(r["proposer"], r["model"], r["candidates"], r["measured"], r["found"]) for r in found] == [
+        ("evolve", "", 2, 2, 1),
+        ("llm", "large", 1, 1, 1),
+        ("llm", "small", 3, 1, 0),
+    ]
+    assert found[2]["share"] == 0.5
+    assert [r["stopped"] for r in found] == ["correlation 2", "", "parse 2, admission 1"]
+    assert list(proposers(rows[3:5], {"d"})) == []  # nobody asked a model
+    html = render(replace(from_document(document, None), proposers=tuple(found)))
+    table = html[html.index("Who proposed what") :].split("</table>")[0]
+    for text in ("small", "large", "50%", "parse 2, admission 1"):
+        assert text in table
+    assert "Who proposed what" not in render(from_document(document, None))
