@@ -77,10 +77,10 @@ def test_kernel_time_sees_programs_and_row_loops_and_leaves_them_as_they_were() 
 def test_a_watched_race_drops_nothing_and_tells_who_lost() -> None:
     watches = {}
     results = {}
-    panel = panels.noise(1, 60, 800)
+    panel = panels.noise(2, 60, 800)
     for arm in ("race", "exact"):
         with watched_race(decides=arm == "race") as watches[arm]:
-            results[arm], _ = mined(panel, 1, 150, 1, control={"random": False}, run={"candidates": 30})
+            results[arm], _ = mined(panel, 2, 150, 1, control={"random": False}, run={"candidates": 30})
     assert results["exact"].funnel["screening"] == 0
     assert results["race"].funnel["screening"] > 0
     assert watches["exact"].raced > 0

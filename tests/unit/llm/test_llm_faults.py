@@ -588,7 +588,7 @@ def test_hostile_answers_are_data(model: Model, tmp_path: Path, panel: Panel) ->
     items.append({"hypothesis": HYPOTHESIS, "expression": "RANK(TS_RETURNS(CLOSE, 3))", "explanation": HYPOTHESIS})
     model.handler = lambda _: json.dumps({"alphas": items})
     before = sorted(p.name for p in tmp_path.iterdir())
-    result = run(model, tmp_path, rounds=2, panel=panel, per_prompt=100, max_new_factors=len(items))
+    result = run(model, tmp_path, rounds=2, panel=panel, per_prompt=100, max_new_factors=len(items), tune=0.0)
     assert result.rounds == 2
     assert {p.name for p in tmp_path.iterdir()} - set(before) <= {"runs", "log.txt"}
     with Ledger.open(str(tmp_path / "runs" / "ledger.sqlite"), create=False) as ledger:
