@@ -6,6 +6,7 @@ Command modules import numba, Polars and the like inside their functions only, s
 from __future__ import annotations
 
 import functools
+import shutil
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,8 @@ from fama_fast.cli import (
     runs,
     score,
 )
+
+_WIDEST = 120  # columns of help: longer lines are hard to read
 
 
 def _show_version(wanted: bool) -> None:
@@ -49,6 +52,7 @@ def build_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
+        context_settings={"max_content_width": max(80, min(shutil.get_terminal_size().columns, _WIDEST))},
     )
 
     @app.callback()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fama_fast.cli.common import DataPath, Groups, Universe, check_ending, note
+from fama_fast.cli.common import Groups, Universe, check_ending, note
 from fama_fast.cli.given import Given, LedgerPath, read_given
 from fama_fast.cli.reading import takes_reading
 from fama_fast.errors import ConfigError, DataError
@@ -46,7 +46,15 @@ def signal(
             show_default=False,
         ),
     ],
-    data: DataPath = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="Parquet or CSV file, folder or glob, or a qlib folder (default: the run's own data).",
+            show_default=False,
+        ),
+    ] = None,
     date: Annotated[
         str | None, typer.Option("--date", metavar="D", help="The date (default: the last one of the data).")
     ] = None,
