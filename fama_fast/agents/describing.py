@@ -15,6 +15,7 @@ from fama_fast.agents.measuring import gate_context, refusal
 from fama_fast.errors import UnknownName, nearest_name
 from fama_fast.lang import get_dialect
 from fama_fast.mining.candidate import Candidate
+from fama_fast.mining.run.brief import market_name
 from fama_fast.mining.run.to_records import split_days
 from fama_fast.panel import Panel
 from fama_fast.proposals.operator_text import describe, first_sentence
@@ -37,7 +38,7 @@ def data_description(session: AgentSession) -> dict[str, Any]:
     vocabulary = market.vocabulary
     shown = ("days",) if config.data.mask else ("first", "last", "days")
     described = {
-        "source": MASKED if config.data.mask else whole.source,
+        "source": MASKED if config.data.mask else market_name(whole.source),
         "symbols": whole.shape[1],
         "dates": whole.shape[0],
         "splits": {name: {key: splits[name][key] for key in shown} for name in ("train", "valid", "test")},

@@ -10,6 +10,7 @@ from fama_fast.agents.describing import MASKED
 from fama_fast.ledger.lineage import Lineage
 from fama_fast.ledger.records import trials_of
 from fama_fast.mining.library.gates import funnel
+from fama_fast.mining.run.brief import market_name
 
 if TYPE_CHECKING:
     from fama_fast.agents.session import AgentSession
@@ -32,7 +33,7 @@ def report(session: AgentSession) -> dict[str, Any]:
         return {
             "run": run.id,
             "ledger": session.ledger.place,
-            "data": MASKED if session.config.data.mask else run.source,
+            "data": MASKED if session.config.data.mask else market_name(run.source),
             **session.looks.as_dict(),
             "valid_t_needed": figure(session.looks.needed()),
             "funnel": {gate: count for gate, count in funnel(rows).items() if count},

@@ -226,5 +226,5 @@ def _show(frame: pl.DataFrame) -> None:
                 print(f"{'...':>7}")
             continue
         rank = "-" if row["rank"] is None else f"{row['rank']:g}"
-        value = "-" if row["signal"] is None else f"{row['signal']:+.4f}"
+        value = "-" if row["signal"] is None else f"{row['signal']:+.4g}"
         print(f"{rank:>7}  {row['symbol']:<14}{value:>10}{row['weight']:>+10.4f}")

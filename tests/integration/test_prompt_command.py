@@ -93,6 +93,9 @@ def test_what_is_printed_is_what_the_first_round_sends(
     assert model.sent == messages(shown)
     assert len(model.sent) == shown["wanted"] == 3
     assert len({json.dumps(m) for m in model.sent}) == 3
+    # A simulated market does not tell what it hides.
+    assert "a simulated market" in json.dumps(model.sent)
+    assert "planted" not in json.dumps(model.sent)
 
 
 def test_the_next_round_of_an_unfinished_run(model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ def brief_of(config: MiningConfig, market: Market) -> Brief:
     dates = market.panel.dates
     objective, masked = market.yardstick.objective, config.data.mask
     return Brief(
-        market="" if masked else _name(market.whole.source),
+        market="" if masked else market_name(market.whole.source),
         bars=bars_text(dates, market.panel.sessions),
         symbols=market.whole.shape[1],
         members=float(np.mean(market.members[train])),
@@ -51,9 +51,10 @@ def brief_of(config: MiningConfig, market: Market) -> Brief:
     )
 
 
-def _name(source: str) -> str:
-    """What the data are called, without the folders that they lie in."""
-    return source if source.startswith("simulator") else Path(source).name or source
+def market_name(source: str) -> str:
+    """What the data are called to a model or an agent: without the folders that they lie in, and of a simulated market
+    without the relations that it hides."""
+    return "a simulated market" if source.startswith("simulator") else Path(source).name or source
 
 
 def bars_text(dates: NDArray[np.generic], sessions: IntArray) -> str:

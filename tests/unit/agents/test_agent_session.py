@@ -417,6 +417,8 @@ def test_a_masked_session_names_no_market_and_no_date(panel: Panel, tmp_path: Pa
             told[mask] = repr(answers)
     year = str(panel.dates[0])[:4]
     assert year in told[False]
-    assert "simulator" in told[False]
+    assert "a simulated market" in told[False]
+    assert "planted" not in told[False]
     assert f"'{year}" not in told[True]
+    assert "simulated" not in told[True]
     assert "simulator" not in told[True]
