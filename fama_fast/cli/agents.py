@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fama_fast.cli.common import DataPath, Groups, MinMembers, Universe, note
+from fama_fast.cli.common import DataPath, Groups, MinMembers, Threads, Universe, note
 from fama_fast.cli.large import MemoryBudget  # noqa: TC001
 from fama_fast.cli.reading import options_given, takes_reading
 from fama_fast.panel.reading import PLAIN, Reading
@@ -46,9 +46,7 @@ def mcp(
     ] = None,
     min_members: MinMembers = None,
     memory_budget: MemoryBudget = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", help="Cores to use (default: all).", show_default=False)
-    ] = None,
+    threads: Threads = None,
     http: Annotated[
         bool, typer.Option("--http", help="Serve this machine over HTTP, in place of standard input and output.")
     ] = False,

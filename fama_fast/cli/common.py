@@ -31,6 +31,9 @@ Loaded = TypeVar("Loaded")
 EXPRESSION_COMMAND = {"ignore_unknown_options": True}
 
 Expressions = Annotated[list[str], typer.Argument(metavar="EXPR", help="Alpha expressions.", show_default=False)]
+Threads = Annotated[
+    int | None, typer.Option("--threads", metavar="N", help="Cores to use (default: all).", show_default=False)
+]
 DataPath = Annotated[
     str | None,
     typer.Option(

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fama_fast.cli.clusters import Cluster  # noqa: TC001  (typer reads the annotations)
-from fama_fast.cli.common import DataPath, Groups, MinMembers, Universe, note
+from fama_fast.cli.common import DataPath, Groups, MinMembers, Threads, Universe, note
 from fama_fast.cli.json_errors import error_as_json
 from fama_fast.cli.large import MemoryBudget  # noqa: TC001
 from fama_fast.cli.reading import options_given, takes_reading
-from fama_fast.cli.run_settings import Ideas, run_settings
+from fama_fast.cli.run_settings import ConfigFile, Ideas, RunLedger, run_settings
 from fama_fast.cli.signals import first_asks
 from fama_fast.cli.targets import Neutralize, TargetReturns, TradableBar, Winsorize  # noqa: TC001
 from fama_fast.errors import EXIT_INTERRUPTED
@@ -42,10 +42,7 @@ def register(app: typer.Typer) -> None:
 
 
 def mine(
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", metavar="FILE", help="YAML configuration.", show_default=False),
-    ] = None,
+    config: ConfigFile = None,
     data: DataPath = None,
     universe: Universe = None,
     groups: Groups = None,
@@ -93,14 +90,8 @@ def mine(
             show_default=False,
         ),
     ] = None,
-    ledger: Annotated[
-        str | None,
-        typer.Option("--ledger", metavar="FILE", help="Where runs are recorded.", show_default=False),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option("--threads", metavar="N", help="Cores to use (default: all).", show_default=False),
-    ] = None,
+    ledger: RunLedger = None,
+    threads: Threads = None,
     horizon: Annotated[
         list[int] | None,
         typer.Option(

@@ -10,7 +10,7 @@ import typer
 from fama_fast.cli.common import DataPath, Groups, MinMembers, Universe, note
 from fama_fast.cli.large import MemoryBudget  # noqa: TC001
 from fama_fast.cli.reading import options_given, takes_reading
-from fama_fast.cli.run_settings import Ideas, run_settings
+from fama_fast.cli.run_settings import ConfigFile, Ideas, RunLedger, run_settings
 from fama_fast.panel.reading import PLAIN, Reading
 from fama_fast.terminal import say, say_json
 
@@ -21,10 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def prompt(
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", metavar="FILE", help="YAML configuration.", show_default=False),
-    ] = None,
+    config: ConfigFile = None,
     data: DataPath = None,
     universe: Universe = None,
     groups: Groups = None,
@@ -43,10 +40,7 @@ def prompt(
             show_default=False,
         ),
     ] = None,
-    ledger: Annotated[
-        str | None,
-        typer.Option("--ledger", metavar="FILE", help="Where runs are recorded.", show_default=False),
-    ] = None,
+    ledger: RunLedger = None,
     min_members: MinMembers = None,
     memory_budget: MemoryBudget = None,
     as_json: Annotated[bool, typer.Option("--json", help="The messages and figures as JSON.")] = False,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fama_fast.mining.config import MiningConfig
 
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="YAML configuration.", show_default=False)
+]
+RunLedger = Annotated[
+    str | None, typer.Option("--ledger", metavar="FILE", help="Where runs are recorded.", show_default=False)
+]
 Ideas = Annotated[
     list[str] | None,
     typer.Option(

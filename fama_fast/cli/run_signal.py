@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fama_fast.cli.common import Groups, Universe, check_ending, note
+from fama_fast.cli.common import Groups, Threads, Universe, check_ending, note
 from fama_fast.cli.given import Given, LedgerPath, read_given
 from fama_fast.cli.reading import takes_reading
 from fama_fast.errors import ConfigError, DataError
@@ -84,9 +84,7 @@ def signal(
     universe: Universe = None,
     groups: Groups = None,
     ledger: LedgerPath = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", help="Cores to use (default: all).", show_default=False)
-    ] = None,
+    threads: Threads = None,
     *,
     reading: Reading = PLAIN,
 ) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fama_fast import passes
 from fama_fast.arguments import frozen
 from fama_fast.engine import ranks_on
 from fama_fast.engine.prepare import lowered
@@ -23,11 +22,11 @@ from fama_fast.evaluation.rows import over_rows
 from fama_fast.ledger.records import as_proposed
 from fama_fast.library.codec import KEYS, factor_from_dict
 from fama_fast.mining.config_file import config_from_dict, stored_config
+from fama_fast.mining.measure.streamed_forecast import add_ranks, by_lookback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fama_fast.evaluation.ranks import Ranks
     from fama_fast.ledger.ledger import Ledger
     from fama_fast.ledger.records import RunRecord
     from fama_fast.panel.source import Source
@@ -95,23 +94,14 @@ class SignalPool:
         for i, shares in zip(order, found, strict=True):
             ranks = frozen(oriented_ranks(shares, self.forms[i][1], threads))
             weight = np.full(len(rows), self.weights[i])
-            over_rows(functools.partial(_blend, ranks, weight, sums), ranks.shape, threads)
+            over_rows(functools.partial(add_ranks, ranks, weight, sums), ranks.shape, threads)
         return np.where(sums[2] > 0.0, sums[0], np.nan)
 
     def _order(self, data: Source) -> Sequence[int]:
         if not self.by_lookback:
             return range(len(self.forms))
         roots = lowered([f"RANK({text})" for text, _ in self.forms], data, self.min_coverage)
-        available = frozenset(data.supplied_fields)
-        back = [passes.lookback(root, available) for root in roots]
-        return sorted(range(len(roots)), key=lambda i: (back[i], i))
-
-
-def _blend(ranks: Ranks, weight: FloatArray, sums: Sequence[FloatArray], start: int, stop: int) -> None:
-    """Add a formula's ranks to the rows [start, stop)."""
-    from fama_fast.backends.numba_vm.stats import blend_rows
-
-    blend_rows(ranks, weight, start, stop, *sums)
+        return by_lookback(roots, data)
 
 
 def _listed(document: Mapping[str, Any], source: str, model: str) -> dict[str, Any]:

@@ -112,9 +112,7 @@ def weighted_forecast(
     if not len(forms):
         return out
     roots = lowered([f"RANK({text})" for text, _ in forms], source, run.min_coverage)
-    available = frozenset(source.supplied_fields)
-    back = [passes.lookback(root, available) for root in roots]
-    order = sorted(range(len(roots)), key=lambda i: (back[i], i))
+    order = by_lookback(roots, source)
     roots = tuple(roots[i] for i in order)
     schedule, fields, groups = planned(market, roots, source, every, rows, kept=1)
     for loaded in chunks(source, schedule, fields, groups, rows.start, rows.stop):
@@ -125,7 +123,7 @@ def weighted_forecast(
             for index, values in zip(batch.indices, found, strict=True):
                 ranks = oriented_ranks(values[warm - begin :], forms[order[index]][1], threads)
                 weight = np.full(len(ranks), weights[order[index]])
-                over_rows(functools.partial(_blend, frozen(ranks), weight, sums), ranks.shape, threads)
+                over_rows(functools.partial(add_ranks, frozen(ranks), weight, sums), ranks.shape, threads)
             del found, values, ranks
         universe = loaded.rows(warm, loaded.stop).universe if source.has_universe else None
         labels = [y.rows(loaded, warm, loaded.stop) for y in every]
@@ -134,7 +132,14 @@ def weighted_forecast(
     return out
 
 
-def _blend(ranks: Ranks, weight: FloatArray, sums: Sequence[FloatArray], start: int, stop: int) -> None:
+def by_lookback(roots: Sequence[Node], source: Source) -> list[int]:
+    """Places of roots in the order in which a wide pool's ranks are added up: those that look back least come first."""
+    available = frozenset(source.supplied_fields)
+    back = [passes.lookback(root, available) for root in roots]
+    return sorted(range(len(roots)), key=lambda i: (back[i], i))
+
+
+def add_ranks(ranks: Ranks, weight: FloatArray, sums: Sequence[FloatArray], start: int, stop: int) -> None:
     """Add a factor's ranks to the rows [start, stop) of a forecast; sums: as of `blend_rows`."""
     from fama_fast.backends.numba_vm.stats import blend_rows
 
