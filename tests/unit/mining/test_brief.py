@@ -28,7 +28,7 @@ def test_figures_are_of_the_training_rows_and_the_settings() -> None:
     assert (brief.objective, brief.cost_bps) == ("net spread", 7.0)
     assert (brief.max_nodes, brief.min_t) == (17, 1.5)
     assert brief.target == "the close's return over 5 rows, entered 1 row after the values are known"
-    assert brief.market.startswith("simulator")
+    assert brief.market == "a simulated market"
     assert str(panel.dates[market.rows.test.start])[:10] not in repr(brief)
 
 

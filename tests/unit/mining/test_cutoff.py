@@ -94,7 +94,7 @@ def test_a_masked_prompt_names_no_market_and_no_date(panel: Panel, tmp_path: Pat
         shown[mask] = "\n".join(m.content for m in messages)
     first = str(panel.dates[0])[:10]
     assert first in shown[False]
-    assert "simulator" in shown[False]
+    assert "a simulated market" in shown[False]
     assert first[:4] not in shown[True]
-    assert "simulator" not in shown[True]
+    assert "simulat" not in shown[True]
     assert "30 symbols" in shown[True]
