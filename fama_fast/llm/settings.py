@@ -84,6 +84,7 @@ class LLMSettings(BaseModel):
             endpoint, DeepSeek, Ollama, vLLM, llama.cpp), `anthropic` the Messages API (extra `anthropic`).
         models: in place of `model` several, each with `model` and what of these keys is its own, `name` if that is
             not the model's; prompts go to each by what it earned lately: [{model: a}, {model: b, temperature: 1.0}].
+        model: name of the model, as the server knows it.
         base_url: the server, `https://...` or for a local one `http://...`; None is the provider's own.
         api_key_env: variable, in the environment or in `.env` of the working directory, that holds the
             key. null says that the server asks for none, which only a server named by `base_url` may do.
@@ -103,6 +104,8 @@ class LLMSettings(BaseModel):
         max_retries: attempts after the first when the server is busy, failing or out of reach.
         backoff_s, max_backoff_s: first wait and longest wait between attempts; a Retry-After header above
             the longest wait ends the attempts.
+        temperature, top_p: how freely the model chooses its words.
+        max_tokens: tokens of one answer at most.
         max_tries: prompts in all for one batch: the first and the repairs that carry the error messages.
         max_tokens_key: the name this server knows the limit by; `auto` is `max_completion_tokens` for
             OpenAI itself and `max_tokens` elsewhere.

@@ -66,44 +66,45 @@ class Section(BaseModel):
 
 
 class CSSSettings(Section):
-    """Cross-Sample Selection."""
+    """Cross-Sample Selection: which factors a prompt shows as examples."""
 
-    draw: Literal["random", "centroid"] = "random"  # from each cluster: at random (the paper), or the most central
-    min_t: Annotated[float, Field(ge=0.0)] = 2.0  # of the objective in training, of a factor that is an example
-    n_dates: Count = 64  # dates of the training rows that rank vectors are taken on
-    similarity_metric: Literal["spearman"] = "spearman"  # rank vectors make it Spearman's
+    draw: Literal["random", "centroid"] = "random"  # one of each cluster: at random (the paper), or the most central
+    min_t: Annotated[float, Field(ge=0.0)] = 2.0  # least t of the objective in training, of a factor that is an example
+    n_dates: Count = 64  # training dates on which factors are ranked to be compared
+    similarity_metric: Literal["spearman"] = "spearman"  # what "alike" means: the correlation of ranks
 
 
 class CoESettings(Section):
-    """Chain-of-Experience."""
+    """Chain-of-Experience: which paths of improvement a prompt shows."""
 
-    max_length: Count = 5  # steps of a path that are shown, the last ones
-    visit_penalty: Annotated[float, Field(ge=0.0)] = 0.25  # what being shown often costs a chain
+    max_length: Count = 5  # steps of a path that a prompt shows, the last ones
+    visit_penalty: Annotated[float, Field(ge=0.0)] = 0.25  # what being shown often costs a chain whose turn it would be
     min_edge_score: Share = 0.3  # least |correlation| of a step with its parent, and that ties a factor to a chain
-    min_t: Annotated[float, Field(ge=0.0)] = 1.0  # of a step's lead on its parent, day by day, on the objective
+    min_t: Annotated[float, Field(ge=0.0)] = 1.0  # least t, day by day, of a step's lead on its parent
     split_threshold: Share = 0.0  # a chain splits only when the better parent is closer by this much
 
 
 class RunSettings(Section):
     """Size and limits of the search."""
 
-    use_css: bool = True
-    use_coe: bool = True
-    rounds: Annotated[Count, Role.LENGTH] = 3
-    wanted: Count = 20  # new factors: of the short list at most; the search ends by its other limits
-    candidates: Count = 40  # asked for in each round
+    use_css: bool = True  # show examples chosen by Cross-Sample Selection
+    use_coe: bool = True  # show paths of the Chain-of-Experience
+    rounds: Annotated[Count, Role.LENGTH] = 3  # rounds of proposals at most
+    wanted: Count = 20  # new factors of the short list at most; without a short list the search ends when it has them
+    candidates: Count = 40  # formulas asked for in each round
     reward: Literal["own", "pool"] = "own"  # what evolve is paid for: own score, or what the wide pool earns by it
     patience: Count = 3  # rounds without gain of the pool's validation RankIC before stopping
-    min_gain: Annotated[float, Field(ge=0.0)] = 0.0  # what counts as gain
-    max_candidates: Annotated[Count | None, Role.LENGTH] = None  # budgets over the whole run
-    max_tokens: Annotated[Count | None, Role.LENGTH] = None
-    max_seconds: Annotated[Positive | None, Role.LENGTH] = None  # of search, over all parts of a resumed run
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    threads: Annotated[Count | None, Role.PLACE] = None
+    min_gain: Annotated[float, Field(ge=0.0)] = 0.0  # what the pool must gain for a round to count
+    max_candidates: Annotated[Count | None, Role.LENGTH] = None  # formulas of the whole run at most
+    max_tokens: Annotated[Count | None, Role.LENGTH] = None  # tokens of a language model at most, over the whole run
+    max_seconds: Annotated[Positive | None, Role.LENGTH] = None  # seconds of search, over all parts of a resumed run
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0  # of every random choice: the same seed gives the same run
+    threads: Annotated[Count | None, Role.PLACE] = None  # null: one a core; results do not depend on it
     memory_budget: Annotated[Size | None, Role.PLACE] = (
         None  # such as "1GB": Parquet is read part by part within it, not loaded
     )
-    min_coverage: Annotated[float, Field(gt=0.0, le=1.0)] | None = None  # share of a window that must be present
+    min_coverage: Annotated[float, Field(gt=0.0, le=1.0)] | None = None  # share of a window that must be present;
+    # null: all
     update_cache: bool = True  # write admitted factors to paths.factor_cache, where one is set
 
 
@@ -114,44 +115,45 @@ class PathSettings(Section):
     market_data: Annotated[str | None, Role.DATA] = (
         None  # CSV or Parquet: file, folder or glob; none means the simulator
     )
-    universe: str | None = None  # membership file: symbol, start, end
+    universe: str | None = None  # file of who belongs to the market when: symbol, start, end
     groups: str | list[str] | None = None  # group files, joined by symbol
     factor_cache: str | None = None  # starting library (YAML file, or a folder of them)
-    prompts_dir: str | None = None
-    output_dir: Annotated[str, Role.PLACE] = "runs"
+    prompts_dir: str | None = None  # folder of prompt templates, in place of those that come with the package
+    output_dir: Annotated[str, Role.PLACE] = "runs"  # folder of the ledger and of what a run writes
     replay: str | None = None  # what `proposer: replay` replays
 
 
 class SignalSettings(Section):
     """A planted signal of the simulator."""
 
-    expression: str
-    rank_ic: Annotated[float, Field(gt=-1.0, lt=1.0)]
+    expression: str  # the formula that foretells returns
+    rank_ic: Annotated[float, Field(gt=-1.0, lt=1.0)]  # how well
 
 
 class SimulatorSettings(Section):
     """The data when `paths.market_data` is not given; what is not set is the packaged default's."""
 
-    symbols: Count | None = None
-    dates: Count | None = None
-    seed: Annotated[int, Field(ge=0)] | None = None
-    signals: list[SignalSettings] | None = None  # [] is pure noise
+    symbols: Count | None = None  # how many stocks
+    dates: Count | None = None  # how many days
+    seed: Annotated[int, Field(ge=0)] | None = None  # of the market, not of the run
+    signals: list[SignalSettings] | None = None  # planted: [{expression: ..., rank_ic: 0.05}]; [] is pure noise
     kind: Literal["symmetric", "martingale"] | None = None  # martingale: ranks can be predicted, and nothing pays
 
 
 class DataSettings(Section):
     """Selection of the data: which part is used, and how it is read."""
 
-    fields: list[str] | None = None
-    start: dt.date | str | None = None
-    end: dt.date | str | None = None
+    fields: list[str] | None = None  # columns that formulas may use; null: all
+    start: dt.date | str | None = None  # first date, such as 2015-01-01
+    end: dt.date | str | None = None  # last date
     columns: dict[str, str] = {}  # what the data call things: {close: px_last, date: day, symbol: code}
-    adjusted: bool = False  # returns and labels of the adjusted close
-    timezone: str | None = None  # of the market, where stamps of daily bars are another's
-    duplicates: Literal["error", "first", "last"] = "error"  # rows of one date and symbol that differ
-    min_symbols: Annotated[float, Field(gt=0.0)] | None = None  # fewer symbols (a share below 1): no market day
-    encoding: str | None = None  # of CSV files
-    decimal: Literal[".", ","] | None = None
+    adjusted: bool = False  # take returns and labels from the adjusted close
+    timezone: str | None = None  # of the market, where the data's stamps are in another, such as America/New_York
+    duplicates: Literal["error", "first", "last"] = "error"  # which row counts where a symbol has several on one date
+    min_symbols: Annotated[float, Field(gt=0.0)] | None = None  # a date with fewer symbols (a share below 1) is no
+    # market day
+    encoding: str | None = None  # of CSV files; null: found out
+    decimal: Literal[".", ","] | None = None  # sign between whole and part in CSV files; null: found out
     mask: bool = (
         False  # prompts, and an agent's server, name neither the market nor a date, which a model may have read of
     )
@@ -174,9 +176,9 @@ class DataSettings(Section):
 class SplitSettings(Section):
     """Train, validation and test by date, and the label."""
 
-    fractions: Annotated[list[float], Field(min_length=3, max_length=3)] = [0.6, 0.2, 0.2]
-    horizon: Count = 1
-    entry_lag: Annotated[int, Field(ge=0)] = 1  # 1: enter at the next close; 0: the FAMA paper's same close
+    fractions: Annotated[list[float], Field(min_length=3, max_length=3)] = [0.6, 0.2, 0.2]  # train, validation, test
+    horizon: Count = 1  # rows that a position is held
+    entry_lag: Annotated[int, Field(ge=0)] = 1  # rows before entry. 1: the next close; 0: the FAMA paper's same close
     embargo: Annotated[int, Field(ge=0)] = 0  # dates left out after each split, beyond the purge
     min_members: Count = 10  # dates on which the universe has fewer members are not scored
 
@@ -189,40 +191,41 @@ class SplitSettings(Section):
 
 
 class TargetSettings(Section):
-    """What is predicted, and what can be traded; see `fama_fast.target`. Empty: the close's return of `splits.horizon`
-    rows, entered `splits.entry_lag` rows later, which are its short form."""
+    """What is predicted, and what can be traded. Empty: the close's return of `splits.horizon` rows, entered
+    `splits.entry_lag` rows later, which are its short form."""
 
-    returns: str | None = None  # LEAD(OPEN, 2) / LEAD(OPEN, 1) - 1: x as it will be d rows later is LEAD(x, d)
-    column: str | None = None  # in place of it a column of the data that is the label
+    returns: str | None = None  # such as LEAD(OPEN, 2) / LEAD(OPEN, 1) - 1; LEAD(x, d) is x in d rows
+    column: str | None = None  # a column of the data that is the label, in place of returns
     reach: Count | None = None  # rows that the column looks ahead
     horizons: list[Count] | None = None  # rows held; several are several labels, whose measures are averaged
     neutralize: list[str] = []  # groups and expressions known at t whose part is taken out
-    beta: bool | int | None = None  # less the market's part; days of the slope (true: 60)
+    beta: bool | int | None = None  # take the market's part out; days of its slope (true: 60)
     winsorize: Annotated[float, Field(gt=0.0, lt=0.5)] | None = None  # share of a date's labels held in at either end
     tradable: str | None = None  # condition on the bar of the entry, or a-share
     dialect: str = "fama"  # of the expressions
 
 
 class GateSettings(Section):
-    """Limits of the gates; see `gates.GATES` for their order."""
+    """Limits of the gates that every formula goes through."""
 
-    max_nodes: Count = 40
-    max_depth: Count = 12
-    max_lookback: Count = 250
+    max_nodes: Count = 40  # operators, fields and numbers of a formula at most
+    max_depth: Count = 12  # operators in operators at most
+    max_lookback: Count = 250  # rows of history that a formula may need
     price_level: Literal["refuse", "allow"] = "refuse"  # an order that hangs on price levels; allow: unadjusted ones
     strict_units: bool = False  # stop what mixes units, such as CLOSE + VOLUME
     max_overlap: Share = 0.9  # largest subtree shared with a library member, as a share of the larger of the two
-    min_coverage: Share = 0.5  # members with a value, mean over training dates
-    min_dates: Count = 20  # training dates with a defined RankIC
-    min_rank_ic: Annotated[float, Field(ge=0.0)] = 0.01  # |RankIC| on the training rows
-    min_t: Annotated[float, Field(ge=0.0)] = 2.0  # |Newey-West t| of it
+    min_coverage: Share = 0.5  # share of members with a value, mean over training dates
+    min_dates: Count = 20  # training dates with a defined RankIC at least
+    min_rank_ic: Annotated[float, Field(ge=0.0)] = 0.01  # least |RankIC| in training
+    min_t: Annotated[float, Field(ge=0.0)] = 2.0  # least |Newey-West t| of it
     sign_agreement: bool = False  # IC, RankIC and spread must have one sign in training
     periods: Count = 1  # parts that the training rows are cut into, one after another; 1: not looked at
-    min_periods_share: Share = 1.0  # of them in which the mean must be above 0
-    max_correlation: Share = 0.7  # |correlation| of rank vectors with any library member
+    min_periods_share: Share = 1.0  # share of these parts in which the mean must be above 0
+    max_correlation: Share = 0.7  # largest |correlation| of ranks with a member of the library
     complexity_penalty: Annotated[float, Field(ge=0.0)] = 0.00005  # RankIC charged for each node
     replace_margin: Annotated[float, Field(ge=0.0)] = 0.1  # a rival must be better by this share of its score
-    replace_t: Annotated[float, Field(ge=0.0)] = 2.0  # and by this Newey-West t of the daily difference
+    replace_t: Annotated[float, Field(ge=0.0)] = 2.0  # and by this Newey-West t of the daily difference to the one it
+    # replaces
 
     @property
     def limits(self) -> Limits:
@@ -231,10 +234,10 @@ class GateSettings(Section):
 
 
 class RacingSettings(Section):
-    """Screening on a growing sample of training dates; see `racing` for the rule and its assumption."""
+    """Screening on a growing sample of training dates, which drops losers before they are scored exactly."""
 
-    enabled: bool = True
-    error: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05  # of dropping a candidate that would reach its bar
+    enabled: bool = True  # race where it saves more than it costs
+    error: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05  # chance of dropping a candidate that would reach its bar
     blocks: Annotated[int, Field(ge=2)] = 6  # parts that the training dates are cut into
     rungs: Annotated[int, Field(ge=1)] = 2  # parts that are run before a score is exact
     share_of_best: Share = 0.25  # the bar is at least this share of the best new factor's RankIC
@@ -248,16 +251,16 @@ class VerdictSettings(Section):
 
 
 class PoolSettings(Section):
-    """The combined forecast of all new factors, which decides `run.patience`, and the short list that a run ends with;
-    see `pools.short_list`."""
+    """The combined forecast of all new factors, which decides `run.patience`, and the short list that a run ends
+    with."""
 
-    model: Literal["ridge", "equal"] = "ridge"  # which one decides and is taken to the test; both are shown
-    ridge: Annotated[float, Field(gt=0.0)] | Literal["auto"] = "auto"  # penalty, as a share of the mean variance of the
-    # ranks; auto: chosen by walking forward over earlier dates
+    model: Literal["ridge", "equal"] = "ridge"  # which weights decide and are taken to the test; both are shown
+    ridge: Annotated[float, Field(gt=0.0)] | Literal["auto"] = "auto"  # penalty of the weights, as a share of the
+    # mean variance of the ranks; auto: chosen by walking forward over earlier dates
     refit: Count = 21  # dates that weights are kept for when they walk forward over the validation rows
     short_list: bool = True  # choose the factors at the end, of all that was measured; false: those that were admitted,
     # and the search ends when there are `run.wanted`
-    min_t: Annotated[float, Field(ge=0.0)] = 1.0  # |t| in training of a factor of the short list by itself, in place of
+    min_t: Annotated[float, Field(ge=0.0)] = 1.0  # least |t| in training of each factor of the short list, in place of
     # `gates.min_t`
 
     @field_validator("ridge", mode="before")
@@ -270,14 +273,14 @@ class PoolSettings(Section):
 
 
 class WideSettings(Section):
-    """The wide pool: the forecast of every formula that was measured and is no copy; see `pools.wide`."""
+    """The wide pool: the forecast of every formula that was measured and is no copy."""
 
-    enabled: bool = True
+    enabled: bool = True  # forecast with every formula that was measured
     dates_a_year: Count = 48  # training dates, sampled, on which formulas are held against each other
     near_copy: Annotated[float, Field(gt=0.0, le=1.0)] = (
         0.9  # |correlation| with an earlier formula on a few dates that leaves a proposal out, unmeasured; 1: none is
     )
-    penalty: Annotated[float | None, Field(gt=0.0)] = None  # of its weights; none: chosen by walking forward
+    penalty: Annotated[float | None, Field(gt=0.0)] = None  # penalty of its weights; null: chosen by walking forward
     level: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.01  # one-sided level on validation at which it opens the test
 
 
@@ -293,15 +296,15 @@ class ControlSettings(Section):
 class LoggingSettings(Section):
     """Standard-library logging of the run's lines."""
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
-    log_file: str | None = None
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"  # least level that is written
+    log_file: str | None = None  # written there too
 
 
 class TrackingSettings(Section):
-    """A copy of the run in MLflow; see `tracking`."""
+    """A copy of the run in MLflow."""
 
-    mlflow_uri: str | None = None  # http(s) of a tracking server, or of a database, such as sqlite:///mlflow.db
-    experiment: Annotated[str, Field(min_length=1, max_length=500)] = "fama-fast"
+    mlflow_uri: str | None = None  # URL of a tracking server or of a database: sqlite:///mlflow.db
+    experiment: Annotated[str, Field(min_length=1, max_length=500)] = "fama-fast"  # its name in MLflow
 
     @field_validator("mlflow_uri")
     @classmethod
@@ -317,8 +320,7 @@ class TrackingSettings(Section):
 
 
 class ClusterSettings(Section):
-    """The cluster on which candidates are scored; see `fama_fast.cluster`. `cluster: local:4` is short for its address
-    alone."""
+    """The cluster on which candidates are scored. `cluster: local:4` is short for its address alone."""
 
     address: str | None = None  # of a Dask scheduler, tcp://host:port, or local:N; none means this process
     memory_limit: Size | None = None  # of each local worker, such as "4GB"
@@ -349,14 +351,16 @@ class MiningConfig(Section):
     """All settings of one mining run."""
 
     k: Count = 7  # clusters of Cross-Sample Selection
-    l: Count = 5  # noqa: E741  (the paper's name)  exemplars shown; never more than one a cluster
+    l: Count = 5  # noqa: E741  (the paper's name)  examples that a prompt shows; never more than one a cluster
     u: Annotated[int, Field(ge=0)] = 20  # chains are extended or split only once the library holds so many factors
-    proposer: Annotated[str, AfterValidator(check_kind)] = "evolve"
-    mix: dict[Annotated[str, AfterValidator(_share_of)], Positive] = {}  # shares of `mixed`
+    proposer: Annotated[str, AfterValidator(check_kind)] = "evolve"  # who proposes formulas: evolve, llm, mixed or
+    # replay
+    mix: dict[Annotated[str, AfterValidator(_share_of)], Positive] = {}  # shares of the proposers of `proposer:
+    # mixed`: {llm: 0.3, evolve: 0.7}
     library: Annotated[str, AfterValidator(check_library)] = (
-        SEEDS  # that the search starts from where no cache has one:
+        SEEDS  # what the search starts from where paths.factor_cache has no factors:
     )
-    # a name, or the path of a file or folder of factors
+    # seeds, alpha101, alpha158, alpha360, gtja191, or the path of a file or folder of factors
     ledger: Annotated[str | None, Role.PLACE] = None  # file or SQLAlchemy URL; default <paths.output_dir>/ledger.sqlite
     css: CSSSettings = CSSSettings()
     coe: CoESettings = CoESettings()
@@ -373,8 +377,9 @@ class MiningConfig(Section):
     control: Annotated[ControlSettings, Role.LENGTH] = ControlSettings()
     objective: Annotated[str, AfterValidator(check_objective)] = DEFAULT  # rank_ic, ic, spread or net: what the search
     # climbs, gates test and the pool fits; thresholds are RankICs, into which spreads are converted
-    cost_bps: Annotated[float, Field(ge=0.0)] = COST_BPS  # of net: hundredths of a percent of what is traded
-    objectives: list[Objective] = []  # admit the Pareto front of these, in place of RankIC less complexity
+    cost_bps: Annotated[float, Field(ge=0.0)] = COST_BPS  # costs of a net return, in hundredths of a percent of what
+    # is traded
+    objectives: list[Objective] = []  # admit the Pareto front of two or more of these, in place of one score
     llm: LLMSettings = LLMSettings()
     logging: Annotated[LoggingSettings, Role.PLACE] = LoggingSettings()
     tracking: Annotated[TrackingSettings, Role.PLACE] = TrackingSettings()

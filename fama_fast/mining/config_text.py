@@ -12,7 +12,7 @@ import re
 import textwrap
 import tokenize
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -31,6 +31,58 @@ _HEAD = (
 def config_text(settings: MiningConfig) -> str:
     """YAML with every key of the settings: what is not at its default as it is, the others behind a `#`."""
     return "".join(f"{line}\n" for line in [*_wrapped(_HEAD), "", *_section(settings, MiningConfig(), 0)])
+
+
+class Key(NamedTuple):
+    """One key of a section: its default as YAML has it, the values it may have where they are few, what it means."""
+
+    name: str
+    default: str
+    choices: tuple[str, ...]
+    meaning: str
+
+
+class Explained(NamedTuple):
+    """One section (`run`; the empty name is the keys of none), what it is, and its keys in order."""
+
+    name: str
+    about: str
+    keys: tuple[Key, ...]
+
+
+def explained(settings: BaseModel, name: str = "") -> Iterator[Explained]:
+    """Every section of the settings with the keys that it has itself, sections within it after it.
+
+    Args:
+        settings: the settings, whose values are shown as the defaults.
+        name: dotted name of their section.
+
+    Raises:
+        ValueError: a key has no comment beside its field, and no line in its model's docstring.
+    """
+    model = type(settings)
+    about, listed = _about(model)
+    comments, keys, inner = {**listed, **_comments(model)}, [], []
+    for key, field in model.model_fields.items():
+        value, dotted = getattr(settings, key), f"{name}.{key}".lstrip(".")
+        if isinstance(value, BaseModel):
+            inner.append((value, dotted))
+            continue
+        if not comments.get(key):
+            raise ValueError(
+                f"{dotted} says nowhere what it means: write a comment beside its field in {model.__name__}"
+            )
+        keys.append(Key(key, _written(value), _choices(field.annotation), comments[key]))
+    yield Explained(name, about, tuple(keys))
+    for value, dotted in inner:
+        yield from explained(value, dotted)
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    """The texts that a `Literal` within an annotation allows."""
+    if get_origin(annotation) is Literal:
+        return tuple(map(str, get_args(annotation)))
+    return tuple(choice for part in get_args(annotation) for choice in _choices(part))
 
 
 def _section(given: BaseModel, usual: BaseModel, depth: int) -> Iterator[str]:

@@ -49,7 +49,7 @@ def test_every_key_is_there_and_all_of_them_set_are_the_same_settings() -> None:
 def test_what_is_set_stands_without_a_sign() -> None:
     given = config_from_dict({"run": {"seed": 4}, "splits": {"fractions": [0.5, 0.25, 0.25]}, "objective": "net"})
     text = config_text(given)
-    assert "\n  seed: 4\n" in text
+    assert "\n  seed: 4  # of every random choice" in text
     assert "\n  # rounds: 3" in text
     assert config_from_dict(yaml.safe_load(text)) == given
 

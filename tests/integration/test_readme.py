@@ -1,4 +1,4 @@
-"""The README's examples run, in order, as a reader would paste them; its commands and keys exist."""
+"""The README's examples run, in order, as a reader would paste them; its commands exist."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 import fama_fast as ff
 from fama_fast import ops
 from fama_fast.data import SimulationSpec, simulate, to_frame
-from fama_fast.mining.config import MiningConfig
 from tests.support.paths import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -55,26 +54,6 @@ def test_commands_exist_and_take_these_options(folder: Path, capsys: pytest.Capt
         expected = 2 if "CLOZE" in line else 0
         assert code == expected, line
     assert "did you mean CLOSE?" in capsys.readouterr().err
-
-
-def test_configuration_example_and_table_name_real_keys() -> None:
-    from fama_fast.mining.config_file import config_from_dict, load
-
-    (example,) = blocks("yaml")
-    config = config_from_dict(load(example, "README.md"))
-    assert config.run.rounds == 10
-    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", README, flags=re.MULTILINE)
-    assert {name for name, _ in rows} == {n for n, f in MiningConfig.model_fields.items() if is_section(f.annotation)}
-    for section, text in rows:
-        known = set(MiningConfig.model_fields[section].annotation.model_fields)  # type: ignore[union-attr]
-        named = {n.split(".")[0] for n in re.findall(r"`([a-z_.{}, ]+)`", text)}
-        assert named <= known, f"{section}: {named - known}"
-        if "..." not in text:
-            assert known - named <= {"similarity_metric"}, f"{section} leaves out {known - named}"
-
-
-def is_section(annotation: object) -> bool:
-    return hasattr(annotation, "model_fields")
 
 
 def test_speed_table_names_operators() -> None:
