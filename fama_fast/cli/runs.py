@@ -14,7 +14,7 @@ from fama_fast.ledger.records import to_the_second
 from fama_fast.terminal import ascii_only, json_text, printable, say, say_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from fama_fast.ledger.kin import ChainLink, ChainPath, Kin
     from fama_fast.ledger.ledger import Ledger
@@ -108,12 +108,13 @@ def show(
 ) -> None:
     """Show one run: its state, its funnel and its new factors."""
     from fama_fast.ledger.ownership import RUNNING, owner_text, status_now, why
+    from fama_fast.ledger.records import trials_of
     from fama_fast.mining.library.gates import funnel
     from fama_fast.mining.verdict.results import measure_rows
 
     with _open(ledger, config) as store:
         record = store.get_run(run)
-        proposed = store.candidates(record.id)
+        proposed = trials_of(store.candidates(record.id))
         looks = store.test_looks(record.data_hash)
     if as_json:
         say_json(_as_data(record, proposed, candidates) | {"test_looks": looks})
@@ -149,7 +150,7 @@ def _look_row(look: dict[str, Any], run: str) -> dict[str, Any]:
     }
 
 
-def _candidate_row(row: dict[str, Any]) -> dict[str, Any]:
+def _candidate_row(row: Mapping[str, Any]) -> dict[str, Any]:
     train = row["scores"].get("train", {}).get("rank_ic")
     return {
         "round": row["round"],
@@ -161,7 +162,7 @@ def _candidate_row(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _as_data(record: RunRecord, proposed: list[dict[str, Any]], candidates: bool) -> dict[str, Any]:
+def _as_data(record: RunRecord, proposed: Sequence[Mapping[str, Any]], candidates: bool) -> dict[str, Any]:
     from dataclasses import asdict
 
     from fama_fast.ledger.ownership import status_now, why

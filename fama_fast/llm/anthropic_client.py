@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import ConfigError
+from fama_fast.llm.anthropic_batches import AnthropicBatches
 from fama_fast.llm.chat import REFUSAL, Reply
 from fama_fast.llm.decoding.answer import ANSWER_SCHEMA
 from fama_fast.llm.faults import AttemptFailed, Fault, whole
@@ -77,6 +78,10 @@ class AnthropicClient(SDKClient):
             extra["output_config"] = output
         extra = {**s.extra_body, **extra}
         return body | ({"extra_body": extra} if extra else {})
+
+    def batches(self) -> AnthropicBatches:
+        """The batch interface."""
+        return AnthropicBatches(self)
 
     def stream(self, body: dict[str, Any]) -> Any:
         """The streamed response."""

@@ -32,7 +32,7 @@ class Reply:
             `content_filter` (the server held it back), or what else the server said.
         prompt_tokens, completion_tokens: 0 when not reported. cached_tokens: of the prompt's, those that the server
             read from its cache; written_tokens: those that it wrote there.
-        requests: that were sent for it, 0 for one that was recorded before.
+        requests: that were sent for it, 0 for one that was recorded before. batched: it came in a batch, at its price.
     """
 
     text: str
@@ -42,6 +42,7 @@ class Reply:
     requests: int = 1
     cached_tokens: int = 0
     written_tokens: int = 0
+    batched: bool = False
 
     @property
     def truncated(self) -> bool:

@@ -1,15 +1,12 @@
 """A log of all exchanges with a model, one JSON line each, looked up by prompt hash.
 
-Lines are appended whole and synced before anyone reads the answer, so a run that is killed loses at most the line it
-was writing, and the next one clears that away. Threads and processes may append at once. Keys never reach this module:
-what it is given has none.
+A line is on disk before anyone reads the answer, so a run that is killed loses at most the line it was writing. Threads
+and processes may append at once. Keys never reach this module: what it is given has none.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from fama_fast.errors import ProposerError
 from fama_fast.llm.chat import Reply
+from fama_fast.llm.durable_lines import append_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from fama_fast.llm.prompt import Message
 
@@ -39,6 +37,7 @@ class Exchange:
     request: Mapping[str, Any] = field(default_factory=dict)
     cached_tokens: int = 0
     written_tokens: int = 0
+    batched: bool = False
 
     @classmethod
     def of(cls, prompt_hash: str, reply: Reply, request: Mapping[str, Any]) -> Exchange:
@@ -52,6 +51,7 @@ class Exchange:
             request,
             reply.cached_tokens,
             reply.written_tokens,
+            reply.batched,
         )
 
     def reply(self) -> Reply:
@@ -64,6 +64,7 @@ class Exchange:
             requests=0,
             cached_tokens=self.cached_tokens,
             written_tokens=self.written_tokens,
+            batched=self.batched,
         )
 
     @property
@@ -74,12 +75,16 @@ class Exchange:
 
     def as_line(self) -> str:
         usage = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}
-        cache = {"cached_tokens": self.cached_tokens, "written_tokens": self.written_tokens}
+        more = {
+            "cached_tokens": self.cached_tokens,
+            "written_tokens": self.written_tokens,
+            "batched": self.batched,
+        }
         record = {
             "prompt_hash": self.prompt_hash,
             "text": self.text,
             "finish": self.finish,
-            "usage": usage | {k: v for k, v in cache.items() if v},
+            "usage": usage | {k: v for k, v in more.items() if v},
             "request": dict(self.request),
         }
         return json.dumps(record, ensure_ascii=True, separators=(",", ":")) + "\n"
@@ -108,6 +113,7 @@ def _exchange(record: Any) -> Exchange:
         record.get("request") or {},
         int(usage.get("cached_tokens", 0)),
         int(usage.get("written_tokens", 0)),
+        bool(usage.get("batched", False)),
     )
     if not isinstance(out.prompt_hash, str) or not isinstance(out.text, str):
         raise TypeError("prompt_hash and text must be text")
@@ -140,31 +146,6 @@ def read_exchanges(path: Path) -> list[Exchange]:
     return out
 
 
-def _sync_folder(folder: Path) -> None:
-    """Sync a folder to disk so that a new file's name is durable, where the system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _locked(file: Any) -> Iterator[None]:
-    """Lock the file against other processes; where the system has no such locks, one process a log."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    fcntl.flock(file.fileno(), fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(file.fileno(), fcntl.LOCK_UN)
-
-
 class ExchangeLog:
     """An append-only log of exchanges that answers repeats."""
 
@@ -188,31 +169,8 @@ class ExchangeLog:
         """Record an exchange on disk before it is used. Raises ProposerError when it cannot be written."""
         with self._lock:
             try:
-                self._write(exchange.as_line().encode())
+                append_line(self.path, exchange.as_line().encode())
             except OSError as error:
                 said = error.strerror or error
                 raise ProposerError(f"{self.path}: the exchange cannot be recorded: {said}") from None
             self._by_hash[exchange.prompt_hash] = exchange
-
-    def _write(self, line: bytes) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = not self.path.exists()
-        with self.path.open("a+b") as file, _locked(file):
-            file.seek(0, os.SEEK_END)
-            torn = False
-            if file.tell():
-                file.seek(-1, os.SEEK_END)
-                torn = file.read(1) != b"\n"
-            if torn:  # the half line of a killed run must not swallow this one
-                self._drop_half_line(file)
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-        if new:
-            _sync_folder(self.path.parent)
-
-    @staticmethod
-    def _drop_half_line(file: Any) -> None:
-        file.seek(0)
-        complete = file.read().rfind(b"\n") + 1
-        file.truncate(complete)

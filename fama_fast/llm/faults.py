@@ -208,7 +208,7 @@ def with_retries(
                 break
             if deadline is not None and time.monotonic() + held >= deadline:
                 raise OutOfTime(f"{who}: the run's time is used up waiting for the limits a minute")
-            _pause(held, sleep, stopped)
+            pause(held, sleep, stopped)
         left = math.inf if deadline is None else deadline - time.monotonic()
         if left <= 0.0:
             raise OutOfTime(f"{who}: the run's time is used up")
@@ -228,11 +228,11 @@ def with_retries(
             if _refuses(fault):
                 raise RequestRefused(message, fault.status)
             raise ProposerError(message)
-        _pause(wait, sleep, stopped)
+        pause(wait, sleep, stopped)
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _pause(wait: float, sleep: Callable[[float], None], stopped: Callable[[], bool] | None) -> None:
+def pause(wait: float, sleep: Callable[[float], None], stopped: Callable[[], bool] | None) -> None:
     """Sleep for `wait` seconds, or until the run is asked to stop."""
     if stopped is None:
         sleep(wait)

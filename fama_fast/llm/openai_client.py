@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fama_fast.llm.chat import REFUSAL, Reply
 from fama_fast.llm.faults import AttemptFailed, Fault, whole
+from fama_fast.llm.openai_batches import OpenAIBatches
 from fama_fast.llm.sdk_client import SDKClient, headers_of
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class OpenAIClient(SDKClient):
         if s.extra_body:
             body["extra_body"] = {**s.extra_body, **body.get("extra_body", {})}
         return body
+
+    def batches(self) -> OpenAIBatches:
+        """The batch interface; a resource of Azure by version names the path without its version."""
+        by_deployment = self.settings.api_version is not None and "/openai/v1" not in self.settings.address
+        return OpenAIBatches(self, "/chat/completions" if by_deployment else "/v1/chat/completions")
 
     def stream(self, body: dict[str, Any]) -> Any:
         """The streamed response."""

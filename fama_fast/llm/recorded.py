@@ -7,11 +7,15 @@ address), so that no server answers for another. It knows nothing of proposals.
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fama_fast.errors import ProposerError
+from fama_fast.llm.batch_journal import FILE_NAME, BatchJournal
+from fama_fast.llm.batches import Batches
 from fama_fast.llm.chat import Constraint, Reply, RequestRefused
 from fama_fast.llm.constraint import probe, probe_request
-from fama_fast.llm.exchange_log import Exchange, request_record
+from fama_fast.llm.exchange_log import Exchange, ExchangeLog, request_record
 from fama_fast.llm.prompt import Message, prompt_hash
 from fama_fast.llm.sdk_client import SDKClient
 from fama_fast.llm.tokens import tokens_of
@@ -26,6 +30,18 @@ if TYPE_CHECKING:
 
 _REFUSED = "refused "
 _HELLO = (Message("user", "Say hello in one word."),)
+_HELLO_TOKENS = 256  # of an answer to it, beside what a model was given to think with
+_BAD_REQUEST = 400
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One prompt: the dialogue, what its answer is held to, what else decides it (`sampling`), and its draw."""
+
+    messages: Sequence[Message]
+    constraint: Constraint
+    sampling: Mapping[str, Any]
+    draw: int = 0
 
 
 class Log(Protocol):
@@ -48,29 +64,55 @@ class RecordedModel:
         record it."""
         self.settings, self.server = settings, server
         self._client, self._log = client, log
+        self._batches: Batches | None = None
 
-    def ask(
-        self,
-        messages: Sequence[Message],
-        constraint: Constraint,
-        sampling: Mapping[str, Any],
-        allowance: Allowance,
-        draw: int = 0,
-    ) -> tuple[str, Reply]:
+    def ask(self, ask: Ask, allowance: Allowance) -> tuple[str, Reply]:
         """Prompt hash and reply. A reply of the log has `requests` 0.
 
         Raises:
             RequestRefused, OutOfTime, Halted, ProposerError: as `ChatClient.complete`, and where the log cannot be
             written.
         """
-        key = self._key(messages, sampling)
+        key = self._key(ask.messages, ask.sampling)
         reply = self._recorded(key)
         if reply is None:
             reply = self._client.complete(
-                messages, constraint, deadline=allowance.deadline, draw=draw, stopped=allowance.stopped
+                ask.messages, ask.constraint, deadline=allowance.deadline, draw=ask.draw, stopped=allowance.stopped
             )
-            self._record(key, reply, messages, sampling)
+            self._record(key, reply, ask.messages, ask.sampling)
         return key, reply
+
+    def ask_together(self, asks: Sequence[Ask], allowance: Allowance) -> list[tuple[str, Reply] | ProposerError]:
+        """Prompt hash and reply of each, or why there is none; what the log has not is one batch of the server.
+
+        Raises:
+            ProposerError: the log or the journal of batches cannot be read or written, or the client knows no batches.
+        """
+        keys = [self._key(a.messages, a.sampling) for a in asks]
+        replies = {key: reply for key in keys if (reply := self._recorded(key)) is not None}
+        new = {key: a for key, a in zip(keys, asks, strict=True) if key not in replies}
+        failed: dict[str, ProposerError] = {}
+        if new:
+            client = self._sdk_client()
+            bodies = {key: client.drawn(a.messages, a.constraint, a.draw) for key, a in new.items()}
+
+            def taken(key: str, reply: Reply) -> None:
+                self._record(key, reply, new[key].messages, new[key].sampling)
+                replies[key] = reply
+
+            if self._batches is None:
+                self._batches = Batches(self.settings, client.batches(), self._journal())
+            failed = self._batches.answers(bodies, allowance, taken)
+        return [(key, replies[key]) if key in replies else failed[key] for key in keys]
+
+    def _sdk_client(self) -> SDKClient:
+        if not isinstance(self._client, SDKClient):
+            raise ProposerError(f"llm {self.settings.model}: its client sends no batches: set llm.batch: false")
+        return self._client
+
+    def _journal(self) -> BatchJournal:
+        path = self._log.path.with_name(FILE_NAME) if isinstance(self._log, ExchangeLog) else None
+        return BatchJournal(path, self.server, self.settings.model or "")
 
     def check(self, stopped: Callable[[], bool] | None = None) -> Usage:
         """Send the model a greeting under the settings of the run, unless it had one under these and with this key.
@@ -84,9 +126,21 @@ class RecordedModel:
         key = self._key(_HELLO, sampling)
         reply = self._recorded(key)
         if reply is None:
-            reply = self._client.complete(_HELLO, None, stopped=stopped)
+            reply = self._greeted(stopped)
             self._record(key, reply, _HELLO, sampling)
         return self.usage(reply, _HELLO)
+
+    def _greeted(self, stopped: Callable[[], bool] | None) -> Reply:
+        """A few words are enough of an answer; where a server does not take so low a limit, as some do that reason,
+        that of the run holds."""
+        most = self.settings.max_tokens
+        limit = min(most, _HELLO_TOKENS + (self.settings.thinking_tokens or 0))
+        try:
+            return self._client.complete(_HELLO, None, max_tokens=limit, stopped=stopped)
+        except RequestRefused as error:
+            if limit == most or error.status != _BAD_REQUEST or "token" not in str(error).casefold():
+                raise
+            return self._client.complete(_HELLO, None, max_tokens=most, stopped=stopped)
 
     def probe(self, allowance: Allowance, after: ConstraintName | None = None) -> tuple[ConstraintName, str, Usage]:
         """The strongest constraint that the server enforces (weaker than `after`), a sentence about it, and what
@@ -132,7 +186,7 @@ class RecordedModel:
         return self._price(reply, prompt, completion)
 
     def _price(self, reply: Reply, prompt: int, completion: int) -> Usage:
-        cost = self.settings.cost(prompt, completion, reply.cached_tokens, reply.written_tokens)
+        cost = self.settings.cost(prompt, completion, reply.cached_tokens, reply.written_tokens, batched=reply.batched)
         usage = Usage(reply.requests, prompt, completion, cost)
         return (
             usage if reply.requests else dataclasses.replace(usage, logged_tokens=prompt + completion, logged_cost=cost)

@@ -9,6 +9,7 @@ lists and nulls that the SDK's types do not know.
 from __future__ import annotations
 
 import abc
+import dataclasses
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
 
+    from fama_fast.llm.batches import BatchServer
     from fama_fast.llm.chat import Constraint
     from fama_fast.llm.keys import Secret
     from fama_fast.llm.prompt import Message
@@ -42,6 +44,9 @@ def headers_of(settings: LLMSettings, secret: Secret) -> dict[str, str]:
     """The headers of the settings, the secret ones among them."""
     plain = {k: v for k, v in settings.headers.items() if not v.startswith(FROM_ENV)}
     return plain | secret.reveal_headers()
+
+
+_NOT_DONE = frozenset({429, 503, 529})  # statuses of a server that did not begin
 
 
 class SDKClient(abc.ABC):
@@ -70,6 +75,13 @@ class SDKClient(abc.ABC):
     def body(self, messages: Sequence[Message], constraint: Constraint | None) -> dict[str, Any]:
         """The request as keyword arguments of the SDK."""
 
+    def drawn(self, messages: Sequence[Message], constraint: Constraint | None, draw: int) -> dict[str, Any]:
+        """`body`, with the seed of a draw where one is sent."""
+        body = self.body(messages, constraint)
+        if "seed" in body:
+            body["seed"] += draw
+        return body
+
     @abc.abstractmethod
     def stream(self, body: dict[str, Any]) -> Any:
         """The SDK's context manager of a streamed response."""
@@ -90,11 +102,9 @@ class SDKClient(abc.ABC):
         stopped: Callable[[], bool] | None = None,
     ) -> Reply:
         """One reply; see `ChatClient`."""
-        body = self.body(messages, constraint)
+        body = self.drawn(messages, constraint, draw)
         if max_tokens is not None:
             body |= {k: max_tokens for k in ("max_tokens", "max_completion_tokens") if k in body}
-        if "seed" in body:
-            body["seed"] += draw
         who = f"llm {self.settings.model}"
         size = sum(tokens_of(m.content) for m in messages)
         reply = with_retries(
@@ -110,16 +120,46 @@ class SDKClient(abc.ABC):
         self._pace.add(reply.completion_tokens or tokens_of(reply.text))
         return reply
 
+    def fetch(self, stream: Callable[[Any, float], Any], *, once: bool = False) -> str:
+        """The body of any other response of the server, with the retries and bounds of every request.
+
+        Args:
+            stream: of the SDK's client and the seconds that it has, the SDK's context manager of a streamed response.
+            once: the server may have done what it was asked although no answer came, so that it is not asked again.
+
+        Raises:
+            RequestRefused, ProposerError: as `complete`.
+        """
+
+        def attempt(seconds: float) -> Reply:
+            try:
+                return self._within(lambda left: stream(self._client, left), Reply, seconds)
+            except AttemptFailed as failed:
+                if once and failed.fault.status not in _NOT_DONE:
+                    raise AttemptFailed(dataclasses.replace(failed.fault, retryable=False)) from None
+                raise
+
+        return with_retries(attempt, self.settings, self._secret, self._sleep, f"llm {self.settings.model}").text
+
+    @abc.abstractmethod
+    def batches(self) -> BatchServer:
+        """The batch interface of the server."""
+
     def _attempt(self, body: dict[str, Any], seconds: float) -> Reply:
         """One request within `seconds` in all, however slowly the server drips."""
-        return bounded(lambda: self._exchange(body, time.monotonic() + seconds), seconds)
+        return self._within(
+            lambda left: self.stream(body | {"timeout": left}), lambda text: self.read(decode_object(text)), seconds
+        )
 
-    def _exchange(self, body: dict[str, Any], end: float) -> Reply:
+    def _within(self, stream: Callable[[float], Any], read: Callable[[str], Reply], seconds: float) -> Reply:
+        return bounded(lambda: self._exchange(stream, read, time.monotonic() + seconds), seconds)
+
+    def _exchange(self, stream: Callable[[float], Any], read: Callable[[str], Reply], end: float) -> Reply:
         seconds = max(0.001, end - time.monotonic())
         try:
-            with self.stream(body | {"timeout": seconds}) as response:
+            with stream(seconds) as response:
                 text = read_bounded(response.iter_bytes(), max(0.0, end - time.monotonic()), shown=seconds)
-                return self.read(decode_object(self._secret.redact(text)))
+                return read(self._secret.redact(text))
         except self._sdk.APITimeoutError:
             fault = Fault(f"no answer within {seconds:.3g} s", retryable=True)
         except self._sdk.APIConnectionError as error:

@@ -46,6 +46,8 @@ _OWN_OF_MODELS = frozenset(
         "price_out",
         "price_cached",
         "price_cache_write",
+        "batch",
+        "batch_price",
         "seed",
     ]
 )
@@ -125,6 +127,9 @@ class LLMSettings(BaseModel):
         price_in, price_out: of a million prompt and answer tokens, in the currency of max_cost.
         price_cached, price_cache_write: of a million prompt tokens that the server reads from its cache of prompts, and
             that it writes there; None: they cost what others cost.
+        batch: send the prompts of a round together through the server's batch interface (OpenAI's, Anthropic's), which
+            may take a day and costs less. batch_price: what it costs, as a share of the prices above. batch_poll_s:
+            seconds between looks whether it is done.
         max_cost: the run stops asking when its answers have cost this much; what is under way then (at most
             `concurrency` dialogues) is finished and used.
         seed: sent to the server when given. Determinism comes from the exchange log, not from this.
@@ -174,6 +179,9 @@ class LLMSettings(BaseModel):
     price_out: Price | None = None
     price_cached: Price | None = None
     price_cache_write: Price | None = None
+    batch: Annotated[bool, Role.PLACE] = False
+    batch_price: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    batch_poll_s: Annotated[float, Field(gt=0.0, le=3600.0), Role.PLACE] = 30.0
     max_cost: Annotated[Annotated[float, Field(gt=0.0)] | None, Role.LENGTH] = None
     seed: int | None = None
     instructions_path: str | None = None
@@ -343,20 +351,27 @@ class LLMSettings(BaseModel):
         return self.constraint
 
     def cost(
-        self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0, written_tokens: int = 0
+        self,
+        prompt_tokens: int,
+        completion_tokens: int,
+        cached_tokens: int = 0,
+        written_tokens: int = 0,
+        *,
+        batched: bool = False,
     ) -> float:
         """The cost of so many tokens; 0 where prices are not known.
 
         Args:
             prompt_tokens: all of the prompt's. cached_tokens, written_tokens: those of them that were read from the
-                server's cache of prompts, and written to it.
+                server's cache of prompts, and written to it. batched: they came in a batch.
         """
         plain = self.price_in or 0.0
         cached = plain if self.price_cached is None else self.price_cached
         written = plain if self.price_cache_write is None else self.price_cache_write
         rest = max(0, prompt_tokens - cached_tokens - written_tokens)
         paid = rest * plain + cached_tokens * cached + written_tokens * written
-        return (paid + completion_tokens * (self.price_out or 0.0)) / 1e6
+        whole = (paid + completion_tokens * (self.price_out or 0.0)) / 1e6
+        return whole * self.batch_price if batched else whole
 
     def sampling(self) -> dict[str, Any]:
         """The settings that, besides messages, model and constraint, decide the answer: part of the prompt hash."""

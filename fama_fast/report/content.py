@@ -16,7 +16,15 @@ from fama_fast.errors import DataError, ExpressionError
 from fama_fast.evaluation import LibraryStudy, StudyData, StudySettings, by_period, study, study_library
 from fama_fast.ledger.earlier_versions import oriented_document
 from fama_fast.library.factor import contradicted
-from fama_fast.report.recorded import horizons_shown, predicted_by, ranked_by, split_rows
+from fama_fast.report.recorded import (
+    dates_before,
+    horizons_shown,
+    predicted_by,
+    ranked_by,
+    read_of,
+    split_rows,
+    training_cutoff,
+)
 from fama_fast.report.searched import chains, progress, proposers
 from fama_fast.report.statistics import STATISTICS, Measured
 from fama_fast.target import Target
@@ -74,6 +82,8 @@ class Content:
             of how factors relate among them; series_from: the first date of its series. dates: (T,) of these.
         horizon: days of the label that the run ranked by. predicted: what the figures are measured against, in words.
         tested_from: first test date when the test was opened.
+        cutoff: to which the model was trained that the run asked; None where that is not known. read: a sentence on
+            the dates before it. before: how many of each split they are, None where that cannot be told.
         recorded: the ledger has the run. progress: one row a candidate. chains: paths of members. usage: what language
             models cost. proposers: of a run that asked one, who proposed what, see `searched.proposers`.
         not_supplied: reason by part of the page.
@@ -98,6 +108,9 @@ class Content:
     predicted: str = ""
     horizon: int = 1
     tested_from: str | None = None
+    cutoff: str | None = None
+    read: str = ""
+    before: dict[str, int | None] = field(default_factory=dict)
     recorded: bool = False
     progress: tuple[dict[str, Any], ...] = ()
     chains: tuple[tuple[dict[str, Any], ...], ...] = ()
@@ -205,10 +218,15 @@ def from_document(
             replace(e, studied=f"{studied} and test dates ({tested})" if "test" in e.scores else studied)
             for e in entries
         ]
+    cutoff = training_cutoff(document["settings"], document["search"]["proposer"])
+    before = {} if cutoff is None else dates_before(cutoff, panel, splits)
     return Content(
         title=title,
         source=data["source"],
         verdict=verdict,
+        cutoff=cutoff,
+        read="" if cutoff is None else read_of(cutoff, before, splits),
+        before=before,
         data=data,
         reading=tuple(data.get("warnings", ())),
         quality=dict(data.get("quality") or {}),

@@ -68,8 +68,11 @@ def thinned(values: Any, points: int = _POINTS) -> list[int]:
     return picked
 
 
-def cumulative_rank_ic(series: Mapping[str, Any], dates: Any, *, tested_from: Any = None) -> alt.TopLevelMixin:
-    """Chart of the running sum of daily RankIC, one line a factor; a rule where the test split begins."""
+def cumulative_rank_ic(
+    series: Mapping[str, Any], dates: Any, *, tested_from: Any = None, trained_to: str | None = None
+) -> alt.TopLevelMixin:
+    """Chart of the running sum of daily RankIC, one line a factor; a rule where the test split begins, and dates shaded
+    that lie before a model's training ended."""
     import altair as alt
 
     days = [str(d)[:10] for d in np.asarray(dates)]
@@ -106,9 +109,19 @@ def cumulative_rank_ic(series: Mapping[str, Any], dates: Any, *, tested_from: An
             .encode(x="date:T", tooltip=alt.value("the test split begins"))
         )
         chart = line + rule
+    seen = ""
+    if trained_to is not None and shown[0] < trained_to:
+        end = min(trained_to, shown[-1])
+        shade = (
+            alt.Chart(alt.InlineData(values=[{"from": shown[0], "to": end}]))
+            .mark_rect(color="#888", opacity=0.15)
+            .encode(x="from:T", x2="to:T", tooltip=alt.value(f"the model was trained on texts to {trained_to}"))
+        )
+        chart = shade + chart
+        seen = f" Dates to {end} are shaded: the model may have read about them."
     return finished(
         chart,
-        f"Line chart: running sum of daily RankIC of {len(series)} factors from {shown[0]} to {shown[-1]}.",
+        f"Line chart: running sum of daily RankIC of {len(series)} factors from {shown[0]} to {shown[-1]}.{seen}",
         width="container",
         height=300,
     )

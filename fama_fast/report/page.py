@@ -65,7 +65,7 @@ def cumulative_chart(content: Content) -> Any:
     study = content.study
     assert study is not None
     series = {n: s.daily["rank_ic"] for n, s in zip(study.names, study.studies, strict=True)}
-    return figures.cumulative_rank_ic(series, content.dates, tested_from=content.tested_from)
+    return figures.cumulative_rank_ic(series, content.dates, tested_from=content.tested_from, trained_to=content.cutoff)
 
 
 def _factor_charts(name: str, found: Any, dates: Any) -> dict[str, Any]:

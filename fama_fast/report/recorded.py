@@ -51,3 +51,38 @@ def _row(days: Any, day: str, which: int) -> int:
     if not rows.size:
         raise DataError(f"the data has no date {day}, which the run's splits name")
     return int(rows[which])
+
+
+_ASKS_MODELS = ("llm", "mixed", "agent")
+
+
+def training_cutoff(settings: Mapping[str, Any], proposer: str) -> str | None:
+    """The date to which the model was trained that a run asked (YYYY-MM-DD); None where none was given or asked."""
+    return (settings.get("llm") or {}).get("cutoff") if proposer in _ASKS_MODELS else None
+
+
+def dates_before(cutoff: str, panel: Panel | None, splits: Mapping[str, Mapping[str, Any]]) -> dict[str, int | None]:
+    """How many dates of each split lie before a model's training ended, by the split's name: it may have read of what
+    happened on them. None where only some do and the dates are not there to be counted."""
+    out: dict[str, int | None] = {}
+    for name, split in splits.items():
+        if panel is not None:
+            days = panel.dates[split_rows(panel, split)].astype("datetime64[D]")
+            out[name] = int(np.count_nonzero(days < np.datetime64(cutoff)))
+        elif split["last"] < cutoff or split["first"] >= cutoff:
+            out[name] = int(split["days"]) if split["last"] < cutoff else 0
+        else:
+            out[name] = None
+    return out
+
+
+def read_of(cutoff: str, before: Mapping[str, int | None], splits: Mapping[str, Mapping[str, Any]]) -> str:
+    """A sentence on the validation and test dates that a model may have read about."""
+    said = []
+    for name, word in (("valid", "validation"), ("test", "test")):
+        count, days = before.get(name), splits[name]["days"]
+        said.append(f"{'some' if count is None else count} of {days} {word} dates")
+    return (
+        f"The model was trained on texts to {cutoff}: {' and '.join(said)} lie before it, and it may have read about "
+        "them; only later ones prove what it found."
+    )

@@ -30,6 +30,8 @@ def markdown_summary(content: Content) -> str:
         )
     if content.predicted:
         lines.append(f"Predicted: {_text(content.predicted)}.")
+    if content.read:
+        lines.append(_text(content.read))
     if content.search:
         s = content.search
         lines.append(f"Search: {s['candidates']} candidates in {s['rounds']} rounds by {s['proposer']}; {s['stop']}.")

@@ -1,4 +1,5 @@
-"""The answer contract as a grammar: one JSON object of up to `count` alphas (hypothesis, expression, explanation).
+"""The answer contract as a grammar: one JSON object of up to `count` alphas (hypothesis, expression, explanation, and
+the label of what it builds on).
 
 The expressions need no escaping inside JSON: their language has neither quotes nor backslashes.
 """
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from fama_fast.proposals.protocol import Vocabulary
 
 MAX_PROSE = 200
+LABELS = "ASPRI"  # the letters of `experience_text.labelled`
 MAX_EXPRESSION = 4_000  # characters; what the answer's reader takes
 
 ANSWER_SCHEMA: dict[str, Any] = {
@@ -30,8 +32,9 @@ ANSWER_SCHEMA: dict[str, Any] = {
             "items": {
                 "type": "object",
                 "additionalProperties": False,
-                "required": ["hypothesis", "expression", "explanation"],
-                "properties": {k: {"type": "string"} for k in ("hypothesis", "expression", "explanation")},
+                # All are required, for that is what servers take as strict; `builds_on` is empty where there is none.
+                "required": ["hypothesis", "expression", "explanation", "builds_on"],
+                "properties": {k: {"type": "string"} for k in ("hypothesis", "expression", "explanation", "builds_on")},
             },
         }
     },
@@ -67,8 +70,15 @@ def answer_grammar(expressions: Grammar, count: int) -> Grammar:
         Ref(expressions.start),
         Text('", "explanation": "'),
         Ref("prose"),
-        Text('"}'),
+        Ref("end_of_alpha"),
     )
+    digits = [(Text(str(d)),) for d in range(10)]
+    out.add("letter", [(Text(letter),) for letter in LABELS])
+    out.add("first_digit", digits[1:])
+    out.add("digit", digits)
+    label = (Ref("letter"), Ref("first_digit"))
+    out.add("label", [label, (*label, Ref("digit"))])
+    out.add("end_of_alpha", [(Text('"}'),), (Text('", "builds_on": "'), Ref("label"), Text('"}'))])
     out.add("prose", [(Prose(MAX_PROSE),)])
     out.add("alpha", [item])
     # 1 to count items as a chain of optional rests: no repetition operator, whose spelling differs between engines.

@@ -74,6 +74,12 @@ class _Record:
     paid: float = 0.0
 
 
+def _rates(records: Mapping[str, _Record]) -> dict[str, float]:
+    """What each was credited with a try; with few tries near the mean of all."""
+    usual = (sum(r.paid for r in records.values()) + 1.0) / (sum(r.tried for r in records.values()) + 10.0)
+    return {name: (r.paid + 10.0 * usual) / (r.tried + 10.0) for name, r in records.items()}
+
+
 @dataclass
 class SearchArchive:
     """The best candidates of every niche, hashes of the rankings that were met, and the records of moves.
@@ -91,9 +97,9 @@ class SearchArchive:
 
     def view(self) -> SearchView:
         """The part of the archive that a proposer is shown."""
-        records = sorted(self.records.items())
-        usual = (sum(r.paid for _, r in records) + 1.0) / (sum(r.tried for _, r in records) + 10.0)
-        rates = tuple((name, (r.paid + 10.0 * usual) / (r.tried + 10.0)) for name, r in records)
+        models = {name: r for name, r in self.records.items() if name.startswith(ONE_MODEL)}
+        moves = {name: r for name, r in self.records.items() if name not in models}
+        rates = tuple(sorted((_rates(moves) | _rates(models)).items()))  # models may be paid by another measure
         stuck = self.since_gain >= _STUCK_AFTER and self.since_gain % _STUCK_AFTER < _RESTART_LENGTH
         return SearchView(tuple(self.elites), rates, stuck, frozenset(self.ranking_hashes))
 
@@ -132,13 +138,16 @@ class SearchArchive:
         train: slice,
         penalty: float,
         earnings: Mapping[str, float] | None = None,
+        *,
+        models_only: bool = False,
     ) -> None:
         """Update with a round's candidates: measured ones are considered for the archive, and the moves that made them
         are credited.
 
         Args:
             earnings: what the wide pool earns by each of its formulas, by fingerprint; a move is credited with its
-                children's, as multiples of the usual one. None: with those that were admitted.
+                children's, as multiples of the usual one. None: with those that were admitted. models_only: so is one
+                of several language models alone, and moves with those that were admitted.
         """
         usual = 0.0 if not earnings else math.fsum(earnings.values()) / len(earnings)
         for record in self.records.values():
@@ -157,7 +166,7 @@ class SearchArchive:
                 self.consider(elite, series)
             record = self.records.setdefault(candidate.proposal.origin, _Record())
             record.tried += 1.0
-            if earnings is None:
+            if earnings is None or (models_only and not candidate.proposal.origin.startswith(ONE_MODEL)):
                 record.paid += candidate.admitted
             elif usual > 0.0:
                 record.paid += min(_MOST_PAID, earnings.get(candidate.fingerprint, 0.0) / usual)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fama_fast.proposals.brief import Brief
+from fama_fast.target.words import in_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,22 +69,6 @@ def bars_text(dates: NDArray[np.generic], sessions: IntArray) -> str:
 
 
 def target_text(target: Target) -> str:
-    """What is predicted, in words."""
-    if target.column is not None:
-        said = f"the column {target.column}"
-    elif target.returns is not None:
-        said = f"{target.returns}, where LEAD(x, d) is x as it will be d rows later"
-    else:
-        held = " and ".join(str(key) for key in target.keys)
-        said = f"the close's return over {held} row{'' if held == '1' else 's'}, entered {target.entry} row"
-        said += f"{'' if target.entry == 1 else 's'} after the values are known"
-    more = []
-    if target.tradable is not None:
-        more.append(f"only where the entry can be traded ({target.tradable})")
-    if target.winsorize is not None:
-        more.append(f"with {target.winsorize:g} of a date's labels held in at either end")
-    if target.beta is not None:
-        more.append(f"less the market's part (beta of {target.beta} days)")
-    if target.neutralize:
-        more.append(f"neutralised to {', '.join(target.neutralize)}")
-    return ", ".join([said, *more])
+    """What is predicted, in the words of every report, with what only a target may have explained."""
+    said = in_words(target)
+    return said if target.returns is None else f"{said}; LEAD(x, d) is x as it will be d rows later"

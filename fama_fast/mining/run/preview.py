@@ -73,7 +73,7 @@ class NextPrompts:
         """Money for the round's first answers: about, and at most; None without prices. Repairs come on top."""
         if self.settings.price_in is None or self.settings.price_out is None:
             return None
-        about, most = (self.settings.cost(sum(self.tokens), n) for n in self.answer_tokens)
+        about, most = (self.settings.cost(sum(self.tokens), n, batched=self.settings.batch) for n in self.answer_tokens)
         return about, most
 
     def as_dict(self) -> dict[str, Any]:

@@ -108,9 +108,16 @@ def pass_gates(
         admitted.append(factor)
     take_in(state.wide, candidates)
     earnings: dict[str, float] | None = None
-    if config.run.reward == "pool" and state.wide.size:
+    several = bool(config.llm.models) and config.proposer in ("llm", "mixed")
+    if (config.run.reward == "pool" or several) and state.wide.size:
         earnings = dict(zip((m.fingerprint for m in state.wide.members), state.wide.earnings().tolist(), strict=True))
-    state.archive.learn(candidates, market.rows.train, config.gates.complexity_penalty, earnings)
+    state.archive.learn(
+        candidates,
+        market.rows.train,
+        config.gates.complexity_penalty,
+        earnings,
+        models_only=config.run.reward != "pool",
+    )
     before = set(state.residuals.kept)
     state.residuals.update(candidates, state.library, market.rows.train, config)
     refused = {c.fingerprint for c in passed if not c.admitted}

@@ -16,6 +16,7 @@ from fama_fast.agents.measuring import Refused
 from fama_fast.agents.opening import open_session
 from fama_fast.agents.session import AgentSession
 from fama_fast.agents.studying import Studies
+from fama_fast.cli import main
 from fama_fast.data import PlantedSignal, SimulationSpec, scan_market_data, simulate, to_frame, write_frame
 from fama_fast.errors import ConfigError, FamaError, ParseError, StoreError, UnknownName
 from fama_fast.ledger.ledger import Ledger
@@ -213,7 +214,9 @@ def test_a_study_is_on_training_and_validation_and_counts(session: AgentSession)
         assert max(str(y["period"]) for y in found["study"][split]["by_year"]) <= last
 
 
-def test_what_is_proposed_passes_the_gates_and_is_counted_once(tmp_path: Path) -> None:
+def test_what_is_proposed_passes_the_gates_and_is_counted_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with open_session(settings(tmp_path), panel=market(2, signal=0.15)) as session:
         scored = session.score(SIGNAL)
         assert scored["admission"]["state"] == "would be admitted if it were proposed now"
@@ -229,6 +232,12 @@ def test_what_is_proposed_passes_the_gates_and_is_counted_once(tmp_path: Path) -
         assert session.ledger.gate_counts(session.run.id) == {None: 1, stopped["admission"]["gate"]: 1}
         kept = trials_of(rows(session))
         assert [(r["admitted"], r["gate"] is None) for r in kept] == [(True, True), (False, False)]
+        capsys.readouterr()
+        assert main(["runs", "show", "last", "--ledger", str(tmp_path / "ledger.sqlite"), "--candidates"]) == 0
+        shown = capsys.readouterr().out
+        assert "4 rounds, 2 candidates" in shown
+        assert "admitted 1" in shown
+        assert shown.count(session.compiled(SIGNAL).canonical.removeprefix("-")) == 1
         found = reporting.lineage(session, "best")
         assert found["path"][-1]["factor"] == scored["factor"]
         assert found["path"][-1]["parents"] == [session.compiled(FORMULAS[0]).fingerprint]

@@ -141,8 +141,11 @@ def test_generated_answers_are_the_contract(seed: int, count: int) -> None:
     text = answer_grammar(expressions, count).sample(random.Random(seed))
     alphas = json.loads(text)["alphas"]
     assert 1 <= len(alphas) <= count
-    assert all(set(a) == {"hypothesis", "expression", "explanation"} for a in alphas)
+    assert all(set(a) - {"builds_on"} == {"hypothesis", "expression", "explanation"} for a in alphas)
+    assert all(re.fullmatch(r"[ASPRI][1-9][0-9]?", a["builds_on"]) for a in alphas if "builds_on" in a)
     answer = parse_answer(text, count)
+    named = {"".join(a["expression"].split()).casefold(): a.get("builds_on", "") for a in reversed(alphas)}
+    assert all(p.builds_on == named["".join(p.expression.split()).casefold()] for p in answer.proposals)
     distinct = {"".join(a["expression"].split()).casefold() for a in alphas}
     assert {"".join(p.expression.split()).casefold() for p in answer.proposals} == distinct
     assert not answer.truncated

@@ -313,6 +313,17 @@ def test_a_wrong_key_or_model_is_met_before_the_data_are_measured(
     assert not (tmp_path / "runs" / "ledger.sqlite").exists()
 
 
+def test_a_greeting_is_a_few_tokens_unless_the_server_wants_more(model: Model, tmp_path: Path) -> None:
+    proposer(model, ExchangeLog(tmp_path / "x")).check_server()
+    proposer(model, ExchangeLog(tmp_path / "y"), max_tokens=100).check_server()
+    assert [body["max_tokens"] for body in model.greetings] == [256, 100]
+    model.greetings.clear()
+    model.greeting = Response('{"error": {"message": "max_tokens is below what this model thinks with"}}', status=400)
+    with pytest.raises(ProposerError, match="below what this model thinks with"):
+        proposer(model, ExchangeLog(tmp_path / "z"), max_retries=0).check_server()
+    assert [body["max_tokens"] for body in model.greetings] == [256, 4096]  # with the run's own limit it would do
+
+
 def test_a_wrong_address_is_met_before_the_data_are_measured(
     model: Model, tmp_path: Path, panel: Panel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

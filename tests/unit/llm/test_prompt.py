@@ -99,7 +99,7 @@ BRIEF = Brief(
     dates=756,
     first="2014-01-02",
     last="2016-12-30",
-    target="the close's return over 5 rows, entered 1 row after the values are known",
+    target="the close's return over 5 rows, entered 1 row later",
     objective="net spread",
     cost_bps=10.0,
     min_score=0.01,
@@ -122,7 +122,7 @@ def test_the_brief_says_market_target_gates_and_limits_in_numbers() -> None:
     for said in (
         "(prices.parquet): 503 symbols, daily bars; 488 are scored on a date",
         "756 rows, 2014-01-02 to 2016-12-30",
-        "the close's return over 5 rows, entered 1 row after",
+        "the close's return over 5 rows, entered 1 row later",
         "net spread, after 10 basis points",
         "at least 0.01 of it",
         "|t| of 2,",

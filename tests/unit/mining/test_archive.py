@@ -138,3 +138,29 @@ def test_where_nothing_earns_no_move_is_credited() -> None:
     memory.learn([candidate], slice(0, DAYS), 0.0, {candidate.fingerprint: 0.0})
     assert memory.records["fresh"].paid == 0.0
     assert memory.records["fresh"].tried == 1.0
+
+
+def test_several_models_are_paid_by_the_pool_also_where_moves_are_paid_by_admissions() -> None:
+    def child(number: int, move: str, *, admitted: bool = False) -> Candidate:
+        candidate = Candidate(number, Proposal(f"DELAY(CLOSE, {number + 1})", origin=move))
+        candidate.alpha = ff.compile(candidate.proposal.expression)
+        candidate.sign, candidate.admitted = 1, admitted
+        return candidate
+
+    admits = [child(n, "llm admits", admitted=True) for n in range(10)]
+    earns = [child(10 + n, "llm earns") for n in range(10)]
+    moves = [child(20, "wrap", admitted=True), child(21, "graft")]
+    earnings = {c.fingerprint: 0.09 for c in earns} | {c.fingerprint: 0.01 for c in admits} | {"other": 0.0}
+    memory = SearchArchive()
+    memory.learn([*admits, *earns, *moves], slice(0, DAYS), 0.0, earnings, models_only=True)
+    paid = {name: record.paid for name, record in memory.records.items()}
+    usual = sum(earnings.values()) / len(earnings)
+    assert paid["llm earns"] == pytest.approx(10 * 0.09 / usual)
+    assert paid["llm admits"] == pytest.approx(10 * 0.01 / usual)
+    assert (paid["wrap"], paid["graft"]) == (1.0, 0.0)
+    rates = dict(memory.view().rates)
+    assert rates["llm earns"] > 2.0 * rates["llm admits"] > 0.0
+    # What models are paid is no measure for moves: these are rated as if there were no models.
+    alone = SearchArchive()
+    alone.learn(moves, slice(0, DAYS), 0.0)
+    assert {name: rates[name] for name in ("wrap", "graft")} == dict(alone.view().rates)

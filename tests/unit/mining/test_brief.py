@@ -27,7 +27,7 @@ def test_figures_are_of_the_training_rows_and_the_settings() -> None:
     assert brief.members == pytest.approx(market.members[train].mean())
     assert (brief.objective, brief.cost_bps) == ("net spread", 7.0)
     assert (brief.max_nodes, brief.min_t) == (17, 1.5)
-    assert brief.target == "the close's return over 5 rows, entered 1 row after the values are known"
+    assert brief.target == "the close's return over 5 rows, entered 1 row later"
     assert brief.market == "a simulated market"
     assert str(panel.dates[market.rows.test.start])[:10] not in repr(brief)
 
@@ -35,15 +35,18 @@ def test_figures_are_of_the_training_rows_and_the_settings() -> None:
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ({}, "the close's return over 1 row, entered 1 row after the values are known"),
-        ({"horizons": (1, 5), "entry_lag": 2}, "over 1 and 5 rows, entered 2 rows after"),
+        ({}, "the close's return over 1 row, entered 1 row later"),
+        ({"horizons": (1, 5), "entry_lag": 2}, "over 1 row and 5 rows, entered 2 rows later"),
         (
             {"returns": "LEAD(OPEN, 2) / LEAD(OPEN, 1) - 1"},
-            "LEAD(OPEN, 1) - 1, where LEAD(x, d) is x as",
+            "LEAD(OPEN, 1) - 1; LEAD(x, d) is x as it will be d rows later",
         ),
-        ({"column": "Y", "reach": 2}, "the column Y"),
-        ({"neutralize": ("SECTOR", "LOG(CAP)"), "winsorize": 0.01, "beta": 60}, "neutralised to SECTOR, LOG(CAP)"),
-        ({"tradable": "a-share"}, "only where the entry can be traded (a-share)"),
+        ({"column": "Y", "reach": 2}, "column Y, which looks 2 rows ahead"),
+        (
+            {"neutralize": ("SECTOR", "LOG(CAP)"), "winsorize": 0.01, "beta": 60},
+            "less beta over 60 days times the date's mean; neutral to SECTOR, LOG(CAP)",
+        ),
+        ({"tradable": "a-share"}, "only of bars that can be entered (a-share)"),
     ],
 )
 def test_targets_in_words(target: dict[str, Any], said: str) -> None:

@@ -15,6 +15,7 @@ from fama_fast.library import Factor, FactorSet, make_factor
 from fama_fast.panel import GroupField, Panel
 from fama_fast.report import from_document, from_factors, render, write, write_figures
 from fama_fast.report.formula import laid_out
+from fama_fast.report.page import charts
 from fama_fast.report.searched import proposers
 from fama_fast.report.summary import markdown_summary
 from tests.support.browser import browser_page, keep_screenshot, needs_browser
@@ -249,6 +250,33 @@ def test_what_was_switched_off_or_has_not_come_is_said_so(document):
     assert "at the end of the run" in html
     assert "the test has not been opened for this result" in html
     assert "Shuffled labels not supplied" not in html
+
+
+def test_dates_that_the_model_may_have_read_about_are_marked(document, panel):
+    days = panel.dates.astype(str)
+
+    def told(cutoff, proposer="llm", data=panel):
+        search = {**document["search"], "proposer": proposer}
+        settings = {**document["settings"], "llm": {"cutoff": cutoff}}
+        return from_document({**document, "search": search, "settings": settings}, data)
+
+    within = told(days[160])
+    assert within.before == {"train": 151, "valid": 7, "test": 0}
+    html, summary = render(within), markdown_summary(within)
+    assert f"7 of 48 validation dates and 0 of {T - 205} test dates lie before it" in summary
+    assert f'<th scope="col" class="n">before {days[160]}</th>' in html
+    assert f"dates to {days[160]} are shaded" in html
+    spec = charts(within)["cumulative"]
+    assert any(rows[0].get("to") == days[160] for rows in spec["datasets"].values())
+    assert f"Dates to {days[160]} are shaded" in spec["description"]
+    # Without the data: what the first and the last date of a split say, and no more.
+    assert told(days[160], data=None).before == {"train": 151, "valid": None, "test": 0}
+    assert "some of 48 validation dates" in told(days[160], "mixed", None).read
+    assert told("2999-01-01", data=None).before == {"train": 151, "valid": 48, "test": T - 205}
+    for silent in (told(None), told(days[160], "evolve")):
+        assert (silent.cutoff, silent.read, silent.before) == (None, "", {})
+        assert "before it" not in markdown_summary(silent)
+        assert "shaded" not in render(silent)
 
 
 def test_data_of_another_run_are_refused(document, panel):

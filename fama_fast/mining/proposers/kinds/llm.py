@@ -21,7 +21,7 @@ from fama_fast.llm.chat import FILTERED, REFUSAL, Constraint, ConstraintName, Ha
 from fama_fast.llm.decoding import decoding_grammar
 from fama_fast.llm.keys import load_key
 from fama_fast.llm.prompt import load_templates, render_prompt, render_repair
-from fama_fast.llm.recorded import RecordedModel
+from fama_fast.llm.recorded import Ask, RecordedModel
 from fama_fast.mining.proposers.check import checked
 from fama_fast.mining.proposers.dialogue import Dialogue, most_alphas, part_of, placed, without_rethought
 from fama_fast.mining.proposers.tuning import tuned
@@ -125,7 +125,7 @@ class LLMProposer:
         variants = tuned(request, int(self.settings.tune * request.count))
         wanted = request.count - len(variants)
         sizes = sizes_of(wanted, self.settings.per_prompt)
-        width = self.settings.concurrency
+        width = len(sizes) if self.settings.batch else self.settings.concurrency
         try:
             for first in range(0, len(sizes), width):
                 reason = request.allowance.used_up(batch.usage)
@@ -280,6 +280,8 @@ class LLMProposer:
             self._constraint = self._probe(batch, pending[0].request, after=constraint)
         out: list[tuple[str, Reply | None]] = []
         for dialogue, answer in zip(pending, answers, strict=True):
+            if self.settings.batch and isinstance(answer, Halted | OutOfTime):
+                self._note(batch, str(answer))  # it says what became of the batch
             if isinstance(answer, Halted):
                 batch.over = "the run was asked to stop"
                 out.append(("", None))
@@ -292,9 +294,13 @@ class LLMProposer:
         return out
 
     def _ask_all(self, pending: list[Dialogue], constraint: ConstraintName) -> list[tuple[str, Reply] | ProposerError]:
+        allowance = pending[0].request.allowance
+        if self.settings.batch:
+            return self._model.ask_together([self._ask_of(d, constraint) for d in pending], allowance)
+
         def one(dialogue: Dialogue) -> tuple[str, Reply] | ProposerError:
             try:
-                return self._exchange(dialogue, constraint)
+                return self._model.ask(self._ask_of(dialogue, constraint), allowance)
             except ProposerError as error:
                 return error
 
@@ -317,16 +323,15 @@ class LLMProposer:
             }
         return sampling
 
-    def _exchange(self, dialogue: Dialogue, name: ConstraintName) -> tuple[str, Reply]:
-        """One answer, from the log or from the model."""
+    def _ask_of(self, dialogue: Dialogue, name: ConstraintName) -> Ask:
+        """The next messages of a dialogue, as the model is asked."""
         request = dialogue.request
         grammar = None
         if name in ("lark", "tool", "gbnf"):
             grammar = self._grammar(request.vocabulary, most_alphas(dialogue))
         constraint = Constraint(name, grammar)
         draw = request.round * 1_000 + dialogue.index
-        sampling = self._sampling(dialogue, constraint)
-        return self._model.ask(dialogue.messages, constraint, sampling, request.allowance, draw)
+        return Ask(dialogue.messages, constraint, self._sampling(dialogue, constraint), draw)
 
     def _grammar(self, vocabulary: Vocabulary, count: int) -> DecodingGrammar:
         s = self.settings
