@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 def command() -> NoReturn:
     """Run `main` as a whole process, which ends with its exit code."""
+    from fama_fast.cli.signals import never_lost
+
     _warn_in_words()
-    code = main()
+    with never_lost():
+        code = main()
     # While it ends, Python puts the default handler back, by which a late Ctrl-C would kill what had ended well.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code)
