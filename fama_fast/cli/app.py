@@ -23,6 +23,7 @@ from fama_fast.cli import (
     ops,
     prompt,
     report,
+    run_monitor,
     run_signal,
     runs,
     score,
@@ -64,6 +65,21 @@ def build_app() -> typer.Typer:
     ) -> None:
         pass
 
-    for command in (init, mine, prompt, agents, report, run_signal, dashboard, score, compute, check, ops, data, runs):
+    for command in (
+        init,
+        mine,
+        prompt,
+        agents,
+        report,
+        run_signal,
+        run_monitor,
+        dashboard,
+        score,
+        compute,
+        check,
+        ops,
+        data,
+        runs,
+    ):
         command.register(app)
     return app

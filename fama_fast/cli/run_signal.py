@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from fama_fast.panel import Panel
-    from fama_fast.panel.dataset import Dataset
     from fama_fast.signal import SignalPool
 
 ENDINGS = (".parquet", ".csv")
@@ -81,6 +80,27 @@ def signal(
         Path | None,
         typer.Option("--output", metavar="FILE", help="Write all names: .parquet or .csv.", show_default=False),
     ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            "--store", metavar="DIR", help="Keep the signal of every date in a factor store.", show_default=False
+        ),
+    ] = None,
+    append: Annotated[bool, typer.Option("--append", help="Add the dates that the --store lacks.")] = False,
+    refit: Annotated[
+        str | None,
+        typer.Option(
+            "--refit",
+            metavar="D|latest",
+            help="Fit the weights again on data up to that date, for the dates after it; latest: the last date before "
+            "those that are asked for, or that the --store lacks.",
+            show_default=False,
+        ),
+    ] = None,
+    refit_every: Annotated[
+        int | None,
+        typer.Option("--refit-every", metavar="N", help="And again after every N dates.", show_default=False),
+    ] = None,
     universe: Universe = None,
     groups: Groups = None,
     ledger: LedgerPath = None,
@@ -91,32 +111,33 @@ def signal(
     """Compute a run's combined signal, ranks and target weights, of the last date unless options say others.
 
     The signal is that of the pool that the verdict judged, with the weights that it had: of the test where that was
-    opened, else of validation. Without --data it is computed on the run's own data.
+    opened, else of validation; they are never fitted again unless --refit says so. Without --data it is computed on
+    the run's own data.
     """
-    from fama_fast.cli.common import open_panel
-
     if output is not None:
         check_ending(output, ENDINGS)
+    if append and store is None:
+        raise ConfigError("--append adds to a factor store: name it with --store")
+    if refit_every is not None and refit is None:
+        raise ConfigError("--refit-every goes on from a first date: give that with --refit")
     given = read_given([source], ledger=ledger)
-    pool = _pool(source, given, ledger, wide=wide)
-    choice = given.data(data, universe=universe, groups=groups, reading=reading)
-    opened = (
-        choice.opened
-        if choice.opened is not None
-        else open_panel(choice.data, universe=choice.universe, groups=choice.groups, reading=choice.reading)
-    )
+    pool = signal_pool(source, given, ledger, wide=wide)
+    opened = opened_panel(given, data, universe, groups, reading)
     first, last = _rows(opened, since, date)
+    if refit is not None:
+        pool = _refitted(pool, given, opened, refit, refit_every, (first, last), store if append else None, threads)
+    if store is not None:
+        pool = _kept(pool, opened, store, append=append, threads=threads)
     held = {"kind": portfolio.value, "quantiles": quantiles, "k": k, "buffer": buffer}
     frame = _frame(pool, opened, first, last, threads, neutral, held)
-    weights = f"weights fitted on {'training and validation' if pool.fitted == 'test' else 'training'}"
-    note(f"run {pool.run}: {pool.name}, {len(pool.forms):,} formula{'s' * (len(pool.forms) != 1)}, {weights}")
+    _tell(pool, opened, first, last)
     if output is not None:
-        _write(frame, output)
+        write_table(frame, output)
         note(f"wrote {len(frame):,} rows to {output}")
     _show(frame)
 
 
-def _pool(source: str, given: Given, ledger: str | None, *, wide: bool) -> SignalPool:
+def signal_pool(source: str, given: Given, ledger: str | None, *, wide: bool) -> SignalPool:
     """The pool of the one run that is given.
 
     Raises:
@@ -138,7 +159,97 @@ def _pool(source: str, given: Given, ledger: str | None, *, wide: bool) -> Signa
         return SignalPool.of_run(store, read.run, "wide" if wide else "list")
 
 
-def _rows(data: Panel | Dataset, since: str | None, date: str | None) -> tuple[int, int]:
+def result_document(given: Given) -> dict[str, Any]:
+    """The result document of the one run that is given, whose pool is known to be there."""
+    read = next(iter(given.sources.values()))
+    document = read.document if read.document is not None else read.run and read.run.summary
+    assert document
+    return document
+
+
+def opened_panel(given: Given, data: str | None, universe: str | None, groups: str | None, reading: Reading) -> Panel:
+    """The data that the options name, or the run's own, in memory."""
+    from fama_fast.cli.common import open_panel
+    from fama_fast.panel import Panel
+
+    choice = given.data(data, universe=universe, groups=groups, reading=reading)
+    if choice.opened is None:
+        return open_panel(choice.data, universe=choice.universe, groups=choice.groups, reading=choice.reading)
+    assert isinstance(choice.opened, Panel)  # data in parts are not asked for
+    return choice.opened
+
+
+def _refitted(
+    pool: SignalPool,
+    given: Given,
+    data: Panel,
+    refit: str,
+    every: int | None,
+    rows: tuple[int, int],
+    store: Path | None,
+    threads: int | None,
+) -> SignalPool:
+    """The pool with weights fitted again, as the options say; `store` is one that dates are added to.
+
+    Raises:
+        ConfigError, DataError: see `refitted`; no such date.
+    """
+    import numpy as np
+
+    from fama_fast.factor_store import open_store
+    from fama_fast.signal import refitted
+
+    first, last = rows
+    until = first - 1
+    if refit != "latest":
+        until = _row(data, refit)
+    elif store is not None:
+        ended = np.datetime64(open_store(store).dates[-1], "us")
+        until = int(np.searchsorted(data.dates.astype("datetime64[us]"), ended, side="right")) - 1
+    if until < 0:
+        raise DataError(f"{data.source} has no date before {str(data.dates[0])[:10]} to fit weights on")
+    end = data.shape[0] - 1 if store is not None else last - 1
+    return refitted(pool, result_document(given), data, until, every=every, last=end, threads=threads)
+
+
+def _kept(pool: SignalPool, data: Panel, store: Path, *, append: bool, threads: int | None) -> SignalPool:
+    """Put the signal of all dates into a factor store; returns the pool with the weights that are there."""
+    from dataclasses import replace
+
+    from fama_fast.factor_store import open_store, update_store
+
+    name = "signal_wide" if pool.by_lookback else "signal"
+    made = pool.combination(data)
+    options: dict[str, Any] = {"append": append, "min_coverage": pool.min_coverage, "threads": threads}
+    done = update_store(store, data, signal=(name, made), **options)
+    if not done.changed:
+        note(f"{store}: nothing to do, the store has the signal of all dates up to {done.last}")
+    else:
+        added = f"{done.dates_added:,} dates added, {done.rows:,} rows written"
+        note(f"{store}: {added}; now {done.first} to {done.last}, column {name}")
+    kept = open_store(store).factor(name).combination
+    assert kept is not None
+    places = [kept.forms.index(form) for form in pool.forms]
+    later = tuple(replace(fit, weights=tuple(fit.weights[i] for i in places)) for fit in kept.fits[1:])
+    return replace(pool, later=later)
+
+
+def _tell(pool: SignalPool, data: Panel, first: int, last: int) -> None:
+    """Say which weights made the dates [first, last)."""
+    import numpy as np
+
+    count = len(pool.forms)
+    note(f"run {pool.run}: {pool.name}, {count:,} formula{'s' * (count != 1)}, weights fitted on {pool.taught}")
+    moments = data.dates[first:last].astype("datetime64[us]").astype(np.int64)
+    begins = [fit.since for fit in pool.later if fit.since is not None]
+    which = np.searchsorted(np.array(begins, dtype=np.int64), moments, side="right")
+    for i, fit in enumerate(pool.later, start=1):
+        days = data.dates[first:last][which == i]
+        if len(days):
+            note(f"from {str(days[0])[:10]} on, weights fitted again on {fit.taught}")
+
+
+def _rows(data: Panel, since: str | None, date: str | None) -> tuple[int, int]:
     """The rows [first, last) that are asked for.
 
     Raises:
@@ -151,7 +262,7 @@ def _rows(data: Panel | Dataset, since: str | None, date: str | None) -> tuple[i
     return first, last + 1
 
 
-def _row(data: Panel | Dataset, day: str) -> int:
+def _row(data: Panel, day: str) -> int:
     import numpy as np
 
     try:
@@ -168,7 +279,7 @@ def _row(data: Panel | Dataset, day: str) -> int:
 
 def _frame(
     pool: SignalPool,
-    data: Panel | Dataset,
+    data: Panel,
     first: int,
     last: int,
     threads: int | None,
@@ -179,10 +290,8 @@ def _frame(
     import numpy as np
     import polars as pl
 
-    from fama_fast.panel import Panel
     from fama_fast.signal import positions
 
-    assert isinstance(data, Panel)  # data in parts are not asked for
     values = pool.signal(data, first, last, threads=threads)
     part = data.slice_dates(first, last, copy=False)
     groups = None if neutral is None else part.group(neutral)
@@ -200,7 +309,8 @@ def _frame(
     return frame.with_columns(pl.col("signal", "rank").fill_nan(None)).sort("date", "rank", "symbol", nulls_last=True)
 
 
-def _write(frame: pl.DataFrame, output: Path) -> None:
+def write_table(frame: pl.DataFrame, output: Path) -> None:
+    """Write a table as CSV or Parquet, by the ending."""
     from fama_fast.atomic import atomic_write
 
     with atomic_write(output) as temporary:

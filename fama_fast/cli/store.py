@@ -49,7 +49,11 @@ def compute_into_store(
     names = given.columns(alphas)
     needed = list(alphas)
     if going_on:
-        needed += [compile_recorded(f.expression, dialect=f.dialect) for f in open_store(store).factors]
+        for f in open_store(store).factors:
+            texts = (
+                [(f.expression, f.dialect)] if f.combination is None else [(t, "fama") for t, _ in f.combination.forms]
+            )
+            needed += [compile_recorded(text, dialect=dialect_of) for text, dialect_of in texts]
     chosen = given.data(data, universe=universe, groups=groups, reading=reading, parts=True)
     source = open_source(chosen.data, memory_budget or _BUDGET, needed_by=needed, **chosen.options())
     done = update_store(

@@ -177,6 +177,10 @@ class Stream:
             return np.full(len(self.symbols), root.value)
         return rows[root].copy()
 
+    def check(self, date: Any, fields: Mapping[str, Any], *, universe: Any = None, groups: Any = None) -> None:
+        """Raise what `push` would of these rows, and take nothing."""
+        self._today(date, fields, universe, groups or {})
+
     def _run(self, cut: Cut, rows: dict[Node, FloatArray], today: Panel) -> None:
         """Compute the values of one level for the new date, into `rows`."""
         from fama_fast.backends.numba_vm.run import execute

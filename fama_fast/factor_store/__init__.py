@@ -11,8 +11,9 @@ A store is a folder:
 that a reader finds, and a killed writer leaves, a whole store.
 """
 
+from fama_fast.factor_store.combination import Combination, Fit
 from fama_fast.factor_store.manifest import Manifest, StoredFactor
 from fama_fast.factor_store.reading import FactorStore, open_store
 from fama_fast.factor_store.update import Update, update_store
 
-__all__ = ["FactorStore", "Manifest", "StoredFactor", "Update", "open_store", "update_store"]
+__all__ = ["Combination", "FactorStore", "Fit", "Manifest", "StoredFactor", "Update", "open_store", "update_store"]

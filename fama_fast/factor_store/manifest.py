@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fama_fast.errors import OutputError, StoreError
+from fama_fast.factor_store.combination import Combination  # noqa: TC001  (pydantic reads annotations)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,6 +45,7 @@ class StoredFactor:
         name: its column when it is read. fingerprint: its identity, and its column in the files.
         expression, dialect: as it was written. canonical: its canonical text. lookback: rows needed before a date.
         fields, groups: what it reads of the data. block: the files that hold it.
+        combination: of a combined signal, of which there is no expression; `expression` says what it is.
     """
 
     name: str
@@ -55,6 +57,7 @@ class StoredFactor:
     fields: tuple[str, ...]
     groups: tuple[str, ...]
     block: str
+    combination: Combination | None = None
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fama_fast.factor_store.checks import Checks
+    from fama_fast.factor_store.combination import Combination
     from fama_fast.panel import Panel
     from fama_fast.panel.dataset import Dataset
 
@@ -92,6 +93,7 @@ def update_store(
     expressions: Sequence[str | Alpha] = (),
     *,
     names: Sequence[str | None] | None = None,
+    signal: tuple[str, Combination] | None = None,
     dialect: str = "fama",
     append: bool = False,
     rebuild: bool = False,
@@ -110,6 +112,7 @@ def update_store(
         path: a folder; it must be new or empty unless a store is to be updated.
         data: from the first date of the store on; to append dates alone, as much as the longest window needs will do.
         names: of the expressions, None for the canonical text; a stored factor keeps its name.
+        signal: a combined signal and its name. Of one that is stored, weights for dates that are not may be new.
         append: update the store that is there.
         rebuild: go on, and where history has changed compute again from its first changed month on; where settings or
             the engine have changed, everything.
@@ -132,7 +135,7 @@ def update_store(
     ]
     root = Path(path).expanduser()
     going_on = append or rebuild
-    if not going_on and not alphas:
+    if not going_on and not alphas and signal is None:
         raise ConfigError("there is no expression to store the values of")
     budget = DEFAULT_BUDGET if memory_budget is None else parse_bytes(memory_budget)
     new_folder = _make_folder(root, going_on)
@@ -144,7 +147,7 @@ def update_store(
             raise StoreError(f"{root} is a factor store: append to it (--append), or give another folder")
         run = _Run(root, data, old, budget, threads)
         try:
-            return run.update(list(zip(given_names, alphas, strict=True)), min_coverage, rebuild, verify)
+            return run.update(list(zip(given_names, alphas, strict=True)), signal, min_coverage, rebuild, verify)
         except BaseException as error:
             discard(root, run.stamp)
             if new_folder and read_manifest(root) is None:
@@ -198,7 +201,12 @@ class _Run:
         self.files = data_files(self.source)
 
     def update(
-        self, given: Sequence[tuple[str | None, Alpha]], min_coverage: float | None, rebuild: bool, verify: bool
+        self,
+        given: Sequence[tuple[str | None, Alpha]],
+        signal: tuple[str, Combination] | None,
+        min_coverage: float | None,
+        rebuild: bool,
+        verify: bool,
     ) -> Update:
         coverage = self.old.settings.min_coverage if self.old and min_coverage is None else min_coverage
         days = bool((self.source.dates.astype("datetime64[D]") == self.source.dates).all())
@@ -208,6 +216,9 @@ class _Run:
         kept, reason = factors.stored(base)
         block = f"b{self.generation:06}"
         new = factors.new(base, given, block)
+        if signal is not None:
+            kept, more = factors.with_signal(base, kept, *signal, block)
+            new += more
 
         offset, keep, change = 0, len(base.moments), None
         extra: dict[str, Checks] = {}
@@ -338,8 +349,9 @@ class _Run:
     def _values(
         self, these: Sequence[StoredFactor], factors: Factors, first: int, last: int, offset: int
     ) -> Iterator[Any]:
-        roots = factors.of(these)
-        return values_from(roots, self.source, first, last, offset=offset, budget=self.budget, threads=self.threads)
+        options: dict[str, Any] = {"offset": offset, "budget": self.budget, "threads": self.threads}
+        for dates, values, present in values_from(factors.of(these), self.source, first, last, **options):
+            yield dates, list(factors.columns(these, dates, values, self.threads)), present
 
     def _compute(self, these: Sequence[StoredFactor], factors: Factors, first: int, last: int, offset: int) -> Written:
         """Write files of values on the dates [first, last)."""

@@ -16,12 +16,13 @@ from fama_fast.mining.verdict.results import MiningResult, figures_of, funnel_li
 from fama_fast.number_text import signed
 from fama_fast.panel import Panel
 from fama_fast.report.content import from_run
-from fama_fast.signal import SignalPool
+from fama_fast.signal import Monitor, SignalPool, SignalStream, monitor
 
 if TYPE_CHECKING:
     import polars as pl
 
     from fama_fast.mining.config import MiningConfig
+    from fama_fast.panel.dataset import Dataset
     from fama_fast.panel.source import Source
     from fama_fast.report.content import Content
     from fama_fast.types import FloatArray
@@ -82,19 +83,41 @@ class Mined(MiningResult):
         Raises:
             DataError: there is no pool, or the run's data cannot be had again.
         """
-        from fama_fast.data import load_market_data
-        from fama_fast.panel.dataset import Dataset
+        known: Any = data if data is not None else self.source
+        pool = self._pool(wide)
+        return pool.signal(self._again if known is None else _loaded(known), threads=threads)
 
+    def stream(self, data: Any, *, wide: bool = False, threads: int = 1) -> SignalStream:
+        """The combined signal one new date at a time: `stream(history).push(date, rows)`, with the bits of `signal`.
+
+        Args:
+            data: the history so far: a panel, or what one is made of. wide: of the wide pool.
+        """
+        return SignalStream(self._pool(wide), _in_memory(data), threads=threads)
+
+    def monitor(self, data: Any, *, wide: bool = False, window: int = 60, threads: int | None = None) -> Monitor:
+        """RankIC, IC, spread and net spread of the signal since the run's data ended, beside what was promised.
+
+        Args:
+            data: with the dates since, and what windows need before them. window: dates of the rolling means.
+
+        Raises:
+            DataError: there is no pool, or no date since.
+        """
+        options: dict[str, Any] = {"pool": self._pool(wide), "window": window, "threads": threads}
+        return monitor(self.to_dict(), _in_memory(data), **options)
+
+    def _pool(self, wide: bool) -> SignalPool:
+        assert self.config is not None
+        with Ledger.open(ledger_place(self.config), create=False) as ledger:
+            return SignalPool.of_run(ledger, ledger.get_run(self.run_id), "wide" if wide else "list")
+
+    @property
+    def _again(self) -> Panel | Dataset:
         assert self.config is not None
         with Ledger.open(ledger_place(self.config), create=False) as ledger:
             run = ledger.get_run(self.run_id)
-            pool = SignalPool.of_run(ledger, run, "wide" if wide else "list")
-            known: Any = data if data is not None else self.source
-            if known is None:
-                known = data_again(self.config, run.data, run.source)
-        if not isinstance(known, Panel | Dataset):
-            known = load_market_data(known)
-        return pool.signal(known, threads=threads)
+        return data_again(self.config, run.data, run.source)
 
     def plot(self) -> Any:
         """The cumulative RankIC of the factors over all dates that were looked at, as an Altair chart.
@@ -153,3 +176,22 @@ class Mined(MiningResult):
         kept = {s: [float("nan") if v is None else v for v in values] for s, values in each.items()}
         chart = html.lines(kept, "RankIC of the factors, in their order") if len(self.factors) > 1 else ""
         return html.card(self.verdict.headline, facts, html.notes(self.verdict.statements), chart, table)
+
+
+def _loaded(data: Any) -> Panel | Dataset:
+    from fama_fast.data import load_market_data
+    from fama_fast.panel.dataset import Dataset
+
+    return data if isinstance(data, Panel | Dataset) else load_market_data(data)
+
+
+def _in_memory(data: Any) -> Panel:
+    """A panel of what is given.
+
+    Raises:
+        DataError: data that are read in parts.
+    """
+    found = _loaded(data)
+    if not isinstance(found, Panel):
+        raise DataError(f"{found.source} is read in parts: this takes data in memory (load_market_data)")
+    return found

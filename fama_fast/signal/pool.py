@@ -2,33 +2,34 @@
 
 The signal of a date is the sum of weight times centred rank over the formulas, a missing rank counting as the middle;
 a symbol without any rank has none. On the dates of the run's own test it is what the verdict judged, bit for bit: the
-weights are those recorded, and ranks are added in the same order.
+weights are those recorded, and ranks are added in the same order. Where they were fitted again (`refit`), later dates
+have later weights.
 """
 
 from __future__ import annotations
 
-import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fama_fast.arguments import frozen
 from fama_fast.engine import ranks_on
 from fama_fast.engine.prepare import lowered
 from fama_fast.errors import DataError, StoreError
-from fama_fast.evaluation.ranks import oriented_ranks
-from fama_fast.evaluation.rows import over_rows
+from fama_fast.evaluation.blend import weighted_ranks
+from fama_fast.factor_store import Combination, Fit
+from fama_fast.factor_store.combination import weights_at
 from fama_fast.ledger.records import as_proposed
 from fama_fast.library.codec import KEYS, factor_from_dict
 from fama_fast.mining.config_file import config_from_dict, stored_config
-from fama_fast.mining.measure.streamed_forecast import add_ranks, by_lookback
+from fama_fast.mining.measure.streamed_forecast import by_lookback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fama_fast.ledger.ledger import Ledger
     from fama_fast.ledger.records import RunRecord
+    from fama_fast.library.factor import Factor
     from fama_fast.panel.source import Source
     from fama_fast.types import FloatArray
 
@@ -45,6 +46,7 @@ class SignalPool:
             pool, in words. fitted: the split that the weights were fitted for: "valid", or "test", where training and
             validation taught them. run: id. min_coverage: share of a window that must be there, as the run had it.
         by_lookback: whether ranks are added up in the order of the formulas' lookbacks, as a wide pool does.
+        later: weights of later dates, which were fitted again on request, in order.
     """
 
     forms: tuple[tuple[str, int], ...]
@@ -54,6 +56,7 @@ class SignalPool:
     run: str
     min_coverage: float | None = None
     by_lookback: bool = False
+    later: tuple[Fit, ...] = ()
 
     @classmethod
     def of_run(cls, ledger: Ledger, run: RunRecord, which: Which = "list") -> SignalPool:
@@ -87,17 +90,32 @@ class SignalPool:
             ExpressionError: the data lack a field that a formula reads. DataError: from reading.
         """
         rows = np.arange(first, data.shape[0] if last is None else last)
-        sums = [np.zeros((len(rows), data.shape[1])) for _ in range(3)]
-        order = self._order(data)
-        texts = [self.forms[i][0] for i in order]
+        order = self.order(data)
+        texts, signs = zip(*(self.forms[i] for i in order), strict=True)
         found = ranks_on(texts, data, rows, min_coverage=self.min_coverage, threads=threads)
-        for i, shares in zip(order, found, strict=True):
-            ranks = frozen(oriented_ranks(shares, self.forms[i][1], threads))
-            weight = np.full(len(rows), self.weights[i])
-            over_rows(functools.partial(add_ranks, ranks, weight, sums), ranks.shape, threads)
-        return np.where(sums[2] > 0.0, sums[0], np.nan)
+        weights = weights_at(self.fits, data.dates[rows])[list(order)]
+        return weighted_ranks(found, signs, weights, (len(rows), data.shape[1]), threads=threads)
 
-    def _order(self, data: Source) -> Sequence[int]:
+    @property
+    def taught(self) -> str:
+        """What the run's own weights were fitted on, in words."""
+        return "training and validation" if self.fitted == "test" else "training"
+
+    @property
+    def fits(self) -> tuple[Fit, ...]:
+        """All weights, with the dates that they are for: those of the run, then later ones."""
+        return (Fit(None, self.taught, self.weights), *self.later)
+
+    def combination(self, data: Source) -> Combination:
+        """What a factor store keeps of it, to go on with: on these data, whose fields decide how far a formula looks
+        back."""
+        order = self.order(data)
+        fits = tuple(replace(fit, weights=tuple(fit.weights[i] for i in order)) for fit in self.fits)
+        forms: Any = tuple(self.forms[i] for i in order)
+        return Combination(self.run, self.name, forms, fits)
+
+    def order(self, data: Source) -> Sequence[int]:
+        """Places of the formulas in the order in which their ranks are added up on these data."""
         if not self.by_lookback:
             return range(len(self.forms))
         roots = lowered([f"RANK({text})" for text, _ in self.forms], data, self.min_coverage)
@@ -108,6 +126,21 @@ def _listed(document: Mapping[str, Any], source: str, model: str) -> dict[str, A
     """Formulas, weights and split of the short list of a result document."""
     if model != "ridge":
         raise DataError(f"{source} weighed its pool by {model!r}: a signal is made of a ridge pool (pool.model: ridge)")
+    members, fitted = members_of(document, source)
+    weights = document["verdict"]["pool"][fitted]["weights"]
+    return {
+        "forms": tuple(f.as_proposed for f in members),
+        "weights": tuple(float(weights[f.fingerprint]) for f in members),
+        "fitted": fitted,
+    }
+
+
+def members_of(document: Mapping[str, Any], source: str) -> tuple[list[Factor], str]:
+    """The factors of the short list's pool, in their order, and the split that its last weights are for.
+
+    Raises:
+        DataError: there is no pool, or it has factors that the document lacks.
+    """
     pools = document["verdict"].get("pool", {})
     fitted = next((split for split in ("test", "valid") if pools.get(split, {}).get("weights")), None)
     if fitted is None:
@@ -118,11 +151,7 @@ def _listed(document: Mapping[str, Any], source: str, model: str) -> dict[str, A
     members = [f for f in factors if f.fingerprint in weights]
     if len(members) < len(weights):
         raise DataError(f"{source}: its pool has {len(weights)} factors, of which only {len(members)} are listed")
-    return {
-        "forms": tuple(f.as_proposed for f in members),
-        "weights": tuple(float(weights[f.fingerprint]) for f in members),
-        "fitted": fitted,
-    }
+    return members, fitted
 
 
 def _wide(ledger: Ledger, run: RunRecord) -> dict[str, Any]:

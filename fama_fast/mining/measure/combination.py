@@ -231,17 +231,27 @@ class FactorPool:
     def test(self, factors: Sequence[Factor]) -> PoolScores:
         """The pool over the test rows, weights as of the last mining row. This opens the test split."""
         market, rows = self.market, self.market.rows.test
+        names, fit = self._taught(factors)
+        scored = _Scored(rows, rows.stop - rows.start, lambda _: fit.weights(before=rows.start), market)
+        for chunk in self.rank_chunks(factors, market.whole, market.returns(market.whole), rows.start, rows.stop):
+            scored.add(chunk)
+        return scored.scores(names, fit.penalty)
+
+    def fitted(self, factors: Sequence[Factor]) -> tuple[FloatArray, float]:
+        """(K,) weights as of the last mining row, and their penalty: what `test` scores, without a look at the test."""
+        fit = self._taught(factors)[1]
+        return fit.weights(before=self.market.rows.test.start), fit.penalty
+
+    def _taught(self, factors: Sequence[Factor]) -> tuple[list[str], _Fitting]:
+        """Names, and the fit for the test, once the sums over all mining rows are there."""
+        market = self.market
         names, new = self._begin(factors)
         if self._keeps:
             self._keep(factors, new)
         elif new:
             for chunk in self.rank_chunks(factors, market.panel, market.label_rows, 0, market.rows.valid.stop):
                 self._learn(new, names, chunk)
-        fit = _Fitting(self, names, "test")
-        scored = _Scored(rows, rows.stop - rows.start, lambda _: fit.weights(before=rows.start), market)
-        for chunk in self.rank_chunks(factors, market.whole, market.returns(market.whole), rows.start, rows.stop):
-            scored.add(chunk)
-        return scored.scores(names, fit.penalty)
+        return names, _Fitting(self, names, "test")
 
     def _begin(self, factors: Sequence[Factor]) -> tuple[list[str], list[str]]:
         """Make room for the sums of these factors, and of no others; returns their names, and those that are new."""

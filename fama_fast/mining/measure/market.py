@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from fama_fast.mining.candidate import Candidate, Member
     from fama_fast.mining.config import MiningConfig
     from fama_fast.mining.measure.levels import Levels
+    from fama_fast.mining.measure.market_rows import Rows
     from fama_fast.panel.source import Source
     from fama_fast.target import LabelRows, Target
     from fama_fast.types import FloatArray, IntArray
@@ -63,6 +64,7 @@ class Market:
         labels: (T, N) over the mining rows, or one for each horizon, in place of the target's; for controls that
             shuffle them.
         first, target: of a further horizon, the market of the first one, whose data it shares, and its own target.
+        rows: the splits, in place of those of the configuration.
 
     Attributes:
         further: a market for each further horizon. horizon: rows over which labels overlap, of the longest. span: rows
@@ -83,8 +85,9 @@ class Market:
         labels: FloatArray | Sequence[FloatArray] | None = None,
         first: Market | None = None,
         target: Target | None = None,
+        rows: Rows | None = None,
     ) -> None:
-        self.rows = split_rows(data, config)
+        self.rows = rows or split_rows(data, config)
         self.config, self.whole, self.library = config, data, library
         self.target = target or config.predicted
         self.reach = self.target.rows_ahead(data.sessions)
@@ -115,6 +118,7 @@ class Market:
                 labels=given[i] if given else None,
                 first=self,
                 target=replace(self.target, horizons=(key,)),
+                rows=self.rows,
             )
             for i, key in enumerate(self.target.keys)
             if i

@@ -11,6 +11,7 @@ from fama_fast import passes
 from fama_fast.arguments import frozen
 from fama_fast.engine.chunks import chunks, compute
 from fama_fast.engine.prepare import lowered, plan_chunks, read_names
+from fama_fast.evaluation.blend import add_ranks
 from fama_fast.evaluation.daily import SERIES, Daily, daily
 from fama_fast.evaluation.ranks import oriented_ranks
 from fama_fast.evaluation.rows import over_rows
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fama_fast.engine.budget import Schedule
-    from fama_fast.evaluation.ranks import Ranks
     from fama_fast.ir import Node
     from fama_fast.mining.measure.market import Market
     from fama_fast.panel.source import Source
@@ -137,10 +137,3 @@ def by_lookback(roots: Sequence[Node], source: Source) -> list[int]:
     available = frozenset(source.supplied_fields)
     back = [passes.lookback(root, available) for root in roots]
     return sorted(range(len(roots)), key=lambda i: (back[i], i))
-
-
-def add_ranks(ranks: Ranks, weight: FloatArray, sums: Sequence[FloatArray], start: int, stop: int) -> None:
-    """Add a factor's ranks to the rows [start, stop) of a forecast; sums: as of `blend_rows`."""
-    from fama_fast.backends.numba_vm.stats import blend_rows
-
-    blend_rows(ranks, weight, start, stop, *sums)
