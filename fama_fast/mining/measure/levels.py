@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fama_fast.panel.source import Source
-    from fama_fast.types import BoolArray, FloatArray, IntArray
+    from fama_fast.types import BoolArray, IntArray
 
     Levels = NDArray[np.int8]
 
@@ -44,8 +44,9 @@ def level_rows(dates: Any, train: slice, a_year: int, seed: int) -> IntArray:
 
 def unit_vector(levels: Levels) -> NDArray[np.float32]:
     """Levels of a formula, of any shape, as one vector of length 1; zeros where all are in the middle."""
-    flat: FloatArray = levels.reshape(-1).astype(np.float64)
-    length = float(np.sqrt(flat @ flat))  # a sum of whole numbers: exact
+    # A sum of whole numbers is exact however it is added up, and as such not left to BLAS, whose threads would spin.
+    flat = levels.reshape(-1).astype(np.int64)
+    length = float(np.sqrt(float(flat @ flat)))
     return (flat / length if length > 0.0 else flat).astype(np.float32)
 
 

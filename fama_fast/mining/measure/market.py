@@ -20,6 +20,7 @@ from fama_fast.evaluation.score import compile_all
 from fama_fast.lang import writable
 from fama_fast.mining.css import sample_rows
 from fama_fast.mining.measure.cuts import Cuts
+from fama_fast.mining.measure.full_figures import FullFigures
 from fama_fast.mining.measure.horizons import averaged, over_longest, over_markets
 from fama_fast.mining.measure.label_pass import label_chunks
 from fama_fast.mining.measure.levels import SampledMembers, unit_vector
@@ -130,8 +131,7 @@ class Market:
         asked = race_of(config, self.panel.shape, self.score_parts, self.rows.train, self.members)
         self.race = asked if first is None else None
         self._cuts = Cuts()
-        self._asked: list[Alpha] = []
-        self._figures: dict[str, tuple[Daily, dict[int, FloatArray]]] = {}
+        self._full = FullFigures(self.panel, self.label_rows, self.span, {**self._memory, **self._options})
 
     def _budget(self, labels: int) -> PassBudget:
         """What passes may take with so many bytes of labels in memory."""
@@ -319,32 +319,9 @@ class Market:
 
         The second is NaN for the last `ahead` dates. The first of a batch makes one pass for all of it.
         """
-        found = [market._own_figures(alpha, ahead, self._asked) for market in self.every]
+        found = [market._full.of(alpha, ahead, self._full.asked) for market in self.every]
         later = [series for _, series in found]
         return over_markets(self.every, [series for series, _ in found]), sum(later[1:], later[0]) / len(later)
-
-    def _own_figures(self, alpha: Alpha, ahead: int, asked: list[Alpha]) -> tuple[Daily, FloatArray]:
-        """The same at the own horizon alone. asked: who shares a pass."""
-        self._asked = asked
-        known = self._figures.get(alpha.canonical)
-        if known is None or ahead not in known[1]:
-            if all(a.canonical != alpha.canonical for a in self._asked):
-                self._asked = [alpha]
-            labels = {0: self.label_rows, ahead: self.label_rows.later(ahead)} if ahead else {0: self.label_rows}
-            found = daily_by_labels(
-                self._asked,
-                self.panel,
-                labels,
-                spans=dict.fromkeys(labels, self.span),
-                **self._memory,
-                **self._options,
-            )
-            self._figures = {
-                a.canonical: (f[0], {key: figures.rank_ic for key, figures in f.items()})
-                for a, f in zip(self._asked, found, strict=True)
-            }
-            known = self._figures[alpha.canonical]
-        return known[0], known[1][ahead]
 
     def shuffled(self, rng: np.random.Generator, block: int) -> Market:
         """The same market with labels whose dates were dealt out anew, see `data.labels.shuffled_labels`.
@@ -382,7 +359,7 @@ class Market:
     def share_pass(self, alphas: Sequence[Alpha]) -> None:
         """The figures of these will be asked for one after another: where data are read in parts they take one pass."""
         if not isinstance(self.panel, Panel):
-            self._asked, self._figures = list(alphas), {}
+            self._full.share(alphas)
 
     def vectors(self, alphas: Sequence[Alpha]) -> Iterator[NDArray[np.float32]]:
         """Unit rank vectors on the sampled training dates, in a pass of their own; see `measure_levels`."""

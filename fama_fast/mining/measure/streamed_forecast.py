@@ -9,14 +9,16 @@ import numpy as np
 
 from fama_fast import passes
 from fama_fast.arguments import frozen
+from fama_fast.engine import Alpha
 from fama_fast.engine.chunks import chunks, compute
-from fama_fast.engine.prepare import lowered, plan_chunks, read_names
+from fama_fast.engine.prepare import lowered_roots, plan_chunks, read_names
 from fama_fast.evaluation.blend import add_ranks
 from fama_fast.evaluation.daily import SERIES, Daily, daily
 from fama_fast.evaluation.ranks import oriented_ranks
 from fama_fast.evaluation.rows import over_rows
 from fama_fast.mining.measure.horizons import over_markets
 from fama_fast.mining.measure.rank_moments import pass_bytes
+from fama_fast.ops.registry import build
 from fama_fast.target.rows import LABEL_BYTES
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from fama_fast.panel.source import Source
     from fama_fast.target.rows import LabelRows
     from fama_fast.types import BoolArray, FloatArray
+
+
+_SUMS = 3 * 8 + 8  # bytes a cell of a further forecast: what it is added up from, and itself
 
 
 class SeriesByHorizon:
@@ -64,12 +69,19 @@ class SeriesByHorizon:
 
 
 def planned(
-    market: Market, roots: Sequence[Node], source: Source, labels: Sequence[LabelRows], rows: slice, *, kept: int
+    market: Market,
+    roots: Sequence[Node],
+    source: Source,
+    labels: Sequence[LabelRows],
+    rows: slice,
+    *,
+    kept: int,
+    more: int = 0,
 ) -> tuple[Schedule, list[str], list[str]]:
     """How the values of some roots and the labels are read over some rows: the schedule, the fields and the groups.
 
     Args:
-        kept: factors whose ranks stay in memory at once.
+        kept: factors whose ranks stay in memory at once. more: further bytes a cell of a chunk.
     """
     fields, groups = read_names(roots, source)
     fields = list(dict.fromkeys([*fields, *(name for y in labels for name in y.fields)]))
@@ -83,24 +95,28 @@ def planned(
         rows_before=market.horizon + max(y.rows_before for y in labels),
         rows_after=max(y.rows_after for y in labels),
         warm=market.horizon,
-        extra=pass_bytes(kept) + sum(y.cell_bytes for y in labels) - LABEL_BYTES,
+        extra=pass_bytes(kept) + more + sum(y.cell_bytes for y in labels) - LABEL_BYTES,
         walked=rows.stop - rows.start,
         held=market.budget.held,
     )
     return schedule, fields, groups
 
 
-def weighted_forecast(
-    market: Market, forms: Sequence[tuple[str, int]], weights: FloatArray, rows: slice, *, whole: bool = False
-) -> SeriesByHorizon:
-    """Daily figures of the sum of weights times oriented centred ranks, where a missing rank counts as the middle.
+def weighted_forecasts(
+    market: Market, forms: Sequence[tuple[str, int]], weights: Sequence[FloatArray], rows: slice, *, whole: bool = False
+) -> list[SeriesByHorizon]:
+    """Daily figures of sums of weights times oriented centred ranks, where a missing rank counts as the middle.
 
     A symbol without any rank on a date is missing. Formulas are added in the order of their lookbacks, whatever the
-    batches, so that the bits do not depend on the memory that there is.
+    batches, so that the bits do not depend on the memory that there is, nor on the other forecasts.
 
     Args:
-        forms: (canonical text as proposed, its sign) of K formulas. weights: (K,). rows: dates of the mining rows, or
-            of `whole` data: those of the test, which opens it.
+        forms: (canonical text as proposed, its sign) of K formulas. weights: (k,) of each forecast, of the first k of
+            them; the others are not in it. rows: dates of the mining rows, or of `whole` data: those of the test, which
+            opens it.
+
+    Returns:
+        One for each forecast; each formula is evaluated once for all of them.
 
     Raises:
         DataError: from reading. ConfigError: a budget too small for one chunk.
@@ -108,28 +124,43 @@ def weighted_forecast(
     source = market.whole if whole else market.panel
     run, threads = market.config.run, market.config.run.threads
     every = [m.returns(source) if whole else m.label_rows for m in market.every]
-    out = SeriesByHorizon(market, rows)
+    out = [SeriesByHorizon(market, rows) for _ in weights]
+    forms = forms[: max((len(own) for own in weights), default=0)]
     if not len(forms):
         return out
-    roots = lowered([f"RANK({text})" for text, _ in forms], source, run.min_coverage)
+    roots = lowered_roots(_ranked(market, [text for text, _ in forms]), source, run.min_coverage)
     order = by_lookback(roots, source)
     roots = tuple(roots[i] for i in order)
-    schedule, fields, groups = planned(market, roots, source, every, rows, kept=1)
+    more = _SUMS * (len(weights) - 1)
+    schedule, fields, groups = planned(market, roots, source, every, rows, kept=1, more=more)
     for loaded in chunks(source, schedule, fields, groups, rows.start, rows.stop):
         begin = max(0, loaded.start - market.horizon)
         warm = max(begin, rows.start)
-        sums = [np.zeros((loaded.stop - warm, len(source.symbols))) for _ in range(3)]
+        shape = loaded.stop - warm, len(source.symbols)
+        sums = [[np.zeros(shape) for _ in range(3)] for _ in weights]
         for batch, found in compute(loaded, schedule.batches, warm=market.horizon, threads=threads):
             for index, values in zip(batch.indices, found, strict=True):
-                ranks = oriented_ranks(values[warm - begin :], forms[order[index]][1], threads)
-                weight = np.full(len(ranks), weights[order[index]])
-                over_rows(functools.partial(add_ranks, frozen(ranks), weight, sums), ranks.shape, threads)
+                place = order[index]
+                ranks = frozen(oriented_ranks(values[warm - begin :], forms[place][1], threads))
+                for own, sums_of_own in zip(weights, sums, strict=True):
+                    if place < len(own):
+                        weight = np.full(len(ranks), own[place])
+                        over_rows(functools.partial(add_ranks, ranks, weight, sums_of_own), ranks.shape, threads)
             del found, values, ranks
         universe = loaded.rows(warm, loaded.stop).universe if source.has_universe else None
         labels = [y.rows(loaded, warm, loaded.stop) for y in every]
-        out.add(np.where(sums[2] > 0.0, sums[0], np.nan), labels, universe, warm, loaded.start)
+        for series, (total, _, there) in zip(out, sums, strict=True):
+            series.add(np.where(there > 0.0, total, np.nan), labels, universe, warm, loaded.start)
         del sums, labels, universe
     return out
+
+
+def _ranked(market: Market, texts: Sequence[str]) -> list[Alpha]:
+    """The rank of each formula, given as canonical texts: as if RANK(text) had been read."""
+    return [
+        Alpha(f"RANK({alpha.text})", alpha.dialect, passes.canonicalise(build("RANK", alpha.node)))
+        for alpha in market.compiled(texts)
+    ]
 
 
 def by_lookback(roots: Sequence[Node], source: Source) -> list[int]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fama_fast.mining.measure.combination import summed_up
-from fama_fast.mining.measure.streamed_forecast import weighted_forecast
+from fama_fast.mining.measure.streamed_forecast import weighted_forecasts
 from fama_fast.mining.pools.correlations import GrowingCorrelations, among
 from fama_fast.mining.pools.slopes import RidgeSlopes
 from fama_fast.mining.pools.weights import DailyFigures, Fit, WeightFitter
@@ -71,6 +71,7 @@ class WidePool:
         market, settings = self.market, self.settings
         self._correlations, self._figures = correlations, figures
         self._judged: dict[str, tuple[int, Fit, PoolScores]] = {}
+        self._first: dict[int, WidePool] = {}  # pools of the first formulas, by their size
         self._fitter = WeightFitter(self._correlations, self._figures, market.horizon, market.reach, settings.penalty)
         self._slopes = RidgeSlopes(self._correlations, settings.penalty or CONTRIBUTION_PENALTY)
         self._earned: FloatArray | None = None
@@ -100,10 +101,11 @@ class WidePool:
         upto = self.seeds + count
         if upto >= self.size:
             return self
-        out = WidePool(self.market, self.settings)
-        out.members = self.members[:upto]
-        out._stand_on(self._correlations.first(upto), self._figures.first(upto))
-        return out
+        if upto not in self._first:
+            out = self._first[upto] = WidePool(self.market, self.settings)
+            out.members = self.members[:upto]
+            out._stand_on(self._correlations.first(upto), self._figures.first(upto))
+        return self._first[upto]
 
     def add(self, members: Sequence[PoolMember], series: Sequence[FloatArray], levels: Sequence[Levels]) -> None:
         """Take in what is defined and no copy: of a formula that is there, of its rankings, or of its levels.
@@ -124,6 +126,7 @@ class WidePool:
                 chosen.append(i)
         if not chosen:
             return
+        self._first = {}
         stacked = np.stack([levels[i] for i in chosen])
         copies = (np.abs(self._correlations.with_each(stacked)) > _COPY).any(axis=1)
         alike = np.abs(among(stacked)) > _COPY
@@ -174,14 +177,22 @@ class WidePool:
     def judged(self, split: str) -> tuple[Fit, PoolScores]:
         """The weights for the validation or the test rows, fitted on all rows before them, and what their forecast is
         worth there; asking for the test opens it. Made once, until the pool grows."""
-        known = self._judged.get(split)
-        if known is None or known[0] != self.size:
-            rows = self.market.rows
-            fit = self.fit(rows.train) if split == "valid" else self.fit(rows.train, rows.valid)
-            weights = dict(zip(self.names, fit.weights.tolist(), strict=True))
-            known = self.size, fit, summed_up(self.market, {"ridge": self.forecast(fit, split)}, weights)
-            self._judged[split] = known
-        return known[1], known[2]
+        return self.judged_with(split, self.size)[0]
+
+    def judged_with(self, split: str, count: int) -> tuple[tuple[Fit, PoolScores], tuple[Fit, PoolScores]]:
+        """`judged` of the pool, and of `first(count)`: both forecasts are of one pass over the formulas, where neither
+        was made before."""
+        rows, part = self.market.rows, self.first(count)
+        pools = [pool for pool in dict.fromkeys((self, part)) if not pool._knows(split)]
+        fits = [p.fit(rows.train) if split == "valid" else p.fit(rows.train, rows.valid) for p in pools]
+        for pool, fit, series in zip(pools, fits, self._forecasts(pools, fits, split), strict=True):
+            weights = dict(zip(pool.names, fit.weights.tolist(), strict=True))
+            pool._judged[split] = pool.size, fit, summed_up(self.market, {"ridge": series}, weights)
+        return self._judged[split][1:], part._judged[split][1:]
+
+    def _knows(self, split: str) -> bool:
+        """Whether it is judged as it is now."""
+        return split in self._judged and self._judged[split][0] == self.size
 
     def outlook(self) -> float:
         """What the pool would have on validation, as the figures of its formulas say without a pass over any data:
@@ -230,7 +241,12 @@ class WidePool:
         Args:
             split: "valid" or "test".
         """
+        return self._forecasts([self], [fit], split)[0]
+
+    def _forecasts(self, pools: Sequence[WidePool], fits: Sequence[Fit], split: str) -> list[SeriesByHorizon]:
+        """The same of several pools that have its first formulas."""
+        if not pools:
+            return []
         forms = [(m.proposed, m.sign) for m in self.members]
-        return weighted_forecast(
-            self.market, forms, self.of_ranks(fit), getattr(self.market.rows, split), whole=split == "test"
-        )
+        weights = [pool.of_ranks(fit) for pool, fit in zip(pools, fits, strict=True)]
+        return weighted_forecasts(self.market, forms, weights, getattr(self.market.rows, split), whole=split == "test")

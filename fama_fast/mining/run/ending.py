@@ -125,7 +125,7 @@ class Ending:
         test_level = spent_level(bar.test_level, openings)
         self.doing = "the tests of the best candidate"
         self.progress.phase("what luck does with so many candidates")
-        again = measure_again(self.market, rows, new, self.asked)
+        again = measure_again(self.market, rows, new, self.asked, state.figures)
         luck = luck_among(self.market, again)
         could_show = shown_by_panel(self.market, again, trials=tried.total, test_level=test_level)
         compared = Compared(pooled or new, self.pool, before.not_among(rows)) if new else None
@@ -138,7 +138,7 @@ class Ending:
             self.doing = "the test"
             self.progress.phase("opening the test split")
             self.ledger.open_test(run)
-            wide = None if wide is None else with_test(wide, state.wide, config)
+            wide = None if wide is None else with_test(wide, state.wide, config, control.wide)
             if control.wide is not None and random_wide is not None and wide is not None and wide.stands:
                 control = replace(control, wide=wide_control_on_test(control.wide, state.wide, random_wide, config))
         if holds:

@@ -1,7 +1,7 @@
-"""Measures a run's candidates once more for the tests of the best of them: their daily series on validation.
+"""Collects a run's candidates for the tests of the best of them: their daily series on validation.
 
-No round keeps a candidate's daily series, and a run that was resumed has only texts of its earlier rounds; so a sample
-of texts is measured again at the end, and a resumed run has the same figures as one that was never stopped.
+A sample of them is tested. What the rounds kept of it (`kept_figures`) serves; a run that was resumed has only texts of
+its earlier rounds, which are measured again, so that it has the same figures as one that was never stopped.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fama_fast.mining.run.kept_figures import MEASURES, MOST, Kept, errors_of
 from fama_fast.mining.verdict.luck import Luck, could_show, luck_of
 
 if TYPE_CHECKING:
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
 
     from fama_fast.library.factor import Factor
     from fama_fast.mining.measure.market import Market
+    from fama_fast.mining.run.kept_figures import KeptFigures
     from fama_fast.mining.run.stopping import StopRequest
     from fama_fast.types import FloatArray
 
-_MOST = 600  # candidates measured again
 _BATCH = 64
 
 
-def sample(rows: Sequence[Mapping[str, Any]], new: Sequence[Factor]) -> tuple[list[str], int]:
-    """Canonical texts of the candidates to measure again, and how many were measured on validation in all.
+def sample(rows: Sequence[Mapping[str, Any]], new: Sequence[Factor]) -> tuple[dict[str, str], int]:
+    """Canonical texts, by fingerprint, of the candidates that are tested, and how many were measured on validation.
 
     Every new factor is among them; the others come by fingerprint, which is as good as at random and the same in every
     run that proposed them.
@@ -35,12 +36,12 @@ def sample(rows: Sequence[Mapping[str, Any]], new: Sequence[Factor]) -> tuple[li
     measured = {r["fingerprint"]: r["canonical"] for r in rows if "train" in r["scores"] and r["fingerprint"]}
     first = [f.fingerprint for f in new if f.fingerprint in measured]
     others = sorted(measured.keys() - set(first))
-    return [measured[name] for name in [*first, *others][:_MOST]], len(measured)
+    return {name: measured[name] for name in [*first, *others][:MOST]}, len(measured)
 
 
 @dataclass(frozen=True)
 class MeasuredAgain:
-    """What the candidates that were measured again showed.
+    """What the candidates that are tested showed.
 
     Attributes:
         daily: (T, M) the objective's daily series over the validation rows, in the direction of training. measured: how
@@ -53,30 +54,43 @@ class MeasuredAgain:
 
 
 def measure_again(
-    market: Market, rows: Sequence[Mapping[str, Any]], new: Sequence[Factor], stop: StopRequest | None = None
+    market: Market,
+    rows: Sequence[Mapping[str, Any]],
+    new: Sequence[Factor],
+    stop: StopRequest | None = None,
+    kept: KeptFigures | None = None,
 ) -> MeasuredAgain:
-    """Measure a sample of a run's candidates, given as rows of the ledger.
+    """The figures of a sample of a run's candidates, given as rows of the ledger.
+
+    Args:
+        kept: what was kept of them; the others are measured again.
 
     Raises:
         Stopped: it was asked to.
     """
     texts, measured = sample(rows, new)
-    valid = market.rows.valid
-    daily = np.empty((valid.stop - valid.start, len(texts)))
-    errors: dict[str, dict[str, list[float]]] = {name: {"train": [], "valid": []} for name in ("rank_ic", "spread")}
-    for at in range(0, len(texts), _BATCH):
+    known = {name: own for name in texts if kept is not None and (own := kept.get(name)) is not None}
+    left = [name for name in texts if name not in known]
+    for at in range(0, len(left), _BATCH):
         if stop is not None:
             stop.check()
-        for i, one in enumerate(market.measure(market.compiled(texts[at : at + _BATCH])), start=at):
-            daily[:, i] = market.yardstick.series(one, 1)[valid]
-            for split in ("train", "valid"):
-                scores = market.scores(one, 1, split)
-                for name, by_split in errors.items():
-                    error = abs(scores[name] / scores[f"{name}_t"]) if scores[f"{name}_t"] else math.nan
-                    if math.isfinite(error):
-                        by_split[split].append(error)
-    known = {name: by_split for name, by_split in errors.items() if all(by_split.values())}
-    medians = {n: {split: float(np.median(v)) for split, v in by_split.items()} for n, by_split in known.items()}
+        names = left[at : at + _BATCH]
+        for name, one in zip(names, market.measure(market.compiled(texts[n] for n in names)), strict=True):
+            scores = {split: market.scores(one, 1, split) for split in ("train", "valid")}
+            known[name] = Kept(market.yardstick.series(one, 1)[market.rows.valid], errors_of(scores))
+    valid = market.rows.valid
+    daily = np.empty((valid.stop - valid.start, len(texts)))
+    for i, name in enumerate(texts):
+        daily[:, i] = known[name].daily
+    errors = {
+        name: {
+            split: [error for own in known.values() if math.isfinite(error := own.errors[name][split])]
+            for split in ("train", "valid")
+        }
+        for name in MEASURES
+    }
+    found = {name: by_split for name, by_split in errors.items() if all(by_split.values())}
+    medians = {n: {split: float(np.median(v)) for split, v in by_split.items()} for n, by_split in found.items()}
     return MeasuredAgain(daily, measured, medians)
 
 

@@ -25,6 +25,7 @@ from fama_fast.mining.library.view import LibraryView
 from fama_fast.mining.measure.levels import unit_vector
 from fama_fast.mining.measure.race import Account
 from fama_fast.mining.pools.wide import WidePool
+from fama_fast.mining.run.kept_figures import KeptFigures
 from fama_fast.mining.run.model_memory import ModelMemory
 from fama_fast.mining.run.wide_filling import listable_of, measure_again, measured, measured_texts, offer
 from fama_fast.passes import ranking_hash
@@ -76,7 +77,8 @@ class LoopState:
             of a language model's proposals.
         near: what knows everything that was measured on a few dates; it follows too, and is None where near-copies are
             not left out. near_copies: how many were.
-        best_passed: best training score of what passed the gates, where nothing is admitted.
+        best_passed: best training score of what passed the gates, where nothing is admitted. figures: what the tests at
+            the end ask for, of the rounds that this process ran.
     """
 
     library: LibraryView
@@ -111,6 +113,7 @@ class LoopState:
     built_of: int = 0
     prompts: int = 0
     model: ModelMemory = field(default_factory=ModelMemory)
+    figures: KeptFigures = field(default_factory=KeptFigures)
 
     @property
     def new_factors(self) -> list[Factor]:

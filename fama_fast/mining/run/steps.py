@@ -59,6 +59,7 @@ def pass_gates(
     _race(readable, state, config, market, number)
     running = [c for c in readable if run_gates(c, GateCost.SAMPLE, context)]
     measure_candidates(running, market, state)
+    state.figures.take(running, market.rows.valid)
     passed = [c for c in running if run_gates(c, GateCost.SAMPLE, context) and run_gates(c, GateCost.TRAINING, context)]
     if config.lists:
         for candidate in running:

@@ -43,8 +43,16 @@ def wide_findings(pool: WidePool, config: MiningConfig) -> WidePoolFindings | No
     )
 
 
-def with_test(findings: WidePoolFindings, pool: WidePool, config: MiningConfig) -> WidePoolFindings:
-    """The same with the test, refitted on training and validation. This opens the test split."""
+def with_test(
+    findings: WidePoolFindings, pool: WidePool, config: MiningConfig, beside: WideControl | None = None
+) -> WidePoolFindings:
+    """The same with the test, refitted on training and validation. This opens the test split.
+
+    Args:
+        beside: what will be asked for on the test next: its part of the pool is forecast in the same pass.
+    """
+    if beside is not None and beside.formulas and findings.stands:
+        pool.judged_with("test", beside.formulas)
     return replace(findings, test=_evidence(pool, config, "test"))
 
 

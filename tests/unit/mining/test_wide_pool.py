@@ -22,6 +22,8 @@ from fama_fast.mining.candidate import Candidate
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.measure.levels import LevelCells, level_rows, unit_vector
 from fama_fast.mining.measure.market import Market
+from fama_fast.mining.measure.streamed_forecast import _ranked, weighted_forecasts
+from fama_fast.mining.pools import wide as wide_module
 from fama_fast.mining.pools.correlations import BLOCK, GrowingCorrelations, among
 from fama_fast.mining.pools.slopes import RidgeSlopes
 from fama_fast.mining.pools.weights import (
@@ -432,6 +434,41 @@ def test_the_forecast_is_the_sum_of_weighted_ranks(market: Market, panel: Panel,
     for name in ("rank_ic", "ic", "spread", "traded", "coverage", "turnover"):
         np.testing.assert_allclose(getattr(found, name), getattr(want, name), rtol=1e-5, atol=1e-7, err_msg=name)
     assert np.nanmean(found.rank_ic) > 0.1  # the planted signal is in it
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_the_pool_and_its_first_formulas_are_forecast_in_one_pass(
+    market: Market, split: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart, together = filled(market), filled(market)
+    want = [apart.judged(split), apart.first(3).judged(split)]
+    passes: list[int] = []
+    monkeypatch.setattr(wide_module, "weighted_forecasts", _counted(passes))
+    found = together.judged_with(split, 3)
+    assert passes == [2]  # forecasts, in a single pass
+    for (fit, scores), (own_fit, own) in zip(want, found, strict=True):
+        assert repr(own_fit) == repr(fit)
+        assert own.scores == scores.scores
+        for name in ("rank_ic", "ic", "spread", "traded", "coverage", "turnover"):
+            a, b = (getattr(one.daily["ridge"], name) for one in (own, scores))
+            np.testing.assert_array_equal(a, b, err_msg=name)
+    assert together.first(3).judged(split) == found[1]
+    assert together.judged_with(split, together.size)[1] == found[0]
+    assert passes == [2]  # and never again
+
+
+def _counted(passes: list[int]) -> Any:
+    def forecasts(market: Any, forms: Any, weights: Any, rows: Any, **more: Any) -> Any:
+        passes.append(len(weights))
+        return weighted_forecasts(market, forms, weights, rows, **more)
+
+    return forecasts
+
+
+def test_what_is_ranked_is_what_its_text_would_be(market: Market) -> None:
+    texts = [a.canonical for a in market.compiled([*TEXTS, "RANK(CLOSE)", "0 - RANK(RANK(OPEN))", "CLOSE * 2 + 1"])]
+    found = _ranked(market, texts)
+    assert [a.node for a in found] == [a.node for a in market.compiled(f"RANK({text})" for text in texts)]
 
 
 def test_an_empty_pool_forecasts_nothing(market: Market) -> None:
