@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from fama_fast.evaluation.anywhere import study
     from fama_fast.evaluation.ic import ic, rank_ic
     from fama_fast.evaluation.score import score
+    from fama_fast.exporting import export
     from fama_fast.factor_store import open_store, update_store
     from fama_fast.integrations import AlphaTransformer, alpha_expr
     from fama_fast.lang.define import define
@@ -76,6 +77,7 @@ _HOME = {
     "date_splits": "data",
     "define": "lang.define",
     "evaluate": "engine",
+    "export": "exporting",
     "forward_returns": "data",
     "ic": "evaluation",
     "list_seed_alphas": "library",
@@ -121,6 +123,7 @@ __all__ = [
     "date_splits",
     "define",
     "evaluate",
+    "export",
     "forward_returns",
     "ic",
     "list_seed_alphas",

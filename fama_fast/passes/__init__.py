@@ -8,7 +8,7 @@ from fama_fast.passes.lower import lower
 from fama_fast.passes.normalise import normalise
 from fama_fast.passes.pipeline import PIPELINE, canonicalise, oriented, share
 from fama_fast.passes.price_level import depends_on_level, level_of
-from fama_fast.passes.ranking import ranking_fingerprint, ranking_hash
+from fama_fast.passes.ranking import ranking_fingerprint, ranking_hash, without_wrappers
 from fama_fast.passes.simplify import simplify
 from fama_fast.passes.units import UnitError, infer_units
 from fama_fast.passes.verify import InvalidNodeError, verify
@@ -33,4 +33,5 @@ __all__ = [
     "share",
     "simplify",
     "verify",
+    "without_wrappers",
 ]

@@ -15,7 +15,7 @@ from fama_fast.ops import get
 from fama_fast.ops.registry import on_unregister
 from fama_fast.passes.identity import identity
 from fama_fast.passes.normalise import negate
-from fama_fast.passes.pipeline import share
+from fama_fast.passes.pipeline import canonicalise, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,15 @@ _LARGEST = 1e6
 def ranking_fingerprint(root: Node) -> str:
     """32 hex digits, equal for expressions that order the symbols of every date alike."""
     return share(_bare(_inside(identity(root)))).key
+
+
+def without_wrappers(root: Node) -> Node:
+    """The formula below the outermost operations that keep the order of the symbols of a date, canonical.
+
+    `root` itself where it has none.
+    """
+    bare = _bare(root)
+    return root if bare is root else canonicalise(bare)
 
 
 def _below_ranks(node: Node) -> Node:
