@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from benches.mining import ablation as memories
 from benches.mining import panels
 from benches.mining.measure import described, mined, scored
 
@@ -196,6 +197,22 @@ SUITES = {
         Suite("sp500", "S&P 500, where signals reverse", 10, 3000, _real("sp500"), ("mine",), "sp500"),
         Suite(
             "ablation", "with and without CSS and CoE", 10, 1000, ablation, ("neither", "css", "coe", "both"), "ashare"
+        ),
+        *(
+            Suite(
+                f"ablation-{where}-{proposer}",
+                f"with and without CSS and CoE, {proposer} on {words}",
+                10,
+                400,
+                memories.ablation(panel_of, proposer),
+                memories.ARMS,
+                data,
+            )
+            for where, words, panel_of, data in (
+                ("simulator", "a simulated market with three weak signals", memories.simulated, None),
+                ("sp500", "a part of the S&P 500", memories.part_of_sp500, "sp500"),
+            )
+            for proposer in memories.PROPOSERS
         ),
         Suite(
             "racing",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benches.mining.ablation import ARMS, PROPOSERS
 from benches.mining.arms_table import arms_table
 from benches.mining.intervals import mean_text, table
 from benches.mining.runner import finished
@@ -189,6 +190,43 @@ def _ablation(rows: Rows) -> str:
     return table(head, lines)
 
 
+def _memories(rows: Rows) -> str:
+    """Each arm, and how far it is from the one without memories on the same seeds."""
+    by = {(r["arm"], r["seed"]): r for r in rows}
+    measures = {"per_1000": 1, "passed": 1, "pool_valid": 4, "wide_valid": 4}
+
+    def gap(arm: str, key: str) -> list[float | None]:
+        pairs = [(by[arm, s][key], by["neither", s][key]) for a, s in by if a == arm and ("neither", s) in by]
+        return [None if a is None or b is None else a - b for a, b in pairs]
+
+    lines = []
+    for arm in ARMS:
+        own = [r for r in rows if r["arm"] == arm]
+        if own:
+            seen: Counter[str] = Counter()
+            for row in own:
+                seen.update(row["shown"])
+            figures = [mean_text((r[k] for r in own), digits) for k, digits in measures.items()]
+            gaps = ["-" if arm == "neither" else mean_text(gap(arm, k), digits) for k, digits in measures.items()]
+            cells = [f"{mean}; {more}" if more != "-" else mean for mean, more in zip(figures, gaps, strict=True)]
+            built = (f"{seen[k] / max(1, seen['proposals']):.0%}" for k in ("on_exemplar", "on_chain"))
+            shown = (f"{seen[k] / max(1, seen['rounds']):.1f}" for k in ("exemplars", "steps"))
+            lines.append((arm, str(len(own)), *cells, *shown, *built))
+    head = (
+        f"{rows[0]['suite']}, {_budget(rows)} candidates",
+        "seeds",
+        "admitted per 1,000; less neither",
+        "pass the gates of training; less neither",
+        "short list's pool, validation; less neither",
+        "wide pool, validation; less neither",
+        "examples a round",
+        "steps a round",
+        "proposals built on an example",
+        "on a step",
+    )
+    return table(head, lines)
+
+
 def _scoring(row: dict[str, Any]) -> float:
     """Seconds that a candidate's scores took, races and exact ones together."""
     return float(row["scoring"] / row["candidates"])
@@ -317,6 +355,7 @@ TABLES: dict[str, Callable[[Rows], str]] = {
     "ashare": _real,
     "sp500": _real,
     "ablation": _ablation,
+    **{f"ablation-{where}-{who}": _memories for where in ("simulator", "sp500") for who in PROPOSERS},
     "racing": _racing,
     "racing-ashare": _racing,
     "racing-large": _racing,

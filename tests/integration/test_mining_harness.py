@@ -17,7 +17,7 @@ from numba import njit
 from scipy import stats
 
 import fama_fast as ff
-from benches.mining import intervals, panels, runner, suites, tables
+from benches.mining import ablation, intervals, panels, runner, suites, tables
 from benches.mining.__main__ import main
 from benches.mining.kernel_time import KernelTime, kernel_seconds
 from benches.mining.measure import mined
@@ -223,3 +223,28 @@ def test_a_worker_ends_with_the_one_that_waits_for_it(tmp_path: Path) -> None:
             return  # it has ended and waits for somebody to notice
         time.sleep(0.05)
     assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("proposer", ["evolve", "scripted"])
+def test_the_arms_of_an_ablation_differ_in_what_is_shown_and_built_on(
+    proposer: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(ablation, "SYMBOLS", 30)
+    monkeypatch.setattr(ablation, "DATES", 300)
+    name = f"ablation-simulator-{proposer}"
+    gates = {"min_rank_ic": 0.0, "min_t": 0.0}  # so small a market has little that is significant
+    run = ablation.ablation(ablation.simulated, proposer, gates=gates, css={"min_t": 0.0})
+    out = tmp_path / "ablation.jsonl"
+    seen = {}
+    for arm in ablation.ARMS:
+        found = run(arm, 0, 60, 1)
+        seen[arm] = found["shown"]
+        runner.append(out, {"suite": name, "arm": arm, "seed": 0, "candidates_asked": 60, **found})
+    for arm, (css, coe) in {"neither": (0, 0), "css": (1, 0), "coe": (0, 1), "both": (1, 1)}.items():
+        assert bool(seen[arm]["exemplars"]) == bool(css), arm
+        assert bool(seen[arm]["steps"]) == bool(coe), arm
+        assert bool(seen[arm]["on_chain"]) <= bool(coe), arm
+    assert seen["coe"]["on_chain"] > 0
+    shown = tables.render([out])
+    assert f"{name}, 60 candidates" in shown
+    assert [line.split(" | ")[0] for line in shown.splitlines()[2:]] == [f"| {arm}" for arm in ablation.ARMS]
