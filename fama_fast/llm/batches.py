@@ -82,6 +82,8 @@ class Batches:
         faults: dict[str, Fault] = {}
 
         def read(batch: SentBatch) -> None:
+            if allowance.say is not None:
+                allowance.say(f"{self._who}: waiting for the batch {batch.name} of {len(batch.prompts)} prompts")
             self._wait(batch, allowance)
             for key, found in self._server.answers(batch.name):
                 if key not in left:

@@ -149,13 +149,15 @@ class Allowance:
 
     Attributes:
         tokens: of prompts and answers together. cost: in the currency of `llm.max_cost`.
-        deadline: on the monotonic clock. stopped: whether the run was asked to stop.
+        deadline: on the monotonic clock. stopped: whether the run was asked to stop. say: tells the user what is waited
+            for, where that may last.
     """
 
     tokens: int | None = None
     cost: float | None = None
     deadline: float | None = None
     stopped: Callable[[], bool] | None = None
+    say: Callable[[str], None] | None = None
 
     def used_up(self, usage: Usage) -> str | None:
         """The budget that `usage` has used up, or that the run shall stop, in words; or None."""

@@ -18,16 +18,24 @@ if TYPE_CHECKING:
 
 
 def allowance(
-    config: MiningConfig, *, tokens: int, cost: float, began: float, stopped: Callable[[], bool] | None = None
+    config: MiningConfig,
+    *,
+    tokens: int,
+    cost: float,
+    began: float,
+    stopped: Callable[[], bool] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Allowance:
     """The allowance left after `tokens` and `cost`, for a search that began at `began` on the monotonic clock (a
-    resumed one: earlier by the duration of its earlier parts). `stopped` says whether somebody asked it to stop."""
+    resumed one: earlier by the duration of its earlier parts). `stopped` says whether somebody asked it to stop, `say`
+    tells the user what is waited for."""
     run, most = config.run, config.llm.max_cost
     return Allowance(
         None if run.max_tokens is None else max(0, run.max_tokens - tokens),
         None if most is None else max(0.0, most - cost),
         None if run.max_seconds is None else began + run.max_seconds,
         stopped,
+        say,
     )
 
 

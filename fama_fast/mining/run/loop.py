@@ -293,7 +293,8 @@ class Miner:
         self.progress.phase(f"round {number}: asking {self.proposer.name} for {count} candidates")
         asked = time.perf_counter()
         stopped = lambda: self.asked.reason is not None  # noqa: E731
-        left = allowance(config, tokens=state.tokens, cost=state.cost, began=self.budget_began, stopped=stopped)
+        began, say = self.budget_began, self.progress.note
+        left = allowance(config, tokens=state.tokens, cost=state.cost, began=began, stopped=stopped, say=say)
         batch = self._propose(run, replace(request, allowance=left), number)
         for text in batch.notes:
             self.progress.note(text)

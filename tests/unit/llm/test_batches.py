@@ -20,6 +20,7 @@ from fama_fast.llm.batch_journal import BatchJournal
 from fama_fast.llm.exchange_log import ExchangeLog, read_exchanges
 from fama_fast.llm.settings import LLMSettings
 from fama_fast.mining.config_file import config_from_dict
+from fama_fast.mining.progress.plain import NoProgress
 from fama_fast.mining.proposers.kinds.llm import LLMProposer, make_client
 from fama_fast.mining.run.mine import mine
 from fama_fast.proposals.protocol import Allowance, ProposalBatch, ProposalRequest, Vocabulary
@@ -359,6 +360,14 @@ def test_a_damaged_journal_is_named(server: Server, tmp_path: Path) -> None:
         ask(server, tmp_path / "x")
 
 
+class Notes(NoProgress):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
 def test_a_run_mines_with_batches(server: Server, tmp_path: Path) -> None:
     document = {
         "proposer": "llm",
@@ -367,7 +376,10 @@ def test_a_run_mines_with_batches(server: Server, tmp_path: Path) -> None:
         "paths": {"output_dir": str(tmp_path / "runs")},
         "control": {"random": False},
     }
-    result = mine(config_from_dict(document), panel=simulate(SimulationSpec(n_symbols=25, n_dates=220, seed=4)))
+    notes = Notes()
+    panel = simulate(SimulationSpec(n_symbols=25, n_dates=220, seed=4))
+    result = mine(config_from_dict(document), panel=panel, progress=notes)
     assert result.rounds == 2
+    assert "llm m: waiting for the batch batch_1 of 4 prompts" in notes.said  # it may be for hours
     assert [len(b["requests"]) for b in server.batches.values()] == [4, 4]
     assert server.alone == 1  # the greeting, which is met before anything is measured
