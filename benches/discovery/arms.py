@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benches.discovery import formulas, pools
-from benches.discovery.levels import MISSING, Bank, Cells, daily_figures, label_ranks, products
+from benches.discovery.levels import MISSING, Bank, Cells, Chosen, daily_figures, label_ranks, products
 from benches.discovery.origins import origins, years_of
 from benches.discovery.studies import FIRST_YEAR, STUDIES
 from fama_fast.mining.pools.short_list import choose
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from benches.discovery.levels import LevelRows, Levels
+    from benches.discovery.levels import LevelRows
     from benches.discovery.origins import Origin
     from fama_fast.panel import Panel
     from fama_fast.types import FloatArray
@@ -73,13 +73,21 @@ class Bench:
         """The one of a test year."""
         return next(o for o in self.origins if o.year == year)
 
-    def bank(self, arm: str, seed: int, count: int, said: Callable[[str], None] | None = None) -> tuple[Bank, int]:
-        """The measured formulas of a fixed arm, as many as there are of `count`; with their number."""
-        texts = formulas.texts_of(arm, self.panel, seed, count)
+    def levels(self, arm: str, seed: int, count: int, said: Callable[[str], None] | None = None) -> LevelRows:
+        """Levels of the formulas of a fixed arm, as many as there are of `count`, measured where they are not yet."""
+        texts, read = formulas.texts_of(arm, self.panel, seed, count), formulas.reader(arm, self.panel)
+        if arm == formulas.SEARCHERS:
+            bank = self.anew(seed)
+            at = np.array(bank.hold(texts, read, self.panel, self.threads, said), dtype=np.int64)
+            return Chosen((bank.levels(), at))
         name = arm if arm in formulas.PUBLISHED else f"{arm}-{seed}"
         bank = Bank(self.cache / self.panel.data_hash / name, self.cells)
-        bank.extend(texts, formulas.reader(arm, self.panel), self.panel, self.threads, said)
-        return bank, len(texts)
+        bank.extend(texts, read, self.panel, self.threads, said)
+        return bank.levels(len(texts))
+
+    def anew(self, seed: int) -> Bank:
+        """The formulas that searches with this seed draw anew: the same ones whatever year they are of."""
+        return Bank(self.cache / self.panel.data_hash / f"anew-{seed}", self.cells)
 
     def label(self, horizon: int) -> FloatArray:
         """(T, N) of all dates."""
@@ -109,7 +117,7 @@ class Bench:
             out.append(rows[((np.arange(count) + 0.5) * len(rows) / count).astype(np.int64)])
         return np.concatenate(out) if out else np.empty(0, dtype=np.int64)
 
-    def usable(self, levels: Levels, stop: int | None = None) -> NDArray[np.int64]:
+    def usable(self, levels: LevelRows, stop: int | None = None) -> NDArray[np.int64]:
         """Numbers of the formulas that can be pooled, by their levels before the first test year (or row `stop`): they
         cover the members, vary, and are no copy of one before, nor its negative."""
         at = self.cells.on(self.sampled(0, self.origins[0].test if stop is None else stop))
@@ -135,19 +143,6 @@ class Bench:
                 self.label(horizon), self.panel.universe, origin.test, origin.stop, horizon, self.threads
             )
         return self.judged[key]
-
-
-class Chosen:
-    """Some formulas of several banks, one after another, read like an array of levels."""
-
-    def __init__(self, *parts: tuple[Levels, NDArray[np.int64]]) -> None:
-        self.parts = parts
-
-    def __len__(self) -> int:
-        return sum(len(picks) for _, picks in self.parts)
-
-    def __getitem__(self, key: tuple[slice, Any]) -> Levels:
-        return np.concatenate([np.asarray(levels[:, key[1]])[picks] for levels, picks in self.parts])
 
 
 def sizes_of(count: int, asked: Sequence[int] = SIZES) -> list[int]:
@@ -238,12 +233,11 @@ def _chosen(
 def fixed(job: Job, said: Callable[[str], None]) -> Iterator[dict[str, Any]]:
     """An arm whose formulas do not depend on data: measured once for all origins and horizons."""
     bench = Bench(job.study, Path(job.cache), job.threads)
-    bank, count = bench.bank(job.arm, job.seed, job.candidates, said)
+    own = bench.levels(job.arm, job.seed, job.candidates, said)
     parts = []
     if job.arm in formulas.RANDOM:
-        other, size = bench.bank(WITH, 0, 0)
-        parts.append((other.levels(size), bench.usable(other.levels(size))))
-    own = bank.levels(count)
+        other = bench.levels(WITH, 0, 0)
+        parts.append((other, bench.usable(other)))
     parts.append((own, bench.usable(own)))
     published = len(parts[0][1]) if len(parts) > 1 else 0
     everything = arm_pools(job.arm, published, len(parts[-1][1]), curve=job.arm in formulas.RANDOM)
@@ -259,7 +253,7 @@ def fixed(job: Job, said: Callable[[str], None]) -> Iterator[dict[str, Any]]:
     if not years:
         return
     levels = Chosen(*parts)
-    said(f"{len(parts[-1][1]):,} of {count:,} formulas can be pooled; their daily figures are taken")
+    said(f"{len(parts[-1][1]):,} of {len(own):,} formulas can be pooled; their daily figures are taken")
     figures = bench.figures(levels, job.horizons, bench.origin(max(years)).test)
     total, cells, known = np.zeros((len(levels), len(levels))), 0, 0
     for year in sorted(years):
@@ -286,11 +280,11 @@ def mined(job: Job, said: Callable[[str], None]) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="fama_fast-discovery-") as place:
         found = SEARCHES[job.arm](bench, origin, horizon, job.seed, job.candidates, Path(place))
         searched = time.perf_counter() - began
-        said(f"{found.headline}; {searched:.0f} s; {len(found.bank):,} formulas to pool")
-        other, size = bench.bank(WITH, 0, 0)
-        own = found.bank.levels()
+        said(f"{found.headline}; {searched:.0f} s; {len(found.levels):,} formulas to pool")
+        other = bench.levels(WITH, 0, 0)
+        own = found.levels
         stop = origin.test
-        parts = [(other.levels(size), bench.usable(other.levels(size))), (own, bench.usable(own, stop))]
+        parts = [(other, bench.usable(other)), (own, bench.usable(own, stop))]
         levels = Chosen(*parts)
         published = len(parts[0][1])
         asked = arm_pools(job.arm, published, len(parts[1][1]))

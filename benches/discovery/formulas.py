@@ -30,7 +30,7 @@ _DEPTHS = (3, 4, 4, 4, 5)
 PUBLISHED = {name: known.dialect for name, known in SETS.items()}
 SEARCHERS = "random-search"
 RANDOM = ("random", "random-free", SEARCHERS)
-_ROUND = 100  # formulas that the searcher is asked for at a time
+_ROUND = 40  # formulas that the searcher is asked for at a time, as in a run
 
 
 def published(name: str, panel: Panel) -> list[str]:
@@ -66,13 +66,17 @@ def drawn(panel: Panel, seed: int, count: int, *, level_free: bool) -> list[str]
 
 def fresh(panel: Panel, seed: int, count: int) -> list[str]:
     """So many fresh formulas of the searcher, which has nothing to breed from, that its gates let read: distinct
-    rankings, level-free, with a lookback of up to theirs. The first n do not depend on how many there are."""
+    rankings, level-free, with a lookback of up to theirs. The first n do not depend on how many there are.
+
+    They are of the stream that a run with this seed draws from, which breeds in place of some and leaves near-copies
+    out: what the two differ by is what the search adds.
+    """
     config = config_from_dict({})
     limits = config.gates.limits
     asked = ProposalRequest(
         _ROUND, vocabulary=Vocabulary(panel.fields, (), min(limits.max_lookback + 1, 250)), limits=limits, seed=seed
     )
-    proposer, known = EvolveProposer(7 + seed), frozenset[str]()
+    proposer, known = EvolveProposer(seed), frozenset[str]()
     rankings: frozenset[str] = frozenset()
     texts: list[str] = []
     number = 0

@@ -6,7 +6,10 @@ What pools are fitted on comes from levels alone, so that no target needs the va
 
 from __future__ import annotations
 
+import fcntl
 import json
+import random
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,7 +21,7 @@ from fama_fast.engine import ranks_on
 from fama_fast.evaluation.ranks import centred_ranks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -116,10 +119,16 @@ class Bank:
         self.folder, self.cells = folder, cells
         folder.mkdir(parents=True, exist_ok=True)
         self._names, self._file = folder / "formulas.json", folder / "levels.i8"
+        self.texts: list[str] = self._known()
+
+    def _known(self) -> list[str]:
         known = json.loads(self._names.read_text(encoding="utf-8")) if self._names.exists() else {}
-        if known and known["cells"] != len(cells):
-            raise SystemExit(f"error: {folder} is of {known['cells']} cells, the data have {len(cells)}: remove it")
-        self.texts: list[str] = known.get("texts", [])
+        if known and known["cells"] != len(self.cells):
+            raise SystemExit(
+                f"error: {self.folder} is of {known['cells']} cells, the data have {len(self.cells)}: remove it"
+            )
+        texts: list[str] = known.get("texts", [])
+        return texts
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -154,6 +163,43 @@ class Bank:
             if said is not None:
                 said(f"{len(self):,} of {len(texts):,} formulas measured")
 
+    def hold(
+        self,
+        texts: Sequence[str],
+        compiled: Callable[[Sequence[str]], Sequence[Alpha]],
+        panel: Panel,
+        threads: int,
+        said: Callable[[str], None] | None = None,
+    ) -> list[int]:
+        """The numbers of these formulas, after measuring those that are not there yet; several processes may do so."""
+        rows = np.arange(panel.shape[0])
+        left = [t for t in texts if t not in set(self.texts)]
+        parts = [left[at : at + _BATCH] for at in range(0, len(left), _BATCH)]
+        random.shuffle(parts)  # what another process measures meanwhile is not measured twice
+        for part in parts:
+            with self._locked():
+                self.texts = self._known()
+            there = set(self.texts)
+            some = [t for t in part if t not in there]
+            if not some:
+                continue
+            found = [self.cells.levels(x) for x in ranks_on(compiled(some), panel, rows, threads=threads)]
+            with self._locked():
+                self.texts = self._known()
+                there = set(self.texts)
+                new = [i for i, t in enumerate(some) if t not in there]
+                self.append([some[i] for i in new], [found[i] for i in new])
+            if said is not None:
+                said(f"{len(self):,} formulas measured, {len(left):,} were missing")
+        place = {t: i for i, t in enumerate(self.texts)}
+        return [place[t] for t in texts]
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (self.folder / "lock").open("a") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+            yield
+
     def append(self, texts: Sequence[str], levels: Sequence[Levels]) -> None:
         """Add formulas with their levels; they count once all of it is on disk."""
         with self._file.open("r+b" if self._file.exists() else "w+b") as file:
@@ -164,6 +210,24 @@ class Bank:
         self.texts = [*self.texts, *texts]
         with atomic_write(self._names) as place:
             place.write_text(json.dumps({"cells": len(self.cells), "texts": self.texts}), encoding="utf-8")
+
+
+class Chosen:
+    """Some formulas of several banks, one after another or in another order, read like an array of levels.
+
+    Args:
+        parts: levels, and which rows of them. order: (K,) which of all these rows comes at each place.
+    """
+
+    def __init__(self, *parts: tuple[LevelRows, NDArray[np.int64]], order: NDArray[np.int64] | None = None) -> None:
+        self.parts, self.order = parts, order
+
+    def __len__(self) -> int:
+        return sum(len(picks) for _, picks in self.parts)
+
+    def __getitem__(self, key: tuple[slice, Any]) -> Levels:
+        found = np.concatenate([np.asarray(levels[:, key[1]])[picks] for levels, picks in self.parts])
+        return found if self.order is None else found[self.order]
 
 
 def label_ranks(labels: FloatArray, cells: Cells, universe: Any) -> NDArray[np.float32]:

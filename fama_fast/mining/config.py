@@ -280,6 +280,9 @@ class WideSettings(Section):
     near_copy: Annotated[float, Field(gt=0.0, le=1.0)] = (
         0.9  # |correlation| with an earlier formula on a few dates that leaves a proposal out, unmeasured; 1: none is
     )
+    fresh: Annotated[float | None, Field(ge=0.0, le=1.0)] = (
+        0.75  # share of proposals that `evolve` draws anew rather than breeds; null: as its moves pay
+    )
     penalty: Annotated[float | None, Field(gt=0.0)] = None  # penalty of its weights; null: chosen by walking forward
     level: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.01  # one-sided level on validation at which it opens the test
 

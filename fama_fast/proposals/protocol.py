@@ -107,6 +107,7 @@ class SearchView:
             paid lately.
         residuals: rejected candidates with something new in them, best first.
         stuck: nothing better was found for long. ranking_hashes: rankings that were met (`passes.ranking_hash`).
+        fresh: the share of proposals that are drawn anew rather than bred, whatever was found; none: as moves pay.
     """
 
     elites: tuple[Elite, ...] = ()
@@ -115,6 +116,7 @@ class SearchView:
     ranking_hashes: frozenset[str] = frozenset()
     residuals: tuple[ResidualPair, ...] = ()
     earners: tuple[Earner, ...] = ()
+    fresh: float | None = None
 
 
 @dataclass(frozen=True)

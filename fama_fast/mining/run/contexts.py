@@ -165,7 +165,12 @@ def make_request(
         experience=experience_of(state) if prompts else Experience(),
         round=number,
         seed=config.run.seed,
-        search=replace(state.archive.view(), residuals=state.residuals.shown, earners=_earners(state, config)),
+        search=replace(
+            state.archive.view(),
+            residuals=state.residuals.shown,
+            earners=_earners(state, config),
+            fresh=config.wide.fresh if state.wide is not None else None,
+        ),
     )
 
 

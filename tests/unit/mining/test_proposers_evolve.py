@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -78,6 +79,31 @@ def test_equal_requests_equal_answers_and_others_differ() -> None:
         EvolveProposer(1).propose(request(round=1)),
     ]
     assert all(o.proposals != first.proposals for o in others)
+
+
+def test_a_wide_pool_has_a_share_of_fresh_expressions_whatever_the_moves_paid() -> None:
+    search = SearchView(rates=(("fresh", 0.0), ("crossover", 1.0)))
+    for share, least, most in ((0.0, 0, 0), (0.5, 60, 140), (1.0, 200, 200)):
+        made = EvolveProposer(1).propose(request(200, round=50, search=replace(search, fresh=share))).proposals
+        assert len(made) == 200
+        assert least <= sum(p.origin == "fresh" for p in made) <= most
+    unasked = EvolveProposer(1).propose(request(200, round=50, search=search)).proposals
+    assert 0 < sum(p.origin == "fresh" for p in unasked) < 60
+
+
+def test_fresh_expressions_do_not_depend_on_what_was_found() -> None:
+    """Runs on other data, which breed from others, draw the same ones."""
+
+    def fresh(share: float, **changes: object) -> list[str]:
+        asked = request(60, search=SearchView(fresh=share), **changes)
+        return [p.expression for p in EvolveProposer(1).propose(asked).proposals if p.origin == "fresh"]
+
+    many = fresh(1.0)
+    for found in (fresh(0.5), fresh(0.5, exemplars=factors("RANK(VWAP / CLOSE)"))):
+        assert len(found) > 15
+        # Of the first ones, in their order; one that was bred just before is not drawn again.
+        assert found == [text for text in many if text in found]
+        assert len(set(many[: len(found)]) - set(found)) < 4
 
 
 @pytest.mark.parametrize("round_", range(3))

@@ -9,8 +9,9 @@ Parents are elites, drawn by tournament (Goldberg and Deb 1991), exemplars and c
 the wide pool earns (`run.reward: pool`) draws most of them from that pool, in proportion to what it earns by each (in
 the spirit of GFlowNets: Bengio et al. 2021). Moves are drawn by what their children earned or were admitted lately,
 with a floor for each (probability matching: Thierens 2005). A search that is stuck begins anew from fresh expressions
-and doubly mutated parents of every niche. What was tried: docs/decisions/004-parents-of-the-search.md and
-040-what-the-search-is-paid-for.md.
+and doubly mutated parents of every niche. Where there is a wide pool, which lives of breadth, a share of the proposals
+(`wide.fresh`) is drawn anew whatever the moves paid. What was tried: docs/decisions/004-parents-of-the-search.md,
+040-what-the-search-is-paid-for.md and 044-what-a-search-adds.md.
 """
 
 from __future__ import annotations
@@ -182,7 +183,10 @@ class EvolveProposer:
         vocabulary = request.vocabulary
         if request.count <= 0 or not vocabulary.fields:
             return ProposalBatch((), (Rejection("", "the data has no fields"),) if request.count > 0 else ())
-        maker, same = tree_maker(rng, vocabulary, level_free=request.limits.level_free), spelled(vocabulary)
+        level_free = request.limits.level_free
+        maker, same = tree_maker(rng, vocabulary, level_free=level_free), spelled(vocabulary)
+        # Of a stream of their own, so that runs on other data, or with another share of them, draw the same ones.
+        anew = tree_maker(_stream(self.seed, request), vocabulary, level_free=level_free)
         stock, bad = self._stock(request)
         moves = _weights(stock, request.search, early=request.round <= _EARLY_ROUNDS)
         seen = set(request.known) | {p.canonical for p in (*stock.exemplars, *stock.chain, *stock.elites)}
@@ -198,6 +202,8 @@ class EvolveProposer:
                     node, parents = sweep.next(maker, stock)
                 elif move == "residual":
                     node, parents = _residual(maker, residuals)
+                elif move == "fresh":
+                    node, parents = anew.random_expression(anew.rng.choice(_FRESH_DEPTHS)), ()
                 else:
                     node, parents = _draw(maker, move, stock)
                 if node is None:
@@ -289,7 +295,15 @@ def _weights(stock: _Stock, search: SearchView, *, early: bool = False) -> dict[
             moves[name] *= min(_MOST, max(_LEAST, rate / usual))
     for name, factor in (*(_STUCK.items() if search.stuck else ()), *(_EARLY.items() if early else ())):
         moves[name] *= factor
-    return moves
+    if search.fresh is None:
+        return moves
+    bred = sum(weight for name, weight in moves.items() if name != "fresh")
+    return {name: search.fresh if name == "fresh" else (1.0 - search.fresh) * w / bred for name, w in moves.items()}
+
+
+def _stream(seed: int, request: ProposalRequest) -> random.Random:
+    """What fresh expressions of a round are drawn from."""
+    return random.Random(f"fresh {seed} {request.seed} {request.round}")  # noqa: S311  (no secret)
 
 
 def _residual(
@@ -303,8 +317,6 @@ def _residual(
 def _draw(maker: TreeMaker, move: str, stock: _Stock) -> tuple[Node | None, tuple[_Parent, ...]]:
     """One candidate made by this move, and its parents."""
     rng = maker.rng
-    if move == "fresh":
-        return maker.random_expression(rng.choice(_FRESH_DEPTHS)), ()
     parent = stock.draw(rng)
     if move == "parameter step":
         return variation.step_parameter(maker, parent.node), (parent,)
