@@ -45,7 +45,8 @@ README; where other systems differ is in each entry's notes.
 _SETTINGS = """\
 # Settings
 
-Generated from `fama_fast/mining/config.py` and `fama_fast/llm/settings.py`; edit the comments there, not this page.
+Generated from `fama_fast/mining/config.py`, `config_data.py` there and `fama_fast/llm/settings.py`; edit the comments
+there, not this page.
 
 Settings are a YAML file: `fama-fast mine --config run.yaml`. Every key has a default, so an empty file is a complete
 one. An unknown key is an error that names the nearest right one. `fama-fast init` writes a file with every key in it,

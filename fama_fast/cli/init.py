@@ -32,7 +32,8 @@ def init(
     """
     from fama_fast.atomic import atomic_write
     from fama_fast.errors import OutputError
-    from fama_fast.mining.config import MiningConfig, PathSettings
+    from fama_fast.mining.config import MiningConfig
+    from fama_fast.mining.config_data import PathSettings
     from fama_fast.mining.config_text import config_text
     from fama_fast.resources import env_example
 

@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from fama_fast.cli import docs
-from fama_fast.mining.config import MiningConfig, Section
+from fama_fast.mining.config import MiningConfig
 from fama_fast.mining.config_file import config_from_dict
+from fama_fast.mining.config_section import Section
 from fama_fast.mining.config_text import explained
 from fama_fast.proposals.setting_roles import settings
 from tests.support.paths import ROOT

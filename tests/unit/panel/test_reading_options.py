@@ -14,7 +14,7 @@ import fama_fast as ff
 from fama_fast.cli import reading as command_line
 from fama_fast.cli.app import build_app
 from fama_fast.errors import ConfigError
-from fama_fast.mining.config import DataSettings
+from fama_fast.mining.config_data import DataSettings
 from fama_fast.mining.config_file import config_from_dict
 from fama_fast.mining.configured_data import open_panel
 from fama_fast.panel.reading import PLAIN, Reading, ReadingOptions, read_columns, reading_of
