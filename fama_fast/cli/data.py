@@ -1,7 +1,8 @@
 """`fama-fast data`: look at market data, or make some.
 
 `check` reports on quality, `describe` on contents as loaded, `convert` (in `cli.convert`) writes them as Parquet,
-`simulate` writes a simulated market. Polars and the engine are imported when a command runs.
+`simulate` writes a simulated market, `fetch` (in `cli.fetch`) gets one from public sources. Polars and the engine are
+imported when a command runs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import typer
 
 from fama_fast.cli.common import AsJson, Groups, Universe, note, print_table
 from fama_fast.cli.convert import convert
+from fama_fast.cli.fetch import fetch
 from fama_fast.cli.reading import takes_reading
 from fama_fast.errors import EXIT_USAGE, ConfigError
 from fama_fast.panel.reading import PLAIN, Reading
@@ -38,7 +40,7 @@ def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
     data = typer.Typer(
         name="data",
-        help="Check, describe, convert or simulate market data.",
+        help="Check, describe, convert, simulate or fetch market data.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )
@@ -46,6 +48,7 @@ def register(app: typer.Typer) -> None:
     data.command("describe")(takes_reading(describe))
     data.command("convert")(takes_reading(convert))
     data.command("simulate")(simulate)
+    data.command("fetch")(fetch)
     app.add_typer(data)
 
 
