@@ -325,7 +325,8 @@ class Proposal:
 class ProposalBatch:
     """A proposer's answer; `dropped` says which parts of it could not be used and why, `notes` what else the user
     should know. `stopped`: the run was asked to stop before all of it was asked for, so it is no whole round.
-    `hypotheses`: (canonical text, hypothesis) that were given for factors whose own was contradicted."""
+    `hypotheses`: (canonical text, hypothesis) that were given for factors whose own was contradicted. `by_model`: the
+    part of `usage` of each of several models, by name."""
 
     proposals: tuple[Proposal, ...]
     dropped: tuple[Rejection, ...] = ()
@@ -333,6 +334,7 @@ class ProposalBatch:
     notes: tuple[str, ...] = ()
     stopped: bool = False
     hypotheses: tuple[tuple[str, str], ...] = ()
+    by_model: tuple[tuple[str, Usage], ...] = ()
 
 
 @dataclass(frozen=True)

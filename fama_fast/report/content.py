@@ -146,7 +146,8 @@ def from_run(
         | {r["fingerprint"]: r["canonical"] for r in rows if r["fingerprint"]},
     )
     usage: dict[str, Any] = {}
-    for exchange in ledger.exchanges(run.id):
+    exchanges = ledger.exchanges(run.id)
+    for exchange in exchanges:
         for key, value in (exchange["usage"] or {}).items():
             if isinstance(value, int | float):
                 usage[key] = usage.get(key, 0) + value
@@ -157,7 +158,7 @@ def from_run(
         progress=tuple(progress(rows)),
         chains=chains(run, names),
         usage=usage,
-        proposers=tuple(proposers(rows, {e.fingerprint for e in content.entries})),
+        proposers=tuple(proposers(rows, {e.fingerprint for e in content.entries}, exchanges)),
     )
 
 

@@ -13,14 +13,33 @@ if TYPE_CHECKING:
     from fama_fast.ledger.records import RunRecord
 
 
-def proposers(rows: Sequence[Mapping[str, Any]], found: Collection[str]) -> Iterator[dict[str, Any]]:
+def costs(exchanges: Sequence[Mapping[str, Any]], models: Collection[str]) -> dict[str, float]:
+    """What the answers of each model cost, those from the log too; nothing of several that older versions recorded
+    together."""
+    out: dict[str, float] = {}
+    for exchange in exchanges:
+        by_model = (exchange["extra"] or {}).get("by_model")
+        if by_model is None:
+            if len(models) != 1:
+                return {}
+            by_model = dict.fromkeys(models, exchange["usage"] or {})
+        for name, usage in by_model.items():
+            out[name] = out.get(name, 0.0) + float(usage.get("cost", 0.0))
+    return out
+
+
+def proposers(
+    rows: Sequence[Mapping[str, Any]], found: Collection[str], exchanges: Sequence[Mapping[str, Any]] = ()
+) -> Iterator[dict[str, Any]]:
     """One row a proposer and language model, where a model was asked: how many candidates it proposed, and their share,
-    were measured, and are factors of the run; and the gates that stopped the others, in words."""
+    were measured, and are factors of the run; what its answers cost, None where that is not known; and the gates that
+    stopped the others, in words."""
     if not any(row["model"] for row in rows):
         return
     by_source: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         by_source.setdefault((row["proposer"], row["model"] or ""), []).append(row)
+    cost = costs(exchanges, {model for _, model in by_source if model})
     for (proposer, model), own in sorted(by_source.items()):
         stopped = Counter(row["gate"] for row in own if row["gate"])
         yield {
@@ -30,6 +49,7 @@ def proposers(rows: Sequence[Mapping[str, Any]], found: Collection[str]) -> Iter
             "share": len(own) / len(rows),
             "measured": sum("train" in row["scores"] for row in own),
             "found": len({row["fingerprint"] for row in own if row["fingerprint"] in found}),
+            "cost": cost.get(model),
             "stopped": ", ".join(f"{gate} {count}" for gate, count in stopped.most_common()),
         }
 

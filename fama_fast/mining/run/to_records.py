@@ -5,6 +5,7 @@ Pure functions; nothing here decides or writes.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -96,17 +97,13 @@ def exchange_of(batch: ProposalBatch, shown: Sequence[Context]) -> ExchangeRecor
         prompt_hashes=tuple(hashes),
         exemplars=tuple(f.fingerprint for f in context.exemplars),
         chain=tuple(f.fingerprint for f in context.shown),
-        usage={
-            "requests": usage.requests,
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "cost": usage.cost,
-            "logged_tokens": usage.logged_tokens,
-            "logged_cost": usage.logged_cost,
-        },
+        usage=dataclasses.asdict(usage),
         chain_id=None if context.chain is None else context.chain.id,
         selection=None if context.selection is None else context.selection.as_dict(),
-        extra={"prompts": [_prompt_record(one) for one in shown]} if context.prompt.direction else {},
+        extra={
+            **({"prompts": [_prompt_record(one) for one in shown]} if context.prompt.direction else {}),
+            **({"by_model": {n: dataclasses.asdict(own) for n, own in batch.by_model}} if batch.by_model else {}),
+        },
     )
 
 

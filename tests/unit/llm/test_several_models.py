@@ -122,6 +122,9 @@ def test_each_model_has_settings_of_its_own(server: Server) -> None:
     assert 0 < priced < 4
     assert batch.usage.cost == pytest.approx(priced * (100 * 2.0 + 50 * 4.0) / 1e6)
     assert {p.origin for p in batch.proposals} == {"llm thinks", "llm does not"}
+    spent = dict(batch.by_model)
+    assert spent["thinks"].cost == batch.usage.cost
+    assert (spent["does not"].cost, spent["does not"].requests) == (0.0, 4 - priced)
 
 
 def test_goes_on_without_a_model_that_fails(server: Server) -> None:
@@ -175,5 +178,8 @@ def test_a_run_moves_to_the_model_that_earns_and_its_ledger_says_which(server: S
     assert server.asked["good"] > 1.5 * server.asked["bad"] > 0
     with Ledger.open(str(tmp_path / "runs" / "ledger.sqlite"), create=False) as ledger:
         rows = ledger.candidates(result.run_id)
+        by_model = [e["extra"]["by_model"] for e in ledger.exchanges(result.run_id)]
+    for name in ("good", "bad"):
+        assert sum(m[name]["requests"] for m in by_model if name in m) >= server.asked[name]  # and its greeting
     assert {r["origin"] for r in rows} == {"llm good", "llm bad"}
     assert {(r["model"], r["origin"]) for r in rows if r["canonical"]} == {("good", "llm good")}

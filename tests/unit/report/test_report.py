@@ -444,7 +444,17 @@ def test_a_run_that_asked_models_says_who_proposed_what(document):
         row("evolve", None, "correlation", "d"),
         row("llm", "small", "parse", measured=False),
     ]
-    found = list(proposers(rows, {"b", "d"}))
+    spent = [
+        {"usage": {"cost": 0.25}, "extra": {"by_model": {"small": {"cost": 0.05}, "large": {"cost": 0.2}}}},
+        {"usage": {"cost": 0.01}, "extra": {"by_model": {"small": {"cost": 0.01}}}},
+    ]
+    found = list(proposers(rows, {"b", "d"}, spent))
+    assert [r["cost"] for r in found] == [None, 0.2, pytest.approx(0.06)]
+    # Older versions recorded what all models cost together, which is one model's where there is one.
+    together = [{"usage": {"cost": 0.25}, "extra": None}]
+    assert [r["cost"] for r in proposers(rows, {"b"}, together)] == [None, None, None]
+    assert [r["cost"] for r in proposers(rows[2:], {"b"}, [])] == [None, None, None]
+    assert [r["cost"] for r in proposers(rows[2:5], {"b"}, together)] == [None, 0.25]
     assert [(r["proposer"], r["model"], r["candidates"], r["measured"], r["found"]) for r in found] == [
         ("evolve", "", 2, 2, 1),
         ("llm", "large", 1, 1, 1),
@@ -455,6 +465,6 @@ def test_a_run_that_asked_models_says_who_proposed_what(document):
     assert list(proposers(rows[3:5], {"d"})) == []  # nobody asked a model
     html = render(replace(from_document(document, None), proposers=tuple(found)))
     table = html[html.index("Who proposed what") :].split("</table>")[0]
-    for text in ("small", "large", "50%", "parse 2, admission 1"):
+    for text in ("small", "large", "50%", "parse 2, admission 1", ">0.2000<", ">0.0600<"):
         assert text in table
     assert "Who proposed what" not in render(from_document(document, None))

@@ -49,6 +49,7 @@ class MixedProposer:
         dropped: list[Rejection] = []
         notes: list[str] = []
         hypotheses: list[tuple[str, str]] = []
+        by_model: list[tuple[str, Usage]] = []
         usage = Usage()
         failed: list[ProposerError] = []
         answered = stopped = False
@@ -67,12 +68,15 @@ class MixedProposer:
             notes += batch.notes
             hypotheses += batch.hypotheses
             usage += batch.usage
+            by_model += batch.by_model
             if batch.stopped:
                 stopped = True
                 break
         if failed and not answered:
             raise failed[0]
-        return ProposalBatch(tuple(proposals), tuple(dropped), usage, tuple(notes), stopped, tuple(hypotheses))
+        return ProposalBatch(
+            tuple(proposals), tuple(dropped), usage, tuple(notes), stopped, tuple(hypotheses), tuple(by_model)
+        )
 
     def check_server(self, stopped: Callable[[], bool] | None = None) -> None:
         """Ask the server of each member that needs one.

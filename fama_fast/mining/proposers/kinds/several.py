@@ -61,7 +61,7 @@ class SeveralModels:
         notes: list[str] = []
         failed: list[ProposerError] = []
         hypotheses: list[tuple[str, str]] = []
-        usage = Usage()
+        usage, by_model = Usage(), []
         answered = stopped = False
         for name, member in self._members.items():
             own = [i for i, chosen in enumerate(names) if chosen == name]
@@ -89,10 +89,13 @@ class SeveralModels:
             hypotheses += batch.hypotheses
             notes += batch.notes
             usage += batch.usage
+            by_model.append((name, batch.usage))
             stopped = batch.stopped
         if failed and not answered:
             raise failed[0]
-        return ProposalBatch(tuple(proposals), tuple(dropped), usage, tuple(notes), stopped, tuple(hypotheses))
+        return ProposalBatch(
+            tuple(proposals), tuple(dropped), usage, tuple(notes), stopped, tuple(hypotheses), tuple(by_model)
+        )
 
     def _assigned(self, request: ProposalRequest, prompts: int) -> list[str]:
         """The model of each prompt."""
