@@ -14,7 +14,9 @@ import json
 import math
 import os
 import re
+import shutil
 import sys
+import textwrap
 import unicodedata
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
@@ -29,6 +31,7 @@ _FORGED = re.compile(r"\n(?!  )")
 _PLAIN = {"–": "-", "−": "-", "…": ".", "∞": "inf", "ρ": "rho"}
 _BRAILLE = range(0x2800, 0x2900)  # the dots that turn while one waits
 _HANDLER = "fama_fast.plain"
+_NARROWEST, _WIDEST = 40, 120  # columns of prose
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -84,6 +87,36 @@ def say(*lines: str, file: TextIO | None = None) -> None:
     """Print lines, each of which stays one line whatever names are in it."""
     for line in lines:
         print(printable(line, keep="\t"), file=file or sys.stdout)
+
+
+def wrapped(text: str, file: TextIO, indent: str = "  ") -> str:
+    """`text` with line ends between words where a terminal is narrower than it; as it is for a pipe or a file.
+
+    Only spaces are changed, and lines that go on are indented: a path stays whole, and so does a line with a mark (^)
+    below it.
+    """
+    if not file.isatty():
+        return text
+    width = max(_NARROWEST, min(shutil.get_terminal_size().columns, _WIDEST))
+    given = text.split("\n")
+    out = []
+    for line, below in zip(given, [*given[1:], ""], strict=True):
+        marked = bool(below.strip()) and not below.strip(" ^")
+        if len(line) <= width or marked or not line.strip(" ^"):
+            out.append(line)
+            continue
+        start = line[: len(line) - len(line.lstrip())]
+        out += textwrap.wrap(
+            line, width, subsequent_indent=start + indent, break_long_words=False, break_on_hyphens=False
+        )
+    return "\n".join(out)
+
+
+def say_prose(*sentences: str, file: TextIO | None = None) -> None:
+    """Print sentences, wrapped at words on a terminal, whatever names are in them."""
+    out = file or sys.stdout
+    for text in sentences:
+        print(wrapped(printable(text, keep="\t"), out), file=out)
 
 
 def say_json(value: Any) -> None:

@@ -72,6 +72,7 @@ def _outcome(argv: Sequence[str] | None) -> int:
     """The exit code of a command, after printing what stopped it."""
     from fama_fast.cli.app import command_line
     from fama_fast.errors import EXIT_OK, EXIT_USAGE, FamaError
+    from fama_fast.terminal import wrapped
 
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
@@ -88,7 +89,7 @@ def _outcome(argv: Sequence[str] | None) -> int:
     except BrokenPipeError:
         raise
     except (FamaError, KeyboardInterrupt, OSError) as error:
-        _print_failure(_in_words(error))
+        _print_failure(wrapped(_in_words(error), sys.stderr))
         _show_error(arguments, error)
         return exit_code_of(error)
     except Exception as error:  # noqa: BLE001  (whatever it is: 1 would say that a search found nothing)

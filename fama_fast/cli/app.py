@@ -29,6 +29,7 @@ from fama_fast.cli import (
     runs,
     score,
 )
+from fama_fast.cli.help import with_help
 
 _WIDEST = 120  # columns of help: longer lines are hard to read
 
@@ -51,7 +52,6 @@ def build_app() -> typer.Typer:
         name="fama-fast",
         help="Mine, score and compute formulaic alphas.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"max_content_width": max(80, min(shutil.get_terminal_size().columns, _WIDEST))},
@@ -84,4 +84,4 @@ def build_app() -> typer.Typer:
         runs,
     ):
         command.register(app)
-    return app
+    return with_help(app)

@@ -13,10 +13,11 @@ from weakref import WeakKeyDictionary
 
 import typer
 
+from fama_fast.cli.completion import dialect_names
 from fama_fast.errors import ConfigError, OutputError, UnknownName, nearest_name
 from fama_fast.number_text import cell
 from fama_fast.panel.reading import PLAIN, Reading
-from fama_fast.terminal import printable, raw, say
+from fama_fast.terminal import printable, raw, say, say_prose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -72,13 +73,16 @@ MinMembers = Annotated[
         show_default=False,
     ),
 ]
-Dialect = Annotated[str, typer.Option("--dialect", metavar="NAME", help="Language of the expressions.")]
+Dialect = Annotated[
+    str,
+    typer.Option("--dialect", metavar="NAME", help="Language of the expressions.", autocompletion=dialect_names),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def note(message: str) -> None:
-    """Print one line on standard error, apart from the results."""
-    say(message, file=sys.stderr)
+    """Print a sentence on standard error, apart from the results."""
+    say_prose(message, file=sys.stderr)
 
 
 def reject_options(arguments: Iterable[str], ctx: typer.Context) -> None:

@@ -23,7 +23,7 @@ from fama_fast.errors import EXIT_INTERRUPTED
 from fama_fast.library.published import LIBRARIES
 from fama_fast.mining.proposers.registry import PROPOSERS
 from fama_fast.panel.reading import PLAIN, Reading
-from fama_fast.terminal import raw, say
+from fama_fast.terminal import raw, say, say_prose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -319,5 +319,5 @@ def _show(document: dict[str, Any]) -> None:
             console.print(factor_table(document))
     else:
         say(document["verdict"]["headline"], *plain_lines(document))
-    say(f"{funnel_line(document)}; ended: {document['search']['stop']}")
-    say(*document["verdict"].get("statements", ()))
+    say_prose(f"{funnel_line(document)}; ended: {document['search']['stop']}")
+    say_prose(*document["verdict"].get("statements", ()))

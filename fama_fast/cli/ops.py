@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from fama_fast.cli.common import AsJson  # noqa: TC001  (typer reads annotations)
+from fama_fast.cli.completion import dialect_names, operator_names
 from fama_fast.errors import ConfigError
 from fama_fast.proposals.operator_text import describe, first_sentence, parameter_line
 from fama_fast.terminal import say_json
@@ -20,10 +21,18 @@ def register(app: typer.Typer) -> None:
 def ops(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="One operator, by name or alias; all when left out.", show_default=False),
+        typer.Argument(
+            metavar="NAME",
+            help="One operator, by name or alias; all when left out.",
+            show_default=False,
+            autocompletion=operator_names,
+        ),
     ] = None,
     dialect: Annotated[
-        str, typer.Option("--dialect", metavar="NAME", help="What names stand for in this dialect.")
+        str,
+        typer.Option(
+            "--dialect", metavar="NAME", help="What names stand for in this dialect.", autocompletion=dialect_names
+        ),
     ] = "fama",
     as_json: AsJson = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, as in docs/operators.md.")] = False,

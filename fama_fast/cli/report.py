@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fama_fast.cli.common import DataPath, Groups, Universe, note
+from fama_fast.cli.completion import run_names
 from fama_fast.cli.reading import takes_reading
 from fama_fast.cli.targets import Neutralize, TargetReturns, TradableBar, Winsorize, target_given
 from fama_fast.panel.reading import PLAIN, Reading
@@ -37,6 +38,7 @@ def report(
             help="Run id, the beginning of one, or 'last'; or a file: a run's result, an exported run, a factor set, "
             "expressions one a line.",
             show_default=False,
+            autocompletion=run_names,
         ),
     ],
     output: Annotated[

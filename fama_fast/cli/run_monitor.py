@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fama_fast.cli.common import AsJson, Groups, Threads, Universe, check_ending, note, print_table
+from fama_fast.cli.completion import run_names
 from fama_fast.cli.given import LedgerPath, read_given
 from fama_fast.cli.reading import takes_reading
 from fama_fast.cli.run_signal import ENDINGS, opened_panel, result_document, signal_pool
@@ -30,6 +31,7 @@ def monitor(
             metavar="RUN|FILE",
             help="Run id, the beginning of one, or 'last'; or the result document of a run.",
             show_default=False,
+            autocompletion=run_names,
         ),
     ],
     data: Annotated[
@@ -63,7 +65,7 @@ def monitor(
     number of dates that it takes to tell. The exit code is 1 where the run's objective is below its promise.
     """
     from fama_fast.signal import monitor as watch
-    from fama_fast.terminal import say, say_json
+    from fama_fast.terminal import say, say_json, say_prose
 
     if output is not None:
         check_ending(output, ENDINGS)
@@ -80,7 +82,7 @@ def monitor(
         first, last = (str(day)[:10] for day in found.dates[[0, -1]])
         say(f"run {found.run}, {found.pool}: {found.status}; {len(found.dates):,} dates, {first} to {last}")
         print_table(_table(found))
-        say(*found.sentences)
+        say_prose(*found.sentences)
     if found.status == "below":
         raise typer.Exit(EXIT_NOTHING_FOUND)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fama_fast.cli.common import Groups, Threads, Universe, check_ending, note
+from fama_fast.cli.completion import run_names
 from fama_fast.cli.given import Given, LedgerPath, read_given
 from fama_fast.cli.reading import takes_reading
 from fama_fast.errors import ConfigError, DataError
@@ -43,6 +44,7 @@ def signal(
             metavar="RUN|FILE",
             help="Run id, the beginning of one, or 'last'; or the result document of a run.",
             show_default=False,
+            autocompletion=run_names,
         ),
     ],
     data: Annotated[

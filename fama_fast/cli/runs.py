@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fama_fast.cli.common import EXPRESSION_COMMAND, AsJson, note, print_table, reject_options
+from fama_fast.cli.completion import run_names
 from fama_fast.ledger.records import to_the_second
 from fama_fast.terminal import ascii_only, json_text, printable, say, say_json
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from fama_fast.ledger.ledger import Ledger
     from fama_fast.ledger.records import RunRecord
 
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="Run id, the beginning of one, or 'last'.")]
+RunId = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="Run id, the beginning of one, or 'last'.", autocompletion=run_names),
+]
 LedgerPath = Annotated[
     str | None,
     typer.Option("--ledger", metavar="FILE", help="The ledger (default: runs/ledger.sqlite).", show_default=False),
