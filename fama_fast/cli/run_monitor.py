@@ -99,7 +99,7 @@ def _table(found: Monitor) -> list[dict[str, object]]:
         {
             "measure": OBJECTIVES[name].label + (", bp a day" if OBJECTIVES[name].in_returns else ""),
             "promised": shown(name, m.promised),
-            "interval": interval_in_units(name, m.promised_interval, found.horizon),
+            "interval": "-" if m.status == "unknown" else interval_in_units(name, m.promised_interval, found.horizon),
             "since": shown(name, m.since),
             f"last {found.window}": shown(name, m.rolling),
             "days": m.days,

@@ -248,7 +248,8 @@ def _tell(pool: SignalPool, data: Panel, first: int, last: int) -> None:
     for i, fit in enumerate(pool.later, start=1):
         days = data.dates[first:last][which == i]
         if len(days):
-            note(f"from {str(days[0])[:10]} on, weights fitted again on {fit.taught}")
+            span = " to ".join(dict.fromkeys(str(day)[:10] for day in days[[0, -1]]))
+            note(f"{span}: weights fitted again on {fit.taught}")
 
 
 def _rows(data: Panel, since: str | None, date: str | None) -> tuple[int, int]:

@@ -289,7 +289,9 @@ def _said(m: Watched, horizon: int) -> str:
         "below": f"below the promise (p {m.p:.2g})",
         "early": f"too early to say ({LEAST} dates at least)",
     }[m.status]
-    if m.needed is None:
+    if m.promised <= 0.0:
+        tell = "The verdict promised nothing: there is no mean above zero to fall below"
+    elif m.needed is None:
         tell = "No number of dates would tell a signal worth nothing from this promise: it is too uncertain itself"
     else:
         more = m.needed - m.days

@@ -209,7 +209,7 @@ def test_a_refit_is_said_and_a_store_keeps_what_it_has(
     assert f"signals up to {panel.dates[329]}, and weights taught by data up to {panel.dates[300]}" in notes
     code, _, notes = run_command(capsys, *run, *more, "--refit", "latest")
     assert code == 0, notes
-    assert f"weights fitted again on data up to {panel.dates[329]}" in notes
+    assert f"{panel.dates[-1]}: weights fitted again on data up to {panel.dates[329]}" in notes
     want = refitted(pool, mined.to_dict(), panel, 329).signal(panel)
     np.testing.assert_array_equal(stored(store, panel), want)
     code, _, notes = run_command(capsys, *run, *more)  # what the store knows goes on without being asked again
