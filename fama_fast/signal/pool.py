@@ -8,13 +8,14 @@ have later weights.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fama_fast.engine import ranks_on
-from fama_fast.engine.prepare import lowered
+from fama_fast.engine.chunks import chunks, compute
+from fama_fast.engine.prepare import lowered, plan_chunks, read_names
 from fama_fast.errors import DataError, StoreError
 from fama_fast.evaluation.blend import weighted_ranks
 from fama_fast.factor_store import Combination, Fit
@@ -27,6 +28,7 @@ from fama_fast.mining.measure.streamed_forecast import by_lookback
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fama_fast.ir import Node
     from fama_fast.ledger.ledger import Ledger
     from fama_fast.ledger.records import RunRecord
     from fama_fast.library.factor import Factor
@@ -89,12 +91,30 @@ class SignalPool:
         Raises:
             ExpressionError: the data lack a field that a formula reads. DataError: from reading.
         """
-        rows = np.arange(first, data.shape[0] if last is None else last)
+        stop = data.shape[0] if last is None else last
         order = self.order(data)
-        texts, signs = zip(*(self.forms[i] for i in order), strict=True)
-        found = ranks_on(texts, data, rows, min_coverage=self.min_coverage, threads=threads)
-        weights = weights_at(self.fits, data.dates[rows])[list(order)]
-        return weighted_ranks(found, signs, weights, (len(rows), data.shape[1]), threads=threads)
+        known = self._roots(data)
+        roots = [known[i] for i in order]
+        signs = [self.forms[i][1] for i in order]
+        weights = weights_at(self.fits, data.dates[first:stop])[list(order)]
+        out = np.full((stop - first, data.shape[1]), np.nan)
+        if first >= stop:
+            return out
+        fields, groups = read_names(roots, data)
+        schedule = plan_chunks(roots, data, None, fields=fields, groups=groups, kept=1, walked=stop - first)
+        for loaded in chunks(data, schedule, fields, groups, first, stop):
+            # Batches are in the order of the roots where no memory is counted, and only one of them is there at a time.
+            batches = (found for _, found in compute(loaded, schedule.batches, threads=threads))
+            rows = slice(loaded.start - first, loaded.stop - first)
+            shape = (loaded.stop - loaded.start, data.shape[1])
+            shares = itertools.chain.from_iterable(batches)
+            out[rows] = weighted_ranks(shares, signs, weights[:, rows], shape, threads=threads)
+        return out
+
+    def _roots(self, data: Source) -> tuple[Node, ...]:
+        """The rank of each formula as it is computed when it is judged: the rank of what only grows with a formula is
+        that of the formula, which rounding could tell apart."""
+        return lowered([f"RANK({text})" for text, _ in self.forms], data, self.min_coverage)
 
     @property
     def taught(self) -> str:
@@ -118,8 +138,7 @@ class SignalPool:
         """Places of the formulas in the order in which their ranks are added up on these data."""
         if not self.by_lookback:
             return range(len(self.forms))
-        roots = lowered([f"RANK({text})" for text, _ in self.forms], data, self.min_coverage)
-        return by_lookback(roots, data)
+        return by_lookback(self._roots(data), data)
 
 
 def _listed(document: Mapping[str, Any], source: str, model: str) -> dict[str, Any]:

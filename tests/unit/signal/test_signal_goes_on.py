@@ -14,7 +14,9 @@ import pytest
 import fama_fast as ff
 from fama_fast.cli import main
 from fama_fast.data import PlantedSignal, SimulationSpec, simulate, to_frame
+from fama_fast.evaluation.ranks import oriented_ranks
 from fama_fast.factor_store import Fit, open_store, update_store
+from fama_fast.mining.measure.combination import blend
 from fama_fast.notebook import Mined
 from fama_fast.panel import Panel
 from fama_fast.signal import Monitor, SignalPool, SignalStream, refitted
@@ -156,6 +158,26 @@ def test_another_signal_is_refused(pool: SignalPool, panel: Panel, tmp_path: Pat
     update_store(factors, panel, ["RANK(CLOSE)"], names=["signal"], **options)
     with pytest.raises(ff.ConfigError, match="'signal' is taken by a formula"):
         update_store(factors, panel, signal=("signal", pool.combination(panel)), append=True, **options)
+
+
+def test_ranks_are_those_that_are_judged_where_rounding_makes_ties(frame: pl.DataFrame, tmp_path: Path) -> None:
+    """RANK of what grows with x is RANK of x: computed in full, rounding parts what is equal, or joins what is not."""
+    coarse = frame.with_columns(pl.col("open", "high", "low", "close").round(0))
+    panel = ff.load_market_data(coarse)
+    formulas = ("SCALE(CLOSE / HIGH, 2)", "RANK(DEMEAN(DELTA(CLOSE, 3)))", "(CLOSE - OPEN) * 0.1 + 0.3", "-CLOSE / 3")
+    forms: Any = tuple((text, (-1) ** i) for i, text in enumerate(formulas))
+    pool = SignalPool(forms, (0.3, 0.5, 0.11, 0.7), "by hand", "test", "none", min_coverage=0.5)
+    shares = ff.evaluate([f"RANK({text})" for text, _ in forms], panel, min_coverage=0.5)
+    ranks = [oriented_ranks(values, sign) for values, (_, sign) in zip(shares, forms, strict=True)]
+    want = blend(ranks, np.tile(np.array(pool.weights)[:, None], len(panel.dates)))["ridge"]
+    np.testing.assert_array_equal(pool.signal(panel), want)
+    np.testing.assert_array_equal(pool.signal(panel, 100, 103), want[100:103])
+    update_store(tmp_path / "store", panel, signal=("signal", pool.combination(panel)), min_coverage=0.5)
+    np.testing.assert_array_equal(stored(tmp_path / "store", panel), want)
+    stream = SignalStream(pool, panel.slice_dates(0, 410))
+    for t in range(410, 420):
+        rows = {name: panel[name][t] for name in stream.required_fields}
+        np.testing.assert_array_equal(stream.push(panel.dates[t], rows), want[t])
 
 
 # --- weights that are fitted again
