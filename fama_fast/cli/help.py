@@ -20,7 +20,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Begin": ("init", "data"),
     "Mine": ("mine", "prompt", "mcp"),
     "Look at runs": ("report", "dashboard", "runs"),
-    "After a run": ("signal", "monitor"),
+    "After a run": ("signal", "monitor", "export"),
     "Formulas of your own": ("check", "score", "compute", "ops"),
 }
 PANELS: dict[str, tuple[str, ...]] = {
@@ -62,6 +62,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "monitor": (
         ("fama-fast monitor last --data prices.parquet", "since the run, beside the promise"),
         ("fama-fast monitor last --data prices.parquet --json", "for a program, with every date"),
+    ),
+    "export": (
+        ("fama-fast export last --to brain", "its factors as texts for BRAIN"),
+        ("fama-fast export last --to parquet --output values.parquet", "their values"),
     ),
     "dashboard": (("fama-fast dashboard", "the runs of this folder, live in the browser"),),
     "score": (
