@@ -82,6 +82,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "data check": (("fama-fast data check prices.parquet", "what is odd, with dates and symbols"),),
     "data describe": (("fama-fast data describe prices.parquet", "columns, dates, symbols"),),
     "data convert": (("fama-fast data convert prices.csv --output prices.parquet", "to a file that is read faster"),),
+    "data fetch": (
+        ("fama-fast data fetch --sources", "what there is, with its terms"),
+        ("fama-fast data fetch stooq AAPL MSFT --output prices.parquet", "bars of two symbols"),
+    ),
     "data simulate": (("fama-fast data simulate --output prices.parquet", "a market to try things on"),),
     "runs": (("fama-fast runs list", "all runs of the ledger"),),
     "runs list": (("fama-fast runs list --json", "for a program"),),
