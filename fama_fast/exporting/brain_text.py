@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 
 _RANK = "ranks of a date are (r - 1)/(n - 1), here r/n"
 _SPREAD = "the standard deviation of a date divides by n, here by n - 1"
+_OF_ALL_DAYS = "the factor that turns BRAIN's number into ours is of all days of the window"
 _FOR_EVER = "it looks back without end, here {} days at most"
+
+
+def _present_side(name: str) -> Rule:
+    """The smaller or larger of two, the present one where the other is missing."""
+
+    def write(x: Piece, y: Piece) -> Piece:
+        both = call("if_else", call("is_nan", y), x, call(name, x, y))
+        return call("if_else", call("is_nan", x), y, both)
+
+    return Rule(write)
 
 
 def _beyond(name: str, differs: str = "") -> Rule:
@@ -74,6 +85,8 @@ _RULES: Mapping[str, Rule] = {
     "DIV": Rule(lambda x, y: x / y),
     "NEG": Rule(lambda x: -1 * x),
     **{name: named(name.lower()) for name in ("MIN", "MAX", "ABS", "SIGN", "LOG", "SQRT", "INVERSE", "SIGNED_POWER")},
+    "FMIN": _present_side("min"),
+    "FMAX": _present_side("max"),
     "POWER": named("power"),
     "LOG1P": Rule(lambda x: call("log", 1 + x), ROUNDING),
     **{name: _beyond(name.lower()) for name in ("EXP", "FLOOR", "ROUND", "TANH", "SIGMOID")},
@@ -124,17 +137,19 @@ _RULES: Mapping[str, Rule] = {
     "TS_AV_DIFF": named("ts_av_diff"),
     "TS_COUNT_NANS": named("ts_count_nans"),
     "TS_SCALE": Rule(lambda x, d, constant: call("ts_scale", x, d, *([constant] if constant else []))),
-    "TS_STDDEV": Rule(lambda x, d: math.sqrt(_ratio(d)) * call("ts_std_dev", x, d), ROUNDING),
-    "TS_VAR": Rule(lambda x, d: _ratio(d) * call("power", call("ts_std_dev", x, d), 2), ROUNDING),
-    "TS_ZSCORE": Rule(lambda x, d: math.sqrt(1.0 / _ratio(d)) * call("ts_zscore", x, d), ROUNDING),
-    "TS_RANK": Rule(_ts_rank, ROUNDING),
+    "TS_STDDEV": Rule(lambda x, d: math.sqrt(_ratio(d)) * call("ts_std_dev", x, d), ROUNDING, partial=_OF_ALL_DAYS),
+    "TS_VAR": Rule(lambda x, d: _ratio(d) * call("power", call("ts_std_dev", x, d), 2), ROUNDING, partial=_OF_ALL_DAYS),
+    "TS_ZSCORE": Rule(
+        lambda x, d: math.sqrt(1.0 / _ratio(d)) * call("ts_zscore", x, d), ROUNDING, partial=_OF_ALL_DAYS
+    ),
+    "TS_RANK": Rule(_ts_rank, ROUNDING, partial=_OF_ALL_DAYS),
     "TS_ARGMAX": named("ts_arg_max"),
     "TS_ARGMIN": named("ts_arg_min"),
     **{name: _beyond(name.lower()) for name in ("TS_MIN", "TS_MAX", "TS_MEDIAN", "TS_ENTROPY")},
     "TS_SKEW": _beyond("ts_skewness"),
     "TS_KURT": _beyond("ts_kurtosis"),
     "CORREL": named("ts_corr"),
-    "TS_COVARIANCE": Rule(lambda x, y, d: _ratio(d) * call("ts_covariance", x, y, d), ROUNDING),
+    "TS_COVARIANCE": Rule(lambda x, y, d: _ratio(d) * call("ts_covariance", x, y, d), ROUNDING, partial=_OF_ALL_DAYS),
     "TS_SLOPE": _line(2),
     "TS_RSQUARE": _line(6),
     "TS_RESIDUAL": _line(0),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MISSING_SIDE = "a comparison with one side missing is false (of !=: true); here it is missing"
 _MISSING_CONDITION = "a missing condition counts as true; here the result is missing"
 _FLAT = f"no value where a standard deviation in the window is at most {FLAT:g}"
+_OF_ALL_DAYS = "the factor that turns qlib's number into ours is of all days of the window"
 _TIES = "of equal extremes the first counts; here the latest"
 
 
@@ -42,7 +43,7 @@ def _exp(x: Piece) -> Piece:
 
 
 def _extreme(name: str) -> Rule:
-    return Rule(lambda x, d: d - call(name, x, d), _TIES)
+    return Rule(lambda x, d: d - call(name, x, d), _TIES, partial="qlib counts from the first day that is present")
 
 
 def _regression(y: Piece, x: Piece, d: int, lag: int, rettype: int) -> Piece | None:
@@ -124,7 +125,7 @@ _RULES: Mapping[str, Rule] = {
     "TS_RESIDUAL": named("Resi"),
     "TS_REGRESSION": Rule(_regression, ROUNDING),
     # qlib divides the weighted mean once more, by the days of the window.
-    "DECAY_LINEAR": Rule(lambda x, d, dense: call("WMA", x, d) * d, ROUNDING),
+    "DECAY_LINEAR": Rule(lambda x, d, dense: call("WMA", x, d) * d, ROUNDING, partial=_OF_ALL_DAYS),
     "DECAY_EXP": Rule(_decay_exp, "the whole past has a weight, what is beyond the window here a millionth at most"),
 }
 

@@ -74,13 +74,27 @@ def read_back(text: str, dialect: str, fields: Mapping[str, str]) -> Alpha:
     return type(alpha)(alpha.text, alpha.dialect, node)
 
 
-def agreements(pairs: Sequence[tuple[Alpha, Alpha]], data: Panel | None = None) -> list[Agreement]:
-    """How far each formula and the text read back agree, on these data or a simulated market without gaps."""
+def agreements(pairs: Sequence[tuple[Alpha, Alpha]], data: Panel) -> list[Agreement]:
+    """How far each formula and the text read back agree on these data."""
+    values = evaluate([a for pair in pairs for a in pair], data)
+    return [_agreement(values[at], values[at + 1]) for at in range(0, len(values), 2)]
+
+
+def agreements_on_whole(pairs: Sequence[tuple[Alpha, Alpha]], settled: Sequence[bool]) -> list[Agreement]:
+    """How far they agree on a simulated market without gaps.
+
+    Args:
+        settled: whether a pair is compared only where every window lies within the data, because it is said
+            that other windows differ.
+    """
     if not pairs:
         return []
-    panel = whole_market([a for pair in pairs for a in pair]) if data is None else data
-    values = evaluate([a for pair in pairs for a in pair], panel)
-    return [_agreement(values[at], values[at + 1]) for at in range(0, len(values), 2)]
+    values = evaluate([a for pair in pairs for a in pair], whole_market([a for pair in pairs for a in pair]))
+    found = []
+    for at, (pair, late) in enumerate(zip(pairs, settled, strict=True)):
+        first = max(a.lookback for a in pair) if late else 0
+        found.append(_agreement(values[2 * at][first:], values[2 * at + 1][first:]))
+    return found
 
 
 def _agreement(ours: FloatArray, theirs: FloatArray) -> Agreement:

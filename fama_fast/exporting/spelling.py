@@ -28,13 +28,15 @@ class Rule:
             piece; None where these parameters have no counterpart.
         differs: where the other system's values are others, in words.
         needs: operators that not every user of that system has.
-        conditions: operands that are true or false, by place.
+        conditions: operands that are true or false, by place. partial: where values are others in a window with missing
+            days even if the formula gives it a value too, in words.
     """
 
     write: Callable[..., Piece | None]
     differs: str = ""
     needs: tuple[str, ...] = ()
     conditions: tuple[int, ...] = ()
+    partial: str = ""
 
 
 def named(name: str, *, differs: str = "", needs: bool = False, boolean: bool = False) -> Rule:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 from fama_fast.errors import ExpressionError
 from fama_fast.exporting.brain_text import BRAIN
 from fama_fast.exporting.qlib_text import QLIB
-from fama_fast.exporting.reading_back import Agreement, agreements, read_back
+from fama_fast.exporting.reading_back import Agreement, agreements, agreements_on_whole, read_back
 from fama_fast.exporting.spelling import ROUNDING
-from fama_fast.exporting.writing import Writing, write
+from fama_fast.exporting.writing import PARTIAL, Writing, write
 from fama_fast.passes import without_wrappers
 
 if TYPE_CHECKING:
@@ -79,8 +79,9 @@ def translate(
     found = [_translated(name, alpha, spelling, own, derive) for name, alpha in zip(names, alphas, strict=True)]
     read = [(at, read_back(t.text, language, own)) for at, t in enumerate(found) if t.said]
     pairs = [(alphas[at], back) for at, back in read]
-    whole = agreements(pairs)
-    on_data = agreements(pairs, data) if data is not None else [None] * len(pairs)
+    late = [any(reason.startswith(PARTIAL) for reason in found[at].differs) for at, _ in read]
+    whole = agreements_on_whole(pairs, late)
+    on_data = agreements(pairs, data) if data is not None and pairs else [None] * len(pairs)
     for (at, _), measured, beside in zip(read, whole, on_data, strict=True):
         found[at] = _judged(found[at], measured, beside)
     return found
@@ -89,6 +90,8 @@ def translate(
 def _translated(
     name: str, alpha: Alpha, spelling: Spelling, fields: Mapping[str, str], derive: Collection[str]
 ) -> Translation:
+    if alpha.dialect == spelling.name:  # it was written in that language
+        return Translation(name, str(alpha), " ".join(alpha.text.split()), "near")
     written = write(alpha.node, spelling, fields=fields, derive=derive)
     if written.cannot:
         bare = without_wrappers(alpha.node)
@@ -104,7 +107,7 @@ def _translated(
             written = Writing("", (f"the text {written.text!r}: {spelling.name} would not read it ({error})",))
     return Translation(
         name,
-        alpha.canonical,
+        str(alpha),
         written.text,
         "near" if written.text else "unsaid",
         written.cannot,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fama_fast.exporting.spelling import Rule, Spelling
     from fama_fast.ir import Node
 
+PARTIAL = "windows: "  # begins what is said of windows with missing days
 _FROM_PRICES = "RET"  # the data of no other system have it under this name, and it follows from the close everywhere
 
 
@@ -107,7 +108,9 @@ class _Writer:
             self._refuse(node)
             return None
         if least != 1 and statics.get("d") != 1:
-            self._differs[f"windows: {WINDOWS}"] = None
+            self._differs[f"{PARTIAL}{WINDOWS}"] = None
+        if rule.partial and spec.windowed and least is not None:
+            self._differs[f"{PARTIAL}{node.op}: {rule.partial}"] = None
         if rule.differs:
             self._differs[f"{node.op}: {rule.differs.format(statics.get('d'))}"] = None
         self._needs.update(dict.fromkeys(rule.needs))

@@ -207,3 +207,33 @@ def test_constants_and_depth() -> None:
     for d in range(2, 14):
         long = f"TS_ZSCORE({long}, {d})"
     assert "characters, at most" in write(ff.compile(long).node, QLIB).cannot[0]
+
+
+def test_windows_with_missing_days_are_said_where_the_formula_has_values_there_too() -> None:
+    (item,) = ff.export("TS_RANK(VOLUME, 20, min_periods=1)", "brain").translations
+    assert (item.text, item.meaning) == ("(ts_rank(volume, 20) * 19 + 1) / 20", "same")
+    assert item.differs == (
+        "windows: TS_RANK: the factor that turns BRAIN's number into ours is of all days of the window",
+    )
+    (item,) = ff.export("TS_MEAN(VOLUME, 20, min_periods=1)", "brain").translations
+    assert (item.meaning, item.differs) == ("same", ())
+
+
+def test_a_text_of_that_language_stays_as_it_is() -> None:
+    alpha = ff.compile("Corr($close,\n  $volume, 5)", dialect="qlib")
+    (item,) = ff.export(alpha, "qlib").translations
+    assert (item.text, item.meaning, item.differs) == ("Corr($close, $volume, 5)", "same", ())
+
+
+def test_published_libraries_never_read_back_as_another_formula() -> None:
+    from fama_fast.library.alpha101 import alpha101
+
+    alphas = {a.canonical: a for a in (ff.compile(t, dialect="alpha101") for t in alpha101().values())}
+    said = {"brain": 0, "qlib": 0}
+    for to in said:
+        for item in ff.export(list(alphas.values()), to).translations:  # type: ignore[arg-type]
+            assert not any("another formula" in reason or "would not read" in reason for reason in item.cannot), item
+            assert item.cannot or item.said
+            said[to] += item.said
+    assert said["brain"] == len(alphas)
+    assert said["qlib"] >= 20
