@@ -7,9 +7,9 @@ sorted. Where many values agree in those bits, a heap sort of their run keeps th
 RankIC comes from here.
 
 The insertion sort is what costs where those bits say little: exponents that no value has waste them. So the lowest key
-is subtracted, and where values lie around 0 their distances from the lowest are sorted. Keys are made before digits are
-counted, so on vectors, and one table counts both digits. Figures, and what was not done:
-docs/decisions/007-sorting-one-date.md.
+is subtracted, and where values lie around 0 their distances from the lowest are sorted, unless a few far out leave
+the others with few digits. Keys are made before digits are counted, so on vectors, and one table counts both digits.
+Figures, and what was not done: docs/decisions/007-sorting-one-date.md.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from __future__ import annotations
 import numpy as np
 
 from fama_fast.backends.numba_vm.abi import as_doubles, as_unsigned, float_bits, helper, inlined
+from fama_fast.backends.numba_vm.simd import LANES, load, select, splat, store
 
 SMALL_UNIVERSE = 1024
 RAISE = 1.0 + 2.0**-20  # what is added to a distance exceeds the largest one: the sum stays below twice of it
+NEAR = 2.0**-14  # of the range: distances of values nearer to 0 than this differ in few digits
 
 
 @inlined
@@ -43,6 +45,28 @@ def _digit_bits(columns):
 
 
 @helper
+def lowest_and_highest(x, count, lanes):
+    """(lowest, highest) of x[0..count), none of which is missing; lanes: eight doubles to write to."""
+    whole = count - count % LANES
+    low, high = splat(np.inf), splat(-np.inf)
+    for i in range(0, whole, LANES):
+        v = load(x, i)
+        low, high = select(v < low, v, low), select(v > high, v, high)
+    store(lanes, 0, low)
+    least = np.inf
+    for k in range(LANES):
+        least = lanes[k] if lanes[k] < least else least
+    store(lanes, 0, high)
+    most = -np.inf
+    for k in range(LANES):
+        most = lanes[k] if lanes[k] > most else most
+    for i in range(whole, count):
+        least = x[i] if x[i] < least else least
+        most = x[i] if x[i] > most else most
+    return least, most
+
+
+@helper
 def order_row(x, columns, scratch):
     """Order the present values of x[0..columns): returns (n, address of n uint64, mask).
 
@@ -63,21 +87,26 @@ def order_row(x, columns, scratch):
     one_high, lower_half = np.uint64(1 << 32), np.uint64((1 << 32) - 1)
     values = as_doubles(scratch + 8 * columns)  # until entries move there
     n = 0
-    low, high = np.inf, -np.inf
     for c in range(columns):
         v = x[c]
         # Always written, counted only when present: no branch to predict.
         values[n] = v
         a[n] = np.uint64(c)
-        low = v if v < low else low
-        high = v if v > high else high
         n += 1 if v == v else 0
+    low, high = lowest_and_highest(values, n, as_doubles(scratch + 16 * columns))
     if n < 2 or low == high:
         return n, scratch, mask
     # Values on both sides of 0 have every exponent between them. Their distance from the lowest, raised into one
     # binade, is a key without exponents; it may round two values to one, which are then compared themselves.
     raised = (high - low) * RAISE
     around = low < 0.0 and high > 0.0 and raised + raised < np.inf
+    if around:
+        # A few values far out leave the distances of all others few bits: exponents tell those apart.
+        near, bound = 0, raised * NEAR
+        for i in range(n):
+            size = abs(values[i])
+            near += 1 if 0.0 < size and size < bound else 0
+        around = 4 * near <= n
     first = float_bits(raised) if around else np.int64(order_key(low))
     last = float_bits((high - low) + raised) if around else np.int64(order_key(high))
     differ = np.uint64(last) - np.uint64(first)

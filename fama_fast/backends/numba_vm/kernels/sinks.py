@@ -28,15 +28,15 @@ from fama_fast.backends.numba_vm.kernels.radix import order_row, scratch_size, t
 
 
 @inlined
-def _beside_distinct(x_rank, label_order, labels, pairs):
+def _beside_distinct(x_rank, labels, pairs):
     """(sum of products, sum of squares of the labels' ranks) where no two labels are equal: the ranks are 1, 2, 3...
 
-    A column without a pair adds 0 and does not move the rank on, so there is no branch to predict.
+    A label without a pair adds 0 and does not move the rank on, so there is no branch to predict.
     """
     products, squares = np.int64(0), np.int64(0)
     rank = np.int64(1 - pairs)
     for i in range(labels):
-        word = np.int64(x_rank[label_order[i]])
+        word = np.int64(x_rank[i])
         products += rank * (word >> 1)
         rank += 2 * (word & 1)
     for k in range(pairs):
@@ -46,19 +46,18 @@ def _beside_distinct(x_rank, label_order, labels, pairs):
 
 @inlined
 def _beside_ties(x_rank, label, label_order, labels, pairs, known):
-    """The same where labels may be equal; known: scratch for the labels' columns that have a pair."""
+    """The same where labels may be equal; known: scratch for the places of the labels that have a pair."""
     found = 0
     for i in range(labels):
-        c = label_order[i]
-        known[found] = c
-        found += x_rank[c] & 1
+        known[found] = i
+        found += x_rank[i] & 1
     products, squares = 0.0, 0.0
     start = 0
     while start < pairs:
-        value = label[known[start]]
+        value = label[label_order[known[start]]]
         total = x_rank[known[start]] >> 1
         end = start + 1
-        while end < pairs and label[known[end]] == value:
+        while end < pairs and label[label_order[known[end]]] == value:
             total += x_rank[known[end]] >> 1
             end += 1
         rank = float(start + end - pairs)
@@ -75,21 +74,27 @@ def rank_ic_scratch(columns):
 
 
 @inlined
-def _rank_pairs(row, columns, label, fewest, scratch):
+def _ranks_at(columns, scratch):
+    """Where `_rank_pairs` leaves its ranks."""
+    return as_small(scratch + 8 * (scratch_size(columns) + columns))
+
+
+@inlined
+def _rank_pairs(row, columns, label_order, labels, fewest, scratch):
     """Rank the values that have a label: (values, pairs, sum of squares of ranks, address of the order, its mask).
 
-    Behind the scratch of the order lie then the values with a label, and for each column the doubled, centred rank of
-    its value, and behind it a bit that says that there is one. Ranks are whole numbers, whose sums are exact.
+    They are taken in the order of their labels: what has none costs nothing, and the labels' ranks come one after the
+    other. Behind the scratch of the order lie then these values, and for each label the doubled, centred rank of its
+    value, and behind it a bit that says that there is one. Ranks are whole numbers, whose sums are exact.
     """
-    paired = as_doubles(scratch + 8 * scratch_size(columns))
-    x_rank = as_small(scratch + 8 * (scratch_size(columns) + columns))
+    paired, x_rank = as_doubles(scratch + 8 * scratch_size(columns)), _ranks_at(columns, scratch)
     present = 0
     for c in range(columns):
-        v = row[c]
-        present += 1 if v == v else 0
-        paired[c] = v if label[c] - label[c] == 0.0 else np.nan
-        x_rank[c] = 0
-    pairs, order_at, mask = order_row(paired, columns, scratch)
+        present += 1 if row[c] == row[c] else 0
+    for i in range(labels):
+        paired[i] = row[label_order[i]]
+        x_rank[i] = 0
+    pairs, order_at, mask = order_row(paired, labels, scratch)
     xx = np.int64(0)
     if pairs >= fewest:
         order = as_unsigned(order_at)
@@ -107,11 +112,11 @@ def _rank_pairs(row, columns, label, fewest, scratch):
 @inlined
 def _rank_correlation(xx, order_at, columns, label, label_order, labels, tied, pairs, scratch):
     """Spearman's correlation from what `_rank_pairs` left; the order is lost."""
-    x_rank = as_small(scratch + 8 * (scratch_size(columns) + columns))
+    x_rank = _ranks_at(columns, scratch)
     if tied:
         xy, yy = _beside_ties(x_rank, label, label_order, labels, pairs, as_small(order_at))
     else:
-        xy, yy = _beside_distinct(x_rank, label_order, labels, pairs)
+        xy, yy = _beside_distinct(x_rank, labels, pairs)
     return xy / math.sqrt(float(xx) * yy) if xx > 0 and yy > 0.0 else np.nan
 
 
@@ -125,27 +130,26 @@ def rank_ic_row(row, columns, label, label_order, labels, tied, fewest, scratch)
     The result is the same to the bit as that of `stats.rank_correlation`. What has no label is left out before the
     sort.
     """
-    present, pairs, xx, order_at, _ = _rank_pairs(row, columns, label, fewest, scratch)
+    present, pairs, xx, order_at, _ = _rank_pairs(row, columns, label_order, labels, fewest, scratch)
     if pairs < fewest:
         return np.nan, present
     return _rank_correlation(xx, order_at, columns, label, label_order, labels, tied, pairs, scratch), present
 
 
 @inlined
-def _legs_of(order_at, mask, pairs, columns, top, bottom, scratch):
+def _legs_of(order_at, mask, pairs, columns, label_order, top, bottom, scratch):
     """Mark the outer tenths of what `_rank_pairs` ranked, in legs that are empty."""
-    order = as_unsigned(order_at)
-    x_rank = as_small(scratch + 8 * (scratch_size(columns) + columns))
+    order, x_rank = as_unsigned(order_at), _ranks_at(columns, scratch)
     for i in range(pairs):
-        c = np.int64(order[i] & mask)
-        if not in_bottom(x_rank[c] >> 1, pairs):
+        place = np.int64(order[i] & mask)
+        if not in_bottom(x_rank[place] >> 1, pairs):
             break
-        mark(bottom, c)
+        mark(bottom, np.int64(label_order[place]))
     for i in range(pairs):
-        c = np.int64(order[pairs - 1 - i] & mask)
-        if not in_top(x_rank[c] >> 1, pairs):
+        place = np.int64(order[pairs - 1 - i] & mask)
+        if not in_top(x_rank[place] >> 1, pairs):
             break
-        mark(top, c)
+        mark(top, np.int64(label_order[place]))
 
 
 @helper
@@ -153,7 +157,7 @@ def daily_row(row, columns, label, label_order, labels, tied, fewest, figures, s
     """All figures of one date: RankIC, number of values, IC, spread, and the bits of the top and the bottom leg.
 
     They have the bits of `rank_ic_row`, `stats.correlation` and `leg_loops.spread_rows`; the values are in cache, and
-    sorted once.
+    sorted once. Returns how many values were ranked, if all of them were; else 0.
     """
     words = leg_words(columns)
     top = as_unsigned(address_of(figures) + 32)
@@ -161,18 +165,18 @@ def daily_row(row, columns, label, label_order, labels, tied, fewest, figures, s
     for w in range(words):
         top[w] = np.uint64(0)
         bottom[w] = np.uint64(0)
-    present, pairs, xx, order_at, mask = _rank_pairs(row, columns, label, fewest, scratch)
+    present, pairs, xx, order_at, mask = _rank_pairs(row, columns, label_order, labels, fewest, scratch)
     figures[0], figures[1], figures[2], figures[3] = np.nan, float(present), np.nan, np.nan
     if pairs < fewest:
-        return
-    _legs_of(order_at, mask, pairs, columns, top, bottom, scratch)
+        return 0
+    _legs_of(order_at, mask, pairs, columns, label_order, top, bottom, scratch)
     figures[3] = spread_of(top, bottom, words, label)
     figures[0] = _rank_correlation(xx, order_at, columns, label, label_order, labels, tied, pairs, scratch)
     # The order is of no use any more: pairs take its place.
-    paired = as_doubles(scratch + 8 * scratch_size(columns))
     x, y = as_doubles(scratch), as_doubles(scratch + 8 * columns)
     lanes = as_doubles(scratch + 16 * columns)
-    figures[2] = pearson(x, y, pick_pairs(paired, label, columns, x, y), lanes)
+    figures[2] = pearson(x, y, pick_pairs(row, label, columns, x, y), lanes)
+    return pairs if pairs == present else 0
 
 
 def rank_ic(slots, dims, params):
@@ -244,6 +248,18 @@ def levels_row(row, columns, levels, scratch):
         start = end
 
 
+@helper
+def levels_of_ranks(columns, label_order, labels, pairs, levels, scratch):
+    """The same from the ranks that `daily_row` left, where it ranked all values there are."""
+    x_rank = _ranks_at(columns, scratch)
+    for c in range(columns):
+        levels[c] = 0
+    for i in range(labels):
+        if x_rank[i] & 1:
+            rank = np.int64(x_rank[i] >> 1)
+            levels[np.int64(label_order[i])] = np.int8(np.rint(float(TOP_LEVEL * rank) / float(pairs)))
+
+
 def daily_levels(slots, dims, params):
     """The figures of `daily`, and levels (`levels_row`) on sampled dates.
 
@@ -255,17 +271,21 @@ def daily_levels(slots, dims, params):
     results = 4 + 2 * leg_words(columns)
     for r in range(dims[ROWS]):
         date = dims[FIRST_DATE] + r
-        daily_row(
+        label_order, labels = as_small(slots[3] + 4 * date * columns), int(as_doubles(slots[4])[date])
+        ranked = daily_row(
             row_of(x, r, width),
             columns,
             as_doubles(slots[2] + 8 * date * columns),
-            as_small(slots[3] + 4 * date * columns),
-            int(as_doubles(slots[4])[date]),
+            label_order,
+            labels,
             as_doubles(slots[5])[date] != 0.0,
             params[0],
             row_of(out, date, results),
             dims[SCRATCH],
         )
         if place[date] >= 0.0:
-            at = slots[0] + 8 * dims[DATES] * results + np.int64(place[date]) * columns
-            levels_row(row_of(x, r, width), columns, as_bytes(at), dims[SCRATCH])
+            levels = as_bytes(slots[0] + 8 * dims[DATES] * results + np.int64(place[date]) * columns)
+            if ranked > 0:
+                levels_of_ranks(columns, label_order, labels, ranked, levels, dims[SCRATCH])
+            else:
+                levels_row(row_of(x, r, width), columns, levels, dims[SCRATCH])
