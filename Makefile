@@ -8,7 +8,7 @@ PROGRAMS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 BIN := $(VENV)/$(PROGRAMS)
 ARGS ?=
 
-.PHONY: mine test test-fast nightly test-lowest test-pythons lint format types imports docs docs-check bench bench-check bench-table bench-figure clean
+.PHONY: mine test test-fast nightly test-lowest test-pythons lint format types imports docs docs-check pictures bench bench-check bench-table bench-figure clean
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -87,9 +87,19 @@ types: $(VENV)/.installed-dev
 imports: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
-# The pages and the picture that follow from the code.
-docs: $(VENV)/.installed-dev
+$(VENV)/.installed-docs: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
+	@touch $@
+
+# The pages and the picture that follow from the code, and all pages as a site in build/site; a link that leads nowhere
+# is an error.
+docs: $(VENV)/.installed-docs
 	$(BIN)/python -m fama_fast.cli.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# The pictures of the README, taken anew: a run on the terminal, and the report of it (needs Chromium).
+pictures: $(VENV)/.installed-docs
+	$(BIN)/python -m benches.pictures
 
 docs-check: $(VENV)/.installed-dev
 	$(BIN)/python -m fama_fast.cli.docs --check
@@ -102,9 +112,9 @@ bench: $(VENV)/.installed-bench
 bench-check: $(VENV)/.installed-bench
 	$(BIN)/python -m benches.check $(ARGS)
 
-# The README's figures, from the baseline.
+# The figures of docs/performance.md, from the baseline.
 bench-table: $(VENV)/.installed-bench
-	$(BIN)/python -m benches.table --readme $(ARGS)
+	$(BIN)/python -m benches.table --write $(ARGS)
 
 # docs/scaling.svg: cost against symbols, dates, window and expressions.
 bench-figure: $(VENV)/.installed-bench

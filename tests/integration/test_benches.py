@@ -181,21 +181,21 @@ def test_a_baseline_of_another_machine_is_refused_before_measuring(
     assert "start anew with --fresh" in capsys.readouterr().err
 
 
-def test_readme_section_from_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures, readme = tmp_path / "figures.json", tmp_path / "README.md"
+def test_section_of_the_page_from_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures, page = tmp_path / "figures.json", tmp_path / "performance.md"
     save(session(measured("beside[Polars-RANK]", 0.0671, yardstick="Polars"), measured("import", 3.0)), figures)
-    readme.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
-    monkeypatch.setattr(table, "README", readme)
+    page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    monkeypatch.setattr(table, "PAGE", page)
     assert table.main([str(figures), "--check"]) == 1
-    assert table.main([str(figures), "--readme"]) == 0
-    text = readme.read_text()
+    assert table.main([str(figures), "--write"]) == 0
+    text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "| RANK | 0.067 |" in text
     assert "Measured 2026-01-02 on Some CPU, 2 cores, 8 GB" in text
     assert "old" not in text
     assert table.main([str(figures), "--check"]) == 0
-    readme.write_text("no markers")
+    page.write_text("no markers")
     assert table.main([str(figures), "--check"]) == 2
 
 

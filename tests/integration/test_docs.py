@@ -1,10 +1,9 @@
-"""The documentation is what the code says: generated pages are up to date, and every example in them runs."""
+"""The documentation is what the code says: generated pages are up to date, and every example of an operator runs."""
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +12,9 @@ import pytest
 import fama_fast as ff
 from fama_fast import ops
 from fama_fast.cli import docs, main
-from fama_fast.data import SimulationSpec, simulate, to_frame
 from fama_fast.ir import postorder
-from fama_fast.lang import DIALECTS
 from tests.integration.test_polars_namespace import SPECS, market
 from tests.support.paths import ROOT
-
-
-@pytest.fixture
-def _clean_registry() -> Iterator[None]:
-    before = {s.name for s in ops.specs()}
-    yield
-    for spec in list(ops.specs()):
-        if spec.name not in before:
-            ops.unregister(spec.name)
 
 
 def test_the_pages_are_what_the_registry_says(capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,20 +22,22 @@ def test_the_pages_are_what_the_registry_says(capsys: pytest.CaptureFixture[str]
 
 
 def test_pages_are_written_and_differences_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "README.md").write_text(f"before\n{docs.BEGIN}\nold\n{docs.END}\nafter\n", encoding="utf-8")
+    (tmp_path / "docs").mkdir()
+    language = tmp_path / "docs" / "language.md"
+    language.write_text(f"before\n{docs.BEGIN}\nold\n{docs.END}\nafter\n", encoding="utf-8")
     where = ["--root", str(tmp_path)]
     shutil.copy(ROOT / ".importlinter", tmp_path)
     assert docs.main(["--check", *where]) == 1
     assert "run make docs" in capsys.readouterr().err
     assert docs.main(where) == 0
     assert docs.main(["--check", *where]) == 0
-    readme = (tmp_path / "README.md").read_text(encoding="utf-8")
+    readme = language.read_text(encoding="utf-8")
     assert readme.startswith("before\n")
     assert readme.endswith("\nafter\n")
     page = tmp_path / "docs" / "operators.md"
     page.write_text(page.read_text(encoding="utf-8").replace("The mean over", "The median over"), encoding="utf-8")
     assert docs.main(["--check", *where]) == 1
-    (tmp_path / "README.md").write_text("no markers", encoding="utf-8")
+    language.write_text("no markers", encoding="utf-8")
     assert docs.main(where) == 1
     assert "needs the lines" in capsys.readouterr().err
 
@@ -69,7 +59,7 @@ def test_the_reference_has_all_of_every_entry() -> None:
             *spec.aliases,
         ):
             assert " ".join(text.split()) in flat, (name, text)
-    table = docs.readme_table()
+    table = docs.families_table()
     assert re.findall(r"`(\w+)`", table) == [s.name for f in docs._by_family().values() for s in f]
 
 
@@ -105,17 +95,3 @@ def test_every_example_runs(name: str) -> None:
     values = alpha.evaluate(market())
     assert values.shape == market().shape
     assert np.isfinite(values).any()
-
-
-@pytest.mark.usefixtures("_clean_registry")
-@pytest.mark.parametrize("page", sorted(p.name for p in (ROOT / "docs").glob("*.md")))
-def test_every_python_block_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    to_frame(simulate(SimulationSpec(n_symbols=12, n_dates=80, seed=1))).write_parquet(tmp_path / "prices.parquet")
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
-        exec(compile(block, page, "exec"), names)
-    elsewhere = {name for d in DIALECTS.values() for name in (*d.own, *d.operators, *d.refused)}
-    for name in re.findall(r"`((?:TS|GROUP)_[A-Z_]+)`", text):
-        assert ops.find(name) is not None or name in elsewhere, name
