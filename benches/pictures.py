@@ -12,6 +12,7 @@ import html
 import os
 import pty
 import select
+import shutil
 import struct
 import subprocess
 import sys
@@ -100,7 +101,8 @@ def drawn(screen: Any) -> Screen:
     """What a terminal shows, line by line, as SVG: runs of equal colour and weight."""
     out = []
     for y in range(LINES):
-        row, runs = screen.buffer[y], []
+        row = screen.buffer[y]
+        runs: list[tuple[tuple[str, bool, bool], int, list[str]]] = []
         for x in range(COLUMNS):
             cell = row[x]
             style = (cell.fg, cell.bold, cell.reverse)
@@ -175,11 +177,11 @@ def photograph(page: Path) -> bytes:
     """The first screen of a page, as Chromium shows it: a PNG."""
     from playwright.sync_api import sync_playwright
 
-    from tests.support.browser import chromium
-
+    found = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
+    program = os.environ.get("CHROMIUM") or next((p for p in found if p), None)
     width, height = REPORT_SIZE
     with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
+        browser = p.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         try:
             shown = browser.new_page(viewport={"width": width, "height": height}, color_scheme="light")
             shown.goto(page.as_uri())

@@ -51,6 +51,8 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Links as the site needs them: no `docs/` before pages of it, and the bare words where a link leaves it."""
     outside = page.file.src_uri in OUTSIDE
+    if outside:
+        markdown = markdown.replace("](docs/", "](")
 
     def rewritten(match: re.Match[str]) -> str:
         label, target = match.groups()
@@ -58,7 +60,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             return match[0]
         path, hash_, anchor = target.partition("#")
         if outside:
-            path = path.removeprefix("docs/") if path.startswith("docs/") else path if path in OUTSIDE else ""
+            path = (
+                path if path in OUTSIDE or path.rstrip("/") == "decisions" or (ROOT / "docs" / path).is_file() else ""
+            )
         elif path.startswith("../") and page.file.src_uri.count("/") == 0:
             path = path.removeprefix("../") if path.removeprefix("../") in OUTSIDE else ""
         if path.rstrip("/") == "decisions":
