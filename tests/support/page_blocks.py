@@ -25,6 +25,8 @@ from tests.support.paths import ROOT
 SMALLER = {"mine": ["--rounds", "1", "--candidates", "12"]}
 # Options are checked, but nothing is run: another machine, data that nobody may have, a model, or 30 million rows.
 ELSEWHERE = (
+    "data fetch ",
+    "fetch.md: fama-fast mine",
     "--cluster",
     "~/.qlib",
     "data simulate --symbols 6000",
