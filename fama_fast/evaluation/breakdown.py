@@ -20,7 +20,7 @@ from fama_fast.evaluation.rows import chosen_rows, over_rows, same_shape, sorted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fama_fast.types import FloatArray, Rows
+    from fama_fast.types import FloatArray, IntArray, Rows
 
 _UNITS = {"year": "datetime64[Y]", "month": "datetime64[M]"}
 
@@ -108,7 +108,7 @@ def by_group(
     x = sorted_rows(values, threads=threads)
     series = rank_ic_by_group(x, forward_returns, groups, min_pairs=min_pairs, threads=threads)
     part = chosen_rows(rows, len(x.values))
-    present_codes = np.where(np.isfinite(x.values), groups.codes, np.nan)[part]
+    members = _members(x.values[part], groups.codes[part], len(groups.labels))
     out = []
     for code, label in enumerate(groups.labels):
         own = series[part, code]
@@ -119,9 +119,17 @@ def by_group(
                 "rank_icir": information_ratio(own),
                 "rank_ic_t": newey_west_t(own, horizon=horizon),
                 "n_days": int(present(own).size),
-                "members": mean(np.count_nonzero(present_codes == code, axis=1)),
+                "members": mean(members[:, code]),
             }
         )
+    return out
+
+
+def _members(values: FloatArray, codes: FloatArray, n_groups: int) -> IntArray:
+    """(D, G) symbols with a value in each group of each date, counted in one pass."""
+    counted = np.isfinite(values) & np.isfinite(codes)
+    cells = np.nonzero(counted)[0] * n_groups + codes[counted].astype(np.int64)
+    out: IntArray = np.bincount(cells, minlength=len(values) * n_groups).reshape(len(values), n_groups)
     return out
 
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fama_fast.arguments import numbers, whole
+from fama_fast.arguments import frozen, numbers, whole
 from fama_fast.errors import ConfigError
 from fama_fast.evaluation.ic import MIN_PAIRS, rank_ic
 from fama_fast.evaluation.inference import NAN, mean
-from fama_fast.evaluation.rows import chosen_rows, same_shape, sorted_rows
+from fama_fast.evaluation.rows import SortedRows, chosen_rows, same_shape, sorted_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fama_fast.types import FloatArray, Rows
+    from fama_fast.types import FloatArray, IntArray, Rows
 
 
 MOST_DAYS = 10_000
@@ -49,13 +49,20 @@ def decay_curve(
     n_dates = x.values.shape[0]
     same_shape(y.values, x.values.shape, "daily returns")
     part = chosen_rows(rows, n_dates)
+    picked = np.arange(n_dates)[part]
     curve = np.full(days, np.nan)
     for k in range(min(days, n_dates)):
-        early, late = x.part(slice(None, n_dates - k)), y.part(slice(k, None))
-        daily = np.full(n_dates, np.nan)
-        daily[: n_dates - k] = rank_ic(early, late, min_pairs=min_pairs, threads=threads)
-        curve[k] = mean(daily[part])
+        own = picked[picked + k < n_dates]  # only these rows are summarised, so only these are ranked
+        if own.size:
+            curve[k] = mean(rank_ic(_part(x, own), _part(y, own + k), min_pairs=min_pairs, threads=threads))
     return curve
+
+
+def _part(x: SortedRows, numbers: IntArray) -> SortedRows:
+    """Rows by ascending number: consecutive ones as views, others as copies."""
+    if int(numbers[-1] - numbers[0]) + 1 == numbers.size:
+        return x.part(slice(int(numbers[0]), int(numbers[-1]) + 1))
+    return SortedRows.made(frozen(x.values[numbers]), frozen(x.order[numbers]), frozen(x.count[numbers]))
 
 
 def half_life(curve: Sequence[float] | FloatArray) -> float:

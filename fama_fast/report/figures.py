@@ -97,7 +97,7 @@ def cumulative_rank_ic(
             y=alt.Y("total:Q", title="running sum of RankIC"),
             color=alt.Color("factor:N", title=None, scale=alt.Scale(scheme="tableau20"), sort=list(series)),
             opacity=alt.condition(pick, alt.value(0.95), alt.value(0.12)),
-            tooltip=["factor:N", "date:T", alt.Tooltip("total:Q", format="+.2f")],
+            tooltip=[alt.Tooltip("factor:N"), alt.Tooltip("date:T"), alt.Tooltip("total:Q", format="+.2f")],
         )
         .add_params(pick)
     )
@@ -106,7 +106,7 @@ def cumulative_rank_ic(
         rule = (
             alt.Chart(alt.InlineData(values=[{"date": str(tested_from)[:10]}]))
             .mark_rule(strokeDash=[5, 4], color="#888", strokeWidth=1.5)
-            .encode(x="date:T", tooltip=alt.value("the test split begins"))
+            .encode(x=alt.X("date:T"), tooltip=alt.value("the test split begins"))
         )
         chart = line + rule
     seen = ""
@@ -115,7 +115,11 @@ def cumulative_rank_ic(
         shade = (
             alt.Chart(alt.InlineData(values=[{"from": shown[0], "to": end}]))
             .mark_rect(color="#888", opacity=0.15)
-            .encode(x="from:T", x2="to:T", tooltip=alt.value(f"the model was trained on texts to {trained_to}"))
+            .encode(
+                x=alt.X("from:T"),
+                x2=alt.X2("to:T"),
+                tooltip=alt.value(f"the model was trained on texts to {trained_to}"),
+            )
         )
         chart = shade + chart
         seen = f" Dates to {end} are shaded: the model may have read about them."
@@ -138,8 +142,8 @@ def by_period(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
         .encode(
             x=alt.X("year:O", title=None, axis=alt.Axis(labelAngle=0)),
             y=alt.Y("rank_ic:Q", title="RankIC"),
-            color=alt.condition("datum.rank_ic < 0", alt.value(ORANGE), alt.value(BLUE)),
-            tooltip=["year:O", alt.Tooltip("rank_ic:Q", format="+.4f"), "days:Q"],
+            color=_either("datum.rank_ic < 0", ORANGE, BLUE),
+            tooltip=[alt.Tooltip("year:O"), alt.Tooltip("rank_ic:Q", format="+.4f"), alt.Tooltip("days:Q")],
         )
     )
     return finished(chart, "Bar chart: mean RankIC by year. " + _in_text(data, "year", "rank_ic"))
@@ -162,8 +166,12 @@ def by_group(rows: Sequence[Mapping[str, Any]], what: str) -> alt.TopLevelMixin:
         .encode(
             y=alt.Y("group:N", title=None, sort=[r["group"] for r in data]),
             x=alt.X("rank_ic:Q", title="RankIC"),
-            color=alt.condition("datum.rank_ic < 0", alt.value(ORANGE), alt.value(BLUE)),
-            tooltip=["group:N", alt.Tooltip("rank_ic:Q", format="+.4f"), alt.Tooltip("t:Q", format="+.1f")],
+            color=_either("datum.rank_ic < 0", ORANGE, BLUE),
+            tooltip=[
+                alt.Tooltip("group:N"),
+                alt.Tooltip("rank_ic:Q", format="+.4f"),
+                alt.Tooltip("t:Q", format="+.1f"),
+            ],
         )
     )
     figures = _in_text(data, "group", "rank_ic")
@@ -182,8 +190,8 @@ def quantiles(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
         .encode(
             x=alt.X("quantile:O", title="quantile (1 is lowest)", axis=alt.Axis(labelAngle=0)),
             y=alt.Y("excess:Q", title="annual return over the mean", axis=alt.Axis(format="+.0%")),
-            color=alt.condition("datum.excess < 0", alt.value(ORANGE), alt.value(BLUE)),
-            tooltip=["quantile:O", alt.Tooltip("excess:Q", format="+.2%")],
+            color=_either("datum.excess < 0", ORANGE, BLUE),
+            tooltip=[alt.Tooltip("quantile:O"), alt.Tooltip("excess:Q", format="+.2%")],
         )
     )
     return finished(chart, "Bar chart: annual excess return by quantile. " + _in_text(data, "quantile", "excess"))
@@ -200,7 +208,7 @@ def decay(curve: Sequence[float], half_life: float | None) -> alt.TopLevelMixin:
         .encode(
             x=alt.X("days:Q", title="days waited"),
             y=alt.Y("rank_ic:Q", title="RankIC of that day"),
-            tooltip=["days:Q", alt.Tooltip("rank_ic:Q", format="+.4f")],
+            tooltip=[alt.Tooltip("days:Q"), alt.Tooltip("rank_ic:Q", format="+.4f")],
         )
     )
     half = number(half_life)
@@ -226,7 +234,7 @@ def cost_curve(portfolios: Mapping[str, Mapping[str, Any]]) -> alt.TopLevelMixin
             color=alt.Color(
                 "portfolio:N", title=None, scale=alt.Scale(range=[BLUE, ORANGE, GREEN]), legend=alt.Legend(orient="top")
             ),
-            tooltip=["portfolio:N", "cost:Q", alt.Tooltip("annual:Q", format="+.2%")],
+            tooltip=[alt.Tooltip("portfolio:N"), alt.Tooltip("cost:Q"), alt.Tooltip("annual:Q", format="+.2%")],
         )
     )
     return finished(chart, "Line chart: annual return after costs. " + ", ".join(portfolios))
@@ -251,7 +259,7 @@ def turnover(series: Mapping[str, Any], dates: Any) -> alt.TopLevelMixin:
         .encode(
             x=alt.X("month:T", title=None),
             y=alt.Y("turnover:Q", title="rank turnover a day"),
-            tooltip=["month:T", alt.Tooltip("turnover:Q", format=".3f")],
+            tooltip=[alt.Tooltip("month:T"), alt.Tooltip("turnover:Q", format=".3f")],
         )
     )
     return finished(chart, "Line chart: mean daily turnover of ranks by month.")
@@ -271,7 +279,7 @@ def correlations(names: Sequence[str], matrix: Any, order: Sequence[int]) -> alt
             x=alt.X("a:N", title=None, sort=labels),
             y=alt.Y("b:N", title=None, sort=labels),
             color=alt.Color("rho:Q", title="ρ", scale=alt.Scale(scheme="blueorange", domain=[-1, 1])),
-            tooltip=["a:N", "b:N", alt.Tooltip("rho:Q", format="+.2f")],
+            tooltip=[alt.Tooltip("a:N"), alt.Tooltip("b:N"), alt.Tooltip("rho:Q", format="+.2f")],
         )
     )
     return finished(
@@ -300,7 +308,13 @@ def chains(paths: Sequence[Sequence[Mapping[str, Any]]]) -> alt.TopLevelMixin:
         shape=alt.Shape(
             "new:N", title=None, scale=alt.Scale(domain=["found here", "known before"], range=["circle", "square"])
         ),
-        tooltip=["chain:N", "step:O", "factor:N", "new:N", alt.Tooltip("score:Q", format="+.4f")],
+        tooltip=[
+            alt.Tooltip("chain:N"),
+            alt.Tooltip("step:O"),
+            alt.Tooltip("factor:N"),
+            alt.Tooltip("new:N"),
+            alt.Tooltip("score:Q", format="+.4f"),
+        ],
     )
     return finished(
         base.mark_line(strokeWidth=1.5) + points,
@@ -318,7 +332,12 @@ def search(rows: Sequence[Mapping[str, Any]]) -> alt.TopLevelMixin:
     base = alt.Chart(alt.InlineData(values=data)).encode(x=alt.X("tried:Q", title="candidates tried"))
     best = base.mark_line(interpolate="step-after", color=BLUE).encode(
         y=alt.Y("best:Q", title="best |RankIC| admitted, training", axis=alt.Axis(titleColor=BLUE)),
-        tooltip=["tried:Q", alt.Tooltip("best:Q", format=".4f"), "admitted:Q", alt.Tooltip("seconds:Q", format=".1f")],
+        tooltip=[
+            alt.Tooltip("tried:Q"),
+            alt.Tooltip("best:Q", format=".4f"),
+            alt.Tooltip("admitted:Q"),
+            alt.Tooltip("seconds:Q", format=".1f"),
+        ],
     )
     admitted = base.mark_line(interpolate="step-after", color=ORANGE).encode(
         y=alt.Y("admitted:Q", title="factors admitted", axis=alt.Axis(titleColor=ORANGE)),
@@ -344,13 +363,20 @@ def funnel(counts: Mapping[str, int]) -> alt.TopLevelMixin:
         .encode(
             y=alt.Y("gate:N", title=None, sort=[d["gate"] for d in data]),
             x=alt.X("n:Q", title="candidates"),
-            color=alt.condition("datum.gate == 'admitted'", alt.value(GREEN), alt.value(BLUE)),
-            tooltip=["gate:N", "n:Q"],
+            color=_either("datum.gate == 'admitted'", GREEN, BLUE),
+            tooltip=[alt.Tooltip("gate:N"), alt.Tooltip("n:Q")],
         )
     )
     return finished(
         chart, "Bar chart: candidates by gate. " + _in_text(data, "gate", "n"), height=max(80, 20 * len(data))
     )
+
+
+def _either(test: str, yes: str, no: str) -> alt.ColorValue:
+    """One colour where a test of the datum is true, another where not."""
+    import altair as alt
+
+    return alt.ColorValue(no, condition={"test": test, "value": yes})
 
 
 def _in_text(rows: Sequence[Mapping[str, Any]], key: str, value: str) -> str:

@@ -26,6 +26,7 @@ from fama_fast.evaluation import (
     rank_ic_by_group,
     residual_values,
 )
+from fama_fast.evaluation.inference import mean
 
 T, N = 40, 53
 
@@ -103,6 +104,28 @@ def test_decay_curve_looks_at_later_and_later_days(market):
     assert np.abs(curve[1:]).max() < 0.1
     with pytest.raises(ConfigError, match="at least 1 day"):
         decay_curve(values, returns, days=0)
+
+
+@pytest.mark.parametrize("rows", [slice(5, 30), np.arange(20, T), np.array([0, 3, 4, 17, T - 1]), slice(7, 7)])
+def test_decay_curve_of_some_rows_is_that_of_all_rows_summarised_there(market, rows):
+    values, returns, _ = market
+    curve = decay_curve(values, returns, days=6, rows=rows)
+    for k in range(6):
+        later = np.full((T, N), np.nan)
+        later[: T - k] = returns[k:]
+        daily = rank_ic(values, later)[rows]
+        known = daily[np.isfinite(daily)]
+        assert np.array_equal(curve[k], mean(known), equal_nan=True)
+    assert np.isfinite(curve).all() == (np.size(np.arange(T)[rows]) > 0)
+
+
+def test_members_of_a_group_are_those_with_a_value_on_the_dates_asked_for(market):
+    values, returns, _ = market
+    codes = np.tile(np.arange(N) % 3, (T, 1)).astype(float)
+    codes[:, 0] = np.nan
+    found = by_group(values, returns, Groups.view(codes, ("a", "b", "c")), rows=slice(4, 20))
+    for code, row in enumerate(found):
+        assert row["members"] == np.mean((np.isfinite(values) & (codes == code))[4:20].sum(axis=1))
 
 
 def test_half_life_by_hand():

@@ -468,3 +468,24 @@ def test_a_run_that_asked_models_says_who_proposed_what(document):
     for text in ("small", "large", "50%", "parse 2, admission 1", ">0.2000<", ">0.0600<"):
         assert text in table
     assert "Who proposed what" not in render(from_document(document, None))
+
+
+def test_every_figure_is_valid_vega_lite_by_altairs_schema(content, document):
+    # The page is made without Altair's own checks, which cost more than the figures.
+    import altair as alt
+
+    more = replace(
+        content,
+        progress=({"tried": 1, "best": 0.01, "admitted": 1, "seconds": 0.5},),
+        chains=(
+            ({"name": "F1", "score": 0.01, "new": "found here"}, {"name": "F2", "score": 0.02, "new": "known before"}),
+        ),
+        cutoff="2019-12-31",
+    )
+    specs = charts(more)
+    assert {"search", "chains", "funnel", "cumulative", "correlations", "F1-years", "F1-costs"} <= set(specs)
+    for spec in specs.values():
+        alt.Chart.from_dict(spec)  # raises where the schema is not kept
+    broken = {**specs["F1-years"], "mark": "no such mark"}
+    with pytest.raises(Exception, match="mark"):
+        alt.Chart.from_dict(broken)
