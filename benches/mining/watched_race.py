@@ -14,7 +14,7 @@ from fama_fast.mining.measure.market import Market
 from fama_fast.mining.measure.race import Race
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class Watch:
@@ -35,7 +35,8 @@ class Watch:
 def watched_race(*, decides: bool) -> Iterator[Watch]:
     """Inside the block races are told; where they do not decide, everything is scored exactly. Racing must be switched
     on."""
-    watch, race_run, measure = Watch(), Race.run, Market.measure
+    watch, race_run = Watch(), Race.run
+    measures = {name: getattr(Market, name) for name in ("measure", "measure_levels")}
 
     def run(race: Race, alphas: Any, bars: Any, controls: Any) -> list[Any]:
         began = time.perf_counter()
@@ -47,15 +48,22 @@ def watched_race(*, decides: bool) -> Iterator[Watch]:
                 watch.lost |= {alpha.fingerprint} if standing.lost else set()
         return standings if decides else [None] * len(alphas)
 
-    def timed(market: Market, alphas: Any) -> Any:
-        began = time.perf_counter()
-        try:
-            return measure(market, alphas)
-        finally:
-            watch.measuring += time.perf_counter() - began
+    def timed(measure: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **rest: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return measure(*args, **rest)
+            finally:
+                watch.measuring += time.perf_counter() - began
 
-    Race.run, Market.measure = run, timed  # type: ignore[method-assign,assignment]
+        return run
+
+    Race.run = run  # type: ignore[method-assign,assignment]
+    for name, measure in measures.items():
+        setattr(Market, name, timed(measure))
     try:
         yield watch
     finally:
-        Race.run, Market.measure = race_run, measure  # type: ignore[method-assign]
+        Race.run = race_run  # type: ignore[method-assign]
+        for name, measure in measures.items():
+            setattr(Market, name, measure)

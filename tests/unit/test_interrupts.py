@@ -50,6 +50,7 @@ except KeyboardInterrupt:
 _PLAIN = """
 import ctypes, os, signal, sys, time, weakref
 from fama_fast.cli.signals import never_lost
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
 with never_lost():
     try:
         PLACE
