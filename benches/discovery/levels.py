@@ -155,11 +155,9 @@ class Bank:
         """
         if self.texts[: len(texts)] != list(texts[: len(self.texts)]):
             raise SystemExit(f"error: {self.folder} holds other formulas: remove it")
-        rows = np.arange(panel.shape[0])
         for at in range(len(self), len(texts), _BATCH):
             some = list(texts[at : at + _BATCH])
-            shares = ranks_on(compiled(some), panel, rows, threads=threads)
-            self.append(some, [self.cells.levels(x) for x in shares])
+            self.append(some, self._measured(compiled(some), panel, threads))
             if said is not None:
                 said(f"{len(self):,} of {len(texts):,} formulas measured")
 
@@ -172,18 +170,16 @@ class Bank:
         said: Callable[[str], None] | None = None,
     ) -> list[int]:
         """The numbers of these formulas, after measuring those that are not there yet; several processes may do so."""
-        rows = np.arange(panel.shape[0])
-        left = [t for t in texts if t not in set(self.texts)]
+        there = set(self.texts)
+        left = [t for t in texts if t not in there]
         parts = [left[at : at + _BATCH] for at in range(0, len(left), _BATCH)]
         random.shuffle(parts)  # what another process measures meanwhile is not measured twice
         for part in parts:
-            with self._locked():
-                self.texts = self._known()
-            there = set(self.texts)
+            there = set(self._known())
             some = [t for t in part if t not in there]
             if not some:
                 continue
-            found = [self.cells.levels(x) for x in ranks_on(compiled(some), panel, rows, threads=threads)]
+            found = self._measured(compiled(some), panel, threads)
             with self._locked():
                 self.texts = self._known()
                 there = set(self.texts)
@@ -191,8 +187,13 @@ class Bank:
                 self.append([some[i] for i in new], [found[i] for i in new])
             if said is not None:
                 said(f"{len(self):,} formulas measured, {len(left):,} were missing")
+        self.texts = self._known()
         place = {t: i for i, t in enumerate(self.texts)}
         return [place[t] for t in texts]
+
+    def _measured(self, alphas: Sequence[Alpha], panel: Panel, threads: int) -> list[Levels]:
+        rows = np.arange(panel.shape[0])
+        return [self.cells.levels(x) for x in ranks_on(alphas, panel, rows, threads=threads)]
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

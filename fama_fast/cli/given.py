@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from fama_fast.cli.common import note
+from fama_fast.cli.completion import run_names
 from fama_fast.errors import ConfigError, DataError, listed
 from fama_fast.panel.reading import PLAIN, Reading, reading_of
 
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
+JudgedRun = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN|FILE",
+        help="Run id, the beginning of one, or 'last'; or the result document of a run.",
+        show_default=False,
+        autocompletion=run_names,
+    ),
+]
 LedgerPath = Annotated[
     str | None,
     typer.Option(

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fama_fast.cli.common import AsJson, Groups, Threads, Universe, check_ending, note, print_table
-from fama_fast.cli.completion import run_names
-from fama_fast.cli.given import LedgerPath, read_given
+from fama_fast.cli.given import JudgedRun, LedgerPath, read_given
 from fama_fast.cli.reading import takes_reading
 from fama_fast.cli.run_signal import ENDINGS, opened_panel, result_document, signal_pool
 from fama_fast.errors import EXIT_NOTHING_FOUND
@@ -25,15 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def monitor(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN|FILE",
-            help="Run id, the beginning of one, or 'last'; or the result document of a run.",
-            show_default=False,
-            autocompletion=run_names,
-        ),
-    ],
+    source: JudgedRun,
     data: Annotated[
         str,
         typer.Option(

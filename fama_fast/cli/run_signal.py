@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fama_fast.cli.common import Groups, Threads, Universe, check_ending, note
-from fama_fast.cli.completion import run_names
-from fama_fast.cli.given import Given, LedgerPath, read_given
+from fama_fast.cli.given import Given, JudgedRun, LedgerPath, read_given
 from fama_fast.cli.reading import takes_reading
 from fama_fast.errors import ConfigError, DataError
 from fama_fast.panel.reading import PLAIN, Reading
@@ -38,15 +37,7 @@ def register(app: typer.Typer) -> None:
 
 
 def signal(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN|FILE",
-            help="Run id, the beginning of one, or 'last'; or the result document of a run.",
-            show_default=False,
-            autocompletion=run_names,
-        ),
-    ],
+    source: JudgedRun,
     data: Annotated[
         str | None,
         typer.Option(

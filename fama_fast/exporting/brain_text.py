@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fama_fast.exporting.pieces import Piece, call, compared
-from fama_fast.exporting.spelling import ROUNDING, Rule, Spelling, named
+from fama_fast.exporting.spelling import ARITHMETIC, ROUNDING, Rule, Spelling, named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,11 +79,7 @@ def _regression_neut(y: Piece, x1: Piece, x2: Piece, x3: Piece) -> Piece | None:
 
 
 _RULES: Mapping[str, Rule] = {
-    "ADD": Rule(lambda x, y: x + y),
-    "SUB": Rule(lambda x, y: x - y),
-    "MUL": Rule(lambda x, y: x * y),
-    "DIV": Rule(lambda x, y: x / y),
-    "NEG": Rule(lambda x: -1 * x),
+    **ARITHMETIC,
     **{name: named(name.lower()) for name in ("MIN", "MAX", "ABS", "SIGN", "LOG", "SQRT", "INVERSE", "SIGNED_POWER")},
     "FMIN": _present_side("min"),
     "FMAX": _present_side("max"),

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fama_fast.exporting.pieces import Piece, call
-from fama_fast.exporting.spelling import ROUNDING, Rule, Spelling, named
+from fama_fast.exporting.spelling import ARITHMETIC, ROUNDING, Rule, Spelling, named
 from fama_fast.lang.dialects.qlib import FLAT, ema_window
 
 if TYPE_CHECKING:
@@ -74,11 +74,7 @@ def _present(x: Piece) -> Piece:
 
 
 _RULES: Mapping[str, Rule] = {
-    "ADD": Rule(lambda x, y: x + y),
-    "SUB": Rule(lambda x, y: x - y),
-    "MUL": Rule(lambda x, y: x * y),
-    "DIV": Rule(lambda x, y: x / y),
-    "NEG": Rule(lambda x: -1 * x),
+    **ARITHMETIC,
     "MIN": named("Less"),
     "MAX": named("Greater"),
     "ABS": named("Abs"),

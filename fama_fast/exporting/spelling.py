@@ -48,6 +48,18 @@ def named(name: str, *, differs: str = "", needs: bool = False, boolean: bool = 
     return Rule(write, differs, (name,) if needs else ())
 
 
+# The same signs in every language here.
+ARITHMETIC: Mapping[str, Rule] = MappingProxyType(
+    {
+        "ADD": Rule(lambda x, y: x + y),
+        "SUB": Rule(lambda x, y: x - y),
+        "MUL": Rule(lambda x, y: x * y),
+        "DIV": Rule(lambda x, y: x / y),
+        "NEG": Rule(lambda x: -1 * x),
+    }
+)
+
+
 @dataclass(frozen=True)
 class Spelling:
     """One system's language, for writing.

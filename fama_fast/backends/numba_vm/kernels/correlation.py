@@ -11,7 +11,8 @@ import numpy as np
 
 from fama_fast.backends.numba_vm.abi import helper, inlined
 from fama_fast.backends.numba_vm.kernels.far import scale_for
-from fama_fast.backends.numba_vm.simd import LANES, load, select, splat, store
+from fama_fast.backends.numba_vm.kernels.radix import lowest_and_highest
+from fama_fast.backends.numba_vm.simd import LANES, load, splat, store
 
 # A spread so far below the level would drown in the rounding of the mean: what differs is then taken from the lowest.
 _NARROW = 2.0**-16
@@ -46,28 +47,6 @@ def _total(lanes, vector):
 
 
 @helper
-def _range(x, pairs, lanes):
-    """(lowest, highest) of x[0..pairs)."""
-    whole = pairs - pairs % LANES
-    low, high = splat(np.inf), splat(-np.inf)
-    for i in range(0, whole, LANES):
-        v = load(x, i)
-        low, high = select(v < low, v, low), select(v > high, v, high)
-    store(lanes, 0, low)
-    least = np.inf
-    for k in range(LANES):
-        least = lanes[k] if lanes[k] < least else least
-    store(lanes, 0, high)
-    most = -np.inf
-    for k in range(LANES):
-        most = lanes[k] if lanes[k] > most else most
-    for i in range(whole, pairs):
-        least = x[i] if x[i] < least else least
-        most = x[i] if x[i] > most else most
-    return least, most
-
-
-@helper
 def _moved(x, pairs, shift, scale, lanes):
     """Subtract and scale x[0..pairs) where it lies; returns the mean."""
     whole = pairs - pairs % LANES
@@ -90,8 +69,8 @@ def pearson(x, y, pairs, lanes):
     A side is constant when its maximum equals its minimum exactly. x and y are overwritten; lanes: eight doubles to
     write to.
     """
-    x_low, x_high = _range(x, pairs, lanes)
-    y_low, y_high = _range(y, pairs, lanes)
+    x_low, x_high = lowest_and_highest(x, pairs, lanes)
+    y_low, y_high = lowest_and_highest(y, pairs, lanes)
     if pairs == 0 or x_low == x_high or y_low == y_high:
         return np.nan
     x_shift, x_scale = shift_and_scale(x_low, x_high)
